@@ -1,0 +1,14 @@
+//! Compiles the engine's contract in pure Rust: no `protoc` is needed on any machine.
+
+use std::path::Path;
+
+const PROTO_ROOT: &str = "../../proto";
+const SERVICES: [&str; 6] = ["types", "cluster", "migration", "process", "tenant", "job"];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed={PROTO_ROOT}");
+    let files = SERVICES.map(|name| Path::new(PROTO_ROOT).join(format!("workflow/engine/v1/{name}.proto")));
+    let descriptors = protox::compile(files, [PROTO_ROOT])?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}
