@@ -1,13 +1,29 @@
 //! The engine's gRPC API in domain terms.
 //!
-//! Owns the contract (`proto/workflow/engine/v1`), its domain types and the error classes that decide what a caller
-//! does next. It never talks to Kubernetes and never decides anything: it carries.
+//! Owns the contract (`proto/workflow/engine/v1`), its domain types, the tokens that open it and the error classes that
+//! decide what a caller does next. It never talks to Kubernetes and never decides anything: it carries.
 #![deny(missing_docs)]
+
+mod address;
+mod credential;
+mod engine;
+mod error;
+pub mod model;
+mod request_id;
 
 /// The generated messages, clients and servers of `workflow.engine.v1`.
 ///
-/// Only [`convert`](crate) and the engine itself name these types; everybody else uses the domain types.
+/// Only `convert` and the engine itself name these types; everybody else uses [`model`].
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 pub mod proto {
     tonic::include_proto!("workflow.engine.v1");
 }
+
+pub use address::{EngineAccess, EngineAddress, EngineTls};
+pub use credential::{
+    CONTROLLER_TOKEN_FILE, Credential, CredentialError, CredentialVerifier, MONITOR_TOKEN_FILE, Role,
+    WORKER_KEY_FILE, WorkerKey,
+};
+pub use engine::{Engine, EngineProvider, JobLagStream};
+pub use error::{EngineError, ErrorClass, MAX_MESSAGE_CHARS, Operation};
+pub use request_id::request_id;

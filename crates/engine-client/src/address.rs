@@ -1,0 +1,57 @@
+//! Where an engine is and how it is trusted.
+
+use std::fmt;
+
+use crate::Credential;
+
+/// Everything a connection depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineAccess {
+    /// Where the engine is.
+    pub address: EngineAddress,
+    /// Who we are.
+    pub credential: Credential,
+}
+
+/// Where an engine is and how it proves to be it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EngineAddress {
+    /// A DNS name or an IP address (an IPv6 one without brackets).
+    pub host: String,
+    /// The gRPC port.
+    pub port: u16,
+    /// How the engine proves to be it; `None` = no TLS.
+    pub tls: Option<EngineTls>,
+}
+
+/// How an engine proves to be it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct EngineTls {
+    /// PEM of the authorities that may sign the engine's certificate; no other authority counts.
+    pub ca_pem: String,
+    /// The name in the engine's certificate; `None` = the address's host.
+    pub server_name: Option<String>,
+}
+
+impl EngineAddress {
+    pub(crate) fn uri(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{self}")
+    }
+}
+
+impl fmt::Display for EngineAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Debug for EngineTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineTls").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}

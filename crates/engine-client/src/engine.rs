@@ -1,0 +1,103 @@
+//! What controllers and the metrics adapter need of an engine.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::{
+    EngineAccess, EngineError,
+    model::{
+        DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult, EngineHealth, EngineInfo,
+        Isolation, JobLagFilter, JobLagReport, JobLagUpdate, ManagedDefinition, MigrationPlan,
+        MigrationStatus, ProcessDefinition, ProcessDeletion, PutOutcome, Tenant, TenantDeletion, TenantUsage,
+        ValidateProcess, Validation,
+    },
+};
+
+/// The lags of an engine as they change: a snapshot, then changes, then heartbeats.
+pub type JobLagStream = BoxStream<'static, Result<JobLagUpdate, EngineError>>;
+
+/// One engine cluster, seen by those who manage it.
+///
+/// Every call ends: it has a deadline of its own. Mutations are never repeated by an implementation: the caller does so
+/// with the same `request_id`. What is absent is `None`. An engine that lacks a capability ([`EngineInfo::capabilities`])
+/// answers its calls with [`ErrorClass::Unsupported`](crate::ErrorClass::Unsupported).
+///
+/// Doing the work (starting instances, taking jobs) is not part of it: workers bring their engine's own client, for the
+/// engine of this repository [`EngineClient`](crate::EngineClient).
+#[async_trait]
+pub trait Engine: fmt::Debug + Send + Sync {
+    /// What the answering node is.
+    async fn info(&self) -> Result<EngineInfo, EngineError>;
+
+    /// How the engine feels.
+    async fn health(&self) -> Result<EngineHealth, EngineError>;
+
+    /// Where the schema stands.
+    async fn migration_status(&self) -> Result<MigrationStatus, EngineError>;
+
+    /// What it would take to reach `target_version` (`SemVer`).
+    async fn plan_migration(&self, target_version: &str) -> Result<MigrationPlan, EngineError>;
+
+    /// Judges a document without deploying it.
+    async fn validate_process(&self, request: &ValidateProcess) -> Result<Validation, EngineError>;
+
+    /// Makes a document the latest version of its process. A refused document is an `Ok` with findings.
+    async fn deploy_process(&self, request: &DeployProcess) -> Result<DeployResult, EngineError>;
+
+    /// One version of one process of a tenant.
+    async fn get_process_definition(
+        &self,
+        tenant_id: &str,
+        definition: &DefinitionRef,
+    ) -> Result<Option<ManagedDefinition>, EngineError>;
+
+    /// All versions of all processes of a tenant, or only the latest ones.
+    async fn list_process_definitions(
+        &self,
+        tenant_id: &str,
+        latest_only: bool,
+    ) -> Result<Vec<ProcessDefinition>, EngineError>;
+
+    /// Retires a process id. Deleting what is not there succeeds.
+    async fn delete_process(&self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError>;
+
+    /// Makes the tenant what it should be.
+    async fn put_tenant(&self, request_id: &str, tenant: &Tenant) -> Result<PutOutcome, EngineError>;
+
+    /// The tenant as the engine has it.
+    async fn get_tenant(&self, tenant_id: &str) -> Result<Option<Tenant>, EngineError>;
+
+    /// All tenants.
+    async fn list_tenants(&self) -> Result<Vec<Tenant>, EngineError>;
+
+    /// Deletes a tenant. Deleting what is not there succeeds.
+    async fn delete_tenant(&self, request: &DeleteTenant) -> Result<TenantDeletion, EngineError>;
+
+    /// What these tenants use, all of them when the list is empty; unknown ones are left out.
+    async fn list_tenant_usage(&self, tenant_ids: &[String]) -> Result<Vec<TenantUsage>, EngineError>;
+
+    /// Whether the tenant's rows are really walled off.
+    async fn verify_isolation(&self, tenant_id: &str) -> Result<Isolation, EngineError>;
+
+    /// How long jobs wait now.
+    async fn list_job_lag(&self, filter: &JobLagFilter) -> Result<JobLagReport, EngineError>;
+
+    /// How long jobs wait, as it changes, at most one message per `min_interval` (1 s to 60 s). The stream ends with an
+    /// error, always: when the engine says nothing for too long with
+    /// [`ErrorClass::Unavailable`](crate::ErrorClass::Unavailable).
+    async fn watch_job_lag(
+        &self,
+        filter: &JobLagFilter,
+        min_interval: Duration,
+    ) -> Result<JobLagStream, EngineError>;
+}
+
+/// Where engines come from: a pool of connections, or fakes.
+#[async_trait]
+pub trait EngineProvider: fmt::Debug + Send + Sync {
+    /// The engine at this address, seen with this credential. Does not wait for a connection: an engine that is not
+    /// there is found out by the first call.
+    async fn engine(&self, access: &EngineAccess) -> Result<Arc<dyn Engine>, EngineError>;
+}

@@ -1,0 +1,35 @@
+//! What an engine knows and says, in plain Rust: no proto type, no tonic type.
+//!
+//! "Empty means absent" of the wire is an `Option` here, and an enum never has an "unspecified" member: an answer
+//! that lacks one is refused in `convert`, so absent data never reads as good news.
+
+mod cluster;
+mod job;
+mod migration;
+mod process;
+mod tenant;
+
+pub use cluster::{EngineHealth, EngineInfo, HealthCheck, HealthComponent, HealthState, Node};
+pub use job::{
+    ActivateJobs, CompleteJob, FailJob, Incident, Instance, InstanceState, Job, JobLag, JobLagFilter,
+    JobLagReport, JobLagUpdate, JobRef, JobSeries, StartInstance, StartInstances, StartedInstance,
+    StartedInstances, StreamJobs, Variables,
+};
+pub use migration::{
+    AppliedMigration, MigrationKind, MigrationPlan, MigrationStatus, MigrationStep, VersionVerdict,
+};
+pub use process::{
+    DefinitionRef, DeleteProcess, DeployOutcome, DeployProcess, DeployResult, Finding, LintMode,
+    ManagedDefinition, OnInstances, ProcessDefinition, ProcessDeletion, Severity, ValidateProcess,
+    Validation,
+};
+pub use tenant::{
+    DeleteTenant, DeleteTenantMode, Isolation, PutOutcome, QuotaKind, Tenant, TenantDeletion, TenantQuotas,
+    TenantUsage,
+};
+
+/// The tenant of work that names none. Ids that begin with `_` belong to the engine.
+pub const DEFAULT_TENANT: &str = "_default";
+
+/// The value of [`EngineInfo::engine_kind`] for the engine of this repository.
+pub const ENGINE_KIND: &str = "workflow-engine";

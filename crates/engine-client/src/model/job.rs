@@ -1,0 +1,254 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+
+/// Variables of an instance: a JSON object. Numbers are IEEE doubles on the wire, so an integer beyond ±2^53 is refused
+/// rather than rounded; send it as a string.
+pub type Variables = serde_json::Map<String, serde_json::Value>;
+
+/// Starts one instance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StartInstance {
+    /// See [`request_id`](crate::request_id()); empty = do not remember.
+    pub request_id: String,
+    /// The owning tenant.
+    pub tenant_id: String,
+    /// The BPMN process id.
+    pub process_id: String,
+    /// Which version; `None` = the latest.
+    pub version: Option<u32>,
+    /// The instance's first variables.
+    pub variables: Variables,
+}
+
+/// The instance that was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartedInstance {
+    /// The new instance.
+    pub instance_key: i64,
+    /// The definition it runs.
+    pub process_definition_key: i64,
+}
+
+/// Starts many instances of one process in one transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StartInstances {
+    /// See [`request_id`](crate::request_id()); empty = do not remember.
+    pub request_id: String,
+    /// The owning tenant.
+    pub tenant_id: String,
+    /// The BPMN process id.
+    pub process_id: String,
+    /// Which version; `None` = the latest.
+    pub version: Option<u32>,
+    /// One instance each, 1 to 1000.
+    pub variables: Vec<Variables>,
+}
+
+/// The instances that were started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartedInstances {
+    /// The new instances, in the order of their variables.
+    pub instance_keys: Vec<i64>,
+    /// The definition they run.
+    pub process_definition_key: i64,
+}
+
+/// Asks for waiting jobs once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActivateJobs {
+    /// Whose jobs.
+    pub tenant_id: String,
+    /// Which jobs.
+    pub job_types: Vec<String>,
+    /// Who asks, for people.
+    pub worker: String,
+    /// 1 to 1000.
+    pub max_jobs: u32,
+    /// How long the jobs are ours: 1 s to 1 h.
+    pub lease: Duration,
+    /// How long the engine may hold the answer back while no job waits: at most 30 s.
+    pub wait: Duration,
+}
+
+/// Asks for jobs as they come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamJobs {
+    /// Whose jobs.
+    pub tenant_id: String,
+    /// Which jobs.
+    pub job_types: Vec<String>,
+    /// Who asks, for people.
+    pub worker: String,
+    /// Most unfinished jobs of this stream at any time: 1 to 1000.
+    pub max_in_flight: u32,
+    /// How long each job is ours: 1 s to 1 h.
+    pub lease: Duration,
+}
+
+/// A piece of work under a lease.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Unique over all tenants.
+    pub key: i64,
+    /// The owning tenant.
+    pub tenant_id: String,
+    /// What kind of work.
+    pub job_type: String,
+    /// The instance that waits for it.
+    pub instance_key: i64,
+    /// The definition that the instance runs.
+    pub process_definition_key: i64,
+    /// The BPMN process id.
+    pub process_id: String,
+    /// The service task.
+    pub element_id: String,
+    /// Task headers of the model.
+    pub headers: BTreeMap<String, String>,
+    /// Variables of the instance.
+    pub variables: Variables,
+    /// Attempts left, this one included.
+    pub retries: u32,
+    /// Which lease this is: a later one makes this one void.
+    pub lease_epoch: i64,
+    /// When the job is given to somebody else.
+    pub lease_expires_at: Timestamp,
+    /// When the job came to be.
+    pub created_at: Timestamp,
+}
+
+impl Job {
+    /// What a completion, failure or extension must carry.
+    pub fn job_ref(&self) -> JobRef {
+        JobRef { tenant_id: self.tenant_id.clone(), key: self.key, lease_epoch: self.lease_epoch }
+    }
+}
+
+/// A job and the lease under which it is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRef {
+    /// The owning tenant.
+    pub tenant_id: String,
+    /// Which job.
+    pub key: i64,
+    /// Which lease; a lost one is [`ErrorClass::Stale`](crate::ErrorClass::Stale).
+    pub lease_epoch: i64,
+}
+
+/// A job that is done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CompleteJob {
+    /// Which one.
+    pub job: JobRef,
+    /// Merged into the instance's variables.
+    pub variables: Variables,
+}
+
+/// A job that could not be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailJob {
+    /// Which one.
+    pub job: JobRef,
+    /// Attempts left after this failure; 0 raises an incident.
+    pub retries: u32,
+    /// How long nobody may take it.
+    pub retry_backoff: Duration,
+    /// Why, for people; at most 1024 characters are kept.
+    pub error_message: String,
+}
+
+/// Where an instance stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceState {
+    /// It runs.
+    Active,
+    /// It reached its end.
+    Completed,
+    /// It was cancelled.
+    Canceled,
+}
+
+/// One run of a process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// Unique over all tenants.
+    pub key: i64,
+    /// The definition it runs.
+    pub process_definition_key: i64,
+    /// The BPMN process id.
+    pub process_id: String,
+    /// The definition's version.
+    pub version: u32,
+    /// Where it stands.
+    pub state: InstanceState,
+    /// Its variables now.
+    pub variables: Variables,
+    /// Open incidents.
+    pub incidents: Vec<Incident>,
+}
+
+/// Something that stopped an instance and that a person must look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incident {
+    /// Unique over all tenants.
+    pub key: i64,
+    /// Where in the model.
+    pub element_id: String,
+    /// What happened.
+    pub message: String,
+    /// When.
+    pub raised_at: Timestamp,
+}
+
+/// Which lags are asked for; an empty list = all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobLagFilter {
+    /// Of these tenants.
+    pub tenant_ids: Vec<String>,
+    /// Of these job types.
+    pub job_types: Vec<String>,
+}
+
+/// A (tenant, job type) pair.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobSeries {
+    /// The tenant.
+    pub tenant_id: String,
+    /// The job type.
+    pub job_type: String,
+}
+
+/// How long jobs of one series wait. A known type without waiting jobs has `activatable == 0` and no `oldest_run_at`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobLag {
+    /// Of whom and what.
+    pub series: JobSeries,
+    /// Jobs that a worker could take now.
+    pub activatable: u64,
+    /// When the oldest of them became takeable (a retry's backoff is not lag).
+    pub oldest_run_at: Option<Timestamp>,
+    /// Jobs under a lease.
+    pub activated: u64,
+}
+
+/// All lags at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobLagReport {
+    /// One per known series.
+    pub lags: Vec<JobLag>,
+    /// When the engine looked.
+    pub measured_at: Timestamp,
+}
+
+/// One message of the lag stream. One without lags is a heartbeat: all former values hold as of `measured_at`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobLagUpdate {
+    /// `lags` is everything there is: forget all former values.
+    pub snapshot: bool,
+    /// What changed, or everything.
+    pub lags: Vec<JobLag>,
+    /// Series that are no longer known.
+    pub removed: Vec<JobSeries>,
+    /// When the engine looked.
+    pub measured_at: Timestamp,
+}

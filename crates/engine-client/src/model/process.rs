@@ -1,0 +1,192 @@
+use jiff::Timestamp;
+
+/// How bad a [`Finding`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The document cannot be deployed.
+    Error,
+    /// The document can be deployed, and is probably not what was meant.
+    Warning,
+}
+
+/// How strictly a document is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LintMode {
+    /// Engine rules and modelling rules.
+    Strict,
+    /// Engine rules only.
+    Lenient,
+}
+
+/// One remark of the linter about one place of a BPMN document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which rule was broken.
+    pub rule_id: String,
+    /// How bad that is.
+    pub severity: Severity,
+    /// The BPMN element; `None` when the place has no id.
+    pub element_id: Option<String>,
+    /// 1-based line; 0 = the whole document.
+    pub line: u32,
+    /// 1-based column; 0 = the whole document.
+    pub column: u32,
+    /// What is wrong and what was expected.
+    pub message: String,
+}
+
+/// A document to be judged, not deployed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidateProcess {
+    /// Whose rules count.
+    pub tenant_id: String,
+    /// The BPMN document, at most 1 MiB.
+    pub content: Vec<u8>,
+    /// How strictly.
+    pub mode: LintMode,
+}
+
+/// What the engine thinks of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validation {
+    /// Whether a deploy would be accepted.
+    pub deployable: bool,
+    /// At most 1000.
+    pub findings: Vec<Finding>,
+    /// There were more findings.
+    pub truncated: bool,
+    /// Executable processes of the document.
+    pub process_ids: Vec<String>,
+    /// Job types that its service tasks need.
+    pub job_types: Vec<String>,
+}
+
+/// A document to be deployed. Unchanged content is [`DeployOutcome::Unchanged`] whatever its name; older content is a
+/// new version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeployProcess {
+    /// See [`request_id`](crate::request_id()).
+    pub request_id: String,
+    /// The owning tenant.
+    pub tenant_id: String,
+    /// For people only, never identity.
+    pub resource_name: String,
+    /// The BPMN document, at most 1 MiB, with exactly one executable process.
+    pub content: Vec<u8>,
+    /// Lower-case hex SHA-256 of the bytes that were validated; other bytes in `content` are refused.
+    pub content_sha256: String,
+    /// A name for this version, for people.
+    pub version_tag: Option<String>,
+    /// How strictly the document is judged.
+    pub mode: LintMode,
+    /// Who manages the process id (the uid of a WorkflowProcess); `None` = nobody. Another owner's process id is
+    /// [`ErrorClass::AlreadyOwned`](crate::ErrorClass::AlreadyOwned).
+    pub owner: Option<String>,
+}
+
+/// How a deploy ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeployResult {
+    /// The document is the latest version of its process.
+    Deployed {
+        /// Whether that was news.
+        outcome: DeployOutcome,
+        /// The version.
+        definition: ProcessDefinition,
+    },
+    /// The engine refuses the document; nothing changed.
+    Rejected {
+        /// At most 1000.
+        findings: Vec<Finding>,
+        /// There were more findings.
+        truncated: bool,
+    },
+}
+
+/// Whether a deploy made a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeployOutcome {
+    /// A new version, also when older content came again.
+    Created,
+    /// The latest version already has these bytes and this version tag.
+    Unchanged,
+}
+
+/// One deployed version of one process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessDefinition {
+    /// Unique over all tenants.
+    pub key: i64,
+    /// The owning tenant.
+    pub tenant_id: String,
+    /// The BPMN process id.
+    pub process_id: String,
+    /// 1, 2, 3 … within the process id.
+    pub version: u32,
+    /// A name for this version, for people.
+    pub version_tag: Option<String>,
+    /// Lower-case hex SHA-256 of the deployed bytes.
+    pub content_sha256: String,
+    /// When it was deployed.
+    pub deployed_at: Timestamp,
+    /// Job types that its service tasks need.
+    pub job_types: Vec<String>,
+}
+
+/// Which definition is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DefinitionRef {
+    /// This very version.
+    Key(i64),
+    /// The latest version of this process id.
+    LatestOf(String),
+}
+
+/// A definition and who manages its process id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManagedDefinition {
+    /// The version that was asked for.
+    pub definition: ProcessDefinition,
+    /// Who manages the process id; `None` = nobody.
+    pub owner: Option<String>,
+}
+
+/// What becomes of running instances when their process is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnInstances {
+    /// [`ErrorClass::Precondition`](crate::ErrorClass::Precondition) while instances run.
+    Fail,
+    /// No new instances; running ones finish.
+    KeepRunning,
+    /// They are cancelled.
+    Cancel,
+}
+
+/// Retires all versions of a process id, or gives it up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteProcess {
+    /// See [`request_id`](crate::request_id()).
+    pub request_id: String,
+    /// The owning tenant.
+    pub tenant_id: String,
+    /// The BPMN process id.
+    pub process_id: String,
+    /// Must equal the recorded owner, else nothing is deleted.
+    pub owner: String,
+    /// What becomes of running instances.
+    pub on_instances: OnInstances,
+    /// Only give up ownership; the definitions stay startable.
+    pub retain: bool,
+}
+
+/// How the deletion of a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessDeletion {
+    /// Done; deleting what is not there retires 0.
+    Retired {
+        /// Versions retired by this call.
+        versions: u32,
+    },
+    /// Somebody else manages the process id: nothing happened.
+    OwnedByOther,
+}
