@@ -1,1 +1,46 @@
-//! x
+//! The custom resources of group `workflow.example.com`: their types, schemas, conditions, reasons, names and labels.
+//!
+//! Owns: what a user may write (`spec`), what the controllers report (`status`), every word of both, and the
+//! names that controllers, engine, workers and adapter must agree on.
+//! Never does: talk to an apiserver or an engine, read a clock, decide anything. There is no I/O here.
+
+#![deny(missing_docs)]
+// KubeSchema copies each struct with its `pub` into the body of a function.
+#![allow(unreachable_pub)]
+
+pub mod cluster;
+pub mod condition;
+pub mod engine_access;
+pub mod grammar;
+pub mod job_type;
+pub mod labels;
+pub mod names;
+pub mod process;
+pub mod quantity;
+pub mod reason;
+pub mod reference;
+pub mod scheduling;
+pub mod schema;
+pub mod tenant;
+pub mod worker;
+pub mod worker_env;
+
+pub use cluster::{WorkflowCluster, WorkflowClusterSpec, WorkflowClusterStatus};
+pub use process::{WorkflowProcess, WorkflowProcessSpec, WorkflowProcessStatus};
+pub use tenant::{WorkflowTenant, WorkflowTenantSpec, WorkflowTenantStatus};
+pub use worker::{WorkflowWorker, WorkflowWorkerSpec, WorkflowWorkerStatus};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+/// The API group of every kind.
+pub const GROUP: &str = "workflow.example.com";
+/// The only served version of every kind.
+pub const VERSION: &str = "v1alpha1";
+/// `status.message` is never longer than this many characters.
+pub const MAX_MESSAGE_CHARS: usize = 256;
+
+/// The CustomResourceDefinitions, in the order of their kinds.
+pub fn crds() -> [CustomResourceDefinition; 4] {
+    [WorkflowCluster::crd(), WorkflowTenant::crd(), WorkflowProcess::crd(), WorkflowWorker::crd()]
+}

@@ -1,0 +1,476 @@
+//! `WorkflowCluster`: one workflow engine on one Postgres.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::grammar;
+use crate::quantity::Quantity;
+use crate::reference::DeletionPolicy;
+use crate::scheduling::{CelRule, Resources, Scheduling};
+use crate::schema;
+
+mod reason;
+pub use reason::ClusterReason;
+
+/// Port of Postgres when the spec names none.
+pub const DEFAULT_POSTGRES_PORT: u16 = 5432;
+/// Database when neither the spec nor the Secret names one.
+pub const DEFAULT_DATABASE: &str = "workflow";
+/// Key of the user in the Secret that `databaseSecret` names.
+pub const DATABASE_SECRET_USERNAME: &str = "username";
+/// Key of the password in the Secret that `databaseSecret` names.
+pub const DATABASE_SECRET_PASSWORD: &str = "password";
+/// Optional key of the database in the Secret that `databaseSecret` names; `spec.postgres.externalRef.database` wins.
+pub const DATABASE_SECRET_DATABASE: &str = "dbname";
+/// Key of the PEM bundle in the Secret that `caSecret` names.
+pub const CA_SECRET_KEY: &str = "ca.crt";
+/// Most characters of a cluster's name: with the longest suffix it is still a Service name.
+pub const MAX_CLUSTER_NAME: usize = 40;
+
+const NAME: CelRule = (
+    "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+    "metadata.name must be at most 40 characters of a-z, 0-9 and '-', start with a letter and end with a letter or digit: it becomes the name of a Service",
+);
+const POSTGRES_ONE_OF: CelRule = (
+    "has(self.externalRef) != has(self.managed)",
+    "spec.postgres must have exactly one of externalRef and managed",
+);
+const POSTGRES_SOURCE_IMMUTABLE: CelRule = (
+    "has(self.externalRef) == has(oldSelf.externalRef)",
+    "spec.postgres cannot switch between externalRef and managed: the data would stay behind; create a new WorkflowCluster",
+);
+const INGRESS_HOST: CelRule =
+    ("!self.enabled || has(self.host)", "spec.network.ingress.host is required when ingress is enabled");
+const TRACING_ENDPOINT: CelRule = (
+    "!self.enabled || has(self.otlpEndpoint)",
+    "spec.observability.tracing.otlpEndpoint is required when tracing is enabled",
+);
+const STORAGE_IMMUTABLE_CLASS: CelRule = (
+    "has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
+    "spec.postgres.managed.storageClassName is immutable: volumes cannot change their class",
+);
+
+/// A workflow engine: its version, its Postgres, its replicas and how it is reached.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "workflow.example.com",
+    version = "v1alpha1",
+    kind = "WorkflowCluster",
+    doc = "A workflow engine: its version, its Postgres, its replicas and how it is reached.",
+    namespaced,
+    status = "WorkflowClusterStatus",
+    derive = "PartialEq",
+    shortname = "wfc",
+    category = "workflow",
+    validation = NAME,
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Ready", type_ = "boolean", json_path = ".status.ready"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas", description = "Ready engine pods"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkflowClusterSpec {
+    /// Version of the engine, SemVer without build metadata. Raising it rolls the engine; a lower one or a skipped major
+    /// version is refused.
+    #[schemars(length(min = 5, max = grammar::SEMVER_MAX), regex(pattern = grammar::SEMVER))]
+    pub version: String,
+    /// Repository of the engine image, without tag and digest, in place of the installation's; the tag is the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = grammar::IMAGE_MAX), regex(pattern = grammar::IMAGE_REPOSITORY))]
+    pub image: Option<String>,
+    /// Number of engine pods, 0 to 64. 0 stops the engine and keeps its data.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 64))]
+    pub replicas: i32,
+    /// Stops all writes to owned objects; the status is still reported and deletion still works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+    /// CPU and memory of each engine pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// The Postgres that holds the engine's data: exactly one of `externalRef` and `managed`.
+    pub postgres: Postgres,
+    /// How the engine is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+    /// Metrics and traces of the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observability: Option<Observability>,
+    /// Who may use the engine's API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<ClusterAuthentication>,
+    /// Where the pods run: engine and migration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduling: Option<Scheduling>,
+    /// `Delete` (default) removes the Secrets and certificates made for the engine; `Retain` leaves them. The database
+    /// behind `externalRef` is never touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+}
+
+fn one() -> i32 {
+    1
+}
+
+impl WorkflowClusterSpec {
+    /// Whether writes to owned objects are stopped.
+    pub fn is_paused(&self) -> bool {
+        self.paused == Some(true)
+    }
+
+    /// What happens on deletion; `Delete` when the spec says nothing.
+    pub fn deletion_policy(&self) -> DeletionPolicy {
+        self.deletion_policy.unwrap_or_default()
+    }
+
+    /// The ingress, if it is switched on.
+    pub fn enabled_ingress(&self) -> Option<&Ingress> {
+        self.network.as_ref()?.ingress.as_ref().filter(|ingress| ingress.enabled)
+    }
+
+    /// The tracing, if it is switched on.
+    pub fn enabled_tracing(&self) -> Option<&Tracing> {
+        self.observability.as_ref()?.tracing.as_ref().filter(|tracing| tracing.enabled)
+    }
+
+    /// Whether a `ServiceMonitor` is asked for: metrics and serviceMonitor both on.
+    pub fn wants_service_monitor(&self) -> bool {
+        self.observability
+            .as_ref()
+            .and_then(|observability| observability.metrics.as_ref())
+            .is_some_and(|metrics| metrics.enabled && metrics.service_monitor == Some(true))
+    }
+}
+
+/// The Postgres of a cluster: exactly one member is set.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = POSTGRES_ONE_OF, validation = POSTGRES_SOURCE_IMMUTABLE)]
+#[serde(rename_all = "camelCase")]
+pub struct Postgres {
+    /// A Postgres that exists already, for example a Patroni cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_ref: Option<ExternalPostgres>,
+    /// A Postgres made by another operator. Stored but not acted on by this version: condition `Supported` says so and
+    /// the cluster stays Pending. Use `externalRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed: Option<ManagedPostgres>,
+}
+
+/// Where an existing Postgres is and how to log in.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalPostgres {
+    /// DNS name or IP address of the primary, without port.
+    #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::HOST))]
+    pub host: String,
+    /// Port, 5432 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<i32>,
+    /// Name of the database. Left out: the Secret's key `dbname`, else `workflow`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = grammar::DATABASE_MAX), regex(pattern = grammar::DATABASE))]
+    pub database: Option<String>,
+    /// Name of a Secret in this namespace with the keys `username` and `password` (and optionally `dbname`).
+    #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::DNS_SUBDOMAIN))]
+    pub database_secret: String,
+    /// How far the connection is protected; `prefer` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssl_mode: Option<SslMode>,
+    /// Name of a Secret in this namespace whose key `ca.crt` holds the certificates that `verify-ca` and `verify-full`
+    /// trust. Left out: the system's trust store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::DNS_SUBDOMAIN))]
+    pub ca_secret: Option<String>,
+}
+
+impl ExternalPostgres {
+    /// The port, 5432 unless the spec names one; what is no port at all (old objects) reads as the default.
+    pub fn port(&self) -> u16 {
+        self.port.and_then(|port| u16::try_from(port).ok()).unwrap_or(DEFAULT_POSTGRES_PORT)
+    }
+
+    /// The protection of the connection, `prefer` unless the spec says more.
+    pub fn ssl_mode(&self) -> SslMode {
+        self.ssl_mode.unwrap_or_default()
+    }
+}
+
+/// Protection of the Postgres connection, in libpq's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SslMode {
+    /// TLS if the server offers it.
+    #[default]
+    Prefer,
+    /// TLS, certificate not checked.
+    Require,
+    /// TLS, certificate signed by a trusted authority.
+    VerifyCa,
+    /// TLS, certificate signed by a trusted authority and made for the host.
+    VerifyFull,
+}
+
+impl SslMode {
+    /// The word that libpq and the spec use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        }
+    }
+}
+
+/// A Postgres made by another operator; stored, not acted on.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = STORAGE_IMMUTABLE_CLASS)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedPostgres {
+    /// Number of Postgres instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 16))]
+    pub replicas: Option<i32>,
+    /// `StorageClass` of the volumes; the cluster's default when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::DNS_SUBDOMAIN))]
+    pub storage_class_name: Option<String>,
+    /// Size of each volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_size: Option<Quantity>,
+}
+
+/// How the engine is reached.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Network {
+    /// Type of the engine's Service, `ClusterIP` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_type: Option<ServiceType>,
+    /// Access from outside through an Ingress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<Ingress>,
+}
+
+/// Type of a Service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ServiceType {
+    /// Reachable inside the Kubernetes cluster only.
+    #[default]
+    #[serde(rename = "ClusterIP")]
+    ClusterIp,
+    /// Also on a port of every node.
+    NodePort,
+    /// Also through a load balancer of the cloud.
+    LoadBalancer,
+}
+
+impl ServiceType {
+    /// The word that Kubernetes uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClusterIp => "ClusterIP",
+            Self::NodePort => "NodePort",
+            Self::LoadBalancer => "LoadBalancer",
+        }
+    }
+}
+
+/// An Ingress for the engine's gRPC and REST API.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(validation = INGRESS_HOST)]
+#[serde(rename_all = "camelCase")]
+pub struct Ingress {
+    /// Whether the Ingress exists.
+    pub enabled: bool,
+    /// DNS name under which the engine is served; required when enabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::DNS_SUBDOMAIN))]
+    pub host: Option<String>,
+    /// Name of a `kubernetes.io/tls` Secret in this namespace. Left out: the Ingress has no TLS of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::DNS_SUBDOMAIN))]
+    pub tls_secret: Option<String>,
+    /// Name of the `IngressClass`; the cluster's default when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::DNS_SUBDOMAIN))]
+    pub class_name: Option<String>,
+}
+
+/// Metrics and traces of the engine.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Observability {
+    /// Prometheus metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
+    /// OpenTelemetry traces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Tracing>,
+}
+
+/// Prometheus metrics of the engine.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metrics {
+    /// Whether the metrics port is part of the Service.
+    pub enabled: bool,
+    /// Whether a `ServiceMonitor` (monitoring.coreos.com/v1) is made. Without that CRD a condition says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_monitor: Option<bool>,
+}
+
+/// OpenTelemetry traces of the engine.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = TRACING_ENDPOINT)]
+#[serde(rename_all = "camelCase")]
+pub struct Tracing {
+    /// Whether traces are exported.
+    pub enabled: bool,
+    /// OTLP gRPC endpoint, `host:port` or `http(s)://host:port`; required when enabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = grammar::ENDPOINT_MAX), regex(pattern = grammar::ENDPOINT))]
+    pub otlp_endpoint: Option<String>,
+    /// Share of requests that are traced, 0 to 1; 1 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
+    pub sample_ratio: Option<f64>,
+}
+
+/// Who may use the engine's API.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterAuthentication {
+    /// Users' tokens from an OpenID Connect issuer. Stored but not acted on by this version: condition `Supported` says
+    /// so; the engine accepts only the tokens that the operator makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oidc: Option<Oidc>,
+}
+
+/// An OpenID Connect issuer; stored, not acted on.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Oidc {
+    /// The issuer, an `https://` URL.
+    #[serde(rename = "issuerURL")]
+    #[schemars(length(min = 1, max = grammar::HTTPS_URL_MAX), regex(pattern = grammar::HTTPS_URL))]
+    pub issuer_url: String,
+    /// Name of a Secret in this namespace that holds the client id.
+    #[serde(rename = "clientIDSecretRef")]
+    #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::DNS_SUBDOMAIN))]
+    pub client_id_secret_ref: String,
+}
+
+/// What the cluster-controller last saw.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkflowClusterStatus {
+    /// The `metadata.generation` that this status was computed for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = i64::MAX))]
+    pub observed_generation: Option<i64>,
+    /// Where the cluster is in its life, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<ClusterPhase>,
+    /// Whether the cluster does what its spec asks for.
+    #[serde(default)]
+    pub ready: bool,
+    /// What happens now, or what is wrong and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = crate::MAX_MESSAGE_CHARS))]
+    pub message: Option<String>,
+    /// `Ready` always; `Reconciling`, `Stalled`, `Paused`, `Supported` while they say something; `Available`,
+    /// `PostgresReachable`, `Migrated`, `UpgradeComplete`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// Engine pods that exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = i32::MAX))]
+    pub replicas: Option<i32>,
+    /// Engine pods that are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = i32::MAX))]
+    pub ready_replicas: Option<i32>,
+    /// Label selector of the engine pods, for the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub selector: Option<String>,
+    /// Version that every engine pod runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = grammar::SEMVER_MAX))]
+    pub version: Option<String>,
+    /// `version` without dots (`v1-2-3`), for gates that compare words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65))]
+    pub version_key: Option<String>,
+    /// Version of the database schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = i64::MAX))]
+    pub schema_version: Option<i64>,
+    /// Whether Postgres can be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres_status: Option<PostgresStatus>,
+    /// Where the engine's gRPC API is served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
+    /// Whether processes may be deployed now: false while the engine is rolled, migrated or unhealthy.
+    #[serde(default)]
+    pub accepts_deployments: bool,
+}
+
+/// Where a cluster is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ClusterPhase {
+    /// Something outside is missing: Postgres, a Secret, a valid spec.
+    #[default]
+    Pending,
+    /// The first rollout is on its way.
+    Provisioning,
+    /// The engine serves.
+    Running,
+    /// The engine moves to another version.
+    Upgrading,
+    /// `replicas` is 0.
+    Stopped,
+    /// The engine serves with less than asked for.
+    Degraded,
+    /// Nothing goes on without a person.
+    Failed,
+    /// The cleanup runs.
+    Deleting,
+}
+
+/// Whether Postgres can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PostgresStatus {
+    /// It accepts our login.
+    Healthy,
+    /// It cannot be used; condition `PostgresReachable` says why.
+    Unreachable,
+}
+
+/// Where the engine's gRPC API is served.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// DNS name of the Service.
+    #[schemars(length(max = grammar::DNS_SUBDOMAIN_MAX))]
+    pub host: String,
+    /// gRPC port.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// `https://host:port`.
+    #[schemars(length(max = grammar::ENDPOINT_MAX))]
+    pub url: String,
+}

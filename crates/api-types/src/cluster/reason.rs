@@ -1,0 +1,80 @@
+crate::reason::kind_reasons! {
+    /// Why a condition of a `WorkflowCluster` has its value.
+    ClusterReason {
+        Running Normal
+            "The engine serves at the version and with the replicas of the spec."
+            => "Nothing.",
+        Stopped Normal
+            "`spec.replicas` is 0: no engine pod runs, the data is kept."
+            => "Raise `spec.replicas` to start the engine.",
+        Reconciling Normal
+            "Owned objects are being brought to the spec; the message says which."
+            => "Wait.",
+        StatefulSetUpdated Normal
+            "The StatefulSet was changed to match the spec (event)."
+            => "Nothing.",
+        ScalingUp Normal
+            "Engine pods are being added."
+            => "Wait.",
+        ScalingDown Normal
+            "Engine pods are being removed."
+            => "Wait.",
+        RollingOut Normal
+            "Engine pods are being replaced, each only after the one before is healthy."
+            => "Wait.",
+        RolledOut Normal
+            "Every engine pod runs the version and template of the spec."
+            => "Nothing.",
+        EngineStarting Normal
+            "Engine pods exist and are not ready yet."
+            => "Wait; if it lasts, look at the pods' events and logs.",
+        EngineUnhealthy Warning
+            "Engine pods do not become ready, or the engine reports itself unhealthy; the message names the pod and its state."
+            => "Look at the named pod's events and logs; a corrected spec recovers without further help.",
+        EngineAvailable Normal
+            "At least one engine pod serves."
+            => "Nothing.",
+        PostgresReachable Normal
+            "Postgres accepts the credentials and has a supported version."
+            => "Nothing.",
+        PostgresUnreachable Warning
+            "Postgres cannot be connected to; the message has the cause."
+            => "Check host, port and network policies; it is retried with backoff.",
+        PostgresSecretMissing Warning
+            "The Secret named by `databaseSecret` or `caSecret` does not exist in this namespace."
+            => "Create the named Secret.",
+        PostgresSecretInvalid Warning
+            "The Secret named by `databaseSecret` or `caSecret` lacks a key, or a key's value cannot be used."
+            => "Set the named key.",
+        PostgresAuthenticationFailed Warning
+            "Postgres refused the user, the password or the database."
+            => "Correct the Secret or the database's grants.",
+        PostgresTlsFailed Warning
+            "TLS to Postgres failed: not offered, or its certificate is not trusted or not made for the host."
+            => "Correct `sslMode` or `caSecret`, or the server's certificate.",
+        PostgresVersionUnsupported Warning
+            "The server is older than Postgres 15."
+            => "Upgrade Postgres.",
+        MigrationRunning Normal
+            "The migration Job brings the database schema to the version."
+            => "Wait.",
+        MigrationFailed Warning
+            "The migration Job failed; the message names the Job."
+            => "Read the Job's log and correct the cause; a changed spec, or deleting the Job, starts a new one.",
+        SchemaCurrent Normal
+            "The database schema is the one that the version needs."
+            => "Nothing.",
+        SchemaTooNew Warning
+            "The database schema is newer than the version supports; nothing is changed."
+            => "Set `spec.version` to the version that made the schema, or a newer one.",
+        UpgradeRefused Warning
+            "The change of `spec.version` is a downgrade or skips a major version; the running version is kept."
+            => "Set `spec.version` to a version that the message allows.",
+        CertificateRotated Normal
+            "The engine's certificate was renewed before its end (event)."
+            => "Nothing.",
+        ServiceMonitorCrdMissing Warning
+            "A ServiceMonitor is asked for and the CRD monitoring.coreos.com/v1 is not installed; everything else works."
+            => "Install the Prometheus operator's CRDs, or set `spec.observability.metrics.serviceMonitor` to false.",
+    }
+}

@@ -1,0 +1,40 @@
+//! Condition types. `Ready` is always there; `Reconciling` and `Stalled` (kstatus), `Paused` and `Supported` only while
+//! they say something; the others belong to one kind.
+
+/// True when the object does what its spec asks for, at the generation it names. On every kind, always.
+pub const READY: &str = "Ready";
+/// True while the controller works towards the spec or waits for something that ends by itself; else absent (kstatus).
+pub const RECONCILING: &str = "Reconciling";
+/// True while nothing will change without a person: the reason says what to do; else absent (kstatus).
+pub const STALLED: &str = "Stalled";
+/// True while `spec.paused` is set; else absent.
+pub const PAUSED: &str = "Paused";
+/// False while the spec uses a field that is stored but not acted on: the message names the fields and what to do
+/// instead; else absent.
+pub const SUPPORTED: &str = "Supported";
+
+/// Cluster: at least one engine pod is ready to serve.
+pub const AVAILABLE: &str = "Available";
+/// Cluster: Postgres accepts the given credentials.
+pub const POSTGRES_REACHABLE: &str = "PostgresReachable";
+/// Cluster: the database schema is the one that the version needs.
+pub const MIGRATED: &str = "Migrated";
+/// Cluster: every pod runs the version of the spec.
+pub const UPGRADE_COMPLETE: &str = "UpgradeComplete";
+
+/// Tenant: the engine holds the tenant as the spec says.
+pub const SYNCED: &str = "Synced";
+/// Tenant: usage is below every quota.
+pub const WITHIN_QUOTA: &str = "WithinQuota";
+
+/// Process: the source was read and its BPMN accepted by the linter.
+pub const VALID: &str = "Valid";
+/// Process: the engine runs exactly the bytes that were validated.
+pub const DEPLOYED: &str = "Deployed";
+/// Process: every job type of the definition has a `WorkflowWorker`.
+pub const WORKERS_AVAILABLE: &str = "WorkersAvailable";
+
+/// Worker: every pod runs the current template and is ready.
+pub const ROLLOUT_COMPLETE: &str = "RolloutComplete";
+/// Worker: the autoscaler gets its metrics.
+pub const METRICS_AVAILABLE: &str = "MetricsAvailable";

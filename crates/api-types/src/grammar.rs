@@ -1,0 +1,92 @@
+//! What the strings of a spec may look like. Each pattern stands in the CRD schema, so the apiserver refuses what does
+//! not match; the syntax is common to RE2 (apiserver) and the `regex` crate (the same check in the controllers).
+
+/// RFC 1123 label: namespaces, tenants.
+pub const DNS_LABEL: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+/// Most characters of a [`DNS_LABEL`].
+pub const DNS_LABEL_MAX: u32 = 63;
+
+/// RFC 1123 subdomain: names of objects, ingress hosts.
+pub const DNS_SUBDOMAIN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// Most characters of a [`DNS_SUBDOMAIN`] or a [`HOST`].
+pub const DNS_SUBDOMAIN_MAX: u32 = 253;
+
+/// DNS name, IPv4 or IPv6 address, without port, brackets, spaces, quotes or `=`: a value that cannot smuggle a second
+/// setting into any connection string.
+pub const HOST: &str = r"^([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*\.?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)$";
+
+/// `host:port`, with or without `http://` or `https://`, IPv6 in brackets, no path.
+pub const ENDPOINT: &str =
+    r"^(https?://)?([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}/?$";
+/// Most characters of an [`ENDPOINT`].
+pub const ENDPOINT_MAX: u32 = 272;
+
+/// `https://host[:port][/path]`: no user, query or fragment.
+pub const HTTPS_URL: &str =
+    r"^https://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[-A-Za-z0-9._~%]+)*/?$";
+/// Most characters of an [`HTTPS_URL`].
+pub const HTTPS_URL_MAX: u32 = 512;
+
+/// SemVer 2.0.0 without build metadata: it becomes an image tag, which cannot hold a `+`.
+pub const SEMVER: &str = r"^(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})(-(0|[1-9][0-9]{0,8}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9][0-9]{0,8}|[0-9]*[A-Za-z-][0-9A-Za-z-]*))*)?$";
+/// Most characters of a [`SEMVER`].
+pub const SEMVER_MAX: u32 = 64;
+
+/// `[registry[:port]/]path`, without tag and digest.
+pub const IMAGE_REPOSITORY: &str = r"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?/)?[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$";
+/// `[registry[:port]/]path[:tag][@sha256:digest]`.
+pub const IMAGE: &str = r"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?/)?[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[0-9a-f]{64})?$";
+/// Most characters of an [`IMAGE`] or an [`IMAGE_REPOSITORY`].
+pub const IMAGE_MAX: u32 = 512;
+
+/// Name of a Postgres database: no spaces, quotes or `=`.
+pub const DATABASE: &str = r"^[A-Za-z_][A-Za-z0-9_.-]*$";
+/// Most characters of a [`DATABASE`] (what Postgres keeps of a name).
+pub const DATABASE_MAX: u32 = 63;
+
+/// Key in a Secret or ConfigMap.
+pub const DATA_KEY: &str = r"^[-._A-Za-z0-9]+$";
+/// Most characters of a [`DATA_KEY`].
+pub const DATA_KEY_MAX: u32 = 253;
+
+/// Name of an environment variable.
+pub const ENV_NAME: &str = r"^[A-Za-z_][A-Za-z0-9_]*$";
+/// Most characters of an [`ENV_NAME`].
+pub const ENV_NAME_MAX: u32 = 128;
+
+/// Relative path in a git tree; `..` is refused by a rule of its own.
+pub const GIT_PATH: &str = r"^[A-Za-z0-9._-][A-Za-z0-9._ -]*(/[A-Za-z0-9._-][A-Za-z0-9._ -]*)*$";
+/// Most characters of a [`GIT_PATH`].
+pub const GIT_PATH_MAX: u32 = 512;
+
+/// Branch, tag or commit.
+pub const GIT_REVISION: &str = r"^[A-Za-z0-9][A-Za-z0-9._/+-]*$";
+/// Most characters of a [`GIT_REVISION`].
+pub const GIT_REVISION_MAX: u32 = 255;
+
+/// A user's own version word.
+pub const VERSION_TAG: &str = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$";
+/// Most characters of a [`VERSION_TAG`].
+pub const VERSION_TAG_MAX: u32 = 64;
+
+/// One line of text: no control characters.
+pub const ONE_LINE: &str = r"^[^\x00-\x1f\x7f]*$";
+
+/// Job type: one line, no comma (workers get a comma-separated list), no space at either end.
+pub const JOB_TYPE: &str = r"^[^\x00-\x20\x7f,]([^\x00-\x1f\x7f,]*[^\x00-\x20\x7f,])?$";
+/// Most characters of a [`JOB_TYPE`]; [`crate::job_type::encode`] narrows it further.
+pub const JOB_TYPE_MAX: u32 = 63;
+
+/// Key of a label: `[prefix/]name`.
+pub const LABEL_KEY: &str = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
+/// Most characters of a [`LABEL_KEY`].
+pub const LABEL_KEY_MAX: u32 = 317;
+/// Value of a label.
+pub const LABEL_VALUE: &str = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
+/// Most characters of a [`LABEL_VALUE`].
+pub const LABEL_VALUE_MAX: u32 = 63;
+
+/// Kubernetes quantity, not negative: `500m`, `4Gi`, `1e3`, `0.5`.
+pub const QUANTITY: &str = r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$";
+/// Most characters of a [`QUANTITY`].
+pub const QUANTITY_MAX: u32 = 32;

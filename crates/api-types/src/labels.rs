@@ -1,0 +1,105 @@
+//! Labels, annotations, finalizers and field managers: every word that the controllers leave on objects.
+
+use std::collections::BTreeMap;
+
+/// On a Namespace: its objects may refer to the tenant of this name and to its cluster. Only cluster admins label namespaces.
+/// On pods and owned objects: the tenant that they work for.
+pub const TENANT: &str = "workflow.example.com/tenant";
+/// On owned objects: the `WorkflowCluster` that they belong to.
+pub const CLUSTER: &str = "workflow.example.com/cluster";
+/// On owned objects: the `WorkflowWorker` that they belong to.
+pub const WORKER: &str = "workflow.example.com/worker";
+
+/// Annotation, `"true"`: gives up a cleanup that cannot end. What is left behind is told in an event.
+pub const FORCE_DELETE: &str = "workflow.example.com/force-delete";
+/// Annotation on pod templates: digest of the Secrets and ConfigMaps that pods read only at their start.
+pub const CONFIG_DIGEST: &str = "workflow.example.com/config-digest";
+
+/// Value of [`MANAGED_BY`] on every owned object.
+pub const OPERATOR: &str = "workflow-operator";
+/// What the object runs.
+pub const NAME: &str = "app.kubernetes.io/name";
+/// Which one of them.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
+/// Its role.
+pub const COMPONENT: &str = "app.kubernetes.io/component";
+/// The whole that it belongs to.
+pub const PART_OF: &str = "app.kubernetes.io/part-of";
+/// Who made it.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Version of what runs; never part of a selector.
+pub const VERSION: &str = "app.kubernetes.io/version";
+
+/// Field managers and finalizers of one controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Name under which it applies specs, statuses and events.
+    pub field_manager: &'static str,
+    /// Finalizer that keeps an object until its cleanup is done.
+    pub finalizer: &'static str,
+}
+
+/// cluster-controller.
+pub const CLUSTER_CONTROLLER: Owner =
+    Owner { field_manager: "workflow-cluster-controller", finalizer: "workflow.example.com/cluster-cleanup" };
+/// tenant-controller.
+pub const TENANT_CONTROLLER: Owner =
+    Owner { field_manager: "workflow-tenant-controller", finalizer: "workflow.example.com/tenant-cleanup" };
+/// process-controller.
+pub const PROCESS_CONTROLLER: Owner =
+    Owner { field_manager: "workflow-process-controller", finalizer: "workflow.example.com/process-cleanup" };
+/// worker-controller.
+pub const WORKER_CONTROLLER: Owner =
+    Owner { field_manager: "workflow-worker-controller", finalizer: "workflow.example.com/worker-cleanup" };
+
+/// What a pod runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// The engine of a cluster.
+    Engine,
+    /// The migration Job of a cluster.
+    Migration,
+    /// A worker fleet.
+    Worker,
+}
+
+impl Component {
+    /// The word in [`COMPONENT`].
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Engine => "engine",
+            Self::Migration => "migration",
+            Self::Worker => "worker",
+        }
+    }
+
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Engine | Self::Migration => "workflow-engine",
+            Self::Worker => "workflow-worker",
+        }
+    }
+}
+
+/// The labels that select the pods of one object. They never change: selectors are immutable.
+pub fn selector(component: Component, instance: &str) -> BTreeMap<String, String> {
+    [(NAME, component.program()), (INSTANCE, instance), (COMPONENT, component.as_str())]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
+
+/// The labels of an owned object: its selector plus what people and tools look for.
+pub fn recommended(component: Component, instance: &str) -> BTreeMap<String, String> {
+    let mut labels = selector(component, instance);
+    labels.insert(PART_OF.to_owned(), "workflow".to_owned());
+    labels.insert(MANAGED_BY.to_owned(), OPERATOR.to_owned());
+    labels
+}
+
+/// A selector in the text form that `status.selector` and `kubectl -l` use.
+pub fn selector_text(selector: &BTreeMap<String, String>) -> String {
+    selector.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests;

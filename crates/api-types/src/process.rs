@@ -1,0 +1,214 @@
+//! `WorkflowProcess`: one BPMN process definition, deployed and kept deployed.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::grammar;
+use crate::reference::{ClusterRef, ConfigMapKeyRef, DeletionPolicy, TenantRef};
+use crate::scheduling::CelRule;
+use crate::schema;
+
+mod reason;
+pub use reason::ProcessReason;
+
+/// Most bytes of a BPMN source, whatever it comes from.
+pub const MAX_BPMN_BYTES: usize = 1 << 20;
+
+const CLUSTER_IMMUTABLE: CelRule = (
+    "self == oldSelf",
+    "spec.clusterRef is immutable: a deployed definition does not move; create a new WorkflowProcess for the other cluster",
+);
+const TENANT_IMMUTABLE: CelRule = (
+    "has(self.tenantRef) == has(oldSelf.tenantRef) && (!has(self.tenantRef) || self.tenantRef == oldSelf.tenantRef)",
+    "spec.tenantRef is immutable: a deployed definition does not change its tenant; create a new WorkflowProcess for the other tenant",
+);
+const SOURCE_ONE_OF: CelRule = (
+    "[has(self.bpmn), has(self.configMapRef), has(self.gitRef)].filter(given, given).size() == 1",
+    "spec.source must have exactly one of bpmn, configMapRef and gitRef",
+);
+const GIT_PATH_INSIDE: CelRule = (
+    "!self.split('/').exists(part, part == '..' || part == '.')",
+    "spec.source.gitRef.path must not contain '.' or '..' as a part: it is relative to the root of the repository",
+);
+
+/// A BPMN process definition that is deployed to a workflow engine and kept deployed.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "workflow.example.com",
+    version = "v1alpha1",
+    kind = "WorkflowProcess",
+    plural = "workflowprocesses",
+    doc = "A BPMN process definition that is deployed to a workflow engine and kept deployed.",
+    namespaced,
+    status = "WorkflowProcessStatus",
+    derive = "PartialEq",
+    shortname = "wfp",
+    category = "workflow",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Ready", type_ = "boolean", json_path = ".status.ready"),
+    printcolumn(
+        name = "Version",
+        type_ = "integer",
+        json_path = ".status.version",
+        description = "Version in the engine"
+    ),
+    printcolumn(name = "Key", type_ = "integer", json_path = ".status.processDefinitionKey", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[x_kube(validation = TENANT_IMMUTABLE)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkflowProcessSpec {
+    /// The cluster that runs the process. Immutable.
+    #[x_kube(validation = CLUSTER_IMMUTABLE)]
+    pub cluster_ref: ClusterRef,
+    /// The tenant that owns the process; the engine's default tenant when left out. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_ref: Option<TenantRef>,
+    /// Where the BPMN comes from: exactly one of `bpmn`, `configMapRef` and `gitRef`.
+    pub source: Source,
+    /// The user's own version word, shown beside the engine's version number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = grammar::VERSION_TAG_MAX), regex(pattern = grammar::VERSION_TAG))]
+    pub version_tag: Option<String>,
+    /// `strict` (default) refuses BPMN with errors or warnings; `lenient` refuses only errors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validate: Option<Validation>,
+    /// Stops all deployments; the status is still reported and deletion still works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+    /// `Delete` (default) removes the definition from the engine; `Retain` leaves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+}
+
+impl WorkflowProcessSpec {
+    /// How strictly the BPMN is checked; `strict` when the spec says nothing.
+    pub fn validation(&self) -> Validation {
+        self.validate.unwrap_or_default()
+    }
+
+    /// Whether deployments are stopped.
+    pub fn is_paused(&self) -> bool {
+        self.paused == Some(true)
+    }
+
+    /// What happens on deletion; `Delete` when the spec says nothing.
+    pub fn deletion_policy(&self) -> DeletionPolicy {
+        self.deletion_policy.unwrap_or_default()
+    }
+}
+
+/// Where the BPMN comes from: exactly one member is set.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(validation = SOURCE_ONE_OF)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// BPMN 2.0 XML, at most 1 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_BPMN_BYTES))]
+    pub bpmn: Option<String>,
+    /// A key of a ConfigMap in this namespace. Changes of the ConfigMap are deployed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_ref: Option<ConfigMapKeyRef>,
+    /// A file in a git repository. Stored but not acted on by this version: condition `Supported` says so and nothing is
+    /// deployed. Use `configMapRef` or `bpmn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_ref: Option<GitRef>,
+}
+
+/// A file in a git repository; stored, not acted on.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GitRef {
+    /// `https://` URL of the repository, without user or password.
+    #[schemars(length(min = 1, max = grammar::HTTPS_URL_MAX), regex(pattern = grammar::HTTPS_URL))]
+    pub url: String,
+    /// Path of the file, relative to the root of the repository.
+    #[schemars(length(min = 1, max = grammar::GIT_PATH_MAX), regex(pattern = grammar::GIT_PATH))]
+    #[x_kube(validation = GIT_PATH_INSIDE)]
+    pub path: String,
+    /// Branch, tag or commit.
+    #[schemars(length(min = 1, max = grammar::GIT_REVISION_MAX), regex(pattern = grammar::GIT_REVISION))]
+    pub revision: String,
+}
+
+/// How strictly BPMN is checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Validation {
+    /// Errors and warnings refuse the deployment.
+    #[default]
+    Strict,
+    /// Only errors refuse the deployment.
+    Lenient,
+}
+
+/// What the process-controller last saw.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkflowProcessStatus {
+    /// The `metadata.generation` that this status was computed for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = i64::MAX))]
+    pub observed_generation: Option<i64>,
+    /// Where the process is in its life, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<ProcessPhase>,
+    /// Whether the engine runs the source that the spec names.
+    #[serde(default)]
+    pub ready: bool,
+    /// What happens now, or what is wrong and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = crate::MAX_MESSAGE_CHARS))]
+    pub message: Option<String>,
+    /// `Ready` always; `Reconciling`, `Stalled`, `Paused`, `Supported` while they say something; `Valid`, `Deployed`,
+    /// `WorkersAvailable`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// Key of the current definition in the engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = i64::MAX))]
+    pub process_definition_key: Option<i64>,
+    /// Id of the process in its BPMN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub bpmn_process_id: Option<String>,
+    /// Version of the current definition in the engine, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = i32::MAX))]
+    pub version: Option<i32>,
+    /// When the current definition was deployed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_time")]
+    pub deployed_at: Option<Time>,
+    /// Digest of the deployed bytes, `sha256:<hex>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    pub source_digest: Option<String>,
+    /// Job types that the definition needs, sorted; the first 256 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 255)))]
+    pub job_types: Vec<String>,
+}
+
+/// Where a process is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ProcessPhase {
+    /// Something outside is missing: the cluster, the tenant, the source.
+    #[default]
+    Pending,
+    /// The source is being checked or deployed.
+    Validating,
+    /// The engine runs the source.
+    Deployed,
+    /// Refused by a quota or a suspended tenant; retried when that changes.
+    Blocked,
+    /// The source or the spec is wrong; nothing is retried before it changes.
+    Failed,
+    /// The cleanup runs.
+    Deleting,
+}

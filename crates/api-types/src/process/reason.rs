@@ -1,0 +1,68 @@
+crate::reason::kind_reasons! {
+    /// Why a condition of a `WorkflowProcess` has its value.
+    ProcessReason {
+        Deployed Normal
+            "The engine runs exactly the bytes of the source; the message has version and key."
+            => "Nothing.",
+        Validating Normal
+            "The source is being checked and deployed."
+            => "Wait.",
+        Valid Normal
+            "The BPMN was accepted."
+            => "Nothing.",
+        ValidationFailed Warning
+            "The BPMN was refused; the message names rule, element, line and column."
+            => "Correct the BPMN; nothing is retried before the source changes.",
+        SourceMissing Warning
+            "The ConfigMap or its key does not exist in this namespace."
+            => "Create the named ConfigMap and key; the change is seen at once.",
+        SourceInvalid Warning
+            "The source cannot be used at all: too large, empty or not UTF-8."
+            => "Correct the source; at most 1 MiB of UTF-8 XML.",
+        ClusterNotReady Warning
+            "The cluster has no endpoint yet, or is being deleted."
+            => "Look at the `WorkflowCluster` that the message names.",
+        ClusterUpdating Normal
+            "The cluster does not accept deployments now: it is being rolled or migrated."
+            => "Wait; the deployment follows by itself.",
+        TenantNotReady Warning
+            "The tenant is not in the engine yet, or is being deleted."
+            => "Look at the `WorkflowTenant` that the message names.",
+        TenantSuspended Warning
+            "The tenant is suspended."
+            => "Set the tenant's `spec.suspended` to false; the deployment follows by itself.",
+        ReferenceNotPermittedOrMissing Warning
+            "The cluster or tenant does not exist, or this namespace may not refer to it; the two are told apart to nobody."
+            => "Check the names, have the tenant list this namespace in `spec.namespaces`, or have a cluster admin label it `workflow.example.com/tenant: <tenant>`.",
+        EngineUnreachable Warning
+            "The engine did not answer; it is retried with backoff."
+            => "Look at the `WorkflowCluster`.",
+        EngineCredentialsMissing Warning
+            "The cluster's CA or token cannot be read, or the engine refused them."
+            => "Look at the `WorkflowCluster`; its controller makes both.",
+        QuotaExceeded Warning
+            "The tenant's quota refuses the deployment."
+            => "Raise the tenant's quota; the deployment follows by itself.",
+        RejectedByEngine Warning
+            "The engine refused a source that the linter had accepted; the message has its findings."
+            => "Correct the BPMN; nothing is retried before the source changes.",
+        NotSupportedByEngine Warning
+            "The engine's version lacks the call."
+            => "Upgrade the engine.",
+        DuplicateProcessId Warning
+            "An older `WorkflowProcess` of the same cluster and tenant has the same BPMN process id; that one stays deployed."
+            => "Delete one of the two, or change the process id.",
+        Redeployed Normal
+            "The engine had lost the definition and got it again (event)."
+            => "Nothing.",
+        WorkersAvailable Normal
+            "Every job type of the definition has a `WorkflowWorker`."
+            => "Nothing.",
+        WorkersMissing Warning
+            "Job types of the definition have no `WorkflowWorker`; the message names them."
+            => "Create a `WorkflowWorker` for them, unless workers run elsewhere.",
+        Retained Normal
+            "The object was deleted with policy `Retain`: the definition stays in the engine (event)."
+            => "Nothing.",
+    }
+}

@@ -1,0 +1,175 @@
+//! `WorkflowTenant`: one tenant of a cluster, its quotas and who may refer to it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::grammar;
+use crate::reference::{ClusterRef, DeletionPolicy};
+use crate::scheduling::CelRule;
+use crate::schema;
+
+mod reason;
+pub use reason::TenantReason;
+
+const NAME: CelRule = (
+    "self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+    "metadata.name must be at most 63 characters of a-z, 0-9 and '-', starting and ending with a letter or digit: it is the tenant's id in the engine and a label value",
+);
+const CLUSTER_IMMUTABLE: CelRule = (
+    "self == oldSelf",
+    "spec.clusterRef is immutable: a tenant's data does not move; create a new WorkflowTenant for the other cluster",
+);
+const RLS_ON: CelRule =
+    ("self", "spec.isolation.rls must be true: the engine always isolates tenants by row-level security");
+
+/// A tenant of a workflow engine: its quotas, its isolation and the namespaces that may refer to it.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "workflow.example.com",
+    version = "v1alpha1",
+    kind = "WorkflowTenant",
+    doc = "A tenant of a workflow engine: its quotas, its isolation and the namespaces that may refer to it.",
+    namespaced,
+    status = "WorkflowTenantStatus",
+    derive = "PartialEq",
+    shortname = "wft",
+    category = "workflow",
+    validation = NAME,
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Ready", type_ = "boolean", json_path = ".status.ready"),
+    printcolumn(name = "Instances", type_ = "integer", json_path = ".status.currentInstances", description = "Active process instances"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkflowTenantSpec {
+    /// The cluster that the tenant lives on. Immutable.
+    #[x_kube(validation = CLUSTER_IMMUTABLE)]
+    pub cluster_ref: ClusterRef,
+    /// Name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128), regex(pattern = grammar::ONE_LINE))]
+    pub display_name: Option<String>,
+    /// What the tenant may use at most; what is left out is unlimited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quotas: Option<Quotas>,
+    /// How the tenant's data is kept apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+    /// Namespaces whose processes and workers may refer to this tenant and, through it, to its cluster. The tenant's and
+    /// the cluster's own namespaces need no entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = grammar::DNS_LABEL_MAX), regex(pattern = grammar::DNS_LABEL)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub namespaces: Vec<String>,
+    /// Refuses new instances and hands out no jobs until it is false again; nothing is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<bool>,
+    /// Stops all writes to the engine; the status is still reported and deletion still works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+    /// `Delete` (default) removes the tenant and its data from the engine; `Retain` leaves both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+}
+
+impl WorkflowTenantSpec {
+    /// Whether the tenant is suspended.
+    pub fn is_suspended(&self) -> bool {
+        self.suspended == Some(true)
+    }
+
+    /// Whether writes to the engine are stopped.
+    pub fn is_paused(&self) -> bool {
+        self.paused == Some(true)
+    }
+
+    /// What happens on deletion; `Delete` when the spec says nothing.
+    pub fn deletion_policy(&self) -> DeletionPolicy {
+        self.deletion_policy.unwrap_or_default()
+    }
+}
+
+/// What a tenant may use at most.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Quotas {
+    /// Process instances active at the same time; 0 allows none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
+    pub max_active_instances: Option<i64>,
+    /// Jobs handed out per minute; 0 allows none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
+    pub max_jobs_per_minute: Option<i64>,
+    /// Storage in gigabytes (10^9 bytes), sampled, so it may be exceeded for a short time.
+    #[serde(default, rename = "maxStorageGB", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000_000_i64))]
+    pub max_storage_gb: Option<i64>,
+}
+
+/// How a tenant's data is kept apart.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Isolation {
+    /// Postgres row-level security. Always on; `false` is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = RLS_ON)]
+    pub rls: Option<bool>,
+}
+
+/// What the tenant-controller last saw.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkflowTenantStatus {
+    /// The `metadata.generation` that this status was computed for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = i64::MAX))]
+    pub observed_generation: Option<i64>,
+    /// Where the tenant is in its life, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<TenantPhase>,
+    /// Whether the engine holds the tenant as the spec says.
+    #[serde(default)]
+    pub ready: bool,
+    /// What happens now, or what is wrong and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = crate::MAX_MESSAGE_CHARS))]
+    pub message: Option<String>,
+    /// `Ready` always; `Reconciling`, `Stalled`, `Paused` while they say something; `Synced`, `WithinQuota`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// Active process instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = i64::MAX))]
+    pub current_instances: Option<i64>,
+    /// Jobs handed out in the last minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = i64::MAX))]
+    pub current_jobs_per_minute: Option<i64>,
+    /// Storage in gigabytes (10^9 bytes).
+    #[serde(default, rename = "currentStorageGB", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000_000_i64))]
+    pub current_storage_gb: Option<f64>,
+}
+
+/// Where a tenant is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TenantPhase {
+    /// The engine does not hold the tenant yet.
+    #[default]
+    Pending,
+    /// The engine serves the tenant.
+    Active,
+    /// `spec.suspended` is set.
+    Suspended,
+    /// The engine holds the tenant, and something is wrong with it or with reaching the engine.
+    Degraded,
+    /// Nothing goes on without a person.
+    Failed,
+    /// The cleanup runs.
+    Deleting,
+}

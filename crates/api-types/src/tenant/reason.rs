@@ -1,0 +1,44 @@
+crate::reason::kind_reasons! {
+    /// Why a condition of a `WorkflowTenant` has its value.
+    TenantReason {
+        Synced Normal
+            "The engine holds the tenant as the spec says."
+            => "Nothing.",
+        Reconciling Normal
+            "The tenant is being written to the engine."
+            => "Wait.",
+        DriftCorrected Normal
+            "The engine's copy differed from the spec and was corrected (event)."
+            => "Nothing; change the spec, not the engine.",
+        Suspended Normal
+            "`spec.suspended` is true: no new instances, no jobs; nothing is lost."
+            => "Set `spec.suspended` to false to resume.",
+        WithinQuota Normal
+            "Usage is below every quota."
+            => "Nothing.",
+        QuotaExceeded Warning
+            "Usage has reached a quota; the message names it."
+            => "Raise the quota, or let instances end.",
+        ClusterNotReady Warning
+            "The cluster has no endpoint yet, or is being deleted."
+            => "Look at the `WorkflowCluster` that the message names.",
+        ReferenceNotPermittedOrMissing Warning
+            "The cluster does not exist, or this namespace may not refer to it; the two are told apart to nobody."
+            => "Check the name, or have a cluster admin label this namespace `workflow.example.com/tenant: <tenant>`.",
+        EngineUnreachable Warning
+            "The engine did not answer; it is retried with backoff."
+            => "Look at the `WorkflowCluster`.",
+        EngineCredentialsMissing Warning
+            "The cluster's CA or token cannot be read, or the engine refused them."
+            => "Look at the `WorkflowCluster`; its controller makes both.",
+        RejectedByEngine Warning
+            "The engine refused the tenant; the message says which field."
+            => "Correct the named field.",
+        NotSupportedByEngine Warning
+            "The engine's version lacks the call."
+            => "Upgrade the engine.",
+        Retained Normal
+            "The object was deleted with policy `Retain`: the tenant stays in the engine (event)."
+            => "Nothing.",
+    }
+}

@@ -1,0 +1,20 @@
+//! The environment that every worker pod gets: the contract between worker-controller and worker images.
+//! `docs/spec/workflowworker.md` is its user documentation.
+
+/// Job types to serve, separated by commas, sorted; no job type contains a comma.
+pub const JOB_TYPES: &str = "WORKFLOW_JOB_TYPES";
+/// `https://host:port` of the engine's gRPC API.
+pub const ENGINE_ADDRESS: &str = "WORKFLOW_ENGINE_ADDRESS";
+/// Id of the tenant whose jobs are served; unset for the engine's default tenant.
+pub const TENANT: &str = "WORKFLOW_TENANT";
+/// Name of the worker in the engine: the name of its `WorkflowWorker`.
+pub const WORKER_NAME: &str = "WORKFLOW_WORKER_NAME";
+/// File with the PEM certificate authority that the engine's certificate is checked against.
+pub const CA_FILE: &str = "WORKFLOW_CA_FILE";
+/// File with the bearer token; read it again when a call is refused, it is rotated in place.
+pub const TOKEN_FILE: &str = "WORKFLOW_TOKEN_FILE";
+
+/// What all of these names start with; a user's own variables may not.
+pub const PREFIX: &str = "WORKFLOW_";
+/// Directory that holds both files in the pod, read-only.
+pub const CREDENTIALS_DIR: &str = "/var/run/workflow-engine";
