@@ -1,0 +1,216 @@
+//! Faults between a client and its apiserver, fake or real: stop at the n-th write, fail it, delay it.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! use k8s_openapi::api::core::v1::ConfigMap;
+//! use kube::{Api, api::{DeleteParams, PostParams}};
+//! use test_support::{FakeApiServer, Faults};
+//!
+//! let apiserver = FakeApiServer::new();
+//! let faults = Faults::stop_after_write(1);
+//! let config_maps: Api<ConfigMap> = Api::namespaced(faults.wrap(apiserver.client()), "acme");
+//! let mut config = ConfigMap::default();
+//! config.metadata.name = Some("config".into());
+//!
+//! // The first write is done, but the process that asked for it is dead before the answer comes.
+//! assert!(config_maps.create(&PostParams::default(), &config).await.is_err());
+//! assert!(config_maps.get("config").await.is_err());
+//! assert!(apiserver.get::<ConfigMap>("acme", "config").is_some());
+//! # });
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::Request;
+use kube::Client;
+use kube::client::Body;
+use kube::core::Status;
+use tower::BoxError;
+
+use crate::reply::Reply;
+use crate::request::is_mutating;
+
+#[cfg(test)]
+mod tests;
+
+/// Counts the writes that pass through, and disturbs the chosen ones. Writes count from 1. Clones share the count, so
+/// one `Faults` may stand before several clients, and before a fake engine by way of [`Faults::pass`].
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stop: Option<Stop>,
+    stopped: bool,
+    answers: BTreeMap<usize, Status>,
+    delays: BTreeMap<usize, Duration>,
+    writes: Vec<String>,
+}
+
+/// Where a run ends, as if its process had been killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Everything up to the n-th write is done, that write is not.
+    Before(usize),
+    /// The n-th write is done, and its answer never arrives.
+    After(usize),
+}
+
+/// What a caller gets from the stop on, for reads as for writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("stopped by the test, as if the process had been killed")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+enum Verdict {
+    Pass(Option<Duration>),
+    PassAndStop,
+    Answer(Box<Status>),
+    Refuse,
+}
+
+impl Faults {
+    /// No faults: only counts.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Stops there; nothing gets through afterwards.
+    pub fn stop(stop: Stop) -> Self {
+        let faults = Self::default();
+        faults.state().stop = Some(stop);
+        faults
+    }
+
+    /// [`Stop::Before`] the n-th write.
+    pub fn stop_before_write(n: usize) -> Self {
+        Self::stop(Stop::Before(n))
+    }
+
+    /// [`Stop::After`] the n-th write.
+    pub fn stop_after_write(n: usize) -> Self {
+        Self::stop(Stop::After(n))
+    }
+
+    /// The n-th write is answered with this refusal and not done.
+    #[must_use]
+    pub fn fail_write(self, n: usize, refusal: Status) -> Self {
+        self.state().answers.insert(n, refusal);
+        self
+    }
+
+    /// The n-th write waits before it is passed on.
+    #[must_use]
+    pub fn delay_write(self, n: usize, delay: Duration) -> Self {
+        self.state().delays.insert(n, delay);
+        self
+    }
+
+    /// The writes asked for so far, including refused ones, as `PATCH /api/v1/...`.
+    pub fn writes(&self) -> Vec<String> {
+        self.state().writes.clone()
+    }
+
+    /// Whether the stop was reached.
+    pub fn stopped(&self) -> bool {
+        self.state().stopped
+    }
+
+    /// The same client with these faults in between.
+    pub fn wrap(&self, client: Client) -> Client {
+        let default_namespace = client.default_namespace().to_owned();
+        let faults = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (client, faults) = (client.clone(), faults.clone());
+            async move { faults.forward(client, request).await }
+        });
+        Client::new(service, default_namespace)
+    }
+
+    /// Passes a call to something else than an apiserver under the same faults, so that "the n-th write" counts both:
+    /// for instance each call of a fake engine. `write` names a mutating call, `None` marks a read. Scheduled refusals
+    /// are for apiservers; here they act as a stop of this one call.
+    pub async fn pass<T, E>(
+        &self,
+        write: Option<&str>,
+        call: impl Future<Output = Result<T, E>>,
+        stopped: impl FnOnce(Stopped) -> E,
+    ) -> Result<T, E> {
+        match self.admit(write.map(str::to_owned)) {
+            Verdict::Pass(delay) => {
+                wait(delay).await;
+                call.await
+            }
+            Verdict::PassAndStop => {
+                let _ = call.await;
+                Err(stopped(Stopped))
+            }
+            Verdict::Answer(_) | Verdict::Refuse => Err(stopped(Stopped)),
+        }
+    }
+
+    async fn forward(
+        &self,
+        client: Client,
+        request: Request<Body>,
+    ) -> Result<http::Response<Body>, BoxError> {
+        let write =
+            is_mutating(request.method()).then(|| format!("{} {}", request.method(), request.uri().path()));
+        match self.admit(write) {
+            Verdict::Pass(delay) => {
+                wait(delay).await;
+                Ok(client.send(request).await?)
+            }
+            Verdict::PassAndStop => {
+                client.send(request).await?;
+                Err(Stopped.into())
+            }
+            Verdict::Answer(status) => Ok(Reply::from(*status).into_response()),
+            Verdict::Refuse => Err(Stopped.into()),
+        }
+    }
+
+    fn admit(&self, write: Option<String>) -> Verdict {
+        let mut state = self.state();
+        if state.stopped {
+            return Verdict::Refuse;
+        }
+        let Some(write) = write else { return Verdict::Pass(None) };
+        let n = state.writes.len() + 1;
+        if state.stop == Some(Stop::Before(n)) {
+            state.stopped = true;
+            return Verdict::Refuse;
+        }
+        state.writes.push(write);
+        if state.stop == Some(Stop::After(n)) {
+            state.stopped = true;
+            return Verdict::PassAndStop;
+        }
+        match state.answers.get(&n) {
+            Some(status) => Verdict::Answer(Box::new(status.clone())),
+            None => Verdict::Pass(state.delays.get(&n).copied()),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic in another thread of the test must not hide the first failure behind "poisoned".
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn wait(delay: Option<Duration>) {
+    if let Some(delay) = delay {
+        tokio::time::sleep(delay).await;
+    }
+}
