@@ -12,11 +12,12 @@ import (
 	_ "github.com/coredns/coredns/plugin/kubernetes"
 	_ "github.com/coredns/coredns/plugin/ready"
 	_ "github.com/coredns/coredns/plugin/reload"
+	_ "github.com/coredns/coredns/plugin/template"
 )
 
 // The order in which a query passes the plugins, as in CoreDNS' own plugin.cfg.
 func init() {
-	dnsserver.Directives = []string{"reload", "errors", "health", "ready", "cache", "kubernetes"}
+	dnsserver.Directives = []string{"reload", "errors", "health", "ready", "cache", "template", "kubernetes"}
 }
 
 func main() {

@@ -1,0 +1,49 @@
+# What the user sees: one line per thing that is built or waited for, with the seconds it took.
+
+fail() {
+  printf 'error: %s\n' "$1" >&2
+  exit 1
+}
+
+say() { printf '%s\n' "$@"; }
+
+# step <log> <label> <command...>: runs the command with its output in the log; on failure shows the log's end and its path.
+step() {
+  local log=$1 label=$2 began=$SECONDS pid
+  shift 2
+  mkdir -p "$(dirname "$log")"
+  # A job of its own: inside a condition bash would ignore `set -e` in the command.
+  ("$@") >"$log" 2>&1 </dev/null &
+  pid=$!
+  if [[ -t 1 ]]; then
+    while kill -0 "$pid" 2>/dev/null; do
+      printf '\r%s ... %d s' "$label" $((SECONDS - began))
+      sleep 0.2
+    done
+    printf '\r'
+  fi
+  if wait "$pid"; then
+    printf '%s ... %d s\n' "$label" $((SECONDS - began))
+  else
+    printf '%s ... failed after %d s\n' "$label" $((SECONDS - began))
+    tail -n 20 "$log" >&2
+    fail "$label failed; the whole log is $log"
+  fi
+}
+
+# wait_until <seconds> <what> <log to look at> <command...>
+wait_until() {
+  local limit=$1 what=$2 log=$3 began=$SECONDS
+  shift 3
+  until "$@" >/dev/null 2>&1; do
+    if ((SECONDS - began >= limit)); then
+      [[ ! -f $log ]] || tail -n 20 "$log" >&2
+      fail "$what did not happen within $limit s; see $log"
+    fi
+    sleep 0.2
+  done
+}
+
+require_root() {
+  [[ $EUID -eq 0 ]] || fail "'$1' must run as root: it creates network interfaces, mounts and cgroups"
+}
