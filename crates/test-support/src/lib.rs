@@ -19,10 +19,14 @@
 )]
 #![deny(missing_docs)]
 
+pub mod certificates;
 pub mod crash;
 pub mod fake_apiserver;
 pub mod faulty;
+mod gate;
+mod guarded;
 pub mod mock_apiserver;
+pub mod postgres;
 pub mod reply;
 pub mod request;
 pub mod snapshot;
@@ -30,3 +34,4 @@ pub mod snapshot;
 pub use fake_apiserver::FakeApiServer;
 pub use faulty::Faults;
 pub use mock_apiserver::MockApiServer;
+pub use postgres::TestPostgres;
