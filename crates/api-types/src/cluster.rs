@@ -29,21 +29,25 @@ pub const CA_SECRET_KEY: &str = "ca.crt";
 /// Most characters of a cluster's name: with the longest suffix it is still a Service name.
 pub const MAX_CLUSTER_NAME: usize = 40;
 
-const NAME: CelRule = (
+pub(crate) const NAME: CelRule = (
     "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
     "metadata.name must be at most 40 characters of a-z, 0-9 and '-', start with a letter and end with a letter or digit: it becomes the name of a Service",
 );
-const POSTGRES_ONE_OF: CelRule = (
+pub(crate) const POSTGRES_ONE_OF: CelRule = (
     "has(self.externalRef) != has(self.managed)",
     "spec.postgres must have exactly one of externalRef and managed",
+);
+pub(crate) const POSTGRES_HOST: CelRule = (
+    "!self.contains(':') || isIP(self)",
+    "spec.postgres.externalRef.host must be a DNS name or an IP address, without port",
 );
 const POSTGRES_SOURCE_IMMUTABLE: CelRule = (
     "has(self.externalRef) == has(oldSelf.externalRef)",
     "spec.postgres cannot switch between externalRef and managed: the data would stay behind; create a new WorkflowCluster",
 );
-const INGRESS_HOST: CelRule =
+pub(crate) const INGRESS_HOST: CelRule =
     ("!self.enabled || has(self.host)", "spec.network.ingress.host is required when ingress is enabled");
-const TRACING_ENDPOINT: CelRule = (
+pub(crate) const TRACING_ENDPOINT: CelRule = (
     "!self.enabled || has(self.otlpEndpoint)",
     "spec.observability.tracing.otlpEndpoint is required when tracing is enabled",
 );
@@ -171,6 +175,7 @@ pub struct Postgres {
 pub struct ExternalPostgres {
     /// DNS name or IP address of the primary, without port.
     #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::HOST))]
+    #[x_kube(validation = POSTGRES_HOST)]
     pub host: String,
     /// Port, 5432 when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -377,7 +382,7 @@ pub struct Oidc {
 pub struct WorkflowClusterStatus {
     /// The `metadata.generation` that this status was computed for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = i64::MAX))]
+    #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
     /// Where the cluster is in its life, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -416,7 +421,7 @@ pub struct WorkflowClusterStatus {
     pub version_key: Option<String>,
     /// Version of the database schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = i64::MAX))]
+    #[schemars(range(min = 0))]
     pub schema_version: Option<i64>,
     /// Whether Postgres can be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]

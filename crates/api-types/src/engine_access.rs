@@ -13,19 +13,20 @@
 //! | Secret `<c>-engine-ca-key` | `ca.crt`, `ca.key`, while rotating `ca-previous.crt` | cluster-controller only |
 //! | ConfigMap `<c>-engine-ca` | `ca.crt`: public bundle (old and new while rotating) | every caller |
 //! | Secret `<c>-engine-tls` | `tls.crt`, `tls.key`, `ca.crt` | engine pods |
-//! | Secret `<c>-engine-credentials` | `controller-token`, `worker-token`, `monitor-token` | engine pods, controllers, adapter |
+//! | Secret `<c>-engine-credentials` | `controller-token`, `monitor-token`, `worker-key` | engine pods, controllers, adapter |
 //!
 //! - The CA is public, so it is a ConfigMap: reading it needs no right to read Secrets.
-//! - Tokens are 32 random bytes, base64url without padding, one per role, sent as `authorization: Bearer <token>`.
-//!   `controller-token` may do everything, `worker-token` only JobService, `monitor-token` only reads health and job lag.
-//! - A pod cannot mount a Secret of another namespace. So worker-controller copies the worker token and the CA bundle into
+//! - Tokens go as `authorization: Bearer <token>`. `controller-token` may do everything, `monitor-token` only reads health
+//!   and job lag. Workers never get the `worker-key`: worker-controller mints from it a token that holds for the jobs of
+//!   one tenant only, so a worker cannot reach another tenant's jobs. Key and token formats: `engine_client::credential`.
+//! - A pod cannot mount a Secret of another namespace. So worker-controller writes the worker's token and the CA bundle into
 //!   its own child Secret `<w>-engine-access` (keys `token`, `ca.crt`) in the worker's namespace, after the reference was
 //!   granted, and deletes it when the grant ends.
 //! - `status.endpoint` says where: `<c>-engine.<namespace>.svc`, port 26500. The certificate is made for that name, so no
 //!   cluster domain is assumed.
 //!
 //! Rejected: client certificates (workers in any language get a token right more easily than mutual TLS); one token for
-//! all (a worker could deploy); ServiceAccount tokens (the engine would need the right to review them).
+//! all (a worker could deploy, and see every tenant); ServiceAccount tokens (the engine would need the right to review them).
 
 use crate::names;
 
@@ -46,10 +47,10 @@ pub const TLS_CERT_KEY: &str = "tls.crt";
 pub const TLS_PRIVATE_KEY_KEY: &str = "tls.key";
 /// Key of the token for controllers.
 pub const CONTROLLER_TOKEN_KEY: &str = "controller-token";
-/// Key of the token for workers.
-pub const WORKER_TOKEN_KEY: &str = "worker-token";
 /// Key of the token for the metrics adapter and other readers.
 pub const MONITOR_TOKEN_KEY: &str = "monitor-token";
+/// Key of the key that workers' tokens are minted from.
+pub const WORKER_KEY_KEY: &str = "worker-key";
 /// Key of the token in a worker's own Secret.
 pub const ACCESS_TOKEN_KEY: &str = "token";
 

@@ -90,3 +90,36 @@ pub const LABEL_VALUE_MAX: u32 = 63;
 pub const QUANTITY: &str = r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$";
 /// Most characters of a [`QUANTITY`].
 pub const QUANTITY_MAX: u32 = 32;
+
+/// A pattern of this module in words: what to write instead.
+pub fn words(pattern: &str) -> Option<&'static str> {
+    let words = match pattern {
+        DNS_LABEL => "a DNS label: a-z, 0-9 and '-', starting and ending with a letter or digit",
+        DNS_SUBDOMAIN => {
+            "a DNS name: a-z, 0-9, '-' and '.', every part starting and ending with a letter or digit"
+        }
+        HOST => "a DNS name or IP address without port",
+        ENDPOINT => "host:port, with or without http:// or https:// before it",
+        HTTPS_URL => "an https:// URL without user, query and fragment",
+        SEMVER => "a version like 1.2.3 or 1.2.3-rc.1 (SemVer without build metadata)",
+        IMAGE_REPOSITORY => {
+            "an image repository like registry.example.com/team/engine, without tag and digest"
+        }
+        IMAGE => "an image like registry.example.com/team/worker:1.2.3",
+        DATABASE => "a database name of letters, digits, '_', '-' and '.', starting with a letter or '_'",
+        DATA_KEY => "a key of letters, digits, '-', '_' and '.'",
+        ENV_NAME => "a variable name of letters, digits and '_', not starting with a digit",
+        GIT_PATH => "a path relative to the root of the repository",
+        GIT_REVISION => "a branch, tag or commit",
+        VERSION_TAG => "letters, digits, '.', '_', '+' and '-', starting with a letter or digit",
+        ONE_LINE => "one line without control characters",
+        JOB_TYPE => "a job type on one line, without commas and without spaces at its ends",
+        LABEL_KEY => "a label key like example.com/name",
+        LABEL_VALUE => {
+            "a label value: letters, digits, '-', '_' and '.', starting and ending with a letter or digit"
+        }
+        QUANTITY => "a quantity like 500m, 2 or 4Gi, not negative",
+        _ => return None,
+    };
+    Some(words)
+}

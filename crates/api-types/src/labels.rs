@@ -15,6 +15,9 @@ pub const FORCE_DELETE: &str = "workflow.example.com/force-delete";
 /// Annotation on pod templates: digest of the Secrets and ConfigMaps that pods read only at their start.
 pub const CONFIG_DIGEST: &str = "workflow.example.com/config-digest";
 
+/// Annotation on owned objects: digest of what was applied last. Tells when a field is no longer wanted.
+pub const APPLIED_HASH: &str = "workflow.example.com/applied-hash";
+
 /// Value of [`MANAGED_BY`] on every owned object.
 pub const OPERATOR: &str = "workflow-operator";
 /// What the object runs.

@@ -7,6 +7,8 @@
 #![deny(missing_docs)]
 // KubeSchema copies each struct with its `pub` into the body of a function.
 #![allow(unreachable_pub)]
+// Two printer columns of the same type are no duplicate.
+#![allow(clippy::duplicated_attributes)]
 
 pub mod cluster;
 pub mod condition;
@@ -22,12 +24,14 @@ pub mod reference;
 pub mod scheduling;
 pub mod schema;
 pub mod tenant;
+pub mod violation;
 pub mod worker;
 pub mod worker_env;
 
 pub use cluster::{WorkflowCluster, WorkflowClusterSpec, WorkflowClusterStatus};
 pub use process::{WorkflowProcess, WorkflowProcessSpec, WorkflowProcessStatus};
 pub use tenant::{WorkflowTenant, WorkflowTenantSpec, WorkflowTenantStatus};
+pub use violation::{Violation, violations};
 pub use worker::{WorkflowWorker, WorkflowWorkerSpec, WorkflowWorkerStatus};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

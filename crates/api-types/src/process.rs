@@ -24,11 +24,11 @@ const TENANT_IMMUTABLE: CelRule = (
     "has(self.tenantRef) == has(oldSelf.tenantRef) && (!has(self.tenantRef) || self.tenantRef == oldSelf.tenantRef)",
     "spec.tenantRef is immutable: a deployed definition does not change its tenant; create a new WorkflowProcess for the other tenant",
 );
-const SOURCE_ONE_OF: CelRule = (
+pub(crate) const SOURCE_ONE_OF: CelRule = (
     "[has(self.bpmn), has(self.configMapRef), has(self.gitRef)].filter(given, given).size() == 1",
     "spec.source must have exactly one of bpmn, configMapRef and gitRef",
 );
-const GIT_PATH_INSIDE: CelRule = (
+pub(crate) const GIT_PATH_INSIDE: CelRule = (
     "!self.split('/').exists(part, part == '..' || part == '.')",
     "spec.source.gitRef.path must not contain '.' or '..' as a part: it is relative to the root of the repository",
 );
@@ -73,7 +73,7 @@ pub struct WorkflowProcessSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = grammar::VERSION_TAG_MAX), regex(pattern = grammar::VERSION_TAG))]
     pub version_tag: Option<String>,
-    /// `strict` (default) refuses BPMN with errors or warnings; `lenient` refuses only errors.
+    /// `strict` (default) also applies the style rules; `lenient` refuses only what is wrong or the engine cannot run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validate: Option<Validation>,
     /// Stops all deployments; the status is still reported and deletion still works.
@@ -139,10 +139,10 @@ pub struct GitRef {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Validation {
-    /// Errors and warnings refuse the deployment.
+    /// The style rules apply too.
     #[default]
     Strict,
-    /// Only errors refuse the deployment.
+    /// Only what is wrong, or what the engine cannot run, is refused.
     Lenient,
 }
 
@@ -152,7 +152,7 @@ pub enum Validation {
 pub struct WorkflowProcessStatus {
     /// The `metadata.generation` that this status was computed for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = i64::MAX))]
+    #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
     /// Where the process is in its life, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -171,7 +171,7 @@ pub struct WorkflowProcessStatus {
     pub conditions: Vec<Condition>,
     /// Key of the current definition in the engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = i64::MAX))]
+    #[schemars(range(min = 0))]
     pub process_definition_key: Option<i64>,
     /// Id of the process in its BPMN.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,9 @@ use std::borrow::Cow;
 
 use crate::grammar;
 
+/// Largest whole number: far above any resource, and exact as a JSON number everywhere.
+const MAX_INTEGER: i64 = 1_000_000_000_000_000;
+
 /// A Kubernetes quantity as written: `cpu: 2` stays a number, `cpu: "2"` and `500m` stay strings.
 ///
 /// Why not the quantity of k8s-openapi: it turns numbers into strings, and then the live object is no longer a superset
@@ -63,7 +66,7 @@ impl JsonSchema for Quantity {
             "pattern": grammar::QUANTITY,
             "maxLength": grammar::QUANTITY_MAX,
             "minimum": 0,
-            "maximum": i64::MAX,
+            "maximum": MAX_INTEGER,
         })
     }
 }

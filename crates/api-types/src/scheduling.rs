@@ -13,7 +13,7 @@ use crate::schema;
 /// A CEL rule and the words of its refusal, used by the apiserver and again by the controllers.
 pub(crate) type CelRule = (&'static str, &'static str);
 
-const POD_LABELS_OURS: CelRule = (
+pub(crate) const POD_LABELS_OURS: CelRule = (
     "!has(self.podLabels) || self.podLabels.all(key, !key.startsWith('app.kubernetes.io/') && !key.startsWith('workflow.example.com/'))",
     "podLabels must not use the prefixes app.kubernetes.io/ and workflow.example.com/: they belong to the operator",
 );

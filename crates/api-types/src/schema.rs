@@ -30,7 +30,7 @@ pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
                     "description": "Type of the condition." },
                 "status": { "type": "string", "enum": ["True", "False", "Unknown"],
                     "description": "Whether it holds." },
-                "observedGeneration": { "type": "integer", "format": "int64", "minimum": 0, "maximum": i64::MAX,
+                "observedGeneration": { "type": "integer", "format": "int64", "minimum": 0,
                     "description": "The metadata.generation that the condition was computed for." },
                 "lastTransitionTime": { "type": "string", "format": "date-time",
                     "description": "When `status` last changed." },
@@ -50,12 +50,12 @@ pub(crate) fn affinity(generator: &mut SchemaGenerator) -> Schema {
 
 /// `tolerations` of a pod, as Kubernetes defines them.
 pub(crate) fn tolerations(generator: &mut SchemaGenerator) -> Schema {
-    list(embedded::<Toleration>(generator))
+    list(&embedded::<Toleration>(generator))
 }
 
 /// `topologySpreadConstraints` of a pod, as Kubernetes defines them.
 pub(crate) fn topology_spread_constraints(generator: &mut SchemaGenerator) -> Schema {
-    list(embedded::<TopologySpreadConstraint>(generator))
+    list(&embedded::<TopologySpreadConstraint>(generator))
 }
 
 /// `behavior` of an autoscaling/v2 HorizontalPodAutoscaler.
@@ -88,7 +88,7 @@ pub(crate) fn annotation_map(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-fn list(items: Schema) -> Schema {
+fn list(items: &Schema) -> Schema {
     json_schema!({ "type": "array", "maxItems": EMBEDDED_ITEMS_MAX, "items": items })
 }
 
@@ -108,6 +108,11 @@ fn embedded<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 fn close(schema: &mut Map<String, Value>) {
     schema.remove("description");
     schema.remove("default");
+    if schema.contains_key("x-kubernetes-int-or-string") {
+        bound(schema, "maxLength", grammar::QUANTITY_MAX.into());
+        bound(schema, "minimum", 0);
+        bound(schema, "maximum", i32::MAX.unsigned_abs().into());
+    }
     let kind = schema.get("type").and_then(Value::as_str).map(str::to_owned);
     match kind.as_deref() {
         Some("string") => bound(schema, "maxLength", EMBEDDED_STRING_MAX),

@@ -13,7 +13,7 @@ use crate::schema;
 mod reason;
 pub use reason::TenantReason;
 
-const NAME: CelRule = (
+pub(crate) const NAME: CelRule = (
     "self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
     "metadata.name must be at most 63 characters of a-z, 0-9 and '-', starting and ending with a letter or digit: it is the tenant's id in the engine and a label value",
 );
@@ -21,7 +21,7 @@ const CLUSTER_IMMUTABLE: CelRule = (
     "self == oldSelf",
     "spec.clusterRef is immutable: a tenant's data does not move; create a new WorkflowTenant for the other cluster",
 );
-const RLS_ON: CelRule =
+pub(crate) const RLS_ON: CelRule =
     ("self", "spec.isolation.rls must be true: the engine always isolates tenants by row-level security");
 
 /// A tenant of a workflow engine: its quotas, its isolation and the namespaces that may refer to it.
@@ -95,12 +95,13 @@ impl WorkflowTenantSpec {
 /// What a tenant may use at most.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(clippy::struct_field_names)] // the names are the API's
 pub struct Quotas {
     /// Process instances active at the same time; 0 allows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
     pub max_active_instances: Option<i64>,
-    /// Jobs handed out per minute; 0 allows none.
+    /// Jobs created per minute; 0 allows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
     pub max_jobs_per_minute: Option<i64>,
@@ -126,7 +127,7 @@ pub struct Isolation {
 pub struct WorkflowTenantStatus {
     /// The `metadata.generation` that this status was computed for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = i64::MAX))]
+    #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
     /// Where the tenant is in its life, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -144,11 +145,11 @@ pub struct WorkflowTenantStatus {
     pub conditions: Vec<Condition>,
     /// Active process instances.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = i64::MAX))]
+    #[schemars(range(min = 0))]
     pub current_instances: Option<i64>,
-    /// Jobs handed out in the last minute.
+    /// Jobs created in the last full minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = i64::MAX))]
+    #[schemars(range(min = 0))]
     pub current_jobs_per_minute: Option<i64>,
     /// Storage in gigabytes (10^9 bytes).
     #[serde(default, rename = "currentStorageGB", skip_serializing_if = "Option::is_none")]

@@ -21,24 +21,24 @@ pub const DEFAULT_TERMINATION_GRACE_PERIOD_SECONDS: i32 = 30;
 /// Most pods of one fleet.
 pub const MAX_WORKER_REPLICAS: i32 = 1000;
 
-const NAME: CelRule = (
+pub(crate) const NAME: CelRule = (
     "self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
     "metadata.name must be at most 63 characters of a-z, 0-9 and '-', starting and ending with a letter or digit: it is the worker's name in the engine and a label value",
 );
-const REPLICAS_ORDER: CelRule = (
+pub(crate) const REPLICAS_ORDER: CelRule = (
     "self.minReplicas <= self.maxReplicas",
     "spec.autoscaling.minReplicas must not be greater than maxReplicas",
 );
 /// Counts the characters that [`crate::job_type::encode`] needs: what is accepted here always has a label value.
-const JOB_TYPES_ENCODE: CelRule = (
+pub(crate) const JOB_TYPES_ENCODE: CelRule = (
     r"self.all(type, (type.matches('^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$') && !(type.startsWith('x_') && type.endsWith('_x'))) || 4 + type.size() + 2 * type.findAll(r'[^-A-Za-z0-9.]').size() + 3 * type.findAll(r'[^\x{00}-\x{7f}]').size() + 3 * type.findAll(r'[^\x{00}-\x{7ff}]').size() + 3 * type.findAll(r'[^\x{00}-\x{ffff}]').size() <= 63)",
     "spec.jobTypes must each fit in a label value of 63 characters; letters, digits, '.' and '-' count 1, every other byte counts 3, plus 4 when there is such a byte",
 );
-const ENV_NAME_OURS: CelRule = (
+pub(crate) const ENV_NAME_OURS: CelRule = (
     "!self.startsWith('WORKFLOW_')",
     "spec.env names must not start with WORKFLOW_: those variables belong to the operator",
 );
-const ENV_ONE_OF: CelRule =
+pub(crate) const ENV_ONE_OF: CelRule =
     ("!(has(self.value) && has(self.valueFrom))", "spec.env entries may not have both value and valueFrom");
 
 /// A fleet of job workers, scaled on the lag of their job types.
@@ -201,7 +201,7 @@ pub struct EnvVarSource {
 pub struct WorkflowWorkerStatus {
     /// The `metadata.generation` that this status was computed for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = i64::MAX))]
+    #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
     /// Where the fleet is in its life, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -232,7 +232,7 @@ pub struct WorkflowWorkerStatus {
     pub selector: Option<String>,
     /// Seconds that the oldest job of all served types waits, as the autoscaler last saw it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = i64::MAX))]
+    #[schemars(range(min = 0))]
     pub current_lag_seconds: Option<i64>,
 }
 

@@ -44,7 +44,7 @@ crate::reason::kind_reasons! {
             "The tenant is not in the engine yet, or is being deleted; running pods are left alone."
             => "Look at the `WorkflowTenant` that the message names.",
         EngineCredentialsMissing Warning
-            "The cluster's CA or worker token cannot be read."
+            "The cluster's CA or worker key cannot be read."
             => "Look at the `WorkflowCluster`; its controller makes both.",
         ReferenceNotPermittedOrMissing Warning
             "The cluster or tenant does not exist, or this namespace may not refer to it; the two are told apart to nobody."

@@ -1,0 +1,148 @@
+//! The CEL rules of the CRDs once more, in Rust, with the same messages. A table in `tests/` holds both sides together.
+
+use std::net::Ipv6Addr;
+use std::sync::LazyLock;
+
+use kube::{CustomResourceExt, ResourceExt};
+
+use super::{Bounds, Checked, Violation};
+use crate::scheduling::{CelRule, POD_LABELS_OURS, Scheduling};
+use crate::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
+use crate::{cluster, job_type, process, tenant, worker, worker_env};
+
+/// Collects the rules that do not hold.
+#[derive(Default)]
+struct Broken(Vec<Violation>);
+
+impl Broken {
+    fn unless(&mut self, holds: bool, path: impl Into<String>, (_, message): CelRule) {
+        if !holds {
+            self.0.push(Violation { path: path.into(), message: message.to_owned() });
+        }
+    }
+
+    fn scheduling(&mut self, scheduling: Option<&Scheduling>) {
+        let labels = scheduling.map(|scheduling| &scheduling.pod_labels);
+        let ours = labels.into_iter().flatten().any(|(key, _)| {
+            key.starts_with("app.kubernetes.io/") || key.starts_with("workflow.example.com/")
+        });
+        self.unless(!ours, "spec.scheduling", POD_LABELS_OURS);
+    }
+}
+
+fn is_dns_label(name: &str, max: usize) -> bool {
+    let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = name.as_bytes();
+    name.len() <= max
+        && ends(bytes.first())
+        && ends(bytes.last())
+        && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
+}
+
+impl Checked for WorkflowCluster {
+    fn bounds() -> &'static Bounds {
+        static BOUNDS: LazyLock<Bounds> = LazyLock::new(|| Bounds::of_spec(&WorkflowCluster::crd()));
+        &BOUNDS
+    }
+
+    fn broken_rules(&self) -> Vec<Violation> {
+        let mut broken = Broken::default();
+        let name = self.name_any();
+        let starts_with_letter = name.starts_with(|char: char| char.is_ascii_lowercase());
+        broken.unless(
+            starts_with_letter && is_dns_label(&name, cluster::MAX_CLUSTER_NAME),
+            "metadata.name",
+            cluster::NAME,
+        );
+
+        let postgres = &self.spec.postgres;
+        broken.unless(
+            postgres.external_ref.is_some() != postgres.managed.is_some(),
+            "spec.postgres",
+            cluster::POSTGRES_ONE_OF,
+        );
+        if let Some(external) = &postgres.external_ref {
+            // The pattern lets any text of hex digits and colons pass; only the parser knows an IPv6 address.
+            let address_holds = !external.host.contains(':') || external.host.parse::<Ipv6Addr>().is_ok();
+            broken.unless(address_holds, "spec.postgres.externalRef.host", cluster::POSTGRES_HOST);
+        }
+        if let Some(ingress) = self.spec.enabled_ingress() {
+            broken.unless(ingress.host.is_some(), "spec.network.ingress", cluster::INGRESS_HOST);
+        }
+        if let Some(tracing) = self.spec.enabled_tracing() {
+            broken.unless(
+                tracing.otlp_endpoint.is_some(),
+                "spec.observability.tracing",
+                cluster::TRACING_ENDPOINT,
+            );
+        }
+        broken.scheduling(self.spec.scheduling.as_ref());
+        broken.0
+    }
+}
+
+impl Checked for WorkflowTenant {
+    fn bounds() -> &'static Bounds {
+        static BOUNDS: LazyLock<Bounds> = LazyLock::new(|| Bounds::of_spec(&WorkflowTenant::crd()));
+        &BOUNDS
+    }
+
+    fn broken_rules(&self) -> Vec<Violation> {
+        let mut broken = Broken::default();
+        broken.unless(is_dns_label(&self.name_any(), 63), "metadata.name", tenant::NAME);
+        let rls = self.spec.isolation.as_ref().and_then(|isolation| isolation.rls);
+        broken.unless(rls != Some(false), "spec.isolation.rls", tenant::RLS_ON);
+        broken.0
+    }
+}
+
+impl Checked for WorkflowProcess {
+    fn bounds() -> &'static Bounds {
+        static BOUNDS: LazyLock<Bounds> = LazyLock::new(|| Bounds::of_spec(&WorkflowProcess::crd()));
+        &BOUNDS
+    }
+
+    fn broken_rules(&self) -> Vec<Violation> {
+        let mut broken = Broken::default();
+        let source = &self.spec.source;
+        let given = [source.bpmn.is_some(), source.config_map_ref.is_some(), source.git_ref.is_some()]
+            .map(usize::from);
+        broken.unless(given.iter().sum::<usize>() == 1, "spec.source", process::SOURCE_ONE_OF);
+        if let Some(git) = &source.git_ref {
+            let inside = !git.path.split('/').any(|part| part == ".." || part == ".");
+            broken.unless(inside, "spec.source.gitRef.path", process::GIT_PATH_INSIDE);
+        }
+        broken.0
+    }
+}
+
+impl Checked for WorkflowWorker {
+    fn bounds() -> &'static Bounds {
+        static BOUNDS: LazyLock<Bounds> = LazyLock::new(|| Bounds::of_spec(&WorkflowWorker::crd()));
+        &BOUNDS
+    }
+
+    fn broken_rules(&self) -> Vec<Violation> {
+        let mut broken = Broken::default();
+        broken.unless(is_dns_label(&self.name_any(), 63), "metadata.name", worker::NAME);
+        if let Some(autoscaling) = &self.spec.autoscaling {
+            broken.unless(
+                autoscaling.min_replicas <= autoscaling.max_replicas,
+                "spec.autoscaling",
+                worker::REPLICAS_ORDER,
+            );
+        }
+        let too_long = |job_type: &String| {
+            matches!(job_type::encode(job_type), Err(job_type::JobTypeError::TooLong { .. }))
+        };
+        broken.unless(!self.spec.job_types.iter().any(too_long), "spec.jobTypes", worker::JOB_TYPES_ENCODE);
+        for (index, variable) in self.spec.env.iter().enumerate() {
+            let ours = variable.name.starts_with(worker_env::PREFIX);
+            broken.unless(!ours, format!("spec.env[{index}].name"), worker::ENV_NAME_OURS);
+            let both = variable.value.is_some() && variable.value_from.is_some();
+            broken.unless(!both, format!("spec.env[{index}]"), worker::ENV_ONE_OF);
+        }
+        broken.scheduling(self.spec.scheduling.as_ref());
+        broken.0
+    }
+}
