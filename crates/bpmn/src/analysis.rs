@@ -1,0 +1,101 @@
+//! The stages in their order, for both ways in.
+
+use roxmltree::{ParsingOptions, TextPos};
+
+use crate::document::{Document, extensions};
+use crate::finding::{Mode, Report};
+use crate::limits::MAX_NODES;
+use crate::model::{self, Definitions};
+use crate::rule::Rule;
+use crate::sink::Sink;
+use crate::{capability, names, rules, scan, schema, style};
+
+/// Says everything that is wrong with a document. Never fails: what it has to say is in the report.
+pub fn lint(bytes: &[u8], mode: Mode) -> Report {
+    analyse(bytes, mode).0
+}
+
+/// The model of a document that breaks no rule of [`Mode::Lenient`]; otherwise the report that says which.
+pub fn parse(bytes: &[u8]) -> Result<Definitions, Report> {
+    match analyse(bytes, Mode::Lenient) {
+        (report, Some(definitions)) if report.is_deployable() => Ok(definitions),
+        (report, _) => Err(report),
+    }
+}
+
+fn analyse(bytes: &[u8], mode: Mode) -> (Report, Option<Definitions>) {
+    let mut sink = Sink::default();
+    let text = match scan::scan(bytes) {
+        Ok(text) => text,
+        Err(refusal) => {
+            sink.report_at(refusal.rule, refusal.offset, refusal.message);
+            // The bytes may be no text at all; a place is only told when they are.
+            let text = std::str::from_utf8(bytes).unwrap_or_default();
+            return (report_of(sink, text), None);
+        }
+    };
+    let options = ParsingOptions { nodes_limit: MAX_NODES, ..ParsingOptions::default() };
+    let tree = match roxmltree::Document::parse_with_options(text, options) {
+        Ok(tree) => tree,
+        Err(roxmltree::Error::NodesLimitReached) => {
+            sink.report_at(Rule::XmlTooManyNodes, 0, format!("document has more than {MAX_NODES} nodes"));
+            return (report_of(sink, text), None);
+        }
+        Err(error) => {
+            let message = format!("not well-formed XML: {error}");
+            sink.report_at(Rule::XmlMalformed, offset_of(text, error.pos()), message);
+            return (report_of(sink, text), None);
+        }
+    };
+    let root = tree.root_element();
+    if (root.tag_name().namespace(), root.tag_name().name()) != (Some(names::BPMN), "definitions") {
+        sink.report(Rule::XmlRoot, root, "root element is not definitions of BPMN 2.0");
+        return (report_of(sink, text), None);
+    }
+
+    schema::check(root, &mut sink);
+    let document = Document::build(root);
+    rules::check(&document, &mut sink);
+    capability::check(&document, &mut sink);
+    let definitions = sink.is_empty().then(|| Definitions::build(&document));
+    if mode == Mode::Strict {
+        style::check(&document, &mut sink);
+    }
+
+    let mut report = report_of(sink, text);
+    describe(&document, &mut report);
+    (report, definitions)
+}
+
+fn report_of(sink: Sink<'_>, text: &str) -> Report {
+    let (findings, truncated) = sink.into_findings(text);
+    Report { findings, truncated, ..Report::default() }
+}
+
+/// What a deployer wants to know besides the findings.
+fn describe(document: &Document<'_>, report: &mut Report) {
+    for scope in document.process_scopes() {
+        report.process_ids.extend(scope.node.attribute("id").map(str::to_owned));
+        report.version_tags.extend(model::version_tag(scope.node));
+    }
+    report.job_types = document
+        .elements
+        .iter()
+        .flat_map(|element| extensions(element.node, "taskDefinition"))
+        .filter_map(|definition| model::static_text(definition.attribute("type")?))
+        .collect();
+    report.job_types.sort_unstable();
+    report.job_types.dedup();
+}
+
+/// The byte offset of a line and column, which is how the tree parser tells places.
+fn offset_of(text: &str, place: TextPos) -> usize {
+    let line = usize::try_from(place.row.saturating_sub(1)).unwrap_or(usize::MAX);
+    let column = usize::try_from(place.col.saturating_sub(1)).unwrap_or(usize::MAX);
+    let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let rest = &text[start..];
+    start + rest.char_indices().nth(column).map_or(rest.len(), |(offset, _)| offset)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,25 @@
+//! The budgets that every document is held to before a tree is built from it.
+//!
+//! They are far above what real models need (the largest of some 4,500 public ones is 0.9 MiB) and low enough that the
+//! worst document that passes is still cheap to parse.
+
+/// Largest document in bytes: 1 MiB.
+pub const MAX_BYTES: usize = 1 << 20;
+/// Deepest nesting of elements.
+pub const MAX_DEPTH: usize = 256;
+/// Most attributes, namespace declarations included, on one element. The tree parser compares the attributes of an
+/// element pairwise, so this bound is what keeps it linear.
+pub const MAX_ATTRIBUTES: usize = 256;
+/// Longest element or attribute name in bytes, prefix included: 1 KiB.
+pub const MAX_NAME_BYTES: usize = 1024;
+/// Most namespace declarations in scope at one place. The tree parser copies the scope of an element that declares
+/// another one.
+pub const MAX_NAMESPACES: usize = 256;
+/// Most nodes (elements, texts, comments) in the tree.
+pub const MAX_NODES: u32 = 200_000;
+/// Most findings in one report; a report with more is cut and marked [`truncated`](crate::Report::truncated).
+pub const MAX_FINDINGS: usize = 1_000;
+/// Longest finding message in characters.
+pub const MAX_MESSAGE_CHARS: usize = 256;
+/// Longest identifier that is quoted in a finding, in characters; the rest is cut.
+pub const MAX_QUOTED_CHARS: usize = 96;

@@ -1,0 +1,38 @@
+//! The rules that engines of this kind apply before they accept a process, one file per family. Each function reports
+//! what it finds and decides nothing else.
+
+mod definitions;
+mod events;
+mod expressions;
+mod flows;
+mod gateways;
+mod listeners;
+mod loops;
+mod processes;
+mod tasks;
+mod timers;
+mod user_tasks;
+
+use crate::document::Document;
+use crate::sink::Sink;
+
+pub(crate) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
+    processes::check(document, sink);
+    definitions::check(document, sink);
+    for element in &document.elements {
+        tasks::check(element, sink);
+        user_tasks::check(element, sink);
+        events::check(document, element, sink);
+        gateways::check(document, element, sink);
+        listeners::check(element.node, sink);
+        expressions::check_element(element, sink);
+    }
+    for flow in &document.flows {
+        listeners::check(flow.node, sink);
+    }
+    flows::check(document, sink);
+    loops::check(document, sink);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! What stands under `definitions` and is referred to: messages, signals, shared event definitions.
+//!
+//! Messages and signals belong to no process, so the processes that are only drawn count here as well.
+
+use std::collections::HashMap;
+
+use crate::document::{Document, Node, bpmn_children, extensions};
+use crate::feel;
+use crate::names;
+use crate::rule::Rule;
+use crate::rules::{events, expressions, tasks};
+use crate::sink::{Sink, quoted};
+
+/// How often, and where from, a message or signal is referred to.
+#[derive(Debug, Default, Clone, Copy)]
+struct Uses {
+    /// By process start events.
+    process_starts: usize,
+    /// By what waits inside a running instance: event sub-processes count where they stand directly in a process.
+    waiting: usize,
+}
+
+pub(super) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
+    for event in document.root_event_definitions() {
+        events::check_definition(document, event, None, sink);
+    }
+    let uses = count_uses(document);
+    for node in bpmn_children(document.root) {
+        let uses = uses.get(&node).copied().unwrap_or_default();
+        match node.tag_name().name() {
+            "message" => check_message(node, uses, sink),
+            "signal" => check_signal(node, uses, sink),
+            _ => {}
+        }
+    }
+}
+
+fn count_uses<'d>(document: &Document<'d>) -> HashMap<Node<'d>, Uses> {
+    let mut uses: HashMap<Node<'d>, Uses> = HashMap::new();
+    for node in document.root.descendants().filter(|node| node.tag_name().namespace() == Some(names::BPMN)) {
+        let target = match node.tag_name().name() {
+            "messageEventDefinition" => document.referenced(node, "messageRef", "message"),
+            "receiveTask" => document.referenced(node, "messageRef", "message"),
+            "signalEventDefinition" => document.referenced(node, "signalRef", "signal"),
+            _ => None,
+        };
+        let Some(target) = target else { continue };
+        let user = if node.tag_name().name() == "receiveTask" { Some(node) } else { node.parent_element() };
+        let uses = uses.entry(target).or_default();
+        match user.map(|user| user.tag_name().name()) {
+            Some("receiveTask" | "intermediateCatchEvent" | "boundaryEvent") => uses.waiting += 1,
+            Some("startEvent") => {
+                let scope = user.and_then(|user| user.parent_element());
+                let is_process = |scope: Node<'_>| scope.tag_name().name() == "process";
+                if scope.is_some_and(is_process) {
+                    uses.process_starts += 1;
+                } else if scope.and_then(|scope| scope.parent_element()).is_some_and(is_process) {
+                    uses.waiting += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    uses
+}
+
+fn check_message<'d>(message: Node<'d>, uses: Uses, sink: &mut Sink<'d>) {
+    let name = message.attribute("name").unwrap_or_default();
+    if uses.waiting > 0 || uses.process_starts > 0 {
+        if name.is_empty() {
+            sink.report(Rule::MessageName, message, "message without a name");
+        }
+        expressions::check_optional(message, "name", sink);
+    }
+    if uses.waiting > 0 && extensions(message, "subscription").count() != 1 {
+        sink.report(
+            Rule::MissingSubscription,
+            message,
+            "missing subscription of a message that is waited for",
+        );
+    }
+    if uses.waiting == 0 && uses.process_starts > 1 {
+        sink.report(Rule::SharedStartMessage, message, "message of more than one start event");
+    }
+    if uses.process_starts > 0 {
+        check_start_name(message, name, sink);
+    }
+    for subscription in extensions(message, "subscription") {
+        tasks::check_not_empty(subscription, &["correlationKey"], sink);
+        expressions::check_mandatory(subscription, "correlationKey", sink);
+    }
+}
+
+fn check_signal<'d>(signal: Node<'d>, uses: Uses, sink: &mut Sink<'d>) {
+    let name = signal.attribute("name").unwrap_or_default();
+    if uses.waiting > 0 || uses.process_starts > 0 {
+        if name.is_empty() {
+            sink.report(Rule::SignalName, signal, "signal without a name");
+        }
+        expressions::check_optional(signal, "name", sink);
+    }
+    if uses.process_starts > 0 {
+        check_start_name(signal, name, sink);
+    }
+}
+
+/// What starts a process is known before any variable is.
+fn check_start_name<'d>(node: Node<'d>, name: &str, sink: &mut Sink<'d>) {
+    let Some(Ok(expr)) = feel::expression_text(name).map(feel::parse) else { return };
+    if !feel::evaluate(&expr, &serde_json::Value::Null).is_string() {
+        let message = format!("name {} is not constant text", quoted(name));
+        sink.report(Rule::StartNameExpression, node, message);
+    }
+}

@@ -1,0 +1,143 @@
+//! Where the stages put what they find: unordered and unbounded, turned into an ordered, bounded report at the end.
+
+use roxmltree::Node;
+
+use crate::finding::Finding;
+use crate::limits::{MAX_FINDINGS, MAX_MESSAGE_CHARS, MAX_QUOTED_CHARS};
+use crate::names;
+use crate::rule::Rule;
+
+#[derive(Debug)]
+struct Draft<'d> {
+    offset: usize,
+    rule: Rule,
+    element_id: Option<&'d str>,
+    message: String,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Sink<'d> {
+    drafts: Vec<Draft<'d>>,
+}
+
+impl<'d> Sink<'d> {
+    /// A finding at a byte offset, before there is a tree.
+    pub(crate) fn report_at(&mut self, rule: Rule, offset: usize, message: impl Into<String>) {
+        self.drafts.push(Draft { offset, rule, element_id: None, message: message.into() });
+    }
+
+    /// A finding on an element: its place is the node, its id that of the nearest element an author knows.
+    pub(crate) fn report(&mut self, rule: Rule, node: Node<'d, 'd>, message: impl Into<String>) {
+        self.drafts.push(Draft {
+            offset: node.range().start,
+            rule,
+            element_id: visible_id(node),
+            message: message.into(),
+        });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.drafts.is_empty()
+    }
+
+    /// The findings in the order of the text, and whether there were more than a report holds.
+    pub(crate) fn into_findings(mut self, text: &str) -> (Vec<Finding>, bool) {
+        self.drafts.sort_by(|a, b| {
+            (a.offset, a.rule, a.element_id, &a.message).cmp(&(b.offset, b.rule, b.element_id, &b.message))
+        });
+        self.drafts.dedup_by(|a, b| {
+            (a.offset, a.rule, a.element_id, &a.message) == (b.offset, b.rule, b.element_id, &b.message)
+        });
+        let truncated = self.drafts.len() > MAX_FINDINGS;
+        self.drafts.truncate(MAX_FINDINGS);
+        let mut positions = Positions::new(text);
+        let findings = self
+            .drafts
+            .into_iter()
+            .map(|draft| {
+                let (line, column) = positions.advance_to(draft.offset);
+                Finding {
+                    rule: draft.rule,
+                    severity: draft.rule.severity(),
+                    element_id: draft.element_id.map(quoted),
+                    line,
+                    column,
+                    message: printable(&draft.message, MAX_MESSAGE_CHARS),
+                }
+            })
+            .collect();
+        (findings, truncated)
+    }
+}
+
+/// Line and column of growing offsets, each character of the text being looked at once.
+struct Positions<'t> {
+    text: &'t str,
+    offset: usize,
+    line: u32,
+    column: u32,
+}
+
+impl<'t> Positions<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, offset: 0, line: 1, column: 1 }
+    }
+
+    fn advance_to(&mut self, offset: usize) -> (u32, u32) {
+        let mut end = offset.clamp(self.offset, self.text.len());
+        while !self.text.is_char_boundary(end) {
+            end -= 1;
+        }
+        for character in self.text[self.offset..end].chars() {
+            if character == '\n' {
+                self.line += 1;
+                self.column = 1;
+            } else {
+                self.column += 1;
+            }
+        }
+        self.offset = end;
+        (self.line, self.column)
+    }
+}
+
+/// Event definitions, conditions and extension elements often have ids of their own that no modeller shows.
+fn visible_id<'d>(node: Node<'d, 'd>) -> Option<&'d str> {
+    node.ancestors()
+        .filter(|ancestor| ancestor.tag_name().namespace() == Some(names::BPMN))
+        .filter(|ancestor| {
+            let name = ancestor.tag_name().name();
+            !(name.ends_with("EventDefinition")
+                || name.ends_with("Characteristics")
+                || name.ends_with("Expression"))
+        })
+        .find_map(|ancestor| ancestor.attribute("id"))
+        .filter(|id| !id.is_empty())
+}
+
+/// Text of the document made fit for a message: printable, one line, bounded.
+pub(crate) fn quoted(text: &str) -> String {
+    printable(text, MAX_QUOTED_CHARS)
+}
+
+fn printable(text: &str, limit: usize) -> String {
+    let mut result: String = text
+        .chars()
+        .take(limit)
+        .map(|character| if is_printable(character) { character } else { '\u{fffd}' })
+        .collect();
+    if text.chars().nth(limit).is_some() {
+        result.pop();
+        result.push('…');
+    }
+    result
+}
+
+/// Neither a control character nor one that reorders or hides the text around it.
+fn is_printable(character: char) -> bool {
+    !character.is_control()
+        && !matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests;
