@@ -18,7 +18,7 @@
 //! # });
 //! ```
 //!
-//! What it does as the real one does (`tests/same_script.rs` runs one script against both):
+//! What it does as the real one does (`fake_apiserver/tests/same_script.rs` runs one script against both):
 //!
 //! - GET, LIST (label selectors; field selectors on any dotted path), POST (`generateName` too), PUT, PATCH (server-side
 //!   apply, merge, JSON), DELETE (one and collection), metadata-only reads, `dryRun=All`, the `status` subresource;

@@ -19,6 +19,7 @@
 )]
 #![deny(missing_docs)]
 
+pub mod apiserver;
 pub mod certificates;
 pub mod crash;
 pub mod fake_apiserver;
@@ -30,7 +31,9 @@ pub mod postgres;
 pub mod reply;
 pub mod request;
 pub mod snapshot;
+pub mod wait;
 
+pub use apiserver::TestApiServer;
 pub use fake_apiserver::FakeApiServer;
 pub use faulty::Faults;
 pub use mock_apiserver::MockApiServer;

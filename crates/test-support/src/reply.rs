@@ -2,6 +2,8 @@
 //!
 //! A resource is named `plural.group` as in the real texts: `configmaps`, `deployments.apps`.
 
+use std::collections::BTreeMap;
+
 use http::{Response, StatusCode, header};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::client::Body;
@@ -101,21 +103,34 @@ pub fn conflict_because(resource: &str, name: &str, why: &str) -> Status {
         .with_details(details(resource, name))
 }
 
-/// 409 on a server-side apply without force: `fields` (dotted, as `.spec.replicas`) belong to another manager.
-pub fn apply_conflict(fields: &[(String, String)]) -> Status {
-    let plural = if fields.len() == 1 { "conflict" } else { "conflicts" };
-    let list: Vec<String> =
-        fields.iter().map(|(field, manager)| format!("conflict with \"{manager}\": {field}")).collect();
-    let causes = fields
-        .iter()
-        .map(|(field, manager)| StatusCause {
-            reason: "FieldManagerConflict".to_owned(),
-            message: format!("conflict with \"{manager}\""),
-            field: field.clone(),
-        })
-        .collect();
-    failure(409, "Conflict", &format!("Apply failed with {} {plural}: {}", fields.len(), list.join(", ")))
-        .with_details(StatusDetails { causes, ..details("", "") })
+/// 409 on a server-side apply without force: each field (as `.spec.replicas`) belongs to another manager.
+pub fn apply_conflict(fields: &[(&str, &str)]) -> Status {
+    let quoted = fields.iter().map(|(field, manager)| ((*field).to_owned(), format!("\"{manager}\"")));
+    apply_conflict_with(&quoted.collect::<Vec<_>>())
+}
+
+/// The same with owners as the apiserver writes them: `"ours"`, or `"merger" using v1` for one that does not apply.
+pub(crate) fn apply_conflict_with(fields: &[(String, String)]) -> Status {
+    let cause = |(field, owner): &(String, String)| StatusCause {
+        reason: "FieldManagerConflict".to_owned(),
+        message: format!("conflict with {owner}"),
+        field: field.clone(),
+    };
+    let message = if let [(field, owner)] = fields {
+        format!("Apply failed with 1 conflict: conflict with {owner}: {field}")
+    } else {
+        let mut by_owner: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (field, owner) in fields {
+            by_owner.entry(owner).or_default().push(field);
+        }
+        let list = by_owner
+            .iter()
+            .map(|(owner, fields)| format!("conflicts with {owner}:\n- {}", fields.join("\n- ")));
+        let list: Vec<String> = list.collect();
+        format!("Apply failed with {} conflicts: {}", fields.len(), list.join("\n"))
+    };
+    let details = StatusDetails { causes: fields.iter().map(cause).collect(), ..details("", "") };
+    failure(409, "Conflict", &message).with_details(details)
 }
 
 /// 403: admission or RBAC refuses, `why` tells the cause.

@@ -16,6 +16,21 @@ pub(super) struct Manager {
     pub(super) subresource: Option<String>,
 }
 
+impl Manager {
+    /// As in the apiserver's texts.
+    pub(super) fn described(&self, api_version: &str) -> String {
+        let Self { name, applies, subresource } = self;
+        match (applies, subresource) {
+            (true, None) => format!("{name:?}"),
+            (true, Some(subresource)) => format!("{name:?} with subresource {subresource:?}"),
+            (false, None) => format!("{name:?} using {api_version}"),
+            (false, Some(subresource)) => {
+                format!("{name:?} with subresource {subresource:?} using {api_version}")
+            }
+        }
+    }
+}
+
 /// The fields that each manager owns; a field may have several owners.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Ownership(BTreeMap<Manager, BTreeSet<FieldPath>>);
@@ -56,15 +71,15 @@ impl Ownership {
         current: &Value,
         config: &Value,
         force: bool,
-    ) -> Result<Value, Vec<(String, String)>> {
+    ) -> Result<Value, Vec<(String, Manager)>> {
         let wanted = leaves(config);
         let existing = leaves(current);
         let differs = |path: &FieldPath| wanted.get(path) != existing.get(path);
 
-        let mut conflicts: Vec<(String, String)> = Vec::new();
+        let mut conflicts: Vec<(String, Manager)> = Vec::new();
         for (other, owned) in self.0.iter().filter(|(other, _)| *other != manager) {
             let contested = wanted.keys().filter(|path| owned.contains(*path) && differs(path));
-            conflicts.extend(contested.map(|path| (dotted(path), other.name.clone())));
+            conflicts.extend(contested.map(|path| (dotted(path), other.clone())));
         }
         if !conflicts.is_empty() && !force {
             conflicts.sort();

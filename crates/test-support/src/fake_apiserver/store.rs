@@ -83,7 +83,11 @@ impl Store {
         let kind = format!("{kind}List");
         let items: Vec<Value> = items
             .into_iter()
-            .map(|(_, object)| if as_metadata { metadata_only(object) } else { object.clone() })
+            .map(|(_, object)| match (as_metadata, is_built_in(&target.key.group)) {
+                (true, _) => metadata_only(object),
+                (false, true) => without_type(object),
+                (false, false) => object.clone(),
+            })
             .collect();
         let (api_version, kind) = if as_metadata {
             ("meta.k8s.io/v1", "PartialObjectMetadataList")
@@ -113,7 +117,8 @@ impl Store {
         write.target.key.name.clone_from(&name);
         if metadata["resourceVersion"].as_str().is_some_and(|version| !version.is_empty()) {
             let why = "resourceVersion should not be set on objects to be created";
-            return Err(reply::failure(400, "BadRequest", why).boxed());
+            // The code is the real one's.
+            return Err(reply::failure(500, "", why).boxed());
         }
         if self.objects.contains_key(&write.target.key) {
             return Err(reply::already_exists(&resource, &name).boxed());
@@ -191,9 +196,14 @@ impl Store {
         let Stored { object: current, mut ownership } =
             stored.clone().unwrap_or_else(|| Stored { object: json!({}), ownership: Ownership::default() });
         let relevant = write.relevant_part(config);
-        let mut object = ownership
-            .apply(&write.manager, &current, &relevant, force)
-            .map_err(|conflicts| reply::apply_conflict(&conflicts).boxed())?;
+        let mut object =
+            ownership.apply(&write.manager, &current, &relevant, force).map_err(|conflicts| {
+                let written = |(field, owner): (String, Manager)| {
+                    (field, owner.described(write.target.api_version.as_str()))
+                };
+                let conflicts: Vec<(String, String)> = conflicts.into_iter().map(written).collect();
+                reply::apply_conflict_with(&conflicts).boxed()
+            })?;
         if stored.is_none() {
             object["apiVersion"] = config["apiVersion"].clone();
             object["kind"] = config["kind"].clone();
@@ -544,6 +554,20 @@ fn without_status(object: &Value) -> Value {
 fn spec_of(object: &Value) -> Value {
     let mut object = without_status(object);
     set_or_remove(&mut object, "metadata", Value::Null);
+    object
+}
+
+/// The kinds of these groups are compiled into the apiserver; all others come from CRDs.
+fn is_built_in(group: &str) -> bool {
+    !group.contains('.') || group.ends_with(".k8s.io")
+}
+
+/// As in a list of a built-in kind.
+fn without_type(object: &Value) -> Value {
+    let mut object = object.clone();
+    for field in ["apiVersion", "kind"] {
+        set_or_remove(&mut object, field, Value::Null);
+    }
     object
 }
 

@@ -11,6 +11,8 @@ use serde_json::json;
 use super::*;
 use crate::reply;
 
+mod same_script;
+
 fn named(name: &str, labels: &[(&str, &str)]) -> ConfigMap {
     let mut object = ConfigMap::default();
     object.metadata.name = Some(name.to_owned());
@@ -182,7 +184,7 @@ async fn apply_conflicts_with_another_owner_unless_forced() {
     let api = deployments(&apiserver);
     apply(&api, "theirs", &deployment(Some(2), "a:1")).await.unwrap();
     let status = refusal(apply(&api, "ours", &deployment(Some(3), "a:1")).await);
-    assert_eq!(status, reply::apply_conflict(&[(".spec.replicas".to_owned(), "theirs".to_owned())]));
+    assert_eq!(status, reply::apply_conflict(&[(".spec.replicas", "theirs")]));
 
     let params = PatchParams::apply("ours").force();
     let forced = api.patch("worker", &params, &Patch::Apply(&deployment(Some(3), "a:1"))).await.unwrap();
