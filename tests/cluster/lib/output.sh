@@ -31,17 +31,19 @@ step() {
   fi
 }
 
-# wait_until <seconds> <what> <log to look at> <command...>
-wait_until() {
-  local limit=$1 what=$2 log=$3 began=$SECONDS
-  shift 3
+# wait_quietly <seconds> <command...>: until the command succeeds; its output is nobody's business.
+wait_quietly() {
+  local limit=$1 began=$SECONDS
+  shift
   until "$@" >/dev/null 2>&1; do
-    if ((SECONDS - began >= limit)); then
-      [[ ! -f $log ]] || tail -n 20 "$log" >&2
-      fail "$what did not happen within $limit s; see $log"
-    fi
+    ((SECONDS - began < limit)) || return 1
     sleep 0.2
   done
+}
+
+# wait_until <seconds> <what> <log to look at> <command...>
+wait_until() {
+  wait_quietly "$1" "${@:4}" || fail "$2 did not happen within $1 s; see $3"
 }
 
 require_root() {

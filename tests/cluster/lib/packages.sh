@@ -20,7 +20,7 @@ install_packages() {
 
 ensure_node_packages() {
   ensure_packages containerd=containerd runc=runc /usr/lib/cni/bridge=containernetworking-plugins iptables=iptables \
-    ip=iproute2 openssl=openssl mount=mount
+    ip=iproute2 openssl=openssl mount=mount sysctl=procps
 }
 
 ensure_image_packages() {

@@ -36,8 +36,8 @@ build_and_load_images() { # [name...]
   require_root images
   ensure_image_packages
   mkdir -p "$image_cache/refs"
-  take_lock
   build_project_binaries "${names[@]}"
+  take_lock
   for name in "${names[@]}"; do
     ensure_image "$name"
   done
@@ -79,7 +79,7 @@ build_project_binaries() { # <name...>
       [[ $(cargo_profile "$name") != "$of_profile" ]] || packages+=(--package "$name" --bin "$name")
     done
     ((${#packages[@]} > 0)) || continue
-    step "$cache/log/cargo-$of_profile.log" "compiling ${#packages[@]} programs (cargo, profile $of_profile)" \
+    step "$cache/log/cargo-$of_profile.log" "compiling $((${#packages[@]} / 4)) programs (cargo, profile $of_profile)" \
       cargo build --manifest-path "$repository/Cargo.toml" --profile "$of_profile" "${packages[@]}"
   done
 }

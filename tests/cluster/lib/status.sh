@@ -11,7 +11,7 @@ status() {
     pid=$(daemon_pid "$daemon")
     printf '%-26s %s\n' "$daemon" "${pid:-not running (log: $state/log/$daemon.log)}"
   done
-  if ! api_server_ready >/dev/null 2>&1; then
+  if ! wait_quietly 5 api_server_ready; then
     say "" "the API server does not answer; 'just up' clears this node and starts a new one"
     return 1
   fi
@@ -19,7 +19,7 @@ status() {
   admin_kubectl get nodes
   say ""
   pods=$(admin_kubectl get pods --all-namespaces --no-headers \
-    --field-selector 'status.phase!=Running,status.phase!=Succeeded')
+    --field-selector 'status.phase!=Running,status.phase!=Succeeded' 2>/dev/null)
   if [[ -n $pods ]]; then
     say "pods that do not run:"
     say "$pods"

@@ -1,0 +1,71 @@
+# `./dev <recipe>` runs these and brings what they need; with `just` at hand, `just <recipe>` is the same.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+export WORKFLOW_OPERATOR_CACHE := env("WORKFLOW_OPERATOR_CACHE", env("XDG_CACHE_HOME", env("HOME") / ".cache") / "workflow-operator")
+export CARGO_TARGET_DIR := env("CARGO_TARGET_DIR", WORKFLOW_OPERATOR_CACHE / "target")
+
+cluster := justfile_directory() / "tests/cluster/cluster"
+
+# List the recipes
+default:
+    @{{ just_executable() }} --list --unsorted
+
+# Start the local Kubernetes node, or say that it runs
+up:
+    @{{ cluster }} up
+
+# Stop the local node and remove everything it left on the host
+down:
+    @{{ cluster }} down
+
+# Show the local node's processes and the pods that do not run
+status:
+    @{{ cluster }} status
+
+# Build the binaries and images (PROFILE=dev or release) and load them into the node if it is up
+images *names:
+    @{{ cluster }} images {{ names }}
+
+# Run kubectl against the local cluster (or KUBE_CONTEXT)
+[positional-arguments]
+@kubectl *args:
+    {{ cluster }} kubectl "$@"
+
+# Format the code
+fmt:
+    cargo fmt --all
+
+# Check formatting and lints of the whole workspace
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Compile everything without producing programs
+check:
+    cargo check --workspace --all-targets --locked
+
+# Run the unit tests
+test:
+    cargo test --workspace --locked
+
+# Write the CRDs to crds/ from the Rust types
+gen:
+    cargo run --quiet --locked -p api-types --bin crdgen -- crds
+
+# Fail when crds/ is not what the Rust types say
+gen-check:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    fresh=$(mktemp -d)
+    trap 'rm -rf "$fresh"' EXIT
+    cargo run --quiet --locked -p api-types --bin crdgen -- "$fresh"
+    diff -ru crds "$fresh" || { echo "crds/ is not what the types say: run 'just gen' and commit the result" >&2; exit 1; }
+
+# Check licenses, sources and duplicate dependencies
+deny:
+    @cargo deny --version >/dev/null 2>&1 || cargo install --locked --quiet cargo-deny
+    cargo deny check bans licenses sources
+
+# Everything that must pass before a merge
+ci: lint gen-check test deny
