@@ -212,6 +212,7 @@ impl ExternalPostgres {
 
 /// Protection of the Postgres connection, in libpq's words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "")] // the field's own words win
 #[serde(rename_all = "kebab-case")]
 pub enum SslMode {
     /// TLS if the server offers it.
@@ -269,6 +270,7 @@ pub struct Network {
 
 /// Type of a Service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "")] // the field's own words win
 pub enum ServiceType {
     /// Reachable inside the Kubernetes cluster only.
     #[default]
@@ -436,6 +438,7 @@ pub struct WorkflowClusterStatus {
 
 /// Where a cluster is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "")] // the field's own words win
 pub enum ClusterPhase {
     /// Something outside is missing: Postgres, a Secret, a valid spec.
     #[default]
@@ -458,6 +461,7 @@ pub enum ClusterPhase {
 
 /// Whether Postgres can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "")] // the field's own words win
 pub enum PostgresStatus {
     /// It accepts our login.
     Healthy,

@@ -21,6 +21,7 @@ pub mod process;
 pub mod quantity;
 pub mod reason;
 pub mod reference;
+pub mod render;
 pub mod scheduling;
 pub mod schema;
 pub mod tenant;

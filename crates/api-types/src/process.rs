@@ -137,6 +137,7 @@ pub struct GitRef {
 
 /// How strictly BPMN is checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "")] // the field's own words win
 #[serde(rename_all = "lowercase")]
 pub enum Validation {
     /// The style rules apply too.
@@ -197,6 +198,7 @@ pub struct WorkflowProcessStatus {
 
 /// Where a process is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "")] // the field's own words win
 pub enum ProcessPhase {
     /// Something outside is missing: the cluster, the tenant, the source.
     #[default]

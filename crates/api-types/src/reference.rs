@@ -59,6 +59,7 @@ pub struct ConfigMapKeyRef {
 
 /// What happens to the thing in the engine when its object is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(description = "")] // the field's own words win
 pub enum DeletionPolicy {
     /// It is deleted too.
     #[default]

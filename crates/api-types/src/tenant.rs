@@ -1,5 +1,8 @@
 //! `WorkflowTenant`: one tenant of a cluster, its quotas and who may refer to it.
 
+// `max…` in Quotas: the names are the API's. Inside the copy that KubeSchema makes no attribute of the struct holds.
+#![allow(clippy::struct_field_names)]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -95,7 +98,6 @@ impl WorkflowTenantSpec {
 /// What a tenant may use at most.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(clippy::struct_field_names)] // the names are the API's
 pub struct Quotas {
     /// Process instances active at the same time; 0 allows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -159,6 +161,7 @@ pub struct WorkflowTenantStatus {
 
 /// Where a tenant is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "")] // the field's own words win
 pub enum TenantPhase {
     /// The engine does not hold the tenant yet.
     #[default]

@@ -238,6 +238,7 @@ pub struct WorkflowWorkerStatus {
 
 /// Where a fleet is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "")] // the field's own words win
 pub enum WorkerPhase {
     /// Something outside is missing: the cluster, the tenant, a Secret, a valid spec.
     #[default]

@@ -108,6 +108,17 @@ impl Checked for WorkflowProcess {
         let given = [source.bpmn.is_some(), source.config_map_ref.is_some(), source.git_ref.is_some()]
             .map(usize::from);
         broken.unless(given.iter().sum::<usize>() == 1, "spec.source", process::SOURCE_ONE_OF);
+        // The schema bounds characters, which may be several bytes each.
+        if let Some(bpmn) = source.bpmn.as_ref().filter(|bpmn| bpmn.len() > process::MAX_BPMN_BYTES) {
+            broken.0.push(Violation {
+                path: "spec.source.bpmn".to_owned(),
+                message: format!(
+                    "spec.source.bpmn has {} bytes, expected at most {}",
+                    bpmn.len(),
+                    process::MAX_BPMN_BYTES
+                ),
+            });
+        }
         if let Some(git) = &source.git_ref {
             let inside = !git.path.split('/').any(|part| part == ".." || part == ".");
             broken.unless(inside, "spec.source.gitRef.path", process::GIT_PATH_INSIDE);

@@ -1,0 +1,234 @@
+//! The CRDs in a real apiserver: the last word on what is accepted, and with which message.
+
+use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::Status;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use test_support::TestApiServer;
+
+use crate::cases::{Case, Side, cases, fixture, missing, seeds};
+
+/// The apiserver with the CRDs, and a namespace of the test's own.
+async fn prepared(apiserver: &TestApiServer, prefix: &str) -> (Client, String) {
+    Box::pin(apiserver.apply_crds(&api_types::crds())).await;
+    (apiserver.client().await, apiserver.namespace(prefix).await)
+}
+
+fn api(client: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
+    let resource = match kind {
+        "WorkflowCluster" => ApiResource::erase::<WorkflowCluster>(&()),
+        "WorkflowTenant" => ApiResource::erase::<WorkflowTenant>(&()),
+        "WorkflowProcess" => ApiResource::erase::<WorkflowProcess>(&()),
+        "WorkflowWorker" => ApiResource::erase::<WorkflowWorker>(&()),
+        other => panic!("{other}"),
+    };
+    Api::namespaced_with(client.clone(), namespace, &resource)
+}
+
+fn strict() -> PatchParams {
+    PatchParams {
+        field_validation: Some(kube::api::ValidationDirective::Strict),
+        ..PatchParams::apply("user")
+    }
+}
+
+fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap()
+}
+
+async fn apply(api: &Api<DynamicObject>, object: &Value) -> Result<DynamicObject, kube::Error> {
+    api.patch(name(object), &strict(), &Patch::Apply(object)).await
+}
+
+/// Field and message of every cause of a refusal.
+fn causes(status: &Status) -> Vec<(String, String)> {
+    status
+        .details
+        .iter()
+        .flat_map(|details| &details.causes)
+        .map(|cause| (cause.field.clone(), cause.message.clone()))
+        .collect()
+}
+
+async fn check(client: &Client, namespace: &str, case: &Case) -> Result<(), String> {
+    let api = api(client, namespace, &case.kind);
+    let created: DynamicObject = serde_json::from_value(case.created()).map_err(|error| error.to_string())?;
+    let mut outcome = api.create(&PostParams::default(), &created).await;
+    if let Some(updated) = case.updated() {
+        outcome.map_err(|error| format!("not even created: {error}"))?;
+        // An update, not another apply: a field that is left out must go.
+        let current = api.get(name(&updated)).await.map_err(|error| error.to_string())?;
+        let mut updated = updated;
+        updated["metadata"]["resourceVersion"] = current.metadata.resource_version.into();
+        let updated: DynamicObject = serde_json::from_value(updated).map_err(|error| error.to_string())?;
+        outcome = api
+            .replace(&updated.metadata.name.clone().unwrap_or_default(), &PostParams::default(), &updated)
+            .await;
+    }
+    let verdict = judge(case, outcome);
+    let _ = api.delete(name(&case.created()), &kube::api::DeleteParams::default()).await;
+    verdict
+}
+
+fn judge(case: &Case, outcome: Result<DynamicObject, kube::Error>) -> Result<(), String> {
+    match (&case.refused, outcome) {
+        (None, Ok(_)) => Ok(()),
+        (Some(_), Ok(_)) if case.only == Some(Side::Code) => Ok(()),
+        (Some(_), Ok(_)) => Err("accepted".to_owned()),
+        (None, Err(error)) => Err(format!("refused: {error}")),
+        (Some(refusal), Err(kube::Error::Api(status))) => {
+            let causes = causes(&status);
+            let path = refusal.apiserver.as_ref().unwrap_or(&refusal.path);
+            let told = causes.iter().any(|(field, message)| {
+                // A rule about metadata.name stands at the root, which has no path; its message names the field.
+                let at = field == path || message.contains(path.as_str());
+                at && refusal.message.as_ref().is_none_or(|words| message.ends_with(words))
+            });
+            if told {
+                Ok(())
+            } else {
+                Err(format!("refused for something else: {causes:?} {}", status.message))
+            }
+        }
+        (Some(_), Err(error)) => Err(format!("no verdict: {error}")),
+    }
+}
+
+#[tokio::test]
+async fn every_case_is_judged_as_written() {
+    let apiserver = test_support::require_apiserver!();
+    let (client, namespace) = prepared(apiserver, "cases").await;
+    let mut wrong = Vec::new();
+    for case in cases() {
+        if let Err(why) = check(&client, &namespace, &case).await {
+            wrong.push(format!("{}: {why}", case.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn seeds_are_accepted_unchanged_and_apply_again_without_a_difference() {
+    let apiserver = test_support::require_apiserver!();
+    let (client, namespace) = prepared(apiserver, "seeds").await;
+    for (file, mut manifest) in seeds() {
+        manifest["metadata"]["namespace"] = namespace.clone().into();
+        let api = api(&client, &namespace, manifest["kind"].as_str().unwrap());
+        let first = apply(&api, &manifest).await.unwrap_or_else(|error| panic!("{file}: {error}"));
+        let live = serde_json::to_value(&first).unwrap();
+        assert_eq!(missing(&manifest["spec"], &live["spec"], "spec"), None, "{file}");
+        let again = apply(&api, &manifest).await.unwrap();
+        assert_eq!(again.metadata.resource_version, first.metadata.resource_version, "{file}");
+        api.delete(name(&manifest), &kube::api::DeleteParams::default()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn integer_cpu_stays_an_integer() {
+    let apiserver = test_support::require_apiserver!();
+    let (client, namespace) = prepared(apiserver, "quantity").await;
+    let mut manifest = fixture("seeds/workflowcluster.yaml");
+    manifest["metadata"]["namespace"] = namespace.clone().into();
+    let live = apply(&api(&client, &namespace, "WorkflowCluster"), &manifest).await.unwrap();
+    assert_eq!(live.data["spec"]["resources"]["requests"], json!({"cpu": 2, "memory": "4Gi"}));
+}
+
+#[tokio::test]
+async fn misspelt_field_is_named() {
+    let apiserver = test_support::require_apiserver!();
+    let (client, namespace) = prepared(apiserver, "strict").await;
+    let mut manifest = fixture("minimal/WorkflowWorker.yaml");
+    manifest["spec"]["privileged"] = true.into();
+    match apply(&api(&client, &namespace, "WorkflowWorker"), &manifest).await {
+        Err(kube::Error::Api(status)) => {
+            assert!(status.message.contains("spec.privileged"), "{}", status.message);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn scale_subresource_reads_and_writes_replicas() {
+    let apiserver = test_support::require_apiserver!();
+    let (client, namespace) = prepared(apiserver, "scale").await;
+    for kind in ["WorkflowCluster", "WorkflowWorker"] {
+        let api = api(&client, &namespace, kind);
+        let manifest = fixture(&format!("minimal/{kind}.yaml"));
+        apply(&api, &manifest).await.unwrap();
+        let scale = api.get_scale(name(&manifest)).await.unwrap();
+        assert_eq!(scale.spec.unwrap().replicas, Some(1), "{kind}");
+        let patch = json!({"spec": {"replicas": 5}});
+        api.patch_scale(name(&manifest), &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+        assert_eq!(api.get(name(&manifest)).await.unwrap().data["spec"]["replicas"], 5, "{kind}");
+    }
+}
+
+/// Two writers of conditions keep each other's.
+#[tokio::test]
+async fn conditions_are_merged_by_type() {
+    let apiserver = test_support::require_apiserver!();
+    let (client, namespace) = prepared(apiserver, "conditions").await;
+    let api = api(&client, &namespace, "WorkflowTenant");
+    let manifest = fixture("minimal/WorkflowTenant.yaml");
+    apply(&api, &manifest).await.unwrap();
+    for (manager, condition) in [("one", "Ready"), ("two", "Synced")] {
+        let status = json!({
+            "apiVersion": manifest["apiVersion"], "kind": manifest["kind"],
+            "status": {"conditions": [{
+                "type": condition, "status": "True", "reason": "Synced", "message": "",
+                "lastTransitionTime": "2026-11-22T00:00:00Z",
+            }]},
+        });
+        api.patch_status(name(&manifest), &PatchParams::apply(manager), &Patch::Apply(&status))
+            .await
+            .unwrap();
+    }
+    let live = api.get(name(&manifest)).await.unwrap();
+    let types: Vec<&Value> = live.data["status"]["conditions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|condition| &condition["type"])
+        .collect();
+    assert_eq!(types, ["Ready", "Synced"]);
+}
+
+/// GitOps tools compare what they apply with what is there: nothing may be rewritten.
+#[tokio::test]
+async fn crds_apply_again_without_a_difference() {
+    let apiserver = test_support::require_apiserver!();
+    let (client, _) = prepared(apiserver, "crds").await;
+    let api: Api<
+        k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    > = Api::all(client);
+    for crd in api_types::crds() {
+        let name = crd.metadata.name.clone().unwrap();
+        let wanted = serde_json::to_value(&crd.spec).unwrap();
+        let live = serde_json::to_value(api.get(&name).await.unwrap().spec).unwrap();
+        assert_eq!(missing(&wanted, &live, &name), None);
+    }
+}
+
+#[tokio::test]
+async fn status_words_are_closed() {
+    let apiserver = test_support::require_apiserver!();
+    let (client, namespace) = prepared(apiserver, "status").await;
+    for (kind, phase) in [
+        ("WorkflowCluster", "RunningWell"),
+        ("WorkflowTenant", "active"),
+        ("WorkflowProcess", ""),
+        ("WorkflowWorker", "Scaling"),
+    ] {
+        let api = api(&client, &namespace, kind);
+        let manifest = fixture(&format!("minimal/{kind}.yaml"));
+        apply(&api, &manifest).await.unwrap();
+        let status = json!({"status": {"phase": phase}});
+        let refused =
+            api.patch_status(name(&manifest), &PatchParams::default(), &Patch::Merge(&status)).await;
+        assert!(
+            matches!(refused, Err(kube::Error::Api(ref status)) if status.code == 422),
+            "{kind}: {refused:?}"
+        );
+    }
+}
