@@ -75,14 +75,17 @@ fn report_of(sink: Sink<'_>, text: &str) -> Report {
 /// What a deployer wants to know besides the findings.
 fn describe(document: &Document<'_>, report: &mut Report) {
     for scope in document.process_scopes() {
-        report.process_ids.extend(scope.node.attribute("id").map(str::to_owned));
-        report.version_tags.extend(model::version_tag(scope.node));
+        let id = scope.node.attribute("id").map(str::to_owned);
+        report.process_ids.extend(id.filter(|id| capability::is_identifier(id)));
+        let tag = model::version_tag(scope.node);
+        report.version_tags.extend(tag.filter(|tag| capability::is_identifier(tag)));
     }
     report.job_types = document
         .elements
         .iter()
         .flat_map(|element| extensions(element.node, "taskDefinition"))
         .filter_map(|definition| model::static_text(definition.attribute("type")?))
+        .filter(|job_type| capability::is_identifier(job_type))
         .collect();
     report.job_types.sort_unstable();
     report.job_types.dedup();

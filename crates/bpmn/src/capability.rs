@@ -1,11 +1,12 @@
 //! What this engine executes in this release: one table, which later releases widen, and nothing outside it is ever
 //! ignored.
 
-use crate::document::{Document, EventKind, FlowElement, Kind, extensions, text};
+use crate::document::{Document, EventKind, FlowElement, Kind, Node, Scope, child, extensions, text};
 use crate::feel;
+use crate::limits::MAX_IDENTIFIER_CHARS;
 use crate::model;
 use crate::rule::Rule;
-use crate::sink::{Sink, quoted};
+use crate::sink::{Sink, is_printable, quoted};
 
 /// The table: the rule that refuses an element of this kind, or `None` when the engine executes it.
 const fn refusal_of_element(kind: Kind) -> Option<Rule> {
@@ -35,9 +36,9 @@ const fn refusal_of_element(kind: Kind) -> Option<Rule> {
     }
 }
 
-/// The second half of the table: the rule that refuses an event with this definition.
-const fn refusal_of_event(kind: EventKind) -> Option<Rule> {
-    Some(match kind {
+/// The second half of the table: the rule that refuses an event with this definition. None is executed yet.
+const fn refusal_of_event(kind: EventKind) -> Rule {
+    match kind {
         EventKind::Message => Rule::CapabilityMessageEvent,
         EventKind::Timer => Rule::CapabilityTimerEvent,
         EventKind::Error => Rule::CapabilityErrorEvent,
@@ -48,7 +49,7 @@ const fn refusal_of_event(kind: EventKind) -> Option<Rule> {
         EventKind::Conditional => Rule::CapabilityConditionalEvent,
         EventKind::Terminate => Rule::CapabilityTerminateEvent,
         EventKind::Cancel => Rule::CapabilityCancelEvent,
-    })
+    }
 }
 
 /// Extension elements that would change what happens, on any element.
@@ -61,63 +62,75 @@ const REFUSED_EXTENSIONS: [(&str, Rule, &str); 3] = [
 pub(crate) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
     for element in &document.elements {
         check_element(element, sink);
-        if element.kind == Kind::ExclusiveGateway {
-            check_fork(document, element, sink);
+        check_extensions(element.node, sink);
+        check_flows(document, element, sink);
+        if element.kind == Kind::ServiceTask {
+            check_job(element, sink);
         }
     }
     for flow in &document.flows {
+        check_identifier(flow.node, "id", sink);
         if let Some(condition) = flow.condition {
             check_condition(&text(condition), flow.node, sink);
         }
     }
     for scope in document.process_scopes() {
+        check_identifier(scope.node, "id", sink);
         check_extensions(scope.node, sink);
-        let mut starts = scope
-            .elements
-            .iter()
-            .map(|id| &document.elements[*id])
-            .filter(|element| element.kind == Kind::StartEvent);
-        // A process without any start event breaks a rule of its own.
-        let is_triggered = scope.elements.iter().any(|id| document.elements[*id].kind == Kind::StartEvent);
-        if is_triggered && starts.all(|start| !start.events.is_empty()) {
-            let message = "process without a none start event is not executed yet";
-            sink.report(Rule::CapabilityStartEvent, scope.node, message);
+        for tag in extensions(scope.node, "versionTag") {
+            check_identifier(tag, "value", sink);
         }
+        check_start(document, scope, sink);
+    }
+}
+
+fn check_start<'d>(document: &Document<'d>, scope: &Scope<'d>, sink: &mut Sink<'d>) {
+    let mut starts = scope
+        .elements
+        .iter()
+        .map(|id| &document.elements[*id])
+        .filter(|element| element.kind == Kind::StartEvent)
+        .peekable();
+    // A process without any start event breaks a rule of its own.
+    if starts.peek().is_some() && starts.all(|start| !start.events.is_empty()) {
+        let message = "process without a none start event is not executed yet";
+        sink.report(Rule::CapabilityStartEvent, scope.node, message);
     }
 }
 
 fn check_element<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
     let name = element.node.tag_name().name();
-    let events: Vec<(Rule, EventKind)> = element
-        .events
-        .iter()
-        .filter_map(|event| refusal_of_event(event.kind).map(|rule| (rule, event.kind)))
-        .collect();
-    for (rule, kind) in &events {
-        sink.report(*rule, element.node, format!("{} {name} is not executed yet", kind.noun()));
+    check_identifier(element.node, "id", sink);
+    for event in &element.events {
+        let message = format!("{} {name} is not executed yet", event.kind.noun());
+        sink.report(refusal_of_event(event.kind), element.node, message);
+    }
+    if child(element.node, "eventDefinitionRef").is_some() {
+        let message = format!("{name} by eventDefinitionRef is not executed yet");
+        sink.report(Rule::CapabilityEventReference, element.node, message);
     }
     // An intermediate event is what its definition makes of it; one finding says so.
-    let is_told_by_event = !events.is_empty() && matches!(element.kind, Kind::CatchEvent | Kind::ThrowEvent);
+    let is_told_by_event =
+        !element.events.is_empty() && matches!(element.kind, Kind::CatchEvent | Kind::ThrowEvent);
     if let Some(rule) = refusal_of_element(element.kind).filter(|_| !is_told_by_event) {
         sink.report(rule, element.node, format!("{name} is not executed yet"));
     }
     if element.loop_characteristics().is_some() {
-        sink.report(
-            Rule::CapabilityMultiInstance,
-            element.node,
-            "loop or multi-instance is not executed yet",
-        );
+        let message = "loop or multi-instance is not executed yet";
+        sink.report(Rule::CapabilityMultiInstance, element.node, message);
     }
     if element.is_for_compensation() {
         sink.report(Rule::CapabilityCompensation, element.node, "compensation handler is not executed yet");
     }
-    check_extensions(element.node, sink);
-    if element.kind == Kind::ServiceTask {
-        check_job(element, sink);
+    for quantity in ["startQuantity", "completionQuantity"] {
+        if element.node.attribute(quantity).is_some_and(|value| value.trim() != "1") {
+            let message = format!("{quantity} other than 1 is not executed");
+            sink.report(Rule::CapabilityQuantity, element.node, message);
+        }
     }
 }
 
-fn check_extensions<'d>(node: crate::document::Node<'d>, sink: &mut Sink<'d>) {
+fn check_extensions<'d>(node: Node<'d>, sink: &mut Sink<'d>) {
     for (name, rule, noun) in REFUSED_EXTENSIONS {
         if let Some(extension) = extensions(node, name).next() {
             sink.report(rule, extension, format!("{noun} are not executed yet"));
@@ -127,48 +140,75 @@ fn check_extensions<'d>(node: crate::document::Node<'d>, sink: &mut Sink<'d>) {
 
 fn check_job<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
     let Some(definition) = extensions(element.node, "taskDefinition").next() else { return };
+    check_identifier(definition, "type", sink);
     let job_type = definition.attribute("type").unwrap_or_default();
-    // An expression that is no FEEL breaks a rule of its own.
-    let is_feel = feel::expression_text(job_type)
-        .is_none_or(|text| !matches!(feel::parse(text), Err(feel::Error::Syntax { .. })));
-    if !job_type.is_empty() && is_feel && model::static_text(job_type).is_none() {
+    if !job_type.is_empty() && may_be_feel(job_type) && model::static_text(job_type).is_none() {
         let message =
             format!("job type {} depends on variables, which is not executed yet", quoted(job_type));
         sink.report(Rule::CapabilityJobType, definition, message);
     }
     let retries = definition.attribute("retries");
-    let is_feel = retries
-        .and_then(feel::expression_text)
-        .is_none_or(|text| !matches!(feel::parse(text), Err(feel::Error::Syntax { .. })));
-    if is_feel && model::retries(retries).is_none() {
+    if retries.is_none_or(may_be_feel) && model::retries(retries).is_none() {
         let message = format!("retries {} are not executed", quoted(retries.unwrap_or_default()));
         sink.report(Rule::CapabilityRetries, definition, message);
     }
 }
 
-fn check_condition<'d>(value: &str, flow: crate::document::Node<'d>, sink: &mut Sink<'d>) {
+/// An expression that is no FEEL breaks a rule of its own.
+fn may_be_feel(value: &str) -> bool {
+    feel::expression_text(value)
+        .is_none_or(|text| !matches!(feel::parse(text), Err(feel::Error::Syntax { .. })))
+}
+
+fn check_condition<'d>(value: &str, flow: Node<'d>, sink: &mut Sink<'d>) {
     let parsed = feel::expression_text(value).map(feel::parse);
     if let Some(Err(feel::Error::Unsupported { feature })) = parsed {
-        sink.report(
-            Rule::CapabilityFeel,
-            flow,
-            format!("condition uses {feature}, which is not executed yet"),
-        );
+        let message = format!("condition uses {feature}, which is not executed yet");
+        sink.report(Rule::CapabilityFeel, flow, message);
     }
 }
 
-/// The rule for conditions counts the flows that the gateway declares; what runs are the flows that leave it.
-fn check_fork<'d>(document: &Document<'d>, gateway: &FlowElement<'d>, sink: &mut Sink<'d>) {
-    if gateway.outgoing.len() < 2 || gateway.declared_outgoing.len() > 1 {
-        return;
+/// The rules for flows count those that an element declares by `incoming` and `outgoing` children, which are optional;
+/// what runs are the flows that name it. Whatever only the latter show is refused here, so that it is never ignored.
+fn check_flows<'d>(document: &Document<'d>, element: &FlowElement<'d>, sink: &mut Sink<'d>) {
+    match element.kind {
+        Kind::StartEvent if !element.incoming.is_empty() => {
+            sink.report(Rule::CapabilityFlow, element.node, "incoming sequence flow of a start event");
+        }
+        Kind::EndEvent if !element.outgoing.is_empty() && element.declared_outgoing.is_empty() => {
+            sink.report(Rule::CapabilityFlow, element.node, "outgoing sequence flow of an end event");
+        }
+        _ => {}
     }
-    let default = gateway.node.attribute("default").and_then(|id| document.flow_by_id(id));
-    for id in &gateway.outgoing {
+    let default = element.node.attribute("default").and_then(|id| document.flow_by_id(id));
+    let is_declared_fork = element.declared_outgoing.len() > 1;
+    for id in &element.outgoing {
         let flow = &document.flows[*id];
-        if flow.condition.is_none() && default != Some(*id) {
-            sink.report(Rule::CapabilityFlow, flow.node, "missing condition");
+        if element.kind == Kind::ExclusiveGateway {
+            let must_decide = element.outgoing.len() > 1 && !is_declared_fork;
+            if must_decide && flow.condition.is_none() && default != Some(*id) {
+                sink.report(Rule::CapabilityFlow, flow.node, "missing condition");
+            }
+        } else if flow.condition.is_some() && !element.declared_outgoing.contains(id) {
+            let message = "condition on a flow that does not start at an exclusive gateway";
+            sink.report(Rule::CapabilityFlow, flow.node, message);
         }
     }
+}
+
+fn check_identifier<'d>(node: Node<'d>, name: &str, sink: &mut Sink<'d>) {
+    let Some(value) = node.attribute(name).filter(|value| !is_identifier(value)) else { return };
+    let element = node.tag_name().name();
+    let message = format!(
+        "{name} {} of {element} is longer than {MAX_IDENTIFIER_CHARS} characters or not printable",
+        quoted(value)
+    );
+    sink.report(Rule::CapabilityIdentifier, node, message);
+}
+
+/// Names that are stored, shown and subscribed to: short and on one line.
+pub(crate) fn is_identifier(value: &str) -> bool {
+    value.chars().all(is_printable) && value.chars().nth(MAX_IDENTIFIER_CHARS).is_none()
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ pub(crate) struct Document<'d> {
 #[derive(Debug)]
 pub(crate) struct Scope<'d> {
     pub(crate) node: Node<'d>,
+    /// The process that it is or belongs to.
+    pub(crate) process: ScopeId,
     /// The sub-process element; `None` for a process.
     pub(crate) element: Option<ElementId>,
     /// Its own flow nodes, not those of sub-processes in it.
@@ -90,6 +92,7 @@ impl<'d> FlowElement<'d> {
 #[derive(Debug)]
 pub(crate) struct SequenceFlow<'d> {
     pub(crate) node: Node<'d>,
+    pub(crate) scope: ScopeId,
     pub(crate) source: Option<ElementId>,
     pub(crate) target: Option<ElementId>,
     pub(crate) condition: Option<Node<'d>>,

@@ -19,6 +19,8 @@ pub const MAX_NAMESPACES: usize = 256;
 pub const MAX_NODES: u32 = 200_000;
 /// Most findings in one report; a report with more is cut and marked [`truncated`](crate::Report::truncated).
 pub const MAX_FINDINGS: usize = 1_000;
+/// Longest id, job type or version tag that the engine stores, in characters.
+pub const MAX_IDENTIFIER_CHARS: usize = 255;
 /// Longest finding message in characters.
 pub const MAX_MESSAGE_CHARS: usize = 256;
 /// Longest identifier that is quoted in a finding, in characters; the rest is cut.

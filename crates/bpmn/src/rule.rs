@@ -68,7 +68,7 @@ rules! {
 
     // Tasks.
     #[Bpmn Error] MissingTaskDefinition "missing-task-definition" "A job-based element has exactly one `taskDefinition`.";
-    #[Bpmn Error] MissingImplementation "missing-implementation" "A script or business rule task has either a `taskDefinition` or its own `script` or `calledDecision`, once.";
+    #[Bpmn Error] MissingImplementation "missing-implementation" "A script task, business rule task, send task or message throw event has exactly one of `taskDefinition` and its own `script`, `calledDecision` or `publishMessage`.";
     #[Bpmn Error] MissingCalledElement "missing-called-element" "A call activity has exactly one `calledElement`.";
     #[Bpmn Error] MissingLoopCharacteristics "missing-loop-characteristics" "A multi-instance activity has exactly one `loopCharacteristics`.";
     #[Bpmn Error] LoopOutput "loop-output" "`outputElement` and `outputCollection` come together.";
@@ -80,7 +80,7 @@ rules! {
     #[Bpmn Error] StraightThroughLoop "straight-through-loop" "A loop passes something that waits.";
 
     // Events.
-    #[Bpmn Error] BoundaryEventOutgoing "boundary-event-outgoing" "A boundary event declares an outgoing sequence flow or has an association.";
+    #[Bpmn Error] BoundaryEventOutgoing "boundary-event-outgoing" "A boundary event declares an outgoing sequence flow or, for compensation, has an association.";
     #[Bpmn Error] BoundaryEventIncoming "boundary-event-incoming" "A boundary event has no incoming sequence flow.";
     #[Bpmn Error] BoundaryEventHost "boundary-event-host" "A boundary event is attached to an activity.";
     #[Bpmn Error] BoundaryEventType "boundary-event-type" "A boundary event is a timer, message, error, signal, escalation or compensation event.";
@@ -116,7 +116,7 @@ rules! {
     // Gateways and flows.
     #[Bpmn Error] MissingCondition "missing-condition" "A flow out of a forking exclusive or inclusive gateway has a condition or is the default.";
     #[Bpmn Error] MisplacedCondition "misplaced-condition" "Conditions stand only on flows out of exclusive and inclusive gateways.";
-    #[Bpmn Error] DefaultFlow "default-flow" "A default flow starts at its gateway and has no condition.";
+    #[Bpmn Error] DefaultFlow "default-flow" "A default flow starts at its gateway.";
     #[Bpmn Error] EventGatewayFlows "event-gateway-flows" "An event-based gateway declares at least two outgoing flows.";
     #[Bpmn Error] EventGatewayTarget "event-gateway-target" "An event-based gateway leads only to message, timer and signal catch events, which nothing else leads to.";
     #[Bpmn Error] FlowReference "flow-reference" "Every reference of a flow node or sequence flow resolves to an element of the right kind.";
@@ -160,7 +160,10 @@ rules! {
     #[EngineCapability Error] CapabilityJobType "capability-job-type" "Job types that depend on variables are not evaluated yet.";
     #[EngineCapability Error] CapabilityRetries "capability-retries" "Retries are a whole number from 1 to 100 or an expression of the FEEL subset.";
     #[EngineCapability Error] CapabilityFeel "capability-feel" "Conditions use the documented subset of FEEL.";
-    #[EngineCapability Error] CapabilityFlow "capability-flow" "Of the flows out of a forking exclusive gateway, each has a condition or is the default.";
+    #[EngineCapability Error] CapabilityFlow "capability-flow" "The rules for conditions and for start and end events also hold for flows that their elements do not declare.";
+    #[EngineCapability Error] CapabilityEventReference "capability-event-reference" "Event definitions that are shared by reference are not executed yet.";
+    #[EngineCapability Error] CapabilityQuantity "capability-quantity" "Activities start and complete with one token.";
+    #[EngineCapability Error] CapabilityIdentifier "capability-identifier" "Ids, job types and version tags are printable and have at most 255 characters.";
 
     // Error-prone modelling, reported in strict mode.
     #[Style Error] StyleEndEvent "style-end-event" "A process has an end event.";

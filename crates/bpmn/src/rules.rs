@@ -20,7 +20,7 @@ pub(crate) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
     processes::check(document, sink);
     definitions::check(document, sink);
     for element in &document.elements {
-        tasks::check(element, sink);
+        tasks::check(document, element, sink);
         user_tasks::check(element, sink);
         events::check(document, element, sink);
         gateways::check(document, element, sink);

@@ -84,15 +84,14 @@ impl<'s, 'd> Checker<'s, 'd> {
                         self.sink.report(Rule::SchemaAttribute, node, message);
                     }
                 }
-                None => match declared.attributes.get(name) {
-                    Some(attribute_type) => {
-                        self.check_value(node, name, attribute.value(), attribute_type.value);
-                    }
-                    None => {
+                None => {
+                    if let Some(expected) = declared.attributes.get(name) {
+                        self.check_value(node, name, attribute.value(), *expected);
+                    } else {
                         let message = format!("attribute {} is not allowed in {element}", quoted(name));
                         self.sink.report(Rule::SchemaAttribute, node, message);
                     }
-                },
+                }
             }
         }
         for name in &declared.required_attributes {
@@ -112,15 +111,11 @@ impl<'s, 'd> Checker<'s, 'd> {
             self.sink.report(Rule::SchemaAttribute, node, message);
             return;
         }
-        match expected {
-            Value::Id => {
-                if self.ids.insert(value.trim(), node).is_some() {
-                    let message = format!("id {} is used more than once", quoted(value));
-                    self.sink.report(Rule::DuplicateId, node, message);
-                }
-            }
-            Value::IdRef => self.references.push((value.trim(), node)),
-            _ => {}
+        if expected == Value::IdRef {
+            self.references.push((value.trim(), node));
+        } else if expected == Value::Id && self.ids.insert(value.trim(), node).is_some() {
+            let message = format!("id {} is used more than once", quoted(value));
+            self.sink.report(Rule::DuplicateId, node, message);
         }
     }
 
@@ -166,20 +161,17 @@ impl<'s, 'd> Checker<'s, 'd> {
         let mut place = Place { index: 0, count: 0 };
         for child in node.children() {
             if child.is_element() {
-                match self.next_place(place, child, declared) {
-                    Some((next, content)) => {
-                        self.check_skipped(node, declared, place, next.index);
-                        place = next;
-                        match content {
-                            Some(content) => self.check_element(child, content),
-                            None => self.check_lax(child),
-                        }
-                    }
-                    None => {
-                        let message =
-                            format!("{} is not allowed here in {element}", quoted(child.tag_name().name()));
-                        self.sink.report(Rule::SchemaElement, child, message);
-                    }
+                let Some((next, content)) = self.next_place(place, child, declared) else {
+                    let message =
+                        format!("{} is not allowed here in {element}", quoted(child.tag_name().name()));
+                    self.sink.report(Rule::SchemaElement, child, message);
+                    continue;
+                };
+                self.check_skipped(node, declared, place, next.index);
+                place = next;
+                match content {
+                    Some(content) => self.check_element(child, content),
+                    None => self.check_lax(child),
                 }
             } else if child.is_text()
                 && !declared.mixed

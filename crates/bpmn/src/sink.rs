@@ -134,7 +134,7 @@ fn printable(text: &str, limit: usize) -> String {
 }
 
 /// Neither a control character nor one that reorders or hides the text around it.
-fn is_printable(character: char) -> bool {
+pub(crate) fn is_printable(character: char) -> bool {
     !character.is_control()
         && !matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 
 use super::{
-    Document, ElementId, EventDefinition, EventKind, FlowElement, FlowId, Kind, Node, Scope, SequenceFlow,
-    bpmn_children, child, is_true,
+    Document, ElementId, EventDefinition, EventKind, FlowElement, FlowId, Kind, Node, Scope, ScopeId,
+    SequenceFlow, bpmn_children, child, is_true,
 };
 use crate::names;
 
@@ -31,16 +31,17 @@ impl<'d> Document<'d> {
 
     /// Adds a process and everything in it, breadth first over its sub-processes.
     fn add_scopes(&mut self, process: Node<'d>) {
+        let root = self.scopes.len();
         let mut waiting: std::collections::VecDeque<(Node<'d>, Option<ElementId>)> = [(process, None)].into();
         while let Some((node, element)) = waiting.pop_front() {
             let scope = self.scopes.len();
-            self.scopes.push(Scope { node, element, elements: Vec::new() });
+            self.scopes.push(Scope { node, process: root, element, elements: Vec::new() });
             if let Some(element) = element {
                 self.elements[element].inner = Some(scope);
             }
             for child in bpmn_children(node) {
                 if child.tag_name().name() == "sequenceFlow" {
-                    self.add_flow(child);
+                    self.add_flow(child, scope);
                 } else if let Some(kind) = Kind::of(child) {
                     let id = self.add_element(child, kind, scope);
                     if kind.is_sub_process() {
@@ -51,7 +52,7 @@ impl<'d> Document<'d> {
         }
     }
 
-    fn add_element(&mut self, node: Node<'d>, kind: Kind, scope: usize) -> ElementId {
+    fn add_element(&mut self, node: Node<'d>, kind: Kind, scope: ScopeId) -> ElementId {
         let id = self.elements.len();
         let events = bpmn_children(node)
             .filter_map(|node| EventKind::of(node).map(|kind| EventDefinition { node, kind }))
@@ -76,10 +77,10 @@ impl<'d> Document<'d> {
         id
     }
 
-    fn add_flow(&mut self, node: Node<'d>) {
+    fn add_flow(&mut self, node: Node<'d>, scope: ScopeId) {
         let id = self.flows.len();
         let condition = child(node, "conditionExpression");
-        self.flows.push(SequenceFlow { node, source: None, target: None, condition });
+        self.flows.push(SequenceFlow { node, scope, source: None, target: None, condition });
         if let Some(name) = node.attribute("id") {
             self.flows_by_id.entry(name.trim()).or_insert(id);
         }
@@ -131,7 +132,7 @@ impl<'d> Document<'d> {
     }
 }
 
-fn index_ids<'d>(root: Node<'d>) -> HashMap<&'d str, Node<'d>> {
+fn index_ids(root: Node<'_>) -> HashMap<&str, Node<'_>> {
     let mut ids = HashMap::new();
     for node in root.descendants().filter(|node| node.tag_name().namespace() == Some(names::BPMN)) {
         if let Some(id) = node.attribute("id") {

@@ -39,18 +39,18 @@ fn count_uses<'d>(document: &Document<'d>) -> HashMap<Node<'d>, Uses> {
     let mut uses: HashMap<Node<'d>, Uses> = HashMap::new();
     for node in document.root.descendants().filter(|node| node.tag_name().namespace() == Some(names::BPMN)) {
         let target = match node.tag_name().name() {
-            "messageEventDefinition" => document.referenced(node, "messageRef", "message"),
-            "receiveTask" => document.referenced(node, "messageRef", "message"),
+            "messageEventDefinition" | "receiveTask" => document.referenced(node, "messageRef", "message"),
             "signalEventDefinition" => document.referenced(node, "signalRef", "signal"),
             _ => None,
         };
         let Some(target) = target else { continue };
-        let user = if node.tag_name().name() == "receiveTask" { Some(node) } else { node.parent_element() };
+        let referrer =
+            if node.tag_name().name() == "receiveTask" { Some(node) } else { node.parent_element() };
         let uses = uses.entry(target).or_default();
-        match user.map(|user| user.tag_name().name()) {
+        match referrer.map(|referrer| referrer.tag_name().name()) {
             Some("receiveTask" | "intermediateCatchEvent" | "boundaryEvent") => uses.waiting += 1,
             Some("startEvent") => {
-                let scope = user.and_then(|user| user.parent_element());
+                let scope = referrer.and_then(|referrer| referrer.parent_element());
                 let is_process = |scope: Node<'_>| scope.tag_name().name() == "process";
                 if scope.is_some_and(is_process) {
                     uses.process_starts += 1;

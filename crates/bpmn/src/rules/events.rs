@@ -111,7 +111,8 @@ fn check_boundary<'d>(document: &Document<'d>, element: &FlowElement<'d>, sink: 
     if !element.declared_incoming.is_empty() {
         sink.report(Rule::BoundaryEventIncoming, element.node, "incoming sequence flow of a boundary event");
     }
-    if element.declared_outgoing.is_empty() && !has_association(document, element) {
+    let is_compensation = element.has_event(EventKind::Compensation);
+    if element.declared_outgoing.is_empty() && !(is_compensation && has_association(document, element)) {
         let message = "missing outgoing sequence flow or association";
         sink.report(Rule::BoundaryEventOutgoing, element.node, message);
     }
@@ -172,11 +173,10 @@ pub(super) fn check_definition<'d>(
 ) {
     let is_throw = element.is_some_and(|element| element.kind.is_throw());
     let is_catch = element.is_some_and(|element| element.kind.is_catch());
-    let is_end = element.is_some_and(|element| element.kind == Kind::EndEvent);
     let attribute = |target: Node<'d>, name| target.attribute(name).unwrap_or_default();
     match event.kind {
         EventKind::Message => {
-            if !is_end && document.referenced(event.node, "messageRef", "message").is_none() {
+            if !is_throw && document.referenced(event.node, "messageRef", "message").is_none() {
                 sink.report(Rule::MessageReference, event.node, "missing message");
             }
         }
@@ -187,7 +187,7 @@ pub(super) fn check_definition<'d>(
         }
         EventKind::Error => match document.referenced(event.node, "errorRef", "error") {
             // Without an error, every one is caught.
-            None if is_catch => {}
+            None if is_catch && !refers_to_other(document, event.node, "errorRef") => {}
             None => sink.report(Rule::ErrorReference, event.node, "missing error"),
             Some(error) if attribute(error, "errorCode").is_empty() => {
                 sink.report(Rule::ErrorCode, event.node, "error without a code");
@@ -225,23 +225,55 @@ pub(super) fn check_definition<'d>(
     }
 }
 
+/// The reference names something, but of another kind.
+fn refers_to_other<'d>(document: &Document<'d>, node: Node<'d>, attribute: &str) -> bool {
+    node.attribute(attribute).is_some_and(|reference| document.resolve(reference).is_some())
+}
+
 fn check_compensation<'d>(
     document: &Document<'d>,
     event: EventDefinition<'d>,
     element: Option<&FlowElement<'d>>,
     sink: &mut Sink<'d>,
 ) {
-    let Some(element) = element.filter(|element| element.kind.is_throw()) else { return };
-    if event.node.attribute("waitForCompletion").is_some_and(|value| !is_true(Some(value))) {
+    let Some(element) = element else { return };
+    if element.kind.is_throw()
+        && event.node.attribute("waitForCompletion").is_some_and(|value| !is_true(Some(value)))
+    {
         sink.report(Rule::CompensationWait, element.node, "compensation that does not wait for completion");
     }
-    if let Some(reference) = event.node.attribute("activityRef") {
-        let activity = document.element_by_id(reference).map(|id| &document.elements[id]);
-        if !activity.is_some_and(|activity| activity.kind.is_activity()) {
-            let message = format!("compensated activity {} does not exist", quoted(reference));
-            sink.report(Rule::CompensationActivity, element.node, message);
+    let Some(reference) = event.node.attribute("activityRef").filter(|reference| !reference.is_empty())
+    else {
+        return;
+    };
+    let problem = match document.element_by_id(reference).map(|id| &document.elements[id]) {
+        Some(activity) if !activity.kind.is_activity() => "is no activity",
+        Some(activity) if !can_be_compensated(document, activity) => {
+            "is neither a sub-process nor has a compensation boundary event"
         }
-    }
+        Some(activity) if !is_in_compensated_scope(document, element, activity) => "is in another scope",
+        Some(_) => return,
+        None => "does not exist",
+    };
+    let message = format!("compensated activity {} {problem}", quoted(reference));
+    sink.report(Rule::CompensationActivity, element.node, message);
+}
+
+fn can_be_compensated(document: &Document<'_>, activity: &FlowElement<'_>) -> bool {
+    let has_handler =
+        activity.boundary_events.iter().any(|id| document.elements[*id].has_event(EventKind::Compensation));
+    has_handler || (activity.kind.is_sub_process() && activity.kind != Kind::EventSubProcess)
+}
+
+/// An event sub-process compensates what stands beside it.
+fn is_in_compensated_scope(
+    document: &Document<'_>,
+    event: &FlowElement<'_>,
+    activity: &FlowElement<'_>,
+) -> bool {
+    let around = document.scopes[event.scope].element.map(|id| &document.elements[id]);
+    let beside = around.filter(|around| around.kind == Kind::EventSubProcess).map(|around| around.scope);
+    event.scope == activity.scope || beside == Some(activity.scope)
 }
 
 fn check_compensation_handler<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
@@ -299,17 +331,20 @@ pub(super) fn check_caught_once<'d, 'e>(
     'd: 'e,
 {
     let mut caught: HashSet<(EventKind, &'d str)> = HashSet::new();
-    // Without a code every error or escalation is caught, which leaves nothing for another event.
+    // Without a code every error or escalation is caught, which for escalations leaves nothing for another event.
     let mut catch_all: BTreeMap<EventKind, usize> = BTreeMap::new();
+    let mut escalations = 0_usize;
     for element in elements {
         for event in &element.events {
             let name = caught_name(document, *event);
+            escalations += usize::from(event.kind == EventKind::Escalation);
             let is_second = match (event.kind, name) {
                 (EventKind::Error | EventKind::Escalation, None) => {
                     let count = catch_all.entry(event.kind).or_default();
                     *count += 1;
-                    *count > 1
+                    *count > 1 || (event.kind == EventKind::Escalation && escalations > 1)
                 }
+                (EventKind::Escalation, Some(_)) if catch_all.contains_key(&EventKind::Escalation) => true,
                 (_, Some(name)) => !caught.insert((event.kind, name)),
                 (_, None) => false,
             };

@@ -8,8 +8,11 @@ use crate::sink::{Sink, quoted};
 pub(super) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
     for (id, flow) in document.flows.iter().enumerate() {
         for (name, end) in [("sourceRef", flow.source), ("targetRef", flow.target)] {
-            if end.is_none() {
-                let message = format!("{name} of a sequence flow is no flow node of an executable process");
+            let process = |scope: usize| document.scopes[scope].process;
+            let is_inside =
+                end.is_some_and(|end| process(document.elements[end].scope) == process(flow.scope));
+            if !is_inside {
+                let message = format!("{name} of a sequence flow is no flow node of its process");
                 sink.report(Rule::FlowReference, flow.node, message);
             }
         }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::document::{Node, child, extension_children, extensions};
 use crate::rule::Rule;
 use crate::rules::tasks;
-use crate::sink::Sink;
+use crate::sink::{Sink, quoted};
 
 pub(super) fn check<'d>(node: Node<'d>, sink: &mut Sink<'d>) {
     let kind = node.tag_name().name();
@@ -13,9 +13,12 @@ pub(super) fn check<'d>(node: Node<'d>, sink: &mut Sink<'d>) {
         let mut seen = HashSet::new();
         for listener in extension_children(listeners, "executionListener") {
             tasks::check_not_empty(listener, &["eventType", "type"], sink);
+            if listener.attribute("retries").is_some() {
+                tasks::check_not_empty(listener, &["retries"], sink);
+            }
             let event = listener.attribute("eventType").unwrap_or_default();
             if !can_listen(node, kind, event) {
-                let message = format!("{event} listener cannot stand on {kind}");
+                let message = format!("{} listener cannot stand on {kind}", quoted(event));
                 sink.report(Rule::ExecutionListener, listener, message);
             }
             if !seen.insert((event, listener.attribute("type").unwrap_or_default())) {
@@ -26,17 +29,18 @@ pub(super) fn check<'d>(node: Node<'d>, sink: &mut Sink<'d>) {
 }
 
 fn can_listen(node: Node<'_>, kind: &str, event: &str) -> bool {
-    if matches!(kind, "sequenceFlow" | "adHocSubProcess" | "transaction" | "complexGateway") {
-        return false;
-    }
-    match event {
+    let has = |definition| child(node, definition).is_some();
+    match kind {
+        "sequenceFlow" | "adHocSubProcess" | "transaction" | "complexGateway" => false,
+        // A compensation boundary event never happens itself, it only marks a handler.
+        "boundaryEvent" if has("compensateEventDefinition") => false,
         // Nothing runs before an instance or a boundary event has started.
-        "start" => !matches!(kind, "startEvent" | "boundaryEvent"),
-        // A gateway is left in the moment it is entered, an error by being caught elsewhere.
-        "end" => {
-            !(kind.ends_with("Gateway")
-                || (kind == "endEvent" && child(node, "errorEventDefinition").is_some()))
-        }
-        _ => true,
+        "startEvent" | "boundaryEvent" => event != "start",
+        // A gateway is left in the moment it is entered.
+        _ if kind.ends_with("Gateway") => event != "end",
+        // An error or escalation may be caught elsewhere, which ends the event before a listener could.
+        "endEvent" if has("errorEventDefinition") => event != "end",
+        "intermediateThrowEvent" if has("escalationEventDefinition") => event != "end",
+        _ => matches!(event, "start" | "end"),
     }
 }

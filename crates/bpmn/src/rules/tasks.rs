@@ -2,32 +2,42 @@
 
 use std::collections::HashSet;
 
-use crate::document::{EventKind, FlowElement, Kind, Node, child, extension_children, extensions};
+use crate::document::{Document, EventKind, FlowElement, Kind, Node, child, extension_children, extensions};
 use crate::rule::Rule;
 use crate::sink::{Sink, quoted};
 
 /// Header keys that begin like this are the engine's own.
 const RESERVED_HEADER_PREFIX: &str = "io.camunda.zeebe:";
 
-pub(super) fn check<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
+pub(super) fn check<'d>(document: &Document<'d>, element: &FlowElement<'d>, sink: &mut Sink<'d>) {
     match element.kind {
-        Kind::ServiceTask | Kind::SendTask => check_task_definition(element, sink),
-        Kind::ThrowEvent | Kind::EndEvent if element.has_event(EventKind::Message) => {
-            check_task_definition(element, sink);
+        Kind::ServiceTask => check_task_definition(element, sink),
+        Kind::SendTask => {
+            check_publisher(document, element, element.node, sink);
         }
-        Kind::ScriptTask => check_alternative(element, "script", sink),
-        Kind::BusinessRuleTask => check_alternative(element, "calledDecision", sink),
+        Kind::ThrowEvent | Kind::EndEvent => {
+            // The message that an event publishes is told by its definition.
+            for event in element.events.iter().filter(|event| event.kind == EventKind::Message) {
+                check_publisher(document, element, event.node, sink);
+            }
+        }
+        Kind::ScriptTask => check_alternative(element, element.node, "script", sink),
+        Kind::BusinessRuleTask => check_alternative(element, element.node, "calledDecision", sink),
         Kind::CallActivity => check_called_element(element, sink),
         _ => {}
     }
     for definition in extensions(element.node, "taskDefinition") {
         check_not_empty(definition, &["type"], sink);
+        if definition.attribute("retries").is_some() {
+            check_not_empty(definition, &["retries"], sink);
+        }
     }
     for script in extensions(element.node, "script") {
         check_not_empty(script, &["expression", "resultVariable"], sink);
     }
     for decision in extensions(element.node, "calledDecision") {
         check_not_empty(decision, &["decisionId", "resultVariable"], sink);
+        check_binding(decision, sink);
     }
     for headers in extensions(element.node, "taskHeaders") {
         check_headers(headers, sink);
@@ -45,10 +55,31 @@ fn check_task_definition<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
     }
 }
 
-/// Either run by a worker or by the engine itself, not both and not neither.
-fn check_alternative<'d>(element: &FlowElement<'d>, own: &'static str, sink: &mut Sink<'d>) {
+/// A message is sent by a worker or published by the engine, which then must know it.
+fn check_publisher<'d>(
+    document: &Document<'d>,
+    element: &FlowElement<'d>,
+    holder: Node<'d>,
+    sink: &mut Sink<'d>,
+) {
+    check_alternative(element, holder, "publishMessage", sink);
+    for publisher in extensions(holder, "publishMessage") {
+        check_not_empty(publisher, &["correlationKey"], sink);
+        if document.referenced(holder, "messageRef", "message").is_none() {
+            sink.report(Rule::MessageReference, holder, "missing message to publish");
+        }
+    }
+}
+
+/// Either run by a worker or by the engine itself, not both and not neither. `holder` is where the engine is told how.
+fn check_alternative<'d>(
+    element: &FlowElement<'d>,
+    holder: Node<'d>,
+    own: &'static str,
+    sink: &mut Sink<'d>,
+) {
     let by_worker = extensions(element.node, "taskDefinition").count();
-    let by_engine = extensions(element.node, own).count();
+    let by_engine = extensions(holder, own).count();
     if by_worker + by_engine != 1 {
         let problem = if by_worker + by_engine == 0 { "missing" } else { "more than one of" };
         let message = format!("{problem} taskDefinition or {own}");
@@ -62,6 +93,7 @@ fn check_called_element<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
     }
     for called in extensions(element.node, "calledElement") {
         check_not_empty(called, &["processId"], sink);
+        check_binding(called, sink);
     }
 }
 
@@ -95,6 +127,13 @@ fn check_headers<'d>(headers: Node<'d>, sink: &mut Sink<'d>) {
         if !keys.insert(key) {
             sink.report(Rule::TaskHeader, header, format!("second header with the key {}", quoted(key)));
         }
+    }
+}
+
+/// What is called by version tag names the tag.
+pub(super) fn check_binding<'d>(extension: Node<'d>, sink: &mut Sink<'d>) {
+    if extension.attribute("bindingType") == Some("versionTag") {
+        check_not_empty(extension, &["versionTag"], sink);
     }
 }
 

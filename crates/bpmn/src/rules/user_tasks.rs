@@ -3,6 +3,7 @@
 use crate::document::{FlowElement, Kind, Node, extensions};
 use crate::feel;
 use crate::rule::Rule;
+use crate::rules::tasks;
 use crate::sink::{Sink, quoted};
 use crate::temporal;
 
@@ -13,6 +14,7 @@ pub(super) fn check<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
     let is_native = extensions(element.node, "userTask").next().is_some();
     for form in extensions(element.node, "formDefinition") {
         check_form(form, is_native, sink);
+        tasks::check_binding(form, sink);
     }
     for assignment in extensions(element.node, "assignmentDefinition") {
         for name in ["candidateGroups", "candidateUsers"] {
@@ -26,13 +28,14 @@ pub(super) fn check<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
         }
     }
     for priority in extensions(element.node, "priorityDefinition") {
+        tasks::check_not_empty(priority, &["priority"], sink);
         let is_priority = |value: &str| value.parse::<u8>().is_ok_and(|value| value <= 100);
         check_static(priority, "priority", "number from 0 to 100", is_priority, sink);
     }
 }
 
 fn check_form<'d>(form: Node<'d>, is_native: bool, sink: &mut Sink<'d>) {
-    let is_set = |name| form.attribute(name).is_some_and(|value: &str| !value.is_empty());
+    let is_set = |name| form.attribute(name).is_some_and(|value: &str| !value.trim().is_empty());
     let keys = if is_native { ["formId", "externalReference"] } else { ["formId", "formKey"] };
     if keys.iter().filter(|name| is_set(**name)).count() != 1 {
         let message = format!("form is not named by exactly one of {} and {}", keys[0], keys[1]);
@@ -47,9 +50,9 @@ fn check_static<'d>(
     is_valid: impl Fn(&str) -> bool,
     sink: &mut Sink<'d>,
 ) {
-    let Some(value) = extension.attribute(name).filter(|value| feel::expression_text(value).is_none()) else {
-        return;
-    };
+    let constant =
+        extension.attribute(name).filter(|value| !value.is_empty() && feel::expression_text(value).is_none());
+    let Some(value) = constant else { return };
     if !is_valid(value) {
         sink.report(Rule::UserTaskValue, extension, format!("{name} {} is not a {noun}", quoted(value)));
     }

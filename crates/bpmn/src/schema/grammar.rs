@@ -157,17 +157,12 @@ fn parse_alternative(text: &'static str) -> (Name<'static>, Option<Content>) {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Attribute {
-    pub(super) value: Value,
-}
-
 #[derive(Debug, Clone, Default)]
 pub(super) struct Type {
     /// The types that it extends, nearest first.
     pub(super) bases: Vec<Name<'static>>,
     pub(super) particles: Vec<Particle>,
-    pub(super) attributes: HashMap<&'static str, Attribute>,
+    pub(super) attributes: HashMap<&'static str, Value>,
     pub(super) required_attributes: Vec<&'static str>,
     pub(super) foreign_attributes: bool,
     pub(super) mixed: bool,
@@ -234,9 +229,9 @@ impl Grammar {
             };
             if let Some(required) = value.strip_suffix('!') {
                 added.required_attributes.push(name);
-                added.attributes.insert(name, Attribute { value: Value::parse(required) });
+                added.attributes.insert(name, Value::parse(required));
             } else {
-                added.attributes.insert(name, Attribute { value: Value::parse(value) });
+                added.attributes.insert(name, Value::parse(value));
             }
         }
         if let Some(name) = head.first() {
