@@ -25,6 +25,11 @@ restore_kernel_settings() {
   done <"$state/kernel-settings"
 }
 
+# The state folder of the node that the bridge belongs to, if there is one.
+state_of_bridge() {
+  cat "/sys/class/net/$node_bridge/ifalias" 2>/dev/null || true
+}
+
 check_host_network() {
   local taken
   iptables -t nat -S >/dev/null || fail "iptables does not work on this kernel; Kubernetes Services need it"
@@ -38,6 +43,7 @@ create_host_network() {
   # Without it, traffic between two pods of the node passes Services by.
   sysctl -qw net.bridge.bridge-nf-call-iptables=1
   ip link add "$node_bridge" type bridge
+  ip link set "$node_bridge" alias "$state"
   ip addr add "$node_ip/32" dev "$node_bridge"
   ip link set "$node_bridge" up
   host_rules | while read -r rule; do
