@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::grammar;
 use crate::reference::{ClusterRef, ConfigMapKeyRef, DeletionPolicy, TenantRef};
-use crate::scheduling::CelRule;
-use crate::schema;
+use crate::schema::{self, CelRule};
 
 mod reason;
 pub use reason::ProcessReason;

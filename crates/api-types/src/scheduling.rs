@@ -8,10 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::grammar;
 use crate::quantity::Quantity;
-use crate::schema;
-
-/// A CEL rule and the words of its refusal, used by the apiserver and again by the controllers.
-pub(crate) type CelRule = (&'static str, &'static str);
+use crate::schema::{self, CelRule};
 
 pub(crate) const POD_LABELS_OURS: CelRule = (
     "!has(self.podLabels) || self.podLabels.all(key, !key.startsWith('app.kubernetes.io/') && !key.startsWith('workflow.example.com/'))",
@@ -24,11 +21,11 @@ pub(crate) const POD_LABELS_OURS: CelRule = (
 pub struct Resources {
     /// What each pod is guaranteed, by resource name: `cpu`, `memory`, `ephemeral-storage`, …
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16))]
+    #[schemars(schema_with = "schema::resource_map")]
     pub requests: BTreeMap<String, Quantity>,
     /// What each pod may use at most, by resource name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16))]
+    #[schemars(schema_with = "schema::resource_map")]
     pub limits: BTreeMap<String, Quantity>,
 }
 

@@ -7,6 +7,16 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
 
 use crate::grammar;
+use crate::quantity::Quantity;
+
+/// A CEL rule and the words of its refusal, used by the apiserver and again by the controllers.
+pub(crate) type CelRule = (&'static str, &'static str);
+
+/// Labels, annotations and resources are named alike; a schema has no other way to bound the keys of a map.
+pub(crate) const LABEL_KEYS: CelRule = (
+    "self.all(key, key.size() <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))",
+    "keys must be letters, digits, '-', '_' and '.', starting and ending with a letter or digit, with or without a DNS name and '/' before them",
+);
 
 /// Longest string inside an embedded Kubernetes type: a label key with its prefix.
 const EMBEDDED_STRING_MAX: u64 = 317;
@@ -68,6 +78,16 @@ pub(crate) fn optional_time(generator: &mut SchemaGenerator) -> Schema {
     optional(Time::json_schema(generator))
 }
 
+/// CPU, memory and other resources by name: at most 16 entries.
+pub(crate) fn resource_map(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": Quantity::json_schema(generator),
+        "x-kubernetes-validations": [{ "rule": LABEL_KEYS.0, "message": LABEL_KEYS.1 }],
+    })
+}
+
 /// Labels and selectors: at most 32 entries.
 pub(crate) fn label_map(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -76,6 +96,7 @@ pub(crate) fn label_map(_: &mut SchemaGenerator) -> Schema {
         "additionalProperties": {
             "type": "string", "maxLength": grammar::LABEL_VALUE_MAX, "pattern": grammar::LABEL_VALUE
         },
+        "x-kubernetes-validations": [{ "rule": LABEL_KEYS.0, "message": LABEL_KEYS.1 }],
     })
 }
 
@@ -85,6 +106,7 @@ pub(crate) fn annotation_map(_: &mut SchemaGenerator) -> Schema {
         "type": "object",
         "maxProperties": EMBEDDED_PROPERTIES_MAX,
         "additionalProperties": { "type": "string", "maxLength": 1024 },
+        "x-kubernetes-validations": [{ "rule": LABEL_KEYS.0, "message": LABEL_KEYS.1 }],
     })
 }
 

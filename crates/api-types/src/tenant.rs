@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::grammar;
 use crate::reference::{ClusterRef, DeletionPolicy};
-use crate::scheduling::CelRule;
-use crate::schema;
+use crate::schema::{self, CelRule};
 
 mod reason;
 pub use reason::TenantReason;

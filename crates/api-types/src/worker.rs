@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::grammar;
 use crate::reference::{ClusterRef, SecretKeyRef, TenantRef};
-use crate::scheduling::{CelRule, Resources, Scheduling};
-use crate::schema;
+use crate::scheduling::{Resources, Scheduling};
+use crate::schema::{self, CelRule};
 
 mod reason;
 pub use reason::WorkerReason;

@@ -1,14 +1,17 @@
 //! The CEL rules of the CRDs once more, in Rust, with the same messages. A table in `tests/` holds both sides together.
 
+use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::sync::LazyLock;
 
 use kube::{CustomResourceExt, ResourceExt};
+use regex::Regex;
 
 use super::{Bounds, Checked, Violation};
-use crate::scheduling::{CelRule, POD_LABELS_OURS, Scheduling};
+use crate::scheduling::{POD_LABELS_OURS, Resources, Scheduling};
+use crate::schema::{CelRule, LABEL_KEYS};
 use crate::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
-use crate::{cluster, job_type, process, tenant, worker, worker_env};
+use crate::{cluster, grammar, job_type, process, tenant, worker, worker_env};
 
 /// Collects the rules that do not hold.
 #[derive(Default)]
@@ -21,13 +24,31 @@ impl Broken {
         }
     }
 
-    fn scheduling(&mut self, scheduling: Option<&Scheduling>) {
-        let labels = scheduling.map(|scheduling| &scheduling.pod_labels);
-        let ours = labels.into_iter().flatten().any(|(key, _)| {
-            key.starts_with("app.kubernetes.io/") || key.starts_with("workflow.example.com/")
-        });
-        self.unless(!ours, "spec.scheduling", POD_LABELS_OURS);
+    fn keys<V>(&mut self, path: &str, map: &BTreeMap<String, V>) {
+        self.unless(map.keys().all(|key| is_label_key(key)), path, LABEL_KEYS);
     }
+
+    fn resources(&mut self, resources: Option<&Resources>) {
+        let Some(resources) = resources else { return };
+        self.keys("spec.resources.requests", &resources.requests);
+        self.keys("spec.resources.limits", &resources.limits);
+    }
+
+    fn scheduling(&mut self, scheduling: Option<&Scheduling>) {
+        let Some(scheduling) = scheduling else { return };
+        self.keys("spec.scheduling.nodeSelector", &scheduling.node_selector);
+        self.keys("spec.scheduling.podLabels", &scheduling.pod_labels);
+        self.keys("spec.scheduling.podAnnotations", &scheduling.pod_annotations);
+        let is_ours =
+            |key: &String| key.starts_with("app.kubernetes.io/") || key.starts_with("workflow.example.com/");
+        self.unless(!scheduling.pod_labels.keys().any(is_ours), "spec.scheduling", POD_LABELS_OURS);
+    }
+}
+
+fn is_label_key(key: &str) -> bool {
+    static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(grammar::LABEL_KEY).ok());
+    key.chars().count() <= grammar::LABEL_KEY_MAX as usize
+        && PATTERN.as_ref().is_some_and(|pattern| pattern.is_match(key))
 }
 
 fn is_dns_label(name: &str, max: usize) -> bool {
@@ -76,6 +97,7 @@ impl Checked for WorkflowCluster {
                 cluster::TRACING_ENDPOINT,
             );
         }
+        broken.resources(self.spec.resources.as_ref());
         broken.scheduling(self.spec.scheduling.as_ref());
         broken.0
     }
@@ -153,6 +175,7 @@ impl Checked for WorkflowWorker {
             let both = variable.value.is_some() && variable.value_from.is_some();
             broken.unless(!both, format!("spec.env[{index}]"), worker::ENV_ONE_OF);
         }
+        broken.resources(self.spec.resources.as_ref());
         broken.scheduling(self.spec.scheduling.as_ref());
         broken.0
     }

@@ -1,5 +1,6 @@
 //! Properties that every schema must have.
 
+use api_types::grammar;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
@@ -171,4 +172,34 @@ fn kubectl_shows_what_a_user_looks_for() {
             r#"wfw ["workflow"]: Phase, Ready, Replicas, Lag, Message (wide), Age"#,
         ]
     );
+}
+
+/// Otherwise the check of stored objects would quietly skip it, or show a user an expression.
+#[test]
+fn every_pattern_compiles_and_has_words() {
+    walk_all(|path, schema| {
+        let Some(pattern) = &schema.pattern else { return };
+        regex::Regex::new(pattern).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let told_by_kubernetes = path.contains(".conditions[]");
+        assert!(told_by_kubernetes || grammar::words(pattern).is_some(), "{path}: {pattern}");
+    });
+}
+
+#[test]
+fn rule_about_keys_is_the_grammar_of_label_keys() {
+    let mut rules = 0;
+    walk_all(|path, schema| {
+        for rule in
+            schema.x_kubernetes_validations.iter().flatten().filter(|rule| rule.rule.contains("key.matches"))
+        {
+            let length = format!("key.size() <= {} ", grammar::LABEL_KEY_MAX);
+            assert!(
+                rule.rule.contains(grammar::LABEL_KEY) && rule.rule.contains(&length),
+                "{path}: {}",
+                rule.rule
+            );
+            rules += 1;
+        }
+    });
+    assert_eq!(rules, 10, "requests, limits, nodeSelector, podLabels and podAnnotations of two kinds");
 }
