@@ -45,13 +45,20 @@ lint:
 check:
     cargo check --workspace --all-targets --locked
 
-# Run the unit tests
+# Run the tests that need nothing but the compiler; the others say that they are skipped
 test:
     cargo test --workspace --locked
 
-# Write the CRDs to crds/ from the Rust types
+# Run all tests but the node's: also those on a real apiserver and on a real PostgreSQL
+test-apiserver:
+    @{{ cluster }} build
+    @{{ cluster }} test-packages
+    KUBEBUILDER_ASSETS="$({{ cluster }} bin-dir)" REQUIRE_APISERVER=1 REQUIRE_POSTGRES=1 cargo test --workspace --locked
+
+# Write the CRDs to crds/ and the tables in docs/ from the Rust types
 gen:
     cargo run --quiet --locked -p api-types --bin crdgen -- crds
+    cargo run --quiet --locked -p api-types --bin crdgen -- --docs docs
 
 # Fail when crds/ is not what the Rust types say
 gen-check:
@@ -68,4 +75,4 @@ deny:
     cargo deny check bans licenses sources
 
 # Everything that must pass before a merge
-ci: lint gen-check test deny
+ci: lint gen-check test-apiserver deny

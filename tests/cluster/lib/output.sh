@@ -12,20 +12,27 @@ step() {
   local log=$1 label=$2 began=$SECONDS pid
   shift 2
   mkdir -p "$(dirname "$log")"
-  # A job of its own: inside a condition bash would ignore `set -e` in the command.
+  # A job of its own: inside a condition bash would ignore `set -e` in the command. Its own process group too, so that an
+  # interrupted step leaves no compiler running.
+  set -m
   ("$@") >"$log" 2>&1 </dev/null &
   pid=$!
+  set +m
+  # shellcheck disable=SC2064 # now: it is this step's process
+  trap "kill -TERM -- -$pid; printf '\n'; exit 130" INT TERM
+  printf '%s ...' "$label"
   if [[ -t 1 ]]; then
     while kill -0 "$pid" 2>/dev/null; do
       printf '\r%s ... %d s' "$label" $((SECONDS - began))
       sleep 0.2
     done
-    printf '\r'
+    printf '\r%s ...' "$label"
   fi
   if wait "$pid"; then
-    printf '%s ... %d s\n' "$label" $((SECONDS - began))
+    trap - INT TERM
+    printf ' %d s\n' $((SECONDS - began))
   else
-    printf '%s ... failed after %d s\n' "$label" $((SECONDS - began))
+    printf ' failed after %d s\n' $((SECONDS - began))
     tail -n 20 "$log" >&2
     fail "$label failed; the whole log is $log"
   fi

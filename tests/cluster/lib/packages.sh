@@ -26,3 +26,8 @@ ensure_node_packages() {
 ensure_image_packages() {
   ensure_packages buildah=buildah mmdebstrap=mmdebstrap cc=gcc strip=binutils /usr/include/stdlib.h=libc6-dev
 }
+
+# For tests that start a PostgreSQL server of their own.
+ensure_test_packages() {
+  ensure_packages /usr/lib/postgresql/15/bin/initdb=postgresql-15
+}
