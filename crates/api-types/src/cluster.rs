@@ -483,3 +483,6 @@ pub struct Endpoint {
     #[schemars(length(max = grammar::ENDPOINT_MAX))]
     pub url: String,
 }
+
+#[cfg(test)]
+mod tests;

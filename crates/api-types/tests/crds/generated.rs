@@ -1,4 +1,4 @@
-//! Whoever changes a type and forgets `just crds` finds out here.
+//! Whoever changes a type and forgets `just gen` finds out here.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,10 +16,7 @@ fn checked_in_crds_are_the_generated_ones() {
         let name = format!("{}.yaml", crd.spec.names.plural);
         let checked_in = fs::read_to_string(workspace().join("crds").join(&name)).unwrap();
         let yaml = render::crd_yaml(&crd).unwrap();
-        assert!(
-            checked_in == yaml,
-            "crds/{name} is out of date: run `cargo run -p api-types --bin crdgen -- crds`"
-        );
+        assert!(checked_in == yaml, "crds/{name} is out of date: run `just gen`");
         generated.push(name);
     }
     let mut present: Vec<String> = fs::read_dir(workspace().join("crds"))
@@ -37,7 +34,7 @@ fn checked_in_documents_hold_the_generated_tables() {
         let text = fs::read_to_string(workspace().join("docs").join(&document.path)).unwrap();
         assert!(
             document.update(&text).as_deref() == Ok(&text),
-            "docs/{} is out of date: run `cargo run -p api-types --bin crdgen -- --docs docs`",
+            "docs/{} is out of date: run `just gen`",
             document.path
         );
     }

@@ -1,7 +1,10 @@
 //! The rules in code, over the same cases as the apiserver.
 
+use std::sync::LazyLock;
+
 use api_types::violation::{Checked, Violation, violations};
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
+use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -59,4 +62,66 @@ fn messages_name_value_and_expectation() {
     );
     assert_eq!(refused("too many replicas"), ["spec.replicas is 65, expected at most 64"]);
     assert_eq!(refused("variable twice"), ["spec.env[1] repeats \"A\", expected each only once"]);
+}
+
+/// An object of each kind with every field set.
+static COMPLETE: LazyLock<[Value; 4]> = LazyLock::new(|| {
+    ["cluster", "tenant", "process", "worker"].map(|kind| {
+        let name = format!("every field of a {kind}");
+        cases().iter().find(|case| case.name == name).unwrap().created()
+    })
+});
+
+/// A value that a schema without types could let pass.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,80}".prop_map(Value::from),
+        "[x_a-z.:\\-äß]{0,80}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("[a-zA-Z]{0,12}", inner, 0..4)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+/// Every place below `value`, as JSON pointers.
+fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                places(member, &format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), found);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                places(item, &format!("{at}/{index}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+proptest! {
+    /// One poisoned object must never stop a controller: it is decoded and checked, or refused, without a panic.
+    #[test]
+    fn poisoned_objects_are_refused_without_a_panic(kind in 0_usize..4, place in any::<prop::sample::Index>(), poison in any_json()) {
+        let mut object = COMPLETE[kind].clone();
+        let mut found = Vec::new();
+        places(&object["spec"], "/spec", &mut found);
+        *object.pointer_mut(place.get(&found).as_str()).unwrap() = poison;
+        let _ = match kind {
+            0 => check::<WorkflowCluster>(object),
+            1 => check::<WorkflowTenant>(object),
+            2 => check::<WorkflowProcess>(object),
+            _ => check::<WorkflowWorker>(object),
+        };
+    }
 }
