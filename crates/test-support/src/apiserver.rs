@@ -115,7 +115,7 @@ impl TestApiServer {
     /// `KUBEBUILDER_ASSETS` is not set. Keep to your own [`TestApiServer::namespace`] in it.
     pub async fn shared() -> Option<&'static Self> {
         static SHARED: OnceCell<Option<TestApiServer>> = OnceCell::const_new();
-        SHARED.get_or_init(|| Self::start(ApiServerOptions::default())).await.as_ref()
+        present(SHARED.get_or_init(|| Self::start_if_there(ApiServerOptions::default())).await.as_ref())
     }
 
     /// The same with a kube-controller-manager.
@@ -123,15 +123,16 @@ impl TestApiServer {
         static SHARED: OnceCell<Option<TestApiServer>> = OnceCell::const_new();
         let options =
             ApiServerOptions { controller_manager_flags: Some(Vec::new()), ..ApiServerOptions::default() };
-        SHARED.get_or_init(|| Self::start(options)).await.as_ref()
+        present(SHARED.get_or_init(|| Self::start_if_there(options)).await.as_ref())
     }
 
     /// A control plane of one's own; `None` as for [`TestApiServer::shared`].
     pub async fn start(options: ApiServerOptions) -> Option<Self> {
-        let Some(assets) = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from) else {
-            gate::skip(REQUIRE, "KUBEBUILDER_ASSETS is not set (run `just test-apiserver`)");
-            return None;
-        };
+        present(Self::start_if_there(options).await)
+    }
+
+    async fn start_if_there(options: ApiServerOptions) -> Option<Self> {
+        let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from)?;
         match control_plane::start(assets, options).await {
             Ok(apiserver) => Some(apiserver),
             Err(why) => panic!("the control plane does not start: {why}"),
@@ -281,6 +282,10 @@ impl TestApiServer {
     fn program(&self, name: &str) -> PathBuf {
         program(&self.assets, name)
     }
+}
+
+fn present<T>(found: Option<T>) -> Option<T> {
+    gate::present_or_skipped(found, REQUIRE, "KUBEBUILDER_ASSETS is not set (run `just test-apiserver`)")
 }
 
 fn program(assets: &Path, name: &str) -> PathBuf {

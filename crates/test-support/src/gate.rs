@@ -1,13 +1,22 @@
 //! When a real server is not there: skip loudly on a developer's machine, fail where skipping would hide a hole.
 
-/// Whether a missing server fails the test: with `CI=true`, or when `requiring` (for instance `REQUIRE_APISERVER`) is
-/// `1` or `true`.
-pub(crate) fn is_required(requiring: &str) -> bool {
-    ["CI", requiring].iter().any(|name| matches!(std::env::var(name).as_deref(), Ok("1" | "true")))
-}
+use std::io::Write as _;
 
-/// Says that the test is skipped, or fails it.
-pub(crate) fn skip(requiring: &str, why: &str) {
-    assert!(!is_required(requiring), "{why}, and this run may not skip (CI or {requiring} is set)");
-    eprintln!("skipped: {why}");
+#[cfg(test)]
+mod tests;
+
+/// Passes on what is there. If nothing is, says that the test is skipped; or fails it with `CI=true`, or when
+/// `requiring` (for instance `REQUIRE_APISERVER`) is `1` or `true`.
+pub(crate) fn present_or_skipped<T>(found: Option<T>, requiring: &str, why: &str) -> Option<T> {
+    if found.is_none() {
+        let is_set = |name: &str| matches!(std::env::var(name).as_deref(), Ok("1" | "true"));
+        assert!(
+            !is_set("CI") && !is_set(requiring),
+            "{why}, and this run may not skip (CI or {requiring} is set)"
+        );
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        // Not `eprintln!`: the test harness swallows that of tests that pass.
+        let _ = writeln!(std::io::stderr(), "skipped {test}: {why}");
+    }
+    found
 }

@@ -10,8 +10,10 @@
 //! 4. [`apiserver`] and [`postgres`], the real ones, for what only they decide: CRD rules, field ownership, RBAC,
 //!    garbage collection, SQL.
 //!
-//! This crate never ships: no binary depends on it outside `[dev-dependencies]`. It holds no expectations about the
-//! domain; those stay with the tests.
+//! [`builders`] make objects of our kinds, [`wait`] waits and explains itself.
+//!
+//! This crate never ships: no binary depends on it outside `[dev-dependencies]`. It expects nothing of the
+//! controllers: that stays with their tests.
 #![allow(
     clippy::panic,
     clippy::missing_panics_doc,
@@ -20,6 +22,7 @@
 #![deny(missing_docs)]
 
 pub mod apiserver;
+pub mod builders;
 pub mod certificates;
 pub mod crash;
 pub mod fake_apiserver;

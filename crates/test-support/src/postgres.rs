@@ -93,15 +93,16 @@ impl TestPostgres {
     /// machine has no PostgreSQL. Do not stop this one: [`TestPostgres::start`] your own for that.
     pub async fn shared() -> Option<&'static Self> {
         static SHARED: OnceCell<Option<TestPostgres>> = OnceCell::const_new();
-        SHARED.get_or_init(|| Self::start(PostgresOptions::default())).await.as_ref()
+        present(SHARED.get_or_init(|| Self::start_if_there(PostgresOptions::default())).await.as_ref())
     }
 
     /// A server of one's own; `None` as for [`TestPostgres::shared`].
     pub async fn start(options: PostgresOptions) -> Option<Self> {
-        let Some(bindir) = find_bindir() else {
-            gate::skip(REQUIRE, "PostgreSQL 15 or later is not installed (apt-get install postgresql-15)");
-            return None;
-        };
+        present(Self::start_if_there(options).await)
+    }
+
+    async fn start_if_there(options: PostgresOptions) -> Option<Self> {
+        let bindir = find_bindir()?;
         let account = unprivileged_account();
         let folder =
             GuardedFolder::create("test-postgres-", account).expect("a temporary folder should be created");
@@ -288,6 +289,11 @@ impl TestDatabase {
         let Self { host, port, name, user, password } = self;
         format!("postgres://{user}:{password}@{host}:{port}/{name}")
     }
+}
+
+fn present<T>(found: Option<T>) -> Option<T> {
+    let why = "PostgreSQL 15 or later is not installed (apt-get install postgresql-15)";
+    gate::present_or_skipped(found, REQUIRE, why)
 }
 
 fn find_bindir() -> Option<PathBuf> {

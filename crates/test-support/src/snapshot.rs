@@ -5,7 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use kube::api::ListParams;
+use kube::core::{ApiResource, DynamicObject};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::Value;
+
+#[cfg(test)]
+mod tests;
 
 /// Objects by `plural.group/namespace/name`, each as [`comparable`] gives it.
 pub type Snapshot = BTreeMap<String, Value>;
@@ -36,6 +42,49 @@ fn mask(value: &mut Value) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(mask),
+        _ => {}
+    }
+}
+
+/// All objects of these kinds (`ApiResource::erase::<ConfigMap>(&())`) in a namespace of a real apiserver, without what
+/// the controller-manager puts into every namespace. The namespace's name is masked wherever it occurs, so that runs in
+/// different namespaces can be compared.
+pub async fn snapshot_of(
+    client: &Client,
+    namespace: &str,
+    kinds: &[ApiResource],
+) -> Result<Snapshot, kube::Error> {
+    let mut snapshot = Snapshot::new();
+    for kind in kinds {
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, kind);
+        for object in api.list(&ListParams::default()).await? {
+            let name = object.name_any();
+            if matches!(
+                (kind.kind.as_str(), name.as_str()),
+                ("ConfigMap", "kube-root-ca.crt") | ("ServiceAccount", "default")
+            ) {
+                continue;
+            }
+            let resource = if kind.group.is_empty() {
+                kind.plural.clone()
+            } else {
+                format!("{}.{}", kind.plural, kind.group)
+            };
+            let value = serde_json::to_value(&object).map_err(kube::Error::SerdeError)?;
+            let mut value = comparable(&value);
+            mask_text(&mut value, namespace, "<namespace>");
+            let name = name.replace(namespace, "<namespace>");
+            snapshot.insert(format!("{resource}/<namespace>/{name}"), value);
+        }
+    }
+    Ok(snapshot)
+}
+
+fn mask_text(value: &mut Value, text: &str, mask: &str) {
+    match value {
+        Value::String(string) => *string = string.replace(text, mask),
+        Value::Object(fields) => fields.values_mut().for_each(|inner| mask_text(inner, text, mask)),
+        Value::Array(items) => items.iter_mut().for_each(|inner| mask_text(inner, text, mask)),
         _ => {}
     }
 }

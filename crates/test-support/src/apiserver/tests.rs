@@ -8,6 +8,8 @@ use serde::de::DeserializeOwned;
 use super::*;
 use crate::wait::{await_gone, eventually};
 
+mod aggregation;
+
 fn from_json<K: DeserializeOwned>(value: serde_json::Value) -> K {
     serde_json::from_value(value).unwrap()
 }

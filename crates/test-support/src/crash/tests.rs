@@ -1,17 +1,18 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::ApiResource;
 use kube::{Api, Client};
 use serde_json::json;
 
 use super::*;
 use crate::FakeApiServer;
+use crate::snapshot::snapshot_of;
 
 fn config_maps(client: &Client) -> Api<ConfigMap> {
     Api::namespaced(client.clone(), "acme")
 }
 
-async fn ensure(client: &Client, name: &str, data: &serde_json::Value) -> Result<(), kube::Error> {
-    let api = config_maps(client);
+async fn ensure(api: &Api<ConfigMap>, name: &str, data: &serde_json::Value) -> Result<(), kube::Error> {
     let desired = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data});
     let found = api.get_opt(name).await?;
     if found.is_none_or(|found| json!(found.data.unwrap_or_default()) != *data) {
@@ -35,12 +36,37 @@ async fn test_crashes(reconcile: impl AsyncFn(&Client) -> Result<(), kube::Error
 #[tokio::test]
 async fn resumable_reconcile_survives() {
     let report = test_crashes(async |client| {
-        ensure(client, "a", &json!({})).await?;
-        ensure(client, "b", &json!({})).await
+        ensure(&config_maps(client), "a", &json!({})).await?;
+        ensure(&config_maps(client), "b", &json!({})).await
     })
     .await;
     let write = |name| format!("PATCH /api/v1/namespaces/acme/configmaps/{name}");
     assert_eq!(report, CrashReport { writes: vec![write("a"), write("b")], crashes: 4 });
+}
+
+#[tokio::test]
+async fn resumable_reconcile_survives_on_the_real_apiserver() {
+    let apiserver = crate::require_apiserver!();
+    let client = &apiserver.client().await;
+    let report = survives_crash_at_every_write(
+        async || apiserver.namespace("crash").await,
+        async |namespace, faults| {
+            let api: Api<ConfigMap> = Api::namespaced(faults.wrap(client.clone()), namespace);
+            run_until_settled(faults, 5, async || {
+                for name in ["a", "b"] {
+                    ensure(&api, name, &json!({"namespace": namespace})).await?;
+                }
+                Ok::<(), kube::Error>(())
+            })
+            .await
+        },
+        async |namespace| {
+            let kinds = [ApiResource::erase::<ConfigMap>(&())];
+            snapshot_of(client, namespace, &kinds).await.unwrap()
+        },
+    )
+    .await;
+    assert_eq!((report.writes.len(), report.crashes), (2, 4));
 }
 
 /// Takes "a is there" as proof that b was written: wrong exactly when killed in between.
@@ -49,8 +75,8 @@ async fn resumable_reconcile_survives() {
 async fn reconcile_that_forgets_its_second_half_is_found() {
     test_crashes(async |client| {
         if config_maps(client).get_opt("a").await?.is_none() {
-            ensure(client, "a", &json!({})).await?;
-            ensure(client, "b", &json!({})).await?;
+            ensure(&config_maps(client), "a", &json!({})).await?;
+            ensure(&config_maps(client), "b", &json!({})).await?;
         }
         Ok(())
     })
@@ -66,7 +92,7 @@ async fn create_that_is_not_idempotent_is_found() {
             let mut object = ConfigMap::default();
             object.metadata.generate_name = Some("made-".to_owned());
             config_maps(client).create(&PostParams::default(), &object).await?;
-            ensure(client, "done", &json!({})).await?;
+            ensure(&config_maps(client), "done", &json!({})).await?;
         }
         Ok(())
     })
