@@ -5,11 +5,16 @@
 #![deny(missing_docs)]
 
 mod address;
+mod client;
+mod convert;
 mod credential;
 mod engine;
 mod error;
 pub mod model;
+mod pool;
+pub mod refusal;
 mod request_id;
+pub mod version_policy;
 
 /// The generated messages, clients and servers of `workflow.engine.v1`.
 ///
@@ -20,10 +25,12 @@ pub mod proto {
 }
 
 pub use address::{EngineAccess, EngineAddress, EngineTls};
+pub use client::{EngineClient, JobStream, Timeouts};
 pub use credential::{
     CONTROLLER_TOKEN_FILE, Credential, CredentialError, CredentialVerifier, MONITOR_TOKEN_FILE, Role,
     WORKER_KEY_FILE, WorkerKey,
 };
 pub use engine::{Engine, EngineProvider, JobLagStream};
 pub use error::{EngineError, ErrorClass, MAX_MESSAGE_CHARS, Operation};
+pub use pool::EnginePool;
 pub use request_id::request_id;

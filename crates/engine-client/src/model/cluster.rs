@@ -64,6 +64,8 @@ pub enum HealthComponent {
     Schema,
     /// Leases that ran out are given to other workers.
     Leases,
+    /// A component that this client does not know: the engine is newer.
+    Other,
 }
 
 /// How the engine feels: its own judgement, not the readiness of a pod.

@@ -12,19 +12,19 @@ pub enum MigrationKind {
 /// Whether an engine may go from its version to another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionVerdict {
-    /// The same version.
+    /// No step at all.
     Same,
-    /// A patch or one MINOR up.
+    /// A patch, or one MINOR up: nodes of both versions may serve together.
     Compatible,
-    /// One MAJOR up: allowed with approval.
+    /// One MAJOR up: allowed when somebody approved exactly this.
     Breaking,
     /// More than one MINOR up.
     SkippedMinor,
     /// More than one MAJOR up.
     SkippedMajor,
-    /// Down.
+    /// Down; a migrated schema does not come back.
     Downgrade,
-    /// To or from a pre-release.
+    /// To or from a pre-release, whose schema promises nothing.
     Prerelease,
 }
 

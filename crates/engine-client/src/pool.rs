@@ -1,0 +1,142 @@
+//! [`EnginePool`]: one connection per engine, credential and trust.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use ring::digest;
+use tokio::time::Instant;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+
+use crate::{
+    Engine, EngineAccess, EngineClient, EngineError, EngineProvider, ErrorClass, Operation, Timeouts,
+};
+
+/// Connections that nobody asked for this long are dropped.
+const IDLE: Duration = Duration::from_secs(300);
+/// Most connections; the one that was asked for longest ago makes room.
+const MAX_CONNECTIONS: usize = 512;
+
+/// The engine's errors travel in trailers: the default of 16 KiB hides them behind an HTTP/2 error.
+const MAX_HEADER_LIST: u32 = 64 * 1024;
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections to engines, shared by everything in a process. Cheap to clone.
+///
+/// A connection is dropped when its engine refused the credential, when the same address is asked for with another
+/// credential or authority, when nobody asked for it in 5 minutes, or when there are too many. Whoever still holds its
+/// client keeps it alive.
+#[derive(Clone)]
+pub struct EnginePool {
+    timeouts: Timeouts,
+    connections: Arc<Mutex<HashMap<Key, Connection>>>,
+}
+
+struct Connection {
+    client: EngineClient,
+    last_used: Instant,
+}
+
+/// What a connection depends on, without the secrets.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    host: String,
+    port: u16,
+    trust: [u8; digest::SHA256_OUTPUT_LEN],
+}
+
+impl EnginePool {
+    /// An empty pool; must be used within a tokio runtime.
+    pub fn new(timeouts: Timeouts) -> Self {
+        Self { timeouts, connections: Arc::default() }
+    }
+
+    /// The client for this engine. Does not wait: the connection is made by the first call.
+    pub fn client(&self, access: &EngineAccess) -> Result<EngineClient, EngineError> {
+        let key = Key::of(access);
+        let now = Instant::now();
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.retain(|_, connection| {
+            !connection.client.was_denied() && now.duration_since(connection.last_used) < IDLE
+        });
+        if let Some(connection) = connections.get_mut(&key) {
+            connection.last_used = now;
+            return Ok(connection.client.clone());
+        }
+        let client = connect_lazily(access, self.timeouts)?;
+        connections.retain(|other, _| (&other.host, other.port) != (&key.host, key.port));
+        if connections.len() >= MAX_CONNECTIONS {
+            let oldest = connections.iter().min_by_key(|(_, connection)| connection.last_used);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                connections.remove(&oldest);
+            }
+        }
+        connections.insert(key, Connection { client: client.clone(), last_used: now });
+        Ok(client)
+    }
+}
+
+impl fmt::Debug for EnginePool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnginePool").field("timeouts", &self.timeouts).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl EngineProvider for EnginePool {
+    async fn engine(&self, access: &EngineAccess) -> Result<Arc<dyn Engine>, EngineError> {
+        Ok(Arc::new(self.client(access)?))
+    }
+}
+
+impl Key {
+    fn of(EngineAccess { address, credential }: &EngineAccess) -> Self {
+        let mut trust = digest::Context::new(&digest::SHA256);
+        let tls = address.tls.as_ref();
+        for part in [
+            credential.expose(),
+            tls.map_or("", |tls| &tls.ca_pem),
+            tls.and_then(|tls| tls.server_name.as_deref()).unwrap_or(""),
+        ] {
+            trust.update(&part.len().to_le_bytes());
+            trust.update(part.as_bytes());
+        }
+        let mut digest = [0; digest::SHA256_OUTPUT_LEN];
+        digest.copy_from_slice(trust.finish().as_ref());
+        Self { host: address.host.clone(), port: address.port, trust: digest }
+    }
+}
+
+fn connect_lazily(access: &EngineAccess, timeouts: Timeouts) -> Result<EngineClient, EngineError> {
+    let EngineAccess { address, credential } = access;
+    let refused = |what: String| EngineError::new(Operation::Connect, ErrorClass::Invalid, what);
+    let authorization = credential.authorization().map_err(|error| refused(error.to_string()))?;
+    let mut endpoint = Endpoint::from_shared(address.uri())
+        .map_err(|_| refused(format!("engine address {address} is no host and port")))?
+        .connect_timeout(timeouts.connect)
+        .http2_max_header_list_size(MAX_HEADER_LIST)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true);
+    if let Some(tls) = &address.tls {
+        if !tls.ca_pem.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(refused(format!("certificate authority of engine {address} is no PEM certificate")));
+        }
+        // Only the given authorities count, none of the system's.
+        let config = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&tls.ca_pem))
+            .domain_name(tls.server_name.as_ref().unwrap_or(&address.host))
+            .timeout(timeouts.connect);
+        endpoint = endpoint.tls_config(config).map_err(|_| {
+            refused(format!(
+                "certificate authority or server name of engine {address} cannot be used for TLS"
+            ))
+        })?;
+    }
+    Ok(EngineClient::new(endpoint.connect_lazy(), authorization, address.clone(), timeouts))
+}
