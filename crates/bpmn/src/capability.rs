@@ -210,6 +210,3 @@ fn check_identifier<'d>(node: Node<'d>, name: &str, sink: &mut Sink<'d>) {
 pub(crate) fn is_identifier(value: &str) -> bool {
     value.chars().all(is_printable) && value.chars().nth(MAX_IDENTIFIER_CHARS).is_none()
 }
-
-#[cfg(test)]
-mod tests;

@@ -33,6 +33,3 @@ pub(crate) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
     flows::check(document, sink);
     loops::check(document, sink);
 }
-
-#[cfg(test)]
-mod tests;

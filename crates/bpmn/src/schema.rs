@@ -256,6 +256,3 @@ impl Particle {
 fn is_xml_space(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\n' | '\r')
 }
-
-#[cfg(test)]
-mod tests;

@@ -94,6 +94,3 @@ fn check_duplicates<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

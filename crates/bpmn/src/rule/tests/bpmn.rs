@@ -1,0 +1,414 @@
+use super::Source::{Definitions, Process};
+use super::{Case, check};
+use crate::{Class, Mode};
+
+#[test]
+fn documents_that_break_a_rule_of_bpmn_are_refused() {
+    check(CASES, Mode::Lenient, &[Class::Xml, Class::Bpmn]);
+}
+
+pub(super) const CASES: &[Case] = &[
+    // Processes.
+    Case {
+        name: "a drawing is not executable",
+        source: Definitions(r#"<process id="P"/>"#),
+        expected: &["no-executable-process"],
+    },
+    Case {
+        name: "what is not executable is not judged",
+        source: Definitions(
+            r#"<process id="Q"><serviceTask id="T"/></process><process id="P" isExecutable="true"><startEvent id="S"/></process>"#,
+        ),
+        expected: &[],
+    },
+    Case {
+        name: "a process without an id",
+        source: Definitions(r#"<process isExecutable="true"><startEvent id="S"/></process>"#),
+        expected: &["missing-process-id"],
+    },
+    Case { name: "nothing starts the process", source: Process(""), expected: &["no-start-event P"] },
+    Case {
+        name: "two start events without a trigger",
+        source: Process(r#"<startEvent id="S"/><startEvent id="S2"/>"#),
+        expected: &["multiple-none-start-events S2"],
+    },
+    Case {
+        name: "elements without an id",
+        source: Process(r#"<startEvent id="S"/><endEvent/>"#),
+        expected: &["missing-element-id P"],
+    },
+    Case {
+        name: "an embedded sub-process starts by itself",
+        source: Process(
+            r#"<startEvent id="S"/><subProcess id="A"/>
+               <subProcess id="B"><startEvent id="B1"><timerEventDefinition><timeDuration>PT1S</timeDuration></timerEventDefinition></startEvent></subProcess>"#,
+        ),
+        expected: &["sub-process-start-event A", "sub-process-typed-start B1"],
+    },
+    Case {
+        name: "an event sub-process starts by an event that can happen inside",
+        source: Process(
+            r#"<startEvent id="S"/><subProcess id="A" triggeredByEvent="true"><startEvent id="A1"/></subProcess>
+               <subProcess id="B" triggeredByEvent="true"><startEvent id="B1"><compensateEventDefinition/></startEvent></subProcess>"#,
+        ),
+        expected: &["event-sub-process-start A1", "event-sub-process-start B1"],
+    },
+    Case {
+        name: "elements without executable meaning",
+        source: Process(r#"<startEvent id="S"/><complexGateway id="A"/><adHocSubProcess id="B"/>"#),
+        expected: &["unsupported-element A", "unsupported-element B"],
+    },
+    Case {
+        name: "a loop in which nothing waits",
+        source: Process(
+            r#"<startEvent id="S"/><exclusiveGateway id="X"/><task id="T"/>
+               <sequenceFlow id="a" sourceRef="S" targetRef="X"/><sequenceFlow id="b" sourceRef="X" targetRef="T"/>
+               <sequenceFlow id="c" sourceRef="T" targetRef="X"/>"#,
+        ),
+        expected: &["straight-through-loop T"],
+    },
+    Case {
+        name: "a loop around a job waits",
+        source: Process(
+            r#"<startEvent id="S"/><exclusiveGateway id="X"/>
+               <serviceTask id="T"><extensionElements><wf:taskDefinition type="t"/></extensionElements></serviceTask>
+               <sequenceFlow id="a" sourceRef="S" targetRef="X"/><sequenceFlow id="b" sourceRef="X" targetRef="T"/>
+               <sequenceFlow id="c" sourceRef="T" targetRef="X"/>"#,
+        ),
+        expected: &[],
+    },
+    // Tasks.
+    Case {
+        name: "a service task says what its job is, once",
+        source: Process(
+            r#"<startEvent id="S"/><serviceTask id="A"/>
+               <serviceTask id="B"><extensionElements><wf:taskDefinition type="t"/><wf:taskDefinition type="t"/></extensionElements></serviceTask>
+               <serviceTask id="C"><extensionElements><wf:taskDefinition type="" retries=""/></extensionElements></serviceTask>"#,
+        ),
+        expected: &[
+            "missing-task-definition A",
+            "missing-task-definition B",
+            "empty-attribute C",
+            "empty-attribute C",
+        ],
+    },
+    Case {
+        name: "the common modelling tools' namespace is understood",
+        source: Process(
+            r#"<startEvent id="S"/><serviceTask id="A"><extensionElements>
+               <taskDefinition xmlns="http://camunda.org/schema/zeebe/1.0" type="t"/></extensionElements></serviceTask>"#,
+        ),
+        expected: &[],
+    },
+    Case {
+        name: "scripts, rules and messages have one implementation",
+        source: Process(
+            r#"<startEvent id="S"/><scriptTask id="A"/><businessRuleTask id="B"/><sendTask id="C"/>
+               <intermediateThrowEvent id="D"><messageEventDefinition/></intermediateThrowEvent>
+               <sendTask id="E"><extensionElements><wf:publishMessage correlationKey="=key"/></extensionElements></sendTask>"#,
+        ),
+        expected: &[
+            "missing-implementation A",
+            "missing-implementation B",
+            "missing-implementation C",
+            "missing-implementation D",
+            "message-reference E",
+        ],
+    },
+    Case {
+        name: "a call activity names what it calls",
+        source: Process(
+            r#"<startEvent id="S"/><callActivity id="A"/>
+               <callActivity id="B"><extensionElements><wf:calledElement processId="Q" bindingType="versionTag"/></extensionElements></callActivity>"#,
+        ),
+        expected: &["missing-called-element A", "empty-attribute B"],
+    },
+    Case {
+        name: "a multi-instance activity says over what",
+        source: Process(
+            r#"<startEvent id="S"/><userTask id="A"><multiInstanceLoopCharacteristics/></userTask>
+               <userTask id="B"><multiInstanceLoopCharacteristics><extensionElements>
+                 <wf:loopCharacteristics inputCollection="=items" outputElement="=item"/></extensionElements></multiInstanceLoopCharacteristics></userTask>"#,
+        ),
+        expected: &["missing-loop-characteristics A", "loop-output B"],
+    },
+    Case {
+        name: "header keys are unique and not reserved",
+        source: Process(
+            r#"<startEvent id="S"/><serviceTask id="A"><extensionElements><wf:taskDefinition type="t"/><wf:taskHeaders>
+                 <wf:header key="a" value="1"/><wf:header key="a" value="2"/><wf:header key="io.camunda.zeebe:x" value="3"/>
+                 <wf:header value="4"/><wf:header key="b"/></wf:taskHeaders></extensionElements></serviceTask>"#,
+        ),
+        expected: &["task-header A", "task-header A", "task-header A", "task-header A"],
+    },
+    Case {
+        name: "forms, schedules and candidates of a user task",
+        source: Process(
+            r#"<startEvent id="S"/><userTask id="A"><extensionElements><wf:formDefinition formKey="k" formId="i"/>
+                 <wf:taskSchedule dueDate="tomorrow" followUpDate="2026-11-22T10:15:30Z"/>
+                 <wf:assignmentDefinition candidateGroups="a,,b"/><wf:priorityDefinition priority="101"/>
+               </extensionElements></userTask>"#,
+        ),
+        expected: &["form-definition A", "user-task-value A", "user-task-value A", "user-task-value A"],
+    },
+    Case {
+        name: "listeners stand where they can run, once",
+        source: Process(
+            r#"<startEvent id="S"><extensionElements><wf:executionListeners><wf:executionListener eventType="start" type="t"/></wf:executionListeners></extensionElements></startEvent>
+               <userTask id="A"><extensionElements><wf:executionListeners>
+                 <wf:executionListener eventType="end" type="t"/><wf:executionListener eventType="end" type="t"/></wf:executionListeners></extensionElements></userTask>"#,
+        ),
+        expected: &["execution-listener S", "execution-listener A"],
+    },
+    // Events.
+    Case {
+        name: "a boundary event leads from an activity to somewhere",
+        source: Process(
+            r#"<startEvent id="S"/><sequenceFlow id="f" sourceRef="S" targetRef="B"/>
+               <boundaryEvent id="B" attachedToRef="S"><incoming>f</incoming><timerEventDefinition><timeDuration>PT1S</timeDuration></timerEventDefinition></boundaryEvent>"#,
+        ),
+        expected: &["boundary-event-outgoing B", "boundary-event-incoming B", "boundary-event-host B"],
+    },
+    Case {
+        name: "a compensation boundary event leads to its handler by an association",
+        source: Process(
+            r#"<startEvent id="S"/><userTask id="T"/><userTask id="H" isForCompensation="true"/>
+               <boundaryEvent id="B" attachedToRef="T"><compensateEventDefinition/></boundaryEvent>
+               <association sourceRef="B" targetRef="H"/>"#,
+        ),
+        expected: &[],
+    },
+    Case {
+        name: "a compensation handler is reached by nothing else",
+        source: Process(
+            r#"<startEvent id="S"/><sequenceFlow id="f" sourceRef="S" targetRef="H"/>
+               <userTask id="H" isForCompensation="true"><incoming>f</incoming></userTask>"#,
+        ),
+        expected: &["compensation-handler H"],
+    },
+    Case {
+        name: "events of a kind that their place does not have",
+        source: Process(
+            r#"<startEvent id="S"/><userTask id="T"/><sequenceFlow id="f" sourceRef="B" targetRef="E"/>
+               <boundaryEvent id="B" attachedToRef="T"><outgoing>f</outgoing><terminateEventDefinition/></boundaryEvent>
+               <intermediateCatchEvent id="C"><terminateEventDefinition/></intermediateCatchEvent>
+               <endEvent id="E"><linkEventDefinition name="l"/></endEvent>"#,
+        ),
+        expected: &["boundary-event-type B", "catch-event-type C", "end-event-type E"],
+    },
+    Case {
+        name: "event definitions that nothing supports",
+        source: Process(
+            r#"<startEvent id="S"><conditionalEventDefinition><condition/></conditionalEventDefinition></startEvent>"#,
+        ),
+        expected: &["event-definition-type S"],
+    },
+    Case {
+        name: "too many and too few event definitions",
+        source: Process(
+            r#"<startEvent id="S"/><intermediateCatchEvent id="C"/>
+               <endEvent id="E"><terminateEventDefinition/><terminateEventDefinition/></endEvent>"#,
+        ),
+        expected: &["event-definition-count C", "event-definition-count E"],
+    },
+    Case {
+        name: "nothing follows the end",
+        source: Process(
+            r#"<startEvent id="S"/><sequenceFlow id="f" sourceRef="E" targetRef="S"/><endEvent id="E"><outgoing>f</outgoing></endEvent>"#,
+        ),
+        expected: &["end-event-outgoing E"],
+    },
+    Case {
+        name: "an error always interrupts",
+        source: Definitions(
+            r#"<error id="X" errorCode="x"/><process id="P" isExecutable="true"><startEvent id="S"/><userTask id="T"/>
+               <sequenceFlow id="f" sourceRef="B" targetRef="T"/>
+               <boundaryEvent id="B" attachedToRef="T" cancelActivity="false"><outgoing>f</outgoing><errorEventDefinition errorRef="X"/></boundaryEvent></process>"#,
+        ),
+        expected: &["non-interrupting-event B"],
+    },
+    Case {
+        name: "an escalation comes out of a scope, not a task",
+        source: Process(
+            r#"<startEvent id="S"/><userTask id="T"/><sequenceFlow id="f" sourceRef="B" targetRef="T"/>
+               <boundaryEvent id="B" attachedToRef="T"><outgoing>f</outgoing><escalationEventDefinition/></boundaryEvent>"#,
+        ),
+        expected: &["escalation-boundary-host B"],
+    },
+    Case {
+        name: "what is waited for is a message with a name and a subscription",
+        source: Definitions(
+            r#"<message id="M"/><process id="P" isExecutable="true"><startEvent id="S"/>
+               <intermediateCatchEvent id="A"><messageEventDefinition/></intermediateCatchEvent>
+               <receiveTask id="B"/><receiveTask id="C" messageRef="M"/></process>"#,
+        ),
+        expected: &["message-name M", "missing-subscription M", "message-reference A", "message-reference B"],
+    },
+    Case {
+        name: "a message that starts a process has a constant name and starts one",
+        source: Definitions(
+            r#"<message id="M" name="=order"/><process id="P" isExecutable="true">
+               <startEvent id="S"><messageEventDefinition messageRef="M"/></startEvent>
+               <startEvent id="T"><messageEventDefinition messageRef="M"/></startEvent></process>"#,
+        ),
+        expected: &["shared-start-message M", "start-name-expression M"],
+    },
+    Case {
+        name: "a task and its boundary event wait for different messages",
+        source: Definitions(
+            r#"<message id="M" name="m"><extensionElements><wf:subscription correlationKey="=key"/></extensionElements></message>
+               <process id="P" isExecutable="true"><startEvent id="S"/><receiveTask id="T" messageRef="M"/>
+               <sequenceFlow id="f" sourceRef="B" targetRef="T"/>
+               <boundaryEvent id="B" attachedToRef="T"><outgoing>f</outgoing><messageEventDefinition messageRef="M"/></boundaryEvent></process>"#,
+        ),
+        expected: &["receive-task-message B"],
+    },
+    Case {
+        name: "timers",
+        source: Process(
+            r#"<startEvent id="S"/><intermediateCatchEvent id="A"><timerEventDefinition/></intermediateCatchEvent>
+               <intermediateCatchEvent id="B"><timerEventDefinition><timeDuration>soon</timeDuration></timerEventDefinition></intermediateCatchEvent>
+               <intermediateCatchEvent id="C"><timerEventDefinition><timeCycle>R3/PT1S</timeCycle></timerEventDefinition></intermediateCatchEvent>"#,
+        ),
+        expected: &["timer-cycle A", "timer-definition A", "timer-value B", "timer-cycle C"],
+    },
+    Case {
+        name: "an interrupting timer fires once",
+        source: Process(
+            r#"<startEvent id="S"/><userTask id="T"/><sequenceFlow id="f" sourceRef="B" targetRef="T"/>
+               <boundaryEvent id="B" attachedToRef="T"><outgoing>f</outgoing><timerEventDefinition><timeCycle>R/PT1S</timeCycle></timerEventDefinition></boundaryEvent>"#,
+        ),
+        expected: &["timer-cycle B"],
+    },
+    Case {
+        name: "a process timer cannot wait for a variable",
+        source: Process(
+            r#"<startEvent id="S"><timerEventDefinition><timeDuration>=delay</timeDuration></timerEventDefinition></startEvent>"#,
+        ),
+        expected: &["timer-value S"],
+    },
+    Case {
+        name: "errors, escalations and signals refer to theirs, which have a code or name",
+        source: Definitions(
+            r#"<error id="R"/><escalation id="L"/><signal id="G"/><process id="P" isExecutable="true">
+               <startEvent id="S"><signalEventDefinition signalRef="G"/></startEvent>
+               <startEvent id="T"><signalEventDefinition/></startEvent>
+               <endEvent id="A"><errorEventDefinition/></endEvent><endEvent id="B"><errorEventDefinition errorRef="R"/></endEvent>
+               <endEvent id="C"><escalationEventDefinition/></endEvent><endEvent id="D"><escalationEventDefinition escalationRef="L"/></endEvent></process>"#,
+        ),
+        expected: &[
+            "signal-name G",
+            "signal-reference T",
+            "error-reference A",
+            "error-code B",
+            "escalation-reference C",
+            "escalation-code D",
+        ],
+    },
+    Case {
+        name: "links have a name and lead somewhere",
+        source: Process(
+            r#"<startEvent id="S"/><intermediateThrowEvent id="A"><linkEventDefinition name=""/></intermediateThrowEvent>
+               <intermediateThrowEvent id="B"><linkEventDefinition name="l"/></intermediateThrowEvent>"#,
+        ),
+        expected: &["link-name A", "link-pair B"],
+    },
+    Case {
+        name: "one thing is caught once",
+        source: Definitions(
+            r#"<error id="R" errorCode="r"/><process id="P" isExecutable="true"><startEvent id="S"/><userTask id="T"/>
+               <sequenceFlow id="f" sourceRef="A" targetRef="T"/><sequenceFlow id="g" sourceRef="B" targetRef="T"/>
+               <boundaryEvent id="A" attachedToRef="T"><outgoing>f</outgoing><errorEventDefinition errorRef="R"/></boundaryEvent>
+               <boundaryEvent id="B" attachedToRef="T"><outgoing>g</outgoing><errorEventDefinition errorRef="R"/></boundaryEvent></process>"#,
+        ),
+        expected: &["duplicate-event B"],
+    },
+    Case {
+        name: "an escalation without a code leaves nothing for another",
+        source: Definitions(
+            r#"<escalation id="L" escalationCode="l"/><process id="P" isExecutable="true"><startEvent id="S"/>
+               <subProcess id="T"><startEvent id="T1"/></subProcess>
+               <sequenceFlow id="f" sourceRef="A" targetRef="T"/><sequenceFlow id="g" sourceRef="B" targetRef="T"/>
+               <boundaryEvent id="A" attachedToRef="T"><outgoing>f</outgoing><escalationEventDefinition/></boundaryEvent>
+               <boundaryEvent id="B" attachedToRef="T"><outgoing>g</outgoing><escalationEventDefinition escalationRef="L"/></boundaryEvent></process>"#,
+        ),
+        expected: &["duplicate-event B"],
+    },
+    Case {
+        name: "compensation waits, for an activity of its scope",
+        source: Process(
+            r#"<startEvent id="S"/><userTask id="T"/>
+               <endEvent id="A"><compensateEventDefinition waitForCompletion="false"/></endEvent>
+               <endEvent id="B"><compensateEventDefinition activityRef="Nothing"/></endEvent>
+               <endEvent id="C"><compensateEventDefinition activityRef="T"/></endEvent>"#,
+        ),
+        expected: &["compensation-wait A", "compensation-activity B", "compensation-activity C"],
+    },
+    // Gateways and flows.
+    Case {
+        name: "every way out of a decision has a condition or is the default",
+        source: Process(
+            r#"<startEvent id="S"/><endEvent id="E"/><exclusiveGateway id="X" default="a"><outgoing>a</outgoing><outgoing>b</outgoing></exclusiveGateway>
+               <sequenceFlow id="a" sourceRef="X" targetRef="E"/><sequenceFlow id="b" sourceRef="X" targetRef="E"/>"#,
+        ),
+        expected: &["missing-condition b"],
+    },
+    Case {
+        name: "the default starts at its gateway",
+        source: Process(
+            r#"<startEvent id="S"/><endEvent id="E"/><exclusiveGateway id="X" default="a"/><sequenceFlow id="a" sourceRef="S" targetRef="E"/>"#,
+        ),
+        expected: &["default-flow X"],
+    },
+    Case {
+        name: "only decisions ask",
+        source: Process(
+            r#"<startEvent id="S"><outgoing>a</outgoing></startEvent><endEvent id="E"/>
+               <sequenceFlow id="a" sourceRef="S" targetRef="E"><conditionExpression>=yes</conditionExpression></sequenceFlow>"#,
+        ),
+        expected: &["misplaced-condition a"],
+    },
+    Case {
+        name: "an event-based gateway waits for events that only it leads to",
+        source: Process(
+            r#"<startEvent id="S"/><eventBasedGateway id="X"><outgoing>a</outgoing></eventBasedGateway><userTask id="T"/>
+               <sequenceFlow id="a" sourceRef="X" targetRef="T"/>"#,
+        ),
+        expected: &["event-gateway-flows X", "event-gateway-target T"],
+    },
+    Case {
+        name: "references resolve to the right kind",
+        source: Process(
+            r#"<startEvent id="S"><outgoing>nothing</outgoing></startEvent><dataObject id="D"/>
+               <sequenceFlow id="a" sourceRef="S" targetRef="D"/>"#,
+        ),
+        expected: &["flow-reference S", "flow-reference a"],
+    },
+    Case {
+        name: "a flow stays in its process",
+        source: Definitions(
+            r#"<process id="P" isExecutable="true"><startEvent id="S"/><sequenceFlow id="a" sourceRef="S" targetRef="T"/></process>
+               <process id="Q" isExecutable="true"><startEvent id="T"/></process>"#,
+        ),
+        expected: &["flow-reference a"],
+    },
+    // Expressions.
+    Case {
+        name: "a condition is an expression",
+        source: Process(
+            r#"<startEvent id="S"/><endEvent id="E"/><exclusiveGateway id="X"/>
+               <sequenceFlow id="a" sourceRef="X" targetRef="E"><conditionExpression>${total > 3}</conditionExpression></sequenceFlow>
+               <sequenceFlow id="b" sourceRef="X" targetRef="E"><conditionExpression>=total == 3</conditionExpression></sequenceFlow>"#,
+        ),
+        expected: &["expression-expected a", "feel-syntax b"],
+    },
+    Case {
+        name: "mappings have a source and a path",
+        source: Process(
+            r#"<startEvent id="S"/><userTask id="A"><extensionElements><wf:ioMapping>
+                 <wf:input target="a.b"/><wf:input source="constant" target="a"/>
+                 <wf:output source="constant" target="b"/><wf:output source="=a" target="a-b"/></wf:ioMapping></extensionElements></userTask>"#,
+        ),
+        expected: &["expression-expected A", "expression-expected A", "path-syntax A"],
+    },
+];
