@@ -1,0 +1,132 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::ObjectMeta;
+use kube::runtime::reflector::store;
+use kube::runtime::watcher::Event;
+use tokio::sync::Notify;
+
+use super::*;
+
+fn object(namespace: &str, name: &str, version: &str) -> ConfigMap {
+    ConfigMap {
+        metadata: ObjectMeta {
+            namespace: Some(namespace.into()),
+            name: Some(name.into()),
+            uid: Some(format!("{namespace}-{name}")),
+            resource_version: Some(version.into()),
+            ..ObjectMeta::default()
+        },
+        ..ConfigMap::default()
+    }
+}
+
+#[test]
+fn our_own_write_counts_until_the_watch_has_caught_up() {
+    let memory = Memory::default();
+    let reference = ObjectRef::from_obj(&object("ns", "a", "5"));
+    memory.remember(reference, object("ns", "a", "10"));
+    let seen =
+        |version: &str| memory.freshest(Arc::new(object("ns", "a", version))).resource_version().unwrap();
+    assert_eq!(seen("9"), "10");
+    assert_eq!(seen("10"), "10");
+    assert_eq!(seen("11"), "11");
+    assert_eq!(seen("9"), "9", "what has been caught up with is forgotten");
+}
+
+#[test]
+fn a_new_object_of_the_same_name_is_not_confused_with_the_old_one() {
+    let memory = Memory::default();
+    memory.remember(ObjectRef::from_obj(&object("ns", "a", "10")), object("ns", "a", "10"));
+    let mut recreated = object("ns", "a", "9");
+    recreated.metadata.uid = Some("another".into());
+    assert_eq!(memory.freshest(Arc::new(recreated)).uid().unwrap(), "another");
+}
+
+#[test]
+fn failures_count_up_and_start_again_after_a_success() {
+    let memory = Memory::default();
+    let reference = ObjectRef::from_obj(&object("ns", "a", "1"));
+    let counts = [true, true, false, true].map(|failed| memory.count_failure(&reference, failed));
+    assert_eq!(counts, [1, 2, 0, 1]);
+}
+
+/// Passes in namespace `slow` never end by themselves.
+struct SlowNamespace {
+    entered: AtomicUsize,
+    done: Notify,
+    never: Notify,
+}
+
+impl Reconciler for SlowNamespace {
+    type Object = ConfigMap;
+
+    async fn reconcile(&self, object: Arc<ConfigMap>) -> Pass<ConfigMap> {
+        if object.namespace().as_deref() == Some("slow") {
+            self.entered.fetch_add(1, Ordering::SeqCst);
+            self.never.notified().await;
+        }
+        self.done.notify_one();
+        Pass::unwritten(Next::Gone)
+    }
+}
+
+struct Running {
+    metrics: Metrics,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+    /// A queue without senders ends the loop.
+    _queue: Queue<ConfigMap>,
+}
+
+fn run(reconciler: &Arc<SlowNamespace>, objects: &[ConfigMap], deadline: Duration) -> Running {
+    let (reader, mut writer) = store();
+    let (queue, end) = Queue::new();
+    writer.apply_watcher_event(&Event::Init);
+    for object in objects {
+        writer.apply_watcher_event(&Event::InitApply(object.clone()));
+        queue.push(ObjectRef::from_obj(object));
+    }
+    writer.apply_watcher_event(&Event::InitDone);
+    let (metrics, stop) = (Metrics::new(), CancellationToken::new());
+    let limits = Limits { concurrency: 4, deadline };
+    let task =
+        tokio::spawn(run_controller(reconciler.clone(), reader, end, limits, metrics.clone(), stop.clone()));
+    Running { metrics, stop, task, _queue: queue }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_hangs_takes_half_of_the_places_and_others_go_on() {
+    let reconciler =
+        Arc::new(SlowNamespace { entered: AtomicUsize::new(0), done: Notify::new(), never: Notify::new() });
+    let mut objects: Vec<_> = (0..20).map(|n| object("slow", &n.to_string(), "1")).collect();
+    objects.push(object("quick", "a", "1"));
+    let running = run(&reconciler, &objects, Duration::from_secs(3_600));
+    reconciler.done.notified().await;
+    assert_eq!(reconciler.entered.load(Ordering::SeqCst), 2);
+    running.task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_that_does_not_end_is_given_up_at_the_deadline() {
+    let reconciler =
+        Arc::new(SlowNamespace { entered: AtomicUsize::new(0), done: Notify::new(), never: Notify::new() });
+    let running = run(&reconciler, &[object("slow", "a", "1")], Duration::from_secs(30));
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    let text = running.metrics.encode().unwrap();
+    assert!(
+        text.contains(r#"operator_reconciliations_total{kind="ConfigMap",outcome="transient"}"#),
+        "{text}"
+    );
+    running.task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_ends_the_loop() {
+    let reconciler =
+        Arc::new(SlowNamespace { entered: AtomicUsize::new(0), done: Notify::new(), never: Notify::new() });
+    let running = run(&reconciler, &[object("quick", "a", "1")], Duration::from_secs(30));
+    reconciler.done.notified().await;
+    running.stop.cancel();
+    tokio::time::timeout(Duration::from_secs(5), running.task).await.unwrap().unwrap();
+}

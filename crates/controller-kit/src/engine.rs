@@ -1,0 +1,203 @@
+//! From a WorkflowCluster to its engine: the address from its status, the CA and the token by name from its namespace.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use api_types::WorkflowCluster;
+use api_types::engine_access::{
+    CA_CERT_KEY, CONTROLLER_TOKEN_KEY, MONITOR_TOKEN_KEY, WORKER_KEY_KEY, ca_config_map_name,
+    credentials_secret_name,
+};
+use engine_client::{
+    Credential, Engine, EngineAccess, EngineAddress, EngineError, EngineProvider, EngineTls, WorkerKey,
+};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, Client, ResourceExt as _};
+
+use crate::outcome::ErrorClass;
+
+/// How long a CA and a token are used before they are read again. They change once in months; a refused credential
+/// makes them be read at once.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// As whom an engine is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineRole {
+    /// May do everything.
+    Controller,
+    /// May read health, usage and job lag.
+    Monitor,
+}
+
+/// Why a cluster's engine cannot be called at all.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The cluster-controller has not published an endpoint yet.
+    #[error("WorkflowCluster {cluster} has no status.endpoint yet")]
+    NoEndpoint {
+        /// `namespace/name`.
+        cluster: String,
+    },
+    /// What the cluster-controller makes is not there, or not as it makes it.
+    #[error(
+        "{object} of WorkflowCluster {cluster}: {problem}; the cluster-controller writes it anew when it is deleted"
+    )]
+    Malformed {
+        /// `namespace/name`.
+        cluster: String,
+        /// Kind and name.
+        object: String,
+        /// What is wrong, without contents.
+        problem: String,
+    },
+    /// The Kubernetes API.
+    #[error("failed to read {object} of WorkflowCluster {cluster}")]
+    Read {
+        /// `namespace/name`.
+        cluster: String,
+        /// Kind and name.
+        object: String,
+        /// Its answer.
+        #[source]
+        source: kube::Error,
+    },
+    /// The engine client refuses the address or the credential.
+    #[error(transparent)]
+    Connect(#[from] EngineError),
+}
+
+impl AccessError {
+    /// What it means for the next attempt.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::NoEndpoint { .. } | Self::Malformed { .. } => ErrorClass::Transient,
+            Self::Read { source, .. } => ErrorClass::of_kube(source),
+            Self::Connect(error) => ErrorClass::of_engine(error),
+        }
+    }
+}
+
+/// Connects to engines in one role. Cheap to clone.
+#[derive(Clone)]
+pub struct EngineConnector {
+    client: Client,
+    provider: Arc<dyn EngineProvider>,
+    role: EngineRole,
+    known: Arc<Mutex<HashMap<String, Known>>>,
+}
+
+struct Known {
+    read_at: Instant,
+    access: EngineAccess,
+}
+
+impl EngineConnector {
+    /// `provider` is the pool in production and fakes in tests.
+    #[must_use]
+    pub fn new(client: Client, provider: Arc<dyn EngineProvider>, role: EngineRole) -> Self {
+        Self { client, provider, role, known: Arc::default() }
+    }
+
+    /// The engine of a cluster. Whether it answers is found out by the first call.
+    pub async fn connect(&self, cluster: &WorkflowCluster) -> Result<Arc<dyn Engine>, AccessError> {
+        let access = self.access(cluster).await?;
+        Ok(self.provider.engine(&access).await?)
+    }
+
+    /// Address, CA and credential of a cluster's engine.
+    pub async fn access(&self, cluster: &WorkflowCluster) -> Result<EngineAccess, AccessError> {
+        let key = cluster.uid().unwrap_or_default();
+        let endpoint = endpoint_of(cluster)?;
+        if let Some(known) = self.recall(&key)
+            && (known.address.host.as_str(), known.address.port) == (endpoint.0.as_str(), endpoint.1)
+        {
+            return Ok(known);
+        }
+        let ca_pem = self.read_ca(cluster).await?;
+        let credential = self.read_token(cluster).await?;
+        let (host, port) = endpoint;
+        let address = EngineAddress { host, port, tls: Some(EngineTls { ca_pem, server_name: None }) };
+        let access = EngineAccess { address, credential };
+        let known = Known { read_at: Instant::now(), access: access.clone() };
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(key, known);
+        Ok(access)
+    }
+
+    /// Makes the next call read CA and token again: after the engine refused the credential or its certificate was not
+    /// trusted.
+    pub fn forget(&self, cluster: &WorkflowCluster) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&cluster.uid().unwrap_or_default());
+    }
+
+    /// The public CA bundle of a cluster's engine, PEM.
+    pub async fn read_ca(&self, cluster: &WorkflowCluster) -> Result<String, AccessError> {
+        let name = ca_config_map_name(&cluster.name_any());
+        let object = format!("ConfigMap {name}");
+        let api: Api<ConfigMap> =
+            Api::namespaced(self.client.clone(), &cluster.namespace().unwrap_or_default());
+        let found = api.get_opt(&name).await.map_err(|source| read_error(cluster, &object, source))?;
+        let ca = found.and_then(|map| map.data).and_then(|mut data| data.remove(CA_CERT_KEY));
+        ca.ok_or_else(|| malformed(cluster, &object, &format!("key {CA_CERT_KEY} is missing")))
+    }
+
+    /// The secret from which this cluster's worker tokens are minted.
+    pub async fn read_worker_key(&self, cluster: &WorkflowCluster) -> Result<WorkerKey, AccessError> {
+        let text = self.read_credential(cluster, WORKER_KEY_KEY).await?;
+        WorkerKey::parse(&text).map_err(|_| {
+            malformed(cluster, &secret(cluster), &format!("key {WORKER_KEY_KEY} is not a worker key"))
+        })
+    }
+
+    async fn read_token(&self, cluster: &WorkflowCluster) -> Result<Credential, AccessError> {
+        let key = match self.role {
+            EngineRole::Controller => CONTROLLER_TOKEN_KEY,
+            EngineRole::Monitor => MONITOR_TOKEN_KEY,
+        };
+        let text = self.read_credential(cluster, key).await?;
+        Credential::parse(&text)
+            .map_err(|_| malformed(cluster, &secret(cluster), &format!("key {key} is not a token")))
+    }
+
+    async fn read_credential(&self, cluster: &WorkflowCluster, key: &str) -> Result<String, AccessError> {
+        let object = secret(cluster);
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &cluster.namespace().unwrap_or_default());
+        let found = api
+            .get_opt(&credentials_secret_name(&cluster.name_any()))
+            .await
+            .map_err(|source| read_error(cluster, &object, source))?;
+        let bytes = found.and_then(|secret| secret.data).and_then(|mut data| data.remove(key));
+        bytes
+            .and_then(|bytes| String::from_utf8(bytes.0).ok())
+            .ok_or_else(|| malformed(cluster, &object, &format!("key {key} is missing")))
+    }
+
+    fn recall(&self, key: &str) -> Option<EngineAccess> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(key).filter(|known| known.read_at.elapsed() < FRESH).map(|known| known.access.clone())
+    }
+}
+
+fn endpoint_of(cluster: &WorkflowCluster) -> Result<(String, u16), AccessError> {
+    let endpoint = cluster.status.as_ref().and_then(|status| status.endpoint.as_ref());
+    endpoint
+        .and_then(|endpoint| Some((endpoint.host.clone(), u16::try_from(endpoint.port).ok()?)))
+        .ok_or_else(|| AccessError::NoEndpoint { cluster: told(cluster) })
+}
+
+fn secret(cluster: &WorkflowCluster) -> String {
+    format!("Secret {}", credentials_secret_name(&cluster.name_any()))
+}
+
+fn told(cluster: &WorkflowCluster) -> String {
+    format!("{}/{}", cluster.namespace().unwrap_or_default(), cluster.name_any())
+}
+
+fn read_error(cluster: &WorkflowCluster, object: &str, source: kube::Error) -> AccessError {
+    AccessError::Read { cluster: told(cluster), object: object.to_owned(), source }
+}
+
+fn malformed(cluster: &WorkflowCluster, object: &str, problem: &str) -> AccessError {
+    AccessError::Malformed { cluster: told(cluster), object: object.to_owned(), problem: problem.to_owned() }
+}

@@ -1,0 +1,119 @@
+//! Events (`events.k8s.io/v1`) on our objects. Which news is worth an event is decided purely, in [`crate::status`];
+//! this room only publishes, and keeps a flapping object from flooding the namespace.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::{Client, Resource};
+
+use crate::clock::Clock;
+use crate::message::bounded;
+
+/// The same news about the same object is published once in this time, also when it was withdrawn in between.
+const QUIET_TIME: Duration = Duration::from_secs(60);
+/// Beyond so many remembered news the old ones are forgotten.
+const REMEMBERED: usize = 10_000;
+
+/// Type of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventType {
+    /// Nothing is wrong.
+    Normal,
+    /// Somebody may want to act.
+    Warning,
+}
+
+/// One thing worth telling.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct News {
+    /// Normal or Warning.
+    pub type_: EventType,
+    /// CamelCase word, at most 128 characters.
+    pub reason: String,
+    /// For people; cut to 256 characters.
+    pub note: String,
+}
+
+/// Publishes events as one controller. Cheap to clone.
+#[derive(Clone)]
+pub struct Publisher {
+    client: Client,
+    controller: &'static str,
+    instance: String,
+    clock: Clock,
+    published: Arc<Mutex<HashMap<(String, News), Instant>>>,
+}
+
+impl Publisher {
+    /// `instance` is the pod's name.
+    #[must_use]
+    pub fn new(client: Client, controller: &'static str, instance: String, clock: Clock) -> Self {
+        Self { client, controller, instance, clock, published: Arc::default() }
+    }
+
+    /// Publishes `news` about `object`. A failure is logged only: an event is never worth a failed pass.
+    pub async fn publish<K: Resource<DynamicType = ()>>(&self, object: &K, news: News) {
+        self.publish_about(object.object_ref(&()), news).await;
+    }
+
+    /// The same for an object that is only known by reference.
+    pub async fn publish_about(&self, regarding: ObjectReference, news: News) {
+        if !self.remember(regarding.uid.clone().unwrap_or_default(), &news) {
+            return;
+        }
+        let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        let event = self.build_event(regarding, &news);
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
+        if let Err(error) = api.create(&PostParams::default(), &event).await {
+            tracing::warn!(%error, reason = news.reason, "failed to publish an event");
+        }
+    }
+
+    fn build_event(&self, regarding: ObjectReference, news: &News) -> Event {
+        let name = regarding.name.clone().unwrap_or_default();
+        Event {
+            metadata: ObjectMeta {
+                // 253 characters at most: name, dot, 32 digits.
+                name: Some(format!(
+                    "{}.{}",
+                    name.chars().take(200).collect::<String>(),
+                    uuid::Uuid::new_v4().simple()
+                )),
+                namespace: regarding.namespace.clone(),
+                ..ObjectMeta::default()
+            },
+            action: Some("Reconcile".to_owned()),
+            event_time: Some(MicroTime(self.clock.now())),
+            note: Some(bounded(&news.note)),
+            reason: Some(news.reason.clone()),
+            regarding: Some(regarding),
+            reporting_controller: Some(format!("{}/{}", api_types::GROUP, self.controller)),
+            reporting_instance: Some(self.instance.clone()),
+            type_: Some(match news.type_ {
+                EventType::Normal => "Normal".to_owned(),
+                EventType::Warning => "Warning".to_owned(),
+            }),
+            ..Event::default()
+        }
+    }
+
+    /// `false`: told a moment ago.
+    fn remember(&self, uid: String, news: &News) -> bool {
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if published.len() >= REMEMBERED {
+            published.retain(|_, at| now.duration_since(*at) < QUIET_TIME);
+        }
+        let key = (uid, news.clone());
+        if published.get(&key).is_some_and(|at| now.duration_since(*at) < QUIET_TIME) {
+            return false;
+        }
+        published.insert(key, now);
+        true
+    }
+}

@@ -1,0 +1,200 @@
+//! The parts of a plan that concern Kubernetes objects. Everything here is pure.
+
+use std::fmt;
+use std::time::Duration;
+
+use api_types::labels::APPLIED_HASH;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{ApiResource, ObjectMeta};
+use kube::{Resource, ResourceExt as _};
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+mod converged;
+
+pub use converged::is_subset;
+
+/// What is to be done, in order, and what is awaited after it. An empty plan without a wait means: converged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan<S, R> {
+    /// Executed in order; the first failure ends the pass. At most one of them cannot be undone.
+    pub steps: Vec<S>,
+    /// Why the pass ends before the spec is reached.
+    pub wait: Option<Wait<R>>,
+}
+
+impl<S, R> Plan<S, R> {
+    /// Nothing to do.
+    #[must_use]
+    pub const fn converged() -> Self {
+        Self { steps: Vec::new(), wait: None }
+    }
+}
+
+/// Waiting is a value, not an error.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wait<R> {
+    /// What is awaited, in the kind's own words.
+    pub reason: R,
+    /// The same for people.
+    pub message: String,
+    /// Time to the next look when nothing is heard before.
+    pub recheck: Duration,
+}
+
+/// An object as it shall be: only the fields that we mean, applied as they stand.
+#[derive(Clone, PartialEq)]
+pub struct Desired {
+    /// Kind and path.
+    pub resource: ApiResource,
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// The whole body, with the hash annotation.
+    pub body: Value,
+}
+
+impl Desired {
+    /// From a typed, namespaced object. The hash of the body is kept as an annotation on it: it tells when a field was
+    /// *removed* from what we want, which no comparison with the live object can.
+    #[must_use]
+    pub fn of<K>(object: &K) -> Self
+    where
+        K: Resource<DynamicType = ()> + Serialize,
+    {
+        let mut body =
+            serde_json::to_value(object).expect("should serialise: Kubernetes types have string keys only");
+        body["apiVersion"] = json!(K::api_version(&()));
+        body["kind"] = json!(K::kind(&()));
+        let hash = digest(&body);
+        body["metadata"]["annotations"][APPLIED_HASH] = json!(hash);
+        Self {
+            resource: ApiResource::erase::<K>(&()),
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+            body,
+        }
+    }
+
+    fn hash(&self) -> &Value {
+        &self.body["metadata"]["annotations"][APPLIED_HASH]
+    }
+
+    /// `Kind namespace/name`, for messages.
+    #[must_use]
+    pub fn display(&self) -> String {
+        format!("{} {}/{}", self.resource.kind, self.namespace, self.name)
+    }
+}
+
+/// Bodies of Secrets never reach a log.
+impl fmt::Debug for Desired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Desired");
+        shown.field("object", &self.display());
+        if self.resource.kind == "Secret" {
+            shown.finish_non_exhaustive()
+        } else {
+            shown.field("body", &self.body).finish()
+        }
+    }
+}
+
+/// First 16 hex digits of the SHA-256 of the canonical text (keys are sorted).
+#[must_use]
+pub fn digest(value: &Value) -> String {
+    let hash = Sha256::digest(value.to_string());
+    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Verdict on one child object.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ChildVerdict {
+    /// The live object has every field as we want it.
+    Converged,
+    /// It is missing, differs, or was applied from another wish.
+    Apply(Desired),
+    /// An object of that name belongs to somebody else; it is never adopted or overwritten.
+    NameTaken {
+        /// `Kind namespace/name`.
+        object: String,
+    },
+}
+
+/// Compares `desired` with the live object, which must be controlled by `owner_uid`.
+pub fn plan_child<K: Resource + Serialize>(
+    owner_uid: &str,
+    desired: Desired,
+    live: Option<&K>,
+) -> ChildVerdict {
+    let Some(live) = live else { return ChildVerdict::Apply(desired) };
+    if !is_controlled_by(live.meta(), owner_uid) {
+        return ChildVerdict::NameTaken { object: desired.display() };
+    }
+    let live_body =
+        serde_json::to_value(live).expect("should serialise: Kubernetes types have string keys only");
+    let same_wish = &live_body["metadata"]["annotations"][APPLIED_HASH] == desired.hash();
+    if same_wish && is_subset(&without_type(&desired.body), &live_body) {
+        ChildVerdict::Converged
+    } else {
+        ChildVerdict::Apply(desired)
+    }
+}
+
+/// Objects that come out of a list carry no type.
+fn without_type(body: &Value) -> Value {
+    let mut body = body.clone();
+    if let Some(fields) = body.as_object_mut() {
+        fields.remove("apiVersion");
+        fields.remove("kind");
+    }
+    body
+}
+
+/// Is `uid` the controlling owner?
+#[must_use]
+pub fn is_controlled_by(meta: &ObjectMeta, uid: &str) -> bool {
+    meta.owner_references.iter().flatten().any(|owner| owner.controller == Some(true) && owner.uid == uid)
+}
+
+/// The reference that makes `owner` the controller of a child.
+pub fn build_owner_reference<K: Resource<DynamicType = ()>>(owner: &K) -> OwnerReference {
+    OwnerReference {
+        api_version: K::api_version(&()).into_owned(),
+        kind: K::kind(&()).into_owned(),
+        name: owner.name_any(),
+        uid: owner.uid().unwrap_or_default(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    }
+}
+
+/// An object that shall go. The uid makes sure that it is the one that was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Doomed {
+    /// Kind and path.
+    pub resource: ApiResource,
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// The uid that was seen.
+    pub uid: String,
+}
+
+impl Doomed {
+    /// From a live object.
+    pub fn of<K: Resource<DynamicType = ()>>(live: &K) -> Self {
+        Self {
+            resource: ApiResource::erase::<K>(&()),
+            namespace: live.namespace().unwrap_or_default(),
+            name: live.name_any(),
+            uid: live.uid().unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,457 @@
+//! Watches. Each runs in a task of its own with a backoff of its own and feeds the queue of a controller through a
+//! channel: in one joined stream a single failing watch would hold up all others.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use backon::BackoffBuilder as _;
+use futures::{Stream, StreamExt as _};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource;
+use kube::api::{Api, PartialObjectMeta};
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::store::Writer as StoreWriter;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt as _, reflector, watcher as watch};
+use kube::{Client, ResourceExt as _};
+use serde::de::DeserializeOwned;
+
+use crate::controller::Queue;
+use crate::events::{EventType, News, Publisher};
+use crate::metrics::Metrics;
+
+/// A watch without any sign of life for so long is wedged, and the process is better restarted. Twice the 290 s after
+/// which a quiet watch is opened anew, which is a sign of life.
+pub const WEDGED_AFTER: Duration = Duration::from_secs(600);
+
+/// When each watched path last answered. A quiet but healthy watch yields no items, so the client's own view of the
+/// calls is what tells that it works.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Mutex<HashMap<String, Instant>>>);
+
+impl Progress {
+    pub(crate) fn note(&self, path: &str, at: Instant) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), at);
+    }
+
+    fn age(&self, path: &str, born: Instant, now: Instant) -> Duration {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(path).copied().unwrap_or(born);
+        now.saturating_duration_since(last)
+    }
+}
+
+/// What every watch of a service shares.
+#[derive(Clone)]
+pub struct WatchContext {
+    /// For reading.
+    pub client: Client,
+    /// Errors and progress.
+    pub metrics: Metrics,
+    /// For news about objects that cannot be read.
+    pub publisher: Publisher,
+    /// See [`Progress`].
+    pub progress: Progress,
+}
+
+/// A watch that is ready to run: the task, and how to ask after its health.
+pub struct Watch {
+    /// Name in metrics and probes: the kind that is watched.
+    pub name: &'static str,
+    /// `Err` while the first list is missing.
+    pub ready: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// `Err` when it is wedged.
+    pub live: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Runs for ever.
+    pub task: futures::future::BoxFuture<'static, ()>,
+}
+
+/// Watches the kind that a controller reconciles, in all namespaces. An object is queued when its spec, its metadata or
+/// its deletion changes, not when only its status does. An object that cannot be decoded is reported by name and left
+/// alone; the others go on.
+pub fn watch_own<K>(context: &WatchContext, name: &'static str, queue: Queue<K>) -> (Store<K>, Watch)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let (store, mut writer) = reflector::store::<K>();
+    let api: Api<DeserializeGuard<K>> = Api::all(context.client.clone());
+    let publisher = context.publisher.clone();
+    let mut seen: HashMap<String, u64> = HashMap::new();
+    let mut poisoned = Vec::new();
+    let on_event = move |event: Event<DeserializeGuard<K>>| {
+        match decoded(event) {
+            Ok(event) => {
+                if let Event::Apply(object) | Event::InitApply(object) = &event {
+                    let trigger = trigger_of(object.meta());
+                    if seen.insert(key_of(object.meta()), trigger) != Some(trigger) {
+                        queue.push(ObjectRef::from_obj(object));
+                    }
+                }
+                if let Event::Delete(object) = &event {
+                    seen.remove(&key_of(object.meta()));
+                    queue.forget(&ObjectRef::from_obj(object));
+                }
+                writer.apply_watcher_event(&event);
+            }
+            Err(invalid) => poisoned.push(invalid),
+        }
+        let told = std::mem::take(&mut poisoned);
+        let publisher = publisher.clone();
+        async move {
+            for invalid in told {
+                report_poisoned::<K>(&publisher, invalid).await;
+            }
+        }
+    };
+    let stream = watch(api.clone(), watcher::Config::default());
+    let ready = store.clone();
+    let watch = build_watch(context, name, api.resource_url(), is_ready(ready), stream, on_event);
+    (store, watch)
+}
+
+/// Watches a kind that is only read: kept in a store, each change mapped to the objects that depend on it.
+pub fn watch_referenced<K, Owner, M>(
+    context: &WatchContext,
+    name: &'static str,
+    queue: Queue<Owner>,
+    dependants: M,
+) -> (Store<K>, Watch)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    Owner: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+    M: Fn(&K) -> Vec<ObjectRef<Owner>> + Send + Sync + 'static,
+{
+    let (store, mut writer) = reflector::store::<K>();
+    let api: Api<DeserializeGuard<K>> = Api::all(context.client.clone());
+    let on_event = move |event: Event<DeserializeGuard<K>>| {
+        match decoded(event) {
+            Ok(event) => {
+                // The store first: whoever is queued must find what queued it.
+                writer.apply_watcher_event(&event);
+                if let Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) = &event {
+                    queue.push_all(dependants(object));
+                }
+            }
+            Err(invalid) => {
+                tracing::warn!(kind = %K::kind(&()), name = invalid.name, error = invalid.error, "cannot be read")
+            }
+        }
+        std::future::ready(())
+    };
+    let stream = watch(api.clone(), watcher::Config::default());
+    let ready = store.clone();
+    let watch = build_watch(context, name, api.resource_url(), is_ready(ready), stream, on_event);
+    (store, watch)
+}
+
+/// Watches children of a controller by their `app.kubernetes.io/managed-by` label; a change queues the controlling owner.
+pub fn watch_children<K, Owner>(
+    context: &WatchContext,
+    name: &'static str,
+    managed_by: &str,
+    queue: Queue<Owner>,
+) -> (Store<K>, Watch)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+    Owner: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+{
+    let (store, mut writer) = reflector::store::<K>();
+    let api: Api<K> = Api::all(context.client.clone());
+    let on_event = move |event: Event<K>| {
+        writer.apply_watcher_event(&event);
+        if let Event::Apply(child) | Event::InitApply(child) | Event::Delete(child) = &event {
+            queue.push_all(owner_of(child));
+        }
+        std::future::ready(())
+    };
+    let config =
+        watcher::Config::default().labels(&format!("{}={managed_by}", api_types::labels::MANAGED_BY));
+    let ready = store.clone();
+    let stream = watch(api.clone(), config);
+    let watch = build_watch(context, name, api.resource_url(), is_ready(ready), stream, on_event);
+    (store, watch)
+}
+
+/// Watches only the metadata of a kind and keeps none of it: each change is mapped to the objects that depend on it.
+pub fn watch_metadata<K, Owner, M>(
+    context: &WatchContext,
+    name: &'static str,
+    queue: Queue<Owner>,
+    dependants: M,
+) -> Watch
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    Owner: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+    M: Fn(&PartialObjectMeta<K>) -> Vec<ObjectRef<Owner>> + Send + Sync + 'static,
+{
+    let api: Api<PartialObjectMeta<K>> = Api::all(context.client.clone());
+    let listed = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = listed.clone();
+    let on_event = move |event: Event<PartialObjectMeta<K>>| {
+        match &event {
+            Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
+                queue.push_all(dependants(object))
+            }
+            Event::InitDone => seen.store(true, std::sync::atomic::Ordering::Release),
+            Event::Init => {}
+        }
+        std::future::ready(())
+    };
+    let ready = move || {
+        if listed.load(std::sync::atomic::Ordering::Acquire) {
+            Ok(())
+        } else {
+            Err("not listed yet".to_owned())
+        }
+    };
+    let stream = watch(api.clone(), watcher::Config::default());
+    build_watch(context, name, api.resource_url(), ready, stream, on_event)
+}
+
+/// Watches only the metadata of a kind and keeps it.
+pub fn watch_metadata_store<K, Owner, M>(
+    context: &WatchContext,
+    name: &'static str,
+    queue: Queue<Owner>,
+    dependants: M,
+) -> (Store<PartialObjectMeta<K>>, Watch)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    Owner: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+    M: Fn(&PartialObjectMeta<K>) -> Vec<ObjectRef<Owner>> + Send + Sync + 'static,
+{
+    let (store, mut writer): (Store<PartialObjectMeta<K>>, StoreWriter<PartialObjectMeta<K>>) =
+        reflector::store();
+    let api: Api<PartialObjectMeta<K>> = Api::all(context.client.clone());
+    let on_event = move |event: Event<PartialObjectMeta<K>>| {
+        writer.apply_watcher_event(&event);
+        if let Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) = &event {
+            queue.push_all(dependants(object));
+        }
+        std::future::ready(())
+    };
+    let ready = store.clone();
+    let stream = watch(api.clone(), watcher::Config::default());
+    let watch = build_watch(context, name, api.resource_url(), is_ready(ready), stream, on_event);
+    (store, watch)
+}
+
+fn is_ready<K>(store: Store<K>) -> impl Fn() -> Result<(), String> + Send + Sync
+where
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+{
+    use futures::FutureExt as _;
+    move || match store.wait_until_ready().now_or_never() {
+        Some(Ok(())) => Ok(()),
+        _ => Err("not listed yet".to_owned()),
+    }
+}
+
+fn build_watch<T, F, Fut>(
+    context: &WatchContext,
+    name: &'static str,
+    path: &str,
+    ready: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    stream: impl Stream<Item = watcher::Result<Event<T>>> + Send + 'static,
+    mut on_event: F,
+) -> Watch
+where
+    T: Send + 'static,
+    F: FnMut(Event<T>) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send,
+{
+    let born = Instant::now();
+    let (progress, metrics, path) = (context.progress.clone(), context.metrics.clone(), path.to_owned());
+    let live = move || {
+        let age = progress.age(&path, born, Instant::now());
+        metrics.set_watch_progress(name, age);
+        if age < WEDGED_AFTER { Ok(()) } else { Err(format!("no progress for {} s", age.as_secs())) }
+    };
+    let metrics = context.metrics.clone();
+    let task = async move {
+        let mut events = std::pin::pin!(stream.backoff(WatchBackoff::new()));
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => on_event(event).await,
+                Err(error) => {
+                    metrics.count_watch_error(name);
+                    tracing::warn!(watch = name, %error, hint = hint_of(&error), "watch broke, starting it again");
+                }
+            }
+        }
+    };
+    Watch { name, ready: Box::new(ready), live: Box::new(live), task: Box::pin(task) }
+}
+
+fn hint_of(error: &watcher::Error) -> &'static str {
+    let (watcher::Error::InitialListFailed(source)
+    | watcher::Error::WatchStartFailed(source)
+    | watcher::Error::WatchFailed(source)) = error
+    else {
+        return "";
+    };
+    match source {
+        kube::Error::Api(status) if status.code == 404 => {
+            "is the CustomResourceDefinition installed (chart workflow-crds)?"
+        }
+        kube::Error::Api(status) if status.code == 403 => "the ServiceAccount lacks get, list or watch on it",
+        _ => "",
+    }
+}
+
+struct Invalid {
+    name: String,
+    reference: k8s_openapi::api::core::v1::ObjectReference,
+    error: String,
+}
+
+/// An event whose object was decoded. `Init` and `InitDone` carry none.
+fn decoded<K: Resource<DynamicType = ()> + Clone>(
+    event: Event<DeserializeGuard<K>>,
+) -> Result<Event<K>, Invalid> {
+    let guarded = |DeserializeGuard(result): DeserializeGuard<K>| {
+        result.map_err(|invalid| Invalid {
+            name: format!(
+                "{}/{}",
+                invalid.metadata.namespace.as_deref().unwrap_or_default(),
+                invalid.metadata.name.as_deref().unwrap_or_default()
+            ),
+            reference: k8s_openapi::api::core::v1::ObjectReference {
+                api_version: Some(K::api_version(&()).into_owned()),
+                kind: Some(K::kind(&()).into_owned()),
+                name: invalid.metadata.name.clone(),
+                namespace: invalid.metadata.namespace.clone(),
+                uid: invalid.metadata.uid.clone(),
+                ..Default::default()
+            },
+            error: invalid.error,
+        })
+    };
+    Ok(match event {
+        Event::Apply(object) => Event::Apply(guarded(object)?),
+        Event::InitApply(object) => Event::InitApply(guarded(object)?),
+        Event::Delete(object) => Event::Delete(guarded(object)?),
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+    })
+}
+
+async fn report_poisoned<K: Resource<DynamicType = ()>>(publisher: &Publisher, invalid: Invalid) {
+    tracing::error!(kind = %K::kind(&()), name = invalid.name, error = invalid.error, "cannot be read, left alone");
+    let note = format!(
+        "Unreadable: the object does not fit this version's schema ({}); correct it and apply it again",
+        invalid.error
+    );
+    let news = News { type_: EventType::Warning, reason: "Unreadable".to_owned(), note };
+    publisher.publish_about(invalid.reference, news).await;
+}
+
+fn key_of(meta: &kube::api::ObjectMeta) -> String {
+    meta.uid.clone().unwrap_or_default()
+}
+
+/// Changes with everything that a reconcile depends on, and not with the status.
+fn trigger_of(meta: &kube::api::ObjectMeta) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    meta.generation.hash(&mut hasher);
+    meta.deletion_timestamp.as_ref().map(|time| time.0).hash(&mut hasher);
+    meta.finalizers.hash(&mut hasher);
+    meta.labels.hash(&mut hasher);
+    meta.annotations.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn owner_of<K, Owner>(child: &K) -> Option<ObjectRef<Owner>>
+where
+    K: Resource<DynamicType = ()>,
+    Owner: Resource<DynamicType = ()>,
+{
+    let is_ours = |owner: &&OwnerReference| owner.controller == Some(true) && owner.kind == Owner::kind(&());
+    let owner = child.owner_references().iter().find(is_ours)?;
+    Some(ObjectRef::new(&owner.name).within(&child.namespace()?))
+}
+
+/// 0.5 s to 10 s with jitter, from the start again after a sign of life. The usual cap of 30–60 s would leave a
+/// controller blind for a minute after a short outage.
+struct WatchBackoff(backon::ExponentialBackoff);
+
+impl WatchBackoff {
+    fn new() -> Self {
+        Self(Self::build())
+    }
+
+    fn build() -> backon::ExponentialBackoff {
+        backon::ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(500))
+            .with_max_delay(Duration::from_secs(10))
+            .with_jitter()
+            .without_max_times()
+            .build()
+    }
+}
+
+impl Iterator for WatchBackoff {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next()
+    }
+}
+
+impl Backoff for WatchBackoff {
+    fn reset(&mut self) {
+        self.0 = Self::build();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::api::ObjectMeta;
+
+    use super::*;
+
+    #[test]
+    fn a_status_write_is_no_trigger_and_a_new_generation_is() {
+        let before =
+            ObjectMeta { generation: Some(1), resource_version: Some("5".into()), ..ObjectMeta::default() };
+        let status_written = ObjectMeta { resource_version: Some("6".into()), ..before.clone() };
+        let edited = ObjectMeta { generation: Some(2), ..before.clone() };
+        assert_eq!(trigger_of(&before), trigger_of(&status_written));
+        assert_ne!(trigger_of(&before), trigger_of(&edited));
+    }
+
+    #[test]
+    fn a_silent_watch_grows_old_and_an_answer_makes_it_young() {
+        let (progress, born) = (Progress::default(), Instant::now());
+        assert_eq!(progress.age("/apis/a", born, born + WEDGED_AFTER), WEDGED_AFTER);
+        progress.note("/apis/a", born + WEDGED_AFTER);
+        assert_eq!(progress.age("/apis/a", born, born + WEDGED_AFTER), Duration::ZERO);
+    }
+
+    #[test]
+    fn backoff_is_capped_at_ten_seconds_plus_jitter_and_starts_again() {
+        let mut backoff = WatchBackoff::new();
+        let delays: Vec<_> = backoff.by_ref().take(50).collect();
+        assert!(delays.iter().all(|delay| *delay <= Duration::from_secs(20)), "{delays:?}");
+        backoff.reset();
+        assert!(backoff.next().unwrap() <= Duration::from_secs(1));
+    }
+}
