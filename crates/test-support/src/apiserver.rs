@@ -20,7 +20,7 @@
 //! An aggregated API of the test's own process is reached through an ExternalName Service to `localhost`
 //! ([`TestApiServer::expose_on_loopback`]); that needs aggregator routing to be off, as it is by default.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ mod tests;
 /// Set to `1`, a run without `KUBEBUILDER_ASSETS` fails the test instead of skipping it. `CI=true` does the same.
 pub const REQUIRE: &str = "REQUIRE_APISERVER";
 
-/// From Debian's `test-apiserver` start on a busy two-core machine: 5 s; this is for a starved one.
+/// Each of its processes takes about two seconds on two busy cores; this is for a starved machine.
 const START_TIMEOUT: Duration = Duration::from_mins(2);
 const FIELD_MANAGER: &str = "test-support";
 
@@ -278,16 +278,8 @@ impl TestApiServer {
     fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
-
-    fn program(&self, name: &str) -> PathBuf {
-        program(&self.assets, name)
-    }
 }
 
 fn present<T>(found: Option<T>) -> Option<T> {
     gate::present_or_skipped(found, REQUIRE, "KUBEBUILDER_ASSETS is not set (run `just test-apiserver`)")
-}
-
-fn program(assets: &Path, name: &str) -> PathBuf {
-    assets.join(name)
 }

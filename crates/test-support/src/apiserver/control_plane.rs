@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{ApiServerOptions, FrontProxy, START_TIMEOUT, TestApiServer, program};
+use super::{ApiServerOptions, FrontProxy, START_TIMEOUT, TestApiServer};
 use crate::certificates::{TestCa, TestCertificate, generate_key};
 use crate::guarded::{GuardedFolder, GuardedProcess, free_port};
 
@@ -16,7 +16,7 @@ const KUBERNETES_SERVICE_IP: &str = "10.0.0.1";
 
 pub(super) async fn start(assets: PathBuf, options: ApiServerOptions) -> Result<TestApiServer, String> {
     for name in ["etcd", "kube-apiserver"] {
-        let path = program(&assets, name);
+        let path = assets.join(name);
         if !path.is_file() {
             return Err(format!("KUBEBUILDER_ASSETS has no {}", path.display()));
         }
@@ -79,8 +79,9 @@ impl TestApiServer {
         flags.extend(self.options.apiserver_flags.iter().cloned());
         let log = self.file("kube-apiserver.log");
         // KILL: its graceful end waits for open watches, and there is nothing of its own to lose.
-        let mut process = GuardedProcess::start(&self.program("kube-apiserver"), &flags, "KILL", None, &log)
-            .map_err(|error| format!("kube-apiserver: {error}"))?;
+        let mut process =
+            GuardedProcess::start(&self.assets.join("kube-apiserver"), &flags, "KILL", None, &log)
+                .map_err(|error| format!("kube-apiserver: {error}"))?;
         let client = self.client().await;
         await_ready("kube-apiserver", &mut process, async || {
             let request =
@@ -116,7 +117,7 @@ impl TestApiServer {
         ];
         flags.extend(further.iter().cloned());
         let log = self.file("kube-controller-manager.log");
-        let program = self.program("kube-controller-manager");
+        let program = self.assets.join("kube-controller-manager");
         let mut process = GuardedProcess::start(&program, &flags, "KILL", None, &log)
             .map_err(|error| format!("{}: {error}", program.display()))?;
         // Its first visible work; before that it serves nothing to wait for.
@@ -146,7 +147,7 @@ async fn start_etcd(assets: &Path, folder: &Path) -> Result<(GuardedProcess, u16
             "--unsafe-no-fsync".to_owned(),
         ];
         let mut process =
-            GuardedProcess::start(&program(assets, "etcd"), &flags, "KILL", None, &folder.join("etcd.log"))
+            GuardedProcess::start(&assets.join("etcd"), &flags, "KILL", None, &folder.join("etcd.log"))
                 .map_err(|error| format!("etcd: {error}"))?;
         let listening = await_ready("etcd", &mut process, async || {
             let connection = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
