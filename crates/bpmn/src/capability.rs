@@ -1,7 +1,9 @@
 //! What this engine executes in this release: one table, which later releases widen, and nothing outside it is ever
 //! ignored.
 
-use crate::document::{Document, EventKind, FlowElement, Kind, Node, Scope, child, extensions, text};
+use std::collections::HashSet;
+
+use crate::document::{Document, EventKind, FlowElement, FlowId, Kind, Node, Scope, child, extensions, text};
 use crate::feel;
 use crate::limits::MAX_IDENTIFIER_CHARS;
 use crate::model;
@@ -181,15 +183,15 @@ fn check_flows<'d>(document: &Document<'d>, element: &FlowElement<'d>, sink: &mu
         _ => {}
     }
     let default = element.node.attribute("default").and_then(|id| document.flow_by_id(id));
-    let is_declared_fork = element.declared_outgoing.len() > 1;
+    let declared: HashSet<FlowId> = element.declared_outgoing.iter().copied().collect();
     for id in &element.outgoing {
         let flow = &document.flows[*id];
         if element.kind == Kind::ExclusiveGateway {
-            let must_decide = element.outgoing.len() > 1 && !is_declared_fork;
+            let must_decide = element.outgoing.len() > 1 && declared.len() < 2;
             if must_decide && flow.condition.is_none() && default != Some(*id) {
                 sink.report(Rule::CapabilityFlow, flow.node, "missing condition");
             }
-        } else if flow.condition.is_some() && !element.declared_outgoing.contains(id) {
+        } else if flow.condition.is_some() && !declared.contains(id) {
             let message = "condition on a flow that does not start at an exclusive gateway";
             sink.report(Rule::CapabilityFlow, flow.node, message);
         }

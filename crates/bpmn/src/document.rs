@@ -4,7 +4,7 @@
 
 mod build;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::names;
 
@@ -28,6 +28,8 @@ pub(crate) struct Document<'d> {
     /// Every BPMN element of the document that has an id, those of other processes included.
     ids: HashMap<&'d str, Node<'d>>,
     elements_by_id: HashMap<&'d str, ElementId>,
+    /// Ids that an association of an executable process starts at.
+    association_sources: HashSet<&'d str>,
     flows_by_id: HashMap<&'d str, FlowId>,
 }
 
@@ -278,6 +280,11 @@ impl<'d> Document<'d> {
 
     pub(crate) fn flow_by_id(&self, id: &str) -> Option<FlowId> {
         self.flows_by_id.get(local_part(id)).copied()
+    }
+
+    /// An association starts at the element.
+    pub(crate) fn has_association(&self, element: &FlowElement<'d>) -> bool {
+        element.id().is_some_and(|id| self.association_sources.contains(id))
     }
 
     /// Event definitions that stand under `definitions`, shared by reference.

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::{
     Document, ElementId, EventDefinition, EventKind, FlowElement, FlowId, Kind, Node, Scope, ScopeId,
@@ -16,6 +16,7 @@ impl<'d> Document<'d> {
             flows: Vec::new(),
             ids: index_ids(root),
             elements_by_id: HashMap::new(),
+            association_sources: HashSet::new(),
             flows_by_id: HashMap::new(),
         };
         for process in bpmn_children(root).filter(|node| node.tag_name().name() == "process") {
@@ -32,7 +33,7 @@ impl<'d> Document<'d> {
     /// Adds a process and everything in it, breadth first over its sub-processes.
     fn add_scopes(&mut self, process: Node<'d>) {
         let root = self.scopes.len();
-        let mut waiting: std::collections::VecDeque<(Node<'d>, Option<ElementId>)> = [(process, None)].into();
+        let mut waiting: VecDeque<(Node<'d>, Option<ElementId>)> = [(process, None)].into();
         while let Some((node, element)) = waiting.pop_front() {
             let scope = self.scopes.len();
             self.scopes.push(Scope { node, process: root, element, elements: Vec::new() });
@@ -42,6 +43,8 @@ impl<'d> Document<'d> {
             for child in bpmn_children(node) {
                 if child.tag_name().name() == "sequenceFlow" {
                     self.add_flow(child, scope);
+                } else if child.tag_name().name() == "association" {
+                    self.association_sources.extend(child.attribute("sourceRef").map(str::trim));
                 } else if let Some(kind) = Kind::of(child) {
                     let id = self.add_element(child, kind, scope);
                     if kind.is_sub_process() {

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::document::{
-    Document, EventDefinition, EventKind, FlowElement, Kind, Node, Scope, bpmn_children, is_true,
-};
+use crate::document::{Document, EventDefinition, EventKind, FlowElement, Kind, Node, Scope, is_true};
 use crate::rule::Rule;
 use crate::rules::timers;
 use crate::sink::{Sink, quoted};
@@ -112,7 +110,7 @@ fn check_boundary<'d>(document: &Document<'d>, element: &FlowElement<'d>, sink: 
         sink.report(Rule::BoundaryEventIncoming, element.node, "incoming sequence flow of a boundary event");
     }
     let is_compensation = element.has_event(EventKind::Compensation);
-    if element.declared_outgoing.is_empty() && !(is_compensation && has_association(document, element)) {
+    if element.declared_outgoing.is_empty() && !(is_compensation && document.has_association(element)) {
         let message = "missing outgoing sequence flow or association";
         sink.report(Rule::BoundaryEventOutgoing, element.node, message);
     }
@@ -138,14 +136,6 @@ fn check_boundary<'d>(document: &Document<'d>, element: &FlowElement<'d>, sink: 
         }
     }
     check_interruption(element, "cancelActivity", sink);
-}
-
-/// An association in the event's scope that starts at it.
-fn has_association(document: &Document<'_>, element: &FlowElement<'_>) -> bool {
-    let Some(id) = element.id() else { return false };
-    bpmn_children(document.scopes[element.scope].node)
-        .filter(|node| node.tag_name().name() == "association")
-        .any(|association| association.attribute("sourceRef").is_some_and(|source| source.trim() == id))
 }
 
 /// Which events may leave their activity or scope running, and which timers may fire again.

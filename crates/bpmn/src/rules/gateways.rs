@@ -1,6 +1,8 @@
 //! Gateways: conditions, defaults and what an event-based gateway leads to.
 
-use crate::document::{Document, EventKind, FlowElement, Kind};
+use std::collections::BTreeSet;
+
+use crate::document::{Document, ElementId, EventKind, FlowElement, Kind};
 use crate::rule::Rule;
 use crate::rules::events;
 use crate::sink::{Sink, quoted};
@@ -47,13 +49,9 @@ fn check_event_based<'d>(document: &Document<'d>, element: &FlowElement<'d>, sin
         let message = "event-based gateway with less than two outgoing sequence flows";
         sink.report(Rule::EventGatewayFlows, element.node, message);
     }
-    let targets: Vec<_> = element
-        .declared_outgoing
-        .iter()
-        .filter_map(|id| document.flows[*id].target)
-        .map(|id| &document.elements[id])
-        .collect();
-    for target in &targets {
+    let targets: BTreeSet<ElementId> =
+        element.declared_outgoing.iter().filter_map(|id| document.flows[*id].target).collect();
+    for target in targets.iter().map(|id| &document.elements[*id]) {
         let is_possible = target.kind == Kind::CatchEvent
             && matches!(
                 target.events.as_slice(),
@@ -74,5 +72,5 @@ fn check_event_based<'d>(document: &Document<'d>, element: &FlowElement<'d>, sin
             sink.report(Rule::EventGatewayTarget, target.node, message);
         }
     }
-    events::check_caught_once(document, targets.into_iter(), sink);
+    events::check_caught_once(document, targets.iter().map(|id| &document.elements[*id]), sink);
 }
