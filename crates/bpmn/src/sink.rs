@@ -1,4 +1,6 @@
-//! Where the stages put what they find: unordered and unbounded, turned into an ordered, bounded report at the end.
+//! Where the stages put what they find in any order, turned into an ordered, bounded report at the end.
+
+use std::borrow::Cow;
 
 use roxmltree::Node;
 
@@ -7,33 +9,54 @@ use crate::limits::{MAX_FINDINGS, MAX_MESSAGE_CHARS, MAX_QUOTED_CHARS};
 use crate::names;
 use crate::rule::Rule;
 
-#[derive(Debug)]
+/// How many findings are kept before the ones that no report would show are dropped.
+const MAX_DRAFTS: usize = 16 * MAX_FINDINGS;
+
+/// Ordered as a report is.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Draft<'d> {
     offset: usize,
     rule: Rule,
     element_id: Option<&'d str>,
-    message: String,
+    message: Cow<'static, str>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Sink<'d> {
     drafts: Vec<Draft<'d>>,
+    /// Set once something was dropped: nothing behind it would be shown.
+    cutoff: Option<usize>,
 }
 
 impl<'d> Sink<'d> {
     /// A finding at a byte offset, before there is a tree.
-    pub(crate) fn report_at(&mut self, rule: Rule, offset: usize, message: impl Into<String>) {
-        self.drafts.push(Draft { offset, rule, element_id: None, message: message.into() });
+    pub(crate) fn report_at(&mut self, rule: Rule, offset: usize, message: impl Into<Cow<'static, str>>) {
+        self.push(Draft { offset, rule, element_id: None, message: message.into() });
     }
 
     /// A finding on an element: its place is the node, its id that of the nearest element an author knows.
-    pub(crate) fn report(&mut self, rule: Rule, node: Node<'d, 'd>, message: impl Into<String>) {
-        self.drafts.push(Draft {
-            offset: node.range().start,
-            rule,
-            element_id: visible_id(node),
-            message: message.into(),
-        });
+    pub(crate) fn report(&mut self, rule: Rule, node: Node<'d, 'd>, message: impl Into<Cow<'static, str>>) {
+        let offset = node.range().start;
+        if self.cutoff.is_none_or(|cutoff| offset <= cutoff) {
+            self.push(Draft { offset, rule, element_id: visible_id(node), message: message.into() });
+        }
+    }
+
+    fn push(&mut self, draft: Draft<'d>) {
+        self.drafts.push(draft);
+        if self.drafts.len() > MAX_DRAFTS {
+            self.prune();
+        }
+    }
+
+    /// Keeps what a report shows of the findings so far.
+    fn prune(&mut self) {
+        self.drafts.sort_unstable();
+        self.drafts.dedup();
+        if self.drafts.len() > MAX_FINDINGS {
+            self.drafts.truncate(MAX_FINDINGS);
+            self.cutoff = self.drafts.last().map(|draft| draft.offset);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -42,14 +65,8 @@ impl<'d> Sink<'d> {
 
     /// The findings in the order of the text, and whether there were more than a report holds.
     pub(crate) fn into_findings(mut self, text: &str) -> (Vec<Finding>, bool) {
-        self.drafts.sort_by(|a, b| {
-            (a.offset, a.rule, a.element_id, &a.message).cmp(&(b.offset, b.rule, b.element_id, &b.message))
-        });
-        self.drafts.dedup_by(|a, b| {
-            (a.offset, a.rule, a.element_id, &a.message) == (b.offset, b.rule, b.element_id, &b.message)
-        });
-        let truncated = self.drafts.len() > MAX_FINDINGS;
-        self.drafts.truncate(MAX_FINDINGS);
+        self.prune();
+        let truncated = self.cutoff.is_some();
         let mut positions = Positions::new(text);
         let findings = self
             .drafts

@@ -9,8 +9,8 @@ fn nested(depth: usize) -> String {
 }
 
 fn attributes(count: usize) -> String {
-    let attributes: String = (0..count).map(|number| format!(" a{number}=''")).collect();
-    format!("<a{attributes}/>")
+    let attributes: Vec<String> = (0..count).map(|number| format!("a{number}=''")).collect();
+    format!("<a {}/>", attributes.join(" "))
 }
 
 /// Each element declares one namespace within the scope of those around it.
