@@ -98,17 +98,17 @@ impl WorkflowTenantSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Quotas {
-    /// Process instances active at the same time; 0 allows none.
+    /// Process instances active at the same time. To allow none, use `spec.suspended`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     pub max_active_instances: Option<i64>,
-    /// Jobs created per minute; 0 allows none.
+    /// Jobs created per minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     pub max_jobs_per_minute: Option<i64>,
     /// Storage in gigabytes (10^9 bytes), sampled, so it may be exceeded for a short time.
     #[serde(default, rename = "maxStorageGB", skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1_000_000_000_i64))]
+    #[schemars(range(min = 1, max = 1_000_000_000_i64))]
     pub max_storage_gb: Option<i64>,
 }
 
