@@ -1,0 +1,31 @@
+//! What a pass works with.
+
+use controller_kit::apply::Writer;
+use controller_kit::clock::Clock;
+use controller_kit::engine::EngineConnector;
+use controller_kit::events::Publisher;
+use kube::Client;
+
+use crate::args::Settings;
+use crate::observe::children::Caches;
+use crate::observe::postgres::PostgresProbe;
+
+/// Shared by all passes.
+pub struct Context {
+    /// Reads of what no cache holds.
+    pub client: Client,
+    /// Writes.
+    pub writer: Writer,
+    /// Events.
+    pub publisher: Publisher,
+    /// Time.
+    pub clock: Clock,
+    /// Watched children.
+    pub caches: Caches,
+    /// Databases.
+    pub postgres: PostgresProbe,
+    /// Engines.
+    pub engines: EngineConnector,
+    /// The installation's settings.
+    pub settings: Settings,
+}

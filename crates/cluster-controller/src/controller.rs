@@ -1,0 +1,132 @@
+//! Watches and the pass.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_types::WorkflowCluster;
+use api_types::labels::{CLUSTER_CONTROLLER, OPERATOR};
+use controller_kit::Service;
+use controller_kit::apply::Writer;
+use controller_kit::controller::{Pass, Queue, Reconciler};
+use controller_kit::engine::{EngineConnector, EngineRole};
+use controller_kit::outcome::Next;
+use controller_kit::watch::{watch_children, watch_own};
+use engine_client::{EnginePool, Timeouts};
+use kube::ResourceExt as _;
+
+use crate::args::Settings;
+use crate::context::Context;
+use crate::execute::execute;
+use crate::observe::children::Caches;
+use crate::observe::observe;
+use crate::observe::postgres::PostgresProbe;
+use crate::plan::plan;
+use crate::status::{
+    Assessment, assess, assess_deletion, assess_refusal, assess_unread, build_news, build_status,
+};
+use crate::validate::validate;
+
+/// What no watch shows is found after this time: a database that went away, a rotated Secret, a new CRD.
+pub const RESYNC: Duration = Duration::from_secs(60);
+
+/// Starts watches and controller.
+pub fn start(service: &mut Service, settings: Settings) {
+    let context = service.watch_context();
+    let (queue, end) = Queue::new();
+    let (clusters, own) = watch_own::<WorkflowCluster>(&context, "WorkflowCluster", queue.clone());
+    let (stateful_sets, stateful_set_watch) =
+        watch_children(&context, "StatefulSet", OPERATOR, queue.clone());
+    let (services, service_watch) = watch_children(&context, "Service", OPERATOR, queue.clone());
+    let (config_maps, config_map_watch) = watch_children(&context, "ConfigMap", OPERATOR, queue.clone());
+    let (budgets, budget_watch) = watch_children(&context, "PodDisruptionBudget", OPERATOR, queue.clone());
+    let (network_policies, network_policy_watch) =
+        watch_children(&context, "NetworkPolicy", OPERATOR, queue.clone());
+    let (ingresses, ingress_watch) = watch_children(&context, "Ingress", OPERATOR, queue.clone());
+    let (jobs, job_watch) = watch_children(&context, "Job", OPERATOR, queue);
+    service.watch([
+        own,
+        stateful_set_watch,
+        service_watch,
+        config_map_watch,
+        budget_watch,
+        network_policy_watch,
+        ingress_watch,
+        job_watch,
+    ]);
+
+    let listed = clusters.clone();
+    service.metrics.register_resource_status(
+        "WorkflowCluster",
+        service.args.resource_status_limit,
+        move || listed.state().iter().map(|cluster| phase_row(cluster)).collect(),
+    );
+    let provider = Arc::new(EnginePool::new(Timeouts::default()));
+    let context = Context {
+        client: service.client.clone(),
+        writer: Writer::new(service.client.clone(), CLUSTER_CONTROLLER.field_manager),
+        publisher: service.publisher.clone(),
+        clock: service.clock.clone(),
+        caches: Caches { stateful_sets, services, config_maps, budgets, network_policies, ingresses, jobs },
+        postgres: PostgresProbe::default(),
+        engines: EngineConnector::new(service.client.clone(), provider, EngineRole::Controller),
+        settings,
+    };
+    service.control(ClusterReconciler { context }, clusters, end);
+}
+
+/// Reconciles WorkflowClusters.
+pub struct ClusterReconciler {
+    /// What it works with.
+    pub context: Context,
+}
+
+impl Reconciler for ClusterReconciler {
+    type Object = WorkflowCluster;
+
+    /// 1. validate (pure) 2. observe (reads) 3. plan (pure) 4. execute (writes) 5. status (pure, then one write)
+    /// 6. when to look again (pure). Validation comes first, because it says which database is to be asked.
+    async fn reconcile(&self, cluster: Arc<WorkflowCluster>) -> Pass<WorkflowCluster> {
+        let context = &self.context;
+        if cluster.metadata.deletion_timestamp.is_some() {
+            context.postgres.forget(&cluster.uid().unwrap_or_default());
+            return self.report(&cluster, assess_deletion()).await;
+        }
+        let target = match validate(&cluster) {
+            Ok(target) => target,
+            Err(refusal) => return self.report(&cluster, assess_refusal(&cluster, &refusal)).await,
+        };
+        let observed = match observe(context, &cluster, &target).await {
+            Ok(observed) => observed,
+            Err(unread) => return self.report(&cluster, assess_unread(&cluster, &unread)).await,
+        };
+        let now = context.clock.now();
+        let plan = plan(&cluster, &target, &context.settings, &observed, now);
+        let applied = execute(context, &cluster, &observed.access, &plan).await;
+        self.report(&cluster, assess(&cluster, &target, &observed, &plan, &applied, now)).await
+    }
+}
+
+impl ClusterReconciler {
+    /// One status write, if anything changed, and the news in it.
+    async fn report(&self, cluster: &WorkflowCluster, assessment: Assessment) -> Pass<WorkflowCluster> {
+        let context = &self.context;
+        let status = build_status(cluster, &assessment, context.clock.now());
+        match context.writer.apply_status(cluster, cluster.status.as_ref(), &status).await {
+            Ok(written) => {
+                for news in build_news(cluster, &status, &assessment) {
+                    context.publisher.publish(cluster, news).await;
+                }
+                Pass { next: assessment.next, written }
+            }
+            Err(error) => {
+                tracing::warn!(error = error.told(), "status not written");
+                Pass::unwritten(Next::Failed(error.class()))
+            }
+        }
+    }
+}
+
+fn phase_row(cluster: &WorkflowCluster) -> (String, String, String) {
+    let phase = cluster.status.as_ref().and_then(|status| status.phase).unwrap_or_default();
+    (cluster.namespace().unwrap_or_default(), cluster.name_any(), format!("{phase:?}"))
+}

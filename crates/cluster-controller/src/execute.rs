@@ -1,0 +1,225 @@
+//! All writes but the status. The steps are independent: one that is refused does not keep the others from being done.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use api_types::WorkflowCluster;
+use api_types::engine_access::{
+    CA_CERT_KEY, CA_PREVIOUS_CERT_KEY, CA_PRIVATE_KEY_KEY, CONTROLLER_TOKEN_KEY, MONITOR_TOKEN_KEY,
+    TLS_CERT_KEY, TLS_PRIVATE_KEY_KEY, WORKER_KEY_KEY,
+};
+use api_types::labels::CLUSTER_CONTROLLER;
+use controller_kit::apply::WriteError;
+use controller_kit::outcome::ErrorClass;
+use controller_kit::plan::{Desired, is_controlled_by};
+use engine_client::CredentialError;
+use engine_client::{Credential, WorkerKey};
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use kube::api::{Api, DynamicObject, ObjectMeta, PostParams};
+use kube::{Resource as _, ResourceExt as _};
+
+use crate::certificate::{self, Issued};
+use crate::context::Context;
+use crate::observe::secrets::{AccessView, Sealed};
+use crate::plan::access::{build_secret, is_token, is_worker_key};
+use crate::plan::{Plan, Step};
+
+/// What became of the steps.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Steps that were done.
+    pub done: usize,
+    /// The engine got a certificate in the place of another one.
+    pub renewed_certificate: bool,
+    /// Steps that failed, in order.
+    pub failures: Vec<Failure>,
+}
+
+/// A step that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The Kubernetes API.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A Job of this name belongs to somebody else.
+    #[error("{object} exists and belongs to something else")]
+    NameTaken {
+        /// `Kind namespace/name`.
+        object: String,
+    },
+    /// A certificate.
+    #[error("failed to make the certificate of {object}")]
+    Certificate {
+        /// Name of the Secret.
+        object: String,
+        /// The cause.
+        #[source]
+        source: rcgen::Error,
+    },
+    /// Random bytes.
+    #[error("failed to make the credentials of {object}")]
+    Credential {
+        /// Name of the Secret.
+        object: String,
+        /// The cause.
+        #[source]
+        source: CredentialError,
+    },
+}
+
+impl Failure {
+    /// What it means for the next attempt.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Write(error) => error.class(),
+            Self::NameTaken { .. } => ErrorClass::Denied,
+            Self::Certificate { .. } | Self::Credential { .. } => ErrorClass::Defect,
+        }
+    }
+
+    /// For status and event.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match self {
+            Self::Write(error) => error.told(),
+            Self::NameTaken { .. } | Self::Certificate { .. } | Self::Credential { .. } => self.to_string(),
+        }
+    }
+}
+
+/// Executes `plan`. An API server that does not answer ends it: the other steps would only wait for it too.
+pub async fn execute(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    access: &AccessView,
+    plan: &Plan,
+) -> Applied {
+    let mut applied = Applied::default();
+    for step in &plan.steps {
+        match execute_step(context, cluster, access, step).await {
+            Ok(()) => {
+                applied.done += 1;
+                applied.renewed_certificate |= matches!(step, Step::IssueCertificate { renewal: true, .. });
+            }
+            Err(failure) => {
+                tracing::warn!(error = failure.told(), "step failed");
+                let is_over = failure.class() == ErrorClass::Transient;
+                applied.failures.push(failure);
+                if is_over {
+                    break;
+                }
+            }
+        }
+    }
+    applied
+}
+
+async fn execute_step(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    access: &AccessView,
+    step: &Step,
+) -> Result<(), Failure> {
+    let now = context.clock.now();
+    match step {
+        Step::CreateAuthority { metadata, former } => {
+            let data = create_authority(cluster, metadata, former.as_deref(), now)?;
+            context.writer.apply(&Desired::of(&build_secret(metadata.clone(), data))).await?;
+        }
+        Step::IssueCertificate { metadata, names, .. } => {
+            let lifetime = Duration::from_secs(u64::from(context.settings.certificate_days) * 24 * 3600);
+            let data = issue_certificate(access, metadata, names, lifetime, now)?;
+            context.writer.apply(&Desired::of(&build_secret(metadata.clone(), data))).await?;
+        }
+        Step::CreateCredentials { metadata } => {
+            let data = create_credentials(access.credentials.as_ref(), metadata)?;
+            context.writer.apply(&Desired::of(&build_secret(metadata.clone(), data))).await?;
+        }
+        Step::Apply(desired) => {
+            context.writer.apply(desired).await?;
+        }
+        Step::CreateJob(desired) => create_job(context, cluster, desired).await?,
+        Step::Delete(doomed) => context.writer.delete(doomed).await?,
+    }
+    Ok(())
+}
+
+/// Created, never applied: a Job's template cannot change. One of ours that the cache does not show yet is fine.
+async fn create_job(context: &Context, cluster: &WorkflowCluster, desired: &Desired) -> Result<(), Failure> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(context.client.clone(), &desired.namespace, &desired.resource);
+    let failed = |operation, source| WriteError { operation, object: desired.display(), source };
+    let params = PostParams {
+        field_manager: Some(CLUSTER_CONTROLLER.field_manager.to_owned()),
+        ..PostParams::default()
+    };
+    let job = serde_json::from_value(desired.body.clone())
+        .map_err(|source| failed("build", kube::Error::SerdeError(source)))?;
+    match api.create(&params, &job).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            let live = api.get(&desired.name).await.map_err(|source| failed("read", source))?;
+            let is_ours = is_controlled_by(live.meta(), &cluster.uid().unwrap_or_default());
+            if is_ours { Ok(()) } else { Err(Failure::NameTaken { object: desired.display() }) }
+        }
+        Err(source) => Err(failed("create", source).into()),
+    }
+}
+
+type Data = BTreeMap<String, ByteString>;
+
+fn create_authority(
+    cluster: &WorkflowCluster,
+    metadata: &ObjectMeta,
+    former: Option<&str>,
+    now: Timestamp,
+) -> Result<Data, Failure> {
+    let Issued { certificate, key } = certificate::create_authority(&cluster.name_any(), now)
+        .map_err(|source| certificate_failure(metadata, source))?;
+    let previous = former.map(|former| (CA_PREVIOUS_CERT_KEY, former.to_owned()));
+    Ok(data([(CA_CERT_KEY, certificate), (CA_PRIVATE_KEY_KEY, key)].into_iter().chain(previous)))
+}
+
+fn issue_certificate(
+    access: &AccessView,
+    metadata: &ObjectMeta,
+    names: &[String],
+    lifetime: Duration,
+    now: Timestamp,
+) -> Result<Data, Failure> {
+    let text = |key| {
+        access.authority.as_ref().and_then(|authority| authority.text(key)).unwrap_or_default().to_owned()
+    };
+    let authority = Issued { certificate: text(CA_CERT_KEY), key: text(CA_PRIVATE_KEY_KEY) };
+    let Issued { certificate, key } = certificate::issue(&authority, names, lifetime, now)
+        .map_err(|source| certificate_failure(metadata, source))?;
+    Ok(data([(TLS_CERT_KEY, certificate), (TLS_PRIVATE_KEY_KEY, key), (CA_CERT_KEY, authority.certificate)]))
+}
+
+/// What is usable of the former credentials is kept: one key that was lost must not lock everybody out.
+fn create_credentials(former: Option<&Sealed>, metadata: &ObjectMeta) -> Result<Data, Failure> {
+    let failed = |source| Failure::Credential { object: metadata.name.clone().unwrap_or_default(), source };
+    let token = |key: &'static str| match former
+        .filter(|former| is_token(former, key))
+        .and_then(|former| former.text(key))
+    {
+        Some(kept) => Ok((key, kept.to_owned())),
+        None => Credential::generate().map(|token| (key, token.expose().to_owned())).map_err(failed),
+    };
+    let worker_key =
+        match former.filter(|former| is_worker_key(former)).and_then(|former| former.text(WORKER_KEY_KEY)) {
+            Some(kept) => kept.to_owned(),
+            None => WorkerKey::generate().map_err(failed)?.expose(),
+        };
+    Ok(data([token(CONTROLLER_TOKEN_KEY)?, token(MONITOR_TOKEN_KEY)?, (WORKER_KEY_KEY, worker_key)]))
+}
+
+fn data(entries: impl IntoIterator<Item = (&'static str, String)>) -> Data {
+    entries.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value.into_bytes()))).collect()
+}
+
+fn certificate_failure(metadata: &ObjectMeta, source: rcgen::Error) -> Failure {
+    Failure::Certificate { object: metadata.name.clone().unwrap_or_default(), source }
+}

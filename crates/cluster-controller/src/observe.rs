@@ -1,0 +1,86 @@
+//! All reads. What is absent or cannot be reached is a value.
+
+pub mod children;
+pub mod engine;
+pub mod pods;
+pub mod postgres;
+pub mod secrets;
+pub mod service_monitor;
+
+use api_types::WorkflowCluster;
+use controller_kit::outcome::ErrorClass;
+use controller_kit::run::chain;
+use kube::ResourceExt as _;
+
+use crate::context::Context;
+use crate::validate::Target;
+use children::{Children, observe_children};
+use engine::{EngineView, observe_engine};
+use pods::{PodView, observe_pods};
+use postgres::PostgresView;
+use secrets::{AccessView, observe_access, observe_login};
+use service_monitor::{ServiceMonitorView, observe_service_monitor};
+
+/// The world as one pass sees it.
+#[derive(Debug)]
+pub struct Observed {
+    /// The database.
+    pub postgres: PostgresView,
+    /// Name of the database, if it can be known.
+    pub database: Option<String>,
+    /// The Secrets of the engine's TLS and credentials.
+    pub access: AccessView,
+    /// All other children.
+    pub children: Children,
+    /// The pods, while they are not all as they should be.
+    pub pods: Vec<PodView>,
+    /// The engine's own judgement of itself.
+    pub engine: EngineView,
+    /// The ServiceMonitor.
+    pub service_monitor: ServiceMonitorView,
+}
+
+/// The Kubernetes API did not give something without which no plan can be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unread {
+    /// What failed.
+    pub problem: String,
+    /// What that means.
+    pub class: ErrorClass,
+}
+
+impl Unread {
+    /// `object` is `Kind namespace/name`.
+    #[must_use]
+    pub fn of(object: &str, error: &kube::Error) -> Self {
+        Self {
+            problem: format!("failed to read {object}: {}", chain(error)),
+            class: ErrorClass::of_kube(error),
+        }
+    }
+}
+
+/// Reads everything that the plan depends on.
+pub async fn observe(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    target: &Target,
+) -> Result<Observed, Unread> {
+    let children = observe_children(context, cluster).await?;
+    let (login, access, pods, engine, service_monitor) = futures::try_join!(
+        observe_login(context, cluster, target),
+        observe_access(context, cluster),
+        observe_pods(context, cluster, &children),
+        async { Ok(observe_engine(context, cluster, &children).await) },
+        async { Ok(observe_service_monitor(context, cluster).await) },
+    )?;
+    let database = login.as_ref().ok().map(|login| login.database.clone());
+    let postgres = match login {
+        Ok(login) => {
+            let freshness = postgres::freshness(cluster, &children);
+            context.postgres.observe(&cluster.uid().unwrap_or_default(), &login, freshness).await
+        }
+        Err(trouble) => PostgresView::Unusable(trouble),
+    };
+    Ok(Observed { postgres, database, access, children, pods, engine, service_monitor })
+}

@@ -1,0 +1,136 @@
+//! The children that are watched.
+
+use std::sync::Arc;
+
+use api_types::WorkflowCluster;
+use api_types::engine_access::{ca_config_map_name, engine_name, headless_service_name};
+use controller_kit::plan::is_controlled_by;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+
+use super::Unread;
+use crate::context::Context;
+
+/// The watch caches. They hold only objects with our `managed-by` label.
+pub struct Caches {
+    /// Engines.
+    pub stateful_sets: Store<StatefulSet>,
+    /// Client and headless Services.
+    pub services: Store<Service>,
+    /// Public CA bundles.
+    pub config_maps: Store<ConfigMap>,
+    /// PodDisruptionBudgets.
+    pub budgets: Store<PodDisruptionBudget>,
+    /// NetworkPolicies.
+    pub network_policies: Store<NetworkPolicy>,
+    /// Ingresses.
+    pub ingresses: Store<Ingress>,
+    /// Migration Jobs.
+    pub jobs: Store<Job>,
+}
+
+/// The children of one cluster as they are. An object that has the name of a child and belongs to somebody else is
+/// here too: the plan refuses it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Children {
+    /// The engine's pods.
+    pub stateful_set: Option<Arc<StatefulSet>>,
+    /// Gives the pods their names.
+    pub headless_service: Option<Arc<Service>>,
+    /// What callers connect to.
+    pub service: Option<Arc<Service>>,
+    /// The public CA bundle.
+    pub ca_bundle: Option<Arc<ConfigMap>>,
+    /// Keeps node drains from stopping the engine.
+    pub budget: Option<Arc<PodDisruptionBudget>>,
+    /// Who may reach the pods.
+    pub network_policy: Option<Arc<NetworkPolicy>>,
+    /// Access from outside.
+    pub ingress: Option<Arc<Ingress>>,
+    /// Every migration Job of this cluster.
+    pub jobs: Vec<Arc<Job>>,
+}
+
+/// A child that is wanted and not in the cache is asked for by name: it may be a foreign object without our label, or
+/// one that we made a moment ago.
+pub async fn observe_children(context: &Context, cluster: &WorkflowCluster) -> Result<Children, Unread> {
+    let caches = &context.caches;
+    let name = cluster.name_any();
+    let (engine, headless, ca_bundle) =
+        (engine_name(&name), headless_service_name(&name), ca_config_map_name(&name));
+    let place = Place { client: &context.client, namespace: cluster.namespace().unwrap_or_default() };
+    let (stateful_set, headless_service, service, ca_bundle, budget, network_policy, ingress) = futures::try_join!(
+        place.find(&caches.stateful_sets, &engine, true),
+        place.find(&caches.services, &headless, true),
+        place.find(&caches.services, &engine, true),
+        place.find(&caches.config_maps, &ca_bundle, true),
+        place.find(&caches.budgets, &engine, cluster.spec.replicas > 1),
+        place.find(&caches.network_policies, &engine, true),
+        place.find(&caches.ingresses, &engine, cluster.spec.enabled_ingress().is_some()),
+    )?;
+    let uid = cluster.uid().unwrap_or_default();
+    let is_ours = |job: &Arc<Job>| {
+        job.namespace().as_ref() == Some(&place.namespace) && is_controlled_by(job.meta(), &uid)
+    };
+    let mut jobs: Vec<_> = caches.jobs.state().into_iter().filter(is_ours).collect();
+    jobs.sort_by_key(|job| job.name_any());
+    Ok(Children { stateful_set, headless_service, service, ca_bundle, budget, network_policy, ingress, jobs })
+}
+
+struct Place<'a> {
+    client: &'a Client,
+    namespace: String,
+}
+
+impl Place<'_> {
+    async fn find<K>(&self, cache: &Store<K>, name: &str, wanted: bool) -> Result<Option<Arc<K>>, Unread>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
+    {
+        let cached = cache.get(&ObjectRef::new(name).within(&self.namespace));
+        if cached.is_some() || !wanted {
+            return Ok(cached);
+        }
+        let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
+        let found = api.get_opt(name).await;
+        let found = found
+            .map_err(|error| Unread::of(&format!("{} {}/{name}", K::kind(&()), self.namespace), &error))?;
+        Ok(found.map(Arc::new))
+    }
+}
+
+impl Children {
+    /// Engine pods that are ready.
+    #[must_use]
+    pub fn ready_replicas(&self) -> i32 {
+        let status = self.stateful_set.as_ref().and_then(|set| set.status.as_ref());
+        status.and_then(|status| status.ready_replicas).unwrap_or(0)
+    }
+
+    /// Every pod is there, of the current template, and ready.
+    #[must_use]
+    pub fn is_rolled_out(&self, replicas: i32) -> bool {
+        let Some(set) = &self.stateful_set else { return false };
+        !is_rolling(set)
+            && set.spec.as_ref().and_then(|spec| spec.replicas) == Some(replicas)
+            && set.status.as_ref().is_some_and(|status| status.replicas == replicas)
+            && self.ready_replicas() == replicas
+    }
+}
+
+/// Kubernetes has not seen the latest template yet, or some pod is not of it.
+#[must_use]
+pub fn is_rolling(set: &StatefulSet) -> bool {
+    let Some(status) = &set.status else { return true };
+    status.observed_generation < set.metadata.generation || status.current_revision != status.update_revision
+}

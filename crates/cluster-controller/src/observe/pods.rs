@@ -1,0 +1,135 @@
+//! The pods of a cluster, while they are not all as they should be.
+
+use api_types::WorkflowCluster;
+use api_types::labels::{Component, selector, selector_text};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt as _};
+
+use super::Unread;
+use super::children::Children;
+use crate::context::Context;
+
+/// What the plan needs to know of a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodView {
+    /// Name.
+    pub name: String,
+    /// Namespace.
+    pub namespace: String,
+    /// The uid that was seen.
+    pub uid: String,
+    /// Place in the StatefulSet; `None` for a pod of a migration.
+    pub ordinal: Option<i32>,
+    /// Revision of the template that it was made from.
+    pub revision: Option<String>,
+    /// Ready to serve.
+    pub ready: bool,
+    /// On its way out.
+    pub terminating: bool,
+    /// Why it cannot start, if Kubernetes says so: `ImagePullBackOff`, `Unschedulable`, …
+    pub trouble: Option<String>,
+    /// Since when it has not been ready.
+    pub unready_since: Option<Timestamp>,
+}
+
+/// Lists engine and migration pods, unless the StatefulSet says that all is well.
+pub async fn observe_pods(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    children: &Children,
+) -> Result<Vec<PodView>, Unread> {
+    let (engine, migration) = futures::try_join!(
+        async {
+            if children.is_rolled_out(cluster.spec.replicas) {
+                return Ok(Vec::new());
+            }
+            list(context, cluster, Component::Engine).await
+        },
+        async {
+            if children.jobs.iter().all(|job| is_finished(job)) {
+                return Ok(Vec::new());
+            }
+            list(context, cluster, Component::Migration).await
+        },
+    )?;
+    Ok(engine.into_iter().chain(migration).collect())
+}
+
+fn is_finished(job: &k8s_openapi::api::batch::v1::Job) -> bool {
+    job.status.as_ref().is_some_and(|status| {
+        status
+            .conditions
+            .iter()
+            .flatten()
+            .any(|c| (c.type_ == "Complete" || c.type_ == "Failed") && c.status == "True")
+    })
+}
+
+async fn list(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    component: Component,
+) -> Result<Vec<PodView>, Unread> {
+    let namespace = cluster.namespace().unwrap_or_default();
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
+    let labels = selector_text(&selector(component, &cluster.name_any()));
+    let listed = api.list(&ListParams::default().labels(&labels)).await;
+    let listed = listed.map_err(|error| Unread::of(&format!("Pods {labels} in {namespace}"), &error))?;
+    let mut pods: Vec<PodView> = listed.items.iter().map(view).collect();
+    pods.sort_by(|a, b| (a.ordinal, &a.name).cmp(&(b.ordinal, &b.name)));
+    Ok(pods)
+}
+
+/// Reads one pod.
+#[must_use]
+pub fn view(pod: &Pod) -> PodView {
+    let name = pod.name_any();
+    let labels = pod.labels();
+    let is_engine = labels.contains_key("apps.kubernetes.io/pod-index")
+        || labels.contains_key("controller-revision-hash");
+    let ready = condition(pod, "Ready");
+    PodView {
+        ordinal: if is_engine {
+            name.rsplit('-').next().and_then(|ordinal| ordinal.parse().ok())
+        } else {
+            None
+        },
+        namespace: pod.namespace().unwrap_or_default(),
+        uid: pod.uid().unwrap_or_default(),
+        revision: labels.get("controller-revision-hash").cloned(),
+        ready: ready.is_some_and(|ready| ready.status == "True"),
+        terminating: pod.metadata.deletion_timestamp.is_some(),
+        trouble: trouble(pod),
+        unready_since: ready
+            .filter(|ready| ready.status != "True")
+            .and_then(|ready| ready.last_transition_time.as_ref())
+            .or(pod.metadata.creation_timestamp.as_ref().filter(|_| ready.is_none()))
+            .map(|time| time.0),
+        name,
+    }
+}
+
+fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a PodCondition> {
+    pod.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == type_)
+}
+
+/// Words of Kubernetes for a container that is merely on its way.
+const PASSING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
+fn trouble(pod: &Pod) -> Option<String> {
+    let unschedulable = condition(pod, "PodScheduled").filter(|scheduled| scheduled.status == "False");
+    if let Some(scheduled) = unschedulable {
+        return Some(scheduled.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()));
+    }
+    let containers = pod.status.as_ref()?.container_statuses.iter().flatten();
+    containers.filter_map(waiting_reason).find(|reason| !PASSING.contains(&reason.as_str()))
+}
+
+fn waiting_reason(container: &ContainerStatus) -> Option<String> {
+    container.state.as_ref()?.waiting.as_ref()?.reason.clone()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! The database: can it be used, and where does its schema stand. Reads only.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::ErrorKind;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use api_types::WorkflowCluster;
+use api_types::cluster::{ClusterReason as Reason, SslMode};
+use api_types::condition::MIGRATED;
+use controller_kit::condition::find;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{Connection as _, Executor as _};
+use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::children::Children;
+
+/// The engine needs Postgres 15.
+const MIN_SERVER_VERSION: i32 = 150_000;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connection and queries together.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Databases asked at the same time.
+const CONCURRENCY: usize = 8;
+/// An answer is used again for so long: many changes of children must not become a storm of connections.
+const FRESH_WHEN_SETTLED: Duration = Duration::from_secs(30);
+/// While the next step depends on the answer.
+const FRESH_WHEN_MOVING: Duration = Duration::from_secs(2);
+
+/// How to log in. Never shown by `Debug`, never written as a connection string.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// DNS name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Role.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+    /// Database.
+    pub database: String,
+    /// Protection of the connection.
+    pub ssl_mode: SslMode,
+    /// Trusted authorities; the system's when absent.
+    pub ca_pem: Option<String>,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Login({}:{}/{})", self.host, self.port, self.database)
+    }
+}
+
+impl Login {
+    fn options(&self) -> PgConnectOptions {
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(&self.host)
+            .port(self.port)
+            .username(&self.user)
+            .password(&self.password)
+            .database(&self.database)
+            .ssl_mode(match self.ssl_mode {
+                SslMode::Prefer => PgSslMode::Prefer,
+                SslMode::Require => PgSslMode::Require,
+                SslMode::VerifyCa => PgSslMode::VerifyCa,
+                SslMode::VerifyFull => PgSslMode::VerifyFull,
+            })
+            .application_name("cluster-controller")
+            .statement_cache_capacity(0);
+        match &self.ca_pem {
+            Some(pem) => options.ssl_root_cert_from_pem(pem.clone().into_bytes()),
+            None => options,
+        }
+    }
+}
+
+/// The database as it answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PostgresView {
+    /// It accepts the login.
+    Reachable(Database),
+    /// It cannot be used.
+    Unusable(Trouble),
+}
+
+/// A usable database.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Database {
+    /// `server_version_num`: 150004 is 15.4.
+    pub server_version: i32,
+    /// Number of the newest applied migration; `None` = the engine's schema is not there.
+    pub schema_version: Option<i64>,
+    /// The engine version whose migrations are complete: the durable marker.
+    pub engine_version: Option<String>,
+}
+
+/// Why a database cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The condition's reason.
+    pub reason: Reason,
+    /// The cause in our own words.
+    pub cause: String,
+}
+
+/// How old an answer may be.
+#[must_use]
+pub fn freshness(cluster: &WorkflowCluster, children: &Children) -> Duration {
+    let status = cluster.status.as_ref();
+    let is_migrated = status.is_some_and(|status| {
+        status.version.as_ref() == Some(&cluster.spec.version)
+            && find(&status.conditions, MIGRATED).is_some_and(|migrated| migrated.status == "True")
+    });
+    if is_migrated && children.is_rolled_out(cluster.spec.replicas) {
+        FRESH_WHEN_SETTLED
+    } else {
+        FRESH_WHEN_MOVING
+    }
+}
+
+/// Asks databases, not more often than needed. Cheap to clone.
+#[derive(Clone)]
+pub struct PostgresProbe {
+    answers: Arc<Mutex<HashMap<String, Answer>>>,
+    permits: Arc<Semaphore>,
+}
+
+struct Answer {
+    login: Login,
+    at: Instant,
+    view: PostgresView,
+}
+
+impl Default for PostgresProbe {
+    fn default() -> Self {
+        Self { answers: Arc::default(), permits: Arc::new(Semaphore::new(CONCURRENCY)) }
+    }
+}
+
+impl PostgresProbe {
+    /// The database of the cluster with this uid, as it answered at most `freshness` ago. A changed login asks anew.
+    pub async fn observe(&self, uid: &str, login: &Login, freshness: Duration) -> PostgresView {
+        if let Some(view) = self.recall(uid, login, freshness) {
+            return view;
+        }
+        let view = self.ask(login).await;
+        let answer = Answer { login: login.clone(), at: Instant::now(), view: view.clone() };
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), answer);
+        view
+    }
+
+    /// Drops what is remembered of a cluster that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    fn recall(&self, uid: &str, login: &Login, freshness: Duration) -> Option<PostgresView> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = answers.get(uid)?;
+        (answer.login == *login && answer.at.elapsed() < freshness).then(|| answer.view.clone())
+    }
+
+    /// In a task of its own: a hostile server can make the login expensive, and that must not hold up other passes.
+    async fn ask(&self, login: &Login) -> PostgresView {
+        let (permits, login) = (self.permits.clone(), login.clone());
+        let asking = tokio::spawn(async move {
+            let _permit = permits.acquire_owned().await;
+            match tokio::time::timeout(DEADLINE, look(&login)).await {
+                Ok(Ok(database)) if database.server_version < MIN_SERVER_VERSION => {
+                    PostgresView::Unusable(Trouble {
+                        reason: Reason::PostgresVersionUnsupported,
+                        cause: format!(
+                            "PostgreSQL {}, expected 15 or later",
+                            database.server_version / 10_000
+                        ),
+                    })
+                }
+                Ok(Ok(database)) => PostgresView::Reachable(database),
+                Ok(Err(trouble)) => PostgresView::Unusable(trouble.at(&login)),
+                Err(_) => PostgresView::Unusable(unreachable("timeout").at(&login)),
+            }
+        });
+        AbortOnDropHandle::new(asking)
+            .await
+            .unwrap_or_else(|_| PostgresView::Unusable(unreachable("the probe was given up")))
+    }
+}
+
+impl Trouble {
+    fn at(self, login: &Login) -> Self {
+        let cause = match self.reason {
+            Reason::PostgresAuthenticationFailed => {
+                format!("{} ({}:{}, database {})", self.cause, login.host, login.port, login.database)
+            }
+            _ => format!("{} ({}:{})", self.cause, login.host, login.port),
+        };
+        Self { cause, ..self }
+    }
+}
+
+fn unreachable(cause: &str) -> Trouble {
+    Trouble { reason: Reason::PostgresUnreachable, cause: cause.to_owned() }
+}
+
+async fn look(login: &Login) -> Result<Database, Trouble> {
+    let mut connection =
+        tokio::time::timeout(CONNECT_TIMEOUT, connect(login)).await.map_err(|_| unreachable("timeout"))??;
+    let database = read(&mut connection).await.map_err(|error| explain(&error))?;
+    // Whether the goodbye arrives changes nothing.
+    let _ = connection.close().await;
+    Ok(database)
+}
+
+async fn connect(login: &Login) -> Result<PgConnection, Trouble> {
+    // Looked up first, because a name without address is a mistake of its own.
+    let found = tokio::net::lookup_host((login.host.as_str(), login.port)).await;
+    if !found.is_ok_and(|mut addresses| addresses.next().is_some()) {
+        return Err(unreachable("the host's name does not resolve"));
+    }
+    PgConnection::connect_with(&login.options()).await.map_err(|error| explain(&error))
+}
+
+/// Everything is qualified and the search path is pinned: functions that a database's owner planted are not called.
+async fn read(connection: &mut PgConnection) -> Result<Database, sqlx::Error> {
+    connection.execute("SET search_path = pg_catalog, pg_temp; SET statement_timeout = '4s'").await?;
+    let server_version = sqlx::query_scalar("SELECT current_setting('server_version_num')::int4")
+        .fetch_one(&mut *connection)
+        .await?;
+    let exists: bool = sqlx::query_scalar(
+        "SELECT to_regclass('workflow.schema_migration') IS NOT NULL AND to_regclass('workflow.schema_state') IS NOT NULL",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if !exists {
+        return Ok(Database { server_version, schema_version: None, engine_version: None });
+    }
+    let schema_version = sqlx::query_scalar("SELECT max(version) FROM workflow.schema_migration")
+        .fetch_one(&mut *connection)
+        .await?;
+    let engine_version: Option<Option<String>> =
+        sqlx::query_scalar("SELECT engine_version FROM workflow.schema_state")
+            .fetch_optional(&mut *connection)
+            .await?;
+    Ok(Database { server_version, schema_version, engine_version: engine_version.flatten() })
+}
+
+/// The cause in our own words: what a server says may be anything.
+fn explain(error: &sqlx::Error) -> Trouble {
+    let trouble = |reason, cause: &str| Trouble { reason, cause: cause.to_owned() };
+    match error {
+        sqlx::Error::Io(error) => match error.kind() {
+            ErrorKind::ConnectionRefused => unreachable("connection refused"),
+            ErrorKind::TimedOut => unreachable("timeout"),
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+                unreachable("the host is unreachable")
+            }
+            ErrorKind::ConnectionReset
+            | ErrorKind::UnexpectedEof
+            | ErrorKind::BrokenPipe
+            | ErrorKind::ConnectionAborted => unreachable("the server closed the connection"),
+            // rustls reports a handshake that fails as invalid data.
+            ErrorKind::InvalidData => trouble(Reason::PostgresTlsFailed, TLS_CAUSE),
+            _ => unreachable("the connection failed"),
+        },
+        sqlx::Error::Tls(_) => trouble(Reason::PostgresTlsFailed, TLS_CAUSE),
+        sqlx::Error::Database(error) => match error.code().as_deref() {
+            Some("28P01") => trouble(Reason::PostgresAuthenticationFailed, "password authentication failed"),
+            Some("28000") => trouble(
+                Reason::PostgresAuthenticationFailed,
+                "the server refuses this login (pg_hba.conf, or no such role)",
+            ),
+            Some("3D000") => trouble(Reason::PostgresAuthenticationFailed, "database does not exist"),
+            Some("42501") => trouble(
+                Reason::PostgresAuthenticationFailed,
+                "permission denied: the login must own the database's schema workflow",
+            ),
+            Some("53300") => unreachable("the server has no connection left"),
+            Some("57P03") => unreachable("the server is starting up or shutting down"),
+            Some(code) if code.len() == 5 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+                unreachable(&format!("the server answered with error {code}"))
+            }
+            _ => unreachable("the server answered with an error"),
+        },
+        sqlx::Error::Protocol(_) => unreachable("the server does not speak PostgreSQL's protocol"),
+        _ => unreachable("the connection failed"),
+    }
+}
+
+const TLS_CAUSE: &str =
+    "TLS failed: the server offers none, or its certificate is not trusted or not made for this host";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! Secrets, always by name: the login to the database, which belongs to the user, and what we make for the engine.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use api_types::WorkflowCluster;
+use api_types::cluster::{
+    CA_SECRET_KEY, ClusterReason, DATABASE_SECRET_DATABASE, DATABASE_SECRET_PASSWORD,
+    DATABASE_SECRET_USERNAME, DEFAULT_DATABASE,
+};
+use api_types::engine_access::{ca_key_secret_name, credentials_secret_name, tls_secret_name};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt as _};
+
+use super::Unread;
+use super::postgres::{Login, Trouble};
+use crate::context::Context;
+use crate::validate::Target;
+
+/// A Secret that is never shown by `Debug`.
+#[derive(Clone, PartialEq)]
+pub struct Sealed(pub Secret);
+
+impl Sealed {
+    /// The value of `key` as text.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        std::str::from_utf8(&self.0.data.as_ref()?.get(key)?.0).ok().filter(|text| !text.is_empty())
+    }
+
+    /// All keys and values.
+    #[must_use]
+    pub fn data(&self) -> BTreeMap<String, ByteString> {
+        self.0.data.clone().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({})", self.0.name_any())
+    }
+}
+
+/// What we make for the engine's TLS and credentials.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AccessView {
+    /// The authority and its key.
+    pub authority: Option<Sealed>,
+    /// The engine's certificate and its key.
+    pub certificate: Option<Sealed>,
+    /// Tokens and the worker key.
+    pub credentials: Option<Sealed>,
+}
+
+/// Reads our Secrets.
+pub async fn observe_access(context: &Context, cluster: &WorkflowCluster) -> Result<AccessView, Unread> {
+    let name = cluster.name_any();
+    let names = (ca_key_secret_name(&name), tls_secret_name(&name), credentials_secret_name(&name));
+    let (authority, certificate, credentials) = futures::try_join!(
+        read(context, cluster, &names.0),
+        read(context, cluster, &names.1),
+        read(context, cluster, &names.2),
+    )?;
+    Ok(AccessView { authority, certificate, credentials })
+}
+
+/// Reads the user's Secrets and makes a login of them.
+pub async fn observe_login(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    target: &Target,
+) -> Result<Result<Login, Trouble>, Unread> {
+    let postgres = &target.postgres;
+    let secret = read(context, cluster, &postgres.database_secret).await?;
+    let ca = match &postgres.ca_secret {
+        Some(name) => Some((name, read(context, cluster, name).await?)),
+        None => None,
+    };
+    let ca = ca.as_ref().map(|(name, secret)| (name.as_str(), secret.as_ref()));
+    Ok(build_login(target, secret.as_ref(), ca))
+}
+
+/// The login that spec and Secrets describe.
+pub fn build_login(
+    target: &Target,
+    secret: Option<&Sealed>,
+    ca: Option<(&str, Option<&Sealed>)>,
+) -> Result<Login, Trouble> {
+    let postgres = &target.postgres;
+    let database_secret = Named { field: "databaseSecret", name: &postgres.database_secret };
+    let secret = database_secret.present(secret)?;
+    let user = database_secret.line(secret, DATABASE_SECRET_USERNAME)?;
+    let password = database_secret.line(secret, DATABASE_SECRET_PASSWORD)?;
+    let database =
+        postgres.database.clone().or_else(|| line_of(secret, DATABASE_SECRET_DATABASE).map(str::to_owned));
+    let ca_pem = match ca {
+        None => None,
+        Some((name, found)) => {
+            let named = Named { field: "caSecret", name };
+            let pem = named.key(named.present(found)?, CA_SECRET_KEY)?;
+            if crate::certificate::Lifetime::of(pem.as_bytes()).is_none() {
+                return Err(named.invalid(&format!("key {CA_SECRET_KEY} is no PEM certificate")));
+            }
+            Some(pem.to_owned())
+        }
+    };
+    Ok(Login {
+        host: postgres.host.clone(),
+        port: postgres.port(),
+        user: user.to_owned(),
+        password: password.to_owned(),
+        database: database.unwrap_or_else(|| DEFAULT_DATABASE.to_owned()),
+        ssl_mode: postgres.ssl_mode(),
+        ca_pem,
+    })
+}
+
+struct Named<'a> {
+    field: &'static str,
+    name: &'a str,
+}
+
+impl Named<'_> {
+    fn present<'s>(&self, secret: Option<&'s Sealed>) -> Result<&'s Sealed, Trouble> {
+        secret.ok_or_else(|| Trouble {
+            reason: ClusterReason::PostgresSecretMissing,
+            cause: format!(
+                "spec.postgres.externalRef.{}: Secret {} does not exist in this namespace",
+                self.field, self.name
+            ),
+        })
+    }
+
+    fn key<'s>(&self, secret: &'s Sealed, key: &str) -> Result<&'s str, Trouble> {
+        secret.text(key).ok_or_else(|| self.invalid(&format!("key {key} is missing, empty or no text")))
+    }
+
+    /// A line break inside is a mistake; one at the end is `echo`'s.
+    fn line<'s>(&self, secret: &'s Sealed, key: &str) -> Result<&'s str, Trouble> {
+        self.key(secret, key)?;
+        line_of(secret, key).ok_or_else(|| self.invalid(&format!("key {key} must be one line")))
+    }
+
+    fn invalid(&self, problem: &str) -> Trouble {
+        Trouble {
+            reason: ClusterReason::PostgresSecretInvalid,
+            cause: format!("spec.postgres.externalRef.{}: Secret {}: {problem}", self.field, self.name),
+        }
+    }
+}
+
+fn line_of<'s>(secret: &'s Sealed, key: &str) -> Option<&'s str> {
+    let line = secret.text(key)?.trim_end_matches(['\r', '\n']);
+    (!line.is_empty() && !line.contains(['\r', '\n', '\0'])).then_some(line)
+}
+
+async fn read(context: &Context, cluster: &WorkflowCluster, name: &str) -> Result<Option<Sealed>, Unread> {
+    let namespace = cluster.namespace().unwrap_or_default();
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
+    let found =
+        api.get_opt(name).await.map_err(|error| Unread::of(&format!("Secret {namespace}/{name}"), &error))?;
+    Ok(found.map(Sealed))
+}
+
+#[cfg(test)]
+mod tests;

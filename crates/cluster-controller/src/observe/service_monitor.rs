@@ -1,0 +1,85 @@
+//! The ServiceMonitor, whose CRD belongs to the Prometheus operator and may come and go.
+
+use api_types::WorkflowCluster;
+use api_types::engine_access::engine_name;
+use controller_kit::outcome::ErrorClass;
+use controller_kit::run::chain;
+use kube::{Api, CustomResource, ResourceExt as _};
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+
+/// The fields of monitoring.coreos.com/v1 that we mean.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "monitoring.coreos.com",
+    version = "v1",
+    kind = "ServiceMonitor",
+    plural = "servicemonitors",
+    namespaced,
+    schema = "disabled",
+    derive = "PartialEq"
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceMonitorSpec {
+    /// Which Services.
+    pub selector: MatchLabels,
+    /// Which of their ports.
+    pub endpoints: Vec<ScrapeEndpoint>,
+}
+
+/// Labels that must match.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MatchLabels {
+    /// All of them.
+    pub match_labels: std::collections::BTreeMap<String, String>,
+}
+
+/// What is scraped.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScrapeEndpoint {
+    /// Name of the Service's port.
+    pub port: String,
+    /// Path of the metrics.
+    pub path: String,
+}
+
+/// The ServiceMonitor of a cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ServiceMonitorView {
+    /// The CRD is not installed.
+    CrdMissing,
+    /// As it is.
+    Known(Option<Box<ServiceMonitor>>),
+    /// It could not be read.
+    Unread {
+        /// What failed.
+        problem: String,
+        /// What that means.
+        class: ErrorClass,
+    },
+}
+
+/// Asks by name each time: a kind that may not exist cannot be watched. An object that is absent and a kind that is
+/// absent both answer 404; only the first says which object.
+pub async fn observe_service_monitor(context: &Context, cluster: &WorkflowCluster) -> ServiceMonitorView {
+    let name = engine_name(&cluster.name_any());
+    let namespace = cluster.namespace().unwrap_or_default();
+    let api: Api<ServiceMonitor> = Api::namespaced(context.client.clone(), &namespace);
+    match api.get(&name).await {
+        Ok(found) => ServiceMonitorView::Known(Some(Box::new(found))),
+        Err(kube::Error::Api(status)) if status.code == 404 && names_object(&status) => {
+            ServiceMonitorView::Known(None)
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 => ServiceMonitorView::CrdMissing,
+        Err(error) => ServiceMonitorView::Unread {
+            problem: format!("failed to read ServiceMonitor {namespace}/{name}: {}", chain(&error)),
+            class: ErrorClass::of_kube(&error),
+        },
+    }
+}
+
+fn names_object(status: &kube::core::Status) -> bool {
+    status.details.as_ref().is_some_and(|details| !details.name.is_empty())
+}

@@ -1,0 +1,254 @@
+//! What to do. Pure.
+
+pub mod access;
+pub mod budget;
+pub mod ingress;
+pub mod migration;
+pub mod network_policy;
+pub mod pod;
+pub mod rollout;
+pub mod service_monitor;
+pub mod services;
+pub mod stateful_set;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use api_types::labels::{CLUSTER, Component, recommended};
+use api_types::{WorkflowCluster, engine_access};
+use controller_kit::plan::{
+    ChildVerdict, Desired, Doomed, build_owner_reference, is_controlled_by, plan_child,
+};
+use jiff::Timestamp;
+use kube::api::ObjectMeta;
+use kube::{Resource, ResourceExt as _};
+use semver::Version;
+use serde::Serialize;
+
+use crate::args::Settings;
+use crate::observe::Observed;
+use crate::observe::service_monitor::ServiceMonitorView;
+use crate::validate::Target;
+use access::plan_access;
+use migration::{Migration, plan_migration};
+use rollout::{Rollout, plan_rollout};
+
+/// One write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// A new authority; `former` stays trusted beside it.
+    CreateAuthority {
+        /// Metadata of the Secret.
+        metadata: ObjectMeta,
+        /// Certificate of the authority that it follows.
+        former: Option<String>,
+    },
+    /// A new certificate for the engine, signed by the authority that was observed.
+    IssueCertificate {
+        /// Metadata of the Secret.
+        metadata: ObjectMeta,
+        /// DNS names.
+        names: Vec<String>,
+        /// Whether it takes the place of another one.
+        renewal: bool,
+    },
+    /// New tokens and a new worker key; what is there already is kept.
+    CreateCredentials {
+        /// Metadata of the Secret.
+        metadata: ObjectMeta,
+    },
+    /// Makes an object as it shall be.
+    Apply(Desired),
+    /// Creates a migration Job, whose template can never change.
+    CreateJob(Desired),
+    /// Deletes an object that is no longer wanted, or a pod that is stuck on a former template.
+    Delete(Doomed),
+}
+
+/// What is to be done, and what the plan was made from: the status tells both.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Independent of each other, executed in order.
+    pub steps: Vec<Step>,
+    /// Objects that have a child's name and belong to somebody else: `Kind namespace/name`.
+    pub taken: Vec<String>,
+    /// Where the schema stands.
+    pub migration: Migration,
+    /// Where the pods stand.
+    pub rollout: Rollout,
+}
+
+/// A cluster with everything that its builders need.
+#[derive(Clone, Copy)]
+pub struct Blueprint<'a> {
+    /// The object.
+    pub cluster: &'a WorkflowCluster,
+    /// What was made of its spec.
+    pub target: &'a Target,
+    /// The installation's settings.
+    pub settings: &'a Settings,
+    /// Name of the database.
+    pub database: &'a str,
+}
+
+impl fmt::Debug for Blueprint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Blueprint({}/{})", self.namespace(), self.name())
+    }
+}
+
+impl Blueprint<'_> {
+    /// Name of the cluster.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.cluster.name_any()
+    }
+
+    /// Namespace of the cluster and of all its children.
+    #[must_use]
+    pub fn namespace(&self) -> String {
+        self.cluster.namespace().unwrap_or_default()
+    }
+
+    /// Name of the StatefulSet, the client Service and whatever there is once beside them.
+    #[must_use]
+    pub fn engine_name(&self) -> String {
+        engine_access::engine_name(&self.name())
+    }
+
+    /// Image of the engine at a version.
+    #[must_use]
+    pub fn image(&self, version: &Version) -> String {
+        let repository = self.cluster.spec.image.as_ref().unwrap_or(&self.settings.engine_image_repository);
+        format!("{repository}:{version}")
+    }
+
+    /// Metadata of a child that goes with the cluster.
+    #[must_use]
+    pub fn metadata(&self, name: String, component: Component) -> ObjectMeta {
+        ObjectMeta {
+            owner_references: Some(vec![build_owner_reference(self.cluster)]),
+            ..self.unowned_metadata(name, component)
+        }
+    }
+
+    /// Metadata of a child that outlives the cluster.
+    #[must_use]
+    pub fn unowned_metadata(&self, name: String, component: Component) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(name),
+            namespace: Some(self.namespace()),
+            labels: Some(self.labels(component)),
+            ..ObjectMeta::default()
+        }
+    }
+
+    /// Labels of a child.
+    #[must_use]
+    pub fn labels(&self, component: Component) -> BTreeMap<String, String> {
+        let mut labels = recommended(component, &self.name());
+        labels.insert(CLUSTER.to_owned(), self.name());
+        labels
+    }
+}
+
+/// The plan of a cluster that is to live.
+#[must_use]
+pub fn plan(
+    cluster: &WorkflowCluster,
+    target: &Target,
+    settings: &Settings,
+    observed: &Observed,
+    now: Timestamp,
+) -> Plan {
+    let live_database = observed.children.stateful_set.as_deref().and_then(stateful_set::database_of);
+    let database = observed.database.clone().or(target.postgres.database.clone()).or(live_database);
+    let database = database.as_deref().unwrap_or(api_types::cluster::DEFAULT_DATABASE);
+    let blueprint = Blueprint { cluster, target, settings, database };
+
+    let mut draft = Draft { owner: cluster.uid().unwrap_or_default(), steps: Vec::new(), taken: Vec::new() };
+    let migration = plan_migration(&blueprint, observed, now);
+    let rollout = plan_rollout(&blueprint, observed, &migration);
+    if !cluster.spec.is_paused() {
+        plan_access(&blueprint, &observed.access, now, &mut draft);
+        plan_children(&blueprint, observed, &migration, &rollout, &mut draft);
+    }
+    Plan { steps: draft.steps, taken: draft.taken, migration, rollout }
+}
+
+fn plan_children(
+    blueprint: &Blueprint<'_>,
+    observed: &Observed,
+    migration: &Migration,
+    rollout: &Rollout,
+    draft: &mut Draft,
+) {
+    let children = &observed.children;
+    let spec = &blueprint.cluster.spec;
+    if let Some(ca_bundle) = access::build_ca_bundle(blueprint, &observed.access) {
+        draft.want(&ca_bundle, children.ca_bundle.as_deref());
+    }
+    draft.want(&services::build_headless(blueprint), children.headless_service.as_deref());
+    draft.want(&services::build_client(blueprint), children.service.as_deref());
+    draft.want(&network_policy::build(blueprint), children.network_policy.as_deref());
+    for job in migration.outdated_jobs(&children.jobs) {
+        draft.steps.push(Step::Delete(Doomed::of(job)));
+    }
+    if let Migration::Needed { job, state: migration::JobState::Missing, .. } = migration {
+        draft.steps.push(Step::CreateJob(Desired::of(&**job)));
+    }
+    if let Some(version) = &rollout.version {
+        let set = stateful_set::build(blueprint, version, rollout.partition);
+        draft.want(&set, children.stateful_set.as_deref());
+    }
+    draft.steps.extend(rollout.stuck.iter().cloned().map(Step::Delete));
+    let budget = (spec.replicas > 1).then(|| budget::build(blueprint));
+    draft.want_or_drop(budget.as_ref(), children.budget.as_deref());
+    let ingress = spec.enabled_ingress().map(|ingress| ingress::build(blueprint, ingress));
+    draft.want_or_drop(ingress.as_ref(), children.ingress.as_deref());
+    if let ServiceMonitorView::Known(live) = &observed.service_monitor {
+        let monitor = spec.wants_service_monitor().then(|| service_monitor::build(blueprint));
+        draft.want_or_drop(monitor.as_ref(), live.as_deref());
+    }
+}
+
+/// A plan while it is made.
+#[derive(Debug)]
+pub struct Draft {
+    owner: String,
+    steps: Vec<Step>,
+    taken: Vec<String>,
+}
+
+impl Draft {
+    /// The object must be there as it is given.
+    fn want<K>(&mut self, desired: &K, live: Option<&K>)
+    where
+        K: Resource<DynamicType = ()> + Serialize,
+    {
+        match plan_child(&self.owner, Desired::of(desired), live) {
+            ChildVerdict::Converged => {}
+            ChildVerdict::Apply(desired) => self.steps.push(Step::Apply(desired)),
+            ChildVerdict::NameTaken { object } => self.taken.push(object),
+        }
+    }
+
+    /// The object must be there, or must not; one that belongs to somebody else is not ours to delete.
+    fn want_or_drop<K>(&mut self, desired: Option<&K>, live: Option<&K>)
+    where
+        K: Resource<DynamicType = ()> + Serialize,
+    {
+        match (desired, live) {
+            (Some(desired), live) => self.want(desired, live),
+            (None, Some(live))
+                if is_controlled_by(live.meta(), &self.owner) && live.meta().deletion_timestamp.is_none() =>
+            {
+                self.steps.push(Step::Delete(Doomed::of(live)));
+            }
+            (None, _) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! The engine's authority, certificate and credentials: made once, kept while they are valid, replaced in time.
+
+use std::time::Duration;
+
+use api_types::engine_access::{
+    CA_CERT_KEY, CA_PREVIOUS_CERT_KEY, CA_PRIVATE_KEY_KEY, CONTROLLER_TOKEN_KEY, MONITOR_TOKEN_KEY,
+    TLS_CERT_KEY, TLS_PRIVATE_KEY_KEY, WORKER_KEY_KEY, ca_config_map_name, ca_key_secret_name,
+    credentials_secret_name, engine_host, headless_service_name, tls_secret_name,
+};
+use api_types::labels::{APPLIED_HASH, CLUSTER, Component, MANAGED_BY, OPERATOR};
+use api_types::reference::DeletionPolicy;
+use controller_kit::plan::{Desired, is_controlled_by, is_subset};
+use engine_client::{Credential, WorkerKey};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::ResourceExt as _;
+use kube::api::ObjectMeta;
+
+use super::{Blueprint, Draft, Step};
+use crate::certificate::Lifetime;
+use crate::observe::secrets::{AccessView, Sealed};
+
+/// How long a new authority is published before it signs, and an old one after its last certificate: callers read the
+/// bundle again within minutes, pods that mount it within hours.
+pub const SETTLE: Duration = Duration::from_secs(24 * 3600);
+
+/// Plans the three Secrets.
+pub fn plan_access(blueprint: &Blueprint<'_>, access: &AccessView, now: Timestamp, draft: &mut Draft) {
+    plan_credentials(blueprint, access.credentials.as_ref(), draft);
+    let metadata = metadata(blueprint, ca_key_secret_name(&blueprint.name()));
+    let Some(live) = &access.authority else {
+        draft.steps.push(Step::CreateAuthority { metadata, former: None });
+        return;
+    };
+    if !is_ours(blueprint, live) {
+        draft.taken.push(told(live));
+        return;
+    }
+    let Some((certificate, lifetime)) = authority_of(live) else {
+        // Whatever was there vouched for running engines: it stays trusted if it can be read.
+        let former =
+            live.text(CA_CERT_KEY).filter(|pem| Lifetime::of(pem.as_bytes()).is_some()).map(str::to_owned);
+        draft.steps.push(Step::CreateAuthority { metadata, former });
+        return;
+    };
+    if lifetime.is_due(now) {
+        draft.steps.push(Step::CreateAuthority { metadata, former: Some(certificate.to_owned()) });
+        return;
+    }
+    let issued = access.certificate.as_ref();
+    if let Some(live) = issued.filter(|live| !is_ours(blueprint, live)) {
+        draft.taken.push(told(live));
+    } else {
+        plan_certificate(blueprint, live, issued, now, draft);
+    }
+    keep(
+        live,
+        metadata,
+        |data| {
+            if issued.is_some_and(|issued| is_settled(issued, certificate, now)) {
+                data.remove(CA_PREVIOUS_CERT_KEY);
+            }
+        },
+        draft,
+    );
+}
+
+/// The public bundle: the authority, and the one before it while certificates of it may be in use.
+#[must_use]
+pub fn build_ca_bundle(blueprint: &Blueprint<'_>, access: &AccessView) -> Option<ConfigMap> {
+    let authority = access.authority.as_ref().filter(|live| is_ours(blueprint, live))?;
+    let (current, _) = authority_of(authority)?;
+    let previous = authority.text(CA_PREVIOUS_CERT_KEY).unwrap_or_default();
+    Some(ConfigMap {
+        metadata: blueprint.metadata(ca_config_map_name(&blueprint.name()), Component::Engine),
+        data: Some([(CA_CERT_KEY.to_owned(), format!("{current}{previous}"))].into()),
+        ..ConfigMap::default()
+    })
+}
+
+/// The Secret with these data as it shall be.
+#[must_use]
+pub fn build_secret(
+    metadata: ObjectMeta,
+    data: std::collections::BTreeMap<String, k8s_openapi::ByteString>,
+) -> Secret {
+    Secret { metadata, data: Some(data), type_: Some("Opaque".to_owned()), ..Secret::default() }
+}
+
+/// The names under which the engine is called: the Service's, and each pod's own.
+#[must_use]
+pub fn dns_names(blueprint: &Blueprint<'_>) -> Vec<String> {
+    let (name, namespace) = (blueprint.name(), blueprint.namespace());
+    let service = engine_host(&name, &namespace);
+    let headless = format!("{}.{namespace}.svc", headless_service_name(&name));
+    let short = format!("{}.{namespace}", blueprint.engine_name());
+    vec![service, short, blueprint.engine_name(), format!("*.{headless}"), headless, "localhost".to_owned()]
+}
+
+fn plan_credentials(blueprint: &Blueprint<'_>, live: Option<&Sealed>, draft: &mut Draft) {
+    let metadata = metadata(blueprint, credentials_secret_name(&blueprint.name()));
+    match live {
+        Some(live) if !is_ours(blueprint, live) => draft.taken.push(told(live)),
+        Some(live) if are_credentials(live) => keep(live, metadata, |_| (), draft),
+        _ => draft.steps.push(Step::CreateCredentials { metadata }),
+    }
+}
+
+fn plan_certificate(
+    blueprint: &Blueprint<'_>,
+    authority: &Sealed,
+    live: Option<&Sealed>,
+    now: Timestamp,
+    draft: &mut Draft,
+) {
+    let metadata = metadata(blueprint, tls_secret_name(&blueprint.name()));
+    let names = dns_names(blueprint);
+    match live {
+        Some(live) if !must_issue(authority, live, now) => keep(live, metadata, |_| (), draft),
+        _ => draft.steps.push(Step::IssueCertificate { metadata, names, renewal: live.is_some() }),
+    }
+}
+
+fn must_issue(authority: &Sealed, live: &Sealed, now: Timestamp) -> bool {
+    let (Some((current, made)), Some(lifetime)) = (authority_of(authority), certificate_of(live)) else {
+        return true;
+    };
+    let issuer = live.text(CA_CERT_KEY);
+    let is_published = made.age(now) >= SETTLE;
+    if issuer == Some(current) {
+        lifetime.is_due(now)
+    } else if issuer.is_some() && issuer == authority.text(CA_PREVIOUS_CERT_KEY) {
+        // Callers may not know the new authority yet; a certificate that ends before they do is worse.
+        is_published || lifetime.end <= now.saturating_add(SETTLE).unwrap_or(lifetime.end)
+    } else {
+        true
+    }
+}
+
+/// The authority signed the certificate in use, and that long enough ago for every pod to serve it.
+fn is_settled(issued: &Sealed, authority: &str, now: Timestamp) -> bool {
+    issued.text(CA_CERT_KEY) == Some(authority)
+        && certificate_of(issued).is_some_and(|lifetime| lifetime.age(now) >= SETTLE)
+}
+
+fn authority_of(secret: &Sealed) -> Option<(&str, Lifetime)> {
+    let certificate = secret.text(CA_CERT_KEY)?;
+    secret.text(CA_PRIVATE_KEY_KEY).filter(|key| key.starts_with("-----BEGIN "))?;
+    Some((certificate, Lifetime::of(certificate.as_bytes())?))
+}
+
+fn certificate_of(secret: &Sealed) -> Option<Lifetime> {
+    secret.text(TLS_PRIVATE_KEY_KEY).filter(|key| key.starts_with("-----BEGIN "))?;
+    Lifetime::of(secret.text(TLS_CERT_KEY)?.as_bytes())
+}
+
+fn are_credentials(secret: &Sealed) -> bool {
+    [CONTROLLER_TOKEN_KEY, MONITOR_TOKEN_KEY].iter().all(|key| is_token(secret, key)) && is_worker_key(secret)
+}
+
+/// A usable token.
+pub(crate) fn is_token(secret: &Sealed, key: &str) -> bool {
+    secret.text(key).is_some_and(|token| Credential::parse(token).is_ok())
+}
+
+/// A usable worker key.
+pub(crate) fn is_worker_key(secret: &Sealed) -> bool {
+    secret.text(WORKER_KEY_KEY).is_some_and(|key| WorkerKey::parse(key).is_ok())
+}
+
+/// With `deletionPolicy: Retain` the Secrets outlive the cluster, and serve the next one of its name.
+fn metadata(blueprint: &Blueprint<'_>, name: String) -> ObjectMeta {
+    match blueprint.cluster.spec.deletion_policy() {
+        DeletionPolicy::Delete => blueprint.metadata(name, Component::Engine),
+        DeletionPolicy::Retain => blueprint.unowned_metadata(name, Component::Engine),
+    }
+}
+
+/// Controlled by this cluster, or left behind by one of its name.
+fn is_ours(blueprint: &Blueprint<'_>, live: &Sealed) -> bool {
+    let is_retained = || {
+        let labels = live.0.labels();
+        !live.0.owner_references().iter().any(|owner| owner.controller == Some(true))
+            && labels.get(MANAGED_BY).is_some_and(|manager| manager == OPERATOR)
+            && labels.get(CLUSTER) == Some(&blueprint.name())
+    };
+    is_controlled_by(&live.0.metadata, &blueprint.cluster.uid().unwrap_or_default()) || is_retained()
+}
+
+/// The same data, and everything around them as it shall be.
+fn keep(
+    live: &Sealed,
+    metadata: ObjectMeta,
+    change: impl FnOnce(&mut std::collections::BTreeMap<String, k8s_openapi::ByteString>),
+    draft: &mut Draft,
+) {
+    let mut data = live.data();
+    change(&mut data);
+    let desired = Desired::of(&build_secret(metadata, data));
+    let body =
+        serde_json::to_value(&live.0).expect("should serialise: Kubernetes types have string keys only");
+    let hash = |body: &serde_json::Value| body["metadata"]["annotations"][APPLIED_HASH].clone();
+    if hash(&body) != hash(&desired.body) || !is_subset(&desired.body, &body) {
+        draft.steps.push(Step::Apply(desired));
+    }
+}
+
+fn told(secret: &Sealed) -> String {
+    format!("Secret {}/{}", secret.0.namespace().unwrap_or_default(), secret.0.name_any())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+//! The Ingress.
+
+use api_types::cluster::Ingress as IngressSpecOfUser;
+use api_types::labels::Component;
+use k8s_openapi::api::networking::v1::{
+    HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend,
+    IngressSpec, IngressTLS, ServiceBackendPort,
+};
+
+use super::Blueprint;
+use super::services::GRPC_PORT_NAME;
+
+/// Builds it. No annotations: they are the ingress controller's own language, and some of them are code. The engine
+/// speaks TLS, which the Service's `appProtocol` tells.
+#[must_use]
+pub fn build(blueprint: &Blueprint<'_>, wanted: &IngressSpecOfUser) -> Ingress {
+    let path = HTTPIngressPath {
+        path: Some("/".to_owned()),
+        path_type: "Prefix".to_owned(),
+        backend: IngressBackend {
+            service: Some(IngressServiceBackend {
+                name: blueprint.engine_name(),
+                port: Some(ServiceBackendPort { name: Some(GRPC_PORT_NAME.to_owned()), number: None }),
+            }),
+            resource: None,
+        },
+    };
+    Ingress {
+        metadata: blueprint.metadata(blueprint.engine_name(), Component::Engine),
+        spec: Some(IngressSpec {
+            ingress_class_name: wanted.class_name.clone(),
+            rules: Some(vec![IngressRule {
+                host: wanted.host.clone(),
+                http: Some(HTTPIngressRuleValue { paths: vec![path] }),
+            }]),
+            tls: wanted.tls_secret.clone().map(|secret| {
+                vec![IngressTLS {
+                    hosts: Some(wanted.host.iter().cloned().collect()),
+                    secret_name: Some(secret),
+                }]
+            }),
+            default_backend: None,
+        }),
+        ..Ingress::default()
+    }
+}

@@ -1,0 +1,263 @@
+//! Where the database's schema stands, and the Job that brings it forward. The marker in the database is the truth: a
+//! Job that is gone is not run again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_types::cluster::ClusterReason as Reason;
+use api_types::labels::Component;
+use api_types::names;
+use controller_kit::plan::digest;
+use engine_client::version_policy::{Verdict, judge};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::ResourceExt as _;
+use kube::api::ObjectMeta;
+use semver::Version;
+
+use super::Blueprint;
+use super::pod::{build_container, build_database_volumes, build_metadata, build_spec, variable};
+use super::stateful_set::version_of;
+use crate::observe::Observed;
+use crate::observe::pods::PodView;
+use crate::observe::postgres::{Database, PostgresView};
+
+/// Annotation on a WorkflowCluster: the MAJOR version that a person lets it step up to.
+pub const APPROVE_UPGRADE: &str = "workflow.example.com/approve-upgrade";
+/// Attempts after the first, over about five minutes: a Postgres that restarts meanwhile is no failed migration.
+const BACKOFF_LIMIT: i32 = 5;
+/// A Job that says "done" while the database does not, for so long, was made for another database.
+const MARKER_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Where the schema stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Migration {
+    /// The database cannot be asked; nothing that depends on the schema begins.
+    Unknown,
+    /// The marker in the database names the version of the spec.
+    Done,
+    /// The schema serves both versions; the pods are on their way to the new one.
+    Expanded,
+    /// The step is not allowed.
+    Refused {
+        /// `UpgradeRefused` or `SchemaTooNew`.
+        reason: Reason,
+        /// Which step, and the rule.
+        message: String,
+    },
+    /// A Job must run.
+    Needed {
+        /// How far.
+        up_to: UpTo,
+        /// The Job.
+        job: Box<Job>,
+        /// Where it stands.
+        state: JobState,
+    },
+}
+
+/// How far a migration goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpTo {
+    /// The former version keeps working.
+    Expand,
+    /// Everything; the former version cannot come back.
+    All,
+}
+
+impl UpTo {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expand => "expand",
+            Self::All => "all",
+        }
+    }
+}
+
+/// Where a Job stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobState {
+    /// It is not there.
+    Missing,
+    /// It runs; what holds its pod up, if anything does.
+    Running(Option<String>),
+    /// It succeeded.
+    Succeeded,
+    /// It gave up after its last attempt.
+    Failed,
+    /// It succeeded long ago, and the database knows nothing of it.
+    Outdated,
+}
+
+impl Migration {
+    /// Whether pods of the spec's version may run on the schema.
+    #[must_use]
+    pub fn admits_target(&self) -> bool {
+        match self {
+            Self::Done | Self::Expanded => true,
+            Self::Needed { up_to: UpTo::Expand, state, .. } => *state == JobState::Succeeded,
+            Self::Unknown | Self::Refused { .. } | Self::Needed { .. } => false,
+        }
+    }
+
+    /// Jobs that must go before another one is made. A finished one stays for its log until then.
+    pub fn outdated_jobs<'j>(&self, jobs: &'j [Arc<Job>]) -> Vec<&'j Job> {
+        let Self::Needed { job, state, .. } = self else { return Vec::new() };
+        let name = job.name_any();
+        let goes = |found: &&Job| found.name_any() != name || *state == JobState::Outdated;
+        jobs.iter()
+            .map(|found| &**found)
+            .filter(|found| found.metadata.deletion_timestamp.is_none())
+            .filter(goes)
+            .collect()
+    }
+}
+
+/// Decides from the marker, the version policy and the pods that run.
+#[must_use]
+pub fn plan_migration(blueprint: &Blueprint<'_>, observed: &Observed, now: Timestamp) -> Migration {
+    let PostgresView::Reachable(database) = &observed.postgres else { return Migration::Unknown };
+    let target = &blueprint.target.version;
+    let set = observed.children.stateful_set.as_deref();
+    let verdict = match recorded_version(database) {
+        Ok(Some(recorded)) => Some((judge(&recorded, target), recorded)),
+        Ok(None) => None,
+        Err(message) => return Migration::Refused { reason: Reason::UpgradeRefused, message },
+    };
+    let is_breaking = match verdict {
+        Some((Verdict::Same, _)) => return Migration::Done,
+        Some((Verdict::Compatible, _)) => false,
+        Some((Verdict::Breaking, _)) if is_approved(blueprint) => true,
+        Some((verdict, recorded)) => return refuse(verdict, &recorded, target, set),
+        None if !judge(target, target).is_allowed() => {
+            return refuse(Verdict::Prerelease, target, target, set);
+        }
+        None => false,
+    };
+    let is_fresh = database.engine_version.is_none();
+    let up_to = match set {
+        Some(set) if !is_fresh && runs_pods(set) => match version_of(set) {
+            Some(version) if version == *target => {
+                if !observed.children.is_rolled_out(blueprint.cluster.spec.replicas) {
+                    return Migration::Expanded;
+                }
+                UpTo::All
+            }
+            _ => UpTo::Expand,
+        },
+        // Nobody runs on the schema who could miss what a contraction takes away.
+        _ => UpTo::All,
+    };
+    let job = build_job(blueprint, up_to, is_breaking);
+    let state = job_state(&job, &observed.children.jobs, &observed.pods, up_to, now);
+    Migration::Needed { up_to, job: Box::new(job), state }
+}
+
+fn recorded_version(database: &Database) -> Result<Option<Version>, String> {
+    let Some(recorded) = &database.engine_version else { return Ok(None) };
+    Version::parse(recorded)
+        .map(Some)
+        .map_err(|_| "the database records an engine version that is no version".to_owned())
+}
+
+fn is_approved(blueprint: &Blueprint<'_>) -> bool {
+    blueprint.cluster.annotations().get(APPROVE_UPGRADE) == Some(&blueprint.cluster.spec.version)
+}
+
+fn refuse(verdict: Verdict, from: &Version, to: &Version, set: Option<&StatefulSet>) -> Migration {
+    let message = match verdict {
+        Verdict::Prerelease => format!("spec.version {to}: {}", verdict.explanation()),
+        Verdict::Breaking => {
+            format!(
+                "{from} → {to}: {}: annotate the WorkflowCluster with {APPROVE_UPGRADE}={to}",
+                verdict.explanation()
+            )
+        }
+        Verdict::Downgrade if set.is_none() => {
+            let message = format!("the database has the schema of {from}, newer than spec.version {to}");
+            return Migration::Refused { reason: Reason::SchemaTooNew, message };
+        }
+        _ => format!("{from} → {to}: {}", verdict.explanation()),
+    };
+    Migration::Refused { reason: Reason::UpgradeRefused, message }
+}
+
+fn runs_pods(set: &StatefulSet) -> bool {
+    let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    wanted > 0 || set.status.as_ref().is_some_and(|status| status.replicas > 0)
+}
+
+/// The Job, named by version and a digest of all that it does: another spec is another Job.
+#[must_use]
+pub fn build_job(blueprint: &Blueprint<'_>, up_to: UpTo, approve_breaking: bool) -> Job {
+    let version = &blueprint.target.version;
+    let mut container = build_container(blueprint, "migrate", version);
+    let arguments = ["migrate", "--to", &version.to_string(), "--up-to", up_to.as_str()];
+    container.args = Some(arguments.map(str::to_owned).into());
+    if approve_breaking {
+        container.env.get_or_insert_default().push(variable("WORKFLOW_MIGRATE_APPROVE_BREAKING", "true"));
+    }
+    let pod = build_spec(
+        blueprint,
+        Component::Migration,
+        build_resources(container),
+        build_database_volumes(blueprint),
+    );
+    let spec = JobSpec {
+        backoff_limit: Some(BACKOFF_LIMIT),
+        template: PodTemplateSpec {
+            metadata: Some(build_metadata(blueprint, Component::Migration, version)),
+            spec: Some(PodSpec { restart_policy: Some("Never".to_owned()), ..pod }),
+        },
+        ..JobSpec::default()
+    };
+    let body = serde_json::to_value(&spec).expect("should serialise: Kubernetes types have string keys only");
+    let digest: String = digest(&body).chars().take(8).collect();
+    let suffix = format!("migrate-{}-{digest}", names::version_key(&version.to_string()));
+    let metadata: ObjectMeta =
+        blueprint.metadata(names::child(&blueprint.name(), &suffix), Component::Migration);
+    Job { metadata, spec: Some(spec), status: None }
+}
+
+/// The work is Postgres's. Limits are given, so that a namespace with a ResourceQuota accepts the pod.
+fn build_resources(container: Container) -> Container {
+    let amounts = |cpu: &str, memory: &str| -> BTreeMap<String, Quantity> {
+        [("cpu".to_owned(), Quantity(cpu.to_owned())), ("memory".to_owned(), Quantity(memory.to_owned()))]
+            .into()
+    };
+    let resources = ResourceRequirements {
+        requests: Some(amounts("50m", "64Mi")),
+        limits: Some(amounts("1", "256Mi")),
+        claims: None,
+    };
+    Container { resources: Some(resources), ..container }
+}
+
+fn job_state(job: &Job, jobs: &[Arc<Job>], pods: &[PodView], up_to: UpTo, now: Timestamp) -> JobState {
+    let Some(found) = jobs.iter().find(|found| found.name_any() == job.name_any()) else {
+        return JobState::Missing;
+    };
+    let conditions = || found.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let since = |type_: &str| {
+        conditions()
+            .find(|condition| condition.type_ == type_ && condition.status == "True")
+            .map(|condition| condition.last_transition_time.as_ref().map_or(now, |time| time.0))
+    };
+    if let Some(since) = since("Complete") {
+        let is_old =
+            now.duration_since(since) >= jiff::SignedDuration::try_from(MARKER_DEADLINE).unwrap_or_default();
+        return if up_to == UpTo::All && is_old { JobState::Outdated } else { JobState::Succeeded };
+    }
+    if since("Failed").is_some() {
+        return JobState::Failed;
+    }
+    let troubled = |pod: &PodView| pod.trouble.as_ref().map(|trouble| format!("pod {}: {trouble}", pod.name));
+    JobState::Running(pods.iter().filter(|pod| pod.ordinal.is_none()).find_map(troubled))
+}
+
+#[cfg(test)]
+mod tests;

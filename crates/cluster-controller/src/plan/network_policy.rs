@@ -1,0 +1,52 @@
+//! Who may reach the engine's pods.
+
+use api_types::cluster::ServiceType;
+use api_types::engine_access::{ADMIN_PORT, GRPC_PORT};
+use api_types::labels::{Component, selector};
+use k8s_openapi::api::networking::v1::{
+    NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::Blueprint;
+
+/// Builds it: the API from every pod (the tokens decide who may do what), and from outside only when the Service leads
+/// there; probes and metrics from pods. What the engine itself calls is not limited: where Postgres is cannot be told
+/// from a DNS name.
+#[must_use]
+pub fn build(blueprint: &Blueprint<'_>) -> NetworkPolicy {
+    let network = blueprint.cluster.spec.network.as_ref();
+    let service_type = network.and_then(|network| network.service_type).unwrap_or_default();
+    let any_pod = || {
+        vec![NetworkPolicyPeer {
+            namespace_selector: Some(LabelSelector::default()),
+            ..NetworkPolicyPeer::default()
+        }]
+    };
+    let callers = if service_type == ServiceType::ClusterIp { Some(any_pod()) } else { None };
+    NetworkPolicy {
+        metadata: blueprint.metadata(blueprint.engine_name(), Component::Engine),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(LabelSelector {
+                match_labels: Some(selector(Component::Engine, &blueprint.name())),
+                ..LabelSelector::default()
+            }),
+            policy_types: Some(vec!["Ingress".to_owned()]),
+            ingress: Some(vec![
+                NetworkPolicyIngressRule { from: callers, ports: Some(vec![port(GRPC_PORT)]) },
+                NetworkPolicyIngressRule { from: Some(any_pod()), ports: Some(vec![port(ADMIN_PORT)]) },
+            ]),
+            egress: None,
+        }),
+        ..NetworkPolicy::default()
+    }
+}
+
+fn port(number: u16) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        port: Some(IntOrString::Int(number.into())),
+        protocol: Some("TCP".to_owned()),
+        end_port: None,
+    }
+}

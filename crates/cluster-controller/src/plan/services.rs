@@ -1,0 +1,71 @@
+//! The two Services: one that callers connect to, one that gives each pod a name.
+
+use api_types::engine_access::{ADMIN_PORT, GRPC_PORT, headless_service_name};
+use api_types::labels::{Component, selector};
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::Blueprint;
+
+/// Port of the engine's API, on container and Service.
+pub const GRPC_PORT_NAME: &str = "grpc";
+/// Port of probes and metrics, on the container.
+pub const ADMIN_PORT_NAME: &str = "admin";
+/// Port of the metrics, on the client Service only, so that nothing is scraped twice.
+pub const METRICS_PORT_NAME: &str = "metrics";
+
+/// The Service of the StatefulSet.
+#[must_use]
+pub fn build_headless(blueprint: &Blueprint<'_>) -> Service {
+    Service {
+        metadata: blueprint.metadata(headless_service_name(&blueprint.name()), Component::Engine),
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".to_owned()),
+            selector: Some(selector(Component::Engine, &blueprint.name())),
+            ports: Some(vec![grpc_port()]),
+            // Names of pods, ready or not; readiness is the client Service's concern.
+            publish_not_ready_addresses: Some(true),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+/// The Service of `status.endpoint`: ready pods only.
+#[must_use]
+pub fn build_client(blueprint: &Blueprint<'_>) -> Service {
+    let spec = &blueprint.cluster.spec;
+    let service_type = spec.network.as_ref().and_then(|network| network.service_type).unwrap_or_default();
+    let mut ports = vec![grpc_port()];
+    let metrics = spec.observability.as_ref().and_then(|observability| observability.metrics.as_ref());
+    if metrics.is_some_and(|metrics| metrics.enabled) {
+        ports.push(ServicePort {
+            name: Some(METRICS_PORT_NAME.to_owned()),
+            port: ADMIN_PORT.into(),
+            protocol: Some("TCP".to_owned()),
+            target_port: Some(IntOrString::String(ADMIN_PORT_NAME.to_owned())),
+            ..ServicePort::default()
+        });
+    }
+    Service {
+        metadata: blueprint.metadata(blueprint.engine_name(), Component::Engine),
+        spec: Some(ServiceSpec {
+            type_: Some(service_type.as_str().to_owned()),
+            selector: Some(selector(Component::Engine, &blueprint.name())),
+            ports: Some(ports),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+fn grpc_port() -> ServicePort {
+    ServicePort {
+        name: Some(GRPC_PORT_NAME.to_owned()),
+        port: GRPC_PORT.into(),
+        protocol: Some("TCP".to_owned()),
+        target_port: Some(IntOrString::String(GRPC_PORT_NAME.to_owned())),
+        app_protocol: Some("https".to_owned()),
+        ..ServicePort::default()
+    }
+}

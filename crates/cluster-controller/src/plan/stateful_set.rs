@@ -1,0 +1,148 @@
+//! The StatefulSet of the engine.
+
+use api_types::engine_access::{
+    ADMIN_PORT, CONTROLLER_TOKEN_KEY, GRPC_PORT, MONITOR_TOKEN_KEY, TLS_CERT_KEY, TLS_PRIVATE_KEY_KEY,
+    WORKER_KEY_KEY, credentials_secret_name, headless_service_name, tls_secret_name,
+};
+use api_types::labels::{Component, VERSION, selector};
+use api_types::scheduling::Resources;
+use controller_kit::plan::digest;
+use k8s_openapi::api::apps::v1::{
+    RollingUpdateStatefulSetStrategy, StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy,
+};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, HTTPGetAction, PodSpec, PodTemplateSpec, Probe};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt as _;
+use semver::Version;
+
+use super::Blueprint;
+use super::pod::{
+    DATABASE_NAME_VARIABLE, build_container, build_database_volumes, build_metadata, build_spec, mount,
+    secret_volume, variable,
+};
+use super::services::{ADMIN_PORT_NAME, GRPC_PORT_NAME};
+
+/// Annotation on the StatefulSet: digest of the pod template that was applied last.
+pub const TEMPLATE_DIGEST: &str = "workflow.example.com/template-digest";
+/// Name of the container.
+pub const CONTAINER: &str = "engine";
+const TLS_DIR: &str = "/etc/workflow/tls";
+const CREDENTIALS_DIR: &str = "/etc/workflow/credentials";
+/// The engine drains for at most ten seconds.
+const TERMINATION_SECONDS: i64 = 30;
+
+/// Builds it. `partition` holds back the pods below it from a new template.
+#[must_use]
+pub fn build(blueprint: &Blueprint<'_>, version: &Version, partition: i32) -> StatefulSet {
+    let template = build_template(blueprint, version);
+    let mut metadata = blueprint.metadata(blueprint.engine_name(), Component::Engine);
+    metadata.annotations = Some([(TEMPLATE_DIGEST.to_owned(), digest_of(&template))].into());
+    StatefulSet {
+        metadata,
+        spec: Some(StatefulSetSpec {
+            replicas: Some(blueprint.cluster.spec.replicas),
+            selector: LabelSelector {
+                match_labels: Some(selector(Component::Engine, &blueprint.name())),
+                ..LabelSelector::default()
+            },
+            service_name: Some(headless_service_name(&blueprint.name())),
+            // Engine pods keep nothing and do not wait for each other: one that is stuck must not hold up the rest.
+            pod_management_policy: Some("Parallel".to_owned()),
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: Some(RollingUpdateStatefulSetStrategy {
+                    partition: Some(partition),
+                    max_unavailable: None,
+                }),
+            }),
+            template,
+            ..StatefulSetSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// Whether applying `desired` would give new pods another template than `live` has.
+#[must_use]
+pub fn changes_template(desired: &StatefulSet, live: &StatefulSet) -> bool {
+    desired.annotations().get(TEMPLATE_DIGEST) != live.annotations().get(TEMPLATE_DIGEST)
+}
+
+/// The version in the pod template.
+#[must_use]
+pub fn version_of(set: &StatefulSet) -> Option<Version> {
+    let labels = set.spec.as_ref()?.template.metadata.as_ref()?.labels.as_ref()?;
+    labels.get(VERSION)?.parse().ok()
+}
+
+/// The database in the pod template.
+#[must_use]
+pub fn database_of(set: &StatefulSet) -> Option<String> {
+    let containers = &set.spec.as_ref()?.template.spec.as_ref()?.containers;
+    let env = containers.iter().flat_map(|container| container.env.iter().flatten());
+    env.filter(|variable| variable.name == DATABASE_NAME_VARIABLE).find_map(|variable| variable.value.clone())
+}
+
+fn digest_of(template: &PodTemplateSpec) -> String {
+    digest(&serde_json::to_value(template).expect("should serialise: Kubernetes types have string keys only"))
+}
+
+fn build_template(blueprint: &Blueprint<'_>, version: &Version) -> PodTemplateSpec {
+    let name = blueprint.name();
+    let mut volumes = build_database_volumes(blueprint);
+    volumes.push(secret_volume("tls", &tls_secret_name(&name), &[TLS_CERT_KEY, TLS_PRIVATE_KEY_KEY]));
+    let credentials = [CONTROLLER_TOKEN_KEY, MONITOR_TOKEN_KEY, WORKER_KEY_KEY];
+    volumes.push(secret_volume("credentials", &credentials_secret_name(&name), &credentials));
+    let spec = build_spec(blueprint, Component::Engine, build_engine(blueprint, version), volumes);
+    PodTemplateSpec {
+        metadata: Some(build_metadata(blueprint, Component::Engine, version)),
+        spec: Some(PodSpec { termination_grace_period_seconds: Some(TERMINATION_SECONDS), ..spec }),
+    }
+}
+
+fn build_engine(blueprint: &Blueprint<'_>, version: &Version) -> Container {
+    let mut container = build_container(blueprint, CONTAINER, version);
+    container.args = Some(vec!["serve".to_owned()]);
+    container.resources = blueprint.cluster.spec.resources.as_ref().map(Resources::to_kube);
+    container.ports = Some(vec![port(GRPC_PORT_NAME, GRPC_PORT), port(ADMIN_PORT_NAME, ADMIN_PORT)]);
+    container.env.get_or_insert_default().extend([
+        variable("WORKFLOW_TLS_DIR", TLS_DIR),
+        variable("WORKFLOW_CREDENTIALS_DIR", CREDENTIALS_DIR),
+    ]);
+    container
+        .volume_mounts
+        .get_or_insert_default()
+        .extend([mount("tls", TLS_DIR), mount("credentials", CREDENTIALS_DIR)]);
+    container.startup_probe =
+        Some(Probe { failure_threshold: Some(60), period_seconds: Some(1), ..probe("/livez") });
+    container.liveness_probe =
+        Some(Probe { failure_threshold: Some(3), period_seconds: Some(10), ..probe("/livez") });
+    container.readiness_probe =
+        Some(Probe { failure_threshold: Some(2), period_seconds: Some(5), ..probe("/readyz") });
+    container
+}
+
+fn port(name: &str, number: u16) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: number.into(),
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    }
+}
+
+fn probe(path: &str) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::String(ADMIN_PORT_NAME.to_owned()),
+            ..HTTPGetAction::default()
+        }),
+        timeout_seconds: Some(3),
+        ..Probe::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

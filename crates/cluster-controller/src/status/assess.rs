@@ -1,0 +1,424 @@
+//! The judgement of a pass; what comes first counts.
+
+use std::time::Duration;
+
+use api_types::WorkflowCluster;
+use api_types::cluster::ClusterReason as Reason;
+use api_types::cluster::{ClusterPhase, ClusterReason};
+use api_types::condition::POSTGRES_REACHABLE;
+use api_types::reason::Reason as _;
+use controller_kit::condition::{Standing, find};
+use controller_kit::events::{EventType, News};
+use controller_kit::outcome::{ErrorClass, Next};
+use engine_client::model::HealthState;
+use jiff::Timestamp;
+
+use super::facts::told_migration;
+use super::{Assessment, Facts};
+use crate::controller::RESYNC;
+use crate::execute::Applied;
+use crate::observe::engine::EngineView;
+use crate::observe::pods::PodView;
+use crate::observe::postgres::{PostgresView, Trouble};
+use crate::observe::{Observed, Unread};
+use crate::plan::migration::{JobState, Migration, UpTo};
+use crate::plan::{Plan, Step};
+use crate::validate::{Refusal, Target};
+
+/// What is awaited is watched, but pods and engines are not.
+const RECHECK_MOVING: Duration = Duration::from_secs(5);
+/// The next pass follows from what this one made.
+const RECHECK_AT_ONCE: Duration = Duration::from_secs(1);
+/// A database that is away is asked again after 5 s, later after half the time that it has been away, to 60 s.
+const RECHECK_POSTGRES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+/// A pod that is not ready for so long is told by name.
+const UNREADY_IS_TROUBLE: Duration = Duration::from_secs(60);
+
+/// A cluster on its way out: nothing is made anew, the children go with it.
+#[must_use]
+pub fn assess_deletion() -> Assessment {
+    Assessment {
+        phase: ClusterPhase::Deleting,
+        standing: Standing::InProgress,
+        reason: Reason::Deleting,
+        message: "the owned objects are being deleted; the database is kept".to_owned(),
+        next: Next::Gone,
+        facts: None,
+        news: Vec::new(),
+    }
+}
+
+/// A spec that cannot be acted on.
+#[must_use]
+pub fn assess_refusal(cluster: &WorkflowCluster, refusal: &Refusal) -> Assessment {
+    let is_unsupported = refusal.reason == Reason::FieldsNotActedOn;
+    let phase =
+        if is_unsupported && !has_run(cluster) { ClusterPhase::Pending } else { ClusterPhase::Failed };
+    Assessment {
+        phase,
+        standing: Standing::Stalled,
+        reason: refusal.reason,
+        message: refusal.message.clone(),
+        next: Next::Failed(ErrorClass::Invalid),
+        facts: None,
+        news: Vec::new(),
+    }
+}
+
+/// A world that could not be read.
+#[must_use]
+pub fn assess_unread(cluster: &WorkflowCluster, unread: &Unread) -> Assessment {
+    Assessment {
+        phase: if has_run(cluster) { ClusterPhase::Degraded } else { ClusterPhase::Pending },
+        standing: if unread.class == ErrorClass::Denied { Standing::Stalled } else { Standing::InProgress },
+        reason: reason_of(unread.class),
+        message: unread.problem.clone(),
+        next: Next::Failed(unread.class),
+        facts: None,
+        news: Vec::new(),
+    }
+}
+
+/// Judges a pass.
+#[must_use]
+pub fn assess(
+    cluster: &WorkflowCluster,
+    target: &Target,
+    observed: &Observed,
+    plan: &Plan,
+    applied: &Applied,
+    now: Timestamp,
+) -> Assessment {
+    let view = View { cluster, target, observed, plan, now };
+    let Judgement { phase, standing, reason, message, next } = view
+        .judge_failure(applied)
+        .or_else(|| view.judge_paused())
+        .or_else(|| view.judge_names())
+        .or_else(|| view.judge_scaling())
+        .or_else(|| view.judge_postgres())
+        .or_else(|| view.judge_migration())
+        .or_else(|| view.judge_pods())
+        .unwrap_or_else(|| view.judge_engine());
+    Assessment {
+        phase,
+        standing,
+        reason,
+        message,
+        next,
+        facts: Some(Facts::of(cluster, target, observed, plan)),
+        news: build_done(plan, applied),
+    }
+}
+
+struct Judgement {
+    phase: ClusterPhase,
+    standing: Standing,
+    reason: ClusterReason,
+    message: String,
+    next: Next,
+}
+
+struct View<'a> {
+    cluster: &'a WorkflowCluster,
+    target: &'a Target,
+    observed: &'a Observed,
+    plan: &'a Plan,
+    now: Timestamp,
+}
+
+impl View<'_> {
+    fn judge_failure(&self, applied: &Applied) -> Option<Judgement> {
+        let failure = applied.failures.first()?;
+        let class = failure.class();
+        let standing = if class == ErrorClass::Denied { Standing::Stalled } else { Standing::InProgress };
+        let phase = if standing == Standing::Stalled {
+            self.troubled_phase(ClusterPhase::Failed)
+        } else {
+            self.moving_phase()
+        };
+        let reason = if matches!(failure, crate::execute::Failure::NameTaken { .. }) {
+            Reason::NameTaken
+        } else {
+            reason_of(class)
+        };
+        Some(Judgement { phase, standing, reason, message: failure.told(), next: Next::Failed(class) })
+    }
+
+    fn judge_paused(&self) -> Option<Judgement> {
+        let is_served = self.observed.children.is_rolled_out(self.cluster.spec.replicas);
+        self.cluster.spec.is_paused().then(|| Judgement {
+            phase: if !is_served { self.troubled_phase(ClusterPhase::Pending) } else { self.settled_phase() },
+            standing: if is_served { Standing::Ready } else { Standing::InProgress },
+            reason: Reason::Paused,
+            message: "spec.paused is true: no owned object is written".to_owned(),
+            next: Next::Settled { resync: RESYNC },
+        })
+    }
+
+    fn judge_names(&self) -> Option<Judgement> {
+        let taken = self.plan.taken.first()?;
+        Some(Judgement {
+            phase: self.troubled_phase(ClusterPhase::Failed),
+            standing: Standing::Stalled,
+            reason: Reason::NameTaken,
+            message: format!("{taken} exists and belongs to something else: delete or rename it"),
+            next: Next::Wait { recheck: RESYNC },
+        })
+    }
+
+    /// Told before everything that follows from it, and only in the pass that does it.
+    fn judge_scaling(&self) -> Option<Judgement> {
+        let (from, to) = self.plan.rollout.change.scale?;
+        Some(Judgement {
+            phase: self.moving_phase(),
+            standing: Standing::InProgress,
+            reason: if to > from { Reason::ScalingUp } else { Reason::ScalingDown },
+            message: format!("Reconciling cluster, replicas {from} → {to}"),
+            next: Next::Wait { recheck: RECHECK_AT_ONCE },
+        })
+    }
+
+    fn judge_postgres(&self) -> Option<Judgement> {
+        let PostgresView::Unusable(Trouble { reason, cause }) = &self.observed.postgres else { return None };
+        let passes = *reason == Reason::PostgresUnreachable;
+        Some(Judgement {
+            phase: self.troubled_phase(ClusterPhase::Pending),
+            standing: if passes { Standing::InProgress } else { Standing::Stalled },
+            reason: *reason,
+            message: cause.clone(),
+            next: Next::Wait { recheck: self.postgres_recheck() },
+        })
+    }
+
+    fn postgres_recheck(&self) -> Duration {
+        let (min, max) = RECHECK_POSTGRES;
+        let conditions =
+            self.cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let since = find(conditions, POSTGRES_REACHABLE).filter(|reachable| reachable.status == "False");
+        let away = since.map_or(Duration::ZERO, |since| {
+            Duration::try_from(self.now.duration_since(since.last_transition_time.0)).unwrap_or_default()
+        });
+        (away / 2).clamp(min, max)
+    }
+
+    fn judge_migration(&self) -> Option<Judgement> {
+        if let Migration::Refused { reason, message } = &self.plan.migration {
+            return Some(self.stalled(*reason, message.clone()));
+        }
+        let Migration::Needed { up_to, state, .. } = &self.plan.migration else { return None };
+        if *up_to == UpTo::Expand && *state == JobState::Succeeded {
+            return None;
+        }
+        let (reason, message) = told_migration(self.plan)?;
+        if *state == JobState::Failed {
+            return Some(self.stalled(reason, message));
+        }
+        let recheck =
+            if matches!(state, JobState::Running(_)) { RECHECK_MOVING } else { RECHECK_AT_ONCE * 2 };
+        Some(Judgement {
+            phase: self.moving_phase(),
+            standing: Standing::InProgress,
+            reason,
+            message,
+            next: Next::Wait { recheck },
+        })
+    }
+
+    fn judge_pods(&self) -> Option<Judgement> {
+        let (children, replicas) = (&self.observed.children, self.cluster.spec.replicas);
+        let Some(set) = &children.stateful_set else {
+            return Some(self.moving(
+                Reason::Reconciling,
+                "the engine's objects are being created".to_owned(),
+                RECHECK_AT_ONCE,
+            ));
+        };
+        if children.is_rolled_out(replicas) && !self.plan.rollout.is_rolling {
+            return None;
+        }
+        if let Some(trouble) = self.observed.pods.iter().find_map(|pod| self.trouble_of(pod)) {
+            let phase = if has_run(self.cluster) && !self.is_upgrading() {
+                ClusterPhase::Degraded
+            } else {
+                self.moving_phase()
+            };
+            return Some(Judgement {
+                phase,
+                ..self.moving(Reason::EngineUnhealthy, trouble, RECHECK_MOVING)
+            });
+        }
+        let status = set.status.clone().unwrap_or_default();
+        let ready = children.ready_replicas();
+        if self.plan.rollout.is_rolling && status.replicas > 0 {
+            let updated =
+                if self.plan.rollout.change.template { 0 } else { status.updated_replicas.unwrap_or(0) };
+            let message = format!("{updated} of {replicas} engine pods are replaced");
+            return Some(self.moving(Reason::RollingOut, message, RECHECK_MOVING));
+        }
+        if status.replicas > replicas {
+            let message = format!("{} engine pods are ending", status.replicas - replicas);
+            return Some(self.moving(Reason::ScalingDown, message, RECHECK_MOVING));
+        }
+        Some(self.moving(
+            Reason::EngineStarting,
+            format!("{ready} of {replicas} engine pods are ready"),
+            RECHECK_MOVING,
+        ))
+    }
+
+    /// What holds this pod up, in words. A pod that is being replaced anyway is no news.
+    fn trouble_of(&self, pod: &PodView) -> Option<String> {
+        if pod.ready || pod.terminating || pod.ordinal.is_none() {
+            return None;
+        }
+        if let Some(trouble) = &pod.trouble {
+            return Some(format!("engine pod {}: {trouble}", pod.name));
+        }
+        let unready = Duration::try_from(self.now.duration_since(pod.unready_since?)).unwrap_or_default();
+        (unready >= UNREADY_IS_TROUBLE)
+            .then(|| format!("engine pod {} does not become ready: look at its events and log", pod.name))
+    }
+
+    fn judge_engine(&self) -> Judgement {
+        let replicas = self.cluster.spec.replicas;
+        if replicas == 0 {
+            let message = "spec.replicas is 0: no engine pod runs, the data is kept".to_owned();
+            return self.settled(Reason::Stopped, message);
+        }
+        let unhealthy = |problem: String| Judgement {
+            phase: self.troubled_phase(ClusterPhase::Provisioning),
+            ..self.moving(Reason::EngineUnhealthy, problem, RECHECK_MOVING)
+        };
+        match &self.observed.engine {
+            EngineView::NotAsked => self.moving(
+                Reason::EngineStarting,
+                "the engine is about to be asked".to_owned(),
+                RECHECK_AT_ONCE,
+            ),
+            EngineView::Unreachable(problem) => unhealthy(format!("the engine does not answer: {problem}")),
+            EngineView::Answered { state: HealthState::Serving, .. } => {
+                let pods = if replicas == 1 { "pod serves" } else { "pods serve" };
+                self.settled(
+                    Reason::Running,
+                    format!("{replicas} engine {pods} at version {}", self.running_version()),
+                )
+            }
+            EngineView::Answered { state, problem } => {
+                let word = if *state == HealthState::Degraded { "degraded" } else { "not serving" };
+                let problem = problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
+                unhealthy(format!("the engine says that it is {word}{problem}"))
+            }
+        }
+    }
+
+    fn running_version(&self) -> String {
+        self.plan.rollout.version.as_ref().unwrap_or(&self.target.version).to_string()
+    }
+
+    fn settled(&self, reason: ClusterReason, message: String) -> Judgement {
+        let phase = self.settled_phase();
+        Judgement {
+            phase,
+            standing: Standing::Ready,
+            reason,
+            message,
+            next: Next::Settled { resync: RESYNC },
+        }
+    }
+
+    fn stalled(&self, reason: ClusterReason, message: String) -> Judgement {
+        Judgement {
+            phase: self.troubled_phase(ClusterPhase::Failed),
+            standing: Standing::Stalled,
+            reason,
+            message,
+            // The database may be restored, the Job deleted: looked at again, but nothing is repeated.
+            next: Next::Wait { recheck: RESYNC },
+        }
+    }
+
+    fn moving(&self, reason: ClusterReason, message: String, recheck: Duration) -> Judgement {
+        Judgement {
+            phase: self.moving_phase(),
+            standing: Standing::InProgress,
+            reason,
+            message,
+            next: Next::Wait { recheck },
+        }
+    }
+
+    fn is_upgrading(&self) -> bool {
+        let former = self.cluster.status.as_ref().and_then(|status| status.version.as_ref());
+        former.is_some_and(|former| *former != self.cluster.spec.version)
+    }
+
+    fn settled_phase(&self) -> ClusterPhase {
+        if self.cluster.spec.replicas == 0 { ClusterPhase::Stopped } else { ClusterPhase::Running }
+    }
+
+    /// Something changes, and nothing is wrong with that.
+    fn moving_phase(&self) -> ClusterPhase {
+        if !has_run(self.cluster) {
+            ClusterPhase::Provisioning
+        } else if self.is_upgrading() {
+            ClusterPhase::Upgrading
+        } else if self.observed.children.ready_replicas() > 0 {
+            ClusterPhase::Running
+        } else if self.cluster.spec.replicas == 0 {
+            ClusterPhase::Stopped
+        } else {
+            ClusterPhase::Degraded
+        }
+    }
+
+    /// Something is wrong; `never_ran` unless the engine served before.
+    fn troubled_phase(&self, never_ran: ClusterPhase) -> ClusterPhase {
+        match (has_run(self.cluster), never_ran) {
+            (true, ClusterPhase::Failed) if self.observed.children.ready_replicas() == 0 => {
+                ClusterPhase::Failed
+            }
+            (true, _) => ClusterPhase::Degraded,
+            (false, never_ran) => never_ran,
+        }
+    }
+}
+
+fn has_run(cluster: &WorkflowCluster) -> bool {
+    cluster.status.as_ref().is_some_and(|status| status.version.is_some())
+}
+
+fn reason_of(class: ErrorClass) -> ClusterReason {
+    match class {
+        ErrorClass::Invalid | ErrorClass::Defect => Reason::InternalError,
+        ErrorClass::Transient => Reason::KubernetesUnavailable,
+        ErrorClass::Conflict => Reason::Conflict,
+        ErrorClass::Denied => Reason::Denied,
+    }
+}
+
+/// What was done and is worth telling.
+fn build_done(plan: &Plan, applied: &Applied) -> Vec<News> {
+    let mut told = Vec::new();
+    let mut tell = |reason: ClusterReason, note: &str| {
+        told.push(News {
+            type_: EventType::Normal,
+            reason: reason.as_str().to_owned(),
+            note: note.to_owned(),
+        });
+    };
+    let change = plan.rollout.change;
+    let writes_set = plan
+        .steps
+        .iter()
+        .any(|step| matches!(step, Step::Apply(desired) if desired.resource.kind == "StatefulSet"));
+    if writes_set && applied.failures.is_empty() && (change.scale.is_some() || change.template) {
+        tell(Reason::StatefulSetUpdated, "StatefulSet updated successfully");
+    }
+    if applied.renewed_certificate {
+        tell(
+            Reason::CertificateRotated,
+            "the engine's certificate was renewed; its pods take it over without a restart",
+        );
+    }
+    told
+}

@@ -1,0 +1,227 @@
+//! What was seen, as conditions and fields.
+
+use api_types::WorkflowCluster;
+use api_types::cluster::ClusterReason as Reason;
+use api_types::cluster::{ClusterReason, Endpoint, PostgresStatus, WorkflowClusterStatus};
+use api_types::condition::{AVAILABLE, MIGRATED, POSTGRES_REACHABLE, SUPPORTED, UPGRADE_COMPLETE};
+use api_types::engine_access::{GRPC_PORT, engine_host, engine_url};
+use controller_kit::condition::{Truth, Wanted};
+use kube::ResourceExt as _;
+
+use crate::observe::Observed;
+use crate::observe::postgres::PostgresView;
+use crate::observe::service_monitor::ServiceMonitorView;
+use crate::plan::Plan;
+use crate::plan::migration::{JobState, Migration, UpTo};
+use crate::plan::stateful_set::version_of;
+use crate::validate::{Target, fields_not_acted_on};
+
+/// What a pass saw of the cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// The domain's conditions.
+    pub conditions: Vec<Wanted<ClusterReason>>,
+    /// Engine pods that exist.
+    pub replicas: i32,
+    /// Engine pods that are ready.
+    pub ready_replicas: i32,
+    /// Version that every engine pod runs; `None` while they differ.
+    pub version: Option<String>,
+    /// Version of the schema; `None` when the database did not answer.
+    pub schema_version: Option<i64>,
+    /// Whether Postgres can be used.
+    pub postgres_status: PostgresStatus,
+    /// Where the engine is, once there is one.
+    pub endpoint: Option<Endpoint>,
+    /// Whether processes may be deployed.
+    pub accepts_deployments: bool,
+}
+
+impl Facts {
+    /// Reads them off a pass.
+    #[must_use]
+    pub fn of(cluster: &WorkflowCluster, target: &Target, observed: &Observed, plan: &Plan) -> Self {
+        let set = observed.children.stateful_set.as_deref();
+        let set_status = set.and_then(|set| set.status.as_ref());
+        let ready_replicas = observed.children.ready_replicas();
+        let is_uniform = observed.children.is_rolled_out(cluster.spec.replicas) && !plan.rollout.is_rolling;
+        let (name, namespace) = (cluster.name_any(), cluster.namespace().unwrap_or_default());
+        let endpoint = plan.rollout.version.is_some().then(|| Endpoint {
+            host: engine_host(&name, &namespace),
+            port: GRPC_PORT.into(),
+            url: engine_url(&name, &namespace),
+        });
+        let is_migrating = matches!(plan.migration, Migration::Needed { .. } | Migration::Expanded);
+        Self {
+            replicas: set_status.map_or(0, |status| status.replicas),
+            ready_replicas,
+            version: set.filter(|_| is_uniform).and_then(version_of).map(|version| version.to_string()),
+            schema_version: match &observed.postgres {
+                PostgresView::Reachable(database) => database.schema_version,
+                PostgresView::Unusable(_) => None,
+            },
+            postgres_status: match &observed.postgres {
+                PostgresView::Reachable(_) => PostgresStatus::Healthy,
+                PostgresView::Unusable(_) => PostgresStatus::Unreachable,
+            },
+            endpoint,
+            accepts_deployments: observed.engine.is_serving() && !plan.rollout.is_rolling && !is_migrating,
+            conditions: vec![
+                build_available(cluster, ready_replicas),
+                build_postgres_reachable(observed),
+                build_migrated(target, observed, plan),
+                build_upgrade_complete(target, observed, plan, is_uniform),
+            ]
+            .into_iter()
+            .chain(build_supported(cluster, observed))
+            .collect(),
+        }
+    }
+
+    /// The status fields. What is not known at present stays as it was told.
+    #[must_use]
+    pub(super) fn fields(&self, former: &WorkflowClusterStatus) -> WorkflowClusterStatus {
+        WorkflowClusterStatus {
+            replicas: Some(self.replicas),
+            ready_replicas: Some(self.ready_replicas),
+            version: self.version.clone().or_else(|| former.version.clone()),
+            schema_version: self.schema_version.or(former.schema_version),
+            postgres_status: Some(self.postgres_status),
+            endpoint: self.endpoint.clone().or_else(|| former.endpoint.clone()),
+            accepts_deployments: self.accepts_deployments,
+            ..WorkflowClusterStatus::default()
+        }
+    }
+}
+
+fn build_available(cluster: &WorkflowCluster, ready: i32) -> Wanted<ClusterReason> {
+    match (ready, cluster.spec.replicas) {
+        (0, 0) => Wanted::new(AVAILABLE, Truth::False, Reason::Stopped, "spec.replicas is 0"),
+        (0, _) => Wanted::new(AVAILABLE, Truth::False, Reason::EngineStarting, "no engine pod is ready"),
+        _ => Wanted::new(AVAILABLE, Truth::True, Reason::EngineAvailable, "at least one engine pod is ready"),
+    }
+}
+
+fn build_postgres_reachable(observed: &Observed) -> Wanted<ClusterReason> {
+    match &observed.postgres {
+        PostgresView::Reachable(database) => {
+            let message = format!("PostgreSQL {} accepts the login", database.server_version / 10_000);
+            Wanted::new(POSTGRES_REACHABLE, Truth::True, Reason::PostgresReachable, message)
+        }
+        PostgresView::Unusable(trouble) => {
+            Wanted::new(POSTGRES_REACHABLE, Truth::False, trouble.reason, trouble.cause.clone())
+        }
+    }
+}
+
+fn build_migrated(target: &Target, observed: &Observed, plan: &Plan) -> Wanted<ClusterReason> {
+    let version = &target.version;
+    match &plan.migration {
+        Migration::Done => Wanted::new(
+            MIGRATED,
+            Truth::True,
+            Reason::SchemaCurrent,
+            format!("the schema is that of {version}"),
+        ),
+        Migration::Unknown => {
+            let reason = match &observed.postgres {
+                PostgresView::Unusable(trouble) => trouble.reason,
+                PostgresView::Reachable(_) => Reason::Reconciling,
+            };
+            Wanted::new(MIGRATED, Truth::Unknown, reason, "the database cannot be asked")
+        }
+        Migration::Expanded => {
+            let message = format!(
+                "the schema serves {version} and the version before; it is completed when every pod runs {version}"
+            );
+            Wanted::new(MIGRATED, Truth::False, Reason::MigrationRunning, message)
+        }
+        Migration::Refused { reason, message } => {
+            Wanted::new(MIGRATED, Truth::False, *reason, message.clone())
+        }
+        Migration::Needed { .. } => {
+            let (reason, message) = told_migration(plan).unwrap_or((Reason::MigrationRunning, String::new()));
+            Wanted::new(MIGRATED, Truth::False, reason, message)
+        }
+    }
+}
+
+/// A migration that is not done, in words.
+pub(super) fn told_migration(plan: &Plan) -> Option<(ClusterReason, String)> {
+    let Migration::Needed { up_to, job, state } = &plan.migration else { return None };
+    let name = job.name_any();
+    Some(match state {
+        JobState::Missing | JobState::Outdated => {
+            (Reason::MigrationRunning, format!("migration Job {name} is being created"))
+        }
+        JobState::Running(None) => (Reason::MigrationRunning, format!("migration Job {name} is running")),
+        JobState::Running(Some(trouble)) => {
+            (Reason::MigrationRunning, format!("migration Job {name}: {trouble}"))
+        }
+        JobState::Succeeded if *up_to == UpTo::Expand => (
+            Reason::MigrationRunning,
+            format!("migration Job {name} has prepared the schema; the pods follow"),
+        ),
+        JobState::Succeeded => {
+            (Reason::MigrationRunning, format!("migration Job {name} is done; the database is asked"))
+        }
+        JobState::Failed => (
+            Reason::MigrationFailed,
+            format!("migration Job {name} failed: read its log; delete it to try again, or change the spec"),
+        ),
+    })
+}
+
+fn build_upgrade_complete(
+    target: &Target,
+    observed: &Observed,
+    plan: &Plan,
+    is_uniform: bool,
+) -> Wanted<ClusterReason> {
+    let running = observed.children.stateful_set.as_deref().and_then(version_of);
+    let version = &target.version;
+    let pending = |reason, message| Wanted::new(UPGRADE_COMPLETE, Truth::False, reason, message);
+    match (&plan.migration, running) {
+        (Migration::Refused { reason, message }, _) => pending(*reason, message.clone()),
+        (Migration::Needed { .. }, _) => {
+            let (reason, message) = told_migration(plan).unwrap_or((Reason::MigrationRunning, String::new()));
+            pending(reason, message)
+        }
+        (Migration::Done | Migration::Unknown, Some(running)) if running == *version && is_uniform => {
+            Wanted::new(
+                UPGRADE_COMPLETE,
+                Truth::True,
+                Reason::RolledOut,
+                format!("every engine pod runs {version}"),
+            )
+        }
+        (_, Some(running)) if running == *version => {
+            pending(Reason::RollingOut, format!("the pods are on their way to {version}"))
+        }
+        (_, Some(running)) => {
+            pending(Reason::RollingOut, format!("the pods run {running}, {version} follows"))
+        }
+        (_, None) => pending(Reason::EngineStarting, "there is no engine yet".to_owned()),
+    }
+}
+
+/// What the spec asks for and is not done.
+fn build_supported(cluster: &WorkflowCluster, observed: &Observed) -> Option<Wanted<ClusterReason>> {
+    let fields = fields_not_acted_on(cluster);
+    let monitor = match &observed.service_monitor {
+        _ if !cluster.spec.wants_service_monitor() => None,
+        ServiceMonitorView::Known(_) => None,
+        ServiceMonitorView::CrdMissing => Some(
+            "spec.observability.metrics.serviceMonitor: the CRD monitoring.coreos.com/v1 is not installed"
+                .to_owned(),
+        ),
+        ServiceMonitorView::Unread { problem, .. } => Some(problem.clone()),
+    };
+    let reason = match (&observed.service_monitor, fields.is_empty()) {
+        (_, false) => Reason::FieldsNotActedOn,
+        (ServiceMonitorView::Unread { .. }, true) => Reason::Denied,
+        (_, true) => Reason::ServiceMonitorCrdMissing,
+    };
+    let told: Vec<String> = fields.into_iter().map(str::to_owned).chain(monitor).collect();
+    (!told.is_empty()).then(|| Wanted::new(SUPPORTED, Truth::False, reason, told.join("; ")))
+}
