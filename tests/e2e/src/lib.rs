@@ -1,1 +1,11 @@
-//! x
+//! The main job and its faults, on a real node.
+//!
+//! The story (a fleet that scales out and in on real job lag) is told twice from the same code: by the `demo` program, for
+//! people, and by the end-to-end tests. Nothing here talks to a cluster that was not named: see [`cluster`].
+
+pub mod cluster;
+pub mod engine;
+pub mod fleet;
+pub mod progress;
+pub mod sample;
+pub mod story;
