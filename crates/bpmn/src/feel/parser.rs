@@ -1,6 +1,8 @@
 //! Reads all of FEEL's grammar, so that what is merely outside the subset is told apart from what is no FEEL. A
 //! construct outside the subset is remembered in `unsupported` and stands as `null` in a tree that is then thrown away.
 
+mod constructs;
+
 use std::str::FromStr;
 
 use super::lexer::{Token, tokens};
@@ -144,51 +146,6 @@ impl Parser {
         parsed
     }
 
-    fn conditional(&mut self) -> Parsed {
-        self.advance();
-        self.expression()?;
-        self.expect_word("then")?;
-        self.expression()?;
-        self.expect_word("else")?;
-        self.expression()?;
-        Ok(self.unsupported("`if`"))
-    }
-
-    fn iteration(&mut self, body: &'static str, feature: &'static str) -> Parsed {
-        self.advance();
-        loop {
-            self.name()?;
-            self.expect_word("in")?;
-            self.expression()?;
-            if self.take_symbol("..") {
-                self.expression()?;
-            }
-            if !self.take_symbol(",") && (self.is_word(0, body) || !matches!(self.peek(), Token::Name(_))) {
-                break;
-            }
-        }
-        self.expect_word(body)?;
-        self.expression()?;
-        Ok(self.unsupported(feature))
-    }
-
-    fn function(&mut self) -> Parsed {
-        self.advance();
-        self.expect_symbol("(")?;
-        while !self.take_symbol(")") {
-            self.name()?;
-            if self.take_symbol(":") {
-                self.type_name()?;
-            }
-            if !self.take_symbol(",") && *self.peek() != Token::Symbol(")") {
-                return self.fail(")");
-            }
-        }
-        self.take_word("external");
-        self.expression()?;
-        Ok(self.unsupported("a function definition"))
-    }
-
     fn disjunction(&mut self) -> Parsed {
         let mut left = self.conjunction()?;
         while self.take_word("or") {
@@ -239,34 +196,6 @@ impl Parser {
             Token::Symbol(">=") => Some(Operator::GreaterOrEqual),
             _ => None,
         }
-    }
-
-    /// What stands right of `in`: a test, or several in parentheses.
-    fn tests(&mut self) -> Result<(), Stop> {
-        if *self.peek() == Token::Symbol("(") {
-            let start = self.index;
-            self.advance();
-            loop {
-                self.test()?;
-                if !self.take_symbol(",") {
-                    break;
-                }
-            }
-            if self.take_symbol(")") {
-                return Ok(());
-            }
-            // `(1..5)` is a range, not a list of tests.
-            self.index = start;
-        }
-        self.test()
-    }
-
-    fn test(&mut self) -> Result<(), Stop> {
-        if self.comparison_operator().is_some() {
-            self.advance();
-        }
-        self.sum()?;
-        Ok(())
     }
 
     fn sum(&mut self) -> Parsed {
@@ -474,64 +403,6 @@ impl Parser {
         Ok(inner)
     }
 
-    /// `[…]`, or the range `[1..5]`.
-    fn list(&mut self) -> Parsed {
-        self.advance();
-        if self.take_symbol("]") {
-            return Ok(self.unsupported("a list"));
-        }
-        loop {
-            self.expression()?;
-            if *self.peek() == Token::Symbol("..") {
-                return self.range_end();
-            }
-            if !self.take_symbol(",") {
-                break;
-            }
-        }
-        self.expect_symbol("]")?;
-        Ok(self.unsupported("a list"))
-    }
-
-    fn range_rest(&mut self) -> Parsed {
-        self.expression()?;
-        if *self.peek() != Token::Symbol("..") {
-            return self.fail("..");
-        }
-        self.range_end()
-    }
-
-    fn range_end(&mut self) -> Parsed {
-        self.advance();
-        self.expression()?;
-        if self.take_symbol(")") || self.take_symbol("]") || self.take_symbol("[") {
-            return Ok(self.unsupported("a range"));
-        }
-        self.fail("end of the range")
-    }
-
-    fn context(&mut self) -> Parsed {
-        self.advance();
-        while !self.take_symbol("}") {
-            match self.peek() {
-                Token::String(_) => self.advance(),
-                // A key may be of several words.
-                Token::Name(_) | Token::QuotedName(_) => {
-                    while matches!(self.peek(), Token::Name(_) | Token::QuotedName(_)) {
-                        self.advance();
-                    }
-                }
-                _ => return self.fail("a key"),
-            }
-            self.expect_symbol(":")?;
-            self.expression()?;
-            if !self.take_symbol(",") && *self.peek() != Token::Symbol("}") {
-                return self.fail("}");
-            }
-        }
-        Ok(self.unsupported("a context"))
-    }
-
     fn name(&mut self) -> Result<String, Stop> {
         match self.peek().clone() {
             Token::Name(name) | Token::QuotedName(name) => {
@@ -540,32 +411,5 @@ impl Parser {
             }
             _ => self.fail("a name"),
         }
-    }
-
-    /// `string`, `days and time duration`, `list<number>`.
-    fn type_name(&mut self) -> Result<(), Stop> {
-        self.name()?;
-        while matches!(self.peek(), Token::Name(_)) {
-            let is_type_word = ["and", "time", "months", "duration"].iter().any(|word| self.is_word(0, word));
-            if !is_type_word
-                || (self.is_word(0, "and") && !self.is_word(1, "time") && !self.is_word(1, "months"))
-            {
-                break;
-            }
-            self.advance();
-        }
-        if self.take_symbol("<") {
-            loop {
-                self.type_name()?;
-                if self.take_symbol(":") {
-                    self.type_name()?;
-                }
-                if !self.take_symbol(",") {
-                    break;
-                }
-            }
-            self.expect_symbol(">")?;
-        }
-        Ok(())
     }
 }

@@ -78,6 +78,8 @@ fn only_true_takes_a_flow(#[case] text: &str, #[case] expected: bool) {
 #[case("total in [1..5]", "a range")]
 #[case("total in (< 5, > 10)", "`in`")]
 #[case("name in (\"a\", \"b\")", "`in`")]
+#[case("total in (1..5]", "a range")]
+#[case("total in (a) + 1", "`in`")]
 #[case("x instance of number", "`instance of`")]
 #[case("x instance of days and time duration", "`instance of`")]
 #[case("function(a, b) a + b", "a function definition")]
@@ -142,6 +144,8 @@ fn operators_bind_like_feel_has_it() {
 #[case(vec!["1"; 16_000].join("+"))]
 #[case("[".repeat(30_000))]
 #[case(vec!["a"; 16_000].join("."))]
+#[case("1 in ((".repeat(60) + "1" + &") in 1)".repeat(60))]
+#[case("x(".repeat(10_000))]
 fn depth_is_bounded(#[case] text: String) {
     assert!(parse(&text).is_err());
 }
