@@ -1,0 +1,282 @@
+//! Keeps the self-managed certificate: in a Secret that the replicas share, with its authority in the `caBundle` of
+//! our APIService.
+//!
+//! Every replica does the same; what two of them do at once is settled by the API server (create fails, update
+//! carries the resourceVersion), and the loser reads again at its next tick.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use controller_kit::clock::Clock;
+use k8s_openapi::{
+    ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    kube_aggregator::pkg::apis::apiregistration::v1::APIService,
+};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{
+    CertificateError, ServingCertificate, certified_key,
+    issue::{issue, service_names},
+    rotation::{self, Pair, Step, Stored},
+};
+use crate::wire;
+
+const FIELD_MANAGER: &str = "job-lag-metrics-adapter";
+const EVERY: Duration = Duration::from_secs(30);
+
+#[derive(Debug, thiserror::Error)]
+pub enum SelfManagedError {
+    #[error("failed to read Secret {name}")]
+    ReadSecret { name: String, source: kube::Error },
+    #[error("failed to write Secret {name}")]
+    WriteSecret { name: String, source: kube::Error },
+    #[error("failed to load the certificate of Secret {name}")]
+    Load { name: String, source: CertificateError },
+    #[error("failed to make a serving certificate")]
+    Issue(#[source] rcgen::Error),
+    #[error("failed to read APIService {name}")]
+    ReadApiService { name: String, source: kube::Error },
+    #[error("failed to write spec.caBundle of APIService {name}")]
+    WriteApiService { name: String, source: kube::Error },
+    #[error(
+        "APIService {name} does not exist: kube-apiserver sends no metric request here; the chart creates it"
+    )]
+    NoApiService { name: String },
+    #[error(
+        "APIService {name} belongs to Service {service}: another adapter serves external metrics in this cluster and is left \
+         alone; remove that APIService, or use that adapter alone"
+    )]
+    Foreign { name: String, service: String },
+}
+
+/// Which Secret, which Service.
+#[derive(Clone, Debug)]
+pub struct Names {
+    pub service: String,
+    pub namespace: String,
+}
+
+pub struct SelfManaged {
+    names: Names,
+    secrets: Api<Secret>,
+    api_services: Api<APIService>,
+    certificate: Arc<ServingCertificate>,
+    clock: Clock,
+}
+
+impl SelfManaged {
+    pub fn new(client: Client, names: Names, certificate: Arc<ServingCertificate>, clock: Clock) -> Self {
+        Self {
+            secrets: Api::namespaced(client.clone(), &names.namespace),
+            api_services: Api::all(client),
+            names,
+            certificate,
+            clock,
+        }
+    }
+
+    /// Keeps certificate and APIService right, for ever.
+    pub async fn keep(&self) {
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = None;
+        loop {
+            ticks.tick().await;
+            let told = self.tick().await.err().map(|error| render(&error));
+            if told != last {
+                match &told {
+                    Some(error) => tracing::error!(
+                        error,
+                        "the serving certificate or the APIService is not as it should be"
+                    ),
+                    None => tracing::info!("serving certificate and APIService are as they should be"),
+                }
+                last = told;
+            }
+        }
+    }
+
+    /// One pass: read, decide, at most one write of the Secret, load, at most one write of the APIService.
+    pub async fn tick(&self) -> Result<(), SelfManagedError> {
+        let api_service = self.observe_api_service().await;
+        let published = api_service.as_ref().ok().and_then(|found| found.ca_bundle.as_deref());
+        let stored = self.apply_rotation(published).await?;
+        let key = certified_key(stored.current.chain.as_bytes(), stored.current.key.as_bytes())
+            .map_err(|source| SelfManagedError::Load { name: self.secret_name(), source })?;
+        self.certificate.set(key);
+        let api_service = api_service?;
+        if api_service.ca_bundle.as_deref() == Some(stored.bundle.as_bytes()) {
+            return Ok(());
+        }
+        self.apply_ca_bundle(&stored.bundle, api_service.resource_version).await
+    }
+
+    async fn apply_rotation(&self, published: Option<&[u8]>) -> Result<Stored, SelfManagedError> {
+        let name = self.secret_name();
+        let found = self
+            .secrets
+            .get_opt(&name)
+            .await
+            .map_err(|source| SelfManagedError::ReadSecret { name: name.clone(), source })?;
+        let stored = found.as_ref().map(read_secret);
+        let service_names = service_names(&self.names.service, &self.names.namespace);
+        let now = self.clock.now();
+        let step = rotation::plan(stored.as_ref(), &service_names, published, now);
+        let issued = match step {
+            Step::Create | Step::Stage => Some(issue(&service_names, now).map_err(SelfManagedError::Issue)?),
+            Step::Keep | Step::Promote => None,
+        };
+        let Some(advanced) = rotation::advance(stored.as_ref(), step, || issued, now) else {
+            return Ok(stored.unwrap_or_default());
+        };
+        let secret = build_secret(&self.names.namespace, &name, found.as_ref(), &advanced);
+        let written = match found {
+            None => self.secrets.create(&PostParams::default(), &secret).await,
+            Some(_) => self.secrets.replace(&name, &PostParams::default(), &secret).await,
+        };
+        match written {
+            Ok(_) => {
+                tracing::info!(?step, secret = name, "rotated the serving certificate");
+                Ok(advanced)
+            }
+            // Another replica was first: what it wrote is ours.
+            Err(kube::Error::Api(status)) if status.code == 409 => self
+                .secrets
+                .get(&name)
+                .await
+                .map(|secret| read_secret(&secret))
+                .map_err(|source| SelfManagedError::ReadSecret { name, source }),
+            Err(source) => Err(SelfManagedError::WriteSecret { name, source }),
+        }
+    }
+
+    async fn observe_api_service(&self) -> Result<ObservedApiService, SelfManagedError> {
+        let name = api_service_name();
+        let found = self
+            .api_services
+            .get_opt(&name)
+            .await
+            .map_err(|source| SelfManagedError::ReadApiService { name: name.clone(), source })?;
+        let Some(found) = found else { return Err(SelfManagedError::NoApiService { name }) };
+        let spec = found.spec.unwrap_or_default();
+        let service = spec.service.unwrap_or_default();
+        if service.namespace.as_deref() != Some(&self.names.namespace)
+            || service.name.as_deref() != Some(&self.names.service)
+        {
+            let service =
+                format!("{}/{}", service.namespace.unwrap_or_default(), service.name.unwrap_or_default());
+            return Err(SelfManagedError::Foreign { name, service });
+        }
+        Ok(ObservedApiService {
+            ca_bundle: spec.ca_bundle.map(|bundle| bundle.0),
+            resource_version: found.metadata.resource_version,
+        })
+    }
+
+    /// The resourceVersion makes it sure that the APIService still points at us.
+    async fn apply_ca_bundle(
+        &self,
+        bundle: &str,
+        resource_version: Option<String>,
+    ) -> Result<(), SelfManagedError> {
+        let name = api_service_name();
+        let patch = json!({
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {"name": name, "resourceVersion": resource_version},
+            "spec": {"caBundle": ByteString(bundle.as_bytes().to_vec())},
+        });
+        match self
+            .api_services
+            .patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch))
+            .await
+        {
+            Ok(_) => {
+                tracing::info!(api_service = name, "published the authorities of the serving certificate");
+                Ok(())
+            }
+            // Somebody wrote it meanwhile: look again at the next tick.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            Err(source) => Err(SelfManagedError::WriteApiService { name, source }),
+        }
+    }
+
+    fn secret_name(&self) -> String {
+        format!("{}-serving-cert", self.names.service)
+    }
+}
+
+struct ObservedApiService {
+    ca_bundle: Option<Vec<u8>>,
+    resource_version: Option<String>,
+}
+
+pub fn api_service_name() -> String {
+    format!("{}.{}", wire::VERSION, wire::GROUP)
+}
+
+fn read_secret(secret: &Secret) -> Stored {
+    let text = |key: &str| {
+        secret
+            .data
+            .as_ref()
+            .and_then(|data| data.get(key))
+            .and_then(|value| String::from_utf8(value.0.clone()).ok())
+    };
+    Stored {
+        current: Pair {
+            chain: text("tls.crt").unwrap_or_default(),
+            key: text("tls.key").unwrap_or_default(),
+        },
+        next: text("next.crt").zip(text("next.key")).map(|(chain, key)| Pair { chain, key }),
+        bundle: text("ca.crt").unwrap_or_default(),
+    }
+}
+
+fn build_secret(namespace: &str, name: &str, found: Option<&Secret>, stored: &Stored) -> Secret {
+    let mut data = BTreeMap::from([
+        ("tls.crt", &stored.current.chain),
+        ("tls.key", &stored.current.key),
+        ("ca.crt", &stored.bundle),
+    ]);
+    if let Some(next) = &stored.next {
+        data.insert("next.crt", &next.chain);
+        data.insert("next.key", &next.key);
+    }
+    Secret {
+        metadata: match found {
+            Some(found) => ObjectMeta { managed_fields: None, ..found.metadata.clone() },
+            None => ObjectMeta {
+                name: Some(name.to_owned()),
+                namespace: Some(namespace.to_owned()),
+                ..ObjectMeta::default()
+            },
+        },
+        type_: Some("kubernetes.io/tls".to_owned()),
+        data: Some(
+            data.into_iter()
+                .map(|(key, text)| (key.to_owned(), ByteString(text.as_bytes().to_vec())))
+                .collect(),
+        ),
+        ..Secret::default()
+    }
+}
+
+/// The error with its causes: what the log shows, and what tells one failure from the next.
+fn render(error: &SelfManagedError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! Keeps one lag stream open per WorkflowCluster. Each has a task and a backoff of its own, so an engine that is
+//! away delays no other.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use api_types::WorkflowCluster;
+use backon::BackoffBuilder as _;
+use controller_kit::run::chain;
+use futures::StreamExt as _;
+use kube::runtime::reflector;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _},
+    metrics::{MetricType, counter::Counter, gauge::ConstGauge},
+};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+
+use crate::{
+    probes::Probes,
+    source::LagSource,
+    store::{ClusterKey, Store},
+    visibility::key_of,
+};
+
+/// How soon a new WorkflowCluster is sampled.
+const TICK: Duration = Duration::from_secs(1);
+
+/// From 250 ms to 2 s, doubled at most by jitter: an engine that is back shows within five seconds.
+fn backoff() -> backon::ExponentialBackoff {
+    backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(250))
+        .with_max_delay(Duration::from_secs(2))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+pub struct Sampler<S> {
+    pub clusters: reflector::Store<WorkflowCluster>,
+    pub source: Arc<S>,
+    pub store: Arc<Store>,
+    pub probes: Probes,
+    /// Streams that ended.
+    pub broken: Counter,
+}
+
+struct Open {
+    /// Tells an object from another one of the same name.
+    uid: Option<String>,
+    task: tokio::task::AbortHandle,
+}
+
+impl<S: LagSource> Sampler<S> {
+    /// Samples for ever.
+    pub async fn sample(self) {
+        let mut tasks = JoinSet::new();
+        let mut open: BTreeMap<ClusterKey, Open> = BTreeMap::new();
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.probes.beat("sampler");
+            let wanted: BTreeMap<ClusterKey, Arc<WorkflowCluster>> =
+                self.clusters.state().into_iter().map(|cluster| (key_of(&cluster), cluster)).collect();
+            open.retain(|key, open| {
+                let stays = wanted.get(key).is_some_and(|cluster| cluster.metadata.uid == open.uid);
+                if !stays {
+                    open.task.abort();
+                    self.store.forget(key);
+                }
+                stays
+            });
+            for (key, cluster) in wanted {
+                open.entry(key.clone()).or_insert_with(|| Open {
+                    uid: cluster.metadata.uid.clone(),
+                    task: tasks.spawn(self.stream_of(key).follow()),
+                });
+            }
+            // Only aborted tasks end; their results are of no interest.
+            while tasks.try_join_next().is_some() {}
+        }
+    }
+
+    fn stream_of(&self, key: ClusterKey) -> LagStream<S> {
+        LagStream {
+            reference: reflector::ObjectRef::new(&key.name).within(&key.namespace),
+            key,
+            clusters: self.clusters.clone(),
+            source: self.source.clone(),
+            store: self.store.clone(),
+            broken: self.broken.clone(),
+        }
+    }
+}
+
+struct LagStream<S> {
+    key: ClusterKey,
+    reference: reflector::ObjectRef<WorkflowCluster>,
+    clusters: reflector::Store<WorkflowCluster>,
+    source: Arc<S>,
+    store: Arc<Store>,
+    broken: Counter,
+}
+
+impl<S: LagSource> LagStream<S> {
+    /// Follows one cluster until it is aborted. The object is read anew for each attempt: its endpoint may be new.
+    async fn follow(self) {
+        let mut delays = backoff();
+        let mut told = None;
+        loop {
+            if let Some(cluster) = self.clusters.get(&self.reference) {
+                let mut updates = self.source.watch(cluster);
+                while let Some(update) = updates.next().await {
+                    match update {
+                        Ok(update) => {
+                            if told.take().is_some() || update.snapshot {
+                                tracing::info!(cluster = %self.key, series = update.lags.len(), "job lag is being sampled");
+                            }
+                            delays = backoff();
+                            self.store.apply(&self.key, update, Instant::now());
+                        }
+                        Err(error) => {
+                            self.broken.inc();
+                            let error = chain(&error);
+                            if told.as_ref() != Some(&error) {
+                                tracing::warn!(cluster = %self.key, error, "job lag is not being sampled");
+                                told = Some(error);
+                            }
+                        }
+                    }
+                }
+            }
+            sleep(delays.next().unwrap_or(TICK)).await;
+        }
+    }
+}
+
+/// `adapter_sample_age_seconds{namespace,name}`: how long ago each cluster's engine was heard of, at each scrape.
+#[derive(Debug)]
+pub struct SampleAges(pub Arc<Store>);
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ClusterLabels {
+    namespace: String,
+    name: String,
+}
+
+impl Collector for SampleAges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let mut family = encoder.encode_descriptor(
+            "adapter_sample_age_seconds",
+            "Seconds since a cluster's engine last told its job lag",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (ClusterKey { namespace, name }, age) in self.0.ages(Instant::now()) {
+            let labels = ClusterLabels { namespace, name };
+            ConstGauge::new(age.as_secs_f64()).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
