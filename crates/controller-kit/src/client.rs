@@ -37,8 +37,8 @@ pub enum CallError {
 }
 
 /// A client for the configured cluster, behind `gate`.
-pub fn build_client(config: kube::Config, gate: CallGate) -> Result<kube::Client, kube::Error> {
-    Ok(ClientBuilder::try_from(config)?.with_layer(&gate).build())
+pub fn build_client(config: kube::Config, gate: &CallGate) -> Result<kube::Client, kube::Error> {
+    Ok(ClientBuilder::try_from(config)?.with_layer(gate).build())
 }
 
 /// What every call passes: a layer around the client's transport.

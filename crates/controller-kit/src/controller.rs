@@ -161,13 +161,13 @@ async fn run_pass<R: Reconciler>(
     metrics.add_in_flight(kind, -1);
     let pass = pass.unwrap_or_else(|_| {
         span.in_scope(|| {
-            tracing::error!(seconds = deadline.as_secs(), "the pass did not end in time and was given up")
+            tracing::error!(seconds = deadline.as_secs(), "the pass did not end in time and was given up");
         });
         Pass::unwritten(Next::Failed(ErrorClass::Transient))
     });
     metrics.observe_reconcile(kind, pass.next.as_str(), began.elapsed());
     span.in_scope(|| {
-        tracing::debug!(outcome = pass.next.as_str(), millis = began.elapsed().as_millis(), "pass done")
+        tracing::debug!(outcome = pass.next.as_str(), millis = began.elapsed().as_millis(), "pass done");
     });
     if let Some(written) = pass.written {
         memory.remember(reference.clone(), written);

@@ -19,7 +19,7 @@ use crate::outcome::ErrorClass;
 
 /// How long a CA and a token are used before they are read again. They change once in months; a refused credential
 /// makes them be read at once.
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH: Duration = Duration::from_mins(1);
 
 /// As whom an engine is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +177,14 @@ impl EngineConnector {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(key).filter(|known| known.read_at.elapsed() < FRESH).map(|known| known.access.clone())
     }
+}
+
+/// Can this cluster's engine be asked at all? One that is being deleted takes what is in its engine along; one without
+/// an endpoint has no engine yet.
+#[must_use]
+pub fn is_callable(cluster: &WorkflowCluster) -> bool {
+    cluster.metadata.deletion_timestamp.is_none()
+        && cluster.status.as_ref().is_some_and(|status| status.endpoint.is_some())
 }
 
 fn endpoint_of(cluster: &WorkflowCluster) -> Result<(String, u16), AccessError> {

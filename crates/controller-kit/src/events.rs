@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::message::bounded;
 
 /// The same news about the same object is published once in this time, also when it was withdrawn in between.
-const QUIET_TIME: Duration = Duration::from_secs(60);
+const QUIET_TIME: Duration = Duration::from_mins(1);
 /// Beyond so many remembered news the old ones are forgotten.
 const REMEMBERED: usize = 10_000;
 

@@ -135,7 +135,7 @@ impl LeaderLease {
                 Ok(true) => return true,
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::warn!(lease = self.name, %error, "failed to acquire the lease, trying again")
+                    tracing::warn!(lease = self.name, %error, "failed to acquire the lease, trying again");
                 }
             }
             tokio::select! {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api_types::reason::CommonReason;
 use engine_client::{EngineError, ErrorClass as EngineClass};
 
 /// What an error means for the next attempt.
@@ -29,6 +30,17 @@ impl ErrorClass {
             Self::Conflict => "conflict",
             Self::Denied => "denied",
             Self::Defect => "defect",
+        }
+    }
+
+    /// The reason that tells the user of a failed call to the Kubernetes API.
+    #[must_use]
+    pub const fn reason(self) -> CommonReason {
+        match self {
+            Self::Invalid | Self::Defect => CommonReason::InternalError,
+            Self::Transient => CommonReason::KubernetesUnavailable,
+            Self::Conflict => CommonReason::Conflict,
+            Self::Denied => CommonReason::Denied,
         }
     }
 
@@ -102,9 +114,9 @@ impl Next {
         /// 500 ms, 1 s, 2 s, … to [`MAX_BACKOFF`].
         const MIN_BACKOFF: Duration = Duration::from_millis(500);
         /// An engine that is away for an hour must be found again soon after it returns.
-        const MAX_BACKOFF: Duration = Duration::from_secs(60);
+        const MAX_BACKOFF: Duration = Duration::from_mins(1);
         /// A permission or a defect is mended by people.
-        const SLOW: Duration = Duration::from_secs(300);
+        const SLOW: Duration = Duration::from_mins(5);
         match self {
             Self::Settled { resync } => Some(resync.mul_f64(1.0 + 0.1 * jitter)),
             Self::Wait { recheck } => Some(recheck),
@@ -127,7 +139,7 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case::settled(Next::Settled { resync: Duration::from_secs(600) }, 0, 1.0, Some(660_000))]
+    #[case::settled(Next::Settled { resync: Duration::from_mins(10) }, 0, 1.0, Some(660_000))]
     #[case::waiting(Next::Wait { recheck: Duration::from_secs(5) }, 0, 1.0, Some(5_000))]
     #[case::invalid_awaits_a_change(Next::Failed(ErrorClass::Invalid), 1, 0.0, None)]
     #[case::gone(Next::Gone, 0, 0.0, None)]

@@ -59,6 +59,9 @@ pub struct Desired {
 impl Desired {
     /// From a typed, namespaced object. The hash of the body is kept as an annotation on it: it tells when a field was
     /// *removed* from what we want, which no comparison with the live object can.
+    ///
+    /// # Panics
+    /// Never for the types of `k8s-openapi`: their keys are strings.
     #[must_use]
     pub fn of<K>(object: &K) -> Self
     where
@@ -105,8 +108,7 @@ impl fmt::Debug for Desired {
 /// First 16 hex digits of the SHA-256 of the canonical text (keys are sorted).
 #[must_use]
 pub fn digest(value: &Value) -> String {
-    let hash = Sha256::digest(value.to_string());
-    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(value.to_string()))[..16].to_owned()
 }
 
 /// Verdict on one child object.
@@ -124,6 +126,9 @@ pub enum ChildVerdict {
 }
 
 /// Compares `desired` with the live object, which must be controlled by `owner_uid`.
+///
+/// # Panics
+/// Never for the types of `k8s-openapi`: their keys are strings.
 pub fn plan_child<K: Resource + Serialize>(
     owner_uid: &str,
     desired: Desired,

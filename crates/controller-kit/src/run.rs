@@ -173,7 +173,7 @@ where
     let fence = if leadership == Leadership::Leader { Fence::closed() } else { Fence::open() };
     let (metrics, progress, clock) = (Metrics::new(), Progress::default(), Clock::system());
     let gate = CallGate { fence: fence.clone(), metrics: metrics.clone(), progress: progress.clone() };
-    let client = build_client(config, gate).map_err(RunError::Client)?;
+    let client = build_client(config, &gate).map_err(RunError::Client)?;
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone())?;
 

@@ -29,7 +29,7 @@ use crate::metrics::Metrics;
 
 /// A watch without any sign of life for so long is wedged, and the process is better restarted. Twice the 290 s after
 /// which a quiet watch is opened anew, which is a sign of life.
-pub const WEDGED_AFTER: Duration = Duration::from_secs(600);
+pub const WEDGED_AFTER: Duration = Duration::from_mins(10);
 
 /// When each watched path last answered. A quiet but healthy watch yields no items, so the client's own view of the
 /// calls is what tells that it works.
@@ -145,7 +145,7 @@ where
                 }
             }
             Err(invalid) => {
-                tracing::warn!(kind = %K::kind(&()), name = invalid.name, error = invalid.error, "cannot be read")
+                tracing::warn!(kind = %K::kind(&()), name = invalid.name, error = invalid.error, "cannot be read");
             }
         }
         std::future::ready(())
@@ -208,7 +208,7 @@ where
     let on_event = move |event: Event<PartialObjectMeta<K>>| {
         match &event {
             Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
-                queue.push_all(dependants(object))
+                queue.push_all(dependants(object));
             }
             Event::InitDone => seen.store(true, std::sync::atomic::Ordering::Release),
             Event::Init => {}
@@ -326,23 +326,25 @@ struct Invalid {
 /// An event whose object was decoded. `Init` and `InitDone` carry none.
 fn decoded<K: Resource<DynamicType = ()> + Clone>(
     event: Event<DeserializeGuard<K>>,
-) -> Result<Event<K>, Invalid> {
+) -> Result<Event<K>, Box<Invalid>> {
     let guarded = |DeserializeGuard(result): DeserializeGuard<K>| {
-        result.map_err(|invalid| Invalid {
-            name: format!(
-                "{}/{}",
-                invalid.metadata.namespace.as_deref().unwrap_or_default(),
-                invalid.metadata.name.as_deref().unwrap_or_default()
-            ),
-            reference: k8s_openapi::api::core::v1::ObjectReference {
-                api_version: Some(K::api_version(&()).into_owned()),
-                kind: Some(K::kind(&()).into_owned()),
-                name: invalid.metadata.name.clone(),
-                namespace: invalid.metadata.namespace.clone(),
-                uid: invalid.metadata.uid.clone(),
-                ..Default::default()
-            },
-            error: invalid.error,
+        result.map_err(|invalid| {
+            Box::new(Invalid {
+                name: format!(
+                    "{}/{}",
+                    invalid.metadata.namespace.as_deref().unwrap_or_default(),
+                    invalid.metadata.name.as_deref().unwrap_or_default()
+                ),
+                reference: k8s_openapi::api::core::v1::ObjectReference {
+                    api_version: Some(K::api_version(&()).into_owned()),
+                    kind: Some(K::kind(&()).into_owned()),
+                    name: invalid.metadata.name.clone(),
+                    namespace: invalid.metadata.namespace.clone(),
+                    uid: invalid.metadata.uid.clone(),
+                    ..Default::default()
+                },
+                error: invalid.error,
+            })
         })
     };
     Ok(match event {
@@ -354,7 +356,7 @@ fn decoded<K: Resource<DynamicType = ()> + Clone>(
     })
 }
 
-async fn report_poisoned<K: Resource<DynamicType = ()>>(publisher: &Publisher, invalid: Invalid) {
+async fn report_poisoned<K: Resource<DynamicType = ()>>(publisher: &Publisher, invalid: Box<Invalid>) {
     tracing::error!(kind = %K::kind(&()), name = invalid.name, error = invalid.error, "cannot be read, left alone");
     let note = format!(
         "Unreadable: the object does not fit this version's schema ({}); correct it and apply it again",

@@ -40,7 +40,7 @@ async fn the_lease_is_writable_behind_a_closed_fence() {
 #[tokio::test(start_paused = true)]
 async fn a_call_without_answer_ends_at_the_deadline() {
     let call =
-        stack(Fence::open(), Duration::from_secs(3_600)).oneshot(request(Method::GET, "/api/v1/services"));
+        stack(Fence::open(), Duration::from_hours(1)).oneshot(request(Method::GET, "/api/v1/services"));
     assert_eq!(
         call.await.unwrap_err().to_string(),
         "the Kubernetes API did not answer GET /api/v1/services within 20 s"

@@ -101,7 +101,7 @@ async fn a_namespace_that_hangs_takes_half_of_the_places_and_others_go_on() {
         Arc::new(SlowNamespace { entered: AtomicUsize::new(0), done: Notify::new(), never: Notify::new() });
     let mut objects: Vec<_> = (0..20).map(|n| object("slow", &n.to_string(), "1")).collect();
     objects.push(object("quick", "a", "1"));
-    let running = run(&reconciler, &objects, Duration::from_secs(3_600));
+    let running = run(&reconciler, &objects, Duration::from_hours(1));
     reconciler.done.notified().await;
     assert_eq!(reconciler.entered.load(Ordering::SeqCst), 2);
     running.task.abort();

@@ -70,7 +70,7 @@ async fn a_longer_duration_of_the_holder_is_respected() {
     let seen_at = Instant::now();
     let candidate = candidate("me", Some(Seen { lease, unchanged_since: seen_at }));
     assert_eq!(candidate.decide(seen_at + Duration::from_secs(59)), Decision::Wait);
-    assert_ne!(candidate.decide(seen_at + Duration::from_secs(60)), Decision::Wait);
+    assert_ne!(candidate.decide(seen_at + Duration::from_mins(1)), Decision::Wait);
 }
 
 #[test]
