@@ -3,6 +3,8 @@
 
 mod answer;
 mod request;
+#[cfg(feature = "fake")]
+mod serve;
 
 use std::{collections::BTreeMap, time::Duration};
 

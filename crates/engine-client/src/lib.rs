@@ -10,6 +10,8 @@ mod convert;
 mod credential;
 mod engine;
 mod error;
+#[cfg(feature = "fake")]
+pub mod fake;
 pub mod model;
 mod pool;
 pub mod refusal;

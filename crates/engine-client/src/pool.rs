@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Connections that nobody asked for this long are dropped.
-const IDLE: Duration = Duration::from_secs(300);
+const IDLE: Duration = Duration::from_mins(5);
 /// Most connections; the one that was asked for longest ago makes room.
 const MAX_CONNECTIONS: usize = 512;
 

@@ -1,0 +1,242 @@
+//! A fake engine: the rules of `workflow.engine.v1` over an in-memory world, for tests of whoever talks to an engine.
+//!
+//! [`FakeEngine`] is an [`Engine`](crate::Engine) by itself; [`FakeEngines`] hands fakes out by address, and
+//! [`FakeServer`] serves one over real gRPC. Time stands still in it until a test moves it. A started instance has one
+//! job per job type of its process and is completed with the last of them: that is all the BPMN it knows.
+
+mod controller;
+mod definitions;
+mod faults;
+mod jobs;
+mod lag;
+mod server;
+mod tenants;
+
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use self::{definitions::Process, faults::Faults, jobs::FakeJob};
+pub use self::{
+    faults::Call,
+    server::{FakeServer, FakeServerBuilder},
+};
+use crate::{
+    Engine, EngineAccess, EngineAddress, EngineError, EngineProvider, ErrorClass, Operation,
+    model::{
+        DEFAULT_TENANT, ENGINE_KIND, EngineHealth, EngineInfo, Finding, HealthState, Instance, Isolation,
+        JobLag, JobSeries, MigrationPlan, MigrationStatus, Tenant, TenantQuotas, TenantUsage, VersionVerdict,
+    },
+};
+
+/// An engine in memory. Clones share one world.
+#[derive(Clone)]
+pub struct FakeEngine {
+    world: Arc<Mutex<World>>,
+    /// Counts changes, so that streams notice them.
+    changes: watch::Sender<u64>,
+}
+
+struct World {
+    now: Timestamp,
+    next_key: i64,
+    info: EngineInfo,
+    health: EngineHealth,
+    migration_status: MigrationStatus,
+    migration_plan: MigrationPlan,
+    tenants: BTreeMap<String, Tenant>,
+    usages: BTreeMap<String, TenantUsage>,
+    isolation: BTreeMap<String, Isolation>,
+    processes: BTreeMap<(String, String), Process>,
+    rejections: Vec<(String, Vec<Finding>)>,
+    lags: BTreeMap<JobSeries, JobLag>,
+    heartbeat: Duration,
+    instances: BTreeMap<i64, (String, Instance)>,
+    jobs: BTreeMap<i64, FakeJob>,
+    answers: BTreeMap<String, (String, Box<dyn Any + Send>)>,
+    faults: Faults,
+}
+
+impl Default for FakeEngine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FakeEngine {
+    /// A healthy engine of version 1.0.0 that knows only the default tenant; its clock stands at the Unix epoch.
+    pub fn new() -> Self {
+        let now = Timestamp::UNIX_EPOCH;
+        let default_tenant = Tenant {
+            id: DEFAULT_TENANT.to_owned(),
+            display_name: String::new(),
+            quotas: TenantQuotas::default(),
+            rls: true,
+            suspended: false,
+            owner: None,
+            generation: 0,
+        };
+        let world = World {
+            now,
+            next_key: 1,
+            info: EngineInfo {
+                engine_kind: ENGINE_KIND.to_owned(),
+                version: "1.0.0".to_owned(),
+                schema_version: 1,
+                min_schema_version: 1,
+                max_schema_version: 1,
+                node_id: "fake-0".to_owned(),
+                nodes: Vec::new(),
+                capabilities: BTreeSet::from(
+                    ["tenants", "tenant-quotas", "tenant-rls", "job-lag"].map(ToOwned::to_owned),
+                ),
+                started_at: now,
+            },
+            health: EngineHealth { overall: HealthState::Serving, checks: Vec::new() },
+            migration_status: MigrationStatus {
+                current: 1,
+                newest_known: 1,
+                applied: Vec::new(),
+                pending: Vec::new(),
+                dirty: false,
+                lock_holder: None,
+            },
+            migration_plan: MigrationPlan { verdict: VersionVerdict::Same, steps: Vec::new() },
+            tenants: BTreeMap::from([(DEFAULT_TENANT.to_owned(), default_tenant)]),
+            usages: BTreeMap::new(),
+            isolation: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            rejections: Vec::new(),
+            lags: BTreeMap::new(),
+            heartbeat: Duration::from_secs(10),
+            instances: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            faults: Faults::default(),
+        };
+        Self { world: Arc::new(Mutex::new(world)), changes: watch::Sender::new(0) }
+    }
+
+    /// Moves the clock.
+    pub fn set_now(&self, now: Timestamp) {
+        self.change(|world| world.now = now);
+    }
+
+    /// Changes what [`Engine::info`] tells.
+    pub fn change_info(&self, change: impl FnOnce(&mut EngineInfo)) {
+        self.change(|world| change(&mut world.info));
+    }
+
+    /// Changes what [`Engine::health`] tells.
+    pub fn set_health(&self, health: EngineHealth) {
+        self.change(|world| world.health = health);
+    }
+
+    /// Changes what [`Engine::migration_status`] tells.
+    pub fn set_migration_status(&self, status: MigrationStatus) {
+        self.change(|world| world.migration_status = status);
+    }
+
+    /// Changes what [`Engine::plan_migration`] tells.
+    pub fn set_migration_plan(&self, plan: MigrationPlan) {
+        self.change(|world| world.migration_plan = plan);
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the world and wakes every stream.
+    fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+        let result = change(&mut self.world());
+        self.changes.send_modify(|count| *count += 1);
+        result
+    }
+}
+
+impl World {
+    fn key(&mut self) -> i64 {
+        self.next_key += 1;
+        self.next_key - 1
+    }
+
+    fn tenant(&self, operation: Operation, tenant_id: &str) -> Result<&Tenant, EngineError> {
+        self.tenants.get(tenant_id).ok_or_else(|| {
+            EngineError::new(operation, ErrorClass::NotFound, format!("tenant {tenant_id} does not exist"))
+        })
+    }
+
+    /// The former answer to this request id, else a new one.
+    fn once<T: Clone + Send + 'static>(
+        &mut self,
+        operation: Operation,
+        request_id: &str,
+        body: &impl fmt::Debug,
+        answer: impl FnOnce(&mut Self) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        let body = format!("{operation} {body:?}");
+        if let Some((former_body, former)) = self.answers.get(request_id) {
+            return match former.downcast_ref::<T>() {
+                Some(former) if *former_body == body => Ok(former.clone()),
+                _ => Err(EngineError::new(
+                    operation,
+                    ErrorClass::Invalid,
+                    format!("request id {request_id} was used for another request"),
+                )),
+            };
+        }
+        let answer = answer(self)?;
+        if !request_id.is_empty() {
+            self.answers.insert(request_id.to_owned(), (body, Box::new(answer.clone())));
+        }
+        Ok(answer)
+    }
+}
+
+impl fmt::Debug for FakeEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FakeEngine").finish_non_exhaustive()
+    }
+}
+
+/// Fakes by `host:port`. An address without one is unreachable.
+#[derive(Clone, Debug, Default)]
+pub struct FakeEngines {
+    engines: Arc<Mutex<BTreeMap<String, FakeEngine>>>,
+}
+
+impl FakeEngines {
+    /// No engine anywhere.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The fake at this address, a new one unless there is one.
+    pub fn at(&self, host: &str, port: u16) -> FakeEngine {
+        let address = EngineAddress { host: host.to_owned(), port, tls: None };
+        let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        engines.entry(address.to_string()).or_default().clone()
+    }
+}
+
+#[async_trait]
+impl EngineProvider for FakeEngines {
+    async fn engine(&self, access: &EngineAccess) -> Result<Arc<dyn Engine>, EngineError> {
+        let address = access.address.to_string();
+        let engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        let engine = engines.get(&address).cloned().unwrap_or_else(|| {
+            let nobody = FakeEngine::new();
+            nobody.set_unreachable(true);
+            nobody
+        });
+        Ok(Arc::new(engine))
+    }
+}

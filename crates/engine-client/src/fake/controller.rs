@@ -1,0 +1,136 @@
+//! The fake as an [`Engine`].
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::FakeEngine;
+use crate::{
+    Engine, EngineError, JobLagStream, Operation,
+    model::{
+        DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult, EngineHealth, EngineInfo,
+        Isolation, JobLagFilter, JobLagReport, ManagedDefinition, MigrationPlan, MigrationStatus,
+        ProcessDefinition, ProcessDeletion, PutOutcome, Tenant, TenantDeletion, TenantUsage, ValidateProcess,
+        Validation,
+    },
+};
+
+#[async_trait]
+impl Engine for FakeEngine {
+    async fn info(&self) -> Result<EngineInfo, EngineError> {
+        self.admit(Operation::GetInfo, "").await?;
+        Ok(self.world().info.clone())
+    }
+
+    async fn health(&self) -> Result<EngineHealth, EngineError> {
+        self.admit(Operation::GetHealth, "").await?;
+        Ok(self.world().health.clone())
+    }
+
+    async fn migration_status(&self) -> Result<MigrationStatus, EngineError> {
+        self.admit(Operation::GetMigrationStatus, "").await?;
+        Ok(self.world().migration_status.clone())
+    }
+
+    async fn plan_migration(&self, target_version: &str) -> Result<MigrationPlan, EngineError> {
+        self.admit(Operation::PlanMigration, target_version).await?;
+        Ok(self.world().migration_plan.clone())
+    }
+
+    async fn validate_process(&self, request: &ValidateProcess) -> Result<Validation, EngineError> {
+        self.admit(Operation::ValidateProcess, &request.tenant_id).await?;
+        Ok(self.world().validate(request))
+    }
+
+    async fn deploy_process(&self, request: &DeployProcess) -> Result<DeployResult, EngineError> {
+        self.admit(Operation::DeployProcess, &request.tenant_id).await?;
+        self.change(|world| {
+            world.once(Operation::DeployProcess, &request.request_id, request, |world| world.deploy(request))
+        })
+    }
+
+    async fn get_process_definition(
+        &self,
+        tenant_id: &str,
+        definition: &DefinitionRef,
+    ) -> Result<Option<ManagedDefinition>, EngineError> {
+        self.admit(Operation::GetProcessDefinition, tenant_id).await?;
+        Ok(self.world().definition(tenant_id, definition))
+    }
+
+    async fn list_process_definitions(
+        &self,
+        tenant_id: &str,
+        latest_only: bool,
+    ) -> Result<Vec<ProcessDefinition>, EngineError> {
+        self.admit(Operation::ListProcessDefinitions, tenant_id).await?;
+        let world = self.world();
+        if !latest_only {
+            return Ok(world.definitions(tenant_id).cloned().collect());
+        }
+        let of_tenant = world.processes.iter().filter(|((tenant, _), _)| tenant == tenant_id);
+        Ok(of_tenant.filter_map(|(_, process)| process.versions.last().cloned()).collect())
+    }
+
+    async fn delete_process(&self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError> {
+        let subject = format!("{}/{}", request.tenant_id, request.process_id);
+        self.admit(Operation::DeleteProcess, subject).await?;
+        self.change(|world| {
+            world.once(Operation::DeleteProcess, &request.request_id, request, |world| {
+                world.delete_process(request)
+            })
+        })
+    }
+
+    async fn put_tenant(&self, request_id: &str, tenant: &Tenant) -> Result<PutOutcome, EngineError> {
+        self.admit(Operation::PutTenant, &tenant.id).await?;
+        self.change(|world| {
+            world.once(Operation::PutTenant, request_id, tenant, |world| world.put_tenant(tenant))
+        })
+    }
+
+    async fn get_tenant(&self, tenant_id: &str) -> Result<Option<Tenant>, EngineError> {
+        self.admit(Operation::GetTenant, tenant_id).await?;
+        Ok(self.tenant(tenant_id))
+    }
+
+    async fn list_tenants(&self) -> Result<Vec<Tenant>, EngineError> {
+        self.admit(Operation::ListTenants, "").await?;
+        Ok(self.world().tenants.values().cloned().collect())
+    }
+
+    async fn delete_tenant(&self, request: &DeleteTenant) -> Result<TenantDeletion, EngineError> {
+        self.admit(Operation::DeleteTenant, &request.tenant_id).await?;
+        self.change(|world| {
+            world.once(Operation::DeleteTenant, &request.request_id, request, |world| {
+                world.delete_tenant(request)
+            })
+        })
+    }
+
+    async fn list_tenant_usage(&self, tenant_ids: &[String]) -> Result<Vec<TenantUsage>, EngineError> {
+        self.admit(Operation::ListTenantUsage, tenant_ids.join(",")).await?;
+        let world = self.world();
+        let wanted = world.tenants.keys().filter(|id| tenant_ids.is_empty() || tenant_ids.contains(id));
+        Ok(wanted.map(|id| world.usage(id)).collect())
+    }
+
+    async fn verify_isolation(&self, tenant_id: &str) -> Result<Isolation, EngineError> {
+        self.admit(Operation::VerifyIsolation, tenant_id).await?;
+        let world = self.world();
+        world.tenant(Operation::VerifyIsolation, tenant_id)?;
+        let well = Isolation { isolated: true, violations: Vec::new() };
+        Ok(world.isolation.get(tenant_id).cloned().unwrap_or(well))
+    }
+
+    async fn list_job_lag(&self, filter: &JobLagFilter) -> Result<JobLagReport, EngineError> {
+        self.admit(Operation::ListJobLag, filter.tenant_ids.join(",")).await?;
+        let world = self.world();
+        Ok(JobLagReport { lags: world.lags(filter).into_values().collect(), measured_at: world.now })
+    }
+
+    async fn watch_job_lag(&self, filter: &JobLagFilter, _: Duration) -> Result<JobLagStream, EngineError> {
+        self.admit(Operation::WatchJobLag, filter.tenant_ids.join(",")).await?;
+        Ok(self.lag_stream(filter))
+    }
+}

@@ -1,0 +1,199 @@
+//! Process definitions of the fake.
+
+use super::{FakeEngine, World};
+use crate::{
+    EngineError, ErrorClass, Operation,
+    model::{
+        DefinitionRef, DeleteProcess, DeployOutcome, DeployProcess, DeployResult, Finding, InstanceState,
+        ManagedDefinition, OnInstances, ProcessDefinition, ProcessDeletion, Severity, ValidateProcess,
+        Validation,
+    },
+};
+
+#[derive(Default)]
+pub(super) struct Process {
+    pub(super) owner: Option<String>,
+    pub(super) versions: Vec<ProcessDefinition>,
+}
+
+impl FakeEngine {
+    /// Documents that contain `marker` are refused with these findings.
+    pub fn reject_documents_with(&self, marker: &str, findings: Vec<Finding>) {
+        self.change(|world| world.rejections.push((marker.to_owned(), findings)));
+    }
+
+    /// All versions of all processes of a tenant, oldest first.
+    pub fn definitions(&self, tenant_id: &str) -> Vec<ProcessDefinition> {
+        self.world().definitions(tenant_id).cloned().collect()
+    }
+
+    /// Who manages this process id.
+    pub fn process_owner(&self, tenant_id: &str, process_id: &str) -> Option<String> {
+        let id = (tenant_id.to_owned(), process_id.to_owned());
+        self.world().processes.get(&id).and_then(|process| process.owner.clone())
+    }
+
+    /// Removes all versions behind everybody's back, as a restored backup would.
+    pub fn lose_definitions(&self, tenant_id: &str, process_id: &str) {
+        self.change(|world| world.processes.remove(&(tenant_id.to_owned(), process_id.to_owned())));
+    }
+}
+
+/// What the fake sees in a document.
+struct Document {
+    process_id: String,
+    job_types: Vec<String>,
+}
+
+impl Document {
+    fn read(content: &[u8]) -> Result<Self, Finding> {
+        let unreadable = |message: String| Finding {
+            rule_id: "fake-unreadable".to_owned(),
+            severity: Severity::Error,
+            element_id: None,
+            line: 0,
+            column: 0,
+            message,
+        };
+        let text = std::str::from_utf8(content).map_err(|error| unreadable(error.to_string()))?;
+        let document = roxmltree::Document::parse(text).map_err(|error| unreadable(error.to_string()))?;
+        let named = |name| document.descendants().filter(move |node| node.tag_name().name() == name);
+        let process_id = named("process").find_map(|node| node.attribute("id"));
+        let process_id =
+            process_id.ok_or_else(|| unreadable("document has no process with an id".to_owned()))?;
+        let mut job_types: Vec<_> =
+            named("taskDefinition").filter_map(|node| node.attribute("type")).collect();
+        job_types.sort_unstable();
+        job_types.dedup();
+        let job_types = job_types.into_iter().map(ToOwned::to_owned).collect();
+        Ok(Self { process_id: process_id.to_owned(), job_types })
+    }
+}
+
+impl World {
+    pub(super) fn definitions<'a>(
+        &'a self,
+        tenant_id: &'a str,
+    ) -> impl Iterator<Item = &'a ProcessDefinition> {
+        let of_tenant = self.processes.iter().filter(move |((tenant, _), _)| tenant == tenant_id);
+        of_tenant.flat_map(|(_, process)| &process.versions)
+    }
+
+    fn judge(&self, content: &[u8]) -> Result<Document, Vec<Finding>> {
+        let text = String::from_utf8_lossy(content);
+        match self.rejections.iter().find(|(marker, _)| text.contains(marker)) {
+            Some((_, findings)) => Err(findings.clone()),
+            None => Document::read(content).map_err(|finding| vec![finding]),
+        }
+    }
+
+    pub(super) fn validate(&self, request: &ValidateProcess) -> Validation {
+        match self.judge(&request.content) {
+            Ok(document) => Validation {
+                deployable: true,
+                findings: Vec::new(),
+                truncated: false,
+                process_ids: vec![document.process_id],
+                job_types: document.job_types,
+            },
+            Err(findings) => Validation {
+                deployable: false,
+                findings,
+                truncated: false,
+                process_ids: Vec::new(),
+                job_types: Vec::new(),
+            },
+        }
+    }
+
+    pub(super) fn deploy(&mut self, request: &DeployProcess) -> Result<DeployResult, EngineError> {
+        let refuse = |class, message: String| Err(EngineError::new(Operation::DeployProcess, class, message));
+        self.tenant(Operation::DeployProcess, &request.tenant_id)?;
+        let digest = ring::digest::digest(&ring::digest::SHA256, &request.content);
+        let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        if digest != request.content_sha256 {
+            return refuse(ErrorClass::Invalid, format!("content has digest {digest}, not content_sha256"));
+        }
+        let Document { process_id, job_types } = match self.judge(&request.content) {
+            Ok(document) => document,
+            Err(findings) => return Ok(DeployResult::Rejected { findings, truncated: false }),
+        };
+        let key = self.key();
+        let deployed_at = self.now;
+        let process = self.processes.entry((request.tenant_id.clone(), process_id.clone())).or_default();
+        if process.owner.is_some() && process.owner != request.owner {
+            return refuse(
+                ErrorClass::AlreadyOwned,
+                format!("process {process_id} is managed by another owner"),
+            );
+        }
+        process.owner.clone_from(&request.owner);
+        let latest = process.versions.last();
+        if let Some(same) = latest
+            .filter(|latest| latest.content_sha256 == digest && latest.version_tag == request.version_tag)
+        {
+            return Ok(DeployResult::Deployed {
+                outcome: DeployOutcome::Unchanged,
+                definition: same.clone(),
+            });
+        }
+        let definition = ProcessDefinition {
+            key,
+            tenant_id: request.tenant_id.clone(),
+            process_id,
+            version: latest.map_or(1, |latest| latest.version + 1),
+            version_tag: request.version_tag.clone(),
+            content_sha256: digest,
+            deployed_at,
+            job_types,
+        };
+        process.versions.push(definition.clone());
+        Ok(DeployResult::Deployed { outcome: DeployOutcome::Created, definition })
+    }
+
+    pub(super) fn definition(&self, tenant_id: &str, wanted: &DefinitionRef) -> Option<ManagedDefinition> {
+        self.processes.iter().filter(|((tenant, _), _)| tenant == tenant_id).find_map(|((_, id), process)| {
+            let definition = match wanted {
+                DefinitionRef::Key(key) => process.versions.iter().find(|definition| definition.key == *key),
+                DefinitionRef::LatestOf(process_id) => process.versions.last().filter(|_| id == process_id),
+            };
+            Some(ManagedDefinition { definition: definition?.clone(), owner: process.owner.clone() })
+        })
+    }
+
+    pub(super) fn delete_process(&mut self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError> {
+        let id = (request.tenant_id.clone(), request.process_id.clone());
+        let Some(process) = self.processes.get_mut(&id) else {
+            return Ok(ProcessDeletion::Retired { versions: 0 });
+        };
+        if process.owner.as_ref() != Some(&request.owner) {
+            return Ok(ProcessDeletion::OwnedByOther);
+        }
+        if request.retain {
+            process.owner = None;
+            return Ok(ProcessDeletion::Retired { versions: 0 });
+        }
+        let running: Vec<i64> = self
+            .instances
+            .iter()
+            .filter(|(_, (tenant, instance))| {
+                *tenant == request.tenant_id
+                    && instance.process_id == request.process_id
+                    && instance.state == InstanceState::Active
+            })
+            .map(|(key, _)| *key)
+            .collect();
+        match request.on_instances {
+            OnInstances::Fail if !running.is_empty() => {
+                let class = ErrorClass::Precondition { reason: "INSTANCES_ACTIVE".to_owned() };
+                let message =
+                    format!("process {} has {} active instances", request.process_id, running.len());
+                return Err(EngineError::new(Operation::DeleteProcess, class, message));
+            }
+            OnInstances::Cancel => running.into_iter().for_each(|key| self.cancel(key)),
+            OnInstances::Fail | OnInstances::KeepRunning => {}
+        }
+        let retired = self.processes.remove(&id).map_or(0, |process| process.versions.len());
+        Ok(ProcessDeletion::Retired { versions: u32::try_from(retired).unwrap_or(u32::MAX) })
+    }
+}

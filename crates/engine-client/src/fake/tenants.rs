@@ -1,0 +1,120 @@
+//! Tenants of the fake.
+
+use super::{FakeEngine, World};
+use crate::{
+    EngineError, ErrorClass, Operation,
+    model::{
+        DeleteTenant, DeleteTenantMode, InstanceState, Isolation, PutOutcome, Tenant, TenantDeletion,
+        TenantUsage,
+    },
+};
+
+impl FakeEngine {
+    /// Puts a tenant there behind everybody's back.
+    pub fn set_tenant(&self, tenant: Tenant) {
+        self.change(|world| world.tenants.insert(tenant.id.clone(), tenant));
+    }
+
+    /// The tenant as the engine has it.
+    pub fn tenant(&self, tenant_id: &str) -> Option<Tenant> {
+        self.world().tenants.get(tenant_id).cloned()
+    }
+
+    /// What [`Engine::list_tenant_usage`](crate::Engine::list_tenant_usage) tells about a tenant, instead of counting.
+    pub fn set_usage(&self, usage: TenantUsage) {
+        self.change(|world| world.usages.insert(usage.tenant_id.clone(), usage));
+    }
+
+    /// What [`Engine::verify_isolation`](crate::Engine::verify_isolation) tells about a tenant; at first all is well.
+    pub fn set_isolation(&self, tenant_id: &str, isolation: Isolation) {
+        self.change(|world| world.isolation.insert(tenant_id.to_owned(), isolation));
+    }
+}
+
+impl World {
+    pub(super) fn put_tenant(&mut self, tenant: &Tenant) -> Result<PutOutcome, EngineError> {
+        let refuse = |class, message: String| Err(EngineError::new(Operation::PutTenant, class, message));
+        if tenant.id.is_empty() || tenant.id.starts_with('_') {
+            return refuse(ErrorClass::Invalid, format!("tenant id {:?} belongs to the engine", tenant.id));
+        }
+        if !tenant.rls {
+            let class = ErrorClass::Precondition { reason: "RLS_REQUIRED".to_owned() };
+            return refuse(class, "row-level security cannot be switched off".to_owned());
+        }
+        match self.tenants.get(&tenant.id) {
+            Some(known) if known.owner.is_some() && known.owner != tenant.owner => {
+                return refuse(
+                    ErrorClass::AlreadyOwned,
+                    format!("tenant {} is managed by another owner", tenant.id),
+                );
+            }
+            Some(known) if known.owner == tenant.owner && known.generation > tenant.generation => {
+                return refuse(
+                    ErrorClass::Stale,
+                    format!("generation {} was there already", known.generation),
+                );
+            }
+            Some(known) if known == tenant => return Ok(PutOutcome::Unchanged),
+            _ => {}
+        }
+        let known = self.tenants.insert(tenant.id.clone(), tenant.clone());
+        Ok(if known.is_some() { PutOutcome::Updated } else { PutOutcome::Created })
+    }
+
+    pub(super) fn delete_tenant(&mut self, request: &DeleteTenant) -> Result<TenantDeletion, EngineError> {
+        let id = &request.tenant_id;
+        let active = self.active_instances(id);
+        let managed =
+            self.processes.iter().any(|((tenant, _), process)| tenant == id && process.owner.is_some());
+        let Some(tenant) = self.tenants.get_mut(id) else { return Ok(TenantDeletion::Kept) };
+        if tenant.owner.as_ref() != Some(&request.owner) {
+            return Ok(TenantDeletion::OwnedByOther);
+        }
+        let refuse = |reason: &str, message: String| {
+            let class = ErrorClass::Precondition { reason: reason.to_owned() };
+            Err(EngineError::new(Operation::DeleteTenant, class, message))
+        };
+        match request.mode {
+            DeleteTenantMode::Retain => {
+                tenant.owner = None;
+                return Ok(TenantDeletion::Kept);
+            }
+            DeleteTenantMode::RefuseIfActive if active > 0 => {
+                return refuse("INSTANCES_ACTIVE", format!("tenant {id} has {active} active instances"));
+            }
+            DeleteTenantMode::RefuseIfActive if managed => {
+                return refuse("PROCESSES_MANAGED", format!("tenant {id} has managed processes"));
+            }
+            DeleteTenantMode::RefuseIfActive | DeleteTenantMode::Purge => {}
+        }
+        self.tenants.remove(id);
+        self.usages.remove(id);
+        self.processes.retain(|(tenant, _), _| tenant != id);
+        self.instances.retain(|_, (tenant, _)| tenant != id);
+        self.jobs.retain(|_, job| job.job.tenant_id != *id);
+        self.lags.retain(|series, _| series.tenant_id != *id);
+        Ok(TenantDeletion::Deleted)
+    }
+
+    pub(super) fn usage(&self, tenant_id: &str) -> TenantUsage {
+        self.usages.get(tenant_id).cloned().unwrap_or_else(|| TenantUsage {
+            tenant_id: tenant_id.to_owned(),
+            active_instances: self.active_instances(tenant_id),
+            jobs_last_minute: 0,
+            storage_bytes: 0,
+            measured_at: self.now,
+            over: std::collections::BTreeSet::new(),
+        })
+    }
+
+    /// What was set, else what is there.
+    pub(super) fn active_instances(&self, tenant_id: &str) -> u64 {
+        let active = |(tenant, instance): &&(String, crate::model::Instance)| {
+            tenant == tenant_id && instance.state == InstanceState::Active
+        };
+        match self.usages.get(tenant_id) {
+            Some(usage) => usage.active_instances,
+            None => self.instances.values().filter(active).count() as u64,
+        }
+    }
+}
