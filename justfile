@@ -32,6 +32,19 @@ images *names:
 @kubectl *args:
     {{ cluster }} kubectl "$@"
 
+# Install or upgrade the operator's charts on the cluster
+install:
+    @tests/e2e/install
+
+# Apply the sample: a Postgres for the demo, and the GitOps repository of custom resources
+sample: install
+    @tests/e2e/sample
+
+# The main job, end to end: cluster, operator, sample, and a worker fleet that scales on job lag
+demo: sample
+    @cargo build --quiet --locked -p e2e --bin demo
+    WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" "$CARGO_TARGET_DIR/debug/demo"
+
 # Format the code
 fmt:
     cargo fmt --all
@@ -53,7 +66,11 @@ test:
 test-apiserver:
     @{{ cluster }} build
     @{{ cluster }} test-packages
-    KUBEBUILDER_ASSETS="$({{ cluster }} bin-dir)" REQUIRE_APISERVER=1 REQUIRE_POSTGRES=1 cargo test --workspace --locked
+    KUBEBUILDER_ASSETS="$({{ cluster }} bin-dir)" REQUIRE_APISERVER=1 REQUIRE_POSTGRES=1 cargo test --workspace --exclude e2e --locked
+
+# Run the end-to-end tests on the node (or KUBE_CONTEXT)
+e2e: sample
+    WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --locked -p e2e -- --test-threads=1
 
 # Write the CRDs to crds/ and the tables in docs/ from the Rust types
 gen:
@@ -75,4 +92,4 @@ deny:
     cargo deny check bans licenses sources
 
 # Everything that must pass before a merge
-ci: lint gen-check test-apiserver deny
+ci: lint gen-check deny test-apiserver e2e

@@ -19,9 +19,9 @@ use crate::progress::{Look, Progress};
 use crate::sample::{ACME_NAMESPACE, CLUSTER, JOB_TYPE, PROCESS, SYSTEM_NAMESPACE, TENANT, WORKER};
 
 /// The first image pull, migration and start take most of it.
-const READY_WITHIN: Duration = Duration::from_secs(300);
+const READY_WITHIN: Duration = Duration::from_mins(5);
 /// Backlog, scale out, work, the HPA's stabilisation, scale in.
-const SCALED_WITHIN: Duration = Duration::from_secs(600);
+const SCALED_WITHIN: Duration = Duration::from_mins(10);
 /// Time between two rows of the table.
 const ROW: Duration = Duration::from_secs(3);
 
@@ -62,7 +62,7 @@ pub async fn tell(cluster: &Cluster, progress: Progress, load: Load) -> anyhow::
     let before = await_resting_fleet(cluster, progress, &mut summary).await?;
     summary.replicas_before = before.ready;
 
-    let variables = (0..load.instances).map(|order| build_order(order)).collect::<Vec<_>>();
+    let variables = (0..load.instances).map(build_order).collect::<Vec<_>>();
     for batch in variables.chunks(500) {
         let request = StartInstances {
             request_id: String::new(),

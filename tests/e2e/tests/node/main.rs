@@ -1,0 +1,8 @@
+//! End-to-end tests on a real node with the charts and the sample installed: `./dev e2e`. They run one after another,
+//! because they share the sample's cluster.
+
+mod deletion;
+mod faults;
+mod fixture;
+mod processes;
+mod scaling;
