@@ -1,1 +1,19 @@
-//! x
+//! Reconciles WorkflowTenant: keeps the tenant, its quotas and its suspension in the engine of its cluster, and reads
+//! back what it uses.
+//!
+//! It owns the status and the finalizer of WorkflowTenants and the tenants that carry their uid in the engine. It writes
+//! no other Kubernetes object, reads no Secret but an engine's credentials, and never touches a tenant that it does not own.
+//!
+//! One pass is [`controller`]: [`observe`] (all reads) → [`validate`] → [`plan`] (pure) → [`execute`] (all writes) →
+//! [`status`] (pure). A deletion takes the same way with [`cleanup`] in the place of the plan.
+
+pub mod args;
+pub mod census;
+pub mod cleanup;
+pub mod context;
+pub mod controller;
+pub mod execute;
+pub mod observe;
+pub mod plan;
+pub mod status;
+pub mod validate;

@@ -1,0 +1,31 @@
+//! What a pass works with.
+
+use std::sync::Arc;
+
+use api_types::WorkflowWorker;
+use controller_kit::apply::Writer;
+use controller_kit::clock::Clock;
+use controller_kit::engine::EngineConnector;
+use controller_kit::events::Publisher;
+use controller_kit::reference::Directory;
+use kube::Client;
+
+/// Shared by all passes.
+pub struct Context {
+    /// Reads of ConfigMaps.
+    pub client: Client,
+    /// Writes.
+    pub writer: Writer,
+    /// Events.
+    pub publisher: Publisher,
+    /// Time.
+    pub clock: Clock,
+    /// Clusters, tenants and namespaces.
+    pub directory: Arc<dyn Directory>,
+    /// Where clusters are looked up beside the own namespace.
+    pub cluster_namespace: String,
+    /// Engines.
+    pub engines: EngineConnector,
+    /// All workers, for the job types that they serve.
+    pub workers: Arc<dyn Fn() -> Vec<Arc<WorkflowWorker>> + Send + Sync>,
+}

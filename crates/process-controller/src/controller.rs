@@ -1,0 +1,168 @@
+//! Watches and the pass.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_types::labels::PROCESS_CONTROLLER;
+use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
+use controller_kit::Service;
+use controller_kit::apply::Writer;
+use controller_kit::controller::{Pass, Queue, Reconciler};
+use controller_kit::engine::{EngineConnector, EngineRole};
+use controller_kit::outcome::Next;
+use controller_kit::reference::CachedDirectory;
+use controller_kit::watch::{watch_metadata, watch_metadata_store, watch_own, watch_referenced};
+use engine_client::{EnginePool, Timeouts};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource as _, ResourceExt as _};
+
+use crate::cleanup::plan_cleanup;
+use crate::context::Context;
+use crate::execute::execute;
+use crate::observe::observe;
+use crate::plan::plan;
+use crate::status::{assess, build_farewell, build_news, build_status};
+use crate::validate::validate;
+
+/// A definition that the engine lost (a restored database) is found after this time.
+pub const RESYNC: Duration = Duration::from_mins(10);
+
+/// Starts watches and controller.
+pub fn start(service: &mut Service) {
+    let context = service.watch_context();
+    let (queue, end) = Queue::new();
+    let (processes, own) = watch_own::<WorkflowProcess>(&context, "WorkflowProcess", queue.clone());
+
+    let known = processes.clone();
+    let (clusters, cluster_watch) =
+        watch_referenced(&context, "WorkflowCluster", queue.clone(), move |cluster: &WorkflowCluster| {
+            let name = cluster.name_any();
+            dependants(&known, |process| process.spec.cluster_ref.name == name)
+        });
+    let known = processes.clone();
+    let (tenants, tenant_watch) =
+        watch_referenced(&context, "WorkflowTenant", queue.clone(), move |tenant: &WorkflowTenant| {
+            let name = tenant.name_any();
+            dependants(&known, |process| {
+                process.spec.tenant_ref.as_ref().is_some_and(|reference| reference.name == name)
+            })
+        });
+    let known = processes.clone();
+    let (workers, worker_watch) =
+        watch_referenced(&context, "WorkflowWorker", queue.clone(), move |worker: &WorkflowWorker| {
+            dependants(&known, |process| needs_one_of(process, &worker.spec.job_types))
+        });
+    let known = processes.clone();
+    let (namespaces, namespace_watch) =
+        watch_metadata_store::<Namespace, _, _>(&context, "Namespace", queue.clone(), move |namespace| {
+            let name = namespace.name_any();
+            dependants(&known, |process| {
+                process.namespace().as_ref() == Some(&name) && process.spec.tenant_ref.is_some()
+            })
+        });
+    let known = processes.clone();
+    let config_map_watch =
+        watch_metadata::<ConfigMap, _, _>(&context, "ConfigMap", queue, move |config_map| {
+            dependants(&known, |process| {
+                process.namespace() == config_map.namespace()
+                    && process
+                        .spec
+                        .source
+                        .config_map_ref
+                        .as_ref()
+                        .is_some_and(|source| source.name == config_map.name_any())
+            })
+        });
+    service.watch([own, cluster_watch, tenant_watch, worker_watch, namespace_watch, config_map_watch]);
+
+    let listed = processes.clone();
+    service.metrics.register_resource_status(
+        "WorkflowProcess",
+        service.args.resource_status_limit,
+        move || listed.state().iter().map(|process| phase_row(process)).collect(),
+    );
+    let provider = Arc::new(EnginePool::new(Timeouts::default()));
+    let context = Context {
+        client: service.client.clone(),
+        writer: Writer::new(service.client.clone(), PROCESS_CONTROLLER.field_manager),
+        publisher: service.publisher.clone(),
+        clock: service.clock.clone(),
+        directory: Arc::new(CachedDirectory { clusters, tenants, namespaces }),
+        cluster_namespace: service.args.cluster_namespace.clone(),
+        engines: EngineConnector::new(service.client.clone(), provider, EngineRole::Controller),
+        workers: Arc::new(move || workers.state()),
+    };
+    service.control(ProcessReconciler { context }, processes, end);
+}
+
+/// Reconciles WorkflowProcesses.
+pub struct ProcessReconciler {
+    /// What it works with.
+    pub context: Context,
+}
+
+impl Reconciler for ProcessReconciler {
+    type Object = WorkflowProcess;
+
+    /// 1. observe (reads) 2. validate (pure) 3. plan (pure) 4. execute (writes) 5. status (pure, then one write)
+    /// 6. when to look again (pure).
+    async fn reconcile(&self, process: Arc<WorkflowProcess>) -> Pass<WorkflowProcess> {
+        let context = &self.context;
+        let deleting = process.meta().deletion_timestamp.is_some();
+        if deleting && !process.finalizers().iter().any(|finalizer| finalizer == PROCESS_CONTROLLER.finalizer)
+        {
+            return Pass::unwritten(Next::Gone);
+        }
+        let observed = observe(context, &process).await;
+        let verdict = validate(&process, &observed);
+        let plan =
+            if deleting { plan_cleanup(&process, &observed) } else { plan(&process, &observed, &verdict) };
+        let applied = execute(context, &process, &observed, &plan).await;
+        if applied.gone {
+            if let Some(farewell) = build_farewell(&process, &observed) {
+                context.publisher.publish(&*process, farewell).await;
+            }
+            return Pass::unwritten(Next::Gone);
+        }
+        let assessment = assess(&process, &observed, &verdict, &plan, &applied);
+        let status = build_status(&process, &observed, &verdict, &applied, &assessment, context.clock.now());
+        let current = applied.written.as_ref().unwrap_or(&process);
+        match context.writer.apply_status(current, process.status.as_ref(), &status).await {
+            Ok(written) => {
+                for news in build_news(&process, &status, &applied) {
+                    context.publisher.publish(&*process, news).await;
+                }
+                Pass { next: assessment.next, written: written.or(applied.written) }
+            }
+            Err(error) => {
+                tracing::warn!(error = error.told(), "status not written");
+                Pass { next: Next::Failed(error.class()), written: applied.written }
+            }
+        }
+    }
+}
+
+fn dependants(
+    processes: &Store<WorkflowProcess>,
+    depends: impl Fn(&WorkflowProcess) -> bool,
+) -> Vec<ObjectRef<WorkflowProcess>> {
+    processes
+        .state()
+        .iter()
+        .filter(|process| depends(process))
+        .map(|process| ObjectRef::from_obj(&**process))
+        .collect()
+}
+
+fn needs_one_of(process: &WorkflowProcess, job_types: &[String]) -> bool {
+    process
+        .status
+        .as_ref()
+        .is_some_and(|status| status.job_types.iter().any(|needed| job_types.contains(needed)))
+}
+
+fn phase_row(process: &WorkflowProcess) -> (String, String, String) {
+    let phase = process.status.as_ref().and_then(|status| status.phase).unwrap_or_default();
+    (process.namespace().unwrap_or_default(), process.name_any(), format!("{phase:?}"))
+}

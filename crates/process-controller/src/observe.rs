@@ -1,0 +1,223 @@
+//! All reads. What is absent or cannot be reached is a value.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use api_types::process::Validation;
+use api_types::reference::ConfigMapKeyRef;
+use api_types::{WorkflowProcess, WorkflowTenant};
+use bpmn::{Mode, Report};
+use controller_kit::engine::{AccessError, is_callable};
+use controller_kit::outcome::ErrorClass;
+use controller_kit::reference::{Referrer, Refused, Resolved, resolve};
+use controller_kit::run::chain;
+use engine_client::model::{DEFAULT_TENANT, DefinitionRef, ManagedDefinition};
+use engine_client::{Engine, EngineError};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, ResourceExt as _};
+
+use crate::context::Context;
+
+/// The world as one pass sees it.
+#[derive(Debug)]
+pub struct Observed {
+    /// Cluster and tenant.
+    pub references: Result<Resolved, Refused>,
+    /// The BPMN.
+    pub source: SourceView,
+    /// The engine, as far as the rest allows to ask it.
+    pub engine: EngineView,
+    /// Job types that a WorkflowWorker of the same cluster and tenant serves.
+    pub served_job_types: BTreeSet<String>,
+}
+
+/// The source as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SourceView {
+    /// Read and linted.
+    Document(Document),
+    /// The ConfigMap or its key does not exist.
+    Missing(String),
+    /// It exists and cannot be a document.
+    Invalid(String),
+    /// It is a kind of source that is not acted on.
+    NotActedOn,
+    /// The Kubernetes API did not give it.
+    Unread {
+        /// What failed.
+        problem: String,
+        /// What that means.
+        class: ErrorClass,
+    },
+}
+
+/// Bytes and what the linter says of them. These bytes are deployed, no others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// As read.
+    pub bytes: Arc<[u8]>,
+    /// Lower-case hex SHA-256 of the bytes.
+    pub sha256: String,
+    /// Findings, process ids, job types.
+    pub report: Report,
+}
+
+/// What the engine has under the process id of the document.
+#[derive(Debug)]
+pub enum EngineView {
+    /// There was nothing to ask, or nobody.
+    NotAsked,
+    /// The cluster is not ready to be asked.
+    NotReady(AccessError),
+    /// It did not answer, or refused.
+    Failed(EngineError),
+    /// Its answer, and the connection for the steps that follow.
+    Answered {
+        /// For the execution of the plan.
+        engine: Arc<dyn Engine>,
+        /// The latest version, if there is any.
+        latest: Option<ManagedDefinition>,
+    },
+}
+
+/// Reads everything that the plan depends on.
+pub async fn observe(context: &Context, process: &WorkflowProcess) -> Observed {
+    let namespace = process.namespace().unwrap_or_default();
+    let referrer = Referrer {
+        namespace: &namespace,
+        cluster: &process.spec.cluster_ref,
+        tenant: process.spec.tenant_ref.as_ref(),
+    };
+    let references = resolve(&*context.directory, &context.cluster_namespace, referrer);
+    let source = observe_source(context, process, &namespace).await;
+    let engine = match (&references, process_id(process, &source)) {
+        (Ok(resolved), Some(process_id)) if is_callable(&resolved.cluster) => {
+            observe_engine(context, resolved, process_id).await
+        }
+        _ => EngineView::NotAsked,
+    };
+    let served_job_types =
+        references.as_ref().map(|resolved| observe_served(context, resolved)).unwrap_or_default();
+    Observed { references, source, engine, served_job_types }
+}
+
+/// The tenant's id in the engine.
+#[must_use]
+pub fn tenant_id(tenant: Option<&Arc<WorkflowTenant>>) -> String {
+    tenant.map_or_else(|| DEFAULT_TENANT.to_owned(), |tenant| tenant.name_any())
+}
+
+/// The id in the document; a deletion does without the document.
+fn process_id(process: &WorkflowProcess, source: &SourceView) -> Option<String> {
+    if process.metadata.deletion_timestamp.is_some() {
+        return process.status.as_ref().and_then(|status| status.bpmn_process_id.clone());
+    }
+    match source {
+        SourceView::Document(Document { report, .. }) if report.is_deployable() => {
+            match report.process_ids.as_slice() {
+                [one] => Some(one.clone()),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+async fn observe_source(context: &Context, process: &WorkflowProcess, namespace: &str) -> SourceView {
+    let source = &process.spec.source;
+    let bytes = match (&source.bpmn, &source.config_map_ref) {
+        (Some(inline), _) => Ok(inline.clone().into_bytes()),
+        (None, Some(reference)) => observe_config_map(context, namespace, reference).await,
+        (None, None) => Err(SourceView::NotActedOn),
+    };
+    match bytes {
+        Ok(bytes) => observe_document(bytes, process.spec.validation()).await,
+        Err(view) => view,
+    }
+}
+
+async fn observe_config_map(
+    context: &Context,
+    namespace: &str,
+    reference: &ConfigMapKeyRef,
+) -> Result<Vec<u8>, SourceView> {
+    let ConfigMapKeyRef { name, key } = reference;
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
+    let found = api.get_opt(name).await.map_err(|error| SourceView::Unread {
+        problem: format!("failed to read ConfigMap {namespace}/{name}: {}", chain(&error)),
+        class: ErrorClass::of_kube(&error),
+    })?;
+    let Some(mut found) = found else {
+        return Err(SourceView::Missing(format!(
+            "spec.source.configMapRef.name: ConfigMap {namespace}/{name} does not exist"
+        )));
+    };
+    let text = found.data.as_mut().and_then(|data| data.remove(key)).map(String::into_bytes);
+    let binary = || found.binary_data.as_mut().and_then(|data| data.remove(key)).map(|bytes| bytes.0);
+    text.or_else(binary).ok_or_else(|| {
+        SourceView::Missing(format!(
+            "spec.source.configMapRef.key: ConfigMap {namespace}/{name} has no key {key}"
+        ))
+    })
+}
+
+/// Linting is work for the processor, not for the reactor that serves all other passes.
+async fn observe_document(bytes: Vec<u8>, validation: Validation) -> SourceView {
+    if bytes.is_empty() {
+        return SourceView::Invalid("spec.source: the document is empty; expected BPMN 2.0 XML".to_owned());
+    }
+    let mode = match validation {
+        Validation::Strict => Mode::Strict,
+        Validation::Lenient => Mode::Lenient,
+    };
+    let linted = tokio::task::spawn_blocking(move || {
+        let (sha256, report) = (bpmn::digest(&bytes), bpmn::lint(&bytes, mode));
+        Document { bytes: bytes.into(), sha256, report }
+    });
+    match linted.await {
+        Ok(document) => SourceView::Document(document),
+        Err(error) => {
+            SourceView::Unread { problem: format!("the linter ended: {error}"), class: ErrorClass::Defect }
+        }
+    }
+}
+
+async fn observe_engine(context: &Context, resolved: &Resolved, process_id: String) -> EngineView {
+    let engine = match context.engines.connect(&resolved.cluster).await {
+        Ok(engine) => engine,
+        Err(error) => return EngineView::NotReady(error),
+    };
+    let tenant = tenant_id(resolved.tenant.as_ref());
+    match engine.get_process_definition(&tenant, &DefinitionRef::LatestOf(process_id)).await {
+        Ok(latest) => EngineView::Answered { engine, latest },
+        Err(error) => {
+            if matches!(
+                error.class(),
+                engine_client::ErrorClass::Denied | engine_client::ErrorClass::Unavailable
+            ) {
+                context.engines.forget(&resolved.cluster);
+            }
+            EngineView::Failed(error)
+        }
+    }
+}
+
+fn observe_served(context: &Context, resolved: &Resolved) -> BTreeSet<String> {
+    let leads_here = |worker: &api_types::WorkflowWorker| {
+        let namespace = worker.namespace().unwrap_or_default();
+        let referrer = Referrer {
+            namespace: &namespace,
+            cluster: &worker.spec.cluster_ref,
+            tenant: worker.spec.tenant_ref.as_ref(),
+        };
+        resolve(&*context.directory, &context.cluster_namespace, referrer).is_ok_and(|found| {
+            found.cluster.uid() == resolved.cluster.uid()
+                && tenant_id(found.tenant.as_ref()) == tenant_id(resolved.tenant.as_ref())
+        })
+    };
+    (context.workers)()
+        .iter()
+        .filter(|worker| leads_here(worker))
+        .flat_map(|worker| worker.spec.job_types.iter().cloned())
+        .collect()
+}

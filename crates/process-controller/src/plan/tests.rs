@@ -1,0 +1,100 @@
+use std::sync::Arc;
+
+use controller_kit::reference::Refused;
+use rstest::rstest;
+
+use super::*;
+use crate::testing::{
+    NO_TASK_DEFINITION, ORDER_FLOW, UID, cluster, definition, observed, owned, process, tenant,
+};
+use crate::validate::validate;
+
+fn planned(process: &WorkflowProcess, observed: &Observed) -> Plan {
+    plan(process, observed, &validate(process, observed))
+}
+
+fn deploy(latest: u32) -> Step {
+    let sha256 = bpmn::digest(ORDER_FLOW.as_bytes());
+    Step::Deploy(DeployProcess {
+        request_id: request_id(UID, 1, &format!("deploy:{sha256}:v1.2.3:{latest}")),
+        tenant_id: "acme".into(),
+        resource_name: "acme-tenant/order-flow".into(),
+        content: ORDER_FLOW.as_bytes().to_vec(),
+        content_sha256: sha256,
+        version_tag: Some("v1.2.3".into()),
+        mode: LintMode::Strict,
+        owner: Some(UID.into()),
+    })
+}
+
+fn steps(steps: Vec<Step>) -> Plan {
+    Plan { steps, wait: None }
+}
+
+#[test]
+fn a_new_process_gets_its_finalizer_before_anything_exists_in_the_engine() {
+    let mut new = process(ORDER_FLOW);
+    new.metadata.finalizers = None;
+    assert_eq!(planned(&new, &observed(ORDER_FLOW, None)), steps(vec![Step::AddFinalizer, deploy(0)]));
+}
+
+#[test]
+fn a_deployed_process_needs_nothing() {
+    let world = observed(ORDER_FLOW, Some(owned(definition(ORDER_FLOW))));
+    assert_eq!(planned(&process(ORDER_FLOW), &world), Plan::converged());
+}
+
+#[rstest]
+#[case::other_bytes(owned(definition(NO_TASK_DEFINITION)))]
+#[case::other_version_tag({ let mut d = owned(definition(ORDER_FLOW)); d.definition.version_tag = None; d })]
+#[case::owned_by_nobody({ let mut d = owned(definition(ORDER_FLOW)); d.owner = None; d })]
+#[case::owned_by_another({ let mut d = owned(definition(ORDER_FLOW)); d.owner = Some("other".into()); d })]
+fn anything_else_in_the_engine_is_answered_with_a_deploy(
+    #[case] latest: engine_client::model::ManagedDefinition,
+) {
+    let world = observed(ORDER_FLOW, Some(latest));
+    assert_eq!(planned(&process(ORDER_FLOW), &world), steps(vec![deploy(3)]));
+}
+
+#[test]
+fn nothing_is_planned_for_what_cannot_be_deployed() {
+    let invalid = process(NO_TASK_DEFINITION);
+    assert_eq!(planned(&invalid, &observed(NO_TASK_DEFINITION, None)), Plan::converged());
+}
+
+#[test]
+fn a_paused_process_is_left_alone() {
+    let mut paused = process(ORDER_FLOW);
+    paused.spec.paused = Some(true);
+    assert_eq!(planned(&paused, &observed(ORDER_FLOW, None)), Plan::converged());
+}
+
+#[test]
+fn refused_references_and_silent_engines_stop_the_plan() {
+    let unresolved = Observed { references: Err(Refused("refused".into())), ..observed(ORDER_FLOW, None) };
+    assert_eq!(planned(&process(ORDER_FLOW), &unresolved), Plan::converged());
+    let silent = Observed { engine: EngineView::NotAsked, ..observed(ORDER_FLOW, None) };
+    assert_eq!(planned(&process(ORDER_FLOW), &silent), Plan::converged());
+}
+
+#[rstest]
+#[case::no_endpoint(|c: &mut api_types::WorkflowCluster, _: &mut api_types::WorkflowTenant| c.status = None,
+    Reason::ClusterNotReady, "WorkflowCluster workflow-system/prod-east has no endpoint yet or is being deleted")]
+#[case::rolling(|c: &mut api_types::WorkflowCluster, _: &mut api_types::WorkflowTenant| c.status.as_mut().unwrap().accepts_deployments = false,
+    Reason::ClusterUpdating, "WorkflowCluster workflow-system/prod-east does not accept deployments now; the deployment follows by itself")]
+#[case::suspended(|_: &mut api_types::WorkflowCluster, t: &mut api_types::WorkflowTenant| t.spec.suspended = Some(true),
+    Reason::TenantSuspended, "WorkflowTenant workflow-system/acme is suspended; set its spec.suspended to false")]
+#[case::tenant_not_ready(|_: &mut api_types::WorkflowCluster, t: &mut api_types::WorkflowTenant| t.status = None,
+    Reason::TenantNotReady, "WorkflowTenant workflow-system/acme is not ready")]
+fn what_is_awaited_is_a_value(
+    #[case] change: fn(&mut api_types::WorkflowCluster, &mut api_types::WorkflowTenant),
+    #[case] reason: Reason,
+    #[case] message: &str,
+) {
+    let (mut cluster, mut tenant) = (cluster(), tenant());
+    change(&mut cluster, &mut tenant);
+    let references = Ok(Resolved { cluster: Arc::new(cluster), tenant: Some(Arc::new(tenant)) });
+    let world = Observed { references, ..observed(ORDER_FLOW, None) };
+    let wait = Wait { reason, message: message.into(), recheck: RECHECK_WATCHED };
+    assert_eq!(planned(&process(ORDER_FLOW), &world), Plan { steps: Vec::new(), wait: Some(wait) });
+}

@@ -1,0 +1,80 @@
+//! From spec and source to something deployable, or the one thing that stands in its way. Pure.
+
+use api_types::WorkflowProcess;
+use api_types::process::ProcessReason;
+use api_types::process::ProcessReason as Reason;
+
+use crate::observe::{Document, Observed, SourceView};
+
+/// What may be deployed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deployable {
+    /// The bytes and what is known of them.
+    pub document: Document,
+    /// The one executable process in it.
+    pub process_id: String,
+}
+
+/// Why nothing can be deployed. Nothing is tried before spec or source change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// The condition's reason.
+    pub reason: ProcessReason,
+    /// What is wrong, where, and what was expected.
+    pub message: String,
+}
+
+/// Result of the validation; `None` when the source could not be read for reasons that pass.
+pub type Verdict = Option<Result<Deployable, Refusal>>;
+
+/// Checks in order; the first that fails is told.
+#[must_use]
+pub fn validate(process: &WorkflowProcess, observed: &Observed) -> Verdict {
+    let refuse = |reason, message: &str| Some(Err(Refusal { reason, message: message.to_owned() }));
+    let source = &process.spec.source;
+    // The schema says so too, but objects can be older than the schema.
+    let given = [source.bpmn.is_some(), source.config_map_ref.is_some(), source.git_ref.is_some()];
+    if given.iter().filter(|given| **given).count() != 1 {
+        return refuse(
+            Reason::InvalidSpec,
+            "spec.source must have exactly one of bpmn, configMapRef and gitRef",
+        );
+    }
+    match &observed.source {
+        SourceView::Document(document) => Some(validate_document(document)),
+        SourceView::Missing(message) => refuse(Reason::SourceMissing, message),
+        SourceView::Invalid(message) => refuse(Reason::SourceInvalid, message),
+        SourceView::NotActedOn => refuse(
+            Reason::FieldsNotActedOn,
+            "spec.source.gitRef is stored but not acted on by this version; use spec.source.configMapRef or spec.source.bpmn",
+        ),
+        SourceView::Unread { .. } => None,
+    }
+}
+
+fn validate_document(document: &Document) -> Result<Deployable, Refusal> {
+    let failed = |message: String| Refusal { reason: Reason::ValidationFailed, message };
+    if !document.report.is_deployable() {
+        return Err(failed(told_findings(document)));
+    }
+    match document.report.process_ids.as_slice() {
+        [process_id] => Ok(Deployable { document: document.clone(), process_id: process_id.clone() }),
+        ids => {
+            Err(failed(format!("the document has {} executable processes, expected exactly 1", ids.len())))
+        }
+    }
+}
+
+/// The first error in full, with its place; the number of the others.
+fn told_findings(document: &Document) -> String {
+    let mut errors = document.report.errors();
+    let Some(first) = errors.next() else { return "the document was refused".to_owned() };
+    let more = match errors.count() {
+        0 => String::new(),
+        others => format!(" and {others} more"),
+    };
+    format!("{first} ({}, line {}, column {}){more}", first.rule_id(), first.line, first.column)
+}
+
+#[cfg(test)]
+mod tests;

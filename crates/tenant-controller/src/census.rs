@@ -1,0 +1,59 @@
+//! One look at all tenants of an engine, shared by the passes of all its WorkflowTenants: an engine with a thousand
+//! tenants is asked twice per interval, not two thousand times.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use engine_client::model::{Tenant, TenantUsage};
+use engine_client::{Engine, EngineError};
+
+/// How long a census is good. Half of the usage interval: every round of passes sees a new one.
+const FRESH: Duration = Duration::from_secs(15);
+
+/// What an engine says of its tenants.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Census {
+    /// By id.
+    pub tenants: BTreeMap<String, Tenant>,
+    /// By id.
+    pub usages: BTreeMap<String, TenantUsage>,
+}
+
+/// The newest census of each cluster. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Censuses(Arc<Mutex<HashMap<String, Arc<Slot>>>>);
+
+/// One cluster: whoever comes while another takes the census waits for it.
+type Slot = tokio::sync::Mutex<Option<(Instant, Arc<Census>)>>;
+
+impl Censuses {
+    /// A census that is fresh, taken now if need be.
+    pub async fn take(&self, cluster_uid: &str, engine: &dyn Engine) -> Result<Arc<Census>, EngineError> {
+        let slot = self.slot(cluster_uid);
+        let mut newest = slot.lock().await;
+        if let Some((taken_at, census)) = &*newest
+            && taken_at.elapsed() < FRESH
+        {
+            return Ok(census.clone());
+        }
+        let tenants = engine.list_tenants().await?;
+        let usages = engine.list_tenant_usage(&[]).await?;
+        let census = Arc::new(Census {
+            tenants: tenants.into_iter().map(|tenant| (tenant.id.clone(), tenant)).collect(),
+            usages: usages.into_iter().map(|usage| (usage.tenant_id.clone(), usage)).collect(),
+        });
+        *newest = Some((Instant::now(), census.clone()));
+        Ok(census)
+    }
+
+    /// What was said is no longer true: this controller changed a tenant.
+    pub fn forget(&self, cluster_uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(cluster_uid);
+    }
+
+    fn slot(&self, cluster_uid: &str) -> Arc<Slot> {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.entry(cluster_uid.to_owned()).or_default().clone()
+    }
+}

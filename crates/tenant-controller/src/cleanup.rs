@@ -1,0 +1,49 @@
+//! The plan of a tenant that is to go. Pure.
+
+use api_types::WorkflowTenant;
+use api_types::labels::FORCE_DELETE;
+use api_types::reference::DeletionPolicy;
+use controller_kit::engine::is_callable;
+use engine_client::model::{DeleteTenant, DeleteTenantMode};
+use engine_client::request_id;
+use kube::ResourceExt as _;
+
+use crate::observe::{EngineView, Observed};
+use crate::plan::{Plan, Step};
+
+/// Deletes the tenant in the engine, then lets the object go.
+///
+/// A tenant with running instances or managed processes is not deleted: the object waits and says so. No engine is asked
+/// when the cluster is gone or going. The force-delete annotation lets the object go and leaves the tenant.
+#[must_use]
+pub fn plan_cleanup(tenant: &WorkflowTenant, observed: &Observed) -> Plan {
+    let release = Plan { steps: vec![Step::RemoveFinalizer], wait: None };
+    let callable = observed.cluster.as_ref().is_ok_and(|cluster| is_callable(cluster));
+    if !callable || is_forced(tenant) {
+        return release;
+    }
+    let EngineView::Answered { tenant: found, .. } = &observed.engine else { return Plan::converged() };
+    let uid = tenant.uid().unwrap_or_default();
+    if found.as_ref().is_none_or(|found| found.owner.as_ref() != Some(&uid)) {
+        return release;
+    }
+    let delete = DeleteTenant {
+        request_id: request_id(&uid, tenant.metadata.generation.unwrap_or_default(), "delete"),
+        tenant_id: tenant.name_any(),
+        owner: uid,
+        mode: match tenant.spec.deletion_policy() {
+            DeletionPolicy::Delete => DeleteTenantMode::RefuseIfActive,
+            DeletionPolicy::Retain => DeleteTenantMode::Retain,
+        },
+    };
+    Plan { steps: vec![Step::Delete(delete), Step::RemoveFinalizer], wait: None }
+}
+
+/// Does a person give up what the engine still has?
+#[must_use]
+pub fn is_forced(tenant: &WorkflowTenant) -> bool {
+    tenant.annotations().get(FORCE_DELETE).is_some_and(|value| value == "true")
+}
+
+#[cfg(test)]
+mod tests;

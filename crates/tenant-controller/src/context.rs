@@ -1,0 +1,29 @@
+//! What a pass works with.
+
+use std::sync::Arc;
+
+use controller_kit::apply::Writer;
+use controller_kit::clock::Clock;
+use controller_kit::engine::EngineConnector;
+use controller_kit::events::Publisher;
+use controller_kit::reference::Directory;
+
+use crate::census::Censuses;
+
+/// Shared by all passes.
+pub struct Context {
+    /// Writes.
+    pub writer: Writer,
+    /// Events.
+    pub publisher: Publisher,
+    /// Time.
+    pub clock: Clock,
+    /// Clusters and namespaces.
+    pub directory: Arc<dyn Directory>,
+    /// Where clusters are looked up beside the own namespace.
+    pub cluster_namespace: String,
+    /// Engines.
+    pub engines: EngineConnector,
+    /// What engines said of all their tenants a moment ago.
+    pub censuses: Censuses,
+}

@@ -1,0 +1,72 @@
+//! All reads. What is absent or cannot be reached is a value.
+
+use std::sync::Arc;
+
+use api_types::{WorkflowCluster, WorkflowTenant};
+use controller_kit::engine::{AccessError, is_callable};
+use controller_kit::reference::{Refused, resolve_tenant};
+use engine_client::model::{Tenant, TenantUsage};
+use engine_client::{Engine, EngineError, ErrorClass};
+use kube::ResourceExt as _;
+
+use crate::context::Context;
+
+/// The world as one pass sees it.
+#[derive(Debug)]
+pub struct Observed {
+    /// The cluster.
+    pub cluster: Result<Arc<WorkflowCluster>, Refused>,
+    /// The engine, as far as the rest allows to ask it.
+    pub engine: EngineView,
+}
+
+/// What the engine says of this tenant.
+#[derive(Debug)]
+pub enum EngineView {
+    /// There is nobody to ask.
+    NotAsked,
+    /// The cluster is not ready to be asked.
+    NotReady(AccessError),
+    /// It did not answer, or refused.
+    Failed(EngineError),
+    /// Its answer, and the connection for the steps that follow.
+    Answered {
+        /// For the execution of the plan.
+        engine: Arc<dyn Engine>,
+        /// The tenant, if the engine has it.
+        tenant: Option<Tenant>,
+        /// What it uses, if the engine has it.
+        usage: Option<TenantUsage>,
+    },
+}
+
+/// Reads everything that the plan depends on.
+pub async fn observe(context: &Context, tenant: &WorkflowTenant) -> Observed {
+    let cluster = resolve_tenant(&*context.directory, &context.cluster_namespace, tenant);
+    let engine = match &cluster {
+        Ok(cluster) if is_callable(cluster) => observe_engine(context, cluster, &tenant.name_any()).await,
+        _ => EngineView::NotAsked,
+    };
+    Observed { cluster, engine }
+}
+
+async fn observe_engine(context: &Context, cluster: &WorkflowCluster, tenant_id: &str) -> EngineView {
+    let engine = match context.engines.connect(cluster).await {
+        Ok(engine) => engine,
+        Err(error) => return EngineView::NotReady(error),
+    };
+    match context.censuses.take(&cluster.uid().unwrap_or_default(), &*engine).await {
+        Ok(census) => EngineView::Answered {
+            engine,
+            tenant: census.tenants.get(tenant_id).cloned(),
+            usage: census.usages.get(tenant_id).cloned(),
+        },
+        Err(error) => {
+            // A refused credential or an untrusted certificate may only be outdated.
+            if matches!(error.class(), ErrorClass::Denied | ErrorClass::Unavailable) {
+                context.engines.forget(cluster);
+            }
+            EngineView::Failed(error)
+        }
+    }
+}

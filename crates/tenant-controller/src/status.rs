@@ -1,0 +1,318 @@
+//! What the user is told, and when to look again. Pure.
+
+use api_types::WorkflowTenant;
+use api_types::condition::{PAUSED, SYNCED, WITHIN_QUOTA};
+use api_types::reason::{CommonReason, Reason as _};
+use api_types::reference::DeletionPolicy;
+use api_types::tenant::TenantReason as Reason;
+use api_types::tenant::{TenantPhase, TenantReason, WorkflowTenantStatus};
+use controller_kit::condition::{Standing, Truth, Wanted, merge, summary};
+use controller_kit::events::{EventType, News};
+use controller_kit::message::bounded;
+use controller_kit::outcome::{ErrorClass, Next};
+use controller_kit::status::news;
+use engine_client::model::{PutOutcome, TenantUsage};
+use engine_client::{EngineError, ErrorClass as EngineClass};
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use crate::cleanup::is_forced;
+use crate::controller::USAGE_INTERVAL;
+use crate::execute::{Applied, Failure};
+use crate::observe::{EngineView, Observed};
+use crate::plan::Plan;
+use crate::validate::Verdict;
+
+/// The pass in one judgement: status and next look both follow from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assessment {
+    /// Where the tenant is in its life.
+    pub phase: TenantPhase,
+    /// Ready, in progress or stalled.
+    pub standing: Standing,
+    /// Why.
+    pub reason: TenantReason,
+    /// The same for people.
+    pub message: String,
+    /// When to look again.
+    pub next: Next,
+}
+
+/// Judges a pass; what comes first counts.
+#[must_use]
+pub fn assess(
+    tenant: &WorkflowTenant,
+    observed: &Observed,
+    verdict: &Verdict,
+    plan: &Plan,
+    applied: &Applied,
+) -> Assessment {
+    if tenant.metadata.deletion_timestamp.is_some() {
+        return assess_deletion(observed, applied);
+    }
+    let judged = |phase, standing, reason, message: String, next| Assessment {
+        phase,
+        standing,
+        reason,
+        message,
+        next,
+    };
+    if let Err(violation) = verdict {
+        let next = Next::Failed(ErrorClass::Invalid);
+        return judged(TenantPhase::Failed, Standing::Stalled, Reason::InvalidSpec, violation.clone(), next);
+    }
+    if let Err(refused) = &observed.cluster {
+        let reason = Reason::ReferenceNotPermittedOrMissing;
+        let next = Next::Failed(ErrorClass::Invalid);
+        return judged(TenantPhase::Pending, Standing::Stalled, reason, refused.to_string(), next);
+    }
+    if let Some(failure) = &applied.failure {
+        return assess_failure(failure);
+    }
+    let settled = Next::Settled { resync: USAGE_INTERVAL };
+    if tenant.spec.is_paused() {
+        let message = "spec.paused is true: nothing is written to the engine".to_owned();
+        let held = matches!(&observed.engine, EngineView::Answered { tenant: Some(_), .. });
+        let (phase, standing) = if held {
+            (TenantPhase::Active, Standing::Ready)
+        } else {
+            (TenantPhase::Pending, Standing::InProgress)
+        };
+        return judged(phase, standing, Reason::Paused, message, settled);
+    }
+    if let Some(wait) = &plan.wait {
+        let next = Next::Wait { recheck: wait.recheck };
+        return judged(TenantPhase::Pending, Standing::InProgress, wait.reason, wait.message.clone(), next);
+    }
+    match &observed.engine {
+        EngineView::NotAsked => {
+            let message = "the engine was not asked".to_owned();
+            judged(
+                TenantPhase::Pending,
+                Standing::InProgress,
+                Reason::Reconciling,
+                message,
+                Next::Failed(ErrorClass::Transient),
+            )
+        }
+        EngineView::NotReady(error) => {
+            let next = Next::Failed(error.class());
+            judged(
+                TenantPhase::Pending,
+                Standing::InProgress,
+                Reason::EngineCredentialsMissing,
+                error.to_string(),
+                next,
+            )
+        }
+        EngineView::Failed(error) => assess_engine_error(error),
+        EngineView::Answered { .. } if tenant.spec.is_suspended() => {
+            let message = "spec.suspended is true: no new instances and no jobs; nothing is lost".to_owned();
+            judged(TenantPhase::Suspended, Standing::Ready, Reason::Suspended, message, settled)
+        }
+        EngineView::Answered { .. } => {
+            let message = format!("tenant {} is in the engine as the spec says", tenant.name_any());
+            judged(TenantPhase::Active, Standing::Ready, Reason::Synced, message, settled)
+        }
+    }
+}
+
+fn assess_deletion(observed: &Observed, applied: &Applied) -> Assessment {
+    let blocked = |message: String, class| Assessment {
+        phase: TenantPhase::Deleting,
+        standing: Standing::InProgress,
+        reason: Reason::DeletionBlocked,
+        message,
+        next: Next::Failed(class),
+    };
+    match (&applied.failure, &observed.engine) {
+        (Some(Failure::Write(error)), _) => blocked(error.told(), error.class()),
+        (Some(Failure::Engine(error)), _) | (None, EngineView::Failed(error)) => {
+            blocked(format!("the engine cannot delete the tenant: {error}"), deletion_class(error))
+        }
+        (None, EngineView::NotReady(error)) => {
+            blocked(format!("the engine cannot be called: {error}"), error.class())
+        }
+        (None, _) => blocked("the tenant is being deleted".to_owned(), ErrorClass::Transient),
+    }
+}
+
+/// A deletion is never given up, whatever the engine says.
+fn deletion_class(error: &EngineError) -> ErrorClass {
+    match ErrorClass::of_engine(error) {
+        ErrorClass::Invalid => ErrorClass::Denied,
+        class => class,
+    }
+}
+
+fn assess_failure(failure: &Failure) -> Assessment {
+    match failure {
+        Failure::Engine(error) => assess_engine_error(error),
+        Failure::Write(error) => Assessment {
+            phase: TenantPhase::Pending,
+            standing: if error.class() == ErrorClass::Denied {
+                Standing::Stalled
+            } else {
+                Standing::InProgress
+            },
+            reason: error.class().reason().into(),
+            message: error.told(),
+            next: Next::Failed(error.class()),
+        },
+    }
+}
+
+fn assess_engine_error(error: &EngineError) -> Assessment {
+    /// Another object owns the tenant's name. Nothing tells us when it gives it up.
+    const RECHECK_OWNER: Next = Next::Wait { recheck: std::time::Duration::from_mins(5) };
+    let failed = Next::Failed(ErrorClass::of_engine(error));
+    let (phase, standing, reason, next) = match error.class() {
+        EngineClass::Unavailable | EngineClass::Stale => {
+            (TenantPhase::Degraded, Standing::InProgress, Reason::EngineUnreachable, failed)
+        }
+        EngineClass::AlreadyOwned => {
+            (TenantPhase::Failed, Standing::Stalled, CommonReason::NameTaken.into(), RECHECK_OWNER)
+        }
+        EngineClass::Denied => {
+            (TenantPhase::Degraded, Standing::Stalled, Reason::EngineCredentialsMissing, failed)
+        }
+        EngineClass::Unsupported => {
+            (TenantPhase::Failed, Standing::Stalled, Reason::NotSupportedByEngine, failed)
+        }
+        EngineClass::Invalid
+        | EngineClass::NotFound
+        | EngineClass::Precondition { .. }
+        | EngineClass::QuotaExceeded { .. } => {
+            (TenantPhase::Failed, Standing::Stalled, Reason::RejectedByEngine, failed)
+        }
+        EngineClass::Corrupt | EngineClass::Internal => {
+            (TenantPhase::Degraded, Standing::Stalled, Reason::InternalError, failed)
+        }
+    };
+    Assessment { phase, standing, reason, message: error.to_string(), next }
+}
+
+/// The whole status.
+#[must_use]
+pub fn build_status(
+    tenant: &WorkflowTenant,
+    observed: &Observed,
+    assessment: &Assessment,
+    now: Timestamp,
+) -> WorkflowTenantStatus {
+    let former = tenant.status.clone().unwrap_or_default();
+    let generation = tenant.metadata.generation;
+    // An engine that is away does not undo what it holds; else an outage would rewrite every status twice.
+    if assessment.reason == Reason::EngineUnreachable
+        && former.ready
+        && former.observed_generation == generation
+    {
+        return former;
+    }
+    let Assessment { phase, standing, reason, message, .. } = assessment;
+    let mut wanted = summary(*standing, *reason, message);
+    if tenant.spec.is_paused() {
+        wanted.push(Wanted::new(PAUSED, Truth::True, Reason::Paused, "spec.paused is true"));
+    }
+    let synced = *standing == Standing::Ready;
+    let synced_reason = if synced { Reason::Synced } else { *reason };
+    wanted.push(Wanted::new(SYNCED, if synced { Truth::True } else { Truth::False }, synced_reason, message));
+    let usage = match &observed.engine {
+        EngineView::Answered { usage, .. } => usage.as_ref(),
+        _ => None,
+    };
+    wanted.extend(usage.map(build_within_quota));
+    let used = |read: fn(&TenantUsage) -> u64, former: Option<i64>| {
+        usage.map_or(former, |usage| Some(steady(former, read(usage))))
+    };
+    WorkflowTenantStatus {
+        observed_generation: generation,
+        phase: Some(*phase),
+        ready: synced,
+        message: Some(bounded(message)),
+        conditions: merge(&former.conditions, wanted, generation, now),
+        current_instances: used(|usage| usage.active_instances, former.current_instances),
+        current_jobs_per_minute: used(|usage| usage.jobs_last_minute, former.current_jobs_per_minute),
+        current_storage_gb: usage
+            .map_or(former.current_storage_gb, |usage| Some(gigabytes(usage.storage_bytes))),
+    }
+}
+
+/// The former figure while the new one is within five percent of it: usage moves all the time, and a status that moves
+/// with it would be a write per interval and tenant. Zero is always told.
+fn steady(former: Option<i64>, current: u64) -> i64 {
+    let current = i64::try_from(current).unwrap_or(i64::MAX);
+    match former {
+        Some(former) if current != 0 && former.abs_diff(current) <= former.unsigned_abs() / 20 => former,
+        _ => current,
+    }
+}
+
+/// Gigabytes with one decimal; what is smaller than that is below the quota's grain.
+fn gigabytes(bytes: u64) -> f64 {
+    let tenths = bytes / 100_000_000;
+    f64::from(u32::try_from(tenths).unwrap_or(u32::MAX)) / 10.0
+}
+
+fn build_within_quota(usage: &TenantUsage) -> Wanted<TenantReason> {
+    if usage.over.is_empty() {
+        return Wanted::new(WITHIN_QUOTA, Truth::True, Reason::WithinQuota, "usage is below every quota");
+    }
+    let over: Vec<_> = usage.over.iter().map(|quota| quota.as_str()).collect();
+    let message = format!("used up: {}; raise spec.quotas or let instances end", over.join(", "));
+    Wanted::new(WITHIN_QUOTA, Truth::False, Reason::QuotaExceeded, message)
+}
+
+/// The events of a pass.
+#[must_use]
+pub fn build_news(tenant: &WorkflowTenant, status: &WorkflowTenantStatus, applied: &Applied) -> Vec<News> {
+    let former = tenant.status.clone().unwrap_or_default();
+    let mut told: Vec<News> =
+        news::<TenantReason>(&former.conditions, &status.conditions).into_iter().collect();
+    let was_settled = former.ready && former.observed_generation == tenant.metadata.generation;
+    if was_settled && matches!(applied.put, Some(PutOutcome::Created | PutOutcome::Updated)) {
+        told.push(News {
+            type_: EventType::Normal,
+            reason: Reason::DriftCorrected.as_str().to_owned(),
+            note: "the tenant in the engine differed from the spec and was corrected".to_owned(),
+        });
+    }
+    let is_over = |status: &WorkflowTenantStatus| {
+        controller_kit::condition::find(&status.conditions, WITHIN_QUOTA)
+            .filter(|c| c.status == "False")
+            .map(|c| c.message.clone())
+    };
+    if let Some(message) = is_over(status)
+        && is_over(&former).is_none()
+    {
+        told.push(News {
+            type_: EventType::Warning,
+            reason: Reason::QuotaExceeded.as_str().to_owned(),
+            note: format!("QuotaExceeded: {message}"),
+        });
+    }
+    told
+}
+
+/// The news of an object whose last step removed its finalizer.
+#[must_use]
+pub fn build_farewell(tenant: &WorkflowTenant, observed: &Observed) -> Option<News> {
+    if is_forced(tenant) {
+        let held =
+            !matches!(&observed.engine, EngineView::NotAsked | EngineView::Answered { tenant: None, .. });
+        return held.then(|| News {
+            type_: EventType::Warning,
+            reason: Reason::DeletionForced.as_str().to_owned(),
+            note: format!("DeletionForced: tenant {} may still be in the engine", tenant.name_any()),
+        });
+    }
+    let retained = tenant.spec.deletion_policy() == DeletionPolicy::Retain;
+    retained.then(|| News {
+        type_: EventType::Normal,
+        reason: Reason::Retained.as_str().to_owned(),
+        note: format!("tenant {} stays in the engine", tenant.name_any()),
+    })
+}
+
+#[cfg(test)]
+mod tests;
