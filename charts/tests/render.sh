@@ -1,0 +1,110 @@
+# Checks that need no cluster.
+
+cases=(default full parts)
+
+values_of() { # <case>
+  [[ $1 == default ]] || printf -- '--values=charts/tests/values/%s.yaml' "$1"
+}
+
+render() { # <case>
+  local values
+  values=$(values_of "$1")
+  # A Kubernetes version of ours: what is rendered must not depend on the machine.
+  helm template workflow charts/workflow-operator --namespace workflow-system --kube-version 1.34.0 ${values:+"$values"}
+}
+
+rbac_sources_are_tidy() {
+  local file
+  while IFS= read -r file; do
+    awk -v file="$file" '
+      /^[ ]*- apiGroups:/ && before !~ /^[ ]*# ./ { print file ":" NR ": a rule without a reason above it"; bad = 1 }
+      /(apiGroups|resources|verbs|resourceNames):.*\*/ { print file ":" NR ": a wildcard"; bad = 1 }
+      /apiGroups:.*\/v[0-9]/ { print file ":" NR ": a version is no part of a group"; bad = 1 }
+      NF { before = $0 }
+      END { exit bad }' "$file"
+  done < <(grep -rl 'apiGroups:' charts/workflow-operator)
+}
+
+crd_chart_is_current() {
+  mkdir "$scratch/crds"
+  cp charts/workflow-crds/templates/_metadata.tpl "$scratch/crds"
+  charts/generate-crds.sh "$scratch/crds"
+  diff -ru charts/workflow-crds/templates "$scratch/crds" || {
+    printf 'run "just gen" and commit the result\n'
+    return 1
+  }
+}
+
+charts_are_linted() {
+  local name values
+  helm lint --strict charts/workflow-crds
+  helm lint --strict charts/workflow-crds --set keep=false
+  for name in "${cases[@]}"; do
+    values=$(values_of "$name")
+    helm lint --strict charts/workflow-operator ${values:+"$values"}
+  done
+}
+
+goldens_match() {
+  local name
+  for name in "${cases[@]}"; do
+    render "$name" >"$scratch/$name.yaml"
+    if [[ -n ${UPDATE:-} ]]; then
+      cp "$scratch/$name.yaml" "charts/tests/golden/$name.yaml"
+    else
+      diff -u "charts/tests/golden/$name.yaml" "$scratch/$name.yaml"
+    fi
+  done
+}
+
+# refused <what the message must name> <helm --set...>: the schema or a template says no, in words that help.
+refused() {
+  local named=$1 told
+  shift
+  if told=$(helm template workflow charts/workflow-operator "$@" 2>&1 >/dev/null); then
+    printf 'accepted: %s\n' "$*"
+    return 1
+  fi
+  [[ $told == *"$named"* ]] || {
+    printf 'refused without naming %s: %s\n%s\n' "$named" "$*" "$told"
+    return 1
+  }
+}
+
+wrong_values_are_refused() {
+  refused "'unknown'" --set unknown=1
+  refused "/tenant-controller/replica'" --set tenant-controller.replica=2
+  refused /worker-controller/engineImage --set worker-controller.engineImage.repository=x
+  refused /cluster-controller/securePort --set cluster-controller.securePort=6443
+  refused /cluster-controller/replicas --set cluster-controller.replicas=17
+  refused /cluster-controller/replicas --set-string cluster-controller.replicas=1
+  refused /process-controller/image/pullPolicy --set process-controller.image.pullPolicy=Sometimes
+  refused /process-controller/image/tag --set process-controller.image.tag=a:b
+  refused /process-controller/podLabels --set 'process-controller.podLabels.app\.kubernetes\.io/name=other'
+  refused /process-controller/resources --set process-controller.resources.limits.memory=much
+  refused /process-controller/extraEnv/0 --set 'process-controller.extraEnv[0].nam=X'
+  refused /global/clusterNamespace --set global.clusterNamespace=Workflow
+  refused /global/clusterNamespace --set global.clusterNamespace=
+  refused /global/workloadNamespaces/0 --set 'global.workloadNamespaces[0]=*'
+  refused /global/kubernetesApiPorts/0 --set 'global.kubernetesApiPorts[0]=0'
+  refused /global/otlpEndpoint --set global.otlpEndpoint=collector:4317
+  refused /job-lag-metrics-adapter/securePort --set job-lag-metrics-adapter.securePort=443
+  refused /job-lag-metrics-adapter/securePort --set job-lag-metrics-adapter.securePort=8080
+  refused /job-lag-metrics-adapter/maxSampleAgeSeconds --set job-lag-metrics-adapter.maxSampleAgeSeconds=5
+  refused apiService.caBundle --set job-lag-metrics-adapter.tls.existingSecret=adapter-tls
+}
+
+# The apiserver's own word on the pods comes with the sample's namespaces; this one needs no cluster.
+pods_are_restricted() {
+  local name rendered deployments line
+  for name in "${cases[@]}"; do
+    rendered=$(render "$name")
+    deployments=$(grep -c '^kind: Deployment$' <<<"$rendered")
+    for line in 'runAsNonRoot: true' 'type: RuntimeDefault' 'allowPrivilegeEscalation: false' 'readOnlyRootFilesystem: true' 'drop: \[ALL\]'; do
+      [[ $(grep -c "^ *$line\$" <<<"$rendered") == "$deployments" ]] || {
+        printf '%s: %d Deployments, not each has %s\n' "$name" "$deployments" "$line"
+        return 1
+      }
+    done
+  done
+}

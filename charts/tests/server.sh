@@ -1,0 +1,173 @@
+# Checks on a real kube-apiserver. They build on each other, in the order of test.sh.
+
+crds=(workflowclusters workflowtenants workflowprocesses workflowworkers)
+crds=("${crds[@]/%/.workflow.example.com}")
+
+crd_chart_lives() {
+  # To an apiserver that has the CRDs already, as by kubectl: they are taken over.
+  helm install workflow-crds charts/workflow-crds --namespace default
+  kubectl wait --for=condition=Established --timeout=30s "${crds[@]/#/crd/}"
+  helm upgrade workflow-crds charts/workflow-crds --namespace default --set annotations.example\\.com/note=x
+  [[ $(kubectl get crd "${crds[0]}" -o 'jsonpath={.metadata.annotations.example\.com/note}') == x ]]
+  helm uninstall workflow-crds --namespace default
+  kubectl get crd "${crds[@]}"
+  helm install workflow-crds charts/workflow-crds --namespace default
+}
+
+renderings_are_accepted() {
+  local name
+  for name in workflow-system engines engines-staging acme-tenant beta-tenant; do
+    kubectl create namespace "$name"
+  done
+  kubectl label namespace workflow-system pod-security.kubernetes.io/{enforce,warn}=restricted
+  kubectl apply --server-side -f "$ASSETS/servicemonitor-crd.yaml"
+  kubectl wait --for=condition=Established --timeout=30s crd/servicemonitors.monitoring.coreos.com
+  for name in "${cases[@]}"; do
+    # A pod template that the namespace would refuse is told as a warning.
+    render "$name" | kubectl apply --dry-run=server --server-side --warnings-as-errors -f -
+  done
+}
+
+api_service=v1beta1.external.metrics.k8s.io
+
+operator_lives() {
+  local bundle
+  helm install workflow charts/workflow-operator --namespace workflow-system
+  [[ $(kubectl get apiservice "$api_service" -o 'jsonpath={.spec.caBundle}{.spec.insecureSkipTLSVerify}') == '' ]]
+
+  # As the adapter does it.
+  bundle=$(openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -subj /CN=test -days 1 2>/dev/null | base64 -w0)
+  kubectl apply --server-side --force-conflicts --field-manager=job-lag-metrics-adapter \
+    --as=system:serviceaccount:workflow-system:workflow-job-lag-metrics-adapter -f - <<EOF
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: { name: $api_service }
+spec: { caBundle: $bundle }
+EOF
+  helm upgrade workflow charts/workflow-operator --namespace workflow-system --values charts/tests/values/full.yaml \
+    --set job-lag-metrics-adapter.tls.existingSecret=
+  [[ $(kubectl get apiservice "$api_service" -o 'jsonpath={.spec.caBundle}') == "$bundle" ]]
+  [[ $(kubectl -n workflow-system get deployment workflow-tenant-controller -o 'jsonpath={.spec.replicas}') == 2 ]]
+  helm upgrade workflow charts/workflow-operator --namespace workflow-system --values charts/tests/values/parts.yaml
+  absent apiservice "$api_service"
+  absent -n workflow-system deployment workflow-tenant-controller
+  helm upgrade workflow charts/workflow-operator --namespace workflow-system --set 'global.workloadNamespaces={acme-tenant}' \
+    --set 'global.clusterNamespaces={engines}'
+}
+
+absent() {
+  local told
+  told=$(kubectl get "$@" --ignore-not-found -o name)
+  [[ -z $told ]] || {
+    printf 'still there: %s\n' "$told"
+    return 1
+  }
+}
+
+# charts/tests/permissions.txt, in the words of kubectl auth can-i.
+permissions_are_least() {
+  local service expected question told wrong=0
+  local -a words
+  while read -r service expected question; do
+    [[ -n $service && $service != \#* ]] || continue
+    read -ra words <<<"$question"
+    told=$(kubectl auth can-i "${words[@]}" --as="system:serviceaccount:workflow-system:workflow-$service" 2>/dev/null || true)
+    [[ $told == "$expected" ]] || {
+      printf '%s: can-i %s: %s, expected %s\n' "$service" "$question" "$told" "$expected"
+      wrong=1
+    }
+  done <charts/tests/permissions.txt
+  return "$wrong"
+}
+
+# No controller aggregates the roles here: what they hold is asked for by binding each.
+people_may_work() {
+  local role
+  for role in view edit admin; do
+    kubectl create rolebinding "$role" -n acme-tenant --clusterrole="workflow-$role" --user="$role"
+  done
+  may view yes get workflowprocesses
+  may_read_metric view
+  may view no create workflowprocesses
+  may edit yes create workflowprocesses
+  may edit yes patch workflowworkers/scale
+  may edit no patch workflowtenants
+  may edit no create workflowclusters
+  may admin yes patch workflowtenants
+  may admin yes patch workflowclusters/scale
+  for role in view edit admin; do
+    [[ $(kubectl get clusterrole "workflow-$role" -o "jsonpath={.metadata.labels.rbac\.authorization\.k8s\.io/aggregate-to-$role}") == true ]]
+  done
+}
+
+may() { # <user> <yes|no> <verb> <resource>
+  local told
+  told=$(kubectl auth can-i "$3" "$4" -n acme-tenant --as="$1" 2>/dev/null || true)
+  [[ $told == "$2" ]] || {
+    printf '%s: can-i %s %s: %s, expected %s\n' "$1" "$3" "$4" "$told" "$2"
+    return 1
+  }
+}
+
+# Nobody serves the group here, and kubectl auth can-i asks only for what it knows.
+may_read_metric() { # <user>
+  [[ $(kubectl create -o 'jsonpath={.status.allowed}' -f - <<EOF
+apiVersion: authorization.k8s.io/v1
+kind: LocalSubjectAccessReview
+metadata: { namespace: acme-tenant }
+spec:
+  user: $1
+  resourceAttributes: { namespace: acme-tenant, verb: list, group: external.metrics.k8s.io, resource: wf_job_lag_seconds }
+EOF
+) == true ]]
+}
+
+sample_is_accepted() {
+  kubectl apply -k deploy/gitops
+  kubectl apply -k deploy/demo/postgres
+  # Again, as a GitOps tool does it, and with the field manager of a person: nothing changes.
+  [[ $(kubectl diff -k deploy/gitops) == '' ]]
+  [[ $(kubectl get workflow -A -o name | wc -l) == 6 ]]
+  [[ $(kubectl auth can-i create deployments -n beta-tenant --as=system:serviceaccount:workflow-system:workflow-worker-controller) == yes ]]
+}
+
+foreign_api_service_is_refused() {
+  local told before after
+  helm upgrade workflow charts/workflow-operator --namespace workflow-system --set job-lag-metrics-adapter.enabled=false
+  kubectl apply -f - <<EOF
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: { name: $api_service }
+spec:
+  group: external.metrics.k8s.io
+  version: v1beta1
+  groupPriorityMinimum: 100
+  versionPriority: 100
+  insecureSkipTLSVerify: true
+  service: { name: keda-metrics-apiserver, namespace: keda }
+EOF
+  before=$(kubectl get apiservice "$api_service" -o yaml)
+  if told=$(helm upgrade workflow charts/workflow-operator --namespace workflow-system --reset-values 2>&1); then
+    printf 'not refused\n'
+    return 1
+  fi
+  [[ $told == *'leads to Service keda/keda-metrics-apiserver'* ]]
+  helm upgrade workflow charts/workflow-operator --namespace workflow-system --set job-lag-metrics-adapter.enabled=false
+  after=$(kubectl get apiservice "$api_service" -o yaml)
+  [[ $before == "$after" ]] || diff <(printf '%s\n' "$before") <(printf '%s\n' "$after")
+  kubectl delete apiservice "$api_service"
+}
+
+uninstall_is_clean() {
+  local left
+  helm upgrade workflow charts/workflow-operator --namespace workflow-system --set 'global.workloadNamespaces={acme-tenant}'
+  helm uninstall workflow --namespace workflow-system
+  left=$(kubectl get apiservices,clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,deployments,services,networkpolicies,poddisruptionbudgets,servicemonitors \
+    -A -l app.kubernetes.io/instance=workflow -o name)
+  [[ -z $left ]] || {
+    printf 'still there:\n%s\n' "$left"
+    return 1
+  }
+  # The custom resources are the users': they stay.
+  [[ $(kubectl get workflow -A -o name | wc -l) == 6 ]]
+}
