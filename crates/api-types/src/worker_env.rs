@@ -3,11 +3,11 @@
 
 /// Job types to serve, separated by commas, sorted; no job type contains a comma.
 pub const JOB_TYPES: &str = "WORKFLOW_JOB_TYPES";
-/// `https://host:port` of the engine's gRPC API.
+/// `host:port` of the engine's gRPC API, which always speaks TLS.
 pub const ENGINE_ADDRESS: &str = "WORKFLOW_ENGINE_ADDRESS";
 /// Id of the tenant whose jobs are served; unset for the engine's default tenant.
 pub const TENANT: &str = "WORKFLOW_TENANT";
-/// Name of the worker in the engine: the name of its `WorkflowWorker`.
+/// Name of the worker in the engine, for its records: the name of the pod.
 pub const WORKER_NAME: &str = "WORKFLOW_WORKER_NAME";
 /// File with the PEM certificate authority that the engine's certificate is checked against.
 pub const CA_FILE: &str = "WORKFLOW_CA_FILE";

@@ -173,12 +173,47 @@ where
         + 'static,
     Owner: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
+    watch_children_by(context, name, managed_by, queue, |child: &K| child.resource_version())
+}
+
+/// The same for children that change all the time: the owner is queued only when what `concern` reads off the child
+/// changes, or when the child is gone.
+pub fn watch_children_by<K, Owner, C>(
+    context: &WatchContext,
+    name: &'static str,
+    managed_by: &str,
+    queue: Queue<Owner>,
+    concern: impl Fn(&K) -> C + Send + 'static,
+) -> (Store<K>, Watch)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+    Owner: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+    C: PartialEq + Send + 'static,
+{
     let (store, mut writer) = reflector::store::<K>();
     let api: Api<K> = Api::all(context.client.clone());
+    let mut seen: HashMap<String, C> = HashMap::new();
     let on_event = move |event: Event<K>| {
         writer.apply_watcher_event(&event);
-        if let Event::Apply(child) | Event::InitApply(child) | Event::Delete(child) = &event {
-            queue.push_all(owner_of(child));
+        match &event {
+            Event::Apply(child) | Event::InitApply(child) => {
+                let concern = concern(child);
+                if seen.get(&key_of(child.meta())) != Some(&concern) {
+                    seen.insert(key_of(child.meta()), concern);
+                    queue.push_all(owner_of(child));
+                }
+            }
+            Event::Delete(child) => {
+                seen.remove(&key_of(child.meta()));
+                queue.push_all(owner_of(child));
+            }
+            Event::Init | Event::InitDone => {}
         }
         std::future::ready(())
     };

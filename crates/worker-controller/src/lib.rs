@@ -1,1 +1,22 @@
-//! x
+//! Reconciles WorkflowWorker: runs a fleet of job workers as a Deployment, gives it access to the engine of its cluster
+//! and an autoscaler that follows the lag of its job types.
+//!
+//! It owns the status of WorkflowWorkers and, for each, a Deployment, a HorizontalPodAutoscaler, a PodDisruptionBudget and
+//! the Secret with the fleet's token. All of them are controlled by the WorkflowWorker and collected behind it, so it needs
+//! no finalizer. It never calls an engine, never adopts an object that it did not make, and never writes the number of pods
+//! while an autoscaler owns it.
+//!
+//! One pass is [`controller`]: [`observe`] (all reads) → [`validate`] → [`plan`] (pure) → [`execute`] (all writes) →
+//! [`status`] (pure).
+
+pub mod args;
+pub mod context;
+pub mod controller;
+pub mod execute;
+pub mod observe;
+pub mod plan;
+pub mod status;
+pub mod validate;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,36 @@
+//! What a pass works with.
+
+use std::sync::Arc;
+
+use controller_kit::apply::Writer;
+use controller_kit::clock::Clock;
+use controller_kit::engine::EngineConnector;
+use controller_kit::events::Publisher;
+use controller_kit::reference::Directory;
+use futures::future::{BoxFuture, Shared};
+use kube::Client;
+
+use crate::observe::children::Caches;
+
+/// Shared by all passes.
+pub struct Context {
+    /// Reads by name.
+    pub client: Client,
+    /// Writes.
+    pub writer: Writer,
+    /// Events.
+    pub publisher: Publisher,
+    /// Time.
+    pub clock: Clock,
+    /// Clusters, tenants and namespaces.
+    pub directory: Arc<dyn Directory>,
+    /// Ends when the directory is complete. Before that a reference that leads nowhere means nothing, and a fleet must
+    /// not be taken down for it.
+    pub directory_complete: Shared<BoxFuture<'static, ()>>,
+    /// Where clusters are looked up beside the own namespace.
+    pub cluster_namespace: String,
+    /// CA bundles and worker keys.
+    pub engines: EngineConnector,
+    /// Children that are watched.
+    pub caches: Caches,
+}

@@ -1,0 +1,174 @@
+//! Watches and the pass.
+
+use std::sync::Arc;
+
+use api_types::labels::{OPERATOR, WORKER_CONTROLLER};
+use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
+use controller_kit::Service;
+use controller_kit::apply::Writer;
+use controller_kit::controller::{Pass, Queue, Reconciler};
+use controller_kit::engine::{EngineConnector, EngineRole};
+use controller_kit::outcome::Next;
+use controller_kit::reference::CachedDirectory;
+use controller_kit::watch::{
+    watch_children, watch_children_by, watch_metadata_store, watch_own, watch_referenced,
+};
+use engine_client::{EnginePool, Timeouts};
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource as _, ResourceExt as _};
+
+use crate::context::Context;
+use crate::execute::execute;
+use crate::observe::children::{Caches, autoscaler_concern};
+use crate::observe::observe;
+use crate::plan::plan;
+use crate::status::{Assessment, assess, assess_unread, build_news, build_status, plan_next};
+use crate::validate::validate;
+
+/// Starts watches and controller.
+pub fn start(service: &mut Service) {
+    let context = service.watch_context();
+    let (queue, end) = Queue::new();
+    let (workers, own) = watch_own::<WorkflowWorker>(&context, "WorkflowWorker", queue.clone());
+
+    let known = workers.clone();
+    let (clusters, cluster_watch) =
+        watch_referenced(&context, "WorkflowCluster", queue.clone(), move |cluster: &WorkflowCluster| {
+            let name = cluster.name_any();
+            dependants(&known, |worker| worker.spec.cluster_ref.name == name)
+        });
+    let known = workers.clone();
+    let (tenants, tenant_watch) =
+        watch_referenced(&context, "WorkflowTenant", queue.clone(), move |tenant: &WorkflowTenant| {
+            let name = tenant.name_any();
+            dependants(&known, |worker| {
+                worker.spec.tenant_ref.as_ref().is_some_and(|reference| reference.name == name)
+            })
+        });
+    let known = workers.clone();
+    let (namespaces, namespace_watch) =
+        watch_metadata_store::<Namespace, _, _>(&context, "Namespace", queue.clone(), move |namespace| {
+            let name = namespace.name_any();
+            dependants(&known, |worker| {
+                worker.namespace().as_ref() == Some(&name) && worker.spec.tenant_ref.is_some()
+            })
+        });
+    let (deployments, deployment_watch) = watch_children(&context, "Deployment", OPERATOR, queue.clone());
+    let (autoscalers, autoscaler_watch) =
+        watch_children_by(&context, "HorizontalPodAutoscaler", OPERATOR, queue.clone(), autoscaler_concern);
+    let (disruption_budgets, disruption_budget_watch) =
+        watch_children(&context, "PodDisruptionBudget", OPERATOR, queue);
+    service.watch([
+        own,
+        cluster_watch,
+        tenant_watch,
+        namespace_watch,
+        deployment_watch,
+        autoscaler_watch,
+        disruption_budget_watch,
+    ]);
+
+    let listed = workers.clone();
+    service.metrics.register_resource_status(
+        "WorkflowWorker",
+        service.args.resource_status_limit,
+        move || listed.state().iter().map(|worker| phase_row(worker)).collect(),
+    );
+    let directory = CachedDirectory { clusters, tenants, namespaces };
+    let context = Context {
+        client: service.client.clone(),
+        writer: Writer::new(service.client.clone(), WORKER_CONTROLLER.field_manager),
+        publisher: service.publisher.clone(),
+        clock: service.clock.clone(),
+        directory_complete: await_directory(directory.clone()),
+        directory: Arc::new(directory),
+        cluster_namespace: service.args.cluster_namespace.clone(),
+        engines: EngineConnector::new(
+            service.client.clone(),
+            Arc::new(EnginePool::new(Timeouts::default())),
+            EngineRole::Monitor,
+        ),
+        caches: Caches { deployments, autoscalers, disruption_budgets },
+    };
+    service.control(WorkerReconciler { context }, workers, end);
+}
+
+/// Reconciles WorkflowWorkers.
+pub struct WorkerReconciler {
+    /// What it works with.
+    pub context: Context,
+}
+
+impl Reconciler for WorkerReconciler {
+    type Object = WorkflowWorker;
+
+    /// 1. observe (reads) 2. validate (pure) 3. plan (pure) 4. execute (writes) 5. status (pure, then one write)
+    /// 6. when to look again (pure). A worker that goes is left to the garbage collector, which takes its children along.
+    async fn reconcile(&self, worker: Arc<WorkflowWorker>) -> Pass<WorkflowWorker> {
+        let context = &self.context;
+        if worker.meta().deletion_timestamp.is_some() {
+            return Pass::unwritten(Next::Gone);
+        }
+        let observed = match observe(context, &worker).await {
+            Ok(observed) => observed,
+            Err(unread) => return self.report(&worker, assess_unread(&worker, &unread)).await,
+        };
+        let verdict = validate(&worker);
+        let plan = plan(&worker, &observed, &verdict);
+        let applied = execute(context, &plan).await;
+        self.report(&worker, assess(&worker, &observed, &verdict, &plan, &applied)).await
+    }
+}
+
+impl WorkerReconciler {
+    /// One status write, if anything changed, and the news in it.
+    async fn report(&self, worker: &WorkflowWorker, assessment: Assessment) -> Pass<WorkflowWorker> {
+        let context = &self.context;
+        let now = context.clock.now();
+        let status = build_status(worker, &assessment, now);
+        match context.writer.apply_status(worker, worker.status.as_ref(), &status).await {
+            Ok(written) => {
+                if let Some(news) = build_news(worker, &status) {
+                    context.publisher.publish(worker, news).await;
+                }
+                Pass { next: plan_next(worker, &assessment, &status, now), written }
+            }
+            Err(error) => {
+                tracing::warn!(error = error.told(), "status not written");
+                Pass::unwritten(Next::Failed(error.class()))
+            }
+        }
+    }
+}
+
+/// Ends after the first complete list of each.
+fn await_directory(directory: CachedDirectory) -> Shared<BoxFuture<'static, ()>> {
+    let complete = async move {
+        let CachedDirectory { clusters, tenants, namespaces } = directory;
+        // An error means that the watch is gone, which ends the process.
+        let _ = clusters.wait_until_ready().await;
+        let _ = tenants.wait_until_ready().await;
+        let _ = namespaces.wait_until_ready().await;
+    };
+    complete.boxed().shared()
+}
+
+fn dependants(
+    workers: &Store<WorkflowWorker>,
+    depends: impl Fn(&WorkflowWorker) -> bool,
+) -> Vec<ObjectRef<WorkflowWorker>> {
+    workers
+        .state()
+        .iter()
+        .filter(|worker| depends(worker))
+        .map(|worker| ObjectRef::from_obj(&**worker))
+        .collect()
+}
+
+fn phase_row(worker: &WorkflowWorker) -> (String, String, String) {
+    let phase = worker.status.as_ref().and_then(|status| status.phase).unwrap_or_default();
+    (worker.namespace().unwrap_or_default(), worker.name_any(), format!("{phase:?}"))
+}

@@ -1,0 +1,227 @@
+//! All reads. What is absent is a value; what the Kubernetes API does not give ends the pass.
+
+pub mod children;
+pub mod pods;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
+use controller_kit::engine::{AccessError, is_callable};
+use controller_kit::outcome::ErrorClass;
+use controller_kit::reference::{Referrer, Resolved, resolve};
+use controller_kit::run::chain;
+use engine_client::Credential;
+use engine_client::model::DEFAULT_TENANT;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::{Api, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+
+use crate::context::Context;
+use children::{Children, observe_children};
+use pods::{StuckPod, observe_stuck_pod};
+
+/// The world as one pass sees it.
+pub struct Observed {
+    /// Cluster and tenant.
+    pub references: References,
+    /// How pods reach the engine.
+    pub access: AccessView,
+    /// What exists of the fleet.
+    pub children: Children,
+    /// What pods need, is named in the spec, and does not exist.
+    pub missing: Vec<Missing>,
+    /// A pod that does not start, if the fleet lacks pods.
+    pub stuck: Option<StuckPod>,
+}
+
+/// Where the references lead.
+#[derive(Clone, Debug, PartialEq)]
+pub enum References {
+    /// There, and permitted.
+    Resolved(Resolved),
+    /// Nowhere, or not for this namespace.
+    Refused(String),
+    /// An object that is not in the directory does exist. Most likely it is of a newer version than this controller and
+    /// cannot be read; that is no reason to take a fleet down.
+    Unreadable,
+}
+
+/// What pods need to reach the engine.
+pub enum AccessView {
+    /// There is nobody to ask for it.
+    NotAsked,
+    /// The cluster's CA or worker key cannot be read.
+    NotReady(AccessError),
+    /// It is there.
+    Known(Access),
+}
+
+/// How pods reach the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Access {
+    /// `host:port`.
+    pub address: String,
+    /// CA bundle, PEM.
+    pub ca_pem: String,
+    /// Holds for the jobs of one tenant.
+    pub token: Credential,
+}
+
+/// Something that the spec names and that is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// `spec.authentication.serviceAccount`.
+    ServiceAccount {
+        /// Its name.
+        name: String,
+    },
+    /// `spec.env[].valueFrom.secretKeyRef`.
+    SecretKey {
+        /// Name of the Secret.
+        name: String,
+        /// Key in it.
+        key: String,
+    },
+}
+
+/// The Kubernetes API did not give something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// What was read, and the answer.
+    pub problem: String,
+    /// What that means.
+    pub class: ErrorClass,
+}
+
+impl Unread {
+    /// `object` is `Kind namespace/name`.
+    #[must_use]
+    pub fn of(object: &str, error: &kube::Error) -> Self {
+        Self {
+            problem: format!("failed to read {object}: {}", chain(error)),
+            class: ErrorClass::of_kube(error),
+        }
+    }
+}
+
+/// Reads everything that the plan depends on.
+pub async fn observe(context: &Context, worker: &WorkflowWorker) -> Result<Observed, Unread> {
+    let namespace = worker.namespace().unwrap_or_default();
+    let (references, children, missing) = futures::try_join!(
+        observe_references(context, worker, &namespace),
+        observe_children(context, worker, &namespace),
+        observe_missing(context, worker, &namespace),
+    )?;
+    let (access, stuck) = futures::try_join!(
+        async { Ok(observe_access(context, &references).await) },
+        observe_stuck_pod(context, worker, &namespace, children.deployment.as_deref()),
+    )?;
+    Ok(Observed { references, access, children, missing, stuck })
+}
+
+async fn observe_references(
+    context: &Context,
+    worker: &WorkflowWorker,
+    namespace: &str,
+) -> Result<References, Unread> {
+    context.directory_complete.clone().await;
+    let spec = &worker.spec;
+    let referrer = Referrer { namespace, cluster: &spec.cluster_ref, tenant: spec.tenant_ref.as_ref() };
+    let refused = match resolve(&*context.directory, &context.cluster_namespace, referrer) {
+        Ok(resolved) => return Ok(References::Resolved(resolved)),
+        Err(refused) => refused.to_string(),
+    };
+    if is_unreadable(context, worker, namespace).await? {
+        tracing::warn!(
+            refused,
+            "a cluster or tenant exists and cannot be read, see the warnings of its watch"
+        );
+        return Ok(References::Unreadable);
+    }
+    Ok(References::Refused(refused))
+}
+
+/// Does an object exist that the references could mean and that the directory does not have?
+async fn is_unreadable(context: &Context, worker: &WorkflowWorker, namespace: &str) -> Result<bool, Unread> {
+    let cluster = &worker.spec.cluster_ref;
+    let cluster_homes: BTreeSet<&str> = match &cluster.namespace {
+        Some(given) => [given.as_str()].into(),
+        None => [namespace, &context.cluster_namespace].into(),
+    };
+    for home in &cluster_homes {
+        if context.directory.cluster(home, &cluster.name).is_none()
+            && exists::<WorkflowCluster>(context, home, &cluster.name).await?
+        {
+            return Ok(true);
+        }
+    }
+    let Some(tenant) = &worker.spec.tenant_ref else { return Ok(false) };
+    let tenant_homes: BTreeSet<&str> = match &tenant.namespace {
+        Some(given) => [given.as_str()].into(),
+        None => cluster_homes.into_iter().chain([namespace]).collect(),
+    };
+    for home in tenant_homes {
+        if context.directory.tenant(home, &tenant.name).is_none()
+            && exists::<WorkflowTenant>(context, home, &tenant.name).await?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Metadata can always be read.
+async fn exists<K>(context: &Context, namespace: &str, name: &str) -> Result<bool, Unread>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
+    let found = api.get_metadata_opt(name).await;
+    let found = found.map_err(|error| Unread::of(&format!("{} {namespace}/{name}", K::kind(&())), &error))?;
+    Ok(found.is_some())
+}
+
+/// Only what the grant allows is read.
+async fn observe_access(context: &Context, references: &References) -> AccessView {
+    let References::Resolved(Resolved { cluster, tenant }) = references else { return AccessView::NotAsked };
+    let endpoint = cluster.status.as_ref().and_then(|status| status.endpoint.as_ref());
+    let Some(endpoint) = endpoint.filter(|_| is_callable(cluster)) else { return AccessView::NotAsked };
+    let tenant_id = tenant.as_ref().map_or_else(|| DEFAULT_TENANT.to_owned(), |tenant| tenant.name_any());
+    let read = futures::try_join!(context.engines.read_ca(cluster), context.engines.read_worker_key(cluster));
+    match read {
+        Ok((ca_pem, worker_key)) => AccessView::Known(Access {
+            address: format!("{}:{}", endpoint.host, endpoint.port),
+            ca_pem,
+            token: worker_key.mint(&tenant_id),
+        }),
+        Err(error) => AccessView::NotReady(error),
+    }
+}
+
+async fn observe_missing(
+    context: &Context,
+    worker: &WorkflowWorker,
+    namespace: &str,
+) -> Result<Vec<Missing>, Unread> {
+    let mut missing = Vec::new();
+    if let Some(name) = worker.spec.service_account()
+        && !exists::<ServiceAccount>(context, namespace, name).await?
+    {
+        missing.push(Missing::ServiceAccount { name: name.to_owned() });
+    }
+    let mut needed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for source in worker.spec.env.iter().filter_map(|variable| variable.value_from.as_ref()) {
+        needed.entry(&source.secret_key_ref.name).or_default().insert(&source.secret_key_ref.key);
+    }
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    for (name, keys) in needed {
+        let secret = api.get_opt(name).await;
+        let secret = secret.map_err(|error| Unread::of(&format!("Secret {namespace}/{name}"), &error))?;
+        let present = secret.and_then(|secret| secret.data).unwrap_or_default();
+        let absent = keys.into_iter().filter(|key| !present.contains_key(*key));
+        missing.extend(absent.map(|key| Missing::SecretKey { name: name.to_owned(), key: key.to_owned() }));
+    }
+    Ok(missing)
+}

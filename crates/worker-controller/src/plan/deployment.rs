@@ -1,0 +1,247 @@
+//! The Deployment: the worker image under the environment contract, with no right but to work.
+
+use api_types::engine_access::{ACCESS_TOKEN_KEY, CA_CERT_KEY, worker_access_secret_name};
+use api_types::labels::{CONFIG_DIGEST, Component, WORKER_CONTROLLER, selector};
+use api_types::worker::{Autoscaling, EnvVar as UserVariable};
+use api_types::{WorkflowWorkerSpec, worker_env};
+use controller_kit::plan::digest;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, ObjectFieldSelector,
+    PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, SecretKeySelector, SecretVolumeSource,
+    SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt as _;
+use kube::api::ObjectMeta;
+use serde_json::json;
+
+use super::Blueprint;
+
+/// Name of the pods' only container.
+pub const CONTAINER: &str = "worker";
+/// A worker has no probe to say that it works. One that stays up for so long is taken for one that does, so that an
+/// image which ends at once never replaces the one that works.
+const MIN_READY_SECONDS: i32 = 10;
+const ACCESS_VOLUME: &str = "engine-access";
+const SCRATCH_VOLUME: &str = "tmp";
+
+/// The number of pods to apply; `None` leaves it to whoever owns it.
+///
+/// Server-side apply forgets a field that is no longer sent, and the number of pods would fall back to its default, 1.
+/// So with autoscaling the live number is sent along, which changes nothing, until somebody else — the autoscaler, through
+/// the scale subresource — is an owner of the field.
+#[must_use]
+pub fn plan_replicas(spec: &WorkflowWorkerSpec, live: Option<&Deployment>) -> Option<i32> {
+    let Some(autoscaling) = &spec.autoscaling else { return Some(spec.replicas) };
+    // An autoscaler lets a fleet of 0 alone for ever: that is how one is switched off by hand.
+    let Some(current) = live.map(current_replicas).filter(|current| *current > 0) else {
+        return Some(seed_replicas(spec, autoscaling));
+    };
+    let is_left_to_others = live.is_some_and(has_other_owner_of_replicas);
+    (!is_left_to_others).then_some(current)
+}
+
+fn seed_replicas(spec: &WorkflowWorkerSpec, autoscaling: &Autoscaling) -> i32 {
+    spec.replicas.min(autoscaling.max_replicas).max(autoscaling.min_replicas)
+}
+
+fn current_replicas(live: &Deployment) -> i32 {
+    live.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)
+}
+
+fn has_other_owner_of_replicas(live: &Deployment) -> bool {
+    live.managed_fields().iter().any(|entry| {
+        let is_ours = entry.manager.as_deref() == Some(WORKER_CONTROLLER.field_manager)
+            && entry.operation.as_deref() == Some("Apply")
+            && entry.subresource.as_deref().unwrap_or_default().is_empty();
+        let owns_replicas =
+            entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some());
+        owns_replicas && !is_ours
+    })
+}
+
+/// Builds it.
+#[must_use]
+pub fn build(blueprint: &Blueprint<'_>, replicas: Option<i32>) -> Deployment {
+    let name = blueprint.worker.name_any();
+    Deployment {
+        spec: Some(DeploymentSpec {
+            replicas,
+            selector: own_pods(&name),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_unavailable: Some(IntOrString::Int(0)),
+                    max_surge: None,
+                }),
+            }),
+            min_ready_seconds: Some(MIN_READY_SECONDS),
+            template: build_template(blueprint, &name),
+            ..DeploymentSpec::default()
+        }),
+        metadata: blueprint.metadata(name),
+        ..Deployment::default()
+    }
+}
+
+fn own_pods(name: &str) -> LabelSelector {
+    LabelSelector { match_labels: Some(selector(Component::Worker, name)), ..LabelSelector::default() }
+}
+
+fn build_template(blueprint: &Blueprint<'_>, name: &str) -> PodTemplateSpec {
+    let spec = &blueprint.worker.spec;
+    let scheduling = spec.scheduling.clone().unwrap_or_default();
+    let mut labels = scheduling.pod_labels;
+    labels.extend(blueprint.labels());
+    let mut annotations = scheduling.pod_annotations;
+    annotations.insert(CONFIG_DIGEST.to_owned(), access_digest(blueprint));
+    let spread = scheduling.topology_spread_constraints;
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(PodSpec {
+            containers: vec![build_container(blueprint)],
+            volumes: Some(build_volumes(name)),
+            service_account_name: spec.service_account().map(str::to_owned),
+            automount_service_account_token: Some(false),
+            enable_service_links: Some(false),
+            termination_grace_period_seconds: Some(spec.termination_grace_period_seconds().into()),
+            security_context: Some(PodSecurityContext {
+                run_as_non_root: Some(true),
+                seccomp_profile: Some(SeccompProfile {
+                    type_: "RuntimeDefault".to_owned(),
+                    localhost_profile: None,
+                }),
+                ..PodSecurityContext::default()
+            }),
+            affinity: scheduling.affinity,
+            node_selector: (!scheduling.node_selector.is_empty()).then_some(scheduling.node_selector),
+            tolerations: (!scheduling.tolerations.is_empty()).then_some(scheduling.tolerations),
+            topology_spread_constraints: (!spread.is_empty())
+                .then(|| spread.into_iter().map(|constraint| count_own_pods(constraint, name)).collect()),
+            priority_class_name: scheduling.priority_class_name,
+            ..PodSpec::default()
+        }),
+    }
+}
+
+/// Pods read the address at their start only, and not every worker reads its files again: a change of any rolls once.
+fn access_digest(blueprint: &Blueprint<'_>) -> String {
+    let access = blueprint.access;
+    digest(&json!([access.address, access.ca_pem, access.token.expose()]))
+}
+
+fn count_own_pods(constraint: TopologySpreadConstraint, name: &str) -> TopologySpreadConstraint {
+    let label_selector = constraint.label_selector.or_else(|| Some(own_pods(name)));
+    TopologySpreadConstraint { label_selector, ..constraint }
+}
+
+fn build_container(blueprint: &Blueprint<'_>) -> Container {
+    let spec = &blueprint.worker.spec;
+    Container {
+        name: CONTAINER.to_owned(),
+        image: Some(spec.image.clone()),
+        env: Some(build_env(blueprint)),
+        resources: spec.resources.as_ref().map(api_types::scheduling::Resources::to_kube),
+        volume_mounts: Some(vec![
+            VolumeMount {
+                name: ACCESS_VOLUME.to_owned(),
+                mount_path: worker_env::CREDENTIALS_DIR.to_owned(),
+                read_only: Some(true),
+                ..VolumeMount::default()
+            },
+            VolumeMount {
+                name: SCRATCH_VOLUME.to_owned(),
+                mount_path: "/tmp".to_owned(),
+                ..VolumeMount::default()
+            },
+        ]),
+        // The worker's last line says why it ended.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            run_as_non_root: Some(true),
+            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+            ..SecurityContext::default()
+        }),
+        ..Container::default()
+    }
+}
+
+/// The contract first, then what the user adds; validation keeps the names apart.
+fn build_env(blueprint: &Blueprint<'_>) -> Vec<EnvVar> {
+    let job_types: Vec<&str> =
+        blueprint.fleet.job_types.iter().map(|job_type| job_type.name.as_str()).collect();
+    let file = |key: &str| format!("{}/{key}", worker_env::CREDENTIALS_DIR);
+    let mut env = vec![
+        variable(worker_env::JOB_TYPES, job_types.join(",")),
+        variable(worker_env::ENGINE_ADDRESS, blueprint.access.address.clone()),
+        EnvVar {
+            name: worker_env::WORKER_NAME.to_owned(),
+            value_from: Some(EnvVarSource {
+                field_ref: Some(ObjectFieldSelector {
+                    field_path: "metadata.name".to_owned(),
+                    api_version: Some("v1".to_owned()),
+                }),
+                ..EnvVarSource::default()
+            }),
+            value: None,
+        },
+        variable(worker_env::CA_FILE, file(CA_CERT_KEY)),
+        variable(worker_env::TOKEN_FILE, file(ACCESS_TOKEN_KEY)),
+    ];
+    env.extend(
+        blueprint.resolved.tenant.as_ref().map(|tenant| variable(worker_env::TENANT, tenant.name_any())),
+    );
+    env.extend(blueprint.worker.spec.env.iter().map(build_user_variable));
+    env
+}
+
+fn variable(name: &str, value: String) -> EnvVar {
+    EnvVar { name: name.to_owned(), value: Some(value), value_from: None }
+}
+
+fn build_user_variable(given: &UserVariable) -> EnvVar {
+    EnvVar {
+        name: given.name.clone(),
+        value: given.value.clone(),
+        value_from: given.value_from.as_ref().map(|source| EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: source.secret_key_ref.name.clone(),
+                key: source.secret_key_ref.key.clone(),
+                optional: None,
+            }),
+            ..EnvVarSource::default()
+        }),
+    }
+}
+
+/// The root file system is read-only, and hardly a runtime does without a place for temporary files.
+fn build_volumes(name: &str) -> Vec<Volume> {
+    vec![
+        Volume {
+            name: ACCESS_VOLUME.to_owned(),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(worker_access_secret_name(name)),
+                // For whatever user the image runs as.
+                default_mode: Some(0o444),
+                ..SecretVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+        Volume {
+            name: SCRATCH_VOLUME.to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource::default()),
+            ..Volume::default()
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests;

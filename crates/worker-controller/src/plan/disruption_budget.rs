@@ -1,0 +1,36 @@
+//! The PodDisruptionBudget: a node drain takes one worker pod at a time.
+
+use api_types::WorkflowWorkerSpec;
+use api_types::labels::{Component, selector};
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt as _;
+
+use super::Blueprint;
+
+/// With at most one pod there is nothing to take one after the other.
+#[must_use]
+pub fn is_useful(spec: &WorkflowWorkerSpec) -> bool {
+    spec.autoscaling.as_ref().map_or(spec.replicas, |autoscaling| autoscaling.max_replicas) > 1
+}
+
+/// Builds it.
+#[must_use]
+pub fn build(blueprint: &Blueprint<'_>) -> PodDisruptionBudget {
+    let name = blueprint.worker.name_any();
+    PodDisruptionBudget {
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(LabelSelector {
+                match_labels: Some(selector(Component::Worker, &name)),
+                ..LabelSelector::default()
+            }),
+            // A pod that does not work anyway must not block a drain.
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        metadata: blueprint.metadata(name),
+        ..PodDisruptionBudget::default()
+    }
+}

@@ -1,0 +1,339 @@
+//! What the user is told, and when to look again. Pure.
+
+pub mod fleet;
+pub mod lag;
+
+use std::time::Duration;
+
+use api_types::condition::{METRICS_AVAILABLE, PAUSED, ROLLOUT_COMPLETE};
+use api_types::labels::{Component, selector, selector_text};
+use api_types::worker::{WorkerPhase, WorkerReason as Reason, WorkflowWorkerStatus};
+use api_types::{MAX_MESSAGE_CHARS, WorkflowWorker};
+use controller_kit::condition::{Standing, Truth, Wanted, merge, summary};
+use controller_kit::events::News;
+use controller_kit::message::bounded;
+use controller_kit::outcome::{ErrorClass, Next};
+use controller_kit::status::news;
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use crate::execute::Applied;
+use crate::observe::{AccessView, Missing, Observed, References, Unread};
+use crate::plan::Plan;
+use crate::validate::{Fleet, Refusal};
+use fleet::{Facts, MetricsView, Rollout, read_facts};
+
+/// What no watch shows is found after this time: a rotated worker key, a Secret that somebody changed.
+pub const RESYNC: Duration = Duration::from_secs(300);
+/// Pods that fail to start do not show in their Deployment.
+const RECHECK_PODS: Duration = Duration::from_secs(10);
+/// ServiceAccounts and Secrets are not watched.
+const RECHECK_MISSING: Duration = Duration::from_secs(30);
+/// Safety net: what is awaited is watched.
+const RECHECK_WATCHED: Duration = Duration::from_secs(60);
+
+/// Verdict on a pass.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assessment {
+    /// `status.phase`.
+    pub phase: WorkerPhase,
+    /// Where it stands.
+    pub standing: Standing,
+    /// Why.
+    pub reason: Reason,
+    /// The same for people.
+    pub message: String,
+    /// When to look again.
+    pub next: Next,
+    /// What is known of the pods; `None` when nothing was read.
+    pub facts: Option<Facts>,
+}
+
+/// Judges a pass; what comes first counts.
+#[must_use]
+pub fn assess(
+    worker: &WorkflowWorker,
+    observed: &Observed,
+    verdict: &Result<Fleet, Refusal>,
+    plan: &Plan,
+    applied: &Applied,
+) -> Assessment {
+    let facts = read_facts(worker, observed, applied);
+    let trouble = if facts.ready_replicas > 0 { WorkerPhase::Degraded } else { WorkerPhase::Pending };
+    let judged = |phase, standing, reason, message: String, next| Assessment {
+        phase,
+        standing,
+        reason,
+        message,
+        next,
+        facts: Some(facts.clone()),
+    };
+    let waiting = |phase, standing, reason, message, recheck| {
+        judged(phase, standing, reason, message, Next::Wait { recheck })
+    };
+    if let Some(failure) = &applied.failure {
+        let class = failure.class();
+        return judged(
+            trouble,
+            standing_of(class),
+            class.reason().into(),
+            failure.told(),
+            Next::Failed(class),
+        );
+    }
+    match &observed.references {
+        References::Refused(refused) => {
+            let (reason, next) = (Reason::ReferenceNotPermittedOrMissing, Next::Failed(ErrorClass::Invalid));
+            return judged(WorkerPhase::Pending, Standing::Stalled, reason, refused.clone(), next);
+        }
+        References::Unreadable => {
+            let message = "what spec.clusterRef or spec.tenantRef leads to cannot be read now; the fleet is left as it is";
+            return waiting(
+                trouble,
+                Standing::InProgress,
+                Reason::ClusterNotReady,
+                message.to_owned(),
+                RECHECK_WATCHED,
+            );
+        }
+        References::Resolved(_) => {}
+    }
+    if let Err(Refusal(message)) = verdict {
+        let next = Next::Failed(ErrorClass::Invalid);
+        return judged(trouble, Standing::Stalled, Reason::InvalidSpec, message.clone(), next);
+    }
+    if worker.spec.is_paused() {
+        let (phase, standing) = match facts.rollout {
+            Rollout::Complete => (WorkerPhase::Running, Standing::Ready),
+            Rollout::Stopped => (WorkerPhase::Stopped, Standing::Ready),
+            _ => (trouble, Standing::InProgress),
+        };
+        let message = "spec.paused is true: no owned object is written".to_owned();
+        return judged(phase, standing, Reason::Paused, message, Next::Settled { resync: RESYNC });
+    }
+    if let Some(wait) = &plan.wait {
+        let (phase, standing) = match wait.reason {
+            Reason::NameTaken => (WorkerPhase::Failed, Standing::Stalled),
+            _ => (trouble, Standing::InProgress),
+        };
+        return waiting(phase, standing, wait.reason, wait.message.clone(), wait.recheck);
+    }
+    if let AccessView::NotReady(error) = &observed.access {
+        let next = Next::Failed(error.class());
+        return judged(
+            trouble,
+            Standing::InProgress,
+            Reason::EngineCredentialsMissing,
+            error.to_string(),
+            next,
+        );
+    }
+    if let Some(missing) = observed.missing.first() {
+        let (reason, message) = told_missing(missing, &worker.namespace().unwrap_or_default());
+        return waiting(trouble, Standing::Stalled, reason, message, RECHECK_MISSING);
+    }
+    match &facts.rollout {
+        Rollout::Absent | Rollout::RollingOut => {
+            let message = "pods are being started or replaced".to_owned();
+            return waiting(
+                WorkerPhase::Progressing,
+                Standing::InProgress,
+                Reason::RollingOut,
+                message,
+                RECHECK_PODS,
+            );
+        }
+        Rollout::Failed(message) => {
+            let phase = if facts.ready_replicas > 0 { WorkerPhase::Degraded } else { WorkerPhase::Failed };
+            return waiting(phase, Standing::Stalled, Reason::RolloutFailed, message.clone(), RECHECK_PODS);
+        }
+        Rollout::Stopped => {
+            let message = "spec.replicas is 0: no worker pod runs".to_owned();
+            let next = Next::Settled { resync: RESYNC };
+            return judged(WorkerPhase::Stopped, Standing::Ready, Reason::Stopped, message, next);
+        }
+        Rollout::Complete => {}
+    }
+    match &facts.metrics {
+        MetricsView::Awaited => {
+            let message = "the autoscaler has not reported yet".to_owned();
+            waiting(
+                WorkerPhase::Progressing,
+                Standing::InProgress,
+                Reason::Reconciling,
+                message,
+                RECHECK_WATCHED,
+            )
+        }
+        MetricsView::Unavailable(message) => {
+            let next = Next::Settled { resync: RESYNC };
+            judged(
+                WorkerPhase::Degraded,
+                Standing::InProgress,
+                Reason::MetricsUnavailable,
+                message.clone(),
+                next,
+            )
+        }
+        MetricsView::Conflict(message) => {
+            let next = Next::Settled { resync: RESYNC };
+            judged(
+                WorkerPhase::Degraded,
+                Standing::Stalled,
+                Reason::AutoscalerConflict,
+                message.clone(),
+                next,
+            )
+        }
+        MetricsView::Disabled | MetricsView::Available => {
+            let next = Next::Settled { resync: RESYNC };
+            let message = "the fleet runs as the spec says".to_owned();
+            judged(WorkerPhase::Running, Standing::Ready, Reason::Running, message, next)
+        }
+    }
+}
+
+/// Judges a pass that could not read what it needs.
+#[must_use]
+pub fn assess_unread(worker: &WorkflowWorker, unread: &Unread) -> Assessment {
+    let former = worker.status.clone().unwrap_or_default();
+    let runs = former.ready_replicas.is_some_and(|ready| ready > 0);
+    Assessment {
+        phase: if runs { WorkerPhase::Degraded } else { WorkerPhase::Pending },
+        standing: standing_of(unread.class),
+        reason: unread.class.reason().into(),
+        message: unread.problem.clone(),
+        next: Next::Failed(unread.class),
+        facts: None,
+    }
+}
+
+fn standing_of(class: ErrorClass) -> Standing {
+    match class {
+        ErrorClass::Transient | ErrorClass::Conflict => Standing::InProgress,
+        ErrorClass::Invalid | ErrorClass::Defect | ErrorClass::Denied => Standing::Stalled,
+    }
+}
+
+fn told_missing(missing: &Missing, namespace: &str) -> (Reason, String) {
+    match missing {
+        Missing::ServiceAccount { name } => (
+            Reason::ServiceAccountMissing,
+            format!("spec.authentication.serviceAccount: ServiceAccount {namespace}/{name} does not exist"),
+        ),
+        Missing::SecretKey { name, key } => (
+            Reason::EnvSecretMissing,
+            format!("spec.env: Secret {namespace}/{name} has no key {key} or does not exist"),
+        ),
+    }
+}
+
+/// The whole status.
+#[must_use]
+pub fn build_status(
+    worker: &WorkflowWorker,
+    assessment: &Assessment,
+    now: Timestamp,
+) -> WorkflowWorkerStatus {
+    let former = worker.status.clone().unwrap_or_default();
+    if keeps_former(worker, &former, assessment) {
+        return former;
+    }
+    let Assessment { phase, standing, reason, message, facts, .. } = assessment;
+    let generation = worker.metadata.generation;
+    let mut wanted = summary(*standing, *reason, message);
+    if worker.spec.is_paused() {
+        wanted.push(Wanted::new(PAUSED, Truth::True, Reason::Paused, "spec.paused is true"));
+    }
+    if let Some(facts) = facts {
+        wanted.push(build_rollout_complete(&facts.rollout, *reason, message));
+        wanted.push(build_metrics_available(&facts.metrics));
+    }
+    let own_pods = selector(Component::Worker, &worker.name_any());
+    let known = facts.as_ref();
+    let mut status = WorkflowWorkerStatus {
+        observed_generation: generation,
+        phase: Some(*phase),
+        ready: *standing == Standing::Ready,
+        message: Some(bounded(message)),
+        conditions: merge(&former.conditions, wanted, generation, now),
+        replicas: known.map(|facts| facts.replicas).or(former.replicas),
+        ready_replicas: known.map(|facts| facts.ready_replicas).or(former.ready_replicas),
+        selector: Some(selector_text(&own_pods)),
+        current_lag_seconds: former.current_lag_seconds,
+    };
+    let seen = known.map_or(former.current_lag_seconds, |facts| facts.lag_seconds);
+    status.current_lag_seconds = lag::settle(worker, &status, seen, now);
+    status
+}
+
+/// A conflict is over with the next pass, and an apiserver that is away for a moment does not undo what runs.
+fn keeps_former(worker: &WorkflowWorker, former: &WorkflowWorkerStatus, assessment: &Assessment) -> bool {
+    match assessment.reason {
+        Reason::Conflict => former.phase.is_some(),
+        Reason::KubernetesUnavailable => {
+            former.ready && former.observed_generation == worker.metadata.generation
+        }
+        _ => false,
+    }
+}
+
+fn build_rollout_complete(rollout: &Rollout, reason: Reason, message: &str) -> Wanted<Reason> {
+    let wanted = |truth, reason, message: &str| Wanted::new(ROLLOUT_COMPLETE, truth, reason, message);
+    match rollout {
+        Rollout::Absent => wanted(Truth::False, reason, message),
+        Rollout::RollingOut => wanted(Truth::False, Reason::RollingOut, "pods are being started or replaced"),
+        Rollout::Failed(told) => wanted(Truth::False, Reason::RolloutFailed, told),
+        Rollout::Stopped => wanted(Truth::True, Reason::Stopped, "no pod is wanted and none runs"),
+        Rollout::Complete => {
+            wanted(Truth::True, Reason::RolloutComplete, "every pod runs the current template and is ready")
+        }
+    }
+}
+
+fn build_metrics_available(metrics: &MetricsView) -> Wanted<Reason> {
+    let wanted = |truth, reason, message: &str| Wanted::new(METRICS_AVAILABLE, truth, reason, message);
+    match metrics {
+        MetricsView::Disabled => {
+            wanted(Truth::Unknown, Reason::AutoscalingDisabled, "spec.autoscaling is not set")
+        }
+        MetricsView::Awaited => {
+            wanted(Truth::Unknown, Reason::Reconciling, "the autoscaler has not reported yet")
+        }
+        MetricsView::Available => {
+            wanted(Truth::True, Reason::MetricsAvailable, "the autoscaler gets the lag of every job type")
+        }
+        MetricsView::Unavailable(told) => wanted(Truth::False, Reason::MetricsUnavailable, told),
+        MetricsView::Conflict(told) => wanted(Truth::False, Reason::AutoscalerConflict, told),
+    }
+}
+
+/// When to look again: a lag that was not written for its own sake only is written after its quiet time.
+#[must_use]
+pub fn plan_next(
+    worker: &WorkflowWorker,
+    assessment: &Assessment,
+    status: &WorkflowWorkerStatus,
+    now: Timestamp,
+) -> Next {
+    let seen = assessment.facts.as_ref().map(|facts| facts.lag_seconds);
+    let is_held_back =
+        seen.is_some_and(|seen| lag::is_worth_a_write(worker, status.current_lag_seconds, seen));
+    match assessment.next {
+        Next::Settled { .. } if is_held_back => Next::Wait { recheck: lag::quiet_time_left(worker, now) },
+        next => next,
+    }
+}
+
+/// The event of a pass.
+#[must_use]
+pub fn build_news(worker: &WorkflowWorker, status: &WorkflowWorkerStatus) -> Option<News> {
+    let former = worker.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    news::<Reason>(former, &status.conditions)
+}
+
+const _: () =
+    assert!(MAX_MESSAGE_CHARS == controller_kit::message::MAX_CHARS, "status and schema must agree");
+
+#[cfg(test)]
+mod tests;

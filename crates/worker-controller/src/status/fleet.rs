@@ -1,0 +1,147 @@
+//! What Deployment and autoscaler say of themselves, in our words.
+
+use api_types::WorkflowWorker;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::ResourceExt as _;
+
+use super::lag;
+use crate::execute::Applied;
+use crate::observe::Observed;
+use controller_kit::plan::is_controlled_by;
+
+/// What is known of the pods and their autoscaler.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// Pods that exist.
+    pub replicas: i32,
+    /// Pods that are ready.
+    pub ready_replicas: i32,
+    /// Where the Deployment stands.
+    pub rollout: Rollout,
+    /// Where the autoscaler stands.
+    pub metrics: MetricsView,
+    /// The greatest lag of all job types, as the autoscaler saw it.
+    pub lag_seconds: Option<i64>,
+}
+
+/// Where the Deployment stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rollout {
+    /// There is none.
+    Absent,
+    /// Pods are being started or replaced.
+    RollingOut,
+    /// Pods do not start: which, and why.
+    Failed(String),
+    /// No pod is wanted and none runs.
+    Stopped,
+    /// All pods are of the current template, and as many as must be are available.
+    Complete,
+}
+
+/// Where the autoscaler stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetricsView {
+    /// None is wanted.
+    Disabled,
+    /// It has not said anything yet.
+    Awaited,
+    /// It acts on the lag of every job type.
+    Available,
+    /// It cannot act: why.
+    Unavailable(String),
+    /// Another autoscaler scales the same pods: which.
+    Conflict(String),
+}
+
+/// Reads them off. A Deployment that this pass wrote counts as written.
+#[must_use]
+pub fn read_facts(worker: &WorkflowWorker, observed: &Observed, applied: &Applied) -> Facts {
+    let uid = worker.uid().unwrap_or_default();
+    let children = &observed.children;
+    let deployment = applied.deployment.as_ref().or(children.deployment.as_deref());
+    let deployment = deployment.filter(|deployment| is_controlled_by(&deployment.metadata, &uid));
+    let autoscaler = children.autoscaler.as_deref();
+    let autoscaler = autoscaler.filter(|autoscaler| {
+        worker.spec.autoscaling.is_some() && is_controlled_by(&autoscaler.metadata, &uid)
+    });
+    let status = deployment.and_then(|deployment| deployment.status.clone()).unwrap_or_default();
+    Facts {
+        replicas: status.replicas.unwrap_or(0),
+        ready_replicas: status.ready_replicas.unwrap_or(0),
+        rollout: deployment
+            .map_or(Rollout::Absent, |deployment| read_rollout(worker, observed, deployment, &status)),
+        metrics: read_metrics(worker, autoscaler),
+        lag_seconds: autoscaler.and_then(lag::read_lag_seconds),
+    }
+}
+
+/// Pods that an autoscaler is adding are not waited for: a fleet that grows is as good as before. Those that cannot start
+/// are told all the same.
+fn read_rollout(
+    worker: &WorkflowWorker,
+    observed: &Observed,
+    deployment: &Deployment,
+    status: &DeploymentStatus,
+) -> Rollout {
+    let asked = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let exist = status.replicas.unwrap_or(0);
+    let is_seen = status.observed_generation >= deployment.metadata.generation;
+    if is_seen && asked == 0 && exist == 0 {
+        return Rollout::Stopped;
+    }
+    if let Some(stuck) = &observed.stuck {
+        return Rollout::Failed(format!("pod {} does not start: {}", stuck.pod, stuck.state));
+    }
+    if let Some(refused) = find_replica_failure(status).filter(|_| is_seen) {
+        return Rollout::Failed(refused);
+    }
+    let needed =
+        worker.spec.autoscaling.as_ref().map_or(asked, |autoscaling| autoscaling.min_replicas.min(asked));
+    let is_current = status.updated_replicas.unwrap_or(0) == exist;
+    if is_seen && is_current && status.available_replicas.unwrap_or(0) >= needed && exist >= needed {
+        Rollout::Complete
+    } else {
+        Rollout::RollingOut
+    }
+}
+
+/// Pods that the API server refuses to create: a quota, a policy.
+fn find_replica_failure(status: &DeploymentStatus) -> Option<String> {
+    let conditions = status.conditions.iter().flatten();
+    let mut failures =
+        conditions.filter(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True");
+    let told = failures.next()?.message.clone().unwrap_or_default();
+    Some(format!("pods cannot be created: {told}"))
+}
+
+fn read_metrics(worker: &WorkflowWorker, autoscaler: Option<&HorizontalPodAutoscaler>) -> MetricsView {
+    if worker.spec.autoscaling.is_none() {
+        return MetricsView::Disabled;
+    }
+    let status = autoscaler.and_then(|autoscaler| autoscaler.status.as_ref());
+    let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let find = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_);
+    let Some(scaling) = find("ScalingActive") else {
+        return match find("AbleToScale") {
+            Some(able) if able.status == "False" => unavailable(able.reason.as_deref()),
+            _ => MetricsView::Awaited,
+        };
+    };
+    let able = find("AbleToScale").filter(|able| able.status == "False");
+    match (able, scaling.status.as_str(), scaling.reason.as_deref()) {
+        (_, "False", Some("AmbiguousSelector")) => {
+            let told = scaling.message.clone().unwrap_or_default();
+            MetricsView::Conflict(format!("another autoscaler scales the same pods: {told}"))
+        }
+        (Some(able), ..) => unavailable(able.reason.as_deref()),
+        (None, "True", _) => MetricsView::Available,
+        (None, _, reason) => unavailable(reason),
+    }
+}
+
+fn unavailable(reason: Option<&str>) -> MetricsView {
+    let reason = reason.unwrap_or("no reason given");
+    MetricsView::Unavailable(format!("the autoscaler keeps the number of pods: {reason}"))
+}

@@ -1,0 +1,100 @@
+//! The lag in the status: read off the autoscaler, and written only when it is worth a write.
+
+use std::time::Duration;
+
+use api_types::WorkflowWorker;
+use api_types::labels::WORKER_CONTROLLER;
+use api_types::worker::WorkflowWorkerStatus;
+use jiff::Timestamp;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::ResourceExt as _;
+
+use crate::plan::autoscaler::LAG_METRIC;
+
+/// Shortest time between two writes of a status in which nothing but the lag differs.
+pub const QUIET_TIME: Duration = Duration::from_secs(15);
+/// A move by less than one part in so many is not worth a write.
+const WORTHY_PART: i64 = 10;
+
+/// The greatest lag of all job types. The autoscaler publishes it per pod, as of its own count of pods.
+#[must_use]
+pub fn read_lag_seconds(autoscaler: &HorizontalPodAutoscaler) -> Option<i64> {
+    let status = autoscaler.status.as_ref()?;
+    let pods = status.current_replicas.filter(|pods| *pods > 0)?;
+    let metrics = status.current_metrics.iter().flatten().filter_map(|metric| metric.external.as_ref());
+    metrics
+        .filter(|external| external.metric.name == LAG_METRIC)
+        .filter_map(|external| milliseconds(&external.current.average_value.as_ref()?.0))
+        // The autoscaler rounds its division up to thousandths: less than a second in all, which the next line drops.
+        .map(|per_pod| per_pod.saturating_mul(pods.into()).max(0) / 1_000)
+        .max()
+}
+
+/// Thousandths of a quantity in the forms that the API server writes for a metric: `30`, `2500m`, `3k`.
+fn milliseconds(quantity: &str) -> Option<i64> {
+    let (number, factor) = match quantity.as_bytes().last()? {
+        b'm' => (&quantity[..quantity.len() - 1], 1),
+        b'k' => (&quantity[..quantity.len() - 1], 1_000_000),
+        b'M' => (&quantity[..quantity.len() - 1], 1_000_000_000),
+        _ => (quantity, 1_000),
+    };
+    number.parse::<i64>().ok()?.checked_mul(factor)
+}
+
+/// The lag to put into `status`, which is complete but for it and holds the former one.
+#[must_use]
+pub fn settle(
+    worker: &WorkflowWorker,
+    status: &WorkflowWorkerStatus,
+    seen: Option<i64>,
+    now: Timestamp,
+) -> Option<i64> {
+    let former = worker.status.as_ref();
+    if former != Some(status) {
+        // It is written anyway.
+        return seen;
+    }
+    let is_worthy = is_worth_a_write(worker, status.current_lag_seconds, seen);
+    if is_worthy && quiet_time_left(worker, now).is_zero() { seen } else { status.current_lag_seconds }
+}
+
+/// Does the lag move by a tenth, or to the other side of the threshold?
+#[must_use]
+pub fn is_worth_a_write(worker: &WorkflowWorker, former: Option<i64>, seen: Option<i64>) -> bool {
+    let (Some(former), Some(seen)) = (former, seen) else { return former != seen };
+    let threshold = worker.spec.autoscaling.as_ref().map_or(0, |it| i64::from(it.target_job_lag_seconds()));
+    let moved = former.abs_diff(seen).cast_signed();
+    let by_a_tenth = moved > 0 && moved.saturating_mul(WORTHY_PART) >= former;
+    by_a_tenth || (former > threshold) != (seen > threshold)
+}
+
+/// Time until the status may be written again for the lag alone. The API server keeps when we wrote it last.
+#[must_use]
+pub fn quiet_time_left(worker: &WorkflowWorker, now: Timestamp) -> Duration {
+    let is_our_status = |manager: Option<&str>, subresource: Option<&str>| {
+        manager == Some(WORKER_CONTROLLER.field_manager) && subresource == Some("status")
+    };
+    let written = worker
+        .managed_fields()
+        .iter()
+        .filter(|entry| is_our_status(entry.manager.as_deref(), entry.subresource.as_deref()))
+        .filter_map(|entry| entry.time.as_ref())
+        .map(|time| time.0)
+        .max();
+    let elapsed = written.map(|written| now.duration_since(written));
+    elapsed.map_or(Duration::ZERO, |elapsed| {
+        QUIET_TIME.saturating_sub(Duration::try_from(elapsed).unwrap_or_default())
+    })
+}
+
+/// A number that changes whenever the lag may be worth a write, and hardly more often: each step is five hundredths.
+#[must_use]
+pub fn step_of(lag_seconds: i64) -> i32 {
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "a step is approximate by nature"
+    )]
+    let step = ((lag_seconds.max(0) as f64).ln_1p() / 1.05_f64.ln()) as i32;
+    step
+}
