@@ -90,21 +90,21 @@ people_may_work() {
   may_read_metric view
   may view no create workflowprocesses
   may edit yes create workflowprocesses
-  may edit yes patch workflowworkers/scale
+  may edit yes patch workflowworkers scale
   may edit no patch workflowtenants
   may edit no create workflowclusters
   may admin yes patch workflowtenants
-  may admin yes patch workflowclusters/scale
+  may admin yes patch workflowclusters scale
   for role in view edit admin; do
     [[ $(kubectl get clusterrole "workflow-$role" -o "jsonpath={.metadata.labels.rbac\.authorization\.k8s\.io/aggregate-to-$role}") == true ]]
   done
 }
 
-may() { # <user> <yes|no> <verb> <resource>
+may() { # <user> <yes|no> <verb> <resource> [<subresource>]
   local told
-  told=$(kubectl auth can-i "$3" "$4" -n acme-tenant --as="$1" 2>/dev/null || true)
+  told=$(kubectl auth can-i "$3" "$4" ${5:+"--subresource=$5"} -n acme-tenant --as="$1" 2>/dev/null || true)
   [[ $told == "$2" ]] || {
-    printf '%s: can-i %s %s: %s, expected %s\n' "$1" "$3" "$4" "$told" "$2"
+    printf '%s: can-i %s: %s, expected %s\n' "$1" "${*:3}" "$told" "$2"
     return 1
   }
 }
