@@ -1,1 +1,33 @@
-//! x
+//! The BPMN engine that a WorkflowCluster runs, on Postgres.
+//!
+//! Owns the schema, the walls between tenants, the token game, jobs and their leases, and the services of
+//! `workflow.engine.v1`. It never talks to Kubernetes, keeps nothing on disk, and knows no other replica but through
+//! the database.
+//!
+//! Rooms: [`args`] → [`serve`] (ports, tasks) → [`grpc`] and [`gateway`] (who may call what) → [`engine`] (use cases,
+//! one transaction each) → [`storage`] (all SQL) through [`database`] (transactions of one tenant); [`runtime`] is the
+//! pure token game, [`schema`] the migrations and their state, [`streams`] what is told as it happens.
+
+pub mod admin;
+pub mod args;
+pub mod clock;
+pub mod database;
+mod digest;
+pub mod engine;
+pub mod error;
+pub mod gateway;
+pub mod grpc;
+pub mod lag;
+pub mod lint;
+pub mod metrics;
+pub mod node;
+pub mod runtime;
+pub mod schema;
+pub mod serve;
+pub mod storage;
+pub mod streams;
+pub mod tenant_id;
+pub mod tls;
+pub mod upkeep;
+mod wakeups;
+mod wire;

@@ -1,0 +1,278 @@
+//! The way to Postgres: connection settings from files, the pool, and the two kinds of transaction that everything
+//! else has to go through. Nothing outside this room holds a connection, so no query can run without a wall.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, Executor, Postgres, Transaction};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::DatabaseArgs;
+use crate::schema::roles::Roles;
+use crate::tenant_id::TenantId;
+
+/// A request fails fast when Postgres is away; its caller has the better retry.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often the credential files are looked at.
+const CREDENTIALS_INTERVAL: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("failed to read the database credential file {}", path.display())]
+    ReadCredential {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("failed to reach the database")]
+    Reach(#[source] sqlx::Error),
+    #[error("failed to reach the database within {} s", CONNECT_TIMEOUT.as_secs())]
+    ReachTimedOut,
+}
+
+/// Reads the credential files, so it is called again whenever they may have changed.
+pub fn connect_options(args: &DatabaseArgs, application: &str) -> Result<PgConnectOptions, Error> {
+    let user = read_credential(&args.user_file)?;
+    let password = read_credential(&args.password_file)?;
+    let options = PgConnectOptions::new_without_pgpass()
+        .host(&args.host)
+        .port(args.port)
+        .database(&args.name)
+        .username(&user)
+        .password(&password)
+        .ssl_mode(args.ssl_mode.into())
+        .application_name(application);
+    Ok(match &args.ca_file {
+        Some(file) => options.ssl_root_cert(file),
+        None => options,
+    })
+}
+
+fn read_credential(path: &PathBuf) -> Result<String, Error> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Error::ReadCredential { path: path.clone(), source })?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// One connection outside the pool, for migrations and for checks that run before the pool may open.
+pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(options)).await {
+        Ok(connected) => connected.map_err(Error::Reach),
+        Err(_) => Err(Error::ReachTimedOut),
+    }
+}
+
+/// What every session of the engine starts with: names resolve only when qualified, nothing runs for ever, and the
+/// session acts as the walled role where there is one.
+pub async fn prepare_session(connection: &mut PgConnection, roles: &Roles) -> Result<(), sqlx::Error> {
+    let role = match &roles.app {
+        Some(role) => format!("SET ROLE \"{role}\";"),
+        None => String::new(),
+    };
+    connection
+        .execute(AssertSqlSafe(format!(
+            "{role} SET search_path = pg_catalog, pg_temp; SET statement_timeout = '5s'; SET lock_timeout = '4s'; \
+             SET idle_in_transaction_session_timeout = '10s'; SET timezone = 'UTC'; SET jit = off;"
+        )))
+        .await?;
+    Ok(())
+}
+
+/// The pool of a serving process.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pool: PgPool,
+    roles: Arc<Roles>,
+}
+
+impl Database {
+    /// Opens nothing yet: connections come with the first transactions.
+    pub fn open(options: PgConnectOptions, max_connections: u32, roles: Roles) -> Self {
+        let roles = Arc::new(roles);
+        let session_roles = Arc::clone(&roles);
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A ping for every transaction would cost a round trip; `begin` retries on a dead connection instead.
+            .test_before_acquire(false)
+            .after_connect(move |connection, _| {
+                let roles = Arc::clone(&session_roles);
+                Box::pin(async move { prepare_session(connection, &roles).await })
+            })
+            .connect_lazy_with(options);
+        Self { pool, roles }
+    }
+
+    /// A transaction that sees and writes this tenant's rows only.
+    pub async fn tenant(&self, tenant: &TenantId) -> Result<TenantTx, sqlx::Error> {
+        self.begin_tenant(tenant, "").await
+    }
+
+    /// Like [`Self::tenant`], and nobody deletes the tenant or its processes meanwhile.
+    pub async fn tenant_shared(&self, tenant: &TenantId) -> Result<TenantTx, sqlx::Error> {
+        self.begin_tenant(tenant, &format!("SELECT pg_advisory_xact_lock_shared({});", lock_key(tenant)))
+            .await
+    }
+
+    /// Like [`Self::tenant`], alone: deletions wait for running starts and deployments, and they for it. It may take
+    /// longer than a request that workers wait for.
+    pub async fn tenant_exclusive(&self, tenant: &TenantId) -> Result<TenantTx, sqlx::Error> {
+        let lock = format!(
+            "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '30s'; SELECT pg_advisory_xact_lock({});",
+            lock_key(tenant)
+        );
+        self.begin_tenant(tenant, &lock).await
+    }
+
+    async fn begin_tenant(&self, tenant: &TenantId, then: &str) -> Result<TenantTx, sqlx::Error> {
+        // One round trip. A TenantId cannot hold a quote.
+        let begin = format!("BEGIN; SET LOCAL workflow.tenant_id = '{tenant}'; {then}");
+        Ok(TenantTx { transaction: self.begin(&begin).await?, tenant: tenant.clone() })
+    }
+
+    /// A transaction that reads the few tables that may be read across tenants, and writes nothing.
+    pub async fn monitor(&self) -> Result<MonitorTx, sqlx::Error> {
+        let role = match &self.roles.monitor {
+            Some(role) => format!("SET LOCAL ROLE \"{role}\";"),
+            None => String::new(),
+        };
+        let begin = format!("BEGIN READ ONLY; {role} SET LOCAL workflow.scope = 'monitor';");
+        Ok(MonitorTx { transaction: self.begin(&begin).await? })
+    }
+
+    /// A transaction outside every tenant, for the tables that hold nothing of theirs.
+    pub async fn nobody(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.begin("BEGIN").await
+    }
+
+    async fn begin(&self, statement: &str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        // After a restart of Postgres each pooled connection is dead once. Beginning has no effect, so it is retried
+        // until the pool is through with them.
+        for _ in 0..self.pool.options().get_max_connections() {
+            match self.pool.begin_with(AssertSqlSafe(statement.to_owned())).await {
+                Err(error) if is_dead_connection(&error) => {}
+                begun => return begun,
+            }
+        }
+        self.pool.begin_with(AssertSqlSafe(statement.to_owned())).await
+    }
+
+    /// A connection of its own that hears wake-ups.
+    pub async fn listener(&self) -> Result<PgListener, sqlx::Error> {
+        PgListener::connect_with(&self.pool).await
+    }
+
+    pub async fn notify(&self, channel: &str, payloads: &[String]) -> Result<(), sqlx::Error> {
+        sqlx::query("SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload")
+            .bind(channel)
+            .bind(payloads)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Connections open, and those of them in use.
+    pub fn usage(&self) -> (u32, u32) {
+        let open = self.pool.size();
+        (open, open.saturating_sub(u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX)))
+    }
+
+    /// Takes changed credentials over, for connections to come, until stopped.
+    pub async fn follow_credentials(self, args: DatabaseArgs, application: String, stop: CancellationToken) {
+        let read =
+            || Ok::<_, Error>((read_credential(&args.user_file)?, read_credential(&args.password_file)?));
+        let mut current = read().ok();
+        while stop.run_until_cancelled(tokio::time::sleep(CREDENTIALS_INTERVAL)).await.is_some() {
+            match read() {
+                Ok(fresh) if current.as_ref() != Some(&fresh) => match connect_options(&args, &application) {
+                    Ok(options) => {
+                        self.pool.set_connect_options(options);
+                        current = Some(fresh);
+                        tracing::info!("database credentials changed");
+                    }
+                    Err(error) => tracing::warn!(error = %error, "database credentials are unreadable"),
+                },
+                Ok(_) => {}
+                Err(error) => tracing::warn!(error = %error, "database credentials are unreadable"),
+            }
+        }
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Everything of one tenant happens through this.
+#[derive(Debug)]
+pub struct TenantTx {
+    transaction: Transaction<'static, Postgres>,
+    tenant: TenantId,
+}
+
+impl TenantTx {
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    pub async fn commit(self) -> Result<(), sqlx::Error> {
+        self.transaction.commit().await
+    }
+}
+
+/// Lag, usage and the list of tenants are read through this.
+#[derive(Debug)]
+pub struct MonitorTx {
+    transaction: Transaction<'static, Postgres>,
+}
+
+impl MonitorTx {
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+
+    pub async fn commit(self) -> Result<(), sqlx::Error> {
+        self.transaction.commit().await
+    }
+}
+
+/// What keeps us from the database, in our own words: what it said may hold names and addresses of others.
+pub fn describe(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Io(error) => format!("the database cannot be reached: {}", error.kind()),
+        sqlx::Error::Tls(_) => {
+            "the database cannot be reached over TLS: check its certificate, the ssl mode and the CA"
+                .to_owned()
+        }
+        sqlx::Error::PoolTimedOut => "no database connection became free in time".to_owned(),
+        sqlx::Error::Database(error) => match error.code().as_deref().unwrap_or_default() {
+            code if code.starts_with("28") => "the database refuses the user or its password".to_owned(),
+            "3D000" => "the database does not exist on the server".to_owned(),
+            "53300" => "the database has no connection slot left".to_owned(),
+            "57P03" => "the database is starting up or shutting down".to_owned(),
+            "42501" => "the database user lacks a privilege on the engine's schema".to_owned(),
+            code => format!("the database refuses the engine's statement with code {code}"),
+        },
+        _ => "the database connection failed".to_owned(),
+    }
+}
+
+fn lock_key(tenant: &TenantId) -> i64 {
+    crate::digest::lock_key("workflow-tenant", tenant.as_str())
+}
+
+fn is_dead_connection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        // 57P01..03: Postgres goes down and says so on connections it still holds.
+        sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("57P01" | "57P02" | "25P03")),
+        _ => false,
+    }
+}

@@ -1,0 +1,20 @@
+//! Digests that are compared or used as lock numbers.
+
+use sha2::{Digest, Sha256};
+
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// A number for a Postgres advisory lock. Two names that meet only wait for each other.
+pub(crate) fn lock_key(scope: &str, name: &str) -> i64 {
+    let digest = sha256(format!("{scope}/{name}").as_bytes());
+    i64::from_be_bytes([
+        digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
+    ])
+}
+
+/// Eight characters that tell names apart.
+pub(crate) fn short_hex(name: &str) -> String {
+    sha256(name.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,97 @@
+//! What the engine does for its callers, in the words of the API. Each use case is one transaction (or says why not);
+//! who may call it was settled before.
+
+mod deploy;
+pub mod jobs;
+mod start;
+mod tenants;
+mod variables;
+
+use std::future::Future;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::database::Database;
+use crate::error::Error;
+use crate::lag::LagSampler;
+use crate::metrics::Metrics;
+use crate::runtime::definitions::Definitions;
+use crate::storage::keys::Keys;
+use crate::streams::InFlight;
+use crate::tenant_id::TenantId;
+use crate::wakeups::Wakeups;
+
+/// How often a transaction that lost a race is done again.
+const ATTEMPTS: usize = 3;
+
+/// One serving process on a database that fits it.
+#[derive(Debug)]
+pub struct Engine {
+    pub database: Database,
+    pub keys: Keys,
+    pub definitions: Definitions,
+    pub wakeups: Wakeups,
+    pub in_flight: InFlight,
+    pub lag: LagSampler,
+    pub metrics: Metrics,
+    /// The node shuts down: whatever waits, ends.
+    pub stop: CancellationToken,
+}
+
+impl Engine {
+    pub fn new(database: Database, metrics: Metrics, stop: CancellationToken) -> Self {
+        Self {
+            lag: LagSampler::default(),
+            keys: Keys::default(),
+            definitions: Definitions::default(),
+            wakeups: Wakeups::default(),
+            in_flight: InFlight::default(),
+            database,
+            metrics,
+            stop,
+        }
+    }
+}
+
+/// Does a transaction again when Postgres chose it as the loser of a race.
+async fn settle_races<T, F>(transaction: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    for _ in 1..ATTEMPTS {
+        match transaction().await {
+            Err(error) if error.is_lost_race() => {}
+            settled => return settled,
+        }
+    }
+    transaction().await
+}
+
+/// The wire's int32 page size: 0 = 100, at most 1000.
+pub fn page_size(asked: i32) -> Result<i64, Error> {
+    match asked {
+        0 => Ok(100),
+        1..=1000 => Ok(i64::from(asked)),
+        _ => Err(Error::Invalid("page_size must be 0 to 1000".to_owned())),
+    }
+}
+
+fn tenant_id(id: &str) -> Result<TenantId, Error> {
+    Ok(TenantId::parse(id)?)
+}
+
+fn require_text(field: &str, text: &str, max_chars: usize) -> Result<(), Error> {
+    if text.is_empty() {
+        return Err(Error::Invalid(format!("{field} is empty")));
+    }
+    require_short(field, text, max_chars)
+}
+
+fn require_short(field: &str, text: &str, max_chars: usize) -> Result<(), Error> {
+    if text.chars().count() > max_chars || text.chars().any(char::is_control) {
+        return Err(Error::Invalid(format!(
+            "{field} must be at most {max_chars} characters without control characters"
+        )));
+    }
+    Ok(())
+}

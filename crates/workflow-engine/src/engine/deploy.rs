@@ -1,0 +1,322 @@
+//! Process definitions: judging, deploying, reading, deleting.
+
+use bpmn::{Mode, Report};
+use engine_client::model::QuotaKind;
+use engine_client::proto::{
+    DeleteProcessRequest, DeleteProcessResponse, DeployOutcome, DeployProcessRequest, DeployProcessResponse,
+    Finding, GetProcessDefinitionRequest, GetProcessDefinitionResponse, LintMode,
+    ListProcessDefinitionsRequest, ListProcessDefinitionsResponse, OnInstances, ProcessDefinition, Severity,
+    ValidateProcessRequest, ValidateProcessResponse, deploy_process_response,
+    get_process_definition_request::By,
+};
+
+use super::{Engine, page_size, require_short, require_text, settle_races, tenant_id};
+use crate::database::TenantTx;
+use crate::error::Error;
+use crate::storage::definitions::{self, Definition, NewDefinition};
+use crate::storage::request_log::{self, Request};
+use crate::storage::tenants;
+use crate::tenant_id::TenantId;
+use crate::wire;
+
+impl Engine {
+    /// Judges a document; touches no database.
+    pub async fn validate(&self, request: ValidateProcessRequest) -> Result<ValidateProcessResponse, Error> {
+        tenant_id(&request.tenant_id)?;
+        let report = lint(lint_mode(request.mode())?, request.content).await?.1;
+        Ok(ValidateProcessResponse {
+            deployable: report.is_deployable(),
+            findings: report.findings.iter().map(finding).collect(),
+            truncated: report.truncated,
+            process_ids: report.process_ids,
+            job_types: report.job_types,
+        })
+    }
+
+    pub async fn deploy(&self, request: DeployProcessRequest) -> Result<DeployProcessResponse, Error> {
+        let tenant = tenant_id(&request.tenant_id)?;
+        require_short("resource_name", &request.resource_name, 255)?;
+        require_short("version_tag", &request.version_tag, 255)?;
+        require_short("owner", &request.owner, 255)?;
+        let mode = lint_mode(request.mode())?;
+        if request.content_sha256 != bpmn::digest(&request.content) {
+            return Err(Error::Invalid(
+                "content_sha256 is not the lower-case hex SHA-256 of content".to_owned(),
+            ));
+        }
+        let remembered = Request::of("DeployProcess", &request.request_id, &request)?;
+        let (content, report) = lint(mode, request.content).await?;
+        if !report.is_deployable() {
+            return Ok(rejected(&report));
+        }
+        let [process_id] = report.process_ids.as_slice() else {
+            return Err(Error::Invalid(format!(
+                "content must hold exactly one executable process, it holds {}: {}",
+                report.process_ids.len(),
+                report.process_ids.join(", ")
+            )));
+        };
+        // The request's tag counts, else the document's own.
+        let version_tag = if request.version_tag.is_empty() {
+            report.version_tags.first().cloned().unwrap_or_default()
+        } else {
+            request.version_tag
+        };
+        let candidate = NewDefinition {
+            key: 0,
+            process_id,
+            version: 0,
+            version_tag: &version_tag,
+            sha256: &request.content_sha256,
+            resource_name: &request.resource_name,
+            content: &content,
+            job_types: &report.job_types,
+        };
+        settle_races(|| self.deploy_judged(&tenant, &request.owner, &candidate, remembered.as_ref())).await
+    }
+
+    async fn deploy_judged(
+        &self,
+        tenant: &TenantId,
+        owner: &str,
+        candidate: &NewDefinition<'_>,
+        request: Option<&Request>,
+    ) -> Result<DeployProcessResponse, Error> {
+        let mut tx = self.database.tenant_shared(tenant).await?;
+        if let Some(answer) = request_log::find_answer(&mut tx, request).await? {
+            return Ok(answer);
+        }
+        require_storage(&mut tx, candidate.content.len()).await?;
+        let process = definitions::lock_or_insert_process(&mut tx, candidate.process_id, owner).await?;
+        if process.owner != owner {
+            if !process.owner.is_empty() {
+                return Err(Error::Owned(format!(
+                    "process id {} of tenant {tenant} is managed by another owner",
+                    candidate.process_id
+                )));
+            }
+            definitions::set_owner(&mut tx, candidate.process_id, owner).await?;
+        }
+        let latest = definitions::find_latest(&mut tx, candidate.process_id).await?;
+        let unchanged = latest.filter(|latest| {
+            latest.sha256 == candidate.sha256 && latest.version_tag == candidate.version_tag
+        });
+        let (outcome, definition) = match unchanged {
+            Some(latest) => (DeployOutcome::Unchanged, wire_definition(latest)),
+            None => (
+                DeployOutcome::Created,
+                self.insert_next_version(&mut tx, candidate, process.last_version).await?,
+            ),
+        };
+        let response = DeployProcessResponse {
+            result: Some(deploy_process_response::Result::Deployed(deploy_process_response::Deployed {
+                outcome: outcome.into(),
+                definition: Some(definition),
+            })),
+        };
+        request_log::record_answer(&mut tx, request, &response).await?;
+        tx.commit().await?;
+        Ok(response)
+    }
+
+    async fn insert_next_version(
+        &self,
+        tx: &mut TenantTx,
+        candidate: &NewDefinition<'_>,
+        last_version: i32,
+    ) -> Result<ProcessDefinition, Error> {
+        let key = self.keys.take(tx, 1).await?.remove(0);
+        let version = last_version + 1;
+        let new = NewDefinition { key, version, ..*candidate };
+        let deployed_at = definitions::insert_definition(tx, &new).await?;
+        Ok(ProcessDefinition {
+            key,
+            tenant_id: tx.tenant().to_string(),
+            process_id: new.process_id.to_owned(),
+            version,
+            version_tag: new.version_tag.to_owned(),
+            content_sha256: new.sha256.to_owned(),
+            deployed_at: Some(wire::timestamp(deployed_at)),
+            job_types: new.job_types.to_vec(),
+        })
+    }
+
+    pub async fn get_definition(
+        &self,
+        request: GetProcessDefinitionRequest,
+    ) -> Result<GetProcessDefinitionResponse, Error> {
+        let tenant = tenant_id(&request.tenant_id)?;
+        let mut tx = self.database.tenant(&tenant).await?;
+        let (found, name) = match &request.by {
+            Some(By::Key(key)) => (definitions::find_by_key(&mut tx, *key).await?, key.to_string()),
+            Some(By::ProcessId(id)) => (definitions::find_latest(&mut tx, id).await?, id.clone()),
+            None => return Err(Error::Invalid("one of key and process_id is required".to_owned())),
+        };
+        let definition = found
+            .ok_or_else(|| Error::NotFound(format!("tenant {tenant} has no process definition {name}")))?;
+        let owner = definition.owner.clone();
+        Ok(GetProcessDefinitionResponse { definition: Some(wire_definition(definition)), owner })
+    }
+
+    pub async fn list_definitions(
+        &self,
+        request: ListProcessDefinitionsRequest,
+    ) -> Result<ListProcessDefinitionsResponse, Error> {
+        let tenant = tenant_id(&request.tenant_id)?;
+        let limit = page_size(request.page_size)?;
+        let after = match request.page_token.as_str() {
+            "" => 0,
+            token => token.parse().map_err(|_| Error::Invalid("page_token is not one of ours".to_owned()))?,
+        };
+        let mut tx = self.database.tenant(&tenant).await?;
+        let page = definitions::list(&mut tx, request.latest_only, after, limit).await?;
+        let is_full = i64::try_from(page.len()).is_ok_and(|length| length == limit);
+        let next_page_token = match page.last() {
+            Some(last) if is_full => last.key.to_string(),
+            _ => String::new(),
+        };
+        let definitions = page.into_iter().map(wire_definition).collect();
+        Ok(ListProcessDefinitionsResponse { definitions, next_page_token })
+    }
+
+    pub async fn delete_process(
+        &self,
+        request: DeleteProcessRequest,
+    ) -> Result<DeleteProcessResponse, Error> {
+        let tenant = tenant_id(&request.tenant_id)?;
+        require_text("process_id", &request.process_id, 255)?;
+        let on_instances = request.on_instances();
+        if on_instances == OnInstances::Unspecified && !request.retain {
+            return Err(Error::Invalid("on_instances is required: FAIL, KEEP_RUNNING or CANCEL".to_owned()));
+        }
+        let remembered = Request::of("DeleteProcess", &request.request_id, &request)?;
+        settle_races(|| self.delete_process_once(&tenant, &request, on_instances, remembered.as_ref())).await
+    }
+
+    async fn delete_process_once(
+        &self,
+        tenant: &TenantId,
+        request: &DeleteProcessRequest,
+        on_instances: OnInstances,
+        remembered: Option<&Request>,
+    ) -> Result<DeleteProcessResponse, Error> {
+        let mut tx = self.database.tenant_exclusive(tenant).await?;
+        if let Some(answer) = request_log::find_answer(&mut tx, remembered).await? {
+            return Ok(answer);
+        }
+        let process_id = request.process_id.as_str();
+        let process = definitions::lock_process(&mut tx, process_id).await?;
+        let is_there = definitions::find_latest(&mut tx, process_id).await?.is_some();
+        let response = match process {
+            Some(process) if is_there && process.owner != request.owner => {
+                // Given up before: giving it up again is done.
+                let given_up = request.retain && process.owner.is_empty();
+                DeleteProcessResponse { deleted: 0, owned_by_other: !given_up }
+            }
+            Some(_) if is_there => {
+                let deleted =
+                    if request.retain { 0 } else { retire(&mut tx, process_id, on_instances).await? };
+                definitions::set_owner(&mut tx, process_id, "").await?;
+                DeleteProcessResponse { deleted, owned_by_other: false }
+            }
+            _ => DeleteProcessResponse { deleted: 0, owned_by_other: false },
+        };
+        request_log::record_answer(&mut tx, remembered, &response).await?;
+        tx.commit().await?;
+        Ok(response)
+    }
+}
+
+async fn retire(tx: &mut TenantTx, process_id: &str, on_instances: OnInstances) -> Result<i32, Error> {
+    match on_instances {
+        OnInstances::KeepRunning => {}
+        OnInstances::Cancel => {
+            definitions::cancel_instances(tx, process_id).await?;
+        }
+        OnInstances::Fail | OnInstances::Unspecified => {
+            let active = definitions::count_active_instances(tx, process_id).await?;
+            if active > 0 {
+                return Err(Error::Precondition {
+                    reason: "INSTANCES_ACTIVE",
+                    message: format!(
+                        "process {process_id} of tenant {} has {active} running instances",
+                        tx.tenant()
+                    ),
+                });
+            }
+        }
+    }
+    let retired = definitions::retire_process(tx, process_id).await?;
+    Ok(i32::try_from(retired).unwrap_or(i32::MAX))
+}
+
+async fn require_storage(tx: &mut TenantTx, more: usize) -> Result<(), Error> {
+    let id = tx.tenant().clone();
+    let tenant = tenants::find_tenant(tx).await?.ok_or_else(|| Error::unknown_tenant(id.as_str()))?;
+    let limit = tenant.quotas.max_storage_bytes;
+    let after = tenant.storage_bytes.saturating_add(i64::try_from(more).unwrap_or(i64::MAX));
+    if limit > 0 && after > limit {
+        return Err(Error::Quota {
+            tenant: tenant.id,
+            quota: QuotaKind::Storage,
+            limit: wire::count(limit),
+            current: wire::count(tenant.storage_bytes),
+        });
+    }
+    Ok(())
+}
+
+/// Gives the content back, since judging it takes it to another thread: a mebibyte takes milliseconds.
+async fn lint(mode: Mode, content: Vec<u8>) -> Result<(Vec<u8>, Report), Error> {
+    tokio::task::spawn_blocking(move || {
+        let report = bpmn::lint(&content, mode);
+        (content, report)
+    })
+    .await
+    .map_err(|_| Error::Defect("the document could not be judged".to_owned()))
+}
+
+fn lint_mode(mode: LintMode) -> Result<Mode, Error> {
+    match mode {
+        LintMode::Strict => Ok(Mode::Strict),
+        LintMode::Lenient => Ok(Mode::Lenient),
+        LintMode::Unspecified => Err(Error::Invalid("mode is required: STRICT or LENIENT".to_owned())),
+    }
+}
+
+fn rejected(report: &Report) -> DeployProcessResponse {
+    DeployProcessResponse {
+        result: Some(deploy_process_response::Result::Rejected(deploy_process_response::Rejected {
+            findings: report.findings.iter().map(finding).collect(),
+            truncated: report.truncated,
+        })),
+    }
+}
+
+fn finding(finding: &bpmn::Finding) -> Finding {
+    let severity = match finding.severity {
+        bpmn::Severity::Error => Severity::Error,
+        bpmn::Severity::Warning => Severity::Warning,
+    };
+    Finding {
+        rule_id: finding.rule_id().to_owned(),
+        severity: severity.into(),
+        element_id: finding.element_id.clone().unwrap_or_default(),
+        line: finding.line,
+        column: finding.column,
+        message: finding.message.clone(),
+    }
+}
+
+fn wire_definition(definition: Definition) -> ProcessDefinition {
+    ProcessDefinition {
+        key: definition.key,
+        tenant_id: definition.tenant_id,
+        process_id: definition.process_id,
+        version: definition.version,
+        version_tag: definition.version_tag,
+        content_sha256: definition.sha256,
+        deployed_at: Some(wire::timestamp(definition.deployed_at)),
+        job_types: definition.job_types,
+    }
+}

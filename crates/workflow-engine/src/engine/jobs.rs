@@ -1,0 +1,404 @@
+//! The work of workers: taking jobs, finishing them, and reading what became of an instance.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use engine_client::proto::{
+    ActivateJobsRequest, ActivateJobsResponse, CompleteJobRequest, CompleteJobResponse, CompleteJobsRequest,
+    CompleteJobsResponse, ExtendJobRequest, ExtendJobResponse, FailJobRequest, FailJobResponse,
+    GetInstanceRequest, GetInstanceResponse, Incident, InstanceState, Job,
+};
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use super::start::{add_work, keys_of};
+use super::{Engine, require_text, settle_races, tenant_id, variables};
+use crate::database::TenantTx;
+use crate::error::Error;
+use crate::runtime::definitions::CompiledDefinition;
+use crate::runtime::tokens::{self, Advance};
+use crate::storage::instances::{self, Changes, CounterShard, InstanceRow, LockedInstance};
+use crate::storage::jobs::{self, ActivatedJob, CompletedJob, Demand, Lease};
+use crate::storage::tenants;
+use crate::tenant_id::TenantId;
+use crate::wakeups::Subscription;
+use crate::wire;
+
+/// The longest lease and backoff.
+pub const MAX_LEASE: Duration = Duration::from_secs(3600);
+const DEFAULT_LEASE: Duration = Duration::from_secs(300);
+const MIN_LEASE: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(30);
+const MAX_BACKOFF: Duration = Duration::from_secs(24 * 3600);
+/// Wake-ups can be lost (a replica dies between commit and notify), backoffs and leases end silently.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
+const MAX_JOBS: i32 = 1000;
+const MAX_JOB_TYPES: usize = 100;
+const MAX_MESSAGE_CHARS: usize = 1024;
+/// Clients take messages of 4 MiB; the rest of the jobs is given back.
+const MAX_ANSWER_BYTES: usize = 3 << 20;
+
+/// Builds what is activated for, from the wire's fields.
+pub fn build_demand(
+    job_types: Vec<String>,
+    worker: String,
+    max_jobs: i32,
+    lease: Option<prost_types::Duration>,
+) -> Result<Demand, Error> {
+    if job_types.is_empty() || job_types.len() > MAX_JOB_TYPES {
+        return Err(Error::Invalid(format!("job_types must have 1 to {MAX_JOB_TYPES} entries")));
+    }
+    for job_type in &job_types {
+        require_text("job_types", job_type, 255)?;
+    }
+    require_text("worker", &worker, 255)?;
+    let max_jobs = match max_jobs {
+        1..=MAX_JOBS => usize::try_from(max_jobs).unwrap_or_default(),
+        _ => return Err(Error::Invalid(format!("the number of jobs must be 1 to {MAX_JOBS}"))),
+    };
+    let lease = wire::duration("lease", lease, DEFAULT_LEASE, MIN_LEASE..=MAX_LEASE)?;
+    // Each type once, else a type named twice would be looked at twice.
+    let job_types = job_types.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    Ok(Demand { job_types, worker, max_jobs, lease })
+}
+
+impl Engine {
+    /// Long poll: answers when there is something, when the wait is over, or when the node stops.
+    pub async fn activate(&self, request: ActivateJobsRequest) -> Result<ActivateJobsResponse, Error> {
+        let tenant = tenant_id(&request.tenant_id)?;
+        let demand = build_demand(request.job_types, request.worker, request.max_jobs, request.lease)?;
+        let wait = wire::duration("wait", request.wait, Duration::ZERO, Duration::ZERO..=MAX_WAIT)?;
+        let deadline = Instant::now() + wait;
+        // Before the first look, so that no wake-up falls between looking and waiting.
+        let mut wakeups = self.wakeups.subscribe(&tenant, &demand.job_types);
+        loop {
+            let (jobs, _) = self.activate_once(&tenant, &demand).await?;
+            if !jobs.is_empty() || !self.await_work(&mut wakeups, deadline).await {
+                return Ok(ActivateJobsResponse { jobs });
+            }
+        }
+    }
+
+    /// False when the deadline is over or the node stops.
+    async fn await_work(&self, wakeups: &mut Subscription, deadline: Instant) -> bool {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        let poll = tokio::time::sleep_until(deadline.min(Instant::now() + POLL_INTERVAL));
+        tokio::select! {
+            () = wakeups.awoken() => true,
+            () = poll => true,
+            () = self.stop.cancelled() => false,
+        }
+    }
+
+    /// One look: the jobs for the wire, and the rows they came from (to give them back).
+    pub async fn activate_once(
+        &self,
+        tenant: &TenantId,
+        demand: &Demand,
+    ) -> Result<(Vec<Job>, Vec<ActivatedJob>), Error> {
+        let mut tx = self.database.tenant(tenant).await?;
+        let mut rows = jobs::activate_jobs(&mut tx, demand).await?;
+        if rows.is_empty() {
+            // Only now: a busy tenant should not pay for the question.
+            let known = tenants::find_tenant(&mut tx).await?;
+            let known = known.ok_or_else(|| Error::unknown_tenant(tenant.as_str()))?;
+            tx.commit().await?;
+            return if known.suspended {
+                Err(Error::suspended_tenant(tenant.as_str()))
+            } else {
+                Ok((Vec::new(), rows))
+            };
+        }
+        let overflowing = rows.split_off(fitting(&rows));
+        if !overflowing.is_empty() {
+            jobs::release_unseen(&mut tx, &overflowing).await?;
+        }
+        let mut activated = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let definition = self.definitions.find(&mut tx, row.definition_key).await?;
+            activated.push(wire_job(tenant, row, &definition));
+        }
+        tx.commit().await?;
+        self.metrics.jobs_activated(activated.len());
+        Ok((activated, rows))
+    }
+
+    /// Gives back jobs that no worker has seen.
+    pub async fn release(&self, tenant: &TenantId, jobs: &[ActivatedJob]) -> Result<(), Error> {
+        let mut tx = self.database.tenant(tenant).await?;
+        jobs::release_unseen(&mut tx, jobs).await?;
+        tx.commit().await?;
+        self.wakeups.announce(tenant, jobs.iter().map(|job| job.job_type.as_str()));
+        Ok(())
+    }
+
+    pub async fn complete(&self, request: CompleteJobRequest) -> Result<CompleteJobResponse, Error> {
+        let tenant = tenant_id(&request.tenant_id)?;
+        let (key, epoch) = (request.key, request.lease_epoch);
+        let completions = build_completions([request])?;
+        let lost = settle_races(|| self.complete_once(&tenant, &completions)).await?;
+        if lost.is_empty() {
+            return Ok(CompleteJobResponse {});
+        }
+        let mut tx = self.database.tenant(&tenant).await?;
+        Err(why_lost(&mut tx, key, epoch).await)
+    }
+
+    pub async fn complete_many(&self, request: CompleteJobsRequest) -> Result<CompleteJobsResponse, Error> {
+        let tenant = tenant_id(&request.tenant_id)?;
+        if request.jobs.is_empty() || request.jobs.len() > 1000 {
+            return Err(Error::Invalid("jobs must have 1 to 1000 entries".to_owned()));
+        }
+        let asked = request.jobs.len();
+        let completions = build_completions(request.jobs)?;
+        if completions.len() < asked {
+            return Err(Error::Invalid("jobs must name each key once".to_owned()));
+        }
+        let lost = settle_races(|| self.complete_once(&tenant, &completions)).await?;
+        Ok(CompleteJobsResponse { lost })
+    }
+
+    /// Deletes the jobs and moves their tokens in one transaction; the keys of those that were not ours any more.
+    async fn complete_once(
+        &self,
+        tenant: &TenantId,
+        completions: &BTreeMap<i64, Completion>,
+    ) -> Result<Vec<i64>, Error> {
+        let mut tx = self.database.tenant(tenant).await?;
+        let keys: Vec<i64> = completions.keys().copied().collect();
+        let epochs: Vec<i64> = completions.values().map(|completion| completion.lease_epoch).collect();
+        let done = jobs::delete_completed(&mut tx, &keys, &epochs).await?;
+        let mut instance_keys: Vec<i64> = done.iter().map(|job| job.instance_key).collect();
+        instance_keys.sort_unstable();
+        instance_keys.dedup();
+        let locked = instances::lock_active(&mut tx, &instance_keys).await?;
+        let mut moves = Vec::with_capacity(locked.len());
+        for instance in locked {
+            let definition = self.definitions.find(&mut tx, instance.definition_key).await?;
+            moves.push(build_move(instance, &definition, &done, completions)?);
+        }
+        let count = moves.iter().flat_map(|moved| &moved.advances).map(keys_of).sum();
+        let changes = build_changes(moves, self.keys.take(&mut tx, count).await?);
+        instances::write_changes(&mut tx, &changes, CounterShard::NotExact).await?;
+        tx.commit().await?;
+        self.announce(tenant, &changes);
+        self.in_flight.finished(done.iter().map(|job| job.key));
+        self.metrics.jobs_completed(done.len());
+        self.metrics.jobs_created(changes.jobs.len());
+        self.metrics.instances_completed(changes.moved.iter().filter(|row| row.completed).count());
+        let done: BTreeSet<i64> = done.iter().map(|job| job.key).collect();
+        Ok(keys.into_iter().filter(|key| !done.contains(key)).collect())
+    }
+
+    pub async fn fail(&self, request: FailJobRequest) -> Result<FailJobResponse, Error> {
+        let tenant = tenant_id(&request.tenant_id)?;
+        let (key, epoch, retries) = (request.key, request.lease_epoch, request.retries);
+        if retries < 0 {
+            return Err(Error::Invalid("retries must be 0 (raise an incident) or above".to_owned()));
+        }
+        let backoff = wire::duration(
+            "retry_backoff",
+            request.retry_backoff,
+            Duration::ZERO,
+            Duration::ZERO..=MAX_BACKOFF,
+        )?;
+        let message: String = printable(&request.error_message);
+        let mut tx = self.database.tenant(&tenant).await?;
+        let incident = retries == 0;
+        let job_type = if incident {
+            let incident_key = self.keys.take(&mut tx, 1).await?.remove(0);
+            jobs::record_incident(&mut tx, key, epoch, incident_key, &message).await?
+        } else {
+            jobs::record_failure(&mut tx, key, epoch, retries, backoff).await?
+        };
+        let Some(job_type) = job_type else { return Err(why_lost(&mut tx, key, epoch).await) };
+        tx.commit().await?;
+        if !incident && backoff.is_zero() {
+            self.wakeups.announce(&tenant, [job_type.as_str()]);
+        }
+        self.in_flight.finished([key]);
+        self.metrics.jobs_failed(incident);
+        Ok(FailJobResponse { incident })
+    }
+
+    pub async fn extend(&self, request: ExtendJobRequest) -> Result<ExtendJobResponse, Error> {
+        let tenant = tenant_id(&request.tenant_id)?;
+        let lease = wire::duration("lease", request.lease, DEFAULT_LEASE, MIN_LEASE..=MAX_LEASE)?;
+        let mut tx = self.database.tenant(&tenant).await?;
+        let extended = jobs::extend_lease(&mut tx, request.key, request.lease_epoch, lease).await?;
+        let Some(expires_at) = extended else {
+            return Err(why_lost(&mut tx, request.key, request.lease_epoch).await);
+        };
+        tx.commit().await?;
+        Ok(ExtendJobResponse { lease_expires_at: Some(wire::timestamp(expires_at)) })
+    }
+
+    pub async fn get_instance(&self, request: GetInstanceRequest) -> Result<GetInstanceResponse, Error> {
+        let tenant = tenant_id(&request.tenant_id)?;
+        let mut tx = self.database.tenant(&tenant).await?;
+        let instance = instances::find_instance(&mut tx, request.key).await?.ok_or_else(|| {
+            Error::NotFound(format!("tenant {tenant} has no instance {}, or it ended long ago", request.key))
+        })?;
+        let state = match instance.state {
+            1 => InstanceState::Active,
+            2 => InstanceState::Completed,
+            3 => InstanceState::Canceled,
+            other => return Err(Error::Defect(format!("instance {} has state {other}", instance.key))),
+        };
+        let incidents = instance
+            .incidents
+            .into_iter()
+            .map(|incident| Incident {
+                key: incident.key,
+                element_id: incident.element_id,
+                message: incident.message,
+                raised_at: Some(wire::timestamp(incident.raised_at)),
+            })
+            .collect();
+        Ok(GetInstanceResponse {
+            key: instance.key,
+            process_definition_key: instance.definition_key,
+            process_id: instance.process_id,
+            version: instance.version,
+            state: state.into(),
+            variables: Some(variables::to_wire(&instance.variables)),
+            incidents,
+        })
+    }
+}
+
+/// What a worker says about a finished job.
+#[derive(Debug)]
+struct Completion {
+    lease_epoch: i64,
+    variables: Map<String, Value>,
+}
+
+fn build_completions(
+    requests: impl IntoIterator<Item = CompleteJobRequest>,
+) -> Result<BTreeMap<i64, Completion>, Error> {
+    requests
+        .into_iter()
+        .map(|request| {
+            let variables = variables::from_wire(request.variables)?;
+            Ok((request.key, Completion { lease_epoch: request.lease_epoch, variables }))
+        })
+        .collect()
+}
+
+/// All moves of one instance in one transaction.
+#[derive(Debug)]
+struct Move {
+    instance: InstanceRow,
+    advances: Vec<Advance>,
+}
+
+fn build_move(
+    mut instance: LockedInstance,
+    definition: &CompiledDefinition,
+    done: &[CompletedJob],
+    completions: &BTreeMap<i64, Completion>,
+) -> Result<Move, Error> {
+    let mut advances = Vec::new();
+    let mut variables_changed = false;
+    let mut marking = instance.marking;
+    for job in done.iter().filter(|job| job.instance_key == instance.key) {
+        if let Some(completion) =
+            completions.get(&job.key).filter(|completion| !completion.variables.is_empty())
+        {
+            variables::merge(&mut instance.variables, completion.variables.clone());
+            variables::require_small(&instance.variables)?;
+            variables_changed = true;
+        }
+        let advance =
+            tokens::advance_completed(&definition.process, &marking, &job.element_id, &instance.variables)
+                .map_err(|error| Error::Defect(format!("instance {}: {error}", instance.key)))?;
+        marking = advance.marking.clone();
+        advances.push(advance);
+    }
+    let completed = advances.last().is_some_and(|advance| advance.completed);
+    let instance = InstanceRow {
+        key: instance.key,
+        definition_key: instance.definition_key,
+        marking,
+        variables: variables_changed.then_some(instance.variables),
+        completed,
+    };
+    Ok(Move { instance, advances })
+}
+
+fn build_changes(moves: Vec<Move>, keys: Vec<i64>) -> Changes {
+    let mut changes = Changes::default();
+    let mut keys = keys.into_iter();
+    for Move { instance, advances } in moves {
+        for advance in advances {
+            add_work(&mut changes, instance.definition_key, instance.key, advance, &mut keys);
+        }
+        changes.moved.push(instance);
+    }
+    changes
+}
+
+async fn why_lost(tx: &mut TenantTx, key: i64, epoch: i64) -> Error {
+    match jobs::observe_lease(tx, key, epoch).await {
+        Ok(Lease::NoJob) => Error::NotFound(format!(
+            "tenant {} has no job {key}: it was completed, or its instance was canceled",
+            tx.tenant()
+        )),
+        Ok(Lease::Lost | Lease::Held) => {
+            Error::Stale(format!("the lease of job {key} was lost: the job is another's or waits again"))
+        }
+        Err(error) => error.into(),
+    }
+}
+
+/// How many of the jobs fit one answer; at least one.
+fn fitting(rows: &[ActivatedJob]) -> usize {
+    const JOB_OVERHEAD: usize = 1024;
+    let mut left = MAX_ANSWER_BYTES;
+    rows.iter()
+        .take_while(|row| {
+            let needs = JOB_OVERHEAD + variables::bytes(&row.variables);
+            let fits = needs <= left;
+            left = left.saturating_sub(needs);
+            fits
+        })
+        .count()
+        .max(1)
+}
+
+fn printable(message: &str) -> String {
+    message
+        .chars()
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .take(MAX_MESSAGE_CHARS)
+        .collect()
+}
+
+fn wire_job(tenant: &TenantId, row: &ActivatedJob, definition: &CompiledDefinition) -> Job {
+    let task =
+        definition.process.element_by_id(&row.element_id).map(|index| definition.process.element(index));
+    let headers = match task.map(|element| &element.kind) {
+        Some(bpmn::ElementKind::ServiceTask(task)) => {
+            task.headers.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+        }
+        _ => std::collections::HashMap::new(),
+    };
+    Job {
+        key: row.key,
+        tenant_id: tenant.to_string(),
+        r#type: row.job_type.clone(),
+        instance_key: row.instance_key,
+        process_definition_key: row.definition_key,
+        process_id: definition.process_id.clone(),
+        element_id: row.element_id.clone(),
+        headers,
+        variables: Some(variables::to_wire(&row.variables)),
+        retries: row.retries,
+        lease_epoch: row.lease_epoch,
+        lease_expires_at: Some(wire::timestamp(row.lease_expires_at)),
+        created_at: Some(wire::timestamp(row.created_at)),
+    }
+}

@@ -1,0 +1,255 @@
+//! Tenants: upsert, reading, deleting, usage, and whether their walls hold.
+
+use engine_client::proto::{
+    DeleteTenantMode, DeleteTenantRequest, DeleteTenantResponse, GetTenantRequest, GetTenantResponse,
+    ListTenantUsageRequest, ListTenantUsageResponse, ListTenantsRequest, ListTenantsResponse, PutOutcome,
+    PutTenantRequest, PutTenantResponse, QuotaKind, Tenant, TenantQuotas, TenantUsage,
+    VerifyIsolationRequest, VerifyIsolationResponse,
+};
+
+use super::{Engine, page_size, require_short, settle_races, tenant_id};
+use crate::error::Error;
+use crate::schema::isolation;
+use crate::storage::request_log::{self, Request};
+use crate::storage::tenants::{self, Quotas};
+use crate::tenant_id::TenantId;
+use crate::wire;
+
+impl Engine {
+    pub async fn put_tenant(&self, request: PutTenantRequest) -> Result<PutTenantResponse, Error> {
+        let wanted =
+            request.tenant.as_ref().ok_or_else(|| Error::Invalid("tenant is required".to_owned()))?;
+        let id = tenant_id(&wanted.id)?;
+        refuse_reserved(&id)?;
+        require_short("tenant.display_name", &wanted.display_name, 255)?;
+        require_short("tenant.owner", &wanted.owner, 255)?;
+        let quotas = build_quotas(wanted.quotas)?;
+        if !wanted.rls {
+            return Err(Error::Precondition {
+                reason: "RLS_REQUIRED",
+                message: "this engine forces row-level security for every tenant: set rls to true".to_owned(),
+            });
+        }
+        let remembered = Request::of("PutTenant", &request.request_id, &request)?;
+        settle_races(|| self.put_tenant_once(&id, wanted, quotas, remembered.as_ref())).await
+    }
+
+    async fn put_tenant_once(
+        &self,
+        id: &TenantId,
+        wanted: &Tenant,
+        quotas: Quotas,
+        remembered: Option<&Request>,
+    ) -> Result<PutTenantResponse, Error> {
+        // Alone: when a suspension is answered, no start that began before it is still on its way.
+        let mut tx = self.database.tenant_exclusive(id).await?;
+        if let Some(answer) = request_log::find_answer(&mut tx, remembered).await? {
+            return Ok(answer);
+        }
+        let found = tenants::find_tenant(&mut tx).await?;
+        if let Some(found) = &found {
+            if !found.owner.is_empty() && found.owner != wanted.owner {
+                return Err(Error::Owned(format!("tenant {id} is managed by another owner")));
+            }
+            if found.owner == wanted.owner && found.generation > wanted.generation {
+                return Err(Error::Stale(format!(
+                    "tenant {id} is at generation {}, which is newer than {}",
+                    found.generation, wanted.generation
+                )));
+            }
+        }
+        let tenant = tenants::Tenant {
+            id: id.to_string(),
+            display_name: wanted.display_name.clone(),
+            quotas,
+            suspended: wanted.suspended,
+            owner: wanted.owner.clone(),
+            generation: wanted.generation,
+            storage_bytes: found.as_ref().map_or(0, |found| found.storage_bytes),
+        };
+        let outcome = match &found {
+            None => PutOutcome::Created,
+            Some(found) if *found == tenant => PutOutcome::Unchanged,
+            Some(_) => PutOutcome::Updated,
+        };
+        if outcome != PutOutcome::Unchanged {
+            tenants::upsert_tenant(&mut tx, &tenant).await?;
+        }
+        let response = PutTenantResponse { outcome: outcome.into() };
+        request_log::record_answer(&mut tx, remembered, &response).await?;
+        tx.commit().await?;
+        Ok(response)
+    }
+
+    pub async fn get_tenant(&self, request: GetTenantRequest) -> Result<GetTenantResponse, Error> {
+        let id = tenant_id(&request.tenant_id)?;
+        let mut tx = self.database.tenant(&id).await?;
+        let found = tenants::find_tenant(&mut tx).await?;
+        let found = found.ok_or_else(|| Error::NotFound(format!("there is no tenant {id}")))?;
+        Ok(GetTenantResponse { tenant: Some(wire_tenant(found)) })
+    }
+
+    pub async fn list_tenants(&self, request: ListTenantsRequest) -> Result<ListTenantsResponse, Error> {
+        let limit = page_size(request.page_size)?;
+        let mut tx = self.database.monitor().await?;
+        let page = tenants::list_tenants(&mut tx, &request.page_token, limit).await?;
+        let is_full = i64::try_from(page.len()).is_ok_and(|length| length == limit);
+        let next_page_token = match page.last() {
+            Some(last) if is_full => last.id.clone(),
+            _ => String::new(),
+        };
+        Ok(ListTenantsResponse { tenants: page.into_iter().map(wire_tenant).collect(), next_page_token })
+    }
+
+    pub async fn delete_tenant(&self, request: DeleteTenantRequest) -> Result<DeleteTenantResponse, Error> {
+        let id = tenant_id(&request.tenant_id)?;
+        refuse_reserved(&id)?;
+        let mode = request.mode();
+        if mode == DeleteTenantMode::Unspecified {
+            return Err(Error::Invalid("mode is required: REFUSE_IF_ACTIVE, PURGE or RETAIN".to_owned()));
+        }
+        let remembered = Request::of("DeleteTenant", &request.request_id, &request)?;
+        settle_races(|| self.delete_tenant_once(&id, &request.owner, mode, remembered.as_ref())).await
+    }
+
+    async fn delete_tenant_once(
+        &self,
+        id: &TenantId,
+        owner: &str,
+        mode: DeleteTenantMode,
+        remembered: Option<&Request>,
+    ) -> Result<DeleteTenantResponse, Error> {
+        let mut tx = self.database.tenant_exclusive(id).await?;
+        if let Some(answer) = request_log::find_answer(&mut tx, remembered).await? {
+            return Ok(answer);
+        }
+        let response = match tenants::find_tenant(&mut tx).await? {
+            None => DeleteTenantResponse { deleted: true, owned_by_other: false },
+            Some(found) if found.owner != owner => {
+                // Given up before: giving it up again is done.
+                let given_up = mode == DeleteTenantMode::Retain && found.owner.is_empty();
+                DeleteTenantResponse { deleted: false, owned_by_other: !given_up }
+            }
+            Some(found) if mode == DeleteTenantMode::Retain => {
+                tenants::upsert_tenant(&mut tx, &tenants::Tenant { owner: String::new(), ..found }).await?;
+                DeleteTenantResponse { deleted: false, owned_by_other: false }
+            }
+            Some(_) => {
+                if mode == DeleteTenantMode::RefuseIfActive {
+                    refuse_active(id, tenants::observe_work(&mut tx).await?)?;
+                }
+                tenants::purge_tenant(&mut tx).await?;
+                DeleteTenantResponse { deleted: true, owned_by_other: false }
+            }
+        };
+        request_log::record_answer(&mut tx, remembered, &response).await?;
+        tx.commit().await?;
+        Ok(response)
+    }
+
+    pub async fn list_usage(
+        &self,
+        request: ListTenantUsageRequest,
+    ) -> Result<ListTenantUsageResponse, Error> {
+        let mut tx = self.database.monitor().await?;
+        let (usages, measured_at) = tenants::observe_usage(&mut tx, &request.tenant_ids).await?;
+        let usages = usages
+            .into_iter()
+            .map(|usage| TenantUsage {
+                over: over(&usage).into_iter().map(i32::from).collect(),
+                tenant_id: usage.tenant_id,
+                active_instances: usage.active_instances.max(0),
+                jobs_last_minute: usage.jobs_last_minute.max(0),
+                storage_bytes: usage.storage_bytes,
+                measured_at: Some(wire::timestamp(measured_at)),
+            })
+            .collect();
+        Ok(ListTenantUsageResponse { usages })
+    }
+
+    pub async fn verify_isolation(
+        &self,
+        request: VerifyIsolationRequest,
+    ) -> Result<VerifyIsolationResponse, Error> {
+        let id = tenant_id(&request.tenant_id)?;
+        let mut tx = self.database.tenant(&id).await?;
+        if tenants::find_tenant(&mut tx).await?.is_none() {
+            return Err(Error::NotFound(format!("there is no tenant {id}")));
+        }
+        let mut violations = isolation::observe_violations(tx.connection()).await?;
+        violations.extend(isolation::observe_foreign_rows(tx.connection(), id.as_str()).await?);
+        Ok(VerifyIsolationResponse { isolated: violations.is_empty(), violations })
+    }
+}
+
+fn refuse_reserved(id: &TenantId) -> Result<(), Error> {
+    if id.is_reserved() {
+        return Err(Error::Invalid(format!(
+            "tenant {id} belongs to the engine: it cannot be put or deleted"
+        )));
+    }
+    Ok(())
+}
+
+fn refuse_active(id: &TenantId, (instances, processes): (i64, i64)) -> Result<(), Error> {
+    if instances > 0 {
+        return Err(Error::Precondition {
+            reason: "INSTANCES_ACTIVE",
+            message: format!("tenant {id} has {instances} running instances"),
+        });
+    }
+    if processes > 0 {
+        return Err(Error::Precondition {
+            reason: "PROCESSES_MANAGED",
+            message: format!("tenant {id} has {processes} managed processes: delete those first"),
+        });
+    }
+    Ok(())
+}
+
+fn build_quotas(quotas: Option<TenantQuotas>) -> Result<Quotas, Error> {
+    let quotas = quotas.unwrap_or_default();
+    let given = [
+        ("max_active_instances", quotas.max_active_instances),
+        ("max_jobs_per_minute", quotas.max_jobs_per_minute),
+        ("max_storage_bytes", quotas.max_storage_bytes),
+    ];
+    if let Some((field, _)) = given.into_iter().find(|(_, quota)| *quota < 0) {
+        return Err(Error::Invalid(format!("tenant.quotas.{field} must be 0 (no limit) or above")));
+    }
+    Ok(Quotas {
+        max_active_instances: quotas.max_active_instances,
+        max_jobs_per_minute: quotas.max_jobs_per_minute,
+        max_storage_bytes: quotas.max_storage_bytes,
+    })
+}
+
+/// Quotas that are used up.
+fn over(usage: &tenants::TenantUsage) -> Vec<QuotaKind> {
+    let quotas = usage.quotas;
+    [
+        (QuotaKind::ActiveInstances, quotas.max_active_instances, usage.active_instances),
+        (QuotaKind::JobsPerMinute, quotas.max_jobs_per_minute, usage.jobs_last_minute),
+        (QuotaKind::Storage, quotas.max_storage_bytes, usage.storage_bytes),
+    ]
+    .into_iter()
+    .filter(|(_, limit, used)| *limit > 0 && used >= limit)
+    .map(|(quota, ..)| quota)
+    .collect()
+}
+
+fn wire_tenant(tenant: tenants::Tenant) -> Tenant {
+    Tenant {
+        id: tenant.id,
+        display_name: tenant.display_name,
+        quotas: Some(TenantQuotas {
+            max_active_instances: tenant.quotas.max_active_instances,
+            max_jobs_per_minute: tenant.quotas.max_jobs_per_minute,
+            max_storage_bytes: tenant.quotas.max_storage_bytes,
+        }),
+        rls: true,
+        suspended: tenant.suspended,
+        owner: tenant.owner,
+        generation: tenant.generation,
+    }
+}

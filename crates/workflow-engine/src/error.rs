@@ -1,0 +1,97 @@
+//! Why a request was not done. Everything that users read is written here or by the one who refuses; what the database
+//! said goes to the log only.
+
+use engine_client::model::QuotaKind;
+
+use crate::tenant_id;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request can never succeed as it is.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{0}")]
+    NotFound(String),
+    /// The name belongs to another owner.
+    #[error("{0}")]
+    Owned(String),
+    /// An older generation, a lost lease.
+    #[error("{0}")]
+    Stale(String),
+    #[error("tenant {tenant} has used up its quota of {quota:?}: {current} of {limit}")]
+    Quota { tenant: String, quota: QuotaKind, limit: u64, current: u64 },
+    /// Somebody else must act first.
+    #[error("{message}")]
+    Precondition { reason: &'static str, message: String },
+    /// This node does not serve yet.
+    #[error("the node is not ready: {0}")]
+    NotReady(String),
+    /// This node stops.
+    #[error("the node is shutting down")]
+    ShuttingDown,
+    #[error("failed to use the database")]
+    Database(#[from] sqlx::Error),
+    /// The stored data contradicts itself.
+    #[error("{0}")]
+    Defect(String),
+}
+
+impl From<tenant_id::Invalid> for Error {
+    fn from(invalid: tenant_id::Invalid) -> Self {
+        Self::Invalid(invalid.to_string())
+    }
+}
+
+impl Error {
+    pub fn unknown_tenant(tenant: &str) -> Self {
+        Self::Precondition {
+            reason: "TENANT_UNKNOWN",
+            message: format!("tenant {tenant} does not exist in this engine: create it first"),
+        }
+    }
+
+    pub fn suspended_tenant(tenant: &str) -> Self {
+        Self::Precondition {
+            reason: "TENANT_SUSPENDED",
+            message: format!(
+                "tenant {tenant} is suspended: no new instances and no jobs until it is resumed"
+            ),
+        }
+    }
+
+    /// The loser of a race that Postgres settled; doing it again settles it for good.
+    pub fn is_lost_race(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
+        // serialization_failure, deadlock_detected, and two replicas recording the same request id.
+        match error.code().as_deref() {
+            Some("40001" | "40P01") => true,
+            Some("23505") => error.constraint() == Some("request_log_pkey"),
+            _ => false,
+        }
+    }
+
+    /// Text that Postgres cannot hold, a number out of range: the request's fault, not ours.
+    pub fn is_bad_data(error: &sqlx::Error) -> bool {
+        matches!(error, sqlx::Error::Database(error) if error.code().is_some_and(|code| code.starts_with("22")))
+    }
+
+    /// Postgres is away, overloaded or restarting: trying again is right.
+    pub fn is_unavailable(error: &sqlx::Error) -> bool {
+        match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed => true,
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+                // Connection exceptions, authentication, resources, operator intervention, read-only after failover,
+                // lock and idle timeouts.
+                ["08", "28", "53", "57"].iter().any(|class| code.starts_with(class))
+                    || ["25006", "55P03", "25P03", "40001", "40P01"].contains(&code.as_ref())
+            }),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The JSON gateway: `POST /api/v1/processes/deploy`, a thin way to DeployProcess for whoever has no gRPC client. It
+//! shares the gRPC port, its TLS and its tokens.
+
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use engine_client::Role;
+use engine_client::proto::deploy_process_response::Result as DeployResult;
+use engine_client::proto::{DeployOutcome, DeployProcessRequest, Finding, LintMode, Severity};
+use serde::{Deserialize, Serialize};
+use tonic::{Code, Extensions, Status};
+
+use crate::grpc::{Api, Authenticate, Method};
+use crate::tenant_id::TenantId;
+
+/// A mebibyte of BPMN with every character escaped, and the rest of the request.
+const MAX_BODY: usize = 3 << 20;
+
+pub fn router(api: Api, authenticate: Authenticate) -> Router {
+    Router::new()
+        .route("/api/v1/processes/deploy", post(deploy))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(authenticate, require_role))
+        .with_state(api)
+}
+
+async fn require_role(
+    State(authenticate): State<Authenticate>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match authenticate.role(header) {
+        Ok(role) => {
+            request.extensions_mut().insert(role);
+            next.run(request).await
+        }
+        Err(status) => problem(&status),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DeployBody {
+    /// The document itself.
+    bpmn: String,
+    #[serde(default = "default_tenant")]
+    tenant_id: String,
+    #[serde(default)]
+    resource_name: String,
+    #[serde(default)]
+    version_tag: String,
+    #[serde(default)]
+    validate: Validate,
+    #[serde(default)]
+    request_id: String,
+    #[serde(default)]
+    owner: String,
+}
+
+fn default_tenant() -> String {
+    TenantId::DEFAULT.to_owned()
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Validate {
+    #[default]
+    Strict,
+    Lenient,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Deployed {
+    outcome: &'static str,
+    process_definition_key: i64,
+    /// The same in digits: some JSON readers round whole numbers above 2^53.
+    process_definition_key_string: String,
+    bpmn_process_id: String,
+    version: i32,
+    version_tag: String,
+    content_sha256: String,
+    tenant_id: String,
+    job_types: Vec<String>,
+}
+
+/// RFC 9457.
+#[derive(Debug, Serialize)]
+struct Problem {
+    title: String,
+    status: u16,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<ProblemFinding>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProblemFinding {
+    rule_id: String,
+    severity: &'static str,
+    element_id: String,
+    line: u32,
+    column: u32,
+    message: String,
+}
+
+async fn deploy(
+    State(api): State<Api>,
+    axum::Extension(role): axum::Extension<Role>,
+    body: Result<Json<DeployBody>, axum::extract::rejection::JsonRejection>,
+) -> Response {
+    let body = match body {
+        Ok(Json(body)) => body,
+        Err(rejection) => return write_problem(rejection.status(), rejection.body_text(), Vec::new()),
+    };
+    let mut extensions = Extensions::new();
+    extensions.insert(role);
+    let content = body.bpmn.into_bytes();
+    let request = DeployProcessRequest {
+        request_id: body.request_id,
+        tenant_id: body.tenant_id,
+        resource_name: body.resource_name,
+        content_sha256: bpmn::digest(&content),
+        content,
+        version_tag: body.version_tag,
+        mode: match body.validate {
+            Validate::Strict => LintMode::Strict,
+            Validate::Lenient => LintMode::Lenient,
+        }
+        .into(),
+        owner: body.owner,
+    };
+    let method = Method::DeployProcess;
+    let answer =
+        api.call(method, &extensions, "", |engine| async move { engine.deploy(request).await }).await;
+    match answer.map(|response| response.into_inner().result) {
+        Ok(Some(DeployResult::Deployed(deployed))) => {
+            let created = deployed.outcome() == DeployOutcome::Created;
+            let definition = deployed.definition.unwrap_or_default();
+            let body = Deployed {
+                outcome: if created { "CREATED" } else { "UNCHANGED" },
+                process_definition_key: definition.key,
+                process_definition_key_string: definition.key.to_string(),
+                bpmn_process_id: definition.process_id,
+                version: definition.version,
+                version_tag: definition.version_tag,
+                content_sha256: definition.content_sha256,
+                tenant_id: definition.tenant_id,
+                job_types: definition.job_types,
+            };
+            (if created { StatusCode::CREATED } else { StatusCode::OK }, Json(body)).into_response()
+        }
+        Ok(Some(DeployResult::Rejected(rejected))) => {
+            let findings = rejected.findings.into_iter().map(problem_finding).collect();
+            write_problem(StatusCode::UNPROCESSABLE_ENTITY, "the process is refused".to_owned(), findings)
+        }
+        Ok(None) => write_problem(StatusCode::INTERNAL_SERVER_ERROR, "no result".to_owned(), Vec::new()),
+        Err(status) => problem(&status),
+    }
+}
+
+fn problem_finding(finding: Finding) -> ProblemFinding {
+    ProblemFinding {
+        severity: if finding.severity() == Severity::Warning { "warning" } else { "error" },
+        rule_id: finding.rule_id,
+        element_id: finding.element_id,
+        line: finding.line,
+        column: finding.column,
+        message: finding.message,
+    }
+}
+
+fn problem(status: &Status) -> Response {
+    let http = match status.code() {
+        Code::InvalidArgument => StatusCode::BAD_REQUEST,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::AlreadyExists | Code::Aborted => StatusCode::CONFLICT,
+        Code::FailedPrecondition => StatusCode::PRECONDITION_FAILED,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    write_problem(http, status.message().to_owned(), Vec::new())
+}
+
+fn write_problem(status: StatusCode, title: String, findings: Vec<ProblemFinding>) -> Response {
+    let body = Json(Problem { title, status: status.as_u16(), findings });
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+}

@@ -1,0 +1,211 @@
+//! The gRPC services: who may call what, deadlines, panics and status codes, once for all of them.
+
+mod cluster;
+mod credentials;
+mod jobs;
+mod migration;
+mod processes;
+mod status;
+mod tenants;
+
+pub use credentials::{Authenticate, Credentials, Error as CredentialsError};
+pub use status::to_status;
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engine_client::Role;
+use engine_client::proto::{
+    cluster_service_server::ClusterServiceServer, job_service_server::JobServiceServer,
+    migration_service_server::MigrationServiceServer, process_service_server::ProcessServiceServer,
+    tenant_service_server::TenantServiceServer,
+};
+use futures::FutureExt;
+use tonic::service::Routes;
+use tonic::{Code, Extensions, Response, Status};
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::node::Node;
+
+/// Every method, with who may call it and how long it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    GetInfo,
+    GetHealth,
+    PlanMigration,
+    GetMigrationStatus,
+    ValidateProcess,
+    DeployProcess,
+    GetProcessDefinition,
+    ListProcessDefinitions,
+    DeleteProcess,
+    PutTenant,
+    GetTenant,
+    ListTenants,
+    DeleteTenant,
+    ListTenantUsage,
+    VerifyIsolation,
+    StartInstance,
+    StartInstances,
+    ActivateJobs,
+    StreamActivatedJobs,
+    CompleteJob,
+    CompleteJobs,
+    FailJob,
+    ExtendJob,
+    GetInstance,
+    ListJobLag,
+    WatchJobLag,
+}
+
+impl Method {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::GetInfo => "GetInfo",
+            Self::GetHealth => "GetHealth",
+            Self::PlanMigration => "PlanMigration",
+            Self::GetMigrationStatus => "GetMigrationStatus",
+            Self::ValidateProcess => "ValidateProcess",
+            Self::DeployProcess => "DeployProcess",
+            Self::GetProcessDefinition => "GetProcessDefinition",
+            Self::ListProcessDefinitions => "ListProcessDefinitions",
+            Self::DeleteProcess => "DeleteProcess",
+            Self::PutTenant => "PutTenant",
+            Self::GetTenant => "GetTenant",
+            Self::ListTenants => "ListTenants",
+            Self::DeleteTenant => "DeleteTenant",
+            Self::ListTenantUsage => "ListTenantUsage",
+            Self::VerifyIsolation => "VerifyIsolation",
+            Self::StartInstance => "StartInstance",
+            Self::StartInstances => "StartInstances",
+            Self::ActivateJobs => "ActivateJobs",
+            Self::StreamActivatedJobs => "StreamActivatedJobs",
+            Self::CompleteJob => "CompleteJob",
+            Self::CompleteJobs => "CompleteJobs",
+            Self::FailJob => "FailJob",
+            Self::ExtendJob => "ExtendJob",
+            Self::GetInstance => "GetInstance",
+            Self::ListJobLag => "ListJobLag",
+            Self::WatchJobLag => "WatchJobLag",
+        }
+    }
+
+    /// Unary calls end by themselves, whatever Postgres does.
+    fn deadline(self) -> Duration {
+        match self {
+            // Up to 30 s of waiting are the caller's wish.
+            Self::ActivateJobs => Duration::from_secs(40),
+            // Deletions wait for starts and purge many rows.
+            Self::DeleteTenant | Self::DeleteProcess => Duration::from_secs(90),
+            _ => Duration::from_secs(10),
+        }
+    }
+
+    /// `tenant_id` is the request's; methods without one pass an empty text, which is no worker's tenant.
+    fn is_allowed(self, role: &Role, tenant_id: &str) -> bool {
+        match role {
+            Role::Controller => true,
+            Role::Monitor => matches!(
+                self,
+                Self::GetInfo
+                    | Self::GetHealth
+                    | Self::GetMigrationStatus
+                    | Self::ListTenantUsage
+                    | Self::ListJobLag
+                    | Self::WatchJobLag
+            ),
+            Role::Worker { tenant_id: own } => match self {
+                Self::GetInfo | Self::GetHealth => true,
+                Self::ActivateJobs
+                | Self::StreamActivatedJobs
+                | Self::CompleteJob
+                | Self::CompleteJobs
+                | Self::FailJob
+                | Self::ExtendJob => own == tenant_id,
+                _ => false,
+            },
+        }
+    }
+}
+
+/// All services of one node.
+#[derive(Debug, Clone)]
+pub struct Api {
+    pub node: Arc<Node>,
+}
+
+impl Api {
+    pub fn routes(&self, authenticate: &Authenticate) -> Routes {
+        let services = || self.clone();
+        Routes::new(ClusterServiceServer::with_interceptor(services(), authenticate.clone()))
+            .add_service(MigrationServiceServer::with_interceptor(services(), authenticate.clone()))
+            .add_service(ProcessServiceServer::with_interceptor(services(), authenticate.clone()))
+            .add_service(TenantServiceServer::with_interceptor(services(), authenticate.clone()))
+            .add_service(JobServiceServer::with_interceptor(services(), authenticate.clone()))
+    }
+
+    /// A unary call on the engine: allowed, in time, counted, and a panic is this call's alone.
+    pub async fn call<T, F>(
+        &self,
+        method: Method,
+        extensions: &Extensions,
+        tenant_id: &str,
+        work: impl FnOnce(Arc<Engine>) -> F,
+    ) -> Result<Response<T>, Status>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        self.call_node(method, extensions, tenant_id, async { work(self.node.engine()?).await }).await
+    }
+
+    /// A unary call that needs no database.
+    async fn call_node<T>(
+        &self,
+        method: Method,
+        extensions: &Extensions,
+        tenant_id: &str,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<Response<T>, Status> {
+        let began = Instant::now();
+        let answered = async {
+            require_allowed(method, extensions, tenant_id)?;
+            let guarded = AssertUnwindSafe(tokio::time::timeout(method.deadline(), work)).catch_unwind();
+            match guarded.await {
+                Ok(Ok(worked)) => worked.map_err(|error| to_status(method, error)),
+                Ok(Err(_)) => Err(Status::deadline_exceeded(format!(
+                    "{} took longer than {} s",
+                    method.name(),
+                    method.deadline().as_secs()
+                ))),
+                // The hook has logged it with its place.
+                Err(_) => {
+                    Err(Status::internal("the call failed inside the engine; the node's log says where"))
+                }
+            }
+        }
+        .await;
+        let code = answered.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        self.node.metrics.call_ended(method, code, began.elapsed());
+        answered.map(Response::new)
+    }
+}
+
+fn require_allowed(method: Method, extensions: &Extensions, tenant_id: &str) -> Result<(), Status> {
+    let role =
+        extensions.get::<Role>().ok_or_else(|| Status::unauthenticated("a bearer token is required"))?;
+    if method.is_allowed(role, tenant_id) {
+        return Ok(());
+    }
+    Err(Status::permission_denied(match role {
+        Role::Worker { tenant_id } => {
+            format!("this token is for the jobs of tenant {tenant_id} only, not for {} here", method.name())
+        }
+        _ => format!("this token may not call {}", method.name()),
+    }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use engine_client::proto::job_service_server::JobService;
+use engine_client::proto::{
+    ActivateJobsRequest, ActivateJobsResponse, CompleteJobRequest, CompleteJobResponse, CompleteJobsRequest,
+    CompleteJobsResponse, ExtendJobRequest, ExtendJobResponse, FailJobRequest, FailJobResponse,
+    GetInstanceRequest, GetInstanceResponse, ListJobLagRequest, ListJobLagResponse, StartInstanceRequest,
+    StartInstanceResponse, StartInstancesRequest, StartInstancesResponse, StreamActivatedJobsRequest,
+    StreamActivatedJobsResponse, WatchJobLagRequest, WatchJobLagResponse,
+};
+use futures::Stream;
+use tonic::{Code, Request, Response, Status};
+
+use super::{Api, Method, to_status};
+use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::streams;
+
+#[tonic::async_trait]
+impl JobService for Api {
+    async fn start_instance(
+        &self,
+        request: Request<StartInstanceRequest>,
+    ) -> Result<Response<StartInstanceResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        self.call(Method::StartInstance, &extensions, "", |engine| async move {
+            engine.start_instance(request).await
+        })
+        .await
+    }
+
+    async fn start_instances(
+        &self,
+        request: Request<StartInstancesRequest>,
+    ) -> Result<Response<StartInstancesResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        self.call(Method::StartInstances, &extensions, "", |engine| async move {
+            engine.start_instances(request).await
+        })
+        .await
+    }
+
+    async fn activate_jobs(
+        &self,
+        request: Request<ActivateJobsRequest>,
+    ) -> Result<Response<ActivateJobsResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let tenant_id = request.tenant_id.clone();
+        self.call(Method::ActivateJobs, &extensions, &tenant_id, |engine| async move {
+            engine.activate(request).await
+        })
+        .await
+    }
+
+    async fn complete_job(
+        &self,
+        request: Request<CompleteJobRequest>,
+    ) -> Result<Response<CompleteJobResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let tenant_id = request.tenant_id.clone();
+        self.call(Method::CompleteJob, &extensions, &tenant_id, |engine| async move {
+            engine.complete(request).await
+        })
+        .await
+    }
+
+    async fn complete_jobs(
+        &self,
+        request: Request<CompleteJobsRequest>,
+    ) -> Result<Response<CompleteJobsResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let tenant_id = request.tenant_id.clone();
+        self.call(Method::CompleteJobs, &extensions, &tenant_id, |engine| async move {
+            engine.complete_many(request).await
+        })
+        .await
+    }
+
+    async fn fail_job(&self, request: Request<FailJobRequest>) -> Result<Response<FailJobResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let tenant_id = request.tenant_id.clone();
+        self.call(
+            Method::FailJob,
+            &extensions,
+            &tenant_id,
+            |engine| async move { engine.fail(request).await },
+        )
+        .await
+    }
+
+    async fn extend_job(
+        &self,
+        request: Request<ExtendJobRequest>,
+    ) -> Result<Response<ExtendJobResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let tenant_id = request.tenant_id.clone();
+        self.call(
+            Method::ExtendJob,
+            &extensions,
+            &tenant_id,
+            |engine| async move { engine.extend(request).await },
+        )
+        .await
+    }
+
+    async fn get_instance(
+        &self,
+        request: Request<GetInstanceRequest>,
+    ) -> Result<Response<GetInstanceResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        self.call(
+            Method::GetInstance,
+            &extensions,
+            "",
+            |engine| async move { engine.get_instance(request).await },
+        )
+        .await
+    }
+
+    async fn list_job_lag(
+        &self,
+        request: Request<ListJobLagRequest>,
+    ) -> Result<Response<ListJobLagResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let method = Method::ListJobLag;
+        self.call(
+            method,
+            &extensions,
+            "",
+            |engine| async move { streams::lags::list(&engine, request).await },
+        )
+        .await
+    }
+
+    type StreamActivatedJobsStream = Counted<StreamActivatedJobsResponse>;
+
+    async fn stream_activated_jobs(
+        &self,
+        request: Request<StreamActivatedJobsRequest>,
+    ) -> Result<Response<Self::StreamActivatedJobsStream>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let tenant_id = request.tenant_id.clone();
+        let method = Method::StreamActivatedJobs;
+        let open = |engine| async move { streams::jobs::open(engine, request).await };
+        let opened = self.call(method, &extensions, &tenant_id, open).await?;
+        Ok(opened.map(|stream| Counted::new(method, self.node.metrics.clone(), stream)))
+    }
+
+    type WatchJobLagStream = Counted<WatchJobLagResponse>;
+
+    async fn watch_job_lag(
+        &self,
+        request: Request<WatchJobLagRequest>,
+    ) -> Result<Response<Self::WatchJobLagStream>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let method = Method::WatchJobLag;
+        let open = |engine| async move { streams::lags::open(engine, request).await };
+        let opened = self.call(method, &extensions, "", open).await?;
+        Ok(opened.map(|stream| Counted::new(method, self.node.metrics.clone(), stream)))
+    }
+}
+
+/// A stream on the wire, counted while it is open and by how it ended.
+pub struct Counted<T> {
+    method: Method,
+    metrics: Metrics,
+    inner: Pin<Box<dyn Stream<Item = Result<T, Error>> + Send>>,
+    ended: Code,
+}
+
+impl<T> Counted<T> {
+    fn new(
+        method: Method,
+        metrics: Metrics,
+        inner: impl Stream<Item = Result<T, Error>> + Send + 'static,
+    ) -> Self {
+        metrics.stream_opened(method);
+        Self { method, metrics, inner: Box::pin(inner), ended: Code::Cancelled }
+    }
+}
+
+impl<T> Stream for Counted<T> {
+    type Item = Result<T, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let method = self.method;
+        self.inner.as_mut().poll_next(context).map(|item| match item {
+            Some(Err(error)) => {
+                let status = to_status(method, error);
+                self.ended = status.code();
+                Some(Err(status))
+            }
+            Some(Ok(message)) => Some(Ok(message)),
+            None => None,
+        })
+    }
+}
+
+impl<T> Drop for Counted<T> {
+    fn drop(&mut self) {
+        self.metrics.stream_ended(self.method, self.ended);
+    }
+}

@@ -1,0 +1,63 @@
+use engine_client::proto::process_service_server::ProcessService;
+use engine_client::proto::{
+    DeleteProcessRequest, DeleteProcessResponse, DeployProcessRequest, DeployProcessResponse,
+    GetProcessDefinitionRequest, GetProcessDefinitionResponse, ListProcessDefinitionsRequest,
+    ListProcessDefinitionsResponse, ValidateProcessRequest, ValidateProcessResponse,
+};
+use tonic::{Request, Response, Status};
+
+use super::{Api, Method};
+
+#[tonic::async_trait]
+impl ProcessService for Api {
+    async fn validate_process(
+        &self,
+        request: Request<ValidateProcessRequest>,
+    ) -> Result<Response<ValidateProcessResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let method = Method::ValidateProcess;
+        self.call(method, &extensions, "", |engine| async move { engine.validate(request).await }).await
+    }
+
+    async fn deploy_process(
+        &self,
+        request: Request<DeployProcessRequest>,
+    ) -> Result<Response<DeployProcessResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        self.call(
+            Method::DeployProcess,
+            &extensions,
+            "",
+            |engine| async move { engine.deploy(request).await },
+        )
+        .await
+    }
+
+    async fn get_process_definition(
+        &self,
+        request: Request<GetProcessDefinitionRequest>,
+    ) -> Result<Response<GetProcessDefinitionResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let method = Method::GetProcessDefinition;
+        self.call(method, &extensions, "", |engine| async move { engine.get_definition(request).await }).await
+    }
+
+    async fn list_process_definitions(
+        &self,
+        request: Request<ListProcessDefinitionsRequest>,
+    ) -> Result<Response<ListProcessDefinitionsResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let method = Method::ListProcessDefinitions;
+        self.call(method, &extensions, "", |engine| async move { engine.list_definitions(request).await })
+            .await
+    }
+
+    async fn delete_process(
+        &self,
+        request: Request<DeleteProcessRequest>,
+    ) -> Result<Response<DeleteProcessResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let method = Method::DeleteProcess;
+        self.call(method, &extensions, "", |engine| async move { engine.delete_process(request).await }).await
+    }
+}

@@ -1,0 +1,45 @@
+use super::*;
+
+fn lag(tenant_id: &str, job_type: &str, activatable: i64) -> (Pair, Lag) {
+    let pair = (tenant_id.to_owned(), job_type.to_owned());
+    let lag = Lag {
+        tenant_id: tenant_id.to_owned(),
+        job_type: job_type.to_owned(),
+        activatable,
+        oldest_run_at: None,
+        activated: 0,
+    };
+    (pair, lag)
+}
+
+#[test]
+fn a_delta_names_what_changed_what_came_and_what_went() {
+    let before = BTreeMap::from([lag("acme", "charge", 1), lag("acme", "refund", 0), lag("acme", "ship", 2)]);
+    let after =
+        BTreeMap::from([lag("acme", "charge", 1), lag("acme", "refund", 5), lag("globex", "charge", 0)]);
+    assert_eq!(
+        build_delta(&before, &after),
+        Delta {
+            changed: vec![lag("acme", "refund", 5).1, lag("globex", "charge", 0).1],
+            removed: vec![lag("acme", "ship", 2).1],
+        }
+    );
+}
+
+#[test]
+fn a_filter_admits_pairs_that_both_lists_name() {
+    let sample = Sample {
+        lags: BTreeMap::from([
+            lag("acme", "charge", 1),
+            lag("acme", "refund", 0),
+            lag("globex", "charge", 2),
+        ]),
+        measured_at: Timestamp::UNIX_EPOCH,
+    };
+    let keys = |filter: Filter| filter.apply(&sample).into_keys().collect::<Vec<_>>();
+    let acme = Filter { tenant_ids: vec!["acme".to_owned()], job_types: Vec::new() };
+    let both = Filter { job_types: vec!["charge".to_owned()], ..acme.clone() };
+    assert_eq!(keys(Filter::default()).len(), 3);
+    assert_eq!(keys(acme), [lag("acme", "charge", 0).0, lag("acme", "refund", 0).0]);
+    assert_eq!(keys(both), [lag("acme", "charge", 0).0]);
+}

@@ -1,0 +1,76 @@
+//! The process around the engine: arguments, logs, signals.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use workflow_engine::args::{self, Cli, Command, MigrateArgs, ServeArgs};
+use workflow_engine::schema::migrate::{self, Order};
+use workflow_engine::{database, lint, serve};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    run().await.unwrap_or_else(|error| {
+        // One plain line at the end: it becomes the container's termination message.
+        let _ = writeln!(std::io::stderr(), "{error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run() -> anyhow::Result<ExitCode> {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))?;
+    let cli = Cli::parse();
+    if let Command::Lint(args) = &cli.command {
+        let deployable = lint::run(args, &mut std::io::stdout())
+            .with_context(|| format!("failed to lint {}", args.file.display()))?;
+        return Ok(if deployable { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(EnvFilter::try_new(&cli.log).context("--log is not a log filter")?)
+        .init();
+    match cli.command {
+        Command::Serve(args) => serve_until_signal(args).await?,
+        Command::Migrate(args) => migrate_once(args).await?,
+        Command::Lint(_) => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve_until_signal(args: ServeArgs) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+    let on_signal = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("shutting down");
+        on_signal.cancel();
+    });
+    Ok(serve::run(args, stop).await?)
+}
+
+async fn migrate_once(args: MigrateArgs) -> anyhow::Result<()> {
+    let holder = args::node_id(args.node_id.as_deref());
+    let options = database::connect_options(&args.database, &format!("workflow-engine migrate {holder}"))?;
+    let mut connection = database::connect(&options).await?;
+    let order = Order {
+        to: args.to,
+        up_to: args.up_to,
+        approve_breaking: args.approve_breaking,
+        lock_timeout: Duration::from_secs(args.lock_timeout),
+    };
+    let outcome = migrate::run(&mut connection, &order).await?;
+    tracing::info!(applied = ?outcome.applied, current = outcome.current, "schema is up to date");
+    Ok(())
+}

@@ -1,0 +1,302 @@
+//! This process as a member of its cluster: whether it may serve, how it feels, and that it lives.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::PgConnection;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::ServeArgs;
+use crate::clock;
+use crate::database::{self, Database};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::schema::migrate::OWN_VERSION;
+use crate::schema::{self, State, isolation, roles};
+use crate::storage::nodes::{self, Node as SeenNode};
+
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// While the node cannot serve it looks more often: whoever waits for it waits for this.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// An attempt that takes longer failed; the next one may find Postgres again.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Component {
+    Database,
+    Schema,
+    /// The node's own heartbeat, by which the others know it.
+    Leases,
+}
+
+/// `reason` `None` = serving.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    pub reason: Option<String>,
+    pub since: Timestamp,
+}
+
+pub type Health = BTreeMap<Component, Check>;
+
+/// What the last heartbeat saw.
+#[derive(Debug, Clone, Default)]
+pub struct NodeInfo {
+    pub schema_version: i64,
+    pub nodes: Vec<SeenNode>,
+}
+
+#[derive(Debug)]
+pub struct Node {
+    pub id: String,
+    pub started_at: Timestamp,
+    pub metrics: Metrics,
+    args: ServeArgs,
+    stop: CancellationToken,
+    engine: OnceLock<Arc<Engine>>,
+    health: Mutex<Health>,
+    info: Mutex<NodeInfo>,
+}
+
+/// Why an attempt to serve, or to go on serving, failed: which part, and in our own words why.
+#[derive(Debug)]
+struct Obstacle {
+    component: Component,
+    reason: String,
+}
+
+impl Obstacle {
+    fn database(error: &sqlx::Error) -> Self {
+        Self { component: Component::Database, reason: database::describe(error) }
+    }
+
+    fn schema(reason: String) -> Self {
+        Self { component: Component::Schema, reason }
+    }
+}
+
+impl Node {
+    pub fn new(id: String, args: ServeArgs, metrics: Metrics, stop: CancellationToken) -> Self {
+        let started_at = clock::now();
+        let starting = Check { reason: Some("starting".to_owned()), since: started_at };
+        let health = [Component::Database, Component::Schema, Component::Leases]
+            .into_iter()
+            .map(|component| (component, starting.clone()))
+            .collect();
+        Self {
+            id,
+            started_at,
+            metrics,
+            args,
+            stop,
+            engine: OnceLock::new(),
+            health: Mutex::new(health),
+            info: Mutex::default(),
+        }
+    }
+
+    /// The engine, unless this node may not serve on the database.
+    pub fn engine(&self) -> Result<Arc<Engine>, Error> {
+        if self.stop.is_cancelled() {
+            return Err(Error::ShuttingDown);
+        }
+        let health = self.health();
+        let refusal = health.get(&Component::Schema).and_then(|check| check.reason.clone());
+        match (self.engine.get(), refusal) {
+            (Some(engine), None) => Ok(Arc::clone(engine)),
+            _ => Err(Error::NotReady(self.obstacle().unwrap_or_default())),
+        }
+    }
+
+    /// Why this node is not ready; `None` = it is.
+    pub fn obstacle(&self) -> Option<String> {
+        if self.stop.is_cancelled() {
+            return Some("shutting down".to_owned());
+        }
+        self.health().into_values().find_map(|check| check.reason)
+    }
+
+    pub fn health(&self) -> Health {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From memory, so that it is answered whatever Postgres does.
+    pub fn info(&self) -> NodeInfo {
+        self.info.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub async fn observe_schema(&self) -> Result<State, Error> {
+        match self.engine.get() {
+            Some(engine) => {
+                let mut tx = engine.database.nobody().await?;
+                let state = schema::observe_state(&mut tx).await?;
+                tx.commit().await?;
+                Ok(state)
+            }
+            // No engine: the schema may be the very reason, so it is looked at without one.
+            None => {
+                let mut connection =
+                    self.connect().await.map_err(|obstacle| Error::NotReady(obstacle.reason))?;
+                Ok(schema::observe_state(&mut connection).await?)
+            }
+        }
+    }
+
+    /// Tries to serve, then keeps the heart beating, until stopped.
+    pub async fn run(&self) {
+        loop {
+            let attempt = async {
+                match self.engine.get() {
+                    None => self.open().await,
+                    Some(engine) => self.beat(engine).await,
+                }
+            };
+            let Some(outcome) =
+                self.stop.run_until_cancelled(tokio::time::timeout(ATTEMPT_TIMEOUT, attempt)).await
+            else {
+                break;
+            };
+            let obstacle = match outcome {
+                Ok(Ok(())) => None,
+                Ok(Err(obstacle)) => Some(obstacle),
+                Err(_) => Some(Obstacle {
+                    component: Component::Database,
+                    reason: format!("the database gives no answer within {} s", ATTEMPT_TIMEOUT.as_secs()),
+                }),
+            };
+            let rest = if obstacle.is_some() { RETRY_INTERVAL } else { HEARTBEAT_INTERVAL };
+            self.record(obstacle);
+            if self.stop.run_until_cancelled(tokio::time::sleep(rest)).await.is_none() {
+                break;
+            }
+        }
+        self.metrics.set_ready(false);
+        self.leave().await;
+    }
+
+    /// An orderly end is seen at once, not after 15 s of silence.
+    async fn leave(&self) {
+        let Some(engine) = self.engine.get() else { return };
+        let farewell = async {
+            let mut tx = engine.database.nobody().await?;
+            nodes::delete_node(&mut tx, &self.id).await?;
+            tx.commit().await
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(ATTEMPT_TIMEOUT, farewell).await {
+            tracing::debug!(error = %error, "the node leaves without saying so");
+        }
+    }
+
+    /// Looks whether this node may serve, and opens the pool when it may.
+    async fn open(&self) -> Result<(), Obstacle> {
+        let mut connection = self.connect().await?;
+        let failed = |error| Obstacle::database(&error);
+        let state = schema::observe_state(&mut connection).await.map_err(failed)?;
+        if let Some(refusal) = state.refusal() {
+            return Err(Obstacle::schema(refusal));
+        }
+        let roles = roles::observe_roles(&mut connection).await.map_err(failed)?;
+        database::prepare_session(&mut connection, &roles).await.map_err(failed)?;
+        let violations = isolation::observe_violations(&mut connection).await.map_err(failed)?;
+        if let Some(violation) = violations.into_iter().next() {
+            return Err(Obstacle::schema(format!("tenants are not walled off: {violation}")));
+        }
+        let options = self.connect_options()?;
+        let database = Database::open(options, self.args.database_max_connections, roles);
+        let engine = Engine::new(database, self.metrics.clone(), self.stop.clone());
+        self.beat(&engine).await?;
+        let engine = self.engine.get_or_init(|| Arc::new(engine));
+        tracing::info!(node = self.id, schema = state.current(), "serving");
+        self.spawn_work(engine);
+        Ok(())
+    }
+
+    /// What an engine does beside answering; ends with the node.
+    fn spawn_work(&self, engine: &Arc<Engine>) {
+        let spawn = |work: fn(Arc<Engine>) -> futures::future::BoxFuture<'static, ()>| {
+            tokio::spawn(work(Arc::clone(engine)));
+        };
+        spawn(|engine| Box::pin(async move { engine.wakeups.tell(&engine.database, &engine.stop).await }));
+        spawn(|engine| Box::pin(async move { engine.wakeups.listen(&engine.database, &engine.stop).await }));
+        spawn(|engine| Box::pin(async move { engine.lag.run(&engine.database, &engine.stop).await }));
+        let retention = self.args.instance_retention();
+        tokio::spawn({
+            let engine = Arc::clone(engine);
+            async move { crate::upkeep::run(&engine, retention).await }
+        });
+        tokio::spawn(engine.database.clone().follow_credentials(
+            self.args.database.clone(),
+            self.application(),
+            self.stop.clone(),
+        ));
+    }
+
+    async fn beat(&self, engine: &Engine) -> Result<(), Obstacle> {
+        let beat = async {
+            let mut tx = engine.database.nobody().await?;
+            nodes::record_heartbeat(&mut tx, &self.id, OWN_VERSION).await?;
+            let nodes = nodes::list_nodes(&mut tx).await?;
+            let state = schema::observe_state(&mut tx).await?;
+            tx.commit().await?;
+            Ok::<_, sqlx::Error>((nodes, state))
+        };
+        let (nodes, state) = beat.await.map_err(|error| Obstacle::database(&error))?;
+        let (open, in_use) = engine.database.usage();
+        self.metrics.set_connections(open, in_use);
+        *self.info.lock().unwrap_or_else(PoisonError::into_inner) =
+            NodeInfo { schema_version: state.current(), nodes };
+        match state.refusal() {
+            Some(refusal) => Err(Obstacle::schema(refusal)),
+            None => Ok(()),
+        }
+    }
+
+    fn record(&self, obstacle: Option<Obstacle>) {
+        let now = clock::now();
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let beaten = obstacle.is_none();
+        for (component, check) in health.iter_mut() {
+            let reason = match (&obstacle, component) {
+                (None, _) => None,
+                (Some(obstacle), component) if obstacle.component == *component => {
+                    Some(obstacle.reason.clone())
+                }
+                // A schema that could be read means that the database is there.
+                (Some(Obstacle { component: Component::Schema, .. }), Component::Database) => None,
+                (Some(_), Component::Leases) => Some("this node's heartbeat is not recorded".to_owned()),
+                // Unknown while the database is away: what was known last stays.
+                (Some(_), _) => check.reason.clone(),
+            };
+            if check.reason != reason {
+                if let Some(reason) = &reason {
+                    tracing::warn!(component = ?component, reason = %reason, "not serving");
+                }
+                *check = Check { reason, since: now };
+            }
+        }
+        drop(health);
+        self.metrics.set_ready(beaten);
+    }
+
+    fn application(&self) -> String {
+        format!("workflow-engine {}", self.id)
+    }
+
+    fn connect_options(&self) -> Result<sqlx::postgres::PgConnectOptions, Obstacle> {
+        database::connect_options(&self.args.database, &self.application())
+            .map_err(|error| Obstacle { component: Component::Database, reason: error.to_string() })
+    }
+
+    async fn connect(&self) -> Result<PgConnection, Obstacle> {
+        let options = self.connect_options()?;
+        database::connect(&options).await.map_err(|error| Obstacle {
+            component: Component::Database,
+            reason: match &error {
+                database::Error::Reach(source) => database::describe(source),
+                other => other.to_string(),
+            },
+        })
+    }
+}

@@ -1,0 +1,177 @@
+//! The database's schema: the steps that this binary knows, what is applied, and whether the two fit.
+
+pub mod isolation;
+pub mod migrate;
+pub mod roles;
+
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
+use sqlx::PgConnection;
+use sqlx::migrate::{Migration, Migrator};
+
+/// Where sqlx records the applied steps.
+pub const MIGRATION_TABLE: &str = "workflow.schema_migration";
+
+static EMBEDDED: Migrator = sqlx::migrate!("./migrations");
+
+/// What a step does to the former version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It keeps working.
+    Expand,
+    /// It no longer works: the point of no return.
+    Contract,
+}
+
+impl Kind {
+    /// The first line of a migration file is `-- EXPAND` or `-- CONTRACT`.
+    fn of(migration: &Migration) -> Self {
+        match migration.sql.as_str().lines().next() {
+            Some("-- EXPAND") => Self::Expand,
+            // Whatever is not declared harmless is not.
+            _ => Self::Contract,
+        }
+    }
+}
+
+/// A step that this binary knows.
+#[derive(Debug, Clone)]
+pub struct Step {
+    pub migration: Migration,
+    pub kind: Kind,
+}
+
+static STEPS: LazyLock<Vec<Step>> = LazyLock::new(|| {
+    EMBEDDED
+        .iter()
+        .map(|migration| Step { kind: Kind::of(migration), migration: migration.clone() })
+        .collect()
+});
+
+/// All steps that this binary knows, in order.
+pub fn known_steps() -> &'static [Step] {
+    &STEPS
+}
+
+/// The newest step that this binary knows.
+pub fn newest_known() -> i64 {
+    known_steps().last().map_or(0, |step| step.migration.version)
+}
+
+/// This binary needs every step up to here.
+pub const OLDEST_SERVED: i64 = 1;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    pub version: i64,
+    pub description: String,
+    pub checksum: Vec<u8>,
+    pub applied_at: Timestamp,
+}
+
+/// Where a database's schema stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct State {
+    pub applied: Vec<Applied>,
+    /// The newest applied step that the version before it cannot survive; 0 = none.
+    pub contracted_to: i64,
+    /// The engine version that the last complete migration made.
+    pub engine_version: Option<String>,
+    /// A step that was begun and not finished.
+    pub begun: Option<i64>,
+    /// Who migrates now.
+    pub lock_holder: Option<String>,
+}
+
+impl State {
+    pub fn current(&self) -> i64 {
+        self.applied.last().map_or(0, |applied| applied.version)
+    }
+
+    /// A begun step that nobody works on any more.
+    pub fn is_dirty(&self) -> bool {
+        self.begun.is_some() && self.lock_holder.is_none()
+    }
+
+    pub fn pending(&self) -> impl Iterator<Item = &'static Step> {
+        known_steps()
+            .iter()
+            .filter(|step| !self.applied.iter().any(|applied| applied.version == step.migration.version))
+    }
+
+    /// Why this binary cannot serve on this schema; `None` = it can.
+    pub fn refusal(&self) -> Option<String> {
+        let current = self.current();
+        if current == 0 {
+            return Some("the database has no schema yet: run `workflow-engine migrate`".to_owned());
+        }
+        if current < OLDEST_SERVED {
+            return Some(format!(
+                "schema {current} is older than {OLDEST_SERVED}, which this version needs: run `workflow-engine migrate`"
+            ));
+        }
+        if self.contracted_to > newest_known() {
+            return Some(format!(
+                "schema {} no longer serves this version, which knows steps up to {}: run a newer engine",
+                self.contracted_to,
+                newest_known()
+            ));
+        }
+        None
+    }
+}
+
+/// Reads the state; a database without our schema is the empty state.
+pub async fn observe_state(connection: &mut PgConnection) -> Result<State, sqlx::Error> {
+    let lock_holder = observe_lock_holder(connection).await?;
+    let exists: bool = sqlx::query_scalar(
+        "SELECT to_regclass('workflow.schema_migration') IS NOT NULL AND to_regclass('workflow.schema_state') IS NOT NULL",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if !exists {
+        return Ok(State { lock_holder, ..State::default() });
+    }
+    let applied = sqlx::query_as::<_, (i64, String, Vec<u8>, jiff_sqlx::Timestamp)>(
+        "SELECT version, description, checksum, installed_on FROM workflow.schema_migration ORDER BY version",
+    )
+    .fetch_all(&mut *connection)
+    .await?
+    .into_iter()
+    .map(|(version, description, checksum, applied_at)| Applied {
+        version,
+        description,
+        checksum,
+        applied_at: applied_at.to_jiff(),
+    })
+    .collect();
+    let (contracted_to, engine_version, begun) = sqlx::query_as::<_, (i64, Option<String>, Option<i64>)>(
+        "SELECT contracted_to, engine_version, begun FROM workflow.schema_state",
+    )
+    .fetch_optional(connection)
+    .await?
+    .unwrap_or_default();
+    Ok(State { applied, contracted_to, engine_version, begun, lock_holder })
+}
+
+/// The session that holds the migration lock says who it is by its application name.
+async fn observe_lock_holder(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT coalesce(a.application_name, 'unknown') FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND l.classid = ($1 >> 32)::oid AND l.objid = ($1 & 4294967295)::oid",
+    )
+    .bind(migrate::LOCK)
+    .fetch_optional(connection)
+    .await
+}
+
+/// Lower case.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

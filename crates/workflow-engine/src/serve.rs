@@ -1,0 +1,186 @@
+//! A serving process: its ports, its tasks, and its orderly end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+use crate::args::{self, ServeArgs};
+use crate::grpc::{Api, Authenticate, Credentials};
+use crate::metrics::Metrics;
+use crate::node::Node;
+use crate::{admin, gateway, grpc, tls};
+
+/// Calls under way may end; Kubernetes waits longer than this.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Finds dead clients, whose streams would hold leases.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_STREAMS_PER_CONNECTION: u32 = 1000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("failed to load the engine's tokens")]
+    Credentials(#[source] grpc::CredentialsError),
+    #[error("failed to load the serving certificate")]
+    Certificate(#[source] tls::Error),
+    #[error("failed to listen on {address}")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("failed to serve the API")]
+    ServeApi(#[source] tonic::transport::Error),
+    #[error("failed to serve probes and metrics")]
+    ServeAdmin(#[source] io::Error),
+    #[error("a part of the engine ended before its time")]
+    EndedEarly,
+}
+
+/// Serves until `stop`; then streams end, calls under way get [`DRAIN_TIMEOUT`].
+pub async fn run(args: ServeArgs, stop: CancellationToken) -> Result<(), Error> {
+    let metrics = Metrics::default();
+    let credentials = Credentials::load(args.credentials_dir.clone()).map_err(Error::Credentials)?;
+    let authenticate = Authenticate { credentials: Arc::new(credentials), metrics: metrics.clone() };
+    let certificate = Arc::new(tls::Certificate::load(args.tls_dir.clone()).map_err(Error::Certificate)?);
+    let api_listener = listen(args.grpc_address).await?;
+    let admin_listener = listen(args.admin_address).await?;
+    let id = args::node_id(args.node_id.as_deref());
+    tracing::info!(node = id, api = %args.grpc_address, admin = %args.admin_address, "listening");
+    let node = Arc::new(Node::new(id, args, metrics, stop.clone()));
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn({
+        let (node, stop) = (Arc::clone(&node), stop.clone());
+        async move {
+            axum::serve(admin_listener, admin::router(node))
+                .with_graceful_shutdown(async move { stop.cancelled().await })
+                .await
+                .map_err(Error::ServeAdmin)
+        }
+    });
+    tasks.spawn({
+        let acceptor = TlsAcceptor::from(Arc::new(certificate.server_config()));
+        let (node, authenticate, stop) = (Arc::clone(&node), authenticate.clone(), stop.clone());
+        async move { serve_api(node, authenticate, api_listener, acceptor, stop).await }
+    });
+    tasks.spawn({
+        let stop = stop.clone();
+        async move {
+            certificate.follow(&stop).await;
+            Ok(())
+        }
+    });
+    tasks.spawn({
+        let stop = stop.clone();
+        async move {
+            authenticate.credentials.follow(&stop).await;
+            Ok(())
+        }
+    });
+    tasks.spawn(async move {
+        node.run().await;
+        Ok(())
+    });
+    supervise(tasks, &stop).await
+}
+
+/// The first part that ends before its time ends the process; after `stop` all of them get their time.
+async fn supervise(mut tasks: JoinSet<Result<(), Error>>, stop: &CancellationToken) -> Result<(), Error> {
+    let early = tokio::select! {
+        () = stop.cancelled() => None,
+        ended = tasks.join_next() => Some(ended),
+    };
+    stop.cancel();
+    let drained = async {
+        let mut first_error = Ok(());
+        while let Some(ended) = tasks.join_next().await {
+            if first_error.is_ok() {
+                first_error = ended.unwrap_or(Err(Error::EndedEarly));
+            }
+        }
+        first_error
+    };
+    let drained = tokio::time::timeout(DRAIN_TIMEOUT, drained).await;
+    match early {
+        Some(Some(Ok(Err(error)))) => Err(error),
+        Some(_) => Err(Error::EndedEarly),
+        None => drained.unwrap_or_else(|_| {
+            tracing::warn!(
+                "calls were still under way after {} s; they are cut off",
+                DRAIN_TIMEOUT.as_secs()
+            );
+            Ok(())
+        }),
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+async fn serve_api(
+    node: Arc<Node>,
+    authenticate: Authenticate,
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let api = Api { node };
+    let mut routes = api.routes(&authenticate);
+    let router = std::mem::take(routes.axum_router_mut());
+    *routes.axum_router_mut() = router.merge(gateway::router(api, authenticate));
+    let (sender, connections) = mpsc::channel(64);
+    let accepting = tokio::spawn(accept(listener, acceptor, sender, stop.clone()));
+    let served = Server::builder()
+        .accept_http1(true)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(ReceiverStream::new(connections), stop.cancelled_owned())
+        .await;
+    accepting.abort();
+    served.map_err(Error::ServeApi)
+}
+
+/// Handshakes run beside each other: a client that says nothing holds up nobody else.
+async fn accept(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    connections: mpsc::Sender<io::Result<TlsStream<TcpStream>>>,
+    stop: CancellationToken,
+) {
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely: others must close first.
+                tracing::warn!(error = %error, "connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (acceptor, connections) = (acceptor.clone(), connections.clone());
+        tokio::spawn(async move {
+            // Jobs are small and wanted at once.
+            let _ = stream.set_nodelay(true);
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => drop(connections.send(Ok(stream)).await),
+                Ok(Err(error)) => tracing::debug!(error = %error, "TLS handshake failed"),
+                Err(_) => tracing::debug!("TLS handshake took too long"),
+            }
+        });
+    }
+}

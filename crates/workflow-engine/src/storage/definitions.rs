@@ -1,0 +1,271 @@
+//! Process ids and their deployed versions.
+
+use jiff::Timestamp;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use crate::database::TenantTx;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    pub key: i64,
+    pub tenant_id: String,
+    pub process_id: String,
+    pub version: i32,
+    pub version_tag: String,
+    pub sha256: String,
+    pub deployed_at: Timestamp,
+    pub job_types: Vec<String>,
+    pub owner: String,
+}
+
+/// Columns of a [`Definition`], from definition `d` and process `p`.
+macro_rules! select_definition {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.key, d.tenant_id, d.process_id, d.version, d.version_tag, d.sha256, d.deployed_at, d.job_types,
+                    p.owner
+             FROM workflow.process_definition d
+             JOIN workflow.process p ON p.tenant_id = d.tenant_id AND p.process_id = d.process_id ",
+            $rest
+        )
+    };
+}
+
+impl Definition {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            key: row.try_get("key")?,
+            tenant_id: row.try_get("tenant_id")?,
+            process_id: row.try_get("process_id")?,
+            version: row.try_get("version")?,
+            version_tag: row.try_get("version_tag")?,
+            sha256: row.try_get("sha256")?,
+            deployed_at: row.try_get::<jiff_sqlx::Timestamp, _>("deployed_at")?.to_jiff(),
+            job_types: row.try_get("job_types")?,
+            owner: row.try_get("owner")?,
+        })
+    }
+}
+
+/// A process id, locked until the transaction ends: deployments of it take turns, in all replicas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedProcess {
+    pub owner: String,
+    pub last_version: i32,
+}
+
+/// Makes the process id when it is new, and locks it.
+pub async fn lock_or_insert_process(
+    tx: &mut TenantTx,
+    process_id: &str,
+    owner: &str,
+) -> Result<LockedProcess, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let (owner, last_version) = sqlx::query_as::<_, (String, i32)>(
+        "INSERT INTO workflow.process AS p (tenant_id, process_id, owner, last_version) VALUES ($1, $2, $3, 0)
+         ON CONFLICT (tenant_id, process_id) DO UPDATE SET owner = p.owner
+         RETURNING p.owner, p.last_version",
+    )
+    .bind(tenant.as_str())
+    .bind(process_id)
+    .bind(owner)
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(LockedProcess { owner, last_version })
+}
+
+/// Locks the process id; `None` = it never was deployed.
+pub async fn lock_process(tx: &mut TenantTx, process_id: &str) -> Result<Option<LockedProcess>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let row = sqlx::query_as::<_, (String, i32)>(
+        "SELECT owner, last_version FROM workflow.process WHERE tenant_id = $1 AND process_id = $2 FOR UPDATE",
+    )
+    .bind(tenant.as_str())
+    .bind(process_id)
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(|(owner, last_version)| LockedProcess { owner, last_version }))
+}
+
+pub async fn set_owner(tx: &mut TenantTx, process_id: &str, owner: &str) -> Result<(), sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query("UPDATE workflow.process SET owner = $3 WHERE tenant_id = $1 AND process_id = $2")
+        .bind(tenant.as_str())
+        .bind(process_id)
+        .bind(owner)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// The latest version, unless the process was deleted.
+pub async fn find_latest(tx: &mut TenantTx, process_id: &str) -> Result<Option<Definition>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query(select_definition!(
+        "WHERE d.tenant_id = $1 AND d.process_id = $2 AND d.version = p.last_version AND d.retired_at IS NULL"
+    ))
+    .bind(tenant.as_str())
+    .bind(process_id)
+    .fetch_optional(tx.connection())
+    .await?
+    .map(|row| Definition::from_row(&row))
+    .transpose()
+}
+
+pub async fn find_by_key(tx: &mut TenantTx, key: i64) -> Result<Option<Definition>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query(select_definition!("WHERE d.tenant_id = $1 AND d.key = $2 AND d.retired_at IS NULL"))
+        .bind(tenant.as_str())
+        .bind(key)
+        .fetch_optional(tx.connection())
+        .await?
+        .map(|row| Definition::from_row(&row))
+        .transpose()
+}
+
+/// Definitions in the order of their keys, after `after`.
+pub async fn list(
+    tx: &mut TenantTx,
+    latest_only: bool,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Definition>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query(select_definition!(
+        "WHERE d.tenant_id = $1 AND d.retired_at IS NULL AND (NOT $2 OR d.version = p.last_version) AND d.key > $3
+         ORDER BY d.key LIMIT $4"
+    ))
+    .bind(tenant.as_str())
+    .bind(latest_only)
+    .bind(after)
+    .bind(limit)
+    .fetch_all(tx.connection())
+    .await?
+    .iter()
+    .map(Definition::from_row)
+    .collect()
+}
+
+/// A version to be recorded.
+#[derive(Debug, Clone, Copy)]
+pub struct NewDefinition<'a> {
+    pub key: i64,
+    pub process_id: &'a str,
+    pub version: i32,
+    pub version_tag: &'a str,
+    pub sha256: &'a str,
+    pub resource_name: &'a str,
+    pub content: &'a [u8],
+    pub job_types: &'a [String],
+}
+
+/// Records the version as the latest one, and its job types as known.
+pub async fn insert_definition(tx: &mut TenantTx, new: &NewDefinition<'_>) -> Result<Timestamp, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let deployed_at: jiff_sqlx::Timestamp = sqlx::query_scalar(
+        "WITH latest AS (
+             UPDATE workflow.process SET last_version = $4 WHERE tenant_id = $1 AND process_id = $3
+         ), types AS (
+             INSERT INTO workflow.job_type (tenant_id, type) SELECT $1, type FROM unnest($9::text[]) AS t(type)
+             ON CONFLICT DO NOTHING
+         )
+         INSERT INTO workflow.process_definition
+             (tenant_id, key, process_id, version, version_tag, sha256, resource_name, content, job_types)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING deployed_at",
+    )
+    .bind(tenant.as_str())
+    .bind(new.key)
+    .bind(new.process_id)
+    .bind(new.version)
+    .bind(new.version_tag)
+    .bind(new.sha256)
+    .bind(new.resource_name)
+    .bind(new.content)
+    .bind(new.job_types)
+    .fetch_one(tx.connection())
+    .await?;
+    Ok(deployed_at.to_jiff())
+}
+
+/// What a running instance needs of its definition, retired or not.
+pub async fn find_content(
+    tx: &mut TenantTx,
+    key: i64,
+) -> Result<Option<(String, i32, Vec<u8>)>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query_as(
+        "SELECT process_id, version, content FROM workflow.process_definition WHERE tenant_id = $1 AND key = $2",
+    )
+    .bind(tenant.as_str())
+    .bind(key)
+    .fetch_optional(tx.connection())
+    .await
+}
+
+/// Running instances of all versions of a process.
+pub async fn count_active_instances(tx: &mut TenantTx, process_id: &str) -> Result<i64, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query_scalar(
+        "SELECT count(*) FROM workflow.instance i
+         JOIN workflow.process_definition d ON d.tenant_id = i.tenant_id AND d.key = i.definition_key
+         WHERE i.tenant_id = $1 AND i.state = 1 AND d.process_id = $2",
+    )
+    .bind(tenant.as_str())
+    .bind(process_id)
+    .fetch_one(tx.connection())
+    .await
+}
+
+/// Ends the running instances of all versions of a process, with their jobs and incidents; how many they were.
+pub async fn cancel_instances(tx: &mut TenantTx, process_id: &str) -> Result<i64, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query_scalar(
+        "WITH canceled AS (
+             UPDATE workflow.instance i SET state = 3, ended_at = now() FROM workflow.process_definition d
+             WHERE i.tenant_id = $1 AND i.state = 1 AND d.tenant_id = $1 AND d.key = i.definition_key
+               AND d.process_id = $2
+             RETURNING i.key
+         ), jobs AS (
+             DELETE FROM workflow.job j USING workflow.process_definition d
+             WHERE j.tenant_id = $1 AND d.tenant_id = $1 AND d.key = j.definition_key AND d.process_id = $2
+         ), incidents AS (
+             DELETE FROM workflow.incident n USING canceled c WHERE n.tenant_id = $1 AND n.instance_key = c.key
+         ), counted AS (
+             INSERT INTO workflow.tenant_counter AS c (tenant_id, shard, active_instances, minute, jobs, jobs_before)
+             SELECT $1, 1, -count(*), 0, 0, 0 FROM canceled
+             ON CONFLICT (tenant_id, shard) DO UPDATE
+             SET active_instances = c.active_instances + EXCLUDED.active_instances
+         )
+         SELECT count(*) FROM canceled",
+    )
+    .bind(tenant.as_str())
+    .bind(process_id)
+    .fetch_one(tx.connection())
+    .await
+}
+
+/// Retires every version of a process, and forgets job types that no other process has; how many versions they were.
+pub async fn retire_process(tx: &mut TenantTx, process_id: &str) -> Result<i64, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let retired: i64 = sqlx::query_scalar(
+        "WITH retired AS (
+             UPDATE workflow.process_definition SET retired_at = now()
+             WHERE tenant_id = $1 AND process_id = $2 AND retired_at IS NULL RETURNING key
+         )
+         SELECT count(*) FROM retired",
+    )
+    .bind(tenant.as_str())
+    .bind(process_id)
+    .fetch_one(tx.connection())
+    .await?;
+    sqlx::query(
+        "DELETE FROM workflow.job_type t WHERE t.tenant_id = $1 AND NOT EXISTS (
+             SELECT FROM workflow.process_definition d
+             WHERE d.tenant_id = $1 AND d.retired_at IS NULL AND t.type = ANY (d.job_types))",
+    )
+    .bind(tenant.as_str())
+    .execute(tx.connection())
+    .await?;
+    Ok(retired)
+}

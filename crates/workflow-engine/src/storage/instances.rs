@@ -1,0 +1,347 @@
+//! Instances: starting them, moving their tokens, reading them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sqlx::types::Json;
+
+use super::tenants::Quotas;
+use crate::database::TenantTx;
+use crate::runtime::tokens::Marking;
+
+/// What a start needs to know, in one read.
+#[derive(Debug)]
+pub struct StartGround {
+    pub suspended: bool,
+    pub quotas: Quotas,
+    pub usage: Usage,
+    pub definition_key: Option<i64>,
+}
+
+/// What a tenant uses of its countable quotas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    pub active_instances: i64,
+    pub jobs_this_minute: i64,
+}
+
+/// `None` = no such tenant. `version` 0 = the latest.
+pub async fn observe_start_ground(
+    tx: &mut TenantTx,
+    process_id: &str,
+    version: i32,
+) -> Result<Option<StartGround>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let row = sqlx::query_as::<_, (bool, i64, i64, i64, i64, i64, Option<i64>)>(
+        "SELECT t.suspended, t.max_active_instances, t.max_jobs_per_minute, t.max_storage_bytes,
+                used.active_instances, used.jobs, d.key
+         FROM workflow.tenant t
+         CROSS JOIN LATERAL (
+             SELECT coalesce(sum(c.active_instances), 0)::bigint AS active_instances,
+                    coalesce(sum(c.jobs) FILTER (WHERE c.minute = floor(extract(epoch FROM now()) / 60)::bigint), 0)::bigint AS jobs
+             FROM workflow.tenant_counter c
+             WHERE c.tenant_id = $1 AND t.max_active_instances + t.max_jobs_per_minute > 0
+         ) used
+         LEFT JOIN workflow.process_definition d
+           ON d.tenant_id = $1 AND d.process_id = $2 AND d.retired_at IS NULL
+          AND d.version = CASE WHEN $3 <> 0 THEN $3
+              ELSE (SELECT p.last_version FROM workflow.process p WHERE p.tenant_id = $1 AND p.process_id = $2) END
+         WHERE t.tenant_id = $1",
+    )
+    .bind(tenant.as_str())
+    .bind(process_id)
+    .bind(version)
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(row.map(
+        |(suspended, instances, jobs, storage, active_instances, jobs_this_minute, definition_key)| {
+            StartGround {
+                suspended,
+                quotas: Quotas {
+                    max_active_instances: instances,
+                    max_jobs_per_minute: jobs,
+                    max_storage_bytes: storage,
+                },
+                usage: Usage { active_instances, jobs_this_minute },
+                definition_key,
+            }
+        },
+    ))
+}
+
+/// What the database gets told about an instance.
+#[derive(Debug)]
+pub struct InstanceRow {
+    pub key: i64,
+    pub definition_key: i64,
+    pub marking: Marking,
+    /// `None` = as they are.
+    pub variables: Option<Value>,
+    pub completed: bool,
+}
+
+#[derive(Debug)]
+pub struct JobRow {
+    pub key: i64,
+    pub job_type: String,
+    pub instance_key: i64,
+    pub definition_key: i64,
+    pub element_id: String,
+    pub retries: i32,
+}
+
+#[derive(Debug)]
+pub struct IncidentRow {
+    pub key: i64,
+    pub instance_key: i64,
+    pub element_id: String,
+    pub message: String,
+}
+
+/// Everything that one move of tokens changes.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub started: Vec<InstanceRow>,
+    pub moved: Vec<InstanceRow>,
+    pub jobs: Vec<JobRow>,
+    pub incidents: Vec<IncidentRow>,
+}
+
+impl Changes {
+    fn active_delta(&self) -> i64 {
+        let count = |rows: &[InstanceRow], completed: bool| {
+            i64::try_from(rows.iter().filter(|row| row.completed == completed).count()).unwrap_or(i64::MAX)
+        };
+        count(&self.started, false) - count(&self.moved, true)
+    }
+}
+
+/// Which counter row a write goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CounterShard {
+    /// Any of the sixteen: writers rarely meet.
+    Any,
+    /// Shard 0, which starts under a quota share: its row lock makes the returned usage exact.
+    Exact,
+    /// Any but shard 0, so that completing never waits for a start under a quota.
+    NotExact,
+}
+
+impl CounterShard {
+    fn number(self) -> i16 {
+        match self {
+            Self::Any => rand::random_range(0..16),
+            Self::Exact => 0,
+            Self::NotExact => rand::random_range(1..16),
+        }
+    }
+}
+
+/// Writes the changes in one statement and returns what the tenant then uses, as seen by the counter's shard.
+pub async fn write_changes(
+    tx: &mut TenantTx,
+    changes: &Changes,
+    shard: CounterShard,
+) -> Result<Usage, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let keys = |rows: &[InstanceRow]| rows.iter().map(|row| row.key).collect::<Vec<_>>();
+    let markings =
+        |rows: &[InstanceRow]| rows.iter().map(|row| Json(row.marking.clone())).collect::<Vec<_>>();
+    let variables =
+        |rows: &[InstanceRow]| rows.iter().map(|row| row.variables.clone().map(Json)).collect::<Vec<_>>();
+    let completed = |rows: &[InstanceRow]| rows.iter().map(|row| row.completed).collect::<Vec<_>>();
+    let (active_instances, jobs_this_minute) = sqlx::query_as::<_, (i64, i64)>(
+        "WITH started AS (
+             INSERT INTO workflow.instance (tenant_id, key, definition_key, state, marking, variables, ended_at)
+             SELECT $1, s.key, s.definition_key, CASE WHEN s.completed THEN 2 ELSE 1 END, s.marking,
+                    coalesce(s.variables, '{}'), CASE WHEN s.completed THEN now() END
+             FROM unnest($2::bigint[], $3::bigint[], $4::jsonb[], $5::jsonb[], $6::boolean[])
+                  AS s(key, definition_key, marking, variables, completed)
+         ), moved AS (
+             UPDATE workflow.instance AS i
+             SET marking = m.marking, variables = coalesce(m.variables, i.variables),
+                 state = CASE WHEN m.completed THEN 2 ELSE 1 END, ended_at = CASE WHEN m.completed THEN now() END
+             FROM unnest($7::bigint[], $8::jsonb[], $9::jsonb[], $10::boolean[])
+                  AS m(key, marking, variables, completed)
+             WHERE i.tenant_id = $1 AND i.key = m.key
+         ), queued AS (
+             INSERT INTO workflow.job (tenant_id, key, type, instance_key, definition_key, element_id, retries, run_at)
+             SELECT $1, j.key, j.type, j.instance_key, j.definition_key, j.element_id, j.retries, now()
+             FROM unnest($11::bigint[], $12::text[], $13::bigint[], $14::bigint[], $15::text[], $16::integer[])
+                  AS j(key, type, instance_key, definition_key, element_id, retries)
+         ), counted AS (
+             INSERT INTO workflow.tenant_counter AS c (tenant_id, shard, active_instances, minute, jobs, jobs_before)
+             VALUES ($1, $17, $18, floor(extract(epoch FROM now()) / 60)::bigint, cardinality($11), 0)
+             ON CONFLICT (tenant_id, shard) DO UPDATE
+             SET active_instances = c.active_instances + EXCLUDED.active_instances,
+                 jobs_before = CASE WHEN EXCLUDED.minute <= c.minute THEN c.jobs_before
+                                    WHEN EXCLUDED.minute = c.minute + 1 THEN c.jobs ELSE 0 END,
+                 jobs = CASE WHEN EXCLUDED.minute <= c.minute THEN c.jobs ELSE 0 END + EXCLUDED.jobs,
+                 minute = greatest(EXCLUDED.minute, c.minute)
+             WHERE EXCLUDED.active_instances <> 0 OR EXCLUDED.jobs <> 0
+             RETURNING c.active_instances, c.jobs, c.minute
+         )
+         SELECT coalesce(sum(active_instances), 0)::bigint, coalesce(sum(jobs), 0)::bigint
+         FROM (
+             SELECT active_instances, jobs FROM counted
+             UNION ALL
+             SELECT o.active_instances, CASE WHEN o.minute = (SELECT minute FROM counted) THEN o.jobs ELSE 0 END
+             FROM workflow.tenant_counter o WHERE o.tenant_id = $1 AND $17 = 0 AND o.shard <> 0
+         ) shards",
+    )
+    .bind(tenant.as_str())
+    .bind(keys(&changes.started))
+    .bind(changes.started.iter().map(|row| row.definition_key).collect::<Vec<_>>())
+    .bind(markings(&changes.started))
+    .bind(variables(&changes.started))
+    .bind(completed(&changes.started))
+    .bind(keys(&changes.moved))
+    .bind(markings(&changes.moved))
+    .bind(variables(&changes.moved))
+    .bind(completed(&changes.moved))
+    .bind(changes.jobs.iter().map(|job| job.key).collect::<Vec<_>>())
+    .bind(changes.jobs.iter().map(|job| job.job_type.as_str()).collect::<Vec<_>>())
+    .bind(changes.jobs.iter().map(|job| job.instance_key).collect::<Vec<_>>())
+    .bind(changes.jobs.iter().map(|job| job.definition_key).collect::<Vec<_>>())
+    .bind(changes.jobs.iter().map(|job| job.element_id.as_str()).collect::<Vec<_>>())
+    .bind(changes.jobs.iter().map(|job| job.retries).collect::<Vec<_>>())
+    .bind(shard.number())
+    .bind(changes.active_delta())
+    .fetch_one(tx.connection())
+    .await?;
+    if !changes.incidents.is_empty() {
+        insert_incidents(tx, &changes.incidents).await?;
+    }
+    Ok(Usage { active_instances, jobs_this_minute })
+}
+
+async fn insert_incidents(tx: &mut TenantTx, incidents: &[IncidentRow]) -> Result<(), sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query(
+        "INSERT INTO workflow.incident (tenant_id, instance_key, key, element_id, message)
+         SELECT $1, n.instance_key, n.key, n.element_id, n.message
+         FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[])
+              AS n(instance_key, key, element_id, message)",
+    )
+    .bind(tenant.as_str())
+    .bind(incidents.iter().map(|incident| incident.instance_key).collect::<Vec<_>>())
+    .bind(incidents.iter().map(|incident| incident.key).collect::<Vec<_>>())
+    .bind(incidents.iter().map(|incident| incident.element_id.as_str()).collect::<Vec<_>>())
+    .bind(incidents.iter().map(|incident| incident.message.as_str()).collect::<Vec<_>>())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// An instance whose tokens are about to move; locked until the transaction ends.
+#[derive(Debug)]
+pub struct LockedInstance {
+    pub key: i64,
+    pub definition_key: i64,
+    pub marking: Marking,
+    pub variables: Value,
+}
+
+/// Locks those of the instances that are active, in the order of their keys.
+pub async fn lock_active(tx: &mut TenantTx, keys: &[i64]) -> Result<Vec<LockedInstance>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let rows = sqlx::query_as::<_, (i64, i64, Json<Marking>, Value)>(
+        "SELECT key, definition_key, marking, variables FROM workflow.instance
+         WHERE tenant_id = $1 AND key = ANY($2) AND state = 1 ORDER BY key FOR UPDATE",
+    )
+    .bind(tenant.as_str())
+    .bind(keys)
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(key, definition_key, Json(marking), variables)| LockedInstance {
+            key,
+            definition_key,
+            marking,
+            variables,
+        })
+        .collect())
+}
+
+/// An instance as its readers see it.
+#[derive(Debug)]
+pub struct Instance {
+    pub key: i64,
+    pub definition_key: i64,
+    pub process_id: String,
+    pub version: i32,
+    pub state: i16,
+    pub variables: Value,
+    pub incidents: Vec<Incident>,
+}
+
+#[derive(Debug)]
+pub struct Incident {
+    pub key: i64,
+    pub element_id: String,
+    pub message: String,
+    pub raised_at: Timestamp,
+}
+
+pub async fn find_instance(tx: &mut TenantTx, key: i64) -> Result<Option<Instance>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let row = sqlx::query_as::<_, (i64, String, i32, i16, Value)>(
+        "SELECT i.definition_key, d.process_id, d.version, i.state, i.variables
+         FROM workflow.instance i
+         JOIN workflow.process_definition d ON d.tenant_id = i.tenant_id AND d.key = i.definition_key
+         WHERE i.tenant_id = $1 AND i.key = $2",
+    )
+    .bind(tenant.as_str())
+    .bind(key)
+    .fetch_optional(tx.connection())
+    .await?;
+    let Some((definition_key, process_id, version, state, variables)) = row else { return Ok(None) };
+    let incidents = sqlx::query_as::<_, (i64, String, String, jiff_sqlx::Timestamp)>(
+        "SELECT key, element_id, message, raised_at FROM workflow.incident
+         WHERE tenant_id = $1 AND instance_key = $2 ORDER BY key",
+    )
+    .bind(tenant.as_str())
+    .bind(key)
+    .fetch_all(tx.connection())
+    .await?
+    .into_iter()
+    .map(|(key, element_id, message, raised_at)| Incident {
+        key,
+        element_id,
+        message,
+        raised_at: raised_at.to_jiff(),
+    })
+    .collect();
+    Ok(Some(Instance { key, definition_key, process_id, version, state, variables, incidents }))
+}
+
+/// Forgets finished instances past their time, looking at `limit` instances after `after`; where to look next.
+pub async fn delete_finished(
+    tx: &mut TenantTx,
+    after: i64,
+    limit: i64,
+    retention: Duration,
+) -> Result<Option<i64>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query_scalar(
+        "WITH slice AS MATERIALIZED (
+             SELECT key, ended_at FROM workflow.instance WHERE tenant_id = $1 AND key > $2 ORDER BY key LIMIT $3
+         ), old AS (
+             DELETE FROM workflow.instance i USING slice s
+             WHERE i.tenant_id = $1 AND i.key = s.key AND s.ended_at < now() - make_interval(secs => $4)
+             RETURNING i.key
+         ), incidents AS (
+             DELETE FROM workflow.incident n USING old WHERE n.tenant_id = $1 AND n.instance_key = old.key
+         )
+         SELECT max(key) FROM slice HAVING count(*) = $3",
+    )
+    .bind(tenant.as_str())
+    .bind(after)
+    .bind(limit)
+    .bind(retention.as_secs_f64())
+    .fetch_optional(tx.connection())
+    .await
+    .map(Option::flatten)
+}

@@ -1,0 +1,268 @@
+//! Jobs: taking, prolonging, failing, giving back. A lease is `worker` plus an epoch that grows with each activation;
+//! whoever comes with an older epoch lost it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use crate::database::TenantTx;
+
+#[derive(Debug, Clone)]
+pub struct ActivatedJob {
+    pub key: i64,
+    pub job_type: String,
+    pub instance_key: i64,
+    pub definition_key: i64,
+    pub element_id: String,
+    pub retries: i32,
+    pub lease_epoch: i64,
+    pub lease_expires_at: Timestamp,
+    pub created_at: Timestamp,
+    /// Since when it could have been taken; a job that is given back unseen gets it again.
+    pub waited_since: Timestamp,
+    pub variables: Value,
+}
+
+impl ActivatedJob {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let time = |column| row.try_get::<jiff_sqlx::Timestamp, _>(column).map(jiff_sqlx::Timestamp::to_jiff);
+        Ok(Self {
+            key: row.try_get("key")?,
+            job_type: row.try_get("type")?,
+            instance_key: row.try_get("instance_key")?,
+            definition_key: row.try_get("definition_key")?,
+            element_id: row.try_get("element_id")?,
+            retries: row.try_get("retries")?,
+            lease_epoch: row.try_get("lease_epoch")?,
+            lease_expires_at: time("lease_expires_at")?,
+            created_at: time("created_at")?,
+            waited_since: time("waited_since")?,
+            variables: row.try_get("variables")?,
+        })
+    }
+}
+
+/// What a worker asks for.
+#[derive(Debug, Clone)]
+pub struct Demand {
+    pub job_types: Vec<String>,
+    pub worker: String,
+    pub max_jobs: usize,
+    pub lease: Duration,
+}
+
+/// Leases the jobs that have waited longest, in one statement. A suspended tenant's jobs stay where they are.
+pub async fn activate_jobs(tx: &mut TenantTx, demand: &Demand) -> Result<Vec<ActivatedJob>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let rows = sqlx::query(
+        "WITH picked AS MATERIALIZED (
+             SELECT waiting.key, waiting.run_at
+             FROM unnest($2::text[]) AS wanted(type)
+             CROSS JOIN LATERAL (
+                 SELECT j.key, j.run_at FROM workflow.job j
+                 WHERE j.tenant_id = $1 AND j.type = wanted.type AND NOT j.parked AND j.run_at <= now()
+                 ORDER BY j.run_at LIMIT $3 FOR UPDATE SKIP LOCKED
+             ) waiting
+             WHERE EXISTS (SELECT FROM workflow.tenant t WHERE t.tenant_id = $1 AND NOT t.suspended)
+             ORDER BY waiting.run_at LIMIT $3
+         )
+         UPDATE workflow.job AS j
+         SET worker = $4, lease_epoch = j.lease_epoch + 1, run_at = now() + make_interval(secs => $5)
+         FROM picked, workflow.instance i
+         WHERE j.tenant_id = $1 AND j.key = picked.key AND i.tenant_id = $1 AND i.key = j.instance_key
+         RETURNING j.key, j.type, j.instance_key, j.definition_key, j.element_id, j.retries, j.lease_epoch,
+                   j.run_at AS lease_expires_at, j.created_at, picked.run_at AS waited_since, i.variables",
+    )
+    .bind(tenant.as_str())
+    .bind(&demand.job_types)
+    .bind(i64::try_from(demand.max_jobs).unwrap_or(i64::MAX))
+    .bind(&demand.worker)
+    .bind(demand.lease.as_secs_f64())
+    .fetch_all(tx.connection())
+    .await?;
+    let mut jobs = rows.iter().map(ActivatedJob::from_row).collect::<Result<Vec<_>, _>>()?;
+    jobs.sort_by_key(|job| (job.waited_since, job.key));
+    Ok(jobs)
+}
+
+/// A job that was completed: gone, and its token is to be moved on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompletedJob {
+    pub key: i64,
+    pub instance_key: i64,
+    pub element_id: String,
+}
+
+/// Deletes those of the jobs whose lease still holds, in the order of their keys, so that two batches never wait for
+/// each other in a circle.
+pub async fn delete_completed(
+    tx: &mut TenantTx,
+    keys: &[i64],
+    epochs: &[i64],
+) -> Result<Vec<CompletedJob>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let rows = sqlx::query_as::<_, (i64, i64, String)>(
+        "WITH held AS MATERIALIZED (
+             SELECT j.key FROM unnest($2::bigint[], $3::bigint[]) AS done(key, lease_epoch)
+             JOIN workflow.job j ON j.tenant_id = $1 AND j.key = done.key
+             WHERE j.lease_epoch = done.lease_epoch AND j.worker IS NOT NULL AND NOT j.parked
+             ORDER BY j.key FOR UPDATE OF j
+         )
+         DELETE FROM workflow.job j USING held WHERE j.tenant_id = $1 AND j.key = held.key
+         RETURNING j.key, j.instance_key, j.element_id",
+    )
+    .bind(tenant.as_str())
+    .bind(keys)
+    .bind(epochs)
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(key, instance_key, element_id)| CompletedJob { key, instance_key, element_id })
+        .collect())
+}
+
+/// What became of a job that a worker came for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lease {
+    Held,
+    /// The job is there, the lease is another's or nobody's.
+    Lost,
+    /// The job is gone.
+    NoJob,
+}
+
+/// Why a job could not be written.
+pub async fn observe_lease(tx: &mut TenantTx, key: i64, epoch: i64) -> Result<Lease, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let held: Option<bool> = sqlx::query_scalar(
+        "SELECT lease_epoch = $3 AND worker IS NOT NULL AND NOT parked FROM workflow.job
+         WHERE tenant_id = $1 AND key = $2",
+    )
+    .bind(tenant.as_str())
+    .bind(key)
+    .bind(epoch)
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(match held {
+        Some(true) => Lease::Held,
+        Some(false) => Lease::Lost,
+        None => Lease::NoJob,
+    })
+}
+
+/// A failure with attempts left: the job waits again after its backoff, which is not lag.
+pub async fn record_failure(
+    tx: &mut TenantTx,
+    key: i64,
+    epoch: i64,
+    retries: i32,
+    backoff: Duration,
+) -> Result<Option<String>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query_scalar(
+        "UPDATE workflow.job SET worker = NULL, retries = $4, run_at = now() + make_interval(secs => $5)
+         WHERE tenant_id = $1 AND key = $2 AND lease_epoch = $3 AND worker IS NOT NULL AND NOT parked
+         RETURNING type",
+    )
+    .bind(tenant.as_str())
+    .bind(key)
+    .bind(epoch)
+    .bind(retries)
+    .bind(backoff.as_secs_f64())
+    .fetch_optional(tx.connection())
+    .await
+}
+
+/// The last failure: the job waits for a person.
+pub async fn record_incident(
+    tx: &mut TenantTx,
+    key: i64,
+    epoch: i64,
+    incident_key: i64,
+    message: &str,
+) -> Result<Option<String>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query_scalar(
+        "WITH parked AS (
+             UPDATE workflow.job SET worker = NULL, retries = 0, parked = true
+             WHERE tenant_id = $1 AND key = $2 AND lease_epoch = $3 AND worker IS NOT NULL AND NOT parked
+             RETURNING instance_key, element_id, type
+         ), raised AS (
+             INSERT INTO workflow.incident (tenant_id, instance_key, key, element_id, message)
+             SELECT $1, instance_key, $4, element_id, $5 FROM parked
+         )
+         SELECT type FROM parked",
+    )
+    .bind(tenant.as_str())
+    .bind(key)
+    .bind(epoch)
+    .bind(incident_key)
+    .bind(message)
+    .fetch_optional(tx.connection())
+    .await
+}
+
+/// Prolongs a lease from now.
+pub async fn extend_lease(
+    tx: &mut TenantTx,
+    key: i64,
+    epoch: i64,
+    lease: Duration,
+) -> Result<Option<Timestamp>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let expires_at: Option<jiff_sqlx::Timestamp> = sqlx::query_scalar(
+        "UPDATE workflow.job SET run_at = now() + make_interval(secs => $4)
+         WHERE tenant_id = $1 AND key = $2 AND lease_epoch = $3 AND worker IS NOT NULL AND NOT parked
+         RETURNING run_at",
+    )
+    .bind(tenant.as_str())
+    .bind(key)
+    .bind(epoch)
+    .bind(lease.as_secs_f64())
+    .fetch_optional(tx.connection())
+    .await?;
+    Ok(expires_at.map(jiff_sqlx::Timestamp::to_jiff))
+}
+
+/// Gives back jobs that no worker has seen, as if they had never been taken.
+pub async fn release_unseen(tx: &mut TenantTx, jobs: &[ActivatedJob]) -> Result<(), sqlx::Error> {
+    use jiff_sqlx::ToSqlx;
+
+    let tenant = tx.tenant().clone();
+    sqlx::query(
+        "UPDATE workflow.job AS j SET worker = NULL, run_at = unseen.run_at
+         FROM unnest($2::bigint[], $3::bigint[], $4::timestamptz[]) AS unseen(key, lease_epoch, run_at)
+         WHERE j.tenant_id = $1 AND j.key = unseen.key AND j.lease_epoch = unseen.lease_epoch
+           AND j.worker IS NOT NULL AND NOT j.parked",
+    )
+    .bind(tenant.as_str())
+    .bind(jobs.iter().map(|job| job.key).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|job| job.lease_epoch).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|job| job.waited_since.to_sqlx()).collect::<Vec<_>>())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Which of these leases still run.
+pub async fn list_running_leases(
+    tx: &mut TenantTx,
+    keys: &[i64],
+    epochs: &[i64],
+) -> Result<Vec<i64>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query_scalar(
+        "SELECT j.key FROM unnest($2::bigint[], $3::bigint[]) AS taken(key, lease_epoch)
+         JOIN workflow.job j ON j.tenant_id = $1 AND j.key = taken.key AND j.lease_epoch = taken.lease_epoch
+         WHERE j.worker IS NOT NULL AND NOT j.parked AND j.run_at > now()",
+    )
+    .bind(tenant.as_str())
+    .bind(keys)
+    .bind(epochs)
+    .fetch_all(tx.connection())
+    .await
+}

@@ -1,0 +1,60 @@
+//! How long jobs wait, per (tenant, job type).
+
+use jiff::Timestamp;
+
+use crate::database::MonitorTx;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lag {
+    pub tenant_id: String,
+    pub job_type: String,
+    pub activatable: i64,
+    pub oldest_run_at: Option<Timestamp>,
+    pub activated: i64,
+}
+
+/// One row per known pair, and when the database looked. Known are the types of deployed processes and those of jobs
+/// that are left; the latter are found by hopping over the index from pair to pair, not by reading every job.
+pub async fn observe_lags(tx: &mut MonitorTx) -> Result<(Vec<Lag>, Timestamp), sqlx::Error> {
+    type Row = (String, String, i64, Option<jiff_sqlx::Timestamp>, i64);
+    let rows = sqlx::query_as::<_, Row>(
+        "WITH RECURSIVE pair AS (
+             (SELECT tenant_id, type FROM workflow.job WHERE NOT parked ORDER BY tenant_id, type LIMIT 1)
+             UNION ALL
+             SELECT next.tenant_id, next.type FROM pair CROSS JOIN LATERAL (
+                 SELECT j.tenant_id, j.type FROM workflow.job j
+                 WHERE NOT j.parked AND (j.tenant_id, j.type) > (pair.tenant_id, pair.type)
+                 ORDER BY j.tenant_id, j.type LIMIT 1
+             ) next
+         ), known AS (
+             SELECT tenant_id, type FROM pair UNION SELECT tenant_id, type FROM workflow.job_type
+         )
+         SELECT known.tenant_id, known.type, waiting.count, waiting.oldest, taken.count
+         FROM known
+         CROSS JOIN LATERAL (
+             SELECT count(*), min(run_at) AS oldest FROM workflow.job j
+             WHERE j.tenant_id = known.tenant_id AND j.type = known.type AND NOT j.parked AND j.run_at <= now()
+         ) waiting
+         CROSS JOIN LATERAL (
+             SELECT count(*) FROM workflow.job j
+             WHERE j.tenant_id = known.tenant_id AND j.type = known.type AND NOT j.parked AND j.run_at > now()
+               AND j.worker IS NOT NULL
+         ) taken
+         ORDER BY 1, 2",
+    )
+    .fetch_all(tx.connection())
+    .await?;
+    let lags = rows
+        .into_iter()
+        .map(|(tenant_id, job_type, activatable, oldest, activated)| Lag {
+            tenant_id,
+            job_type,
+            activatable,
+            oldest_run_at: oldest.map(jiff_sqlx::Timestamp::to_jiff),
+            activated,
+        })
+        .collect();
+    let measured_at: jiff_sqlx::Timestamp =
+        sqlx::query_scalar("SELECT now()").fetch_one(tx.connection()).await?;
+    Ok((lags, measured_at.to_jiff()))
+}

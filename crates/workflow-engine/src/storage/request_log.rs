@@ -1,0 +1,102 @@
+//! Answers that are given again: a request id with the same body has the same answer for 24 h.
+
+use prost::Message;
+
+use crate::database::TenantTx;
+use crate::digest;
+use crate::error::Error;
+
+/// Longer ids than this are refused: a UUID has 36 characters.
+const MAX_REQUEST_ID: usize = 128;
+
+/// What identifies a request: its id, and a digest that a second body under the same id would not have.
+#[derive(Debug)]
+pub struct Request {
+    id: String,
+    body_sha256: [u8; 32],
+}
+
+impl Request {
+    /// `None` for a request that asks not to be remembered.
+    pub fn of<M: Message>(method: &str, id: &str, message: &M) -> Result<Option<Self>, Error> {
+        if id.is_empty() {
+            return Ok(None);
+        }
+        if id.len() > MAX_REQUEST_ID || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::Invalid(format!(
+                "request_id must be at most {MAX_REQUEST_ID} printable ASCII characters without spaces"
+            )));
+        }
+        let mut body = method.as_bytes().to_vec();
+        body.push(0);
+        body.extend(message.encode_to_vec());
+        Ok(Some(Self { id: id.to_owned(), body_sha256: digest::sha256(&body) }))
+    }
+}
+
+/// The answer that this request got before.
+pub async fn find_answer<M: Message + Default>(
+    tx: &mut TenantTx,
+    request: Option<&Request>,
+) -> Result<Option<M>, Error> {
+    let Some(request) = request else { return Ok(None) };
+    let tenant = tx.tenant().clone();
+    let recorded = sqlx::query_as::<_, (Vec<u8>, Vec<u8>)>(
+        "SELECT body_sha256, response FROM workflow.request_log
+         WHERE tenant_id = $1 AND request_id = $2 AND answered_at > now() - interval '24 hours'",
+    )
+    .bind(tenant.as_str())
+    .bind(&request.id)
+    .fetch_optional(tx.connection())
+    .await?;
+    let Some((body_sha256, response)) = recorded else { return Ok(None) };
+    if body_sha256 != request.body_sha256 {
+        return Err(Error::Invalid(format!(
+            "request_id {} was used for another request: give each request its own id",
+            request.id
+        )));
+    }
+    M::decode(response.as_slice())
+        .map(Some)
+        .map_err(|error| Error::Defect(format!("a recorded answer cannot be read: {error}")))
+}
+
+/// Records the answer. Two replicas that answer the same request at once meet here: the second fails, and finds the
+/// first one's answer when it tries again ([`Error::is_lost_race`]).
+pub async fn record_answer<M: Message>(
+    tx: &mut TenantTx,
+    request: Option<&Request>,
+    response: &M,
+) -> Result<(), Error> {
+    let Some(request) = request else { return Ok(()) };
+    let tenant = tx.tenant().clone();
+    sqlx::query(
+        "WITH expired AS (
+             DELETE FROM workflow.request_log
+             WHERE tenant_id = $1 AND request_id = $2 AND answered_at <= now() - interval '24 hours'
+         )
+         INSERT INTO workflow.request_log (tenant_id, request_id, body_sha256, response) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(tenant.as_str())
+    .bind(&request.id)
+    .bind(request.body_sha256.as_slice())
+    .bind(response.encode_to_vec())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Forgets answers past their time, at most `limit` at once.
+pub async fn delete_expired(tx: &mut TenantTx, limit: i64) -> Result<u64, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let deleted = sqlx::query(
+        "DELETE FROM workflow.request_log WHERE tenant_id = $1 AND request_id IN (
+             SELECT request_id FROM workflow.request_log
+             WHERE tenant_id = $1 AND answered_at <= now() - interval '24 hours' LIMIT $2)",
+    )
+    .bind(tenant.as_str())
+    .bind(limit)
+    .execute(tx.connection())
+    .await?;
+    Ok(deleted.rows_affected())
+}

@@ -1,0 +1,205 @@
+//! Tenants, their quotas and what they use.
+
+use jiff::Timestamp;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use crate::database::{MonitorTx, TenantTx};
+
+/// 0 = no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quotas {
+    pub max_active_instances: i64,
+    pub max_jobs_per_minute: i64,
+    pub max_storage_bytes: i64,
+}
+
+impl Quotas {
+    /// Starts are counted through one row, so that the quota is exact.
+    pub fn limit_starts(&self) -> bool {
+        self.max_active_instances > 0 || self.max_jobs_per_minute > 0
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    pub id: String,
+    pub display_name: String,
+    pub quotas: Quotas,
+    pub suspended: bool,
+    pub owner: String,
+    pub generation: i64,
+    /// As last sampled.
+    pub storage_bytes: i64,
+}
+
+macro_rules! select_tenant {
+    ($rest:literal) => {
+        concat!(
+            "SELECT tenant_id, display_name, max_active_instances, max_jobs_per_minute, max_storage_bytes, suspended,
+                    owner, generation, storage_bytes FROM workflow.tenant ",
+            $rest
+        )
+    };
+}
+
+impl Tenant {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.try_get("tenant_id")?,
+            display_name: row.try_get("display_name")?,
+            quotas: Quotas {
+                max_active_instances: row.try_get("max_active_instances")?,
+                max_jobs_per_minute: row.try_get("max_jobs_per_minute")?,
+                max_storage_bytes: row.try_get("max_storage_bytes")?,
+            },
+            suspended: row.try_get("suspended")?,
+            owner: row.try_get("owner")?,
+            generation: row.try_get("generation")?,
+            storage_bytes: row.try_get("storage_bytes")?,
+        })
+    }
+}
+
+pub async fn find_tenant(tx: &mut TenantTx) -> Result<Option<Tenant>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query(select_tenant!("WHERE tenant_id = $1"))
+        .bind(tenant.as_str())
+        .fetch_optional(tx.connection())
+        .await?
+        .map(|row| Tenant::from_row(&row))
+        .transpose()
+}
+
+pub async fn list_tenants(tx: &mut MonitorTx, after: &str, limit: i64) -> Result<Vec<Tenant>, sqlx::Error> {
+    sqlx::query(select_tenant!("WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2"))
+        .bind(after)
+        .bind(limit)
+        .fetch_all(tx.connection())
+        .await?
+        .iter()
+        .map(Tenant::from_row)
+        .collect()
+}
+
+/// The tenant's row as it shall be; its sampled storage stays.
+pub async fn upsert_tenant(tx: &mut TenantTx, tenant: &Tenant) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO workflow.tenant (tenant_id, display_name, max_active_instances, max_jobs_per_minute,
+                                      max_storage_bytes, suspended, owner, generation)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (tenant_id) DO UPDATE
+         SET display_name = EXCLUDED.display_name, max_active_instances = EXCLUDED.max_active_instances,
+             max_jobs_per_minute = EXCLUDED.max_jobs_per_minute, max_storage_bytes = EXCLUDED.max_storage_bytes,
+             suspended = EXCLUDED.suspended, owner = EXCLUDED.owner, generation = EXCLUDED.generation",
+    )
+    .bind(&tenant.id)
+    .bind(&tenant.display_name)
+    .bind(tenant.quotas.max_active_instances)
+    .bind(tenant.quotas.max_jobs_per_minute)
+    .bind(tenant.quotas.max_storage_bytes)
+    .bind(tenant.suspended)
+    .bind(&tenant.owner)
+    .bind(tenant.generation)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// What holds a tenant: running instances, and process ids that somebody manages.
+pub async fn observe_work(tx: &mut TenantTx) -> Result<(i64, i64), sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query_as(
+        "SELECT (SELECT count(*) FROM workflow.instance WHERE tenant_id = $1 AND state = 1),
+                (SELECT count(*) FROM workflow.process WHERE tenant_id = $1 AND owner <> '')",
+    )
+    .bind(tenant.as_str())
+    .fetch_one(tx.connection())
+    .await
+}
+
+/// Everything of the tenant goes, in one transaction.
+pub async fn purge_tenant(tx: &mut TenantTx) -> Result<(), sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    for statement in [
+        "DELETE FROM workflow.job WHERE tenant_id = $1",
+        "DELETE FROM workflow.incident WHERE tenant_id = $1",
+        "DELETE FROM workflow.instance WHERE tenant_id = $1",
+        "DELETE FROM workflow.job_type WHERE tenant_id = $1",
+        "DELETE FROM workflow.process_definition WHERE tenant_id = $1",
+        "DELETE FROM workflow.process WHERE tenant_id = $1",
+        "DELETE FROM workflow.tenant_counter WHERE tenant_id = $1",
+        "DELETE FROM workflow.request_log WHERE tenant_id = $1",
+        "DELETE FROM workflow.tenant WHERE tenant_id = $1",
+    ] {
+        sqlx::query(statement).bind(tenant.as_str()).execute(tx.connection()).await?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantUsage {
+    pub tenant_id: String,
+    pub quotas: Quotas,
+    pub active_instances: i64,
+    pub jobs_last_minute: i64,
+    pub storage_bytes: i64,
+}
+
+/// Usage of these tenants, all when none is named, and when the database looked.
+pub async fn observe_usage(
+    tx: &mut MonitorTx,
+    tenant_ids: &[String],
+) -> Result<(Vec<TenantUsage>, Timestamp), sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT t.tenant_id, t.max_active_instances, t.max_jobs_per_minute, t.max_storage_bytes, t.storage_bytes,
+                used.active_instances, used.jobs_last_minute
+         FROM workflow.tenant t CROSS JOIN LATERAL (
+             SELECT coalesce(sum(c.active_instances), 0)::bigint AS active_instances,
+                    coalesce(sum(CASE this.minute - c.minute WHEN 0 THEN c.jobs_before WHEN 1 THEN c.jobs ELSE 0 END), 0)::bigint
+                        AS jobs_last_minute
+             FROM workflow.tenant_counter c, (SELECT floor(extract(epoch FROM now()) / 60)::bigint AS minute) this
+             WHERE c.tenant_id = t.tenant_id
+         ) used
+         WHERE cardinality($1::text[]) = 0 OR t.tenant_id = ANY ($1) ORDER BY t.tenant_id",
+    )
+    .bind(tenant_ids)
+    .fetch_all(tx.connection())
+    .await?;
+    let measured_at: jiff_sqlx::Timestamp =
+        sqlx::query_scalar("SELECT now()").fetch_one(tx.connection()).await?;
+    let usages = rows
+        .iter()
+        .map(|row| {
+            Ok(TenantUsage {
+                tenant_id: row.try_get("tenant_id")?,
+                quotas: Quotas {
+                    max_active_instances: row.try_get("max_active_instances")?,
+                    max_jobs_per_minute: row.try_get("max_jobs_per_minute")?,
+                    max_storage_bytes: row.try_get("max_storage_bytes")?,
+                },
+                active_instances: row.try_get("active_instances")?,
+                jobs_last_minute: row.try_get("jobs_last_minute")?,
+                storage_bytes: row.try_get("storage_bytes")?,
+            })
+        })
+        .collect::<Result<Vec<_>, sqlx::Error>>()?;
+    Ok((usages, measured_at.to_jiff()))
+}
+
+/// Measures the tenant's storage, unless it was measured within the last minute: the bytes of its rows as stored.
+pub async fn sample_storage(tx: &mut TenantTx) -> Result<(), sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query(
+        "UPDATE workflow.tenant SET storage_measured_at = now(), storage_bytes =
+             (SELECT coalesce(sum(pg_column_size(d.*)), 0) FROM workflow.process_definition d WHERE d.tenant_id = $1)
+           + (SELECT coalesce(sum(pg_column_size(i.*)), 0) FROM workflow.instance i WHERE i.tenant_id = $1)
+           + (SELECT coalesce(sum(pg_column_size(j.*)), 0) FROM workflow.job j WHERE j.tenant_id = $1)
+         WHERE tenant_id = $1
+           AND (storage_measured_at IS NULL OR storage_measured_at < now() - interval '60 seconds')",
+    )
+    .bind(tenant.as_str())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! The two kinds of stream: jobs as they come, and lags as they change.
+
+pub mod jobs;
+pub mod lags;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::Notify;
+
+/// Which stream of this process a job was sent on, so that finishing it makes room there at once. A job that is
+/// finished through another replica is noticed by looking.
+#[derive(Debug, Default)]
+pub struct InFlight {
+    streams: Mutex<HashMap<i64, Weak<Load>>>,
+}
+
+/// What one stream hears of its jobs.
+#[derive(Debug, Default)]
+pub struct Load {
+    finished: Mutex<Vec<i64>>,
+    changed: Notify,
+}
+
+impl Load {
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    pub fn take_finished(&self) -> Vec<i64> {
+        std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl InFlight {
+    pub fn sent(&self, load: &Arc<Load>, keys: impl IntoIterator<Item = i64>) {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.extend(keys.into_iter().map(|key| (key, Arc::downgrade(load))));
+    }
+
+    /// The jobs are done, failed, or no longer followed.
+    pub fn finished(&self, keys: impl IntoIterator<Item = i64>) {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in keys {
+            if let Some(load) = streams.remove(&key).and_then(|load| load.upgrade()) {
+                load.finished.lock().unwrap_or_else(PoisonError::into_inner).push(key);
+                load.changed.notify_one();
+            }
+        }
+    }
+}

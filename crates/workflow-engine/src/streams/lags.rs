@@ -1,0 +1,144 @@
+//! Lags as they change: a snapshot, then changes, then heartbeats.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine_client::proto::{
+    JobLag, ListJobLagRequest, ListJobLagResponse, WatchJobLagRequest, WatchJobLagResponse,
+};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::jobs::HEARTBEAT;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::lag::{Filter, Pair, Sample, build_delta};
+use crate::storage::lag::Lag;
+use crate::tenant_id::TenantId;
+use crate::wire;
+
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
+/// What the API promises.
+const MAX_SILENCE: Duration = Duration::from_secs(10);
+/// Names in one request.
+const MAX_NAMES: usize = 1000;
+
+pub async fn list(engine: &Engine, request: ListJobLagRequest) -> Result<ListJobLagResponse, Error> {
+    let filter = build_filter(request.tenant_ids, request.job_types)?;
+    let sample = engine.lag.fresh(&engine.database).await?;
+    Ok(ListJobLagResponse {
+        lags: filter.apply(&sample).into_values().map(wire_lag).collect(),
+        measured_at: Some(wire::timestamp(sample.measured_at)),
+    })
+}
+
+pub async fn open(
+    engine: Arc<Engine>,
+    request: WatchJobLagRequest,
+) -> Result<ReceiverStream<Result<WatchJobLagResponse, Error>>, Error> {
+    let filter = build_filter(request.tenant_ids, request.job_types)?;
+    let interval =
+        wire::duration("min_interval", request.min_interval, MIN_INTERVAL, MIN_INTERVAL..=MAX_INTERVAL)?
+            // A heartbeat confirms all former values: one that hid a change would lie.
+            .min(HEARTBEAT);
+    // Watching before the first look keeps the sampler going from here on.
+    let samples = engine.lag.watch();
+    let first = engine.lag.fresh(&engine.database).await?;
+    let (sender, receiver) = mpsc::channel(1);
+    let teller = Teller { filter, interval, told: BTreeMap::new() };
+    tokio::spawn(async move {
+        let stop = engine.stop.clone();
+        let ended = tokio::select! {
+            ended = teller.tell(samples, first, &sender) => ended,
+            () = sender.closed() => Ok(()),
+            () = stop.cancelled() => Err(Error::ShuttingDown),
+        };
+        if let Err(error) = ended {
+            // The client may be gone already; then nobody needs to know.
+            let _ = sender.send(Err(error)).await;
+        }
+    });
+    Ok(ReceiverStream::new(receiver))
+}
+
+struct Teller {
+    filter: Filter,
+    interval: Duration,
+    /// What the client knows.
+    told: BTreeMap<Pair, Lag>,
+}
+
+impl Teller {
+    async fn tell(
+        mut self,
+        mut samples: tokio::sync::watch::Receiver<Option<Arc<Sample>>>,
+        first: Arc<Sample>,
+        sender: &mpsc::Sender<Result<WatchJobLagResponse, Error>>,
+    ) -> Result<(), Error> {
+        self.told = self.filter.apply(&first);
+        let snapshot = WatchJobLagResponse {
+            snapshot: true,
+            lags: self.told.values().cloned().map(wire_lag).collect(),
+            removed: Vec::new(),
+            measured_at: Some(wire::timestamp(first.measured_at)),
+        };
+        if sender.send(Ok(snapshot)).await.is_err() {
+            return Ok(());
+        }
+        let mut last_sent = Instant::now();
+        loop {
+            tokio::time::sleep(self.interval).await;
+            // Without a new sample nothing can be confirmed: the stream ends instead.
+            let sampled = tokio::time::timeout_at(last_sent + MAX_SILENCE, samples.changed()).await;
+            if !matches!(sampled, Ok(Ok(()))) {
+                return Err(Error::Database(sqlx::Error::PoolTimedOut));
+            }
+            let Some(sample) = samples.borrow_and_update().clone() else { continue };
+            let message = self.next_message(&sample);
+            let says_something = !message.lags.is_empty() || !message.removed.is_empty();
+            if says_something || last_sent.elapsed() + self.interval >= HEARTBEAT {
+                if sender.send(Ok(message)).await.is_err() {
+                    return Ok(());
+                }
+                last_sent = Instant::now();
+            }
+        }
+    }
+
+    fn next_message(&mut self, sample: &Sample) -> WatchJobLagResponse {
+        let lags = self.filter.apply(sample);
+        let delta = build_delta(&self.told, &lags);
+        self.told = lags;
+        WatchJobLagResponse {
+            snapshot: false,
+            lags: delta.changed.into_iter().map(wire_lag).collect(),
+            removed: delta.removed.into_iter().map(wire_lag).collect(),
+            measured_at: Some(wire::timestamp(sample.measured_at)),
+        }
+    }
+}
+
+fn build_filter(tenant_ids: Vec<String>, job_types: Vec<String>) -> Result<Filter, Error> {
+    if tenant_ids.len() > MAX_NAMES || job_types.len() > MAX_NAMES {
+        return Err(Error::Invalid(format!(
+            "at most {MAX_NAMES} tenant_ids and {MAX_NAMES} job_types may be named"
+        )));
+    }
+    for tenant_id in &tenant_ids {
+        TenantId::parse(tenant_id)?;
+    }
+    Ok(Filter { tenant_ids, job_types })
+}
+
+fn wire_lag(lag: Lag) -> JobLag {
+    JobLag {
+        tenant_id: lag.tenant_id,
+        job_type: lag.job_type,
+        activatable: lag.activatable,
+        oldest_run_at: lag.oldest_run_at.map(wire::timestamp),
+        activated: lag.activated,
+    }
+}

@@ -1,0 +1,149 @@
+//! Who waits for jobs hears of new ones: at once in this process, and in the others through Postgres' NOTIFY. A notify
+//! takes a global lock at its commit, so none is tied to a job: what came up is collected and told at most ten times a
+//! second. A lost wake-up costs a second, since every waiter also looks by itself.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::select_all;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::database::Database;
+use crate::tenant_id::TenantId;
+
+const CHANNEL: &str = "workflow_jobs";
+const TELL_INTERVAL: Duration = Duration::from_millis(100);
+const LISTEN_RETRY: Duration = Duration::from_secs(2);
+
+/// A tenant and a job type.
+type Topic = (TenantId, String);
+
+#[derive(Debug)]
+pub struct Wakeups {
+    /// Told with each notify, so that a process does not wake up from its own.
+    origin: String,
+    waiting: Mutex<HashMap<Topic, watch::Sender<u64>>>,
+    untold: Mutex<BTreeSet<Topic>>,
+    something_untold: Notify,
+}
+
+impl Default for Wakeups {
+    fn default() -> Self {
+        Self {
+            origin: Uuid::new_v4().simple().to_string(),
+            waiting: Mutex::default(),
+            untold: Mutex::default(),
+            something_untold: Notify::default(),
+        }
+    }
+}
+
+/// Hears of new jobs of some types of one tenant.
+#[derive(Debug)]
+pub struct Subscription {
+    topics: Vec<watch::Receiver<u64>>,
+}
+
+impl Subscription {
+    /// Returns at the next wake-up, also at one that came since the last call.
+    pub async fn awoken(&mut self) {
+        let changes = self.topics.iter_mut().map(|topic| Box::pin(topic.changed()));
+        // The senders outlive us only as long as somebody listens; an error would mean they are gone, and polling is
+        // what remains.
+        if select_all(changes).await.0.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Wakeups {
+    pub fn subscribe(&self, tenant: &TenantId, job_types: &[String]) -> Subscription {
+        let mut waiting = locked(&self.waiting);
+        // Here and not on each drop: subscribing is rare, announcing is not.
+        waiting.retain(|_, sender| sender.receiver_count() > 0);
+        let topics = job_types
+            .iter()
+            .map(|job_type| waiting.entry((tenant.clone(), job_type.clone())).or_default().subscribe())
+            .collect();
+        Subscription { topics }
+    }
+
+    /// New jobs of these types are committed.
+    pub fn announce<'types>(&self, tenant: &TenantId, job_types: impl IntoIterator<Item = &'types str>) {
+        let topics: BTreeSet<Topic> =
+            job_types.into_iter().map(|job_type| (tenant.clone(), job_type.to_owned())).collect();
+        if topics.is_empty() {
+            return;
+        }
+        for topic in &topics {
+            self.wake(topic);
+        }
+        locked(&self.untold).extend(topics);
+        self.something_untold.notify_one();
+    }
+
+    fn wake(&self, topic: &Topic) {
+        if let Some(sender) = locked(&self.waiting).get(topic) {
+            sender.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Tells the other processes, until stopped.
+    pub async fn tell(&self, database: &Database, stop: &CancellationToken) {
+        while stop.run_until_cancelled(self.something_untold.notified()).await.is_some() {
+            let topics = std::mem::take(&mut *locked(&self.untold));
+            let payloads: Vec<String> = topics
+                .iter()
+                .map(|(tenant, job_type)| format!("{} {tenant} {job_type}", self.origin))
+                .collect();
+            if let Err(error) = database.notify(CHANNEL, &payloads).await {
+                tracing::debug!(error = %error, "wake-ups were not told; the others look by themselves");
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(TELL_INTERVAL)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Hears the other processes, until stopped.
+    pub async fn listen(&self, database: &Database, stop: &CancellationToken) {
+        loop {
+            let hearing = stop.run_until_cancelled(self.listen_once(database)).await;
+            let Some(ended) = hearing else { return };
+            if let Err(error) = ended {
+                tracing::debug!(error = %error, "not hearing wake-ups; waiters look by themselves");
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(LISTEN_RETRY)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn listen_once(&self, database: &Database) -> Result<(), sqlx::Error> {
+        let mut listener = database.listener().await?;
+        listener.listen(CHANNEL).await?;
+        loop {
+            if let Some(topic) = self.foreign_topic(listener.recv().await?.payload()) {
+                self.wake(&topic);
+            }
+        }
+    }
+
+    fn foreign_topic(&self, payload: &str) -> Option<Topic> {
+        let mut parts = payload.splitn(3, ' ');
+        let origin = parts.next()?;
+        let tenant = TenantId::parse(parts.next()?).ok()?;
+        let job_type = parts.next()?;
+        (origin != self.origin).then(|| (tenant, job_type.to_owned()))
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;
