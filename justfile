@@ -68,13 +68,19 @@ test-apiserver:
     @{{ cluster }} test-packages
     KUBEBUILDER_ASSETS="$({{ cluster }} bin-dir)" REQUIRE_APISERVER=1 REQUIRE_POSTGRES=1 cargo test --workspace --exclude e2e --locked
 
+# Test what the charts and the sample's manifests render, and what a real apiserver makes of it (UPDATE=1 accepts a new rendering)
+test-charts:
+    @{{ cluster }} build
+    ASSETS="$({{ cluster }} bin-dir)" PATH="$({{ cluster }} bin-dir):$PATH" REQUIRE_APISERVER=1 charts/test.sh
+
 # Run the end-to-end tests on the node (or KUBE_CONTEXT)
 e2e: sample
     WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --locked -p e2e -- --test-threads=1
 
-# Write the CRDs to crds/ and the tables in docs/ from the Rust types
+# Write the CRDs to crds/ and the CRD chart, and the tables in docs/, from the Rust types
 gen:
     cargo run --quiet --locked -p api-types --bin crdgen -- crds
+    charts/generate-crds.sh
     cargo run --quiet --locked -p api-types --bin crdgen -- --docs docs
 
 # Fail when crds/ is not what the Rust types say
@@ -92,4 +98,4 @@ deny:
     cargo deny check bans licenses sources
 
 # Everything that must pass before a merge
-ci: lint gen-check deny test-apiserver e2e
+ci: lint gen-check deny test-charts test-apiserver e2e

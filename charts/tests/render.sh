@@ -93,18 +93,3 @@ wrong_values_are_refused() {
   refused /job-lag-metrics-adapter/maxSampleAgeSeconds --set job-lag-metrics-adapter.maxSampleAgeSeconds=5
   refused apiService.caBundle --set job-lag-metrics-adapter.tls.existingSecret=adapter-tls
 }
-
-# The apiserver's own word on the pods comes with the sample's namespaces; this one needs no cluster.
-pods_are_restricted() {
-  local name rendered deployments line
-  for name in "${cases[@]}"; do
-    rendered=$(render "$name")
-    deployments=$(grep -c '^kind: Deployment$' <<<"$rendered")
-    for line in 'runAsNonRoot: true' 'type: RuntimeDefault' 'allowPrivilegeEscalation: false' 'readOnlyRootFilesystem: true' 'drop: \[ALL\]'; do
-      [[ $(grep -c "^ *$line\$" <<<"$rendered") == "$deployments" ]] || {
-        printf '%s: %d Deployments, not each has %s\n' "$name" "$deployments" "$line"
-        return 1
-      }
-    done
-  done
-}
