@@ -71,6 +71,7 @@ test-apiserver:
 # Test what the charts and the sample's manifests render, and what a real apiserver makes of it (UPDATE=1 accepts a new rendering)
 test-charts:
     @{{ cluster }} build
+    @{{ cluster }} test-packages
     ASSETS="$({{ cluster }} bin-dir)" PATH="$({{ cluster }} bin-dir):$PATH" REQUIRE_APISERVER=1 charts/test.sh
 
 # Run the end-to-end tests on the node (or KUBE_CONTEXT)

@@ -27,7 +27,7 @@ ensure_image_packages() {
   ensure_packages buildah=buildah mmdebstrap=mmdebstrap cc=gcc strip=binutils /usr/include/stdlib.h=libc6-dev
 }
 
-# For tests that start a PostgreSQL server of their own.
+# For tests that start a PostgreSQL server or a kube-apiserver of their own.
 ensure_test_packages() {
-  ensure_packages /usr/lib/postgresql/15/bin/initdb=postgresql-15
+  ensure_packages /usr/lib/postgresql/15/bin/initdb=postgresql-15 openssl=openssl
 }
