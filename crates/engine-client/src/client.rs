@@ -68,7 +68,7 @@ pub struct EngineClient {
     channel: AuthenticatedChannel,
     timeouts: Timeouts,
     address: Arc<EngineAddress>,
-    denied: Arc<AtomicBool>,
+    pub(crate) denied: Arc<AtomicBool>,
 }
 
 type AuthenticatedChannel = InterceptedService<Channel, Outgoing>;

@@ -204,3 +204,6 @@ fn wire_number(path: &str, number: &serde_json::Number) -> Result<f64, TooPrecis
     let exact = number.is_f64() || number.as_i64().is_some_and(|value| value.unsigned_abs() <= 1 << 53);
     number.as_f64().filter(|_| exact).ok_or_else(|| TooPrecise { path: path.to_owned() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,11 +9,16 @@ use std::{
 
 use async_trait::async_trait;
 use ring::digest;
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 use tokio::time::Instant;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Uri};
 
 use crate::{
-    Engine, EngineAccess, EngineClient, EngineError, EngineProvider, ErrorClass, Operation, Timeouts,
+    Engine, EngineAccess, EngineAddress, EngineClient, EngineError, EngineProvider, ErrorClass, Operation,
+    Timeouts,
 };
 
 /// Connections that nobody asked for this long are dropped.
@@ -117,14 +122,16 @@ fn connect_lazily(access: &EngineAccess, timeouts: Timeouts) -> Result<EngineCli
     let refused = |what: String| EngineError::new(Operation::Connect, ErrorClass::Invalid, what);
     let authorization = credential.authorization().map_err(|error| refused(error.to_string()))?;
     let mut endpoint = Endpoint::from_shared(address.uri())
-        .map_err(|_| refused(format!("engine address {address} is no host and port")))?
+        .ok()
+        .filter(|endpoint| names_exactly(endpoint.uri(), address))
+        .ok_or_else(|| refused(format!("engine address {address} is no host and port")))?
         .connect_timeout(timeouts.connect)
         .http2_max_header_list_size(MAX_HEADER_LIST)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true);
     if let Some(tls) = &address.tls {
-        if !tls.ca_pem.contains("-----BEGIN CERTIFICATE-----") {
+        if !holds_certificates(&tls.ca_pem) {
             return Err(refused(format!("certificate authority of engine {address} is no PEM certificate")));
         }
         // Only the given authorities count, none of the system's.
@@ -132,11 +139,26 @@ fn connect_lazily(access: &EngineAccess, timeouts: Timeouts) -> Result<EngineCli
             .ca_certificate(Certificate::from_pem(&tls.ca_pem))
             .domain_name(tls.server_name.as_ref().unwrap_or(&address.host))
             .timeout(timeouts.connect);
-        endpoint = endpoint.tls_config(config).map_err(|_| {
-            refused(format!(
-                "certificate authority or server name of engine {address} cannot be used for TLS"
-            ))
-        })?;
+        endpoint = endpoint
+            .tls_config(config)
+            .map_err(|_| refused(format!("server name of engine {address} is no DNS name or IP address")))?;
     }
     Ok(EngineClient::new(endpoint.connect_lazy(), authorization, address.clone(), timeouts))
 }
+
+/// A host with a path or a user in it parses as well, as something else.
+fn names_exactly(uri: &Uri, address: &EngineAddress) -> bool {
+    let host = uri.host().map(|host| host.trim_matches(['[', ']']));
+    host == Some(&address.host) && !address.host.is_empty() && uri.port_u16() == Some(address.port)
+}
+
+/// The TLS stack itself skips what it cannot read, and then trusts nobody without saying why.
+fn holds_certificates(pem: &str) -> bool {
+    let mut roots = RootCertStore::empty();
+    let added = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .all(|certificate| certificate.is_ok_and(|certificate| roots.add(certificate).is_ok()));
+    added && !roots.is_empty()
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{model, proto};
 
-fn wire_timestamp(at: jiff::Timestamp) -> Option<prost_types::Timestamp> {
-    Some(prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() })
+fn wire_timestamp(at: jiff::Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
 }
 
 fn duration(field: &'static str, value: Option<prost_types::Duration>) -> Result<Duration, Malformed> {
@@ -194,14 +194,14 @@ impl From<model::EngineInfo> for proto::GetInfoResponse {
             node_id: info.node_id,
             nodes: all(info.nodes),
             capabilities: info.capabilities.into_iter().collect(),
-            started_at: wire_timestamp(info.started_at),
+            started_at: Some(wire_timestamp(info.started_at)),
         }
     }
 }
 
 impl From<model::Node> for proto::Node {
     fn from(node: model::Node) -> Self {
-        Self { id: node.id, version: node.version, last_seen_at: wire_timestamp(node.last_seen_at) }
+        Self { id: node.id, version: node.version, last_seen_at: Some(wire_timestamp(node.last_seen_at)) }
     }
 }
 
@@ -228,7 +228,7 @@ impl From<model::HealthCheck> for proto::HealthCheck {
             component: proto::HealthComponent::from(check.component).into(),
             state: proto::HealthState::from(check.state).into(),
             reason: check.reason.unwrap_or_default(),
-            since: check.since.and_then(wire_timestamp),
+            since: check.since.map(wire_timestamp),
         }
     }
 }
@@ -252,7 +252,7 @@ impl From<model::MigrationPlan> for proto::PlanMigrationResponse {
 
 impl From<model::AppliedMigration> for proto::AppliedMigration {
     fn from(applied: model::AppliedMigration) -> Self {
-        Self { step: Some(applied.step.into()), applied_at: applied.applied_at.and_then(wire_timestamp) }
+        Self { step: Some(applied.step.into()), applied_at: applied.applied_at.map(wire_timestamp) }
     }
 }
 
@@ -303,7 +303,7 @@ impl From<model::ProcessDefinition> for proto::ProcessDefinition {
             version: wire_small_count(definition.version),
             version_tag: definition.version_tag.unwrap_or_default(),
             content_sha256: definition.content_sha256,
-            deployed_at: wire_timestamp(definition.deployed_at),
+            deployed_at: Some(wire_timestamp(definition.deployed_at)),
             job_types: definition.job_types,
         }
     }
@@ -364,7 +364,7 @@ impl From<model::TenantUsage> for proto::TenantUsage {
             active_instances: wire_count(usage.active_instances),
             jobs_last_minute: wire_count(usage.jobs_last_minute),
             storage_bytes: wire_count(usage.storage_bytes),
-            measured_at: wire_timestamp(usage.measured_at),
+            measured_at: Some(wire_timestamp(usage.measured_at)),
             over: usage.over.into_iter().map(|quota| proto::QuotaKind::from(quota).into()).collect(),
         }
     }
@@ -410,8 +410,8 @@ impl TryFrom<model::Job> for proto::Job {
             variables: Some(wire_variables(&job.variables)?),
             retries: wire_small_count(job.retries),
             lease_epoch: job.lease_epoch,
-            lease_expires_at: wire_timestamp(job.lease_expires_at),
-            created_at: wire_timestamp(job.created_at),
+            lease_expires_at: Some(wire_timestamp(job.lease_expires_at)),
+            created_at: Some(wire_timestamp(job.created_at)),
         })
     }
 }
@@ -434,7 +434,7 @@ impl TryFrom<Vec<model::Job>> for proto::StreamActivatedJobsResponse {
 
 impl From<jiff::Timestamp> for proto::ExtendJobResponse {
     fn from(lease_expires_at: jiff::Timestamp) -> Self {
-        Self { lease_expires_at: wire_timestamp(lease_expires_at) }
+        Self { lease_expires_at: Some(wire_timestamp(lease_expires_at)) }
     }
 }
 
@@ -444,7 +444,7 @@ impl From<model::Incident> for proto::Incident {
             key: incident.key,
             element_id: incident.element_id,
             message: incident.message,
-            raised_at: wire_timestamp(incident.raised_at),
+            raised_at: Some(wire_timestamp(incident.raised_at)),
         }
     }
 }
@@ -471,7 +471,7 @@ impl From<model::JobLag> for proto::JobLag {
             tenant_id: lag.series.tenant_id,
             job_type: lag.series.job_type,
             activatable: wire_count(lag.activatable),
-            oldest_run_at: lag.oldest_run_at.and_then(wire_timestamp),
+            oldest_run_at: lag.oldest_run_at.map(wire_timestamp),
             activated: wire_count(lag.activated),
         }
     }
@@ -485,7 +485,7 @@ impl From<model::JobSeries> for proto::JobLag {
 
 impl From<model::JobLagReport> for proto::ListJobLagResponse {
     fn from(report: model::JobLagReport) -> Self {
-        Self { lags: all(report.lags), measured_at: wire_timestamp(report.measured_at) }
+        Self { lags: all(report.lags), measured_at: Some(wire_timestamp(report.measured_at)) }
     }
 }
 
@@ -495,7 +495,7 @@ impl From<model::JobLagUpdate> for proto::WatchJobLagResponse {
             snapshot: update.snapshot,
             lags: all(update.lags),
             removed: all(update.removed),
-            measured_at: wire_timestamp(update.measured_at),
+            measured_at: Some(wire_timestamp(update.measured_at)),
         }
     }
 }

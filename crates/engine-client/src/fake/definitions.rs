@@ -110,7 +110,7 @@ impl World {
         let refuse = |class, message: String| Err(EngineError::new(Operation::DeployProcess, class, message));
         self.tenant(Operation::DeployProcess, &request.tenant_id)?;
         let digest = ring::digest::digest(&ring::digest::SHA256, &request.content);
-        let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         if digest != request.content_sha256 {
             return refuse(ErrorClass::Invalid, format!("content has digest {digest}, not content_sha256"));
         }

@@ -3,6 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
+use tokio::sync::watch;
 
 use super::{FakeEngine, World};
 use crate::{
@@ -29,11 +31,7 @@ impl FakeEngine {
     pub(super) fn lag_stream(&self, filter: &JobLagFilter) -> JobLagStream {
         let engine = self.clone();
         let filter = filter.clone();
-        let changes = self.changes.subscribe();
-        let next = move |(sent, mut changes): (
-            Option<BTreeMap<JobSeries, JobLag>>,
-            tokio::sync::watch::Receiver<u64>,
-        )| {
+        let next = move |(mut sent, mut changes): (Option<Lags>, watch::Receiver<u64>)| {
             let (engine, filter) = (engine.clone(), filter.clone());
             async move {
                 loop {
@@ -45,32 +43,35 @@ impl FakeEngine {
                         let world = engine.world();
                         (world.lags(&filter), world.now, world.heartbeat)
                     };
-                    let Some(sent_before) = &sent else {
-                        let all = lags.values().cloned().collect();
-                        let update =
-                            JobLagUpdate { snapshot: true, lags: all, removed: Vec::new(), measured_at };
-                        return Some((Ok(update), (Some(lags), changes)));
-                    };
-                    let changed: Vec<_> = lags
-                        .values()
-                        .filter(|lag| sent_before.get(&lag.series) != Some(lag))
-                        .cloned()
-                        .collect();
-                    let removed: Vec<_> =
-                        sent_before.keys().filter(|series| !lags.contains_key(series)).cloned().collect();
-                    if !changed.is_empty() || !removed.is_empty() {
-                        let update = JobLagUpdate { snapshot: false, lags: changed, removed, measured_at };
-                        return Some((Ok(update), (Some(lags), changes)));
-                    }
-                    if tokio::time::timeout(heartbeat, changes.changed()).await.is_err() {
-                        let (lags, removed) = (Vec::new(), Vec::new());
-                        let update = JobLagUpdate { snapshot: false, lags, removed, measured_at };
+                    let update = update(sent.as_ref(), &lags, measured_at);
+                    let has_news = update.snapshot || !update.lags.is_empty() || !update.removed.is_empty();
+                    if has_news || tokio::time::timeout(heartbeat, changes.changed()).await.is_err() {
+                        sent = Some(lags);
                         return Some((Ok(update), (sent, changes)));
                     }
                 }
             }
         };
-        end_with_first_error(stream::unfold((None, changes), next)).boxed()
+        end_with_first_error(stream::unfold((None, self.changes.subscribe()), next)).boxed()
+    }
+}
+
+type Lags = BTreeMap<JobSeries, JobLag>;
+
+/// What to send to somebody who knows what was `sent`.
+fn update(sent: Option<&Lags>, lags: &Lags, measured_at: Timestamp) -> JobLagUpdate {
+    let is_known = |lag: &&JobLag| sent.and_then(|sent| sent.get(&lag.series)) == Some(*lag);
+    JobLagUpdate {
+        snapshot: sent.is_none(),
+        lags: lags.values().filter(|lag| !is_known(lag)).cloned().collect(),
+        removed: sent
+            .into_iter()
+            .flatten()
+            .map(|(series, _)| series)
+            .filter(|s| !lags.contains_key(s))
+            .cloned()
+            .collect(),
+        measured_at,
     }
 }
 
@@ -84,7 +85,7 @@ fn end_with_first_error<T>(
 }
 
 impl World {
-    pub(super) fn lags(&self, filter: &JobLagFilter) -> BTreeMap<JobSeries, JobLag> {
+    pub(super) fn lags(&self, filter: &JobLagFilter) -> Lags {
         let wanted = |list: &[String], value: &String| list.is_empty() || list.contains(value);
         self.lags
             .iter()

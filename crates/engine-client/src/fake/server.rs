@@ -97,18 +97,21 @@ impl Drop for FakeServer {
 
 impl FakeServerBuilder {
     /// Listens on this port instead of a free one.
+    #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
     /// Serves TLS with a new certificate for this name, signed by a new authority.
+    #[must_use]
     pub fn tls(mut self, name: &str) -> Self {
         self.tls_name = Some(name.to_owned());
         self
     }
 
     /// Refuses whoever has no token.
+    #[must_use]
     pub fn verifier(mut self, verifier: CredentialVerifier) -> Self {
         self.verifier = Some(verifier);
         self
@@ -124,13 +127,13 @@ impl FakeServerBuilder {
         let mut tls = None;
         if let Some(name) = self.tls_name {
             let certified = Certified::issue(&name).map_err(io::Error::other)?;
-            let identity = Identity::from_pem(certified.certificate_pem, certified.key_pem);
+            let identity = Identity::from_pem(certified.certificate, certified.key);
             server =
                 server.tls_config(ServerTlsConfig::new().identity(identity)).map_err(io::Error::other)?;
-            tls = Some(EngineTls { ca_pem: certified.ca_pem, server_name: Some(name) });
+            tls = Some(EngineTls { ca_pem: certified.authority, server_name: Some(name) });
         }
         let Self { engine, verifier, .. } = self;
-        let served = server
+        let services = server
             .layer(InterceptorLayer::new(Gate(verifier.map(Arc::new))))
             .add_service(ClusterServiceServer::new(engine.clone()))
             .add_service(MigrationServiceServer::new(engine.clone()))
@@ -139,16 +142,17 @@ impl FakeServerBuilder {
             .add_service(JobServiceServer::new(engine));
         runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).map_err(io::Error::other)?;
-            served.serve_with_incoming(TcpIncoming::from(listener)).await.map_err(io::Error::other)
+            services.serve_with_incoming(TcpIncoming::from(listener)).await.map_err(io::Error::other)
         });
         Ok(FakeServer { address, tls, runtime: Some(runtime) })
     }
 }
 
+/// PEM of a certificate, its key and its authority.
 struct Certified {
-    ca_pem: String,
-    certificate_pem: String,
-    key_pem: String,
+    authority: String,
+    certificate: String,
+    key: String,
 }
 
 impl Certified {
@@ -156,11 +160,11 @@ impl Certified {
         let ca_key = rcgen::KeyPair::generate()?;
         let mut ca = rcgen::CertificateParams::new([])?;
         ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let ca_pem = ca.self_signed(&ca_key)?.pem();
+        let authority = ca.self_signed(&ca_key)?.pem();
         let key = rcgen::KeyPair::generate()?;
         let issuer = rcgen::Issuer::new(ca, ca_key);
         let certificate = rcgen::CertificateParams::new([name.to_owned()])?.signed_by(&key, &issuer)?;
-        Ok(Self { ca_pem, certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+        Ok(Self { authority, certificate: certificate.pem(), key: key.serialize_pem() })
     }
 }
 
