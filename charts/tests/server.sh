@@ -4,8 +4,9 @@ crds=(workflowclusters workflowtenants workflowprocesses workflowworkers)
 crds=("${crds[@]/%/.workflow.example.com}")
 
 crd_chart_lives() {
-  # To an apiserver that has the CRDs already, as by kubectl: they are taken over.
-  helm install workflow-crds charts/workflow-crds --namespace default
+  # Whoever began with kubectl can go on with Helm.
+  kubectl apply --server-side -f crds
+  helm install workflow-crds charts/workflow-crds --namespace default --take-ownership
   kubectl wait --for=condition=Established --timeout=30s "${crds[@]/#/crd/}"
   helm upgrade workflow-crds charts/workflow-crds --namespace default --set annotations.example\\.com/note=x
   [[ $(kubectl get crd "${crds[0]}" -o 'jsonpath={.metadata.annotations.example\.com/note}') == x ]]
@@ -51,6 +52,8 @@ EOF
   helm upgrade workflow charts/workflow-operator --namespace workflow-system --values charts/tests/values/parts.yaml
   absent apiservice "$api_service"
   absent -n workflow-system deployment workflow-tenant-controller
+  # global.allNamespaces
+  [[ $(kubectl auth can-i create deployments -n default --as=system:serviceaccount:workflow-system:workflow-worker-controller) == yes ]]
   helm upgrade workflow charts/workflow-operator --namespace workflow-system --set 'global.workloadNamespaces={acme-tenant}' \
     --set 'global.clusterNamespaces={engines}'
 }
