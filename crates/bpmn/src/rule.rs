@@ -101,9 +101,9 @@ rules! {
     #[Bpmn Error] TimerCycle "timer-cycle" "A timer that fires once has no cycle.";
     #[Bpmn Error] TimerValue "timer-value" "A constant timer value is an ISO 8601 date, duration or repetition, or a cron expression.";
     #[Bpmn Error] ErrorReference "error-reference" "An error event refers to an error.";
-    #[Bpmn Error] ErrorCode "error-code" "An error has a code, a constant one when it is caught.";
+    #[Bpmn Error] ErrorCode "error-code" "A thrown error has a code; a caught one has none, which catches all, or a constant one.";
     #[Bpmn Error] EscalationReference "escalation-reference" "An escalation that is thrown refers to an escalation.";
-    #[Bpmn Error] EscalationCode "escalation-code" "An escalation has a code, a constant one when it is caught.";
+    #[Bpmn Error] EscalationCode "escalation-code" "A thrown escalation has a code; a caught one has none, which catches all, or a constant one.";
     #[Bpmn Error] SignalReference "signal-reference" "A signal event refers to a signal.";
     #[Bpmn Error] SignalName "signal-name" "A signal has a name.";
     #[Bpmn Error] LinkName "link-name" "A link event has a name.";
@@ -111,7 +111,7 @@ rules! {
     #[Bpmn Error] DuplicateEvent "duplicate-event" "What one scope or activity catches is caught by one event.";
     #[Bpmn Error] CompensationWait "compensation-wait" "A thrown compensation waits for its completion.";
     #[Bpmn Error] CompensationActivity "compensation-activity" "A compensation that names an activity names one of its scope.";
-    #[Bpmn Error] CompensationHandler "compensation-handler" "A compensation handler is a task without flows or boundary events, one per boundary event.";
+    #[Bpmn Error] CompensationHandler "compensation-handler" "A compensation handler has no sequence flows and no boundary events.";
 
     // Gateways and flows.
     #[Bpmn Error] MissingCondition "missing-condition" "A flow out of a forking exclusive or inclusive gateway has a condition or is the default.";
@@ -119,7 +119,7 @@ rules! {
     #[Bpmn Error] DefaultFlow "default-flow" "A default flow starts at its gateway.";
     #[Bpmn Error] EventGatewayFlows "event-gateway-flows" "An event-based gateway declares at least two outgoing flows.";
     #[Bpmn Error] EventGatewayTarget "event-gateway-target" "An event-based gateway leads only to message, timer and signal catch events, which nothing else leads to.";
-    #[Bpmn Error] FlowReference "flow-reference" "Every reference of a flow node or sequence flow resolves to an element of the right kind.";
+    #[Bpmn Error] FlowReference "flow-reference" "A sequence flow connects flow nodes of its process, and `outgoing` children name sequence flows.";
 
     // Expressions.
     #[Bpmn Error] ExpressionExpected "expression-expected" "A value that must be an expression starts with `=`.";

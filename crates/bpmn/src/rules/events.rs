@@ -1,6 +1,6 @@
 //! Events: their definitions, what they refer to, and that one scope does not catch a thing twice.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use crate::document::{Document, EventDefinition, EventKind, FlowElement, Kind, Node, Scope, is_true};
 use crate::rule::Rule;
@@ -179,8 +179,8 @@ pub(super) fn check_definition<'d>(
             // Without an error, every one is caught.
             None if is_catch && !refers_to_other(document, event.node, "errorRef") => {}
             None => sink.report(Rule::ErrorReference, event.node, "missing error"),
-            Some(error) if attribute(error, "errorCode").is_empty() => {
-                sink.report(Rule::ErrorCode, event.node, "error without a code");
+            Some(error) if is_throw && attribute(error, "errorCode").is_empty() => {
+                sink.report(Rule::ErrorCode, event.node, "thrown error without a code");
             }
             Some(error) if is_catch && attribute(error, "errorCode").starts_with('=') => {
                 sink.report(Rule::ErrorCode, event.node, "caught error with a code that is an expression");
@@ -267,20 +267,6 @@ fn is_in_compensated_scope(
 }
 
 fn check_compensation_handler<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
-    let is_possible = matches!(
-        element.kind,
-        Kind::ServiceTask
-            | Kind::UserTask
-            | Kind::SendTask
-            | Kind::ScriptTask
-            | Kind::ManualTask
-            | Kind::BusinessRuleTask
-            | Kind::Task
-    );
-    if element.kind.is_task() && !is_possible {
-        let message = format!("{} cannot be a compensation handler", element.node.tag_name().name());
-        sink.report(Rule::CompensationHandler, element.node, message);
-    }
     if element.kind.is_task()
         && !(element.declared_incoming.is_empty()
             && element.declared_outgoing.is_empty()
@@ -320,24 +306,23 @@ pub(super) fn check_caught_once<'d, 'e>(
 ) where
     'd: 'e,
 {
-    let mut caught: HashSet<(EventKind, &'d str)> = HashSet::new();
-    // Without a code every error or escalation is caught, which for escalations leaves nothing for another event.
-    let mut catch_all: BTreeMap<EventKind, usize> = BTreeMap::new();
+    // Without a code every error or escalation is caught, and only one event can do that.
+    let mut caught: HashSet<(EventKind, Option<&'d str>)> = HashSet::new();
+    // An escalation event that refers to none leaves nothing for another one.
     let mut escalations = 0_usize;
+    let mut catches_every_escalation = false;
     for element in elements {
         for event in &element.events {
             let name = caught_name(document, *event);
-            escalations += usize::from(event.kind == EventKind::Escalation);
-            let is_second = match (event.kind, name) {
-                (EventKind::Error | EventKind::Escalation, None) => {
-                    let count = catch_all.entry(event.kind).or_default();
-                    *count += 1;
-                    *count > 1 || (event.kind == EventKind::Escalation && escalations > 1)
-                }
-                (EventKind::Escalation, Some(_)) if catch_all.contains_key(&EventKind::Escalation) => true,
-                (_, Some(name)) => !caught.insert((event.kind, name)),
-                (_, None) => false,
-            };
+            let can_be_same =
+                name.is_some() || matches!(event.kind, EventKind::Error | EventKind::Escalation);
+            let mut is_second = can_be_same && !caught.insert((event.kind, name));
+            if event.kind == EventKind::Escalation {
+                escalations += 1;
+                catches_every_escalation |=
+                    document.referenced(event.node, "escalationRef", "escalation").is_none();
+                is_second |= catches_every_escalation && escalations > 1;
+            }
             if is_second {
                 let what = name.map_or_else(|| "without a code".to_owned(), quoted);
                 let message = format!("second {} event {what}", event.kind.noun());
