@@ -21,7 +21,8 @@ spec:
         {{- with $values.podLabels }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
-        {{- include "workflow-service.labels" . | nindent 8 }}
+        {{- include "workflow-service.selector" . | nindent 8 }}
+        app.kubernetes.io/part-of: workflow
       {{- with $values.podAnnotations }}
       annotations:
         {{- toYaml . | nindent 8 }}

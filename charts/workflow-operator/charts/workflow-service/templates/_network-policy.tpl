@@ -51,6 +51,6 @@ spec:
     {{- with $values.otlpEndpoint | default $values.global.otlpEndpoint }}
     # The trace collector.
     - ports:
-        - port: {{ regexFind ":[0-9]+$" (urlParse .).host | trimPrefix ":" | default "4317" }}
+        - port: {{ regexFind ":[0-9]+$" (urlParse .).host | trimPrefix ":" | default (ternary "443" "80" (hasPrefix "https:" .)) }}
     {{- end }}
 {{- end -}}
