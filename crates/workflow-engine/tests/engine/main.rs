@@ -1,0 +1,17 @@
+//! The engine as its users meet it: real processes of the real binary, on a real PostgreSQL, called over TLS.
+#![cfg(test)]
+
+mod deploy;
+mod isolation;
+mod jobs;
+mod lag;
+mod migrate;
+mod models;
+mod outage;
+mod roles;
+mod routing;
+mod serve;
+mod start;
+mod streams;
+mod support;
+mod tenants;

@@ -1,0 +1,105 @@
+//! The processes that the tests deploy.
+
+fn document(process_id: &str, body: &str) -> String {
+    format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<bpmn:definitions xmlns:bpmn="http://www.omg.org/spec/BPMN/20100524/MODEL"
+    xmlns:zeebe="http://camunda.org/schema/zeebe/1.0" id="definitions" targetNamespace="http://workflow.example.com">
+  <bpmn:process id="{process_id}" isExecutable="true">
+    {body}
+  </bpmn:process>
+</bpmn:definitions>"#
+    )
+}
+
+pub(crate) fn task(id: &str, job_type: &str) -> String {
+    format!(
+        r#"<bpmn:serviceTask id="{id}" name="{id}"><bpmn:extensionElements>
+             <zeebe:taskDefinition type="{job_type}" retries="3" />
+             <zeebe:taskHeaders><zeebe:header key="queue" value="fast" /></zeebe:taskHeaders>
+           </bpmn:extensionElements></bpmn:serviceTask>"#
+    )
+}
+
+pub(crate) fn flow(source: &str, target: &str) -> String {
+    format!(r#"<bpmn:sequenceFlow id="{source}_{target}" sourceRef="{source}" targetRef="{target}" />"#)
+}
+
+pub(crate) fn flow_if(source: &str, target: &str, condition: &str) -> String {
+    format!(
+        r#"<bpmn:sequenceFlow id="{source}_{target}" sourceRef="{source}" targetRef="{target}">
+             <bpmn:conditionExpression>={condition}</bpmn:conditionExpression></bpmn:sequenceFlow>"#
+    )
+}
+
+/// start → one task → end.
+pub(crate) fn one_task(process_id: &str, job_type: &str) -> String {
+    let parts = [
+        r#"<bpmn:startEvent id="start" />"#.to_owned(),
+        task("work", job_type),
+        r#"<bpmn:endEvent id="end" />"#.to_owned(),
+        flow("start", "work"),
+        flow("work", "end"),
+    ];
+    document(process_id, &parts.concat())
+}
+
+/// start → fork → two tasks → join → last task → end.
+pub(crate) fn fork_and_join(process_id: &str) -> String {
+    let parts = [
+        r#"<bpmn:startEvent id="start" /><bpmn:endEvent id="end" />"#.to_owned(),
+        r#"<bpmn:parallelGateway id="fork" /><bpmn:parallelGateway id="join" />"#.to_owned(),
+        task("left", "left"),
+        task("right", "right"),
+        task("last", "last"),
+        flow("start", "fork"),
+        flow("fork", "left"),
+        flow("fork", "right"),
+        flow("left", "join"),
+        flow("right", "join"),
+        flow("join", "last"),
+        flow("last", "end"),
+    ];
+    document(process_id, &parts.concat())
+}
+
+/// start → try → (done? end : try again); the default flow leads back.
+pub(crate) fn retry_loop(process_id: &str) -> String {
+    let parts = [
+        r#"<bpmn:startEvent id="start" /><bpmn:endEvent id="end" />"#.to_owned(),
+        r#"<bpmn:exclusiveGateway id="enough" default="enough_attempt" />"#.to_owned(),
+        task("attempt", "attempt"),
+        flow("start", "attempt"),
+        flow("attempt", "enough"),
+        flow_if("enough", "end", "tries &gt;= 3"),
+        flow("enough", "attempt"),
+    ];
+    document(process_id, &parts.concat())
+}
+
+/// start → amount > 100 ? approve : nothing fits → end; no default.
+pub(crate) fn decision_without_default(process_id: &str) -> String {
+    let parts = [
+        r#"<bpmn:startEvent id="start" /><bpmn:endEvent id="end" />"#.to_owned(),
+        r#"<bpmn:exclusiveGateway id="decide" />"#.to_owned(),
+        task("approve", "approve"),
+        task("reject", "reject"),
+        flow("start", "decide"),
+        flow_if("decide", "approve", "amount &gt; 100"),
+        flow_if("decide", "reject", "amount &lt; 0"),
+        flow("approve", "end"),
+        flow("reject", "end"),
+    ];
+    document(process_id, &parts.concat())
+}
+
+/// A service task that names no job type: refused.
+pub(crate) fn without_task_definition(process_id: &str) -> String {
+    let parts = [
+        r#"<bpmn:startEvent id="start" /><bpmn:serviceTask id="Task_charge" /><bpmn:endEvent id="end" />"#
+            .to_owned(),
+        flow("start", "Task_charge"),
+        flow("Task_charge", "end"),
+    ];
+    document(process_id, &parts.concat())
+}

@@ -1,0 +1,507 @@
+//! Engines to test: a database, its schema, and serving processes of the real binary.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use engine_client::proto::cluster_service_client::ClusterServiceClient;
+use engine_client::proto::job_service_client::JobServiceClient;
+use engine_client::proto::migration_service_client::MigrationServiceClient;
+use engine_client::proto::process_service_client::ProcessServiceClient;
+use engine_client::proto::tenant_service_client::TenantServiceClient;
+use engine_client::proto::{
+    ActivateJobsRequest, CompleteJobRequest, DeployProcessRequest, DeployProcessResponse, GetInstanceRequest,
+    GetInstanceResponse, Job, LintMode, PutTenantRequest, StartInstanceRequest, Tenant, TenantQuotas,
+    deploy_process_response,
+};
+use engine_client::{Credential, WorkerKey};
+use serde_json::Value;
+use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
+use tempfile::TempDir;
+use test_support::certificates::TestCa;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Request, Status};
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_workflow-engine");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A database of its own for one test, and everything that engines on it share.
+pub(crate) struct World {
+    pub(crate) options: PgConnectOptions,
+    pub(crate) database: Database,
+    files: TempDir,
+    ca: TestCa,
+    worker_key: WorkerKey,
+    controller: String,
+    monitor: String,
+}
+
+pub(crate) struct Database {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) name: String,
+    pub(crate) user: String,
+    pub(crate) password: String,
+}
+
+impl World {
+    /// With the schema of this version.
+    pub(crate) async fn new(database: Database) -> Self {
+        let world = Self::unmigrated(database).await;
+        let migrated = world.migrate(&["--up-to", "all"]);
+        assert!(migrated.status.success(), "{}", stderr(&migrated));
+        world
+    }
+
+    pub(crate) async fn unmigrated(database: Database) -> Self {
+        // Several tests share the process; the first installs it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let ca = TestCa::new("engine-test");
+        let certificate = ca.server(&["127.0.0.1", "localhost"]);
+        let credential = || Credential::generate().expect("should be random").expose().to_owned();
+        let world = Self {
+            options: PgConnectOptions::new_without_pgpass()
+                .host(&database.host)
+                .port(database.port)
+                .database(&database.name)
+                .username(&database.user)
+                .password(&database.password),
+            database,
+            files: tempfile::tempdir().expect("should make a directory"),
+            ca,
+            worker_key: WorkerKey::generate().expect("should be random"),
+            controller: credential(),
+            monitor: credential(),
+        };
+        world.write("tls.crt", &certificate.certificate_pem);
+        world.write("tls.key", &certificate.key_pem);
+        world.write("controller-token", &world.controller);
+        world.write("monitor-token", &world.monitor);
+        world.write("worker-key", &world.worker_key.expose());
+        world.write("user", &world.database.user);
+        world.write("password", &world.database.password);
+        world
+    }
+
+    pub(crate) fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.path(name), content).expect("should write a file");
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.files.path()
+    }
+
+    /// The binary with the settings of this world.
+    pub(crate) fn command(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(BINARY);
+        command
+            .arg(subcommand)
+            .env("WORKFLOW_DATABASE_HOST", &self.database.host)
+            .env("WORKFLOW_DATABASE_PORT", self.database.port.to_string())
+            .env("WORKFLOW_DATABASE_NAME", &self.database.name)
+            .env("WORKFLOW_DATABASE_USER_FILE", self.path("user"))
+            .env("WORKFLOW_DATABASE_PASSWORD_FILE", self.path("password"))
+            .env("RUST_BACKTRACE", "0");
+        command
+    }
+
+    pub(crate) fn migrate(&self, arguments: &[&str]) -> Output {
+        self.command("migrate").args(["--to", VERSION]).args(arguments).output().expect("should run")
+    }
+
+    /// A serving process that is ready.
+    pub(crate) async fn serve(&self, node: &str) -> Engine {
+        let engine = self.serve_unready(node).await;
+        engine.await_ready().await;
+        engine
+    }
+
+    /// A serving process that listens.
+    pub(crate) async fn serve_unready(&self, node: &str) -> Engine {
+        let (api, admin) = (free_port(), free_port());
+        let log = std::fs::File::create(self.path(&format!("{node}.log"))).expect("should make a log");
+        let child = self
+            .command("serve")
+            .env("WORKFLOW_NODE_ID", node)
+            .env("WORKFLOW_GRPC_ADDRESS", format!("127.0.0.1:{api}"))
+            .env("WORKFLOW_ADMIN_ADDRESS", format!("127.0.0.1:{admin}"))
+            .env("WORKFLOW_TLS_DIR", self.directory())
+            .env("WORKFLOW_CREDENTIALS_DIR", self.directory())
+            .env("WORKFLOW_DATABASE_MAX_CONNECTIONS", "6")
+            .stdout(Stdio::from(log))
+            .spawn()
+            .expect("should start");
+        let engine = Engine {
+            child: Some(child),
+            log: self.path(&format!("{node}.log")),
+            api,
+            admin,
+            ca_pem: self.ca.pem(),
+            controller: self.controller.clone(),
+            monitor: self.monitor.clone(),
+            worker_key: self.worker_key.clone(),
+        };
+        engine.await_listening().await;
+        engine
+    }
+
+    /// A raw session as the user of the Secret.
+    pub(crate) async fn session(&self) -> PgConnection {
+        use sqlx::ConnectOptions;
+        self.options.connect().await.expect("should connect")
+    }
+
+    /// A raw session as the role that serves.
+    pub(crate) async fn app_session(&self) -> PgConnection {
+        let mut session = self.session().await;
+        let role: String = sqlx::query_scalar(
+            "SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'wf_app_%' AND pg_has_role(session_user, oid, 'MEMBER')
+             AND has_schema_privilege(oid, 'workflow', 'USAGE')",
+        )
+        .fetch_one(&mut session)
+        .await
+        .expect("should have an app role");
+        sqlx::query(sqlx::AssertSqlSafe(format!("SET ROLE \"{role}\"")))
+            .execute(&mut session)
+            .await
+            .expect("should switch roles");
+        session
+    }
+}
+
+/// Fails the test with what a process said.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("should bind");
+    listener.local_addr().expect("should have an address").port()
+}
+
+/// One serving process.
+pub(crate) struct Engine {
+    child: Option<Child>,
+    log: PathBuf,
+    pub(crate) api: u16,
+    pub(crate) admin: u16,
+    ca_pem: String,
+    controller: String,
+    monitor: String,
+    worker_key: WorkerKey,
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Engine {
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGTERM, and how it ended.
+    pub(crate) fn terminate(&mut self) -> std::process::ExitStatus {
+        let mut child = self.child.take().expect("should run");
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("should run").success());
+        child.wait().expect("should end")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    async fn await_listening(&self) {
+        for _ in 0..400 {
+            if self.admin_get("/livez").await.is_some() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the engine does not listen:\n{}", self.log());
+    }
+
+    pub(crate) async fn await_ready(&self) {
+        for _ in 0..400 {
+            if self.readiness().await.0 == 200 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the engine is not ready: {:?}\n{}", self.readiness().await, self.log());
+    }
+
+    /// Code and reason of /readyz.
+    pub(crate) async fn readiness(&self) -> (u16, String) {
+        self.admin_get("/readyz").await.unwrap_or((0, "no answer".to_owned()))
+    }
+
+    /// A GET on the admin port.
+    pub(crate) async fn admin_get(&self, path: &str) -> Option<(u16, String)> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", self.admin)).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let code = answer.split(' ').nth(1)?.parse().ok()?;
+        let body = answer.split_once("\r\n\r\n")?.1.to_owned();
+        Some((code, body))
+    }
+
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&self.ca_pem))
+            .domain_name("localhost");
+        Endpoint::from_shared(format!("https://127.0.0.1:{}", self.api))
+            .and_then(|endpoint| endpoint.tls_config(tls))
+            .expect("should be an endpoint")
+            .connect_timeout(Duration::from_secs(5))
+    }
+
+    pub(crate) fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    pub(crate) fn controller_token(&self) -> &str {
+        &self.controller
+    }
+
+    pub(crate) fn caller(&self, token: Option<&str>) -> Caller {
+        let authorization =
+            token.map(|token| format!("Bearer {token}").parse().expect("should be a header value"));
+        Caller { channel: self.endpoint().connect_lazy(), bearer: Bearer { authorization } }
+    }
+
+    pub(crate) fn controller(&self) -> Caller {
+        self.caller(Some(&self.controller))
+    }
+
+    pub(crate) fn monitor(&self) -> Caller {
+        self.caller(Some(&self.monitor))
+    }
+
+    pub(crate) fn worker(&self, tenant_id: &str) -> Caller {
+        self.caller(Some(self.worker_key.mint(tenant_id).expose()))
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Bearer {
+    authorization: Option<MetadataValue<Ascii>>,
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.authorization {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
+type Authenticated = InterceptedService<Channel, Bearer>;
+
+/// Someone with a token.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    channel: Channel,
+    bearer: Bearer,
+}
+
+impl Caller {
+    fn service(&self) -> Authenticated {
+        InterceptedService::new(self.channel.clone(), self.bearer.clone())
+    }
+
+    pub(crate) fn cluster(&self) -> ClusterServiceClient<Authenticated> {
+        ClusterServiceClient::new(self.service())
+    }
+
+    pub(crate) fn migration(&self) -> MigrationServiceClient<Authenticated> {
+        MigrationServiceClient::new(self.service())
+    }
+
+    pub(crate) fn processes(&self) -> ProcessServiceClient<Authenticated> {
+        ProcessServiceClient::new(self.service())
+    }
+
+    pub(crate) fn tenants(&self) -> TenantServiceClient<Authenticated> {
+        TenantServiceClient::new(self.service())
+    }
+
+    pub(crate) fn jobs(&self) -> JobServiceClient<Authenticated> {
+        JobServiceClient::new(self.service())
+    }
+
+    pub(crate) async fn try_deploy(
+        &self,
+        request: DeployProcessRequest,
+    ) -> Result<DeployProcessResponse, Status> {
+        self.processes().deploy_process(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// Deploys for a tenant, which must succeed.
+    pub(crate) async fn deploy(&self, tenant_id: &str, document: &str) -> deploy_process_response::Deployed {
+        deployed(self.try_deploy(deployment(tenant_id, document)).await.expect("should be answered"))
+    }
+
+    pub(crate) async fn put_tenant(&self, id: &str, quotas: TenantQuotas) {
+        let request = PutTenantRequest { request_id: String::new(), tenant: Some(tenant(id, quotas)) };
+        self.tenants().put_tenant(request).await.expect("should put a tenant");
+    }
+
+    pub(crate) async fn try_start(
+        &self,
+        tenant_id: &str,
+        process_id: &str,
+        variables: &Value,
+    ) -> Result<i64, Status> {
+        let request = StartInstanceRequest {
+            request_id: String::new(),
+            tenant_id: tenant_id.to_owned(),
+            process_id: process_id.to_owned(),
+            version: 0,
+            variables: Some(wire_variables(variables)),
+        };
+        self.jobs().start_instance(request).await.map(|started| started.into_inner().instance_key)
+    }
+
+    pub(crate) async fn start(&self, tenant_id: &str, process_id: &str, variables: &Value) -> i64 {
+        self.try_start(tenant_id, process_id, variables).await.expect("should start")
+    }
+
+    /// Takes jobs of one type with a lease of a minute, at once.
+    pub(crate) async fn activate(&self, tenant_id: &str, job_type: &str, max_jobs: i32) -> Vec<Job> {
+        self.try_activate(activation(tenant_id, job_type, max_jobs)).await.expect("should activate")
+    }
+
+    pub(crate) async fn try_activate(&self, request: ActivateJobsRequest) -> Result<Vec<Job>, Status> {
+        self.jobs().activate_jobs(request).await.map(|activated| activated.into_inner().jobs)
+    }
+
+    pub(crate) async fn try_complete(&self, job: &Job, variables: &Value) -> Result<(), Status> {
+        self.jobs().complete_job(completion(job, variables)).await.map(drop)
+    }
+
+    pub(crate) async fn complete(&self, job: &Job, variables: &Value) {
+        self.try_complete(job, variables).await.expect("should complete");
+    }
+
+    /// Takes the one job of a type and completes it.
+    pub(crate) async fn work(&self, tenant_id: &str, job_type: &str, variables: &Value) {
+        let jobs = self.activate(tenant_id, job_type, 10).await;
+        assert_eq!(jobs.len(), 1, "jobs of type {job_type}");
+        self.complete(&jobs[0], variables).await;
+    }
+
+    pub(crate) async fn instance(&self, tenant_id: &str, key: i64) -> GetInstanceResponse {
+        let request = GetInstanceRequest { tenant_id: tenant_id.to_owned(), key };
+        self.jobs().get_instance(request).await.expect("should be there").into_inner()
+    }
+}
+
+pub(crate) fn deployment(tenant_id: &str, document: &str) -> DeployProcessRequest {
+    DeployProcessRequest {
+        request_id: String::new(),
+        tenant_id: tenant_id.to_owned(),
+        resource_name: "test.bpmn".to_owned(),
+        content: document.as_bytes().to_vec(),
+        content_sha256: bpmn::digest(document.as_bytes()),
+        version_tag: String::new(),
+        mode: LintMode::Lenient.into(),
+        owner: String::new(),
+    }
+}
+
+pub(crate) fn deployed(response: DeployProcessResponse) -> deploy_process_response::Deployed {
+    match response.result {
+        Some(deploy_process_response::Result::Deployed(deployed)) => deployed,
+        other => panic!("not deployed: {other:?}"),
+    }
+}
+
+pub(crate) fn tenant(id: &str, quotas: TenantQuotas) -> Tenant {
+    Tenant {
+        id: id.to_owned(),
+        display_name: id.to_uppercase(),
+        quotas: Some(quotas),
+        rls: true,
+        suspended: false,
+        owner: "the-owner".to_owned(),
+        generation: 1,
+    }
+}
+
+pub(crate) fn activation(tenant_id: &str, job_type: &str, max_jobs: i32) -> ActivateJobsRequest {
+    ActivateJobsRequest {
+        tenant_id: tenant_id.to_owned(),
+        job_types: vec![job_type.to_owned()],
+        worker: "tester".to_owned(),
+        max_jobs,
+        lease: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+        wait: None,
+    }
+}
+
+pub(crate) fn completion(job: &Job, variables: &Value) -> CompleteJobRequest {
+    CompleteJobRequest {
+        tenant_id: job.tenant_id.clone(),
+        key: job.key,
+        lease_epoch: job.lease_epoch,
+        variables: Some(wire_variables(variables)),
+    }
+}
+
+pub(crate) fn wire_variables(variables: &Value) -> prost_types::Struct {
+    let fields = variables.as_object().expect("should be an object");
+    prost_types::Struct {
+        fields: fields.iter().map(|(name, value)| (name.clone(), wire_value(value))).collect(),
+    }
+}
+
+fn wire_value(value: &Value) -> prost_types::Value {
+    use prost_types::value::Kind;
+    let kind = match value {
+        Value::Null => Kind::NullValue(0),
+        Value::Bool(truth) => Kind::BoolValue(*truth),
+        Value::Number(number) => Kind::NumberValue(number.as_f64().expect("should be a double")),
+        Value::String(text) => Kind::StringValue(text.clone()),
+        Value::Array(values) => {
+            Kind::ListValue(prost_types::ListValue { values: values.iter().map(wire_value).collect() })
+        }
+        Value::Object(_) => Kind::StructValue(wire_variables(value)),
+    };
+    prost_types::Value { kind: Some(kind) }
+}
+
+/// A database of its own on the server that the tests share, or the end of the test where there is no PostgreSQL.
+macro_rules! database {
+    () => {{
+        let database = test_support::require_postgres!().fresh_database().await;
+        $crate::support::Database {
+            host: database.host,
+            port: database.port,
+            name: database.name,
+            user: database.user,
+            password: database.password,
+        }
+    }};
+}
+pub(crate) use database;
