@@ -1,4 +1,4 @@
-//! `payment-worker`: serves `charge-payment` and `refund-payment` of one tenant. Copy it for your own workers: only
+//! Serves `charge-payment` and `refund-payment` of one tenant. Copy it for your own workers: only
 //! `payment.rs` is about payments.
 //!
 //! Owns the loop around a job: take, work, complete or fail, reconnect, drain. It never talks to Kubernetes: everything

@@ -118,30 +118,30 @@ async fn do_job(client: &EngineClient, job: Job, duration: Duration) {
     // Here a real worker calls the payment provider, with `job.key` as its idempotency key: a job comes again when
     // the engine does not hear of its end in time.
     sleep(duration).await;
-    let told = match payment::perform(&job.job_type, &job.variables) {
+    let heard = match payment::perform(&job.job_type, &job.variables) {
         Ok(variables) => {
             let done = CompleteJob { job: job.job_ref(), variables };
-            told(|| client.complete_job(&done)).await.map(|()| info!("job is complete"))
+            tell(|| client.complete_job(&done)).await.map(|()| info!("job is complete"))
         }
         Err(error_message) => {
             warn!(reason = error_message, "job failed");
             // Trying again cannot help here. When it can, leave `job.retries - 1` and a backoff.
             let failed =
                 FailJob { job: job.job_ref(), retries: 0, retry_backoff: Duration::ZERO, error_message };
-            told(|| client.fail_job(&failed)).await.map(drop)
+            tell(|| client.fail_job(&failed)).await.map(drop)
         }
     };
-    match told {
+    match heard {
         Ok(()) => {}
         Err(error) if *error.class() == ErrorClass::Stale => {
-            warn!("lease was lost: the engine gave the job to others")
+            warn!("lease was lost: the engine gave the job to others");
         }
         Err(error) => warn!(%error, "engine does not know how the job ended: it will come again"),
     }
 }
 
 /// Tells the engine until it hears; the lease makes a repetition harmless.
-async fn told<T, Call>(call: impl FnMut() -> Call) -> Result<T, EngineError>
+async fn tell<T, Call>(call: impl FnMut() -> Call) -> Result<T, EngineError>
 where
     Call: Future<Output = Result<T, EngineError>>,
 {

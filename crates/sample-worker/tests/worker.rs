@@ -89,7 +89,7 @@ impl Fleet {
 
     fn start_worker(&self, work_duration: Duration, max_in_flight: u16) -> Worker {
         let port = self.server.as_ref().expect("server should run").port();
-        let child = Command::new(env!("CARGO_BIN_EXE_payment-worker"))
+        let child = Command::new(env!("CARGO_BIN_EXE_sample-worker"))
             .env_clear()
             .env("WORKFLOW_JOB_TYPES", "charge-payment,refund-payment")
             .env("WORKFLOW_ENGINE_ADDRESS", format!("localhost:{port}"))
