@@ -1,1 +1,126 @@
+use std::time::Duration;
 
+use engine_client::proto::{Job, StreamActivatedJobsRequest, StreamActivatedJobsResponse};
+use serde_json::json;
+use tonic::{Code, Streaming};
+
+use crate::models::one_task;
+use crate::support::{Caller, World, database};
+
+fn request(max_in_flight: i32) -> StreamActivatedJobsRequest {
+    StreamActivatedJobsRequest {
+        tenant_id: "_default".to_owned(),
+        job_types: vec!["charge".to_owned()],
+        worker: "tester".to_owned(),
+        max_in_flight,
+        lease: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+    }
+}
+
+async fn open(caller: &Caller, max_in_flight: i32) -> Streaming<StreamActivatedJobsResponse> {
+    caller.jobs().stream_activated_jobs(request(max_in_flight)).await.expect("should open").into_inner()
+}
+
+/// Jobs that come within the time.
+async fn received(stream: &mut Streaming<StreamActivatedJobsResponse>, patience: Duration) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    let _ = tokio::time::timeout(patience, async {
+        while let Ok(Some(message)) = stream.message().await {
+            jobs.extend(message.jobs);
+        }
+    })
+    .await;
+    jobs
+}
+
+#[tokio::test]
+async fn a_stream_never_holds_more_jobs_than_its_worker_asked_for() {
+    let world = World::new(database!()).await;
+    let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
+    let caller = one.controller();
+    caller.deploy("_default", &one_task("order", "charge")).await;
+    for _ in 0..10 {
+        caller.start("_default", "order", &json!({})).await;
+    }
+    let mut stream = open(&one.worker("_default"), 3).await;
+    let first = received(&mut stream, Duration::from_millis(1500)).await;
+    assert_eq!(first.len(), 3);
+    // Finishing here makes room at once, finishing elsewhere is noticed.
+    caller.complete(&first[0], &json!({})).await;
+    let more = received(&mut stream, Duration::from_millis(500)).await;
+    assert_eq!(more.len(), 1);
+    two.controller().complete(&first[1], &json!({})).await;
+    let more = received(&mut stream, Duration::from_millis(2500)).await;
+    assert_eq!(more.len(), 1);
+}
+
+#[tokio::test]
+async fn jobs_come_as_they_are_made_also_by_another_replica() {
+    let world = World::new(database!()).await;
+    let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
+    one.controller().deploy("_default", &one_task("order", "charge")).await;
+    let mut stream = open(&one.worker("_default"), 10).await;
+    for starter in [one.controller(), two.controller()] {
+        starter.start("_default", "order", &json!({})).await;
+        let message = tokio::time::timeout(Duration::from_secs(3), stream.message()).await;
+        let jobs = message.expect("should come soon").expect("should not fail").expect("should not end").jobs;
+        assert_eq!(jobs.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn jobs_that_a_vanished_client_never_saw_wait_again_at_once() {
+    let world = World::new(database!()).await;
+    let engine = world.serve("engine-0").await;
+    let caller = engine.controller();
+    caller.deploy("_default", &one_task("order", "charge")).await;
+    // The client opens streams and goes, while jobs are being made: each job is either one the client saw (its lease
+    // runs) or it waits.
+    let mut seen = 0;
+    for _ in 0..10 {
+        let mut stream = open(&engine.worker("_default"), 1).await;
+        for _ in 0..3 {
+            caller.start("_default", "order", &json!({})).await;
+        }
+        seen += received(&mut stream, Duration::from_millis(30)).await.len();
+        drop(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let waiting = caller.activate("_default", "charge", 1000).await.len();
+    // What reached the client's transport but not its code counts as seen by the engine: at most one job per stream.
+    assert!(seen + waiting <= 30 && waiting >= 20, "{seen} seen, {waiting} waiting");
+}
+
+#[tokio::test]
+async fn a_silent_stream_sends_heartbeats() {
+    let world = World::new(database!()).await;
+    let engine = world.serve("engine-0").await;
+    engine.controller().deploy("_default", &one_task("order", "charge")).await;
+    let mut stream = open(&engine.worker("_default"), 5).await;
+    let message = tokio::time::timeout(Duration::from_secs(10), stream.message()).await;
+    let heartbeat = message.expect("should not be silent").expect("should not fail").expect("should not end");
+    assert_eq!(heartbeat.jobs, []);
+}
+
+#[tokio::test]
+async fn a_node_that_stops_ends_its_streams_and_says_so() {
+    let world = World::new(database!()).await;
+    let mut engine = world.serve("engine-0").await;
+    engine.controller().deploy("_default", &one_task("order", "charge")).await;
+    let mut stream = open(&engine.worker("_default"), 5).await;
+    let ended = tokio::spawn(async move {
+        loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                other => return other,
+            }
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let began = std::time::Instant::now();
+    let status = tokio::task::spawn_blocking(move || engine.terminate()).await.expect("should end");
+    assert!(status.success(), "{status}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let refusal = ended.await.expect("should end").expect_err("should say why");
+    assert_eq!(refusal.code(), Code::Unavailable, "{}", refusal.message());
+}
