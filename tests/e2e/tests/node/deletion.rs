@@ -15,23 +15,14 @@ use crate::fixture::{START, api, apply, bpmn, named_cluster};
 
 const ALL: &str = "e2e-all";
 
-/// Runs a statement in the demo's Postgres.
-async fn psql(cluster: &Cluster, statement: &str) -> anyhow::Result<()> {
+/// Runs a statement in the demo's Postgres, as the owner of its databases.
+async fn psql(cluster: &Cluster, credentials: &Credentials, statement: &str) -> anyhow::Result<()> {
+    let Credentials { username, password } = credentials;
     let output = tokio::process::Command::new("kubectl")
         .arg("--kubeconfig")
         .arg(&cluster.kubeconfig)
-        .args([
-            "--namespace",
-            "workflow",
-            "exec",
-            "postgres-primary-0",
-            "--",
-            "psql",
-            "-U",
-            "postgres",
-            "-c",
-            statement,
-        ])
+        .args(["--namespace", "workflow", "exec", "postgres-0", "--", "env", &format!("PGPASSWORD={password}")])
+        .args(["psql", "-h", "127.0.0.1", "-U", username, "-d", "postgres", "-c", statement])
         .output()
         .await
         .context("starting kubectl")?;
@@ -39,15 +30,26 @@ async fn psql(cluster: &Cluster, statement: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+struct Credentials {
+    username: String,
+    password: String,
+}
+
+fn read_credentials(secret: &Secret) -> Option<Credentials> {
+    let text = |key: &str| String::from_utf8(secret.data.as_ref()?.get(key)?.0.clone()).ok();
+    Some(Credentials { username: text("username")?, password: text("password")? })
+}
+
 #[tokio::test]
 async fn a_namespace_with_all_kinds_is_deleted() {
     let Some(cluster) = named_cluster("a_namespace_with_all_kinds_is_deleted").await else { return };
     let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
     // A database of its own: the sample's must not notice.
-    psql(&cluster, "drop database if exists e2e with (force)").await.expect("should drop");
-    psql(&cluster, "create database e2e owner workflow").await.expect("should create");
     let sample: Api<Secret> = api(&cluster, e2e::sample::SYSTEM_NAMESPACE);
     let credentials = sample.get("wf-db-credentials").await.expect("should read the sample's credentials");
+    let login = read_credentials(&credentials).expect("should have a username and a password");
+    psql(&cluster, &login, "drop database if exists e2e with (force)").await.expect("should drop");
+    psql(&cluster, &login, "create database e2e").await.expect("should create");
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": ALL}, "data": credentials.data,
     });

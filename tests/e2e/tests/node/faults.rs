@@ -15,7 +15,7 @@ use crate::fixture::{RECOVERY, api, await_event, bpmn, named_cluster, process, r
 
 /// Where the demo's Postgres runs.
 const POSTGRES_NAMESPACE: &str = "workflow";
-const POSTGRES: &str = "postgres-primary";
+const POSTGRES: &str = "postgres";
 
 async fn scale_postgres(cluster: &Cluster, replicas: i32) {
     let sets: Api<StatefulSet> = api(cluster, POSTGRES_NAMESPACE);
