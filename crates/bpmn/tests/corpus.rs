@@ -84,12 +84,15 @@ fn verdict(report: &Report) -> Option<String> {
 /// The corpus's path without its suffixes.
 fn corpus() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
-    let directory = std::env::var_os("BPMN_CORPUS").map_or(beside, PathBuf::from);
-    let entries = std::fs::read_dir(directory).ok()?;
-    entries
-        .map(|entry| entry.expect("an entry").path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "tsv"))
-        .map(|path| path.with_extension(""))
+    let named = std::env::var_os("BPMN_CORPUS").map(PathBuf::from);
+    let directory = named.clone().unwrap_or(beside);
+    let table = std::fs::read_dir(&directory).ok().and_then(|entries| {
+        entries
+            .map(|entry| entry.expect("an entry").path())
+            .find(|path| path.extension().is_some_and(|extension| extension == "tsv"))
+    });
+    assert!(named.is_none() || table.is_some(), "BPMN_CORPUS holds no verdicts: {}", directory.display());
+    table.map(|path| path.with_extension(""))
 }
 
 fn files_below(directory: &Path) -> BTreeMap<String, PathBuf> {

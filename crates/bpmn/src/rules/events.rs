@@ -171,7 +171,7 @@ pub(super) fn check_definition<'d>(
             }
         }
         EventKind::Signal => {
-            if !is_throw && document.referenced(event.node, "signalRef", "signal").is_none() {
+            if document.referenced(event.node, "signalRef", "signal").is_none() {
                 sink.report(Rule::SignalReference, event.node, "missing signal");
             }
         }
