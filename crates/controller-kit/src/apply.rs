@@ -146,9 +146,9 @@ impl Writer {
             + Clone
             + DeserializeOwned
             + std::fmt::Debug,
-        S: serde::Serialize + PartialEq,
+        S: serde::Serialize,
     {
-        if former == Some(status) {
+        if former.is_some_and(|former| is_same_status(former, status)) {
             return Ok(None);
         }
         let namespace = object.namespace().unwrap_or_default();
@@ -172,3 +172,19 @@ impl Writer {
         }
     }
 }
+
+/// Conditions are a map by type to the API server, which keeps each where it first came: their order says nothing.
+fn is_same_status(former: &impl serde::Serialize, status: &impl serde::Serialize) -> bool {
+    let comparable = |status: serde_json::Result<serde_json::Value>| {
+        let mut status = status.ok()?;
+        if let Some(conditions) = status.get_mut("conditions").and_then(|list| list.as_array_mut()) {
+            conditions.sort_by(|a, b| a["type"].as_str().cmp(&b["type"].as_str()));
+        }
+        Some(status)
+    };
+    let former = comparable(serde_json::to_value(former));
+    former.is_some() && former == comparable(serde_json::to_value(status))
+}
+
+#[cfg(test)]
+mod tests;

@@ -149,7 +149,9 @@ fn tenant_is_entitled(
         && (cluster.namespace().as_ref() == Some(&home) || is_labelled(directory, &home, &tenant.name_any()))
 }
 
-fn find_cluster(
+/// The cluster that a reference names, whether or not the referrer may use it: for a deletion, which only gives up what
+/// the engine records as the object's own. A grant that was withdrawn must not leave it behind there.
+pub fn find_cluster(
     directory: &dyn Directory,
     cluster_namespace: &str,
     own: &str,

@@ -84,6 +84,48 @@ pub struct Service {
 }
 
 impl Service {
+    /// A service that nothing runs in yet. Its client writes while `fence` is open.
+    pub fn new(
+        name: &'static str,
+        args: ServiceArgs,
+        config: kube::Config,
+        fence: Fence,
+    ) -> Result<Self, RunError> {
+        let (metrics, progress, clock) = (Metrics::new(), Progress::default(), Clock::system());
+        let gate = CallGate { fence, metrics: metrics.clone(), progress: progress.clone() };
+        let client = build_client(config, &gate).map_err(RunError::Client)?;
+        Ok(Self {
+            name,
+            publisher: Publisher::new(client.clone(), name, args.pod_name.clone(), clock.clone()),
+            admin: Admin::new(metrics.clone()),
+            args,
+            client,
+            metrics,
+            clock,
+            stop: CancellationToken::new(),
+            progress,
+            supervised: JoinSet::new(),
+            controllers: JoinSet::new(),
+        })
+    }
+
+    /// Waits until [`Service::stop`] is cancelled and gives running passes time to end, or until something ends that
+    /// must not.
+    pub async fn attend(&mut self) -> Result<(), RunError> {
+        tokio::select! {
+            // First: an idle controller ends in the same instant in which it is told to.
+            biased;
+            () = self.stop.cancelled() => tracing::info!("stopping"),
+            ended = first_ended(&mut self.supervised) => return Err(ended),
+            Some(_) = self.controllers.join_next() => return Err(RunError::TaskEnded("controller", String::new())),
+        }
+        let drained = async { while self.controllers.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            tracing::warn!("some passes did not end in time");
+        }
+        Ok(())
+    }
+
     /// What watches need.
     #[must_use]
     pub fn watch_context(&self) -> WatchContext {
@@ -171,25 +213,9 @@ where
 {
     let config = kube::Config::infer().await.map_err(RunError::Config)?;
     let fence = if leadership == Leadership::Leader { Fence::closed() } else { Fence::open() };
-    let (metrics, progress, clock) = (Metrics::new(), Progress::default(), Clock::system());
-    let gate = CallGate { fence: fence.clone(), metrics: metrics.clone(), progress: progress.clone() };
-    let client = build_client(config, &gate).map_err(RunError::Client)?;
-    let stop = CancellationToken::new();
-    stop_on_signals(stop.clone())?;
+    let mut service = Service::new(name, args, config, fence.clone())?;
+    stop_on_signals(service.stop.clone())?;
 
-    let mut service = Service {
-        name,
-        publisher: Publisher::new(client.clone(), name, args.pod_name.clone(), clock.clone()),
-        admin: Admin::new(metrics.clone()),
-        args,
-        client,
-        metrics,
-        clock,
-        stop,
-        progress,
-        supervised: JoinSet::new(),
-        controllers: JoinSet::new(),
-    };
     // The admin server outlives the drain: probes must not fail while a pod ends in order.
     let admin_stop = CancellationToken::new();
     let admin = service.admin.clone().serve(service.args.admin_address, admin_stop.clone());
@@ -207,15 +233,7 @@ where
     }
     start(&mut service).await.map_err(|error| RunError::Start(error.into()))?;
 
-    tokio::select! {
-        () = service.stop.cancelled() => tracing::info!("stopping"),
-        ended = first_ended(&mut service.supervised) => return Err(ended),
-        Some(_) = service.controllers.join_next() => return Err(RunError::TaskEnded("controller", String::new())),
-    }
-    let drained = async { while service.controllers.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN, drained).await.is_err() {
-        tracing::warn!("some passes did not end in time");
-    }
+    service.attend().await?;
     release.cancel();
     admin_stop.cancel();
     let released = async {

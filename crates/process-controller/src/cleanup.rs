@@ -2,14 +2,10 @@
 
 use api_types::WorkflowProcess;
 use api_types::labels::FORCE_DELETE;
-use api_types::reference::DeletionPolicy;
-use controller_kit::engine::is_callable;
-use engine_client::model::{DeleteProcess, OnInstances};
-use engine_client::request_id;
 use kube::ResourceExt as _;
 
-use crate::observe::{EngineView, Observed, tenant_id};
-use crate::plan::{Plan, Step};
+use crate::observe::{EngineView, Observed, retirable_ids};
+use crate::plan::{Plan, Step, build_retire};
 
 /// Retires what this object owns in the engine, then lets the object go.
 ///
@@ -17,27 +13,14 @@ use crate::plan::{Plan, Step};
 /// holds the object until it does, or until a person gives the definitions up with the force-delete annotation.
 #[must_use]
 pub fn plan_cleanup(process: &WorkflowProcess, observed: &Observed) -> Plan {
-    let release = Plan { steps: vec![Step::RemoveFinalizer], wait: None };
-    let Ok(resolved) = &observed.references else { return release };
-    let process_id = process.status.as_ref().and_then(|status| status.bpmn_process_id.clone());
-    let Some(process_id) = process_id.filter(|_| is_callable(&resolved.cluster)) else { return release };
-    if is_forced(process) {
-        return release;
-    }
-    if !matches!(observed.engine, EngineView::Answered { .. }) {
-        return Plan::converged();
-    }
-    let uid = process.uid().unwrap_or_default();
-    let retire = DeleteProcess {
-        request_id: request_id(&uid, process.metadata.generation.unwrap_or_default(), "retire"),
-        tenant_id: tenant_id(resolved.tenant.as_ref()),
-        process_id,
-        owner: uid,
-        // Deleting a definition must not kill orders that are under way.
-        on_instances: OnInstances::KeepRunning,
-        retain: process.spec.deletion_policy() == DeletionPolicy::Retain,
+    let retires = match &observed.engine {
+        EngineView::NotAsked => Vec::new(),
+        _ if is_forced(process) => Vec::new(),
+        EngineView::NotReady(_) | EngineView::Failed(_) => return Plan::converged(),
+        EngineView::Answered { .. } => retirable_ids(process, &observed.source),
     };
-    Plan { steps: vec![Step::Retire(retire), Step::RemoveFinalizer], wait: None }
+    let retires = retires.iter().map(|process_id| Step::Retire(build_retire(process, process_id)));
+    Plan { steps: retires.chain([Step::RemoveFinalizer]).collect(), wait: None }
 }
 
 /// Does a person give up what the engine still has?

@@ -12,15 +12,15 @@ use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::outcome::Next;
 use controller_kit::reference::CachedDirectory;
 use controller_kit::watch::{watch_metadata, watch_metadata_store, watch_own, watch_referenced};
-use engine_client::{EnginePool, Timeouts};
+use engine_client::EngineProvider;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::ResourceExt as _;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Resource as _, ResourceExt as _};
 
 use crate::cleanup::plan_cleanup;
 use crate::context::Context;
 use crate::execute::execute;
-use crate::observe::observe;
+use crate::observe::{is_deleting, observe};
 use crate::plan::plan;
 use crate::status::{assess, build_farewell, build_news, build_status};
 use crate::validate::validate;
@@ -28,8 +28,8 @@ use crate::validate::validate;
 /// A definition that the engine lost (a restored database) is found after this time.
 pub const RESYNC: Duration = Duration::from_mins(10);
 
-/// Starts watches and controller.
-pub fn start(service: &mut Service) {
+/// Starts watches and controller. `engines` is a pool of connections in production.
+pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
     let context = service.watch_context();
     let (queue, end) = Queue::new();
     let (processes, own) = watch_own::<WorkflowProcess>(&context, "WorkflowProcess", queue.clone());
@@ -82,7 +82,6 @@ pub fn start(service: &mut Service) {
         service.args.resource_status_limit,
         move || listed.state().iter().map(|process| phase_row(process)).collect(),
     );
-    let provider = Arc::new(EnginePool::new(Timeouts::default()));
     let context = Context {
         client: service.client.clone(),
         writer: Writer::new(service.client.clone(), PROCESS_CONTROLLER.field_manager),
@@ -90,7 +89,7 @@ pub fn start(service: &mut Service) {
         clock: service.clock.clone(),
         directory: Arc::new(CachedDirectory { clusters, tenants, namespaces }),
         cluster_namespace: service.args.cluster_namespace.clone(),
-        engines: EngineConnector::new(service.client.clone(), provider, EngineRole::Controller),
+        engines: EngineConnector::new(service.client.clone(), engines, EngineRole::Controller),
         workers: Arc::new(move || workers.state()),
     };
     service.control(ProcessReconciler { context }, processes, end);
@@ -109,7 +108,7 @@ impl Reconciler for ProcessReconciler {
     /// 6. when to look again (pure).
     async fn reconcile(&self, process: Arc<WorkflowProcess>) -> Pass<WorkflowProcess> {
         let context = &self.context;
-        let deleting = process.meta().deletion_timestamp.is_some();
+        let deleting = is_deleting(&process);
         if deleting && !process.finalizers().iter().any(|finalizer| finalizer == PROCESS_CONTROLLER.finalizer)
         {
             return Pass::unwritten(Next::Gone);
@@ -120,7 +119,7 @@ impl Reconciler for ProcessReconciler {
             if deleting { plan_cleanup(&process, &observed) } else { plan(&process, &observed, &verdict) };
         let applied = execute(context, &process, &observed, &plan).await;
         if applied.gone {
-            if let Some(farewell) = build_farewell(&process, &observed) {
+            if let Some(farewell) = build_farewell(&process, &observed, &applied) {
                 context.publisher.publish(&*process, farewell).await;
             }
             return Pass::unwritten(Next::Gone);
@@ -166,3 +165,6 @@ fn phase_row(process: &WorkflowProcess) -> (String, String, String) {
     let phase = process.status.as_ref().and_then(|status| status.phase).unwrap_or_default();
     (process.namespace().unwrap_or_default(), process.name_any(), format!("{phase:?}"))
 }
+
+#[cfg(test)]
+mod tests;

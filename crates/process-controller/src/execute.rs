@@ -47,6 +47,10 @@ pub async fn execute(
             applied.failure = Some(failure);
             break;
         }
+        // What the engine refuses replaces nothing.
+        if matches!(applied.deployed, Some(DeployResult::Rejected { .. })) {
+            break;
+        }
     }
     applied
 }
@@ -92,8 +96,8 @@ async fn execute_step(
 
 /// A refused credential is read anew by the next pass.
 fn refused(context: &Context, observed: &Observed, error: EngineError) -> Failure {
-    if let (ErrorClass::Denied, Ok(resolved)) = (error.class(), &observed.references) {
-        context.engines.forget(&resolved.cluster);
+    if let (ErrorClass::Denied, EngineView::Answered { cluster, .. }) = (error.class(), &observed.engine) {
+        context.engines.forget(cluster);
     }
     Failure::Engine(error)
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api_types::process::Validation;
-use api_types::reference::ConfigMapKeyRef;
-use api_types::{WorkflowProcess, WorkflowTenant};
+use api_types::reference::{ConfigMapKeyRef, TenantRef};
+use api_types::{WorkflowCluster, WorkflowProcess, WorkflowWorker};
 use bpmn::{Mode, Report};
 use controller_kit::engine::{AccessError, is_callable};
 use controller_kit::outcome::ErrorClass;
-use controller_kit::reference::{Referrer, Refused, Resolved, resolve};
+use controller_kit::reference::{Referrer, Refused, Resolved, find_cluster, resolve};
 use controller_kit::run::chain;
 use engine_client::model::{DEFAULT_TENANT, DefinitionRef, ManagedDefinition};
-use engine_client::{Engine, EngineError};
+use engine_client::{Engine, EngineError, ErrorClass as EngineClass};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt as _};
 
@@ -62,6 +62,14 @@ pub struct Document {
     pub report: Report,
 }
 
+impl Document {
+    /// The digest as the status tells it.
+    #[must_use]
+    pub fn told_digest(&self) -> String {
+        format!("sha256:{}", self.sha256)
+    }
+}
+
 /// What the engine has under the process id of the document.
 #[derive(Debug)]
 pub enum EngineView {
@@ -73,6 +81,8 @@ pub enum EngineView {
     Failed(EngineError),
     /// Its answer, and the connection for the steps that follow.
     Answered {
+        /// Whose engine it is.
+        cluster: Arc<WorkflowCluster>,
         /// For the execution of the plan.
         engine: Arc<dyn Engine>,
         /// The latest version, if there is any.
@@ -89,29 +99,51 @@ pub async fn observe(context: &Context, process: &WorkflowProcess) -> Observed {
         tenant: process.spec.tenant_ref.as_ref(),
     };
     let references = resolve(&*context.directory, &context.cluster_namespace, referrer);
+    let cluster = match &references {
+        Ok(resolved) => Some(resolved.cluster.clone()),
+        // What was deployed while the grant held is still to be retired.
+        Err(_) if is_deleting(process) => {
+            find_cluster(&*context.directory, &context.cluster_namespace, &namespace, referrer.cluster)
+        }
+        Err(_) => None,
+    };
     let source = observe_source(context, process, &namespace).await;
-    let engine = match (&references, process_id(process, &source)) {
-        (Ok(resolved), Some(process_id)) if is_callable(&resolved.cluster) => {
-            observe_engine(context, resolved, process_id).await
+    let process_id =
+        if is_deleting(process) { retirable_ids(process, &source).pop() } else { id_in_document(&source) };
+    let engine = match (&cluster, process_id) {
+        (Some(cluster), Some(process_id)) if is_callable(cluster) => {
+            observe_engine(context, cluster, process, process_id).await
         }
         _ => EngineView::NotAsked,
     };
     let served_job_types =
-        references.as_ref().map(|resolved| observe_served(context, resolved)).unwrap_or_default();
+        references.as_ref().map(|resolved| observe_served(context, process, resolved)).unwrap_or_default();
     Observed { references, source, engine, served_job_types }
 }
 
-/// The tenant's id in the engine.
+/// Is it to go?
 #[must_use]
-pub fn tenant_id(tenant: Option<&Arc<WorkflowTenant>>) -> String {
-    tenant.map_or_else(|| DEFAULT_TENANT.to_owned(), |tenant| tenant.name_any())
+pub fn is_deleting(process: &WorkflowProcess) -> bool {
+    process.metadata.deletion_timestamp.is_some()
 }
 
-/// The id in the document; a deletion does without the document.
-fn process_id(process: &WorkflowProcess, source: &SourceView) -> Option<String> {
-    if process.metadata.deletion_timestamp.is_some() {
-        return process.status.as_ref().and_then(|status| status.bpmn_process_id.clone());
-    }
+/// The tenant's id in the engine: the name of its WorkflowTenant.
+#[must_use]
+pub fn tenant_id(reference: Option<&TenantRef>) -> String {
+    reference.map_or_else(|| DEFAULT_TENANT.to_owned(), |tenant| tenant.name.clone())
+}
+
+/// The process ids under which the engine can hold something of this object: the one in its status, and the one in its
+/// document, whose deployment may have been the last thing a controller did before it was killed.
+#[must_use]
+pub fn retirable_ids(process: &WorkflowProcess, source: &SourceView) -> Vec<String> {
+    let told = process.status.as_ref().and_then(|status| status.bpmn_process_id.clone());
+    let mut ids: Vec<String> = told.into_iter().chain(id_in_document(source)).collect();
+    ids.dedup();
+    ids
+}
+
+fn id_in_document(source: &SourceView) -> Option<String> {
     match source {
         SourceView::Document(Document { report, .. }) if report.is_deployable() => {
             match report.process_ids.as_slice() {
@@ -182,38 +214,41 @@ async fn observe_document(bytes: Vec<u8>, validation: Validation) -> SourceView 
     }
 }
 
-async fn observe_engine(context: &Context, resolved: &Resolved, process_id: String) -> EngineView {
-    let engine = match context.engines.connect(&resolved.cluster).await {
+async fn observe_engine(
+    context: &Context,
+    cluster: &Arc<WorkflowCluster>,
+    process: &WorkflowProcess,
+    process_id: String,
+) -> EngineView {
+    let engine = match context.engines.connect(cluster).await {
         Ok(engine) => engine,
         Err(error) => return EngineView::NotReady(error),
     };
-    let tenant = tenant_id(resolved.tenant.as_ref());
+    let tenant = tenant_id(process.spec.tenant_ref.as_ref());
     match engine.get_process_definition(&tenant, &DefinitionRef::LatestOf(process_id)).await {
-        Ok(latest) => EngineView::Answered { engine, latest },
+        Ok(latest) => EngineView::Answered { cluster: cluster.clone(), engine, latest },
         Err(error) => {
-            if matches!(
-                error.class(),
-                engine_client::ErrorClass::Denied | engine_client::ErrorClass::Unavailable
-            ) {
-                context.engines.forget(&resolved.cluster);
+            // A refused credential or an untrusted certificate may only be outdated.
+            if matches!(error.class(), EngineClass::Denied | EngineClass::Unavailable) {
+                context.engines.forget(cluster);
             }
             EngineView::Failed(error)
         }
     }
 }
 
-fn observe_served(context: &Context, resolved: &Resolved) -> BTreeSet<String> {
-    let leads_here = |worker: &api_types::WorkflowWorker| {
+fn observe_served(context: &Context, process: &WorkflowProcess, resolved: &Resolved) -> BTreeSet<String> {
+    let tenant = tenant_id(process.spec.tenant_ref.as_ref());
+    let leads_here = |worker: &WorkflowWorker| {
         let namespace = worker.namespace().unwrap_or_default();
         let referrer = Referrer {
             namespace: &namespace,
             cluster: &worker.spec.cluster_ref,
             tenant: worker.spec.tenant_ref.as_ref(),
         };
-        resolve(&*context.directory, &context.cluster_namespace, referrer).is_ok_and(|found| {
-            found.cluster.uid() == resolved.cluster.uid()
-                && tenant_id(found.tenant.as_ref()) == tenant_id(resolved.tenant.as_ref())
-        })
+        tenant_id(referrer.tenant) == tenant
+            && resolve(&*context.directory, &context.cluster_namespace, referrer)
+                .is_ok_and(|found| found.cluster.uid() == resolved.cluster.uid())
     };
     (context.workers)()
         .iter()

@@ -3,18 +3,22 @@
 use std::time::Duration;
 
 use api_types::WorkflowProcess;
+use api_types::condition::VALID;
 use api_types::labels::PROCESS_CONTROLLER;
 use api_types::process::ProcessReason;
 use api_types::process::ProcessReason as Reason;
 use api_types::process::Validation;
+use api_types::reason::Reason as _;
+use api_types::reference::DeletionPolicy;
+use controller_kit::condition::find;
 use controller_kit::engine::is_callable;
 use controller_kit::plan::Wait;
 use controller_kit::reference::Resolved;
-use engine_client::model::{DeleteProcess, DeployProcess, LintMode};
+use engine_client::model::{DeleteProcess, DeployProcess, LintMode, OnInstances};
 use engine_client::request_id;
 use kube::ResourceExt as _;
 
-use crate::observe::{EngineView, Observed, tenant_id};
+use crate::observe::{Document, EngineView, Observed, tenant_id};
 use crate::validate::{Deployable, Verdict};
 
 /// Safety net: what is awaited is watched.
@@ -40,7 +44,7 @@ pub type Plan = controller_kit::plan::Plan<Step, ProcessReason>;
 #[must_use]
 pub fn plan(process: &WorkflowProcess, observed: &Observed, verdict: &Verdict) -> Plan {
     let Some(Ok(deployable)) = verdict else { return Plan::converged() };
-    if process.spec.is_paused() {
+    if process.spec.is_paused() || former_rejection(process, deployable).is_some() {
         return Plan::converged();
     }
     let Ok(resolved) = &observed.references else { return Plan::converged() };
@@ -52,22 +56,32 @@ pub fn plan(process: &WorkflowProcess, observed: &Observed, verdict: &Verdict) -
     if !process.finalizers().iter().any(|finalizer| finalizer == PROCESS_CONTROLLER.finalizer) {
         steps.push(Step::AddFinalizer);
     }
-    let uid = process.uid().unwrap_or_default();
     let is_deployed = latest.as_ref().is_some_and(|latest| {
         latest.definition.content_sha256 == deployable.document.sha256
             && latest.definition.version_tag == process.spec.version_tag
-            && latest.owner.as_ref() == Some(&uid)
+            && latest.owner == process.metadata.uid
     });
     if !is_deployed {
-        steps.push(Step::Deploy(build_deploy(
-            process,
-            resolved,
-            deployable,
-            &uid,
-            latest.as_ref().map_or(0, |l| l.definition.version),
-        )));
+        let version = latest.as_ref().map_or(0, |latest| latest.definition.version);
+        steps.push(Step::Deploy(build_deploy(process, deployable, version)));
+    }
+    // The document got another process id: what ran under the former one is ours to retire, once its successor runs.
+    let former = process.status.as_ref().and_then(|status| status.bpmn_process_id.as_ref());
+    if let Some(former) = former.filter(|former| **former != deployable.process_id) {
+        steps.push(Step::Retire(build_retire(process, former)));
     }
     Plan { steps, wait: None }
+}
+
+/// Why the engine refused exactly these bytes in this generation, if it did: it is not asked again.
+#[must_use]
+pub fn former_rejection(process: &WorkflowProcess, deployable: &Deployable) -> Option<String> {
+    let status = process.status.as_ref()?;
+    let valid = find(&status.conditions, VALID)?;
+    let is_rejection = valid.reason == Reason::RejectedByEngine.as_str()
+        && valid.observed_generation == process.metadata.generation
+        && status.source_digest == Some(deployable.document.told_digest());
+    is_rejection.then(|| valid.message.clone())
 }
 
 fn plan_wait(resolved: &Resolved) -> Option<Wait<ProcessReason>> {
@@ -100,33 +114,44 @@ fn plan_wait(resolved: &Resolved) -> Option<Wait<ProcessReason>> {
     None
 }
 
-fn build_deploy(
-    process: &WorkflowProcess,
-    resolved: &Resolved,
-    deployable: &Deployable,
-    uid: &str,
-    latest: u32,
-) -> DeployProcess {
-    // The version that was seen is part of the identity: the same bytes may have to be deployed again after others came
-    // in between, and that must not be taken for a repetition of the first time.
-    let step = format!(
-        "deploy:{}:{}:{latest}",
-        deployable.document.sha256,
-        process.spec.version_tag.as_deref().unwrap_or_default()
-    );
+fn build_deploy(process: &WorkflowProcess, deployable: &Deployable, latest: u32) -> DeployProcess {
+    let Document { bytes, sha256, .. } = &deployable.document;
+    let tag = process.spec.version_tag.as_deref().unwrap_or_default();
     DeployProcess {
-        request_id: request_id(uid, process.metadata.generation.unwrap_or_default(), &step),
-        tenant_id: tenant_id(resolved.tenant.as_ref()),
+        request_id: build_request_id(process, &format!("deploy:{sha256}:{tag}:{latest}")),
+        tenant_id: tenant_id(process.spec.tenant_ref.as_ref()),
         resource_name: format!("{}/{}", process.namespace().unwrap_or_default(), process.name_any()),
-        content: deployable.document.bytes.to_vec(),
-        content_sha256: deployable.document.sha256.clone(),
+        content: bytes.to_vec(),
+        content_sha256: sha256.clone(),
         version_tag: process.spec.version_tag.clone(),
         mode: match process.spec.validation() {
             Validation::Strict => LintMode::Strict,
             Validation::Lenient => LintMode::Lenient,
         },
-        owner: Some(uid.to_owned()),
+        owner: process.uid(),
     }
+}
+
+/// Takes what this object owns under a process id out of service, as its deletion policy says.
+#[must_use]
+pub fn build_retire(process: &WorkflowProcess, process_id: &str) -> DeleteProcess {
+    DeleteProcess {
+        request_id: build_request_id(process, &format!("retire:{process_id}")),
+        tenant_id: tenant_id(process.spec.tenant_ref.as_ref()),
+        process_id: process_id.to_owned(),
+        owner: process.uid().unwrap_or_default(),
+        // Deleting a definition must not kill orders that are under way.
+        on_instances: OnInstances::KeepRunning,
+        retain: process.spec.deletion_policy() == DeletionPolicy::Retain,
+    }
+}
+
+/// The definition that was told last is part of the identity: the same bytes may have to be deployed again after others
+/// came in between or the engine lost them, and that must not be taken for a repetition of the first time.
+fn build_request_id(process: &WorkflowProcess, step: &str) -> String {
+    let former = process.status.as_ref().and_then(|status| status.process_definition_key).unwrap_or_default();
+    let (uid, generation) = (process.uid().unwrap_or_default(), process.metadata.generation);
+    request_id(&uid, generation.unwrap_or_default(), &format!("{step}:{former}"))
 }
 
 #[cfg(test)]

@@ -6,13 +6,16 @@ use api_types::condition::{DEPLOYED, PAUSED, SUPPORTED, VALID, WORKERS_AVAILABLE
 use api_types::process::ProcessReason as Reason;
 use api_types::process::{ProcessPhase, ProcessReason, WorkflowProcessStatus};
 use api_types::reason::Reason as _;
+use api_types::reference::DeletionPolicy;
 use api_types::{MAX_MESSAGE_CHARS, WorkflowProcess};
 use controller_kit::condition::{Standing, Truth, Wanted, merge, summary};
 use controller_kit::events::{EventType, News};
 use controller_kit::message::bounded;
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::status::news;
-use engine_client::model::{DeployOutcome, DeployResult, Finding, ProcessDefinition, Severity};
+use engine_client::model::{
+    DeployOutcome, DeployResult, Finding, ProcessDefinition, ProcessDeletion, Severity,
+};
 use engine_client::{EngineError, ErrorClass as EngineClass};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -20,9 +23,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::cleanup::is_forced;
 use crate::controller::RESYNC;
 use crate::execute::{Applied, Failure};
-use crate::observe::{EngineView, Observed, SourceView};
-use crate::plan::Plan;
-use crate::validate::Verdict;
+use crate::observe::{EngineView, Observed, SourceView, is_deleting, retirable_ids};
+use crate::plan::{Plan, former_rejection};
+use crate::validate::{Refusal, Verdict};
 
 /// Another object owns the process id. It may give it up, and nothing tells us when it does.
 const RECHECK_OWNER: Duration = Duration::from_mins(5);
@@ -55,113 +58,111 @@ pub fn assess(
     plan: &Plan,
     applied: &Applied,
 ) -> Assessment {
-    if process.metadata.deletion_timestamp.is_some() {
+    if is_deleting(process) {
         return assess_deletion(observed, applied);
     }
     let definition = running_definition(process, observed, verdict, applied);
-    let judged = |phase, standing, reason, message: String, next| Assessment {
-        phase,
-        standing,
-        reason,
-        message,
-        next,
-        definition: definition.clone(),
-    };
-    if let SourceView::Unread { problem, class } = &observed.source {
-        return judged(
-            ProcessPhase::Pending,
-            Standing::InProgress,
-            class.reason().into(),
-            problem.clone(),
-            Next::Failed(*class),
-        );
-    }
-    if let Some(Err(refusal)) = verdict {
-        let phase = if refusal.reason == Reason::SourceMissing {
-            ProcessPhase::Pending
-        } else {
-            ProcessPhase::Failed
-        };
-        return judged(
-            phase,
-            Standing::Stalled,
-            refusal.reason,
-            refusal.message.clone(),
-            Next::Failed(ErrorClass::Invalid),
-        );
-    }
-    if let Err(refused) = &observed.references {
-        let reason = Reason::ReferenceNotPermittedOrMissing;
-        return judged(
-            ProcessPhase::Pending,
-            Standing::Stalled,
-            reason,
-            refused.to_string(),
-            Next::Failed(ErrorClass::Invalid),
-        );
-    }
-    if let Some(failure) = &applied.failure {
-        return assess_failure(failure, definition);
-    }
-    if let Some(DeployResult::Rejected { findings, .. }) = &applied.deployed {
-        let next = Next::Failed(ErrorClass::Invalid);
-        return judged(
-            ProcessPhase::Failed,
-            Standing::Stalled,
-            Reason::RejectedByEngine,
-            told_rejection(findings),
-            next,
-        );
+    if let Some(refusal) = assess_refusal(process, observed, verdict, applied) {
+        return Assessment { definition, ..refusal };
     }
     if process.spec.is_paused() {
-        let message = "spec.paused is true: nothing is deployed".to_owned();
-        let phase = if definition.is_some() { ProcessPhase::Deployed } else { ProcessPhase::Pending };
-        let standing = if definition.is_some() { Standing::Ready } else { Standing::InProgress };
-        return judged(phase, standing, Reason::Paused, message, Next::Settled { resync: RESYNC });
+        let (phase, standing) = match definition {
+            Some(_) => (ProcessPhase::Deployed, Standing::Ready),
+            None => (ProcessPhase::Pending, Standing::InProgress),
+        };
+        let next = Next::Settled { resync: RESYNC };
+        let paused = judge(phase, standing, Reason::Paused, "spec.paused is true: nothing is deployed", next);
+        return Assessment { definition, ..paused };
     }
     if let Some(wait) = &plan.wait {
         let (phase, standing) = match wait.reason {
             Reason::TenantSuspended => (ProcessPhase::Blocked, Standing::Stalled),
             _ => (ProcessPhase::Pending, Standing::InProgress),
         };
-        return judged(
-            phase,
-            standing,
-            wait.reason,
-            wait.message.clone(),
-            Next::Wait { recheck: wait.recheck },
-        );
+        let next = Next::Wait { recheck: wait.recheck };
+        return Assessment { definition, ..judge(phase, standing, wait.reason, &wait.message, next) };
     }
-    match (&observed.engine, definition.clone()) {
-        (EngineView::NotReady(error), definition) => Assessment {
-            phase: ProcessPhase::Pending,
-            standing: Standing::InProgress,
-            reason: Reason::EngineCredentialsMissing,
-            message: error.to_string(),
-            next: Next::Failed(error.class()),
-            definition,
-        },
-        (EngineView::Failed(error), definition) => assess_engine_error(error, definition),
-        (_, Some(definition)) => {
-            let message = format!("Deployed v{} (key={})", definition.version, definition.key);
-            judged(
-                ProcessPhase::Deployed,
-                Standing::Ready,
-                Reason::Deployed,
-                message,
-                Next::Settled { resync: RESYNC },
-            )
+    let judged = match (&observed.engine, &definition) {
+        (EngineView::NotReady(error), _) => judge(
+            ProcessPhase::Pending,
+            Standing::InProgress,
+            Reason::EngineCredentialsMissing,
+            &error.to_string(),
+            Next::Failed(error.class()),
+        ),
+        (EngineView::Failed(error), _) => assess_engine_error(error),
+        (_, Some(definition)) => judge(
+            ProcessPhase::Deployed,
+            Standing::Ready,
+            Reason::Deployed,
+            &format!("Deployed v{} (key={})", definition.version, definition.key),
+            Next::Settled { resync: RESYNC },
+        ),
+        (_, None) => judge(
+            ProcessPhase::Validating,
+            Standing::InProgress,
+            Reason::Validating,
+            "the engine has not confirmed the definition",
+            Next::Failed(ErrorClass::Transient),
+        ),
+    };
+    Assessment { definition, ..judged }
+}
+
+fn judge(
+    phase: ProcessPhase,
+    standing: Standing,
+    reason: ProcessReason,
+    message: &str,
+    next: Next,
+) -> Assessment {
+    Assessment { phase, standing, reason, message: message.to_owned(), next, definition: None }
+}
+
+/// What stands in the way before any waiting begins: source, references, a failed step, the engine's refusal.
+fn assess_refusal(
+    process: &WorkflowProcess,
+    observed: &Observed,
+    verdict: &Verdict,
+    applied: &Applied,
+) -> Option<Assessment> {
+    let until_changed = Next::Failed(ErrorClass::Invalid);
+    if let SourceView::Unread { problem, class } = &observed.source {
+        let reason = class.reason().into();
+        let standing = standing_of(*class);
+        return Some(judge(ProcessPhase::Pending, standing, reason, problem, Next::Failed(*class)));
+    }
+    if let Some(Err(Refusal { reason, message })) = verdict {
+        let phase = match reason {
+            Reason::SourceMissing => ProcessPhase::Pending,
+            _ => ProcessPhase::Failed,
+        };
+        return Some(judge(phase, Standing::Stalled, *reason, message, until_changed));
+    }
+    if let Err(refused) = &observed.references {
+        let reason = Reason::ReferenceNotPermittedOrMissing;
+        let message = refused.to_string();
+        return Some(judge(ProcessPhase::Pending, Standing::Stalled, reason, &message, until_changed));
+    }
+    match &applied.failure {
+        Some(Failure::Engine(error)) => return Some(assess_engine_error(error)),
+        Some(Failure::Write(error)) => {
+            let (standing, reason) = (standing_of(error.class()), error.class().reason().into());
+            let next = Next::Failed(error.class());
+            return Some(judge(ProcessPhase::Pending, standing, reason, &error.told(), next));
         }
-        (_, None) => {
-            let message = "the engine has not confirmed the definition".to_owned();
-            judged(
-                ProcessPhase::Validating,
-                Standing::InProgress,
-                Reason::Validating,
-                message,
-                Next::Failed(ErrorClass::Transient),
-            )
-        }
+        None => {}
+    }
+    let rejection = told_rejection(process, verdict, applied)?;
+    let reason = Reason::RejectedByEngine;
+    Some(judge(ProcessPhase::Failed, Standing::Stalled, reason, &rejection, until_changed))
+}
+
+/// Does it pass by itself?
+fn standing_of(class: ErrorClass) -> Standing {
+    match class {
+        ErrorClass::Transient | ErrorClass::Conflict => Standing::InProgress,
+        ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::Defect => Standing::Stalled,
     }
 }
 
@@ -188,23 +189,26 @@ fn running_definition(
 }
 
 fn assess_deletion(observed: &Observed, applied: &Applied) -> Assessment {
-    let blocked = |message: String, class| Assessment {
-        phase: ProcessPhase::Deleting,
-        standing: Standing::InProgress,
-        reason: Reason::DeletionBlocked,
-        message,
-        next: Next::Failed(class),
-        definition: None,
+    let blocked = |message: &str, class| {
+        let next = Next::Failed(class);
+        judge(ProcessPhase::Deleting, Standing::InProgress, Reason::DeletionBlocked, message, next)
     };
     match (&applied.failure, &observed.engine) {
-        (Some(Failure::Write(error)), _) => blocked(error.told(), error.class()),
+        (Some(Failure::Write(error)), _) if error.class() != ErrorClass::Conflict => {
+            blocked(&error.told(), error.class())
+        }
         (Some(Failure::Engine(error)), _) | (None, EngineView::Failed(error)) => {
-            blocked(format!("the engine cannot retire the definition: {error}"), deletion_class(error))
+            let message = format!("the engine cannot retire the definition: {error}");
+            blocked(&message, deletion_class(error))
         }
         (None, EngineView::NotReady(error)) => {
-            blocked(format!("the engine cannot be called: {error}"), error.class())
+            blocked(&format!("the engine cannot be called: {error}"), error.class())
         }
-        (None, _) => blocked("the definition is being retired".to_owned(), ErrorClass::Transient),
+        _ => {
+            let next = Next::Failed(ErrorClass::Conflict);
+            let message = "the definition is retired, the object goes next";
+            judge(ProcessPhase::Deleting, Standing::InProgress, Reason::Deleting, message, next)
+        }
     }
 }
 
@@ -216,25 +220,7 @@ fn deletion_class(error: &EngineError) -> ErrorClass {
     }
 }
 
-fn assess_failure(failure: &Failure, definition: Option<ProcessDefinition>) -> Assessment {
-    match failure {
-        Failure::Engine(error) => assess_engine_error(error, definition),
-        Failure::Write(error) => Assessment {
-            phase: ProcessPhase::Pending,
-            standing: if error.class() == ErrorClass::Denied {
-                Standing::Stalled
-            } else {
-                Standing::InProgress
-            },
-            reason: error.class().reason().into(),
-            message: error.told(),
-            next: Next::Failed(error.class()),
-            definition,
-        },
-    }
-}
-
-fn assess_engine_error(error: &EngineError, definition: Option<ProcessDefinition>) -> Assessment {
+fn assess_engine_error(error: &EngineError) -> Assessment {
     let failed = Next::Failed(ErrorClass::of_engine(error));
     let (phase, standing, reason, next) = match error.class() {
         EngineClass::Unavailable | EngineClass::Stale => {
@@ -269,10 +255,19 @@ fn assess_engine_error(error: &EngineError, definition: Option<ProcessDefinition
             (ProcessPhase::Pending, Standing::Stalled, Reason::InternalError, failed)
         }
     };
-    Assessment { phase, standing, reason, message: error.to_string(), next, definition }
+    judge(phase, standing, reason, &error.to_string(), next)
 }
 
-fn told_rejection(findings: &[Finding]) -> String {
+/// Why the engine refuses the document: now, or when it was asked about the same bytes before.
+fn told_rejection(process: &WorkflowProcess, verdict: &Verdict, applied: &Applied) -> Option<String> {
+    if let Some(DeployResult::Rejected { findings, .. }) = &applied.deployed {
+        return Some(told_findings(findings));
+    }
+    let Some(Ok(deployable)) = verdict else { return None };
+    former_rejection(process, deployable)
+}
+
+fn told_findings(findings: &[Finding]) -> String {
     let mut errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
     errors.next().map_or_else(
         || "the engine refused the document without saying why".to_owned(),
@@ -305,7 +300,7 @@ pub fn build_status(
     if *reason == Reason::FieldsNotActedOn {
         wanted.push(Wanted::new(SUPPORTED, Truth::False, *reason, message));
     }
-    wanted.extend(build_valid(verdict, applied));
+    wanted.extend(build_valid(verdict, *reason, message));
     let deployed = if definition.is_some() { Truth::True } else { Truth::False };
     wanted.push(Wanted::new(
         DEPLOYED,
@@ -313,13 +308,11 @@ pub fn build_status(
         if definition.is_some() { Reason::Deployed } else { *reason },
         message,
     ));
-    let job_types = definition
-        .as_ref()
-        .map_or_else(|| former.job_types.clone(), |definition| definition.job_types.clone());
-    if definition.is_some() {
+    let known = definition.as_ref();
+    let job_types = known.map_or_else(|| former.job_types.clone(), |known| known.job_types.clone());
+    if known.is_some() {
         wanted.push(build_workers_available(&job_types, observed));
     }
-    let known = definition.as_ref();
     WorkflowProcessStatus {
         observed_generation: generation,
         phase: Some(*phase),
@@ -328,11 +321,36 @@ pub fn build_status(
         conditions: merge(&former.conditions, wanted, generation, now),
         // What ran last stays told while nothing newer is known: an outage does not undo a deployment.
         process_definition_key: known.map(|d| d.key).or(former.process_definition_key),
-        bpmn_process_id: known.map(|d| d.process_id.clone()).or(former.bpmn_process_id),
+        bpmn_process_id: told_process_id(&former, known, applied),
         version: known.map(|d| i32::try_from(d.version).unwrap_or(i32::MAX)).or(former.version),
-        deployed_at: known.map(|d| Time(d.deployed_at)).or(former.deployed_at),
-        source_digest: known.map(|d| format!("sha256:{}", d.content_sha256)).or(former.source_digest),
+        deployed_at: known.map(|d| Time(d.deployed_at)).or(former.deployed_at.clone()),
+        source_digest: told_digest(verdict, *reason, known).or(former.source_digest),
         job_types: job_types.into_iter().take(256).collect(),
+    }
+}
+
+/// The former id stays told until what ran under it is retired: the plan finds it here.
+fn told_process_id(
+    former: &WorkflowProcessStatus,
+    known: Option<&ProcessDefinition>,
+    applied: &Applied,
+) -> Option<String> {
+    let known = known.map(|definition| definition.process_id.clone());
+    match &former.bpmn_process_id {
+        Some(former) if applied.retired.is_none() => Some(former.clone()),
+        _ => known,
+    }
+}
+
+/// Digest of the bytes that the engine runs, or has just refused.
+fn told_digest(
+    verdict: &Verdict,
+    reason: ProcessReason,
+    known: Option<&ProcessDefinition>,
+) -> Option<String> {
+    match verdict {
+        Some(Ok(refused)) if reason == Reason::RejectedByEngine => Some(refused.document.told_digest()),
+        _ => known.map(|definition| format!("sha256:{}", definition.content_sha256)),
     }
 }
 
@@ -351,19 +369,19 @@ fn keeps_former(
             | Reason::ClusterNotReady
             | Reason::KubernetesUnavailable
     );
-    let Some(Ok(deployable)) = verdict else { return false };
-    passing
-        && former.ready
-        && former.observed_generation == process.metadata.generation
-        && former.source_digest.as_deref() == Some(format!("sha256:{}", deployable.document.sha256).as_str())
+    let same_source = match verdict {
+        Some(Ok(deployable)) => former.source_digest == Some(deployable.document.told_digest()),
+        Some(Err(_)) => false,
+        None => true,
+    };
+    passing && same_source && former.ready && former.observed_generation == process.metadata.generation
 }
 
-fn build_valid(verdict: &Verdict, applied: &Applied) -> Option<Wanted<ProcessReason>> {
-    if let Some(DeployResult::Rejected { findings, .. }) = &applied.deployed {
-        return Some(Wanted::new(VALID, Truth::False, Reason::RejectedByEngine, told_rejection(findings)));
-    }
+fn build_valid(verdict: &Verdict, reason: ProcessReason, message: &str) -> Option<Wanted<ProcessReason>> {
     match verdict {
-        None => None,
+        Some(Ok(_)) if reason == Reason::RejectedByEngine => {
+            Some(Wanted::new(VALID, Truth::False, reason, message))
+        }
         Some(Ok(deployable)) => {
             let warnings = deployable.document.report.findings.len();
             let message = if warnings == 0 {
@@ -374,6 +392,7 @@ fn build_valid(verdict: &Verdict, applied: &Applied) -> Option<Wanted<ProcessRea
             Some(Wanted::new(VALID, Truth::True, Reason::Valid, message))
         }
         Some(Err(refusal)) => Some(Wanted::new(VALID, Truth::False, refusal.reason, refusal.message.clone())),
+        None => None,
     }
 }
 
@@ -417,20 +436,23 @@ pub fn build_news(process: &WorkflowProcess, status: &WorkflowProcessStatus, app
 
 /// The news of an object whose last step removed its finalizer.
 #[must_use]
-pub fn build_farewell(process: &WorkflowProcess, observed: &Observed) -> Option<News> {
-    let process_id = process.status.as_ref().and_then(|status| status.bpmn_process_id.as_deref())?;
-    if is_forced(process) && !matches!(observed.engine, EngineView::Answered { .. }) {
+pub fn build_farewell(process: &WorkflowProcess, observed: &Observed, applied: &Applied) -> Option<News> {
+    let ids = retirable_ids(process, &observed.source).join(", ");
+    let may_be_left =
+        !matches!(&observed.engine, EngineView::NotAsked | EngineView::Answered { latest: None, .. });
+    if is_forced(process) && may_be_left {
         return Some(News {
             type_: EventType::Warning,
             reason: Reason::DeletionForced.as_str().to_owned(),
-            note: format!("DeletionForced: process {process_id} may still be in the engine"),
+            note: format!("DeletionForced: process {ids} may still be in the engine"),
         });
     }
-    let retained = process.spec.deletion_policy() == api_types::reference::DeletionPolicy::Retain;
+    let retained = process.spec.deletion_policy() == DeletionPolicy::Retain
+        && matches!(applied.retired, Some(ProcessDeletion::Retired { .. }));
     retained.then(|| News {
         type_: EventType::Normal,
         reason: Reason::Retained.as_str().to_owned(),
-        note: format!("process {process_id} stays in the engine"),
+        note: format!("process {ids} stays in the engine"),
     })
 }
 

@@ -13,6 +13,10 @@ use serde_json::{Value, json};
 
 use crate::observe::{Document, EngineView, Observed, SourceView};
 
+mod world;
+
+pub(crate) use world::{HOME, World};
+
 pub(crate) const UID: &str = "0b6f9d5e-0000-4000-8000-000000000001";
 
 /// A process that charges and refunds.
@@ -21,10 +25,10 @@ pub(crate) const ORDER_FLOW: &str = include_str!("../testdata/order-flow.bpmn");
 pub(crate) const NO_TASK_DEFINITION: &str = include_str!("../testdata/no-task-definition.bpmn");
 
 pub(crate) fn process(bpmn: &str) -> WorkflowProcess {
-    process_from(json!({"bpmn": bpmn}))
+    process_from(&json!({"bpmn": bpmn}))
 }
 
-pub(crate) fn process_from(source: Value) -> WorkflowProcess {
+pub(crate) fn process_from(source: &Value) -> WorkflowProcess {
     serde_json::from_value(json!({
         "apiVersion": "workflow.example.com/v1alpha1",
         "kind": "WorkflowProcess",
@@ -44,6 +48,15 @@ pub(crate) fn process_from(source: Value) -> WorkflowProcess {
         },
     }))
     .unwrap()
+}
+
+/// As a user applies it: without anything that a controller adds.
+pub(crate) fn applied(name: &str, source: &Value) -> WorkflowProcess {
+    let mut process = process_from(source);
+    process.metadata.name = Some(name.to_owned());
+    process.metadata.uid = Some(format!("uid-of-{name}"));
+    process.metadata.finalizers = None;
+    process
 }
 
 pub(crate) fn cluster() -> WorkflowCluster {
@@ -82,7 +95,11 @@ pub(crate) fn observed(bpmn: &str, latest: Option<ManagedDefinition>) -> Observe
     Observed {
         references: Ok(Resolved { cluster: Arc::new(cluster()), tenant: Some(Arc::new(tenant())) }),
         source: SourceView::Document(document(bpmn)),
-        engine: EngineView::Answered { engine: Arc::new(FakeEngine::default()), latest },
+        engine: EngineView::Answered {
+            cluster: Arc::new(cluster()),
+            engine: Arc::new(FakeEngine::default()),
+            latest,
+        },
         served_job_types: BTreeSet::from(["charge-payment".to_owned(), "refund-payment".to_owned()]),
     }
 }

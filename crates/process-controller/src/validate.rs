@@ -31,14 +31,9 @@ pub type Verdict = Option<Result<Deployable, Refusal>>;
 #[must_use]
 pub fn validate(process: &WorkflowProcess, observed: &Observed) -> Verdict {
     let refuse = |reason, message: &str| Some(Err(Refusal { reason, message: message.to_owned() }));
-    let source = &process.spec.source;
     // The schema says so too, but objects can be older than the schema.
-    let given = [source.bpmn.is_some(), source.config_map_ref.is_some(), source.git_ref.is_some()];
-    if given.iter().filter(|given| **given).count() != 1 {
-        return refuse(
-            Reason::InvalidSpec,
-            "spec.source must have exactly one of bpmn, configMapRef and gitRef",
-        );
+    if let Some(violation) = api_types::violations(process).first() {
+        return refuse(Reason::InvalidSpec, &violation.message);
     }
     match &observed.source {
         SourceView::Document(document) => Some(validate_document(document)),

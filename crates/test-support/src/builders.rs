@@ -26,6 +26,8 @@ use api_types::{
     WorkflowWorkerSpec, WorkflowWorkerStatus, condition, engine_access, names,
 };
 use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{Resource, ResourceExt as _};
 
@@ -87,6 +89,21 @@ pub fn running_cluster(namespace: &str, name: &str) -> WorkflowCluster {
         ..WorkflowClusterStatus::default()
     });
     cluster
+}
+
+/// What the cluster-controller leaves for whoever calls the engine of that cluster: the CA and the tokens. The CA is
+/// none that a real connection would take.
+pub fn engine_access(cluster: &WorkflowCluster) -> (ConfigMap, Secret) {
+    let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+    let mut ca = ConfigMap::default();
+    ca.metadata.name = Some(engine_access::ca_config_map_name(&name));
+    ca.data = Some([(engine_access::CA_CERT_KEY.to_owned(), "not a certificate".to_owned())].into());
+    let mut credentials = Secret::default();
+    credentials.metadata.name = Some(engine_access::credentials_secret_name(&name));
+    let token = |key: &str| (key.to_owned(), ByteString(format!("{key}-of-{name}").into_bytes()));
+    credentials.data =
+        Some([token(engine_access::CONTROLLER_TOKEN_KEY), token(engine_access::MONITOR_TOKEN_KEY)].into());
+    (in_namespace(&namespace, ca), in_namespace(&namespace, credentials))
 }
 
 /// A tenant of that cluster without quotas.

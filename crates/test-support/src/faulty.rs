@@ -1,4 +1,4 @@
-//! Faults between a client and its apiserver, fake or real: stop at the n-th write, fail it, delay it.
+//! Faults between a client and its apiserver, fake or real, or its engine: stop at the n-th write, fail it, delay it.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -33,6 +33,7 @@ use tower::BoxError;
 use crate::reply::Reply;
 use crate::request::is_mutating;
 
+mod engine;
 #[cfg(test)]
 mod tests;
 

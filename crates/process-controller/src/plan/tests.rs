@@ -16,7 +16,7 @@ fn planned(process: &WorkflowProcess, observed: &Observed) -> Plan {
 fn deploy(latest: u32) -> Step {
     let sha256 = bpmn::digest(ORDER_FLOW.as_bytes());
     Step::Deploy(DeployProcess {
-        request_id: request_id(UID, 1, &format!("deploy:{sha256}:v1.2.3:{latest}")),
+        request_id: request_id(UID, 1, &format!("deploy:{sha256}:v1.2.3:{latest}:0")),
         tenant_id: "acme".into(),
         resource_name: "acme-tenant/order-flow".into(),
         content: ORDER_FLOW.as_bytes().to_vec(),

@@ -1,1 +1,406 @@
+use std::collections::BTreeSet;
 
+use api_types::WorkflowProcess;
+use api_types::labels::FORCE_DELETE;
+use api_types::process::ProcessReason;
+use controller_kit::apply::WriteError;
+use controller_kit::engine::AccessError;
+use controller_kit::plan::Wait;
+use controller_kit::reference::Refused;
+use engine_client::Operation;
+use engine_client::model::QuotaKind;
+use kube::ResourceExt as _;
+use serde_json::json;
+
+use super::*;
+use crate::plan::{Step, plan};
+use crate::testing::{NO_TASK_DEFINITION, ORDER_FLOW, definition, observed, owned, process, process_from};
+use crate::validate::validate;
+
+/// One pass, and what it has to be judged as.
+struct Case {
+    name: &'static str,
+    process: WorkflowProcess,
+    observed: Observed,
+    applied: Applied,
+    wait: Option<Wait<ProcessReason>>,
+    expected: (ProcessPhase, Standing, ProcessReason, &'static str, Next),
+    runs: bool,
+}
+
+fn case(name: &'static str, expected: (ProcessPhase, Standing, ProcessReason, &'static str, Next)) -> Case {
+    Case {
+        name,
+        process: process(ORDER_FLOW),
+        observed: observed(ORDER_FLOW, None),
+        applied: Applied::default(),
+        wait: None,
+        expected,
+        runs: false,
+    }
+}
+
+impl Case {
+    fn source(mut self, source: SourceView) -> Self {
+        self.observed.source = source;
+        self
+    }
+
+    fn engine(mut self, engine: EngineView) -> Self {
+        self.observed.engine = engine;
+        self
+    }
+
+    fn failure(mut self, failure: Failure) -> Self {
+        self.applied.failure = Some(failure);
+        self
+    }
+
+    fn runs(mut self) -> Self {
+        self.observed = observed(ORDER_FLOW, Some(owned(definition(ORDER_FLOW))));
+        self.runs = true;
+        self
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut WorkflowProcess)) -> Self {
+        change(&mut self.process);
+        self
+    }
+
+    fn assess(&self) -> Assessment {
+        let verdict = validate(&self.process, &self.observed);
+        let mut planned = plan(&self.process, &self.observed, &verdict);
+        planned.wait = planned.wait.or_else(|| self.wait.clone());
+        assess(&self.process, &self.observed, &verdict, &planned, &self.applied)
+    }
+
+    fn status(&self) -> WorkflowProcessStatus {
+        let verdict = validate(&self.process, &self.observed);
+        build_status(&self.process, &self.observed, &verdict, &self.applied, &self.assess(), now())
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_778_754_600).unwrap()
+}
+
+fn engine_error(class: EngineClass) -> EngineError {
+    EngineError::new(Operation::DeployProcess, class, "why")
+}
+
+fn write_error(code: u16, reason: &str) -> WriteError {
+    let refusal = test_support::reply::failure(code, reason, "why");
+    WriteError {
+        operation: "add the finalizer to",
+        object: "WorkflowProcess a/b".into(),
+        source: kube::Error::Api(refusal.into()),
+    }
+}
+
+fn rejected() -> DeployResult {
+    let finding = Finding {
+        rule_id: "engine-rule".into(),
+        severity: Severity::Error,
+        element_id: None,
+        line: 3,
+        column: 4,
+        message: "Task_charge is too expensive".into(),
+    };
+    DeployResult::Rejected { findings: vec![finding], truncated: false }
+}
+
+fn no_endpoint() -> AccessError {
+    AccessError::NoEndpoint { cluster: "workflow-system/prod-east".into() }
+}
+
+fn deleting(process: &mut WorkflowProcess) {
+    process.metadata.deletion_timestamp = Some(Time(now()));
+}
+
+const INVALID: Next = Next::Failed(ErrorClass::Invalid);
+const TRANSIENT: Next = Next::Failed(ErrorClass::Transient);
+const SETTLED: Next = Next::Settled { resync: RESYNC };
+
+fn cases() -> Vec<Case> {
+    use ProcessPhase::{Blocked, Deployed, Failed, Pending, Validating};
+    use Standing::{InProgress, Ready, Stalled};
+    let unread = |class| SourceView::Unread { problem: "why".into(), class };
+    let failed = |class| Failure::Engine(engine_error(class));
+    let quota = EngineClass::QuotaExceeded { quota: QuotaKind::Storage, limit: 1, current: 1 };
+    let precondition = EngineClass::Precondition { reason: "TENANT_SUSPENDED".into() };
+    let awaited = |reason| Wait { reason, message: "why".into(), recheck: Duration::from_secs(9) };
+    let recheck = Next::Wait { recheck: Duration::from_secs(9) };
+    vec![
+        case("deployed", (Deployed, Ready, Reason::Deployed, "Deployed v3 (key=2251799813685250)", SETTLED)).runs(),
+        case("nothing is known yet", (Validating, InProgress, Reason::Validating,
+            "the engine has not confirmed the definition", TRANSIENT)),
+        case("invalid", (Failed, Stalled, Reason::ValidationFailed,
+            "missing taskDefinition on Task_charge (missing-task-definition, line 7, column 5)", INVALID))
+            .source(observed(NO_TASK_DEFINITION, None).source),
+        case("no ConfigMap", (Pending, Stalled, Reason::SourceMissing, "why", INVALID))
+            .source(SourceView::Missing("why".into())),
+        case("empty", (Failed, Stalled, Reason::SourceInvalid, "why", INVALID))
+            .source(SourceView::Invalid("why".into())),
+        case("git", (Failed, Stalled, Reason::FieldsNotActedOn,
+            "spec.source.gitRef is stored but not acted on by this version; use spec.source.configMapRef or spec.source.bpmn", INVALID))
+            .change(|process| process.spec.source = git_source())
+            .source(SourceView::NotActedOn),
+        case("no source", (Failed, Stalled, Reason::InvalidSpec,
+            "spec.source must have exactly one of bpmn, configMapRef and gitRef", INVALID))
+            .change(|process| process.spec.source.bpmn = None),
+        case("apiserver away", (Pending, InProgress, Reason::KubernetesUnavailable, "why", TRANSIENT))
+            .source(unread(ErrorClass::Transient)),
+        case("may not read", (Pending, Stalled, Reason::Denied, "why", Next::Failed(ErrorClass::Denied)))
+            .source(unread(ErrorClass::Denied)),
+        case("linter died", (Pending, Stalled, Reason::InternalError, "why", Next::Failed(ErrorClass::Defect)))
+            .source(unread(ErrorClass::Defect)),
+        Case {
+            observed: Observed { references: Err(Refused("why".into())), ..observed(ORDER_FLOW, None) },
+            ..case("not granted", (Pending, Stalled, Reason::ReferenceNotPermittedOrMissing, "why", INVALID))
+        },
+        case("another writer", (Pending, InProgress, Reason::Conflict,
+            "failed to add the finalizer to WorkflowProcess a/b: why", Next::Failed(ErrorClass::Conflict)))
+            .failure(Failure::Write(write_error(409, "Conflict"))),
+        case("may not write", (Pending, Stalled, Reason::Denied,
+            "failed to add the finalizer to WorkflowProcess a/b: why", Next::Failed(ErrorClass::Denied)))
+            .failure(Failure::Write(write_error(403, "Forbidden"))),
+        Case {
+            applied: Applied { deployed: Some(rejected()), ..Applied::default() },
+            ..case("rejected", (Failed, Stalled, Reason::RejectedByEngine,
+                "Task_charge is too expensive (engine-rule, line 3, column 4)", INVALID))
+        },
+        case("paused", (Pending, InProgress, Reason::Paused, "spec.paused is true: nothing is deployed", SETTLED))
+            .change(|process| process.spec.paused = Some(true)),
+        case("paused while it runs", (Deployed, Ready, Reason::Paused, "spec.paused is true: nothing is deployed", SETTLED))
+            .runs()
+            .change(|process| process.spec.paused = Some(true)),
+        Case { wait: Some(awaited(Reason::ClusterNotReady)),
+            ..case("cluster", (Pending, InProgress, Reason::ClusterNotReady, "why", recheck)) },
+        Case { wait: Some(awaited(Reason::ClusterUpdating)),
+            ..case("rolling", (Pending, InProgress, Reason::ClusterUpdating, "why", recheck)) },
+        Case { wait: Some(awaited(Reason::TenantNotReady)),
+            ..case("tenant", (Pending, InProgress, Reason::TenantNotReady, "why", recheck)) },
+        Case { wait: Some(awaited(Reason::TenantSuspended)),
+            ..case("suspended", (Blocked, Stalled, Reason::TenantSuspended, "why", recheck)) },
+        case("no credentials", (Pending, InProgress, Reason::EngineCredentialsMissing,
+            "WorkflowCluster workflow-system/prod-east has no status.endpoint yet", TRANSIENT))
+            .engine(EngineView::NotReady(no_endpoint())),
+        case("unreachable", (Pending, InProgress, Reason::EngineUnreachable, "deploy process: why", TRANSIENT))
+            .engine(EngineView::Failed(engine_error(EngineClass::Unavailable))),
+        case("stale", (Pending, InProgress, Reason::EngineUnreachable, "deploy process: why",
+            Next::Failed(ErrorClass::Conflict))).failure(failed(EngineClass::Stale)),
+        case("quota", (Blocked, Stalled, Reason::QuotaExceeded, "deploy process: why",
+            Next::Wait { recheck: Duration::from_mins(1) })).failure(failed(quota)),
+        case("duplicate", (Failed, Stalled, Reason::DuplicateProcessId, "deploy process: why",
+            Next::Wait { recheck: Duration::from_mins(5) })).failure(failed(EngineClass::AlreadyOwned)),
+        case("engine waits", (Pending, InProgress, Reason::TenantNotReady, "deploy process: why", TRANSIENT))
+            .failure(failed(precondition)),
+        case("engine has no tenant", (Pending, InProgress, Reason::TenantNotReady, "deploy process: why", TRANSIENT))
+            .failure(failed(EngineClass::NotFound)),
+        case("refused credential", (Pending, Stalled, Reason::EngineCredentialsMissing, "deploy process: why",
+            Next::Failed(ErrorClass::Denied))).failure(failed(EngineClass::Denied)),
+        case("old engine", (Failed, Stalled, Reason::NotSupportedByEngine, "deploy process: why",
+            Next::Failed(ErrorClass::Defect))).failure(failed(EngineClass::Unsupported)),
+        case("refused request", (Failed, Stalled, Reason::RejectedByEngine, "deploy process: why", INVALID))
+            .failure(failed(EngineClass::Invalid)),
+        case("engine is broken", (Pending, Stalled, Reason::InternalError, "deploy process: why",
+            Next::Failed(ErrorClass::Defect))).failure(failed(EngineClass::Internal)),
+        case("data is damaged", (Pending, Stalled, Reason::InternalError, "deploy process: why",
+            Next::Failed(ErrorClass::Defect))).failure(failed(EngineClass::Corrupt)),
+    ]
+}
+
+fn deletions() -> Vec<Case> {
+    use ProcessPhase::Deleting;
+    use Standing::InProgress;
+    let failed = |class| Failure::Engine(engine_error(class));
+    vec![
+        case("deletion: engine away", (Deleting, InProgress, Reason::DeletionBlocked,
+            "the engine cannot retire the definition: deploy process: why", TRANSIENT))
+            .change(deleting)
+            .engine(EngineView::Failed(engine_error(EngineClass::Unavailable))),
+        case("deletion: engine refuses", (Deleting, InProgress, Reason::DeletionBlocked,
+            "the engine cannot retire the definition: deploy process: why", Next::Failed(ErrorClass::Denied)))
+            .change(deleting)
+            .failure(failed(EngineClass::Invalid)),
+        case("deletion: no credentials", (Deleting, InProgress, Reason::DeletionBlocked,
+            "the engine cannot be called: WorkflowCluster workflow-system/prod-east has no status.endpoint yet", TRANSIENT))
+            .change(deleting)
+            .engine(EngineView::NotReady(no_endpoint())),
+        case("deletion: may not write", (Deleting, InProgress, Reason::DeletionBlocked,
+            "failed to add the finalizer to WorkflowProcess a/b: why", Next::Failed(ErrorClass::Denied)))
+            .change(deleting)
+            .failure(Failure::Write(write_error(403, "Forbidden"))),
+        case("deletion: another writer", (Deleting, InProgress, Reason::Deleting,
+            "the definition is retired, the object goes next", Next::Failed(ErrorClass::Conflict)))
+            .change(deleting)
+            .failure(Failure::Write(write_error(409, "Conflict"))),
+    ]
+}
+
+fn git_source() -> api_types::process::Source {
+    let source =
+        json!({"gitRef": {"url": "https://example.com/r.git", "path": "a.bpmn", "revision": "main"}});
+    process_from(&source).spec.source
+}
+
+#[test]
+fn every_outcome_has_its_phase_reason_message_and_next_look() {
+    for case in cases().into_iter().chain(deletions()) {
+        let (phase, standing, reason, message, next) = case.expected;
+        let definition = case.runs.then(|| definition(ORDER_FLOW));
+        let expected = Assessment { phase, standing, reason, message: message.into(), next, definition };
+        assert_eq!(case.assess(), expected, "{}", case.name);
+    }
+}
+
+/// Reasons that are not for this kind: they belong to what every kind can suffer.
+const FOREIGN: [ProcessReason; 1] = [
+    // A process creates no Kubernetes object; its name in the engine has DuplicateProcessId.
+    Reason::NameTaken,
+];
+
+#[test]
+fn every_reason_is_given_by_some_outcome() {
+    let mut given: BTreeSet<String> = FOREIGN.iter().map(ToString::to_string).collect();
+    for case in cases().into_iter().chain(deletions()) {
+        given.extend(case.status().conditions.into_iter().map(|condition| condition.reason));
+    }
+    given.extend(farewells().into_iter().flatten().map(|news| news.reason));
+    given.extend(redeployment().into_iter().map(|news| news.reason));
+    let mut served = case("served", cases().remove(0).expected).runs();
+    served.observed.served_job_types.clear();
+    given.extend(served.status().conditions.into_iter().map(|condition| condition.reason));
+    let known: BTreeSet<String> = ProcessReason::ALL.iter().map(ToString::to_string).collect();
+    assert_eq!(known.difference(&given).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+fn redeployment() -> Vec<News> {
+    let mut case = case("redeployed", cases().remove(0).expected).runs();
+    case.process.status = Some(case.status());
+    let definition = definition(ORDER_FLOW);
+    case.applied.deployed = Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition });
+    build_news(&case.process, &case.status(), &case.applied)
+}
+
+#[test]
+fn a_lost_definition_is_news_and_a_new_source_is_not() {
+    assert_eq!(
+        redeployment(),
+        [News {
+            type_: EventType::Normal,
+            reason: "Redeployed".into(),
+            note: "the engine had lost the definition; deployed it again as v3".into(),
+        }]
+    );
+    let mut case = case("new source", cases().remove(0).expected).runs();
+    let definition = definition(ORDER_FLOW);
+    case.applied.deployed = Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition });
+    let told = build_news(&case.process, &case.status(), &case.applied);
+    let deployed = News {
+        type_: EventType::Normal,
+        reason: "Deployed".into(),
+        note: "Deployed v3 (key=2251799813685250)".into(),
+    };
+    assert_eq!(told, [deployed]);
+}
+
+/// Forced without an answer, forced with one, retained, forced for nothing, deleted.
+fn farewells() -> [Option<News>; 5] {
+    let farewell = |annotated: bool, policy: &str, engine: EngineView, retired: Option<ProcessDeletion>| {
+        let mut process = process(ORDER_FLOW);
+        if annotated {
+            process.annotations_mut().insert(FORCE_DELETE.into(), "true".into());
+        }
+        process.spec.deletion_policy = serde_json::from_value(json!(policy)).unwrap();
+        let observed = Observed { engine, ..observed(ORDER_FLOW, None) };
+        build_farewell(&process, &observed, &Applied { retired, ..Applied::default() })
+    };
+    let answered = |latest| observed(ORDER_FLOW, latest).engine;
+    let retired = Some(ProcessDeletion::Retired { versions: 0 });
+    [
+        farewell(true, "Delete", EngineView::Failed(engine_error(EngineClass::Unavailable)), None),
+        farewell(true, "Delete", answered(Some(owned(definition(ORDER_FLOW)))), None),
+        farewell(false, "Retain", answered(Some(owned(definition(ORDER_FLOW)))), retired),
+        farewell(true, "Delete", answered(None), None),
+        farewell(false, "Delete", answered(Some(owned(definition(ORDER_FLOW)))), retired),
+    ]
+}
+
+#[test]
+fn what_is_left_behind_is_told_as_a_farewell() {
+    let forced = News {
+        type_: EventType::Warning,
+        reason: "DeletionForced".into(),
+        note: "DeletionForced: process order-flow may still be in the engine".into(),
+    };
+    let retained = News {
+        type_: EventType::Normal,
+        reason: "Retained".into(),
+        note: "process order-flow stays in the engine".into(),
+    };
+    assert_eq!(farewells(), [Some(forced.clone()), Some(forced), Some(retained), None, None]);
+}
+
+#[test]
+fn the_whole_status_of_a_deployed_process() {
+    let case = case("deployed", cases().remove(0).expected).runs();
+    let condition = |type_: &str, reason: &str, message: &str| {
+        json!({
+            "type": type_,
+            "status": "True",
+            "reason": reason,
+            "message": message,
+            "observedGeneration": 1,
+            "lastTransitionTime": "2026-05-14T10:30:00Z",
+        })
+    };
+    let message = "Deployed v3 (key=2251799813685250)";
+    assert_eq!(
+        serde_json::to_value(case.status()).unwrap(),
+        json!({
+            "observedGeneration": 1,
+            "phase": "Deployed",
+            "ready": true,
+            "message": message,
+            "conditions": [
+                condition("Deployed", "Deployed", message),
+                condition("Ready", "Deployed", message),
+                condition("Valid", "Valid", "accepted"),
+                condition("WorkersAvailable", "WorkersAvailable", "every job type has a WorkflowWorker"),
+            ],
+            "processDefinitionKey": 2_251_799_813_685_250_i64,
+            "bpmnProcessId": "order-flow",
+            "version": 3,
+            "deployedAt": "2026-05-14T10:30:00Z",
+            "sourceDigest": format!("sha256:{}", bpmn::digest(ORDER_FLOW.as_bytes())),
+            "jobTypes": ["charge-payment", "refund-payment"],
+        })
+    );
+}
+
+#[test]
+fn what_passes_by_itself_does_not_rewrite_the_status_of_a_deployed_process() {
+    let settled = case("deployed", cases().remove(0).expected).runs().status();
+    let passing = ["deployed", "unreachable", "stale", "rolling", "cluster", "apiserver away"];
+    for mut case in cases() {
+        case.process.status = Some(settled.clone());
+        let kept = case.status() == settled;
+        assert_eq!(kept, passing.contains(&case.name), "{}", case.name);
+    }
+}
+
+#[test]
+fn a_rejection_holds_until_source_or_spec_change() {
+    let mut case = cases().into_iter().find(|case| case.name == "rejected").unwrap();
+    case.process.status = Some(case.status());
+    case.applied = Applied::default();
+    let verdict = validate(&case.process, &case.observed);
+    assert_eq!(plan(&case.process, &case.observed, &verdict), Plan::converged());
+    assert_eq!(case.assess().reason, Reason::RejectedByEngine);
+    assert_eq!(Some(case.status()), case.process.status);
+
+    case.process.metadata.generation = Some(2);
+    let steps = plan(&case.process, &case.observed, &verdict).steps;
+    assert!(matches!(steps.as_slice(), [Step::Deploy(_)]), "{steps:?}");
+}

@@ -1,0 +1,217 @@
+use api_types::WorkflowProcess;
+use api_types::process::WorkflowProcessStatus;
+use api_types::reason::CommonReason;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::ObjectMeta;
+use rstest::rstest;
+use serde_json::json;
+use test_support::mock_apiserver::{MockApiServer, delete, patch};
+use test_support::reply::{self, Reply};
+use test_support::{FakeApiServer, builders};
+
+use super::*;
+use crate::condition::{Standing, Truth, Wanted, merge, summary};
+
+const MANAGER: &str = "process-controller";
+const PATH: &str = "/apis/workflow.example.com/v1alpha1/namespaces/acme/workflowprocesses/order";
+
+fn process() -> WorkflowProcess {
+    let cluster = builders::cluster("acme", "prod");
+    builders::stored(builders::process("acme", "order", &cluster))
+}
+
+fn desired() -> Desired {
+    let config_map = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some("a".into()),
+            namespace: Some("acme".into()),
+            ..ObjectMeta::default()
+        },
+        ..ConfigMap::default()
+    };
+    Desired::of(&config_map)
+}
+
+fn status(standing: Standing) -> WorkflowProcessStatus {
+    let mut wanted = summary(standing, CommonReason::Paused, "m");
+    wanted.push(Wanted::new("Deployed", Truth::True, CommonReason::Paused, "m"));
+    WorkflowProcessStatus {
+        conditions: merge(&[], wanted, Some(1), Timestamp::UNIX_EPOCH),
+        ..WorkflowProcessStatus::default()
+    }
+}
+
+#[rstest]
+#[case::forbidden(
+    reply::forbidden("configmaps", "a", "exceeded quota: small"),
+    ErrorClass::Denied,
+    r#"failed to apply ConfigMap acme/a: configmaps "a" is forbidden: exceeded quota: small"#
+)]
+#[case::namespace_is_gone(
+    reply::failure(404, "NotFound", "namespaces \"acme\" not found"),
+    ErrorClass::Defect,
+    r#"failed to apply ConfigMap acme/a: namespaces "acme" not found"#
+)]
+#[case::changed_meanwhile(
+    reply::conflict("configmaps", "a"),
+    ErrorClass::Conflict,
+    r#"failed to apply ConfigMap acme/a: Operation cannot be fulfilled on configmaps "a": the object has been modified; please apply your changes to the latest version and try again"#
+)]
+#[case::malformed(
+    reply::failure(422, "Invalid", "ConfigMap \"a\" is invalid: data: expected strings"),
+    ErrorClass::Defect,
+    r#"failed to apply ConfigMap acme/a: ConfigMap "a" is invalid: data: expected strings"#
+)]
+#[case::overloaded(
+    reply::failure(429, "TooManyRequests", "too many requests, please try again later"),
+    ErrorClass::Transient,
+    "failed to apply ConfigMap acme/a: too many requests, please try again later"
+)]
+#[case::no_words(
+    reply::failure(503, "", ""),
+    ErrorClass::Transient,
+    "failed to apply ConfigMap acme/a: status 503"
+)]
+#[tokio::test]
+async fn a_refusal_is_classed_and_told_in_the_apiservers_words(
+    #[case] refusal: kube::core::Status,
+    #[case] class: ErrorClass,
+    #[case] told: &str,
+) {
+    let apiserver = MockApiServer::in_order([patch("/api/v1/namespaces/acme/configmaps/a").reply(refusal)]);
+    let error = Writer::new(apiserver.client(), MANAGER).apply(&desired()).await.unwrap_err();
+    assert_eq!((error.class(), error.told().as_str()), (class, told));
+}
+
+#[tokio::test]
+async fn an_object_is_applied_whole_under_the_managers_name() {
+    let body = desired().body;
+    let apiserver = MockApiServer::in_order([patch("/api/v1/namespaces/acme/configmaps/a")
+        .query("fieldManager", MANAGER)
+        .query("force", "true")
+        .body(body.clone())
+        .reply(Reply::ok(body))]);
+    Writer::new(apiserver.client(), MANAGER).apply(&desired()).await.unwrap();
+}
+
+#[rstest]
+#[case::deleted(Reply::ok(json!({"kind": "Status", "apiVersion": "v1", "status": "Success"})))]
+#[case::gone_already(reply::not_found("configmaps", "a").into())]
+#[tokio::test]
+async fn only_the_object_that_was_seen_is_deleted(#[case] reply: Reply) {
+    let mut live = ConfigMap::default();
+    live.metadata.name = Some("a".into());
+    live.metadata.namespace = Some("acme".into());
+    live.metadata.uid = Some("uid-a".into());
+    let apiserver = MockApiServer::in_order([delete("/api/v1/namespaces/acme/configmaps/a")
+        .body(json!({"preconditions": {"uid": "uid-a"}, "propagationPolicy": "Background"}))
+        .reply(reply)]);
+    Writer::new(apiserver.client(), MANAGER).delete(&Doomed::of(&live)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_namesake_of_the_object_that_was_seen_survives() {
+    let apiserver = MockApiServer::in_order([
+        delete("/api/v1/namespaces/acme/configmaps/a").reply(reply::conflict("configmaps", "a"))
+    ]);
+    let doomed = Doomed {
+        resource: kube::api::ApiResource::erase::<ConfigMap>(&()),
+        namespace: "acme".into(),
+        name: "a".into(),
+        uid: "uid-of-another".into(),
+    };
+    let error = Writer::new(apiserver.client(), MANAGER).delete(&doomed).await.unwrap_err();
+    assert_eq!(
+        (error.class(), error.to_string().as_str()),
+        (ErrorClass::Conflict, "failed to delete ConfigMap acme/a")
+    );
+}
+
+#[tokio::test]
+async fn a_finalizer_is_added_to_those_of_others_and_only_on_the_version_that_was_seen() {
+    let mut object = process();
+    object.metadata.finalizers = Some(vec!["their/finalizer".into()]);
+    let apiserver = MockApiServer::in_order([patch(PATH)
+        .query("fieldManager", MANAGER)
+        .body(
+            json!({"metadata": {"resourceVersion": "1", "finalizers": ["their/finalizer", "our/finalizer"]}}),
+        )
+        .reply(Reply::ok(serde_json::to_value(&object).unwrap()))]);
+    Writer::new(apiserver.client(), MANAGER).add_finalizer(&object, "our/finalizer").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_finalizer_of_a_changed_object_is_a_conflict_and_of_a_gone_one_no_error() {
+    let apiserver = MockApiServer::in_order([
+        patch(PATH).reply(reply::conflict("workflowprocesses.workflow.example.com", "order")),
+        patch(PATH).reply(reply::not_found("workflowprocesses.workflow.example.com", "order")),
+    ]);
+    let writer = Writer::new(apiserver.client(), MANAGER);
+    let conflict = writer.remove_finalizer(&process(), "our/finalizer").await.unwrap_err();
+    assert_eq!(conflict.class(), ErrorClass::Conflict);
+    assert_eq!(writer.remove_finalizer(&process(), "our/finalizer").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_status_is_written_once_and_not_onto_a_namesake() {
+    let status = status(Standing::Ready);
+    let body = json!({
+        "apiVersion": "workflow.example.com/v1alpha1",
+        "kind": "WorkflowProcess",
+        "metadata": {"name": "order", "uid": "uid-of-order"},
+        "status": status,
+    });
+    let apiserver = MockApiServer::in_order([patch(&format!("{PATH}/status"))
+        .query("fieldManager", MANAGER)
+        .query("force", "true")
+        .body(body)
+        .reply(Reply::ok(serde_json::to_value(process()).unwrap()))]);
+    let writer = Writer::new(apiserver.client(), MANAGER);
+    assert!(writer.apply_status(&process(), None, &status).await.unwrap().is_some());
+    assert_eq!(writer.apply_status(&process(), Some(&status), &status).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_status_of_an_object_that_went_away_is_nobodys_loss_and_a_refused_one_is_told() {
+    let path = format!("{PATH}/status");
+    let resource = "workflowprocesses.workflow.example.com";
+    let apiserver = MockApiServer::in_order([
+        patch(&path).reply(reply::not_found(resource, "order")),
+        patch(&path).reply(reply::forbidden(resource, "order", "no permission")),
+    ]);
+    let writer = Writer::new(apiserver.client(), MANAGER);
+    let status = status(Standing::Ready);
+    assert_eq!(writer.apply_status(&process(), None, &status).await.unwrap(), None);
+    let error = writer.apply_status(&process(), None, &status).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Denied);
+    assert_eq!(error.to_string(), "failed to write the status of WorkflowProcess acme/order");
+}
+
+/// The API server keeps a condition where it first came, so a list that is read back can be in another order.
+#[tokio::test]
+async fn the_order_of_conditions_is_no_difference() {
+    let apiserver = FakeApiServer::new();
+    apiserver.seed(&process());
+    let writer = Writer::new(apiserver.client(), MANAGER);
+    for standing in [Standing::Stalled, Standing::InProgress] {
+        writer.apply_status(&process(), None, &status(standing)).await.unwrap();
+    }
+    let stored: WorkflowProcess = apiserver.get("acme", "order").unwrap();
+    let mut reversed = stored.status.clone().unwrap();
+    reversed.conditions.reverse();
+    let wanted = status(Standing::InProgress);
+    assert_eq!(writer.apply_status(&stored, stored.status.as_ref(), &wanted).await.unwrap(), None);
+    assert_eq!(writer.apply_status(&stored, Some(&reversed), &wanted).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_unreachable_apiserver_is_transient() {
+    let nobody = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+        Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("connection refused"))
+    });
+    let writer = Writer::new(Client::new(nobody, "acme"), MANAGER);
+    let error = writer.apply(&desired()).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Transient);
+    assert_eq!(error.told(), "failed to apply ConfigMap acme/a: the Kubernetes API did not answer");
+}

@@ -1,0 +1,140 @@
+//! Faults between a controller and an engine: the engine's writes count together with the apiserver's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use engine_client::model::{
+    DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult, EngineHealth, EngineInfo,
+    Isolation, JobLagFilter, JobLagReport, ManagedDefinition, MigrationPlan, MigrationStatus,
+    ProcessDefinition, ProcessDeletion, PutOutcome, Tenant, TenantDeletion, TenantUsage, ValidateProcess,
+    Validation,
+};
+use engine_client::{Engine, EngineAccess, EngineError, EngineProvider, ErrorClass, JobLagStream, Operation};
+
+use super::{Faults, Stopped};
+
+impl Faults {
+    /// The same engines with these faults in between.
+    pub fn wrap_engines(&self, engines: impl EngineProvider + 'static) -> Arc<dyn EngineProvider> {
+        Arc::new(FaultyEngines { engines: Box::new(engines), faults: self.clone() })
+    }
+}
+
+#[derive(Debug)]
+struct FaultyEngines {
+    engines: Box<dyn EngineProvider>,
+    faults: Faults,
+}
+
+#[async_trait]
+impl EngineProvider for FaultyEngines {
+    async fn engine(&self, access: &EngineAccess) -> Result<Arc<dyn Engine>, EngineError> {
+        let engine = self.engines.engine(access).await?;
+        Ok(Arc::new(FaultyEngine { engine, faults: self.faults.clone() }))
+    }
+}
+
+#[derive(Debug)]
+struct FaultyEngine {
+    engine: Arc<dyn Engine>,
+    faults: Faults,
+}
+
+/// A caller that is dead learns nothing; one that lives sees a lost connection.
+fn lost(operation: Operation) -> impl FnOnce(Stopped) -> EngineError {
+    move |stopped| EngineError::new(operation, ErrorClass::Unavailable, stopped.to_string())
+}
+
+macro_rules! pass {
+    ($self:ident, read $operation:ident, $call:ident($($argument:ident),*)) => {
+        $self.faults.pass(None, $self.engine.$call($($argument),*), lost(Operation::$operation)).await
+    };
+    ($self:ident, write $operation:ident, $call:ident($($argument:ident),*)) => {{
+        let operation = Operation::$operation;
+        $self.faults.pass(Some(operation.as_str()), $self.engine.$call($($argument),*), lost(operation)).await
+    }};
+}
+
+#[async_trait]
+impl Engine for FaultyEngine {
+    async fn info(&self) -> Result<EngineInfo, EngineError> {
+        pass!(self, read GetInfo, info())
+    }
+
+    async fn health(&self) -> Result<EngineHealth, EngineError> {
+        pass!(self, read GetHealth, health())
+    }
+
+    async fn migration_status(&self) -> Result<MigrationStatus, EngineError> {
+        pass!(self, read GetMigrationStatus, migration_status())
+    }
+
+    async fn plan_migration(&self, target_version: &str) -> Result<MigrationPlan, EngineError> {
+        pass!(self, read PlanMigration, plan_migration(target_version))
+    }
+
+    async fn validate_process(&self, request: &ValidateProcess) -> Result<Validation, EngineError> {
+        pass!(self, read ValidateProcess, validate_process(request))
+    }
+
+    async fn deploy_process(&self, request: &DeployProcess) -> Result<DeployResult, EngineError> {
+        pass!(self, write DeployProcess, deploy_process(request))
+    }
+
+    async fn get_process_definition(
+        &self,
+        tenant_id: &str,
+        definition: &DefinitionRef,
+    ) -> Result<Option<ManagedDefinition>, EngineError> {
+        pass!(self, read GetProcessDefinition, get_process_definition(tenant_id, definition))
+    }
+
+    async fn list_process_definitions(
+        &self,
+        tenant_id: &str,
+        latest_only: bool,
+    ) -> Result<Vec<ProcessDefinition>, EngineError> {
+        pass!(self, read ListProcessDefinitions, list_process_definitions(tenant_id, latest_only))
+    }
+
+    async fn delete_process(&self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError> {
+        pass!(self, write DeleteProcess, delete_process(request))
+    }
+
+    async fn put_tenant(&self, request_id: &str, tenant: &Tenant) -> Result<PutOutcome, EngineError> {
+        pass!(self, write PutTenant, put_tenant(request_id, tenant))
+    }
+
+    async fn get_tenant(&self, tenant_id: &str) -> Result<Option<Tenant>, EngineError> {
+        pass!(self, read GetTenant, get_tenant(tenant_id))
+    }
+
+    async fn list_tenants(&self) -> Result<Vec<Tenant>, EngineError> {
+        pass!(self, read ListTenants, list_tenants())
+    }
+
+    async fn delete_tenant(&self, request: &DeleteTenant) -> Result<TenantDeletion, EngineError> {
+        pass!(self, write DeleteTenant, delete_tenant(request))
+    }
+
+    async fn list_tenant_usage(&self, tenant_ids: &[String]) -> Result<Vec<TenantUsage>, EngineError> {
+        pass!(self, read ListTenantUsage, list_tenant_usage(tenant_ids))
+    }
+
+    async fn verify_isolation(&self, tenant_id: &str) -> Result<Isolation, EngineError> {
+        pass!(self, read VerifyIsolation, verify_isolation(tenant_id))
+    }
+
+    async fn list_job_lag(&self, filter: &JobLagFilter) -> Result<JobLagReport, EngineError> {
+        pass!(self, read ListJobLag, list_job_lag(filter))
+    }
+
+    async fn watch_job_lag(
+        &self,
+        filter: &JobLagFilter,
+        min_interval: Duration,
+    ) -> Result<JobLagStream, EngineError> {
+        pass!(self, read WatchJobLag, watch_job_lag(filter, min_interval))
+    }
+}
