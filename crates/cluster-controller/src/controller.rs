@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::execute::execute;
 use crate::observe::children::Caches;
 use crate::observe::observe;
-use crate::observe::postgres::PostgresProbe;
+use crate::observe::postgres::{PostgresProbe, Servers};
 use crate::plan::plan;
 use crate::status::{
     Assessment, assess, assess_deletion, assess_refusal, assess_unread, build_news, build_status,
@@ -67,7 +67,7 @@ pub fn start(service: &mut Service, settings: Settings) {
         publisher: service.publisher.clone(),
         clock: service.clock.clone(),
         caches: Caches { stateful_sets, services, config_maps, budgets, network_policies, ingresses, jobs },
-        postgres: PostgresProbe::default(),
+        postgres: PostgresProbe::new(Arc::new(Servers::default())),
         engines: EngineConnector::new(service.client.clone(), provider, EngineRole::Controller),
         settings,
     };
@@ -130,3 +130,6 @@ fn phase_row(cluster: &WorkflowCluster) -> (String, String, String) {
     let phase = cluster.status.as_ref().and_then(|status| status.phase).unwrap_or_default();
     (cluster.namespace().unwrap_or_default(), cluster.name_any(), format!("{phase:?}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,10 +58,10 @@ pub fn fields_not_acted_on(cluster: &WorkflowCluster) -> Vec<&'static str> {
     let spec = &cluster.spec;
     let mut fields = Vec::new();
     if spec.authentication.as_ref().is_some_and(|authentication| authentication.oidc.is_some()) {
-        fields.push("spec.authentication.oidc: the engine accepts only the tokens in Secret <name>-engine-credentials");
+        fields.push("spec.authentication.oidc (use the tokens in Secret <name>-engine-credentials)");
     }
     if spec.enabled_tracing().is_some() {
-        fields.push("spec.observability.tracing: this engine exports no traces, use its metrics");
+        fields.push("spec.observability.tracing (use the metrics)");
     }
     fields
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use api_types::WorkflowCluster;
 use api_types::cluster::{ClusterReason as Reason, SslMode};
 use api_types::condition::MIGRATED;
+use async_trait::async_trait;
 use controller_kit::condition::find;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{Connection as _, Executor as _};
@@ -121,11 +122,18 @@ pub fn freshness(cluster: &WorkflowCluster, children: &Children) -> Duration {
     }
 }
 
+/// Whoever can ask a database: servers in production, a table in tests.
+#[async_trait]
+pub trait Databases: Send + Sync {
+    /// Logs in and looks.
+    async fn look(&self, login: &Login) -> PostgresView;
+}
+
 /// Asks databases, not more often than needed. Cheap to clone.
 #[derive(Clone)]
 pub struct PostgresProbe {
+    databases: Arc<dyn Databases>,
     answers: Arc<Mutex<HashMap<String, Answer>>>,
-    permits: Arc<Semaphore>,
 }
 
 struct Answer {
@@ -134,19 +142,19 @@ struct Answer {
     view: PostgresView,
 }
 
-impl Default for PostgresProbe {
-    fn default() -> Self {
-        Self { answers: Arc::default(), permits: Arc::new(Semaphore::new(CONCURRENCY)) }
-    }
-}
-
 impl PostgresProbe {
+    /// Remembers nothing yet.
+    #[must_use]
+    pub fn new(databases: Arc<dyn Databases>) -> Self {
+        Self { databases, answers: Arc::default() }
+    }
+
     /// The database of the cluster with this uid, as it answered at most `freshness` ago. A changed login asks anew.
     pub async fn observe(&self, uid: &str, login: &Login, freshness: Duration) -> PostgresView {
         if let Some(view) = self.recall(uid, login, freshness) {
             return view;
         }
-        let view = self.ask(login).await;
+        let view = self.databases.look(login).await;
         let answer = Answer { login: login.clone(), at: Instant::now(), view: view.clone() };
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), answer);
         view
@@ -162,9 +170,24 @@ impl PostgresProbe {
         let answer = answers.get(uid)?;
         (answer.login == *login && answer.at.elapsed() < freshness).then(|| answer.view.clone())
     }
+}
 
+/// Real servers.
+#[derive(Clone)]
+pub struct Servers {
+    permits: Arc<Semaphore>,
+}
+
+impl Default for Servers {
+    fn default() -> Self {
+        Self { permits: Arc::new(Semaphore::new(CONCURRENCY)) }
+    }
+}
+
+#[async_trait]
+impl Databases for Servers {
     /// In a task of its own: a hostile server can make the login expensive, and that must not hold up other passes.
-    async fn ask(&self, login: &Login) -> PostgresView {
+    async fn look(&self, login: &Login) -> PostgresView {
         let (permits, login) = (self.permits.clone(), login.clone());
         let asking = tokio::spawn(async move {
             let _permit = permits.acquire_owned().await;
@@ -183,9 +206,8 @@ impl PostgresProbe {
                 Err(_) => PostgresView::Unusable(unreachable("timeout").at(&login)),
             }
         });
-        AbortOnDropHandle::new(asking)
-            .await
-            .unwrap_or_else(|_| PostgresView::Unusable(unreachable("the probe was given up")))
+        let answer = AbortOnDropHandle::new(asking).await;
+        answer.unwrap_or_else(|_| PostgresView::Unusable(unreachable("the probe was given up")))
     }
 }
 

@@ -40,9 +40,16 @@ pub fn build_metadata(blueprint: &Blueprint<'_>, component: Component, version: 
 pub fn build_spec(
     blueprint: &Blueprint<'_>,
     component: Component,
-    container: Container,
-    volumes: Vec<Volume>,
+    mut container: Container,
+    mut volumes: Vec<Volume>,
 ) -> PodSpec {
+    // These lists have no order of their own; sorted, no new version of the operator can roll pods by another one.
+    container.env.iter_mut().for_each(|env| env.sort_by(|a, b| a.name.cmp(&b.name)));
+    container
+        .volume_mounts
+        .iter_mut()
+        .for_each(|mounts| mounts.sort_by(|a, b| a.mount_path.cmp(&b.mount_path)));
+    volumes.sort_by(|a, b| a.name.cmp(&b.name));
     let scheduling = scheduling(blueprint);
     let own_pods = selector(component, &blueprint.name());
     PodSpec {

@@ -1,1 +1,225 @@
+use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::networking::v1::Ingress;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use rstest::rstest;
+
+use super::*;
+use crate::observe::children::Children;
+use crate::observe::postgres::{PostgresView, Trouble};
+use crate::observe::secrets::{AccessView, Sealed};
+use crate::testing::{
+    FULL, MINIMAL, SEED, minimal, nothing, reachable, serving, settings, target, today, told,
+};
+
+fn planned(cluster: &WorkflowCluster, observed: &Observed) -> Plan {
+    plan(cluster, &target(cluster), &settings(), observed, today())
+}
+
+/// The access Secrets with fixed contents, so that what is rendered from them is fixed too.
+fn access(cluster: &WorkflowCluster) -> AccessView {
+    let authority = include_str!("../../testdata/authority.pem");
+    let key = "-----BEGIN PRIVATE KEY-----\n";
+    let sealed = |name: String, entries: &[(&str, &str)]| {
+        let mut secret = crate::testing::secret(&name, entries).0;
+        secret.metadata.owner_references = Some(vec![build_owner_reference(cluster)]);
+        Some(Sealed(secret))
+    };
+    AccessView {
+        authority: sealed(
+            engine_access::ca_key_secret_name(&cluster.name_any()),
+            &[("ca.crt", authority), ("ca.key", key)],
+        ),
+        ..AccessView::default()
+    }
+}
+
+/// Every child of the testdata's clusters, as it is applied.
+#[rstest]
+#[case::seed("seed", SEED)]
+#[case::minimal("minimal", MINIMAL)]
+#[case::full("full", FULL)]
+fn every_child_is_rendered_as_reviewed(#[case] name: &str, #[case] yaml: &str) {
+    let cluster = crate::testing::cluster(yaml);
+    let mut observed = nothing();
+    observed.access = access(&cluster);
+    observed.service_monitor = ServiceMonitorView::Known(None);
+    let mut steps = planned(&cluster, &observed).steps;
+    observed.postgres = reachable(Some("1.2.3"));
+    steps.extend(planned(&cluster, &observed).steps);
+    let mut bodies: BTreeMap<String, serde_json::Value> = BTreeMap::new();
+    for step in steps {
+        if let Step::Apply(desired) | Step::CreateJob(desired) = step
+            && desired.resource.kind != "Secret"
+        {
+            bodies.insert(format!("{} {}", desired.resource.kind, desired.name), desired.body);
+        }
+    }
+    insta::assert_yaml_snapshot!(name, bodies);
+}
+
+#[test]
+fn a_new_cluster_is_migrated_before_its_engine_starts() {
+    let plan = planned(&crate::testing::cluster(MINIMAL), &nothing());
+    assert_eq!(
+        told(&plan.steps),
+        [
+            "create credentials dev-engine-credentials",
+            "create authority dev-engine-ca-key",
+            "apply Service dev-engine-headless",
+            "apply Service dev-engine",
+            "apply NetworkPolicy dev-engine",
+            "create Job dev-migrate-v1-2-3-JOB",
+        ]
+        .map(|line| line.replace("JOB", &job_digest(&plan)))
+    );
+}
+
+fn job_digest(plan: &Plan) -> String {
+    let Migration::Needed { job, .. } = &plan.migration else { panic!("{:?}", plan.migration) };
+    job.name_any().rsplit('-').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_migrated_cluster_gets_its_engine() {
+    let mut observed = nothing();
+    observed.postgres = reachable(Some("1.2.3"));
+    let plan = planned(&minimal(|cluster| cluster.spec.replicas = 2), &observed);
+    assert_eq!(
+        told(&plan.steps)[2..],
+        [
+            "apply Service dev-engine-headless",
+            "apply Service dev-engine",
+            "apply NetworkPolicy dev-engine",
+            "apply StatefulSet dev-engine",
+            "apply PodDisruptionBudget dev-engine",
+        ]
+    );
+}
+
+/// A world in which everything is as `cluster` wants it.
+fn settled(cluster: &WorkflowCluster) -> Observed {
+    let mut observed = nothing();
+    observed.postgres = reachable(Some("1.2.3"));
+    observed.engine = serving();
+    observed.access = access(cluster);
+    let of_kind = |plan: &Plan, kind: &str, name: &str| {
+        let found = plan.steps.iter().find_map(|step| match step {
+            Step::Apply(desired) if desired.resource.kind == kind && desired.name == name => {
+                Some(desired.body.clone())
+            }
+            _ => None,
+        });
+        found.unwrap_or_default()
+    };
+    let plan = planned(cluster, &observed);
+    let engine = engine_access::engine_name(&cluster.name_any());
+    let headless = engine_access::headless_service_name(&cluster.name_any());
+    let ca = engine_access::ca_config_map_name(&cluster.name_any());
+    let live = |kind: &str, name: &str| of_kind(&plan, kind, name);
+    fn read<K: serde::de::DeserializeOwned>(body: serde_json::Value) -> Option<Arc<K>> {
+        serde_json::from_value(body).ok().map(Arc::new)
+    }
+    let set = crate::testing::settled_set(cluster, "1.2.3");
+    let mut applied: k8s_openapi::api::apps::v1::StatefulSet =
+        serde_json::from_value(live("StatefulSet", &engine)).unwrap();
+    applied.status = set.status;
+    applied.metadata.generation = set.metadata.generation;
+    observed.children = Children {
+        stateful_set: Some(Arc::new(applied)),
+        headless_service: read(live("Service", &headless)),
+        service: read(live("Service", &engine)),
+        ca_bundle: read(live("ConfigMap", &ca)),
+        budget: read(live("PodDisruptionBudget", &engine)),
+        network_policy: read(live("NetworkPolicy", &engine)),
+        ingress: read(live("Ingress", &engine)),
+        jobs: Vec::new(),
+    };
+    observed
+}
+
+/// The steps that do not concern the Secrets.
+fn children_told(plan: &Plan) -> Vec<String> {
+    told(&plan.steps)
+        .into_iter()
+        .filter(|line| !line.contains("ertificate") && !line.contains("redentials"))
+        .filter(|line| !line.contains("Secret"))
+        .collect()
+}
+
+#[test]
+fn a_settled_world_needs_nothing() {
+    let cluster = crate::testing::cluster(SEED);
+    assert_eq!(children_told(&planned(&cluster, &settled(&cluster))), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_no_longer_wanted_goes() {
+    let before = crate::testing::cluster(SEED);
+    let observed = settled(&before);
+    let mut after = before.clone();
+    after.spec.replicas = 1;
+    after.spec.network = None;
+    let expected = [
+        "apply StatefulSet prod-east-engine",
+        "delete PodDisruptionBudget prod-east-engine",
+        "delete Ingress prod-east-engine",
+    ];
+    assert_eq!(children_told(&planned(&after, &observed)), expected);
+}
+
+#[test]
+fn a_database_that_is_away_holds_up_no_scaling() {
+    let before = crate::testing::cluster(SEED);
+    let mut observed = settled(&before);
+    observed.postgres = PostgresView::Unusable(Trouble {
+        reason: api_types::cluster::ClusterReason::PostgresUnreachable,
+        cause: "connection refused".to_owned(),
+    });
+    observed.database = None;
+    let mut after = before.clone();
+    after.spec.replicas = 5;
+    let plan = planned(&after, &observed);
+    assert_eq!(children_told(&plan), ["apply StatefulSet prod-east-engine"]);
+    assert_eq!(plan.rollout.change, rollout::Change { scale: Some((3, 5)), template: false });
+}
+
+#[test]
+fn a_paused_cluster_is_left_as_it_is() {
+    let cluster = minimal(|cluster| cluster.spec.paused = Some(true));
+    assert_eq!(told(&planned(&cluster, &nothing()).steps), Vec::<String>::new());
+}
+
+#[test]
+fn objects_of_somebody_else_are_neither_overwritten_nor_deleted() {
+    let cluster = minimal(|_| ());
+    let mut observed = settled(&cluster);
+    let foreign = ObjectMeta {
+        name: Some("dev-engine".into()),
+        namespace: Some("acme".into()),
+        ..ObjectMeta::default()
+    };
+    observed.children.service = Some(Arc::new(Service { metadata: foreign.clone(), ..Service::default() }));
+    observed.children.budget =
+        Some(Arc::new(PodDisruptionBudget { metadata: foreign.clone(), ..PodDisruptionBudget::default() }));
+    observed.children.ingress = Some(Arc::new(Ingress { metadata: foreign, ..Ingress::default() }));
+    let plan = planned(&cluster, &observed);
+    assert_eq!((children_told(&plan), plan.taken), (Vec::new(), vec!["Service acme/dev-engine".to_owned()]));
+}
+
+#[test]
+fn a_service_monitor_follows_the_crd_and_the_spec() {
+    let cluster = crate::testing::cluster(SEED);
+    let mut observed = settled(&cluster);
+    observed.service_monitor = ServiceMonitorView::Known(None);
+    let plan = planned(&cluster, &observed);
+    assert_eq!(children_told(&plan), ["apply ServiceMonitor prod-east-engine"]);
+    let Some(Step::Apply(desired)) = plan.steps.last() else { panic!("{:?}", plan.steps) };
+    observed.service_monitor =
+        ServiceMonitorView::Known(Some(serde_json::from_value(desired.body.clone()).unwrap()));
+    assert_eq!(children_told(&planned(&cluster, &observed)), Vec::<String>::new());
+    let mut without = cluster.clone();
+    without.spec.observability.as_mut().unwrap().metrics.as_mut().unwrap().service_monitor = Some(false);
+    assert_eq!(children_told(&planned(&without, &observed)), ["delete ServiceMonitor prod-east-engine"]);
+}

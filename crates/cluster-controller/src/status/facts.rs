@@ -212,7 +212,7 @@ fn build_supported(cluster: &WorkflowCluster, observed: &Observed) -> Option<Wan
         _ if !cluster.spec.wants_service_monitor() => None,
         ServiceMonitorView::Known(_) => None,
         ServiceMonitorView::CrdMissing => Some(
-            "spec.observability.metrics.serviceMonitor: the CRD monitoring.coreos.com/v1 is not installed"
+            "spec.observability.metrics.serviceMonitor (install the CRDs of monitoring.coreos.com/v1)"
                 .to_owned(),
         ),
         ServiceMonitorView::Unread { problem, .. } => Some(problem.clone()),
@@ -223,5 +223,6 @@ fn build_supported(cluster: &WorkflowCluster, observed: &Observed) -> Option<Wan
         (_, true) => Reason::ServiceMonitorCrdMissing,
     };
     let told: Vec<String> = fields.into_iter().map(str::to_owned).chain(monitor).collect();
-    (!told.is_empty()).then(|| Wanted::new(SUPPORTED, Truth::False, reason, told.join("; ")))
+    let message = || format!("not acted on: {}", told.join(", "));
+    (!told.is_empty()).then(|| Wanted::new(SUPPORTED, Truth::False, reason, message()))
 }

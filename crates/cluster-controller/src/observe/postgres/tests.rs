@@ -1,1 +1,247 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use sqlx::AssertSqlSafe;
+use test_support::certificates::TestCa;
+use test_support::postgres::{PostgresOptions, TestDatabase, TestPostgres};
+
+use super::*;
+
+fn login(database: &TestDatabase) -> Login {
+    Login {
+        host: database.host.clone(),
+        port: database.port,
+        user: database.user.clone(),
+        password: database.password.clone(),
+        database: database.name.clone(),
+        ssl_mode: SslMode::Prefer,
+        ca_pem: None,
+    }
+}
+
+async fn look(login: &Login) -> PostgresView {
+    Servers::default().look(login).await
+}
+
+fn unusable(reason: Reason, cause: String) -> PostgresView {
+    PostgresView::Unusable(Trouble { reason, cause })
+}
+
+async fn run(database: &TestDatabase, statements: &str) {
+    let mut connection = PgConnection::connect_with(&database.options()).await.unwrap();
+    connection.execute(AssertSqlSafe(statements.to_owned())).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_empty_database_is_reachable_and_has_no_schema() {
+    let postgres = test_support::require_postgres!();
+    let database = postgres.fresh_database().await;
+    let PostgresView::Reachable(found) = look(&login(&database)).await else { panic!("not reachable") };
+    assert_eq!((found.schema_version, found.engine_version), (None, None));
+    assert!(found.server_version >= MIN_SERVER_VERSION);
+}
+
+#[tokio::test]
+async fn the_engines_marker_is_read_and_planted_functions_are_not_called() {
+    let postgres = test_support::require_postgres!();
+    let database = postgres.fresh_database().await;
+    run(
+        &database,
+        "CREATE SCHEMA workflow;
+         CREATE TABLE workflow.schema_migration (version bigint, description text);
+         INSERT INTO workflow.schema_migration VALUES (1, 'a'), (7, 'b');
+         CREATE TABLE workflow.schema_state (engine_version text);
+         INSERT INTO workflow.schema_state VALUES ('1.2.3');
+         CREATE SCHEMA evil;
+         CREATE FUNCTION evil.to_regclass(text) RETURNS regclass LANGUAGE sql AS 'SELECT NULL::regclass';
+         DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = evil, pg_catalog', current_database()); END $$;",
+    )
+    .await;
+    let PostgresView::Reachable(found) = look(&login(&database)).await else { panic!("not reachable") };
+    assert_eq!((found.schema_version, found.engine_version.as_deref()), (Some(7), Some("1.2.3")));
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_a_missing_database_are_told_in_our_words() {
+    let postgres = test_support::require_postgres!();
+    let database = postgres.fresh_database().await;
+    let wrong = Login { password: "wrong".into(), ..login(&database) };
+    let place = format!("127.0.0.1:{}", database.port);
+    assert_eq!(
+        look(&wrong).await,
+        unusable(
+            Reason::PostgresAuthenticationFailed,
+            format!("password authentication failed ({place}, database {})", database.name)
+        )
+    );
+    let mut superuser = login(&database);
+    superuser.database = "nowhere".into();
+    assert_eq!(
+        look(&superuser).await,
+        unusable(
+            Reason::PostgresAuthenticationFailed,
+            format!("database does not exist ({place}, database nowhere)")
+        )
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_connected_to_is_told_with_its_cause() {
+    let at = |host: &str, port| Login {
+        host: host.into(),
+        port,
+        user: "u".into(),
+        password: "p".into(),
+        database: "d".into(),
+        ssl_mode: SslMode::Prefer,
+        ca_pem: None,
+    };
+    assert_eq!(
+        look(&at("127.0.0.1", 1)).await,
+        unusable(Reason::PostgresUnreachable, "connection refused (127.0.0.1:1)".into())
+    );
+    assert_eq!(
+        look(&at("nowhere.invalid", 5432)).await,
+        unusable(
+            Reason::PostgresUnreachable,
+            "the host's name does not resolve (nowhere.invalid:5432)".into()
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_given_up() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let login = Login {
+        host: "127.0.0.1".into(),
+        port,
+        user: "u".into(),
+        password: "p".into(),
+        database: "d".into(),
+        ssl_mode: SslMode::Prefer,
+        ca_pem: None,
+    };
+    let began = Instant::now();
+    assert_eq!(
+        look(&login).await,
+        unusable(Reason::PostgresUnreachable, format!("timeout (127.0.0.1:{port})"))
+    );
+    assert!(began.elapsed() < DEADLINE);
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_another_protocol_is_no_postgres() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = other.local_addr().unwrap().port();
+    let serve = async {
+        let (mut socket, _) = other.accept().await.unwrap();
+        let mut buffer = [0; 64];
+        let _ = socket.read(&mut buffer).await;
+        socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+    };
+    let login = Login {
+        host: "127.0.0.1".into(),
+        port,
+        user: "u".into(),
+        password: "p".into(),
+        database: "d".into(),
+        ssl_mode: SslMode::Require,
+        ca_pem: None,
+    };
+    let (found, ()) = tokio::join!(look(&login), serve);
+    let PostgresView::Unusable(trouble) = found else { panic!("{found:?}") };
+    assert_eq!(trouble.reason, Reason::PostgresUnreachable);
+}
+
+#[tokio::test]
+async fn a_server_that_goes_down_and_comes_back_is_seen() {
+    let Some(mut postgres) = TestPostgres::start(PostgresOptions::default()).await else { return };
+    let login = login(&postgres.fresh_database().await);
+    assert!(matches!(look(&login).await, PostgresView::Reachable(_)));
+    postgres.stop();
+    let expected =
+        unusable(Reason::PostgresUnreachable, format!("connection refused (127.0.0.1:{})", login.port));
+    assert_eq!(look(&login).await, expected);
+    postgres.start_again().await;
+    assert!(matches!(look(&login).await, PostgresView::Reachable(_)));
+}
+
+#[tokio::test]
+async fn the_servers_certificate_is_checked_as_far_as_the_spec_asks() {
+    let (ca, other) = (TestCa::new("ca"), TestCa::new("other"));
+    let options = PostgresOptions {
+        tls: Some(ca.server(&["127.0.0.1"])),
+        tls_required: true,
+        ..PostgresOptions::default()
+    };
+    let Some(postgres) = TestPostgres::start(options).await else { return };
+    let database = postgres.fresh_database().await;
+    let with = |ssl_mode, pem: Option<String>, host: &str| Login {
+        ssl_mode,
+        ca_pem: pem,
+        host: host.to_owned(),
+        ..login(&database)
+    };
+    for good in [
+        with(SslMode::Prefer, None, "127.0.0.1"),
+        with(SslMode::Require, None, "127.0.0.1"),
+        with(SslMode::VerifyCa, Some(ca.pem().to_string()), "localhost"),
+        with(SslMode::VerifyFull, Some(ca.pem().to_string()), "127.0.0.1"),
+    ] {
+        let found = look(&good).await;
+        assert!(matches!(found, PostgresView::Reachable(_)), "{:?}: {found:?}", good.ssl_mode);
+    }
+    for bad in [
+        with(SslMode::VerifyCa, Some(other.pem().to_string()), "127.0.0.1"),
+        with(SslMode::VerifyFull, Some(ca.pem().to_string()), "localhost"),
+    ] {
+        let expected =
+            unusable(Reason::PostgresTlsFailed, format!("{TLS_CAUSE} ({}:{})", bad.host, bad.port));
+        assert_eq!(look(&bad).await, expected, "{:?}", bad.ssl_mode);
+    }
+}
+
+#[tokio::test]
+async fn tls_that_is_asked_for_and_not_offered_is_a_failure() {
+    let postgres = test_support::require_postgres!();
+    let login = Login { ssl_mode: SslMode::Require, ..login(&postgres.fresh_database().await) };
+    let expected = unusable(Reason::PostgresTlsFailed, format!("{TLS_CAUSE} (127.0.0.1:{})", login.port));
+    assert_eq!(look(&login).await, expected);
+}
+
+struct Counted(AtomicUsize);
+
+#[async_trait]
+impl Databases for Counted {
+    async fn look(&self, _: &Login) -> PostgresView {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        unusable(Reason::PostgresUnreachable, "timeout".into())
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_used_again_until_it_is_stale_or_the_login_changes() {
+    let counted = Arc::new(Counted(AtomicUsize::new(0)));
+    let probe = PostgresProbe::new(counted.clone());
+    let login = Login {
+        host: "h".into(),
+        port: 1,
+        user: "u".into(),
+        password: "p".into(),
+        database: "d".into(),
+        ssl_mode: SslMode::Prefer,
+        ca_pem: None,
+    };
+    let hour = Duration::from_secs(3600);
+    probe.observe("uid", &login, hour).await;
+    probe.observe("uid", &login, hour).await;
+    assert_eq!(counted.0.load(Ordering::Relaxed), 1);
+    probe.observe("uid", &Login { password: "rotated".into(), ..login.clone() }, hour).await;
+    assert_eq!(counted.0.load(Ordering::Relaxed), 2);
+    probe.observe("uid", &Login { password: "rotated".into(), ..login.clone() }, Duration::ZERO).await;
+    assert_eq!(counted.0.load(Ordering::Relaxed), 3);
+    probe.forget("uid");
+    probe.observe("uid", &Login { password: "rotated".into(), ..login }, hour).await;
+    assert_eq!(counted.0.load(Ordering::Relaxed), 4);
+}

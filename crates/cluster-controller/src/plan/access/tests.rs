@@ -1,1 +1,203 @@
+use api_types::cluster::WorkflowClusterSpec;
+use k8s_openapi::api::core::v1::Secret;
+use rstest::rstest;
 
+use super::*;
+use crate::certificate::Issued;
+use crate::testing::{authority, certificate, days, minimal, secret, today, told, with_blueprint};
+
+/// The Secret as our own apply of it left it.
+fn ours(spec: impl FnOnce(&mut WorkflowClusterSpec), name: &str, entries: &[(&str, &str)]) -> Sealed {
+    let cluster = minimal(|cluster| spec(&mut cluster.spec));
+    let metadata = with_blueprint(&cluster, |blueprint| metadata(blueprint, name.to_owned()));
+    let desired = Desired::of(&build_secret(metadata, secret(name, entries).data()));
+    Sealed(serde_json::from_value::<Secret>(desired.body).unwrap())
+}
+
+fn authority_secret(current: &Issued, previous: Option<&Issued>) -> Sealed {
+    let mut entries =
+        vec![(CA_CERT_KEY, current.certificate.as_str()), (CA_PRIVATE_KEY_KEY, current.key.as_str())];
+    entries.extend(previous.map(|previous| (CA_PREVIOUS_CERT_KEY, previous.certificate.as_str())));
+    ours(|_| (), "dev-engine-ca-key", &entries)
+}
+
+fn certificate_secret(issuer: &Issued, made: Timestamp) -> Sealed {
+    let issued = certificate(issuer, made);
+    let entries = [
+        (TLS_CERT_KEY, issued.certificate.as_str()),
+        (TLS_PRIVATE_KEY_KEY, &issued.key),
+        (CA_CERT_KEY, &issuer.certificate),
+    ];
+    ours(|_| (), "dev-engine-tls", &entries)
+}
+
+fn credentials() -> Sealed {
+    let key = WorkerKey::generate().unwrap().expose();
+    let entries = [
+        (CONTROLLER_TOKEN_KEY, "controller"),
+        (MONITOR_TOKEN_KEY, "monitor"),
+        (WORKER_KEY_KEY, key.as_str()),
+    ];
+    ours(|_| (), "dev-engine-credentials", &entries)
+}
+
+fn planned(spec: impl FnOnce(&mut WorkflowClusterSpec), access: &AccessView) -> (Vec<Step>, Vec<String>) {
+    let cluster = minimal(|cluster| spec(&mut cluster.spec));
+    let mut draft = Draft { owner: "uid-dev".to_owned(), steps: Vec::new(), taken: Vec::new() };
+    with_blueprint(&cluster, |blueprint| plan_access(blueprint, access, today(), &mut draft));
+    (draft.steps, draft.taken)
+}
+
+fn ago(age: i64) -> Timestamp {
+    today() - days(age)
+}
+
+const NOTHING: [&str; 0] = [];
+
+#[test]
+fn a_new_cluster_gets_authority_and_credentials_and_then_its_certificate() {
+    let (steps, _) = planned(|_| (), &AccessView::default());
+    assert_eq!(
+        told(&steps),
+        ["create credentials dev-engine-credentials", "create authority dev-engine-ca-key"]
+    );
+    let access = AccessView {
+        authority: Some(authority_secret(&authority(today()), None)),
+        certificate: None,
+        credentials: Some(credentials()),
+    };
+    let (steps, _) = planned(|_| (), &access);
+    assert_eq!(told(&steps), ["issue certificate dev-engine-tls"]);
+}
+
+/// Authority, the one before it, and the certificate, by the days since they were made.
+#[rstest]
+#[case::young(1, None, Some((true, 1)), &NOTHING)]
+#[case::certificate_at_two_thirds(70, None, Some((true, 60)), &["renew certificate dev-engine-tls"])]
+#[case::certificate_before_two_thirds(70, None, Some((true, 59)), &NOTHING)]
+#[case::authority_at_two_thirds(1217, None, Some((true, 1)), &["replace authority dev-engine-ca-key"])]
+#[case::new_authority_is_published_first(0, Some(1300), Some((false, 30)), &NOTHING)]
+#[case::new_authority_signs_after_a_day(1, Some(1300), Some((false, 30)), &["renew certificate dev-engine-tls"])]
+#[case::a_certificate_that_ends_does_not_wait(0, Some(1300), Some((false, 89)), &["renew certificate dev-engine-tls"])]
+#[case::old_authority_is_kept_while_pods_may_serve_its_certificate(2, Some(1300), Some((true, 0)), &NOTHING)]
+#[case::old_authority_is_dropped_after_a_day(3, Some(1300), Some((true, 1)), &["apply Secret dev-engine-ca-key"])]
+#[case::certificate_of_an_unknown_authority(3, None, Some((false, 1)), &["renew certificate dev-engine-tls"])]
+fn rotation(
+    #[case] age: i64,
+    #[case] previous_age: Option<i64>,
+    #[case] issued: Option<(bool, i64)>,
+    #[case] expected: &[&str],
+) {
+    let (current, former) = (authority(ago(age)), authority(ago(previous_age.unwrap_or(1400))));
+    let access = AccessView {
+        authority: Some(authority_secret(&current, previous_age.map(|_| &former))),
+        certificate: issued.map(|(by_current, age)| {
+            certificate_secret(if by_current { &current } else { &former }, ago(age))
+        }),
+        credentials: Some(credentials()),
+    };
+    assert_eq!(told(&planned(|_| (), &access).0), expected);
+}
+
+#[test]
+fn the_bundle_holds_both_authorities_while_one_follows_the_other() {
+    let (current, former) = (authority(today()), authority(ago(1300)));
+    let bundle = |previous| {
+        let access =
+            AccessView { authority: Some(authority_secret(&current, previous)), ..AccessView::default() };
+        let bundle =
+            with_blueprint(&minimal(|_| ()), |blueprint| build_ca_bundle(blueprint, &access)).unwrap();
+        bundle.data.unwrap()[CA_CERT_KEY].clone()
+    };
+    assert_eq!(bundle(None), current.certificate);
+    assert_eq!(bundle(Some(&former)), format!("{}{}", current.certificate, former.certificate));
+}
+
+#[test]
+fn an_authority_without_key_is_replaced_and_stays_trusted() {
+    let lost = authority(today());
+    let access = AccessView {
+        authority: Some(ours(|_| (), "dev-engine-ca-key", &[(CA_CERT_KEY, &lost.certificate)])),
+        certificate: None,
+        credentials: Some(credentials()),
+    };
+    let (steps, _) = planned(|_| (), &access);
+    let [Step::CreateAuthority { former, .. }] = steps.as_slice() else { panic!("{steps:?}") };
+    assert_eq!(former.as_ref(), Some(&lost.certificate));
+}
+
+#[rstest]
+#[case::empty_token(CONTROLLER_TOKEN_KEY, "")]
+#[case::token_with_a_space(MONITOR_TOKEN_KEY, "a b")]
+#[case::short_key(WORKER_KEY_KEY, "abc")]
+fn unusable_credentials_are_made_anew(#[case] key: &str, #[case] value: &str) {
+    let mut broken = credentials();
+    broken
+        .0
+        .data
+        .as_mut()
+        .unwrap()
+        .insert(key.to_owned(), k8s_openapi::ByteString(value.as_bytes().to_vec()));
+    let current = authority(today());
+    let access = AccessView {
+        authority: Some(authority_secret(&current, None)),
+        certificate: Some(certificate_secret(&current, today())),
+        credentials: Some(broken),
+    };
+    assert_eq!(told(&planned(|_| (), &access).0), ["create credentials dev-engine-credentials"]);
+}
+
+#[test]
+fn secrets_of_somebody_else_are_neither_used_nor_overwritten() {
+    let foreign = |name| Some(secret(name, &[("key", "value")]));
+    let access = AccessView {
+        authority: foreign("dev-engine-ca-key"),
+        certificate: None,
+        credentials: foreign("dev-engine-credentials"),
+    };
+    let expected = ["Secret acme/dev-engine-credentials", "Secret acme/dev-engine-ca-key"].map(str::to_owned);
+    assert_eq!(planned(|_| (), &access), (Vec::new(), expected.into()));
+
+    let access = AccessView {
+        authority: Some(authority_secret(&authority(today()), None)),
+        certificate: foreign("dev-engine-tls"),
+        credentials: Some(credentials()),
+    };
+    assert_eq!(planned(|_| (), &access), (Vec::new(), vec!["Secret acme/dev-engine-tls".to_owned()]));
+}
+
+#[test]
+fn retained_secrets_lose_their_owner_and_serve_the_next_cluster_of_the_name() {
+    let current = authority(today());
+    let access = AccessView {
+        authority: Some(authority_secret(&current, None)),
+        certificate: Some(certificate_secret(&current, today())),
+        credentials: Some(credentials()),
+    };
+    let (steps, _) = planned(|spec| spec.deletion_policy = Some(DeletionPolicy::Retain), &access);
+    let expected = [
+        "apply Secret dev-engine-credentials",
+        "apply Secret dev-engine-tls",
+        "apply Secret dev-engine-ca-key",
+    ];
+    assert_eq!(told(&steps), expected);
+    let retained = |step: &Step| match step {
+        Step::Apply(desired) => Some(Sealed(serde_json::from_value(desired.body.clone()).unwrap())),
+        _ => None,
+    };
+    let access = AccessView {
+        credentials: retained(&steps[0]),
+        certificate: retained(&steps[1]),
+        authority: retained(&steps[2]),
+    };
+    assert_eq!(access.credentials.as_ref().unwrap().0.metadata.owner_references, None);
+    // The cluster is made anew, with another uid and policy Delete: the Secrets are taken over.
+    let (steps, taken) = planned(|_| (), &access);
+    assert_eq!((told(&steps), taken), (expected.map(str::to_owned).to_vec(), Vec::new()));
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let shown = format!("{:?}", credentials());
+    assert_eq!(shown, "Sealed(dev-engine-credentials)");
+}

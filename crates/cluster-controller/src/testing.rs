@@ -1,0 +1,211 @@
+//! Objects, observations and a small Kubernetes for the tests of this crate.
+
+pub(crate) mod kubernetes;
+
+use std::sync::Arc;
+
+use api_types::WorkflowCluster;
+use engine_client::model::HealthState;
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetStatus};
+use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::ObjectMeta;
+use semver::Version;
+
+use crate::args::{PullPolicy, Settings};
+use crate::certificate::{self, Issued};
+use crate::observe::Observed;
+use crate::observe::children::Children;
+use crate::observe::engine::EngineView;
+use crate::observe::pods::PodView;
+use crate::observe::postgres::{Database, PostgresView};
+use crate::observe::secrets::{AccessView, Sealed};
+use crate::observe::service_monitor::ServiceMonitorView;
+use crate::plan::{Blueprint, stateful_set};
+use crate::validate::{Target, validate};
+
+pub(crate) const SEED: &str = include_str!("../testdata/seed.yaml");
+pub(crate) const MINIMAL: &str = include_str!("../testdata/minimal.yaml");
+pub(crate) const FULL: &str = include_str!("../testdata/full.yaml");
+
+/// The day on which the tests happen.
+pub(crate) fn today() -> Timestamp {
+    "2026-06-01T12:00:00Z".parse().unwrap()
+}
+
+pub(crate) fn days(days: i64) -> jiff::SignedDuration {
+    jiff::SignedDuration::from_hours(24 * days)
+}
+
+pub(crate) fn cluster(yaml: &str) -> WorkflowCluster {
+    serde_saphyr::from_str(yaml).unwrap()
+}
+
+/// The minimal cluster with a change.
+pub(crate) fn minimal(change: impl FnOnce(&mut WorkflowCluster)) -> WorkflowCluster {
+    let mut cluster = cluster(MINIMAL);
+    change(&mut cluster);
+    cluster
+}
+
+pub(crate) fn target(cluster: &WorkflowCluster) -> Target {
+    validate(cluster).unwrap()
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings {
+        engine_image_repository: "ghcr.io/example/workflow-engine".to_owned(),
+        engine_image_pull_policy: PullPolicy::IfNotPresent,
+        certificate_days: 90,
+    }
+}
+
+pub(crate) fn with_blueprint<T>(cluster: &WorkflowCluster, build: impl FnOnce(&Blueprint<'_>) -> T) -> T {
+    let (target, settings) = (target(cluster), settings());
+    let database = target.postgres.database.clone().unwrap_or_else(|| "workflow".to_owned());
+    build(&Blueprint { cluster, target: &target, settings: &settings, database: &database })
+}
+
+/// A world in which nothing exists but an empty database.
+pub(crate) fn nothing() -> Observed {
+    Observed {
+        postgres: reachable(None),
+        database: None,
+        access: AccessView::default(),
+        children: Children::default(),
+        pods: Vec::new(),
+        engine: EngineView::NotAsked,
+        service_monitor: ServiceMonitorView::CrdMissing,
+    }
+}
+
+/// A database whose schema is that of this engine version.
+pub(crate) fn reachable(engine_version: Option<&str>) -> PostgresView {
+    PostgresView::Reachable(Database {
+        server_version: 150_004,
+        schema_version: engine_version.map(|_| 1),
+        engine_version: engine_version.map(str::to_owned),
+    })
+}
+
+pub(crate) fn serving() -> EngineView {
+    EngineView::Answered { state: HealthState::Serving, problem: None }
+}
+
+/// The StatefulSet of `cluster` at `version`, settled: all pods there, ready, of one revision.
+pub(crate) fn settled_set(cluster: &WorkflowCluster, version: &str) -> StatefulSet {
+    let version: Version = version.parse().unwrap();
+    let replicas = cluster.spec.replicas;
+    let mut set = with_blueprint(cluster, |blueprint| stateful_set::build(blueprint, &version, replicas));
+    set.metadata.uid = Some("uid-set".to_owned());
+    set.metadata.generation = Some(1);
+    set.status = Some(StatefulSetStatus {
+        observed_generation: Some(1),
+        replicas,
+        ready_replicas: Some(replicas),
+        updated_replicas: Some(replicas),
+        current_revision: Some("new".to_owned()),
+        update_revision: Some("new".to_owned()),
+        ..StatefulSetStatus::default()
+    });
+    set
+}
+
+/// The same while it rolls from revision `old` to `new`, at this partition.
+pub(crate) fn rolling_set(cluster: &WorkflowCluster, version: &str, partition: i32) -> StatefulSet {
+    let mut set = settled_set(cluster, version);
+    set.status.as_mut().unwrap().current_revision = Some("old".to_owned());
+    let strategy = set.spec.as_mut().unwrap().update_strategy.as_mut().unwrap();
+    strategy.rolling_update.as_mut().unwrap().partition = Some(partition);
+    set
+}
+
+pub(crate) fn pod(ordinal: i32, revision: &str, ready: bool) -> PodView {
+    PodView {
+        name: format!("dev-engine-{ordinal}"),
+        namespace: "acme".to_owned(),
+        uid: format!("uid-pod-{ordinal}"),
+        ordinal: Some(ordinal),
+        revision: Some(revision.to_owned()),
+        ready,
+        terminating: false,
+        trouble: None,
+        unready_since: (!ready).then(today),
+    }
+}
+
+pub(crate) fn with_set(set: StatefulSet) -> Children {
+    Children { stateful_set: Some(Arc::new(set)), ..Children::default() }
+}
+
+/// `job` after it ended so (`Complete`, `Failed`), a moment ago.
+pub(crate) fn ended(mut job: Job, how: &str, at: Timestamp) -> Job {
+    job.status = Some(JobStatus {
+        conditions: Some(vec![JobCondition {
+            type_: how.to_owned(),
+            status: "True".to_owned(),
+            last_transition_time: Some(Time(at)),
+            ..JobCondition::default()
+        }]),
+        ..JobStatus::default()
+    });
+    job
+}
+
+/// A Secret of the user's with these keys.
+pub(crate) fn secret(name: &str, entries: &[(&str, &str)]) -> Sealed {
+    let data = entries
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())))
+        .collect();
+    Sealed(Secret {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some("acme".to_owned()),
+            ..ObjectMeta::default()
+        },
+        data: Some(data),
+        ..Secret::default()
+    })
+}
+
+pub(crate) fn authority(made: Timestamp) -> Issued {
+    certificate::create_authority("dev", made).unwrap()
+}
+
+pub(crate) fn certificate(authority: &Issued, made: Timestamp) -> Issued {
+    certificate::issue(
+        authority,
+        &["dev-engine".to_owned()],
+        std::time::Duration::from_secs(90 * 24 * 3600),
+        made,
+    )
+    .unwrap()
+}
+
+/// The name of each step's object, with what is done to it.
+pub(crate) fn told(steps: &[crate::plan::Step]) -> Vec<String> {
+    use crate::plan::Step;
+    let name = |metadata: &ObjectMeta| metadata.name.clone().unwrap_or_default();
+    steps
+        .iter()
+        .map(|step| match step {
+            Step::CreateAuthority { metadata, former: None } => {
+                format!("create authority {}", name(metadata))
+            }
+            Step::CreateAuthority { metadata, former: Some(_) } => {
+                format!("replace authority {}", name(metadata))
+            }
+            Step::IssueCertificate { metadata, renewal, .. } => {
+                format!("{} certificate {}", if *renewal { "renew" } else { "issue" }, name(metadata))
+            }
+            Step::CreateCredentials { metadata } => format!("create credentials {}", name(metadata)),
+            Step::Apply(desired) => format!("apply {} {}", desired.resource.kind, desired.name),
+            Step::CreateJob(desired) => format!("create {} {}", desired.resource.kind, desired.name),
+            Step::Delete(doomed) => format!("delete {} {}", doomed.resource.kind, doomed.name),
+        })
+        .collect()
+}

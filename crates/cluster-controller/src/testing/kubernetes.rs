@@ -1,0 +1,362 @@
+//! The parts of Kubernetes, of the engine and of Postgres that answer to what a pass wrote, over a fake apiserver.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use api_types::WorkflowCluster;
+use async_trait::async_trait;
+use controller_kit::apply::Writer;
+use controller_kit::clock::Clock;
+use controller_kit::controller::{Pass, Reconciler as _};
+use controller_kit::engine::{EngineConnector, EngineRole};
+use controller_kit::events::Publisher;
+use controller_kit::plan::digest;
+use engine_client::fake::{FakeEngine, FakeEngines};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::events::v1::Event;
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::watcher;
+use kube::{Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use test_support::snapshot::Snapshot;
+use test_support::{FakeApiServer, Faults};
+
+use super::{reachable, secret, settings, today};
+use crate::context::Context;
+use crate::controller::ClusterReconciler;
+use crate::observe::children::Caches;
+use crate::observe::postgres::{Databases, Login, PostgresProbe, PostgresView};
+
+/// An apiserver, what answers to it, a database and an engine.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) apiserver: FakeApiServer,
+    pub(crate) engine: FakeEngine,
+    engines: FakeEngines,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    postgres: PostgresView,
+    now: Timestamp,
+    /// Images that no node can pull.
+    bad_images: BTreeSet<String>,
+    failing_jobs: bool,
+    /// The partition at each change of it.
+    partitions: Vec<i64>,
+}
+
+struct FakeDatabase(Arc<Mutex<State>>);
+
+#[async_trait]
+impl Databases for FakeDatabase {
+    async fn look(&self, _: &Login) -> PostgresView {
+        self.0.lock().unwrap().postgres.clone()
+    }
+}
+
+impl World {
+    /// The cluster, its Secret, an empty database.
+    pub(crate) fn new(yaml: &str) -> Self {
+        let apiserver = FakeApiServer::new();
+        let cluster = super::cluster(yaml);
+        apiserver.seed(&cluster);
+        let namespace = cluster.namespace();
+        let name = &cluster.spec.postgres.external_ref.as_ref().unwrap().database_secret;
+        let mut login = secret(name, &[("username", "engine"), ("password", "hunter2")]).0;
+        login.metadata.namespace.clone_from(&namespace);
+        apiserver.seed(&login);
+        let engines = FakeEngines::new();
+        let host = api_types::engine_access::engine_host(&cluster.name_any(), &namespace.unwrap());
+        let state = State {
+            postgres: reachable(None),
+            now: today(),
+            bad_images: BTreeSet::new(),
+            failing_jobs: false,
+            partitions: Vec::new(),
+        };
+        let engine = engines.at(&host, 26500);
+        Self { apiserver, engine, engines, state: Arc::new(Mutex::new(state)) }
+    }
+
+    pub(crate) fn set_postgres(&self, view: PostgresView) {
+        self.state.lock().unwrap().postgres = view;
+    }
+
+    pub(crate) fn set_bad_image(&self, image: &str) {
+        self.state.lock().unwrap().bad_images.insert(image.to_owned());
+    }
+
+    pub(crate) fn set_failing_jobs(&self, failing: bool) {
+        self.state.lock().unwrap().failing_jobs = failing;
+    }
+
+    pub(crate) fn pass_time(&self, time: jiff::SignedDuration) {
+        let mut state = self.state.lock().unwrap();
+        state.now = state.now.checked_add(time).unwrap();
+    }
+
+    /// Every partition that the StatefulSet had, in order.
+    pub(crate) fn partitions(&self) -> Vec<i64> {
+        self.state.lock().unwrap().partitions.clone()
+    }
+
+    pub(crate) fn cluster(&self) -> WorkflowCluster {
+        self.apiserver.list::<WorkflowCluster>("").remove(0)
+    }
+
+    pub(crate) fn edit(&self, change: impl FnOnce(&mut Value)) {
+        let cluster = self.cluster();
+        self.apiserver.edit::<WorkflowCluster>(&cluster.namespace().unwrap(), &cluster.name_any(), change);
+    }
+
+    /// A controller process with its caches up to date.
+    fn reconciler(&self, client: Client) -> ClusterReconciler {
+        let now = self.state.lock().unwrap().now;
+        let clock = Clock::fixed(now);
+        ClusterReconciler {
+            context: Context {
+                writer: Writer::new(client.clone(), api_types::labels::CLUSTER_CONTROLLER.field_manager),
+                publisher: Publisher::new(client.clone(), "cluster-controller", "test".into(), clock.clone()),
+                clock,
+                caches: Caches {
+                    stateful_sets: self.cache(),
+                    services: self.cache(),
+                    config_maps: self.cache(),
+                    budgets: self.cache(),
+                    network_policies: self.cache(),
+                    ingresses: self.cache(),
+                    jobs: self.cache(),
+                },
+                postgres: PostgresProbe::new(Arc::new(FakeDatabase(self.state.clone()))),
+                engines: EngineConnector::new(
+                    client.clone(),
+                    Arc::new(self.engines.clone()),
+                    EngineRole::Controller,
+                ),
+                settings: settings(),
+                client,
+            },
+        }
+    }
+
+    fn cache<K>(&self) -> Store<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + 'static,
+    {
+        let (store, mut writer) = reflector::store();
+        for object in self.apiserver.list::<K>("") {
+            if object
+                .labels()
+                .get("app.kubernetes.io/managed-by")
+                .is_some_and(|manager| manager == "workflow-operator")
+            {
+                writer.apply_watcher_event(&watcher::Event::Apply(object));
+            }
+        }
+        store
+    }
+
+    /// One pass, by a controller that knows nothing of the passes before.
+    pub(crate) async fn reconcile(&self, client: Client) -> Pass<WorkflowCluster> {
+        self.reconciler(client).reconcile(Arc::new(self.cluster())).await
+    }
+
+    /// Passes and answers by turns, until both have nothing left to do.
+    pub(crate) async fn settle(&self) {
+        self.settle_behind(&Faults::none()).await.unwrap();
+    }
+
+    /// The same behind faults; ends early when the process was "killed".
+    pub(crate) async fn settle_behind(&self, faults: &Faults) -> Result<(), String> {
+        for _ in 0..60 {
+            let before = faults.writes().len();
+            let client = faults.wrap(self.apiserver.client());
+            self.reconcile(client).await;
+            if faults.stopped() {
+                return Err("killed".to_owned());
+            }
+            let answered = self.answer();
+            if faults.writes().len() == before && !answered {
+                return Ok(());
+            }
+        }
+        panic!("not settled: {:#?}", faults.writes());
+    }
+
+    /// One round of Kubernetes' own controllers; `false` = nothing to do.
+    pub(crate) fn answer(&self) -> bool {
+        let jobs = self.apiserver.list::<Job>("");
+        let sets = self.apiserver.list::<StatefulSet>("");
+        let answered: Vec<bool> = jobs
+            .iter()
+            .map(|job| self.answer_job(job))
+            .chain(sets.iter().map(|set| self.answer_set(set)))
+            .collect();
+        answered.contains(&true)
+    }
+
+    fn answer_job(&self, job: &Job) -> bool {
+        let mut state = self.state.lock().unwrap();
+        if job.status.is_some() || !matches!(state.postgres, PostgresView::Reachable(_)) {
+            return false;
+        }
+        let container = &job.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0];
+        if state.bad_images.contains(container.image.as_deref().unwrap()) {
+            return false;
+        }
+        let args = container.args.clone().unwrap();
+        let how = if state.failing_jobs { "Failed" } else { "Complete" };
+        if how == "Complete" && args[4] == "all" {
+            state.postgres = reachable(Some(&args[2]));
+        }
+        let (namespace, now) = (job.namespace().unwrap(), state.now);
+        self.apiserver.edit::<Job>(&namespace, &job.name_any(), |job| {
+            job["status"] =
+                json!({"conditions": [{"type": how, "status": "True", "lastTransitionTime": now}]});
+        });
+        true
+    }
+
+    /// As the StatefulSet controller does it: pods by partition, one outdated pod replaced when all newer ones are ready.
+    fn answer_set(&self, set: &StatefulSet) -> bool {
+        let (namespace, name) = (set.namespace().unwrap(), set.name_any());
+        let spec = set.spec.as_ref().unwrap();
+        let revision = digest(&serde_json::to_value(&spec.template).unwrap());
+        let strategy = spec.update_strategy.as_ref().unwrap().rolling_update.as_ref().unwrap();
+        let (replicas, partition) = (spec.replicas.unwrap(), strategy.partition.unwrap());
+        let image = spec.template.spec.as_ref().unwrap().containers[0].image.clone().unwrap();
+        let former = set.status.clone().unwrap_or_default();
+        let current = former.current_revision.clone().unwrap_or_else(|| revision.clone());
+        {
+            let mut state = self.state.lock().unwrap();
+            if state.partitions.last() != Some(&partition.into()) {
+                state.partitions.push(partition.into());
+            }
+        }
+
+        let is_good = !self.state.lock().unwrap().bad_images.contains(&image);
+        for ordinal in 0..replicas {
+            let pod = format!("{name}-{ordinal}");
+            if self.apiserver.get::<Pod>(&namespace, &pod).is_none() {
+                let made_from = if ordinal < partition { &current } else { &revision };
+                let ready = is_good || *made_from != revision;
+                self.apiserver.seed(&build_pod(set, &pod, made_from, ready));
+            }
+        }
+        let revision_of = |pod: &Pod| pod.labels()["controller-revision-hash"].clone();
+        for pod in self.pods(&name) {
+            let ordinal: i32 = pod.name_any().rsplit('-').next().unwrap().parse().unwrap();
+            if ordinal >= replicas {
+                self.apiserver.remove::<Pod>(&namespace, &pod.name_any());
+            }
+        }
+        let pods = self.pods(&name);
+        let outdated = pods.iter().rev().find(|pod| {
+            let ordinal: i32 = pod.name_any().rsplit('-').next().unwrap().parse().unwrap();
+            ordinal >= partition && revision_of(pod) != revision
+        });
+        let newer_are_ready = pods.iter().filter(|pod| revision_of(pod) == revision).all(is_ready);
+        if let Some(outdated) = outdated.filter(|_| newer_are_ready) {
+            self.apiserver.remove::<Pod>(&namespace, &outdated.name_any());
+        }
+
+        let pods = self.pods(&name);
+        let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+        let updated = pods.iter().filter(|pod| revision_of(pod) == revision).count();
+        let wanted = usize::try_from(replicas).unwrap();
+        let is_complete = updated == wanted && ready == wanted && pods.len() == wanted;
+        let status = json!({
+            "observedGeneration": set.metadata.generation,
+            "replicas": pods.len(),
+            "readyReplicas": ready,
+            "updatedReplicas": updated,
+            "currentRevision": if is_complete { &revision } else { &current },
+            "updateRevision": revision,
+        });
+        if former == serde_json::from_value(status.clone()).unwrap() {
+            return false;
+        }
+        self.apiserver.edit::<StatefulSet>(&namespace, &name, |set| set["status"] = status);
+        true
+    }
+
+    /// The engine's pods, in order.
+    pub(crate) fn pods(&self, set: &str) -> Vec<Pod> {
+        let mut pods = self.apiserver.list::<Pod>("");
+        pods.retain(|pod| pod.name_any().starts_with(set));
+        pods.sort_by_key(|pod| (pod.name_any().len(), pod.name_any()));
+        pods
+    }
+
+    /// Which engine pod runs which image, and whether it is ready.
+    pub(crate) fn pods_told(&self) -> Vec<(String, bool)> {
+        self.apiserver
+            .list::<Pod>("")
+            .iter()
+            .map(|pod| (pod.annotations()["image"].clone(), is_ready(pod)))
+            .collect()
+    }
+
+    /// Reason and note of all events so far, in order.
+    pub(crate) fn events(&self) -> Vec<String> {
+        let mutations = self.apiserver.mutations();
+        let events = mutations.iter().filter(|request| request.path.contains("/events"));
+        events
+            .map(|request| serde_json::from_value::<Event>(request.body.clone().unwrap()).unwrap())
+            .map(|event| {
+                format!("{} {} {}", event.type_.unwrap(), event.reason.unwrap(), event.note.unwrap())
+            })
+            .collect()
+    }
+
+    /// Everything but what is random by nature: keys, certificates, tokens and digests of them; and Pods, which are not
+    /// the controller's.
+    pub(crate) fn end_state(&self) -> Snapshot {
+        let mut snapshot = self.apiserver.snapshot();
+        snapshot.retain(|key, _| !key.starts_with("pods/"));
+        for (key, object) in &mut snapshot {
+            if key.starts_with("secrets/") || key.starts_with("configmaps/") {
+                object["metadata"]["annotations"] = Value::Null;
+                for value in object["data"].as_object_mut().unwrap().values_mut() {
+                    *value = json!("<masked>");
+                }
+            }
+        }
+        snapshot
+    }
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|all| {
+        all.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    })
+}
+
+fn build_pod(set: &StatefulSet, name: &str, revision: &str, ready: bool) -> Pod {
+    let template = &set.spec.as_ref().unwrap().template;
+    let mut labels = template.metadata.as_ref().unwrap().labels.clone().unwrap();
+    labels.insert("controller-revision-hash".to_owned(), revision.to_owned());
+    let waiting = json!([{
+        "name": "engine", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"waiting": {"reason": "ImagePullBackOff"}},
+    }]);
+    serde_json::from_value(json!({
+        "metadata": {
+            "name": name,
+            "namespace": set.namespace(),
+            "labels": labels,
+            "annotations": {"image": template.spec.as_ref().unwrap().containers[0].image},
+        },
+        "status": {
+            "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }, "lastTransitionTime": today()}],
+            "containerStatuses": if ready { json!([]) } else { waiting },
+        },
+    }))
+    .unwrap()
+}
