@@ -9,6 +9,7 @@ use api_types::condition::{METRICS_AVAILABLE, PAUSED, ROLLOUT_COMPLETE};
 use api_types::labels::{Component, selector, selector_text};
 use api_types::worker::{WorkerPhase, WorkerReason as Reason, WorkflowWorkerStatus};
 use api_types::{MAX_MESSAGE_CHARS, WorkflowWorker};
+use controller_kit::apply::WriteError;
 use controller_kit::condition::{Standing, Truth, Wanted, merge, summary};
 use controller_kit::events::News;
 use controller_kit::message::bounded;
@@ -73,13 +74,8 @@ pub fn assess(
     };
     if let Some(failure) = &applied.failure {
         let class = failure.class();
-        return judged(
-            trouble,
-            standing_of(class),
-            class.reason().into(),
-            failure.told(),
-            Next::Failed(class),
-        );
+        let reason = if is_about_the_spec(failure) { Reason::InvalidSpec } else { class.reason().into() };
+        return judged(trouble, standing_of(class), reason, failure.told(), Next::Failed(class));
     }
     match &observed.references {
         References::Refused(refused) => {
@@ -206,6 +202,11 @@ pub fn assess_unread(worker: &WorkflowWorker, unread: &Unread) -> Assessment {
         next: Next::Failed(unread.class),
         facts: None,
     }
+}
+
+/// What the spec passes on (resources, affinity, behavior, …) is judged by the API server only when it is applied.
+fn is_about_the_spec(failure: &WriteError) -> bool {
+    matches!(&failure.source, kube::Error::Api(status) if status.code == 422)
 }
 
 fn standing_of(class: ErrorClass) -> Standing {

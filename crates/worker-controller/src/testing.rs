@@ -1,1 +1,164 @@
+//! Objects and observations for the tables of this crate's tests.
 
+use std::sync::Arc;
+
+use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
+use controller_kit::plan::Desired;
+use controller_kit::reference::Resolved;
+use engine_client::WorkerKey;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use test_support::builders;
+
+use crate::execute::Applied;
+use crate::observe::children::Children;
+use crate::observe::{Access, AccessView, Observed, References};
+use crate::plan::{Blueprint, autoscaler, deployment, disruption_budget};
+use crate::validate::validate;
+
+/// The manifest of the founding design.
+pub(crate) const SEED: &str = include_str!("../../api-types/testdata/seeds/workflowworker.yaml");
+/// As little as can be said.
+pub(crate) const MINIMAL: &str = include_str!("../testdata/minimal.yaml");
+/// As much as can be said.
+pub(crate) const EVERY_FIELD: &str = include_str!("../testdata/every-field.yaml");
+
+const WORKER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
+pub(crate) fn parse<K: DeserializeOwned>(yaml: &str) -> K {
+    serde_saphyr::from_str(yaml).unwrap()
+}
+
+/// The object as read back from the API server, beside its cluster.
+pub(crate) fn worker(yaml: &str) -> WorkflowWorker {
+    let mut worker: WorkflowWorker = parse(yaml);
+    worker.metadata.namespace.get_or_insert("workflow-system".into());
+    worker.metadata.uid = Some("uid-worker".into());
+    worker.metadata.generation = Some(1);
+    worker.metadata.resource_version = Some("7".into());
+    worker
+}
+
+/// [`MINIMAL`] with another spec.
+pub(crate) fn worker_with(change: impl FnOnce(&mut Value)) -> WorkflowWorker {
+    let mut value = serde_json::to_value(worker(MINIMAL)).unwrap();
+    change(&mut value);
+    serde_json::from_value(value).unwrap()
+}
+
+/// [`MINIMAL`] with an autoscaler from 2 to 20.
+pub(crate) fn autoscaled() -> WorkflowWorker {
+    worker_with(|worker| worker["spec"]["autoscaling"] = json!({"minReplicas": 2, "maxReplicas": 20}))
+}
+
+pub(crate) fn cluster() -> WorkflowCluster {
+    builders::running_cluster("workflow-system", "prod-east")
+}
+
+pub(crate) fn tenant() -> WorkflowTenant {
+    builders::active_tenant("workflow-system", "acme", &cluster())
+}
+
+/// The tenant only where the worker names one.
+pub(crate) fn resolved(worker: &WorkflowWorker) -> Resolved {
+    let tenant = worker.spec.tenant_ref.as_ref().map(|_| Arc::new(tenant()));
+    Resolved { cluster: Arc::new(cluster()), tenant }
+}
+
+pub(crate) fn access(worker: &WorkflowWorker) -> Access {
+    let tenant = if worker.spec.tenant_ref.is_some() { "acme" } else { "_default" };
+    Access {
+        address: "prod-east-engine.workflow-system.svc:26500".into(),
+        ca_pem: "-----BEGIN CERTIFICATE-----".into(),
+        token: WorkerKey::parse(WORKER_KEY).unwrap().mint(tenant),
+    }
+}
+
+/// All is there but the children.
+pub(crate) fn observed(worker: &WorkflowWorker) -> Observed {
+    Observed {
+        references: References::Resolved(resolved(worker)),
+        access: AccessView::Known(access(worker)),
+        children: Children::default(),
+        missing: Vec::new(),
+        stuck: None,
+    }
+}
+
+pub(crate) fn with_blueprint<T>(worker: &WorkflowWorker, build: impl FnOnce(&Blueprint<'_>) -> T) -> T {
+    let (fleet, resolved, access) = (validate(worker).unwrap(), resolved(worker), access(worker));
+    build(&Blueprint { worker, fleet: &fleet, resolved: &resolved, access: &access })
+}
+
+/// The children as this controller makes them, with `replicas` as the number of pods that was applied.
+pub(crate) fn children(worker: &WorkflowWorker, replicas: Option<i32>) -> Children {
+    with_blueprint(worker, |blueprint| Children {
+        access_secret: Some(live(&Desired::of(&crate::plan::access_secret::build(blueprint)))),
+        deployment: Some(live(&Desired::of(&deployment::build(blueprint, replicas)))),
+        autoscaler: worker
+            .spec
+            .autoscaling
+            .as_ref()
+            .map(|autoscaling| live(&Desired::of(&autoscaler::build(blueprint, autoscaling)))),
+        disruption_budget: disruption_budget::is_useful(&worker.spec)
+            .then(|| live(&Desired::of(&disruption_budget::build(blueprint)))),
+    })
+}
+
+fn live<K: DeserializeOwned>(desired: &Desired) -> Arc<K> {
+    let mut body = desired.body.clone();
+    body["metadata"]["uid"] = json!(format!("uid-of-{}", desired.resource.kind));
+    body["metadata"]["resourceVersion"] = json!("11");
+    body["metadata"]["generation"] = json!(1);
+    Arc::new(serde_json::from_value(body).unwrap())
+}
+
+/// Changes a child behind its `Arc`.
+pub(crate) fn edit<K>(child: &mut Option<Arc<K>>, change: impl FnOnce(&mut Value))
+where
+    K: DeserializeOwned + serde::Serialize,
+{
+    let mut value = serde_json::to_value(child.as_deref().unwrap()).unwrap();
+    change(&mut value);
+    *child = Some(Arc::new(serde_json::from_value(value).unwrap()));
+}
+
+/// A fleet of `pods` that all run, and an autoscaler, if there is one, that sees `lag` seconds.
+pub(crate) fn running(worker: &WorkflowWorker, pods: i32, lag: i64) -> Observed {
+    let mut observed = observed(worker);
+    observed.children = children(worker, Some(pods));
+    edit::<Deployment>(&mut observed.children.deployment, |deployment| {
+        deployment["status"] = json!({
+            "observedGeneration": 1, "replicas": pods, "updatedReplicas": pods, "readyReplicas": pods, "availableReplicas": pods,
+        });
+    });
+    if observed.children.autoscaler.is_some() {
+        edit::<HorizontalPodAutoscaler>(&mut observed.children.autoscaler, |autoscaler| {
+            autoscaler["status"] = autoscaler_status(pods, lag);
+        });
+    }
+    observed
+}
+
+/// As the HPA controller writes it: the lag per pod, rounded up to thousandths.
+pub(crate) fn autoscaler_status(pods: i32, lag: i64) -> Value {
+    let per_pod = (lag * 1_000 + i64::from(pods) - 1) / i64::from(pods);
+    json!({
+        "currentReplicas": pods,
+        "desiredReplicas": pods,
+        "currentMetrics": [{
+            "type": "External",
+            "external": {"metric": {"name": "wf_job_lag_seconds"}, "current": {"averageValue": format!("{per_pod}m")}},
+        }],
+        "conditions": [
+            {"type": "AbleToScale", "status": "True", "reason": "ReadyForNewScale"},
+            {"type": "ScalingActive", "status": "True", "reason": "ValidMetricFound"},
+        ],
+    })
+}
+
+pub(crate) fn nothing_applied() -> Applied {
+    Applied::default()
+}

@@ -29,7 +29,7 @@ pub struct Refusal(
 pub fn validate(worker: &WorkflowWorker) -> Result<Fleet, Refusal> {
     let broken = violations(worker);
     if let [first, others @ ..] = broken.as_slice() {
-        let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        let more = if others.is_empty() { String::new() } else { format!("; and {} more", others.len()) };
         return Err(Refusal(format!("{first}{more}")));
     }
     let mut job_types = worker

@@ -16,12 +16,16 @@ use crate::context::Context;
 /// A container that ended longer ago has left the kubelet's backoff, and its past is no news.
 const CRASH_MEMORY: Duration = Duration::from_secs(600);
 
+/// The Deployment's own label for the pods of one template.
+const TEMPLATE_HASH: &str = "pod-template-hash";
+
 /// A pod that does not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StuckPod {
     /// Its name.
     pub pod: String,
-    /// The kubelet's or the scheduler's word for it, for instance `ImagePullBackOff`.
+    /// The kubelet's or the scheduler's word for it, for instance `ImagePullBackOff`; what is wrong with the pod's own
+    /// configuration in the kubelet's words.
     pub state: String,
 }
 
@@ -49,9 +53,15 @@ fn is_complete(deployment: &Deployment) -> bool {
     exist == wanted && available == wanted
 }
 
-/// The first by name, so that the message stays the same while several are stuck.
+/// The first by name, so that the message stays the same while several are stuck. Pods of a former template do not count:
+/// they are on their way out, and their trouble may be what the current one mends.
 fn find_stuck(pods: &[Pod], now: Timestamp) -> Option<StuckPod> {
-    let stuck = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).filter_map(|pod| {
+    let newest = pods.iter().max_by_key(|pod| pod.creation_timestamp())?;
+    let is_current = |pod: &&Pod| {
+        pod.metadata.deletion_timestamp.is_none()
+            && pod.labels().get(TEMPLATE_HASH) == newest.labels().get(TEMPLATE_HASH)
+    };
+    let stuck = pods.iter().filter(is_current).filter_map(|pod| {
         let state = stuck_state(pod, now)?;
         Some(StuckPod { pod: pod.name_any(), state })
     });
@@ -71,8 +81,10 @@ fn stuck_state(pod: &Pod, now: Timestamp) -> Option<String> {
 
 fn container_state(container: &ContainerStatus, now: Timestamp) -> Option<String> {
     let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+    let told = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
     match waiting.and_then(|waiting| waiting.reason.as_deref()) {
         Some("ContainerCreating" | "PodInitializing") => None,
+        Some(reason @ "CreateContainerConfigError") => Some(format!("{reason}: {told}")),
         // The kubelet alternates between the attempt and the pause after it: one word for both.
         Some("ErrImagePull") => Some("ImagePullBackOff".to_owned()),
         Some(reason) => Some(reason.to_owned()),

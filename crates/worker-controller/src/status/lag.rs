@@ -98,3 +98,6 @@ pub fn step_of(lag_seconds: i64) -> i32 {
     let step = ((lag_seconds.max(0) as f64).ln_1p() / 1.05_f64.ln()) as i32;
     step
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,412 @@
+use std::collections::BTreeSet;
 
+use api_types::condition::{READY, RECONCILING, STALLED};
+use controller_kit::engine::AccessError;
+use controller_kit::events::EventType;
+use controller_kit::plan::Wait;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::core::Status;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::observe::pods::StuckPod;
+use crate::plan::plan;
+use crate::testing::{MINIMAL, autoscaled, edit, nothing_applied, observed, running, worker, worker_with};
+use crate::validate::validate;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn assessed_after(worker: &WorkflowWorker, world: &Observed, applied: &Applied) -> Assessment {
+    let verdict = validate(worker);
+    assess(worker, world, &verdict, &plan(worker, world, &verdict), applied)
+}
+
+fn assessed(worker: &WorkflowWorker, world: &Observed) -> Assessment {
+    assessed_after(worker, world, &nothing_applied())
+}
+
+fn status_of(worker: &WorkflowWorker, assessment: &Assessment) -> WorkflowWorkerStatus {
+    build_status(worker, assessment, at(0))
+}
+
+fn judged(
+    phase: WorkerPhase,
+    standing: Standing,
+    reason: Reason,
+    message: &str,
+    next: Next,
+    facts: Facts,
+) -> Assessment {
+    Assessment { phase, standing, reason, message: message.into(), next, facts: Some(facts) }
+}
+
+fn facts(pods: i32, rollout: Rollout, metrics: MetricsView, lag_seconds: Option<i64>) -> Facts {
+    Facts { replicas: pods, ready_replicas: pods, rollout, metrics, lag_seconds }
+}
+
+const SETTLED: Next = Next::Settled { resync: RESYNC };
+
+fn failure(code: u16, message: &str) -> Applied {
+    let status = Status { code, message: message.into(), ..Status::default() };
+    let source = kube::Error::Api(Box::new(status));
+    let failure = WriteError { operation: "apply", object: "Deployment a/b".into(), source };
+    Applied { failure: Some(failure), ..Applied::default() }
+}
+
+#[test]
+fn a_fleet_that_runs_is_ready() {
+    let worker = worker(MINIMAL);
+    let expected = judged(
+        WorkerPhase::Running,
+        Standing::Ready,
+        Reason::Running,
+        "the fleet runs as the spec says",
+        SETTLED,
+        facts(1, Rollout::Complete, MetricsView::Disabled, None),
+    );
+    assert_eq!(assessed(&worker, &running(&worker, 1, 0)), expected);
+}
+
+#[test]
+fn an_autoscaled_fleet_that_runs_tells_its_lag() {
+    let worker = autoscaled();
+    let expected = judged(
+        WorkerPhase::Running,
+        Standing::Ready,
+        Reason::Running,
+        "the fleet runs as the spec says",
+        SETTLED,
+        facts(3, Rollout::Complete, MetricsView::Available, Some(85)),
+    );
+    let assessment = assessed(&worker, &running(&worker, 3, 85));
+    assert_eq!(assessment, expected);
+    insta::assert_yaml_snapshot!("running", status_of(&worker, &assessment));
+}
+
+#[test]
+fn a_new_fleet_rolls_out() {
+    let worker = autoscaled();
+    let assessment = assessed(&worker, &observed(&worker));
+    let expected = judged(
+        WorkerPhase::Progressing,
+        Standing::InProgress,
+        Reason::RollingOut,
+        "pods are being started or replaced",
+        Next::Wait { recheck: RECHECK_PODS },
+        facts(0, Rollout::Absent, MetricsView::Awaited, None),
+    );
+    assert_eq!(assessment, expected);
+    insta::assert_yaml_snapshot!("new", status_of(&worker, &assessment));
+}
+
+fn with_deployment(worker: &WorkflowWorker, pods: i32, change: impl FnOnce(&mut Value)) -> Observed {
+    let mut world = running(worker, pods, 0);
+    edit::<Deployment>(&mut world.children.deployment, change);
+    world
+}
+
+#[rstest]
+#[case::new_template_not_seen(|it: &mut Value| it["metadata"]["generation"] = json!(2))]
+#[case::old_pods_left(|it: &mut Value| it["status"]["updatedReplicas"] = json!(2))]
+#[case::pods_not_available(|it: &mut Value| it["status"]["availableReplicas"] = json!(1))]
+#[case::too_few_pods(|it: &mut Value| it["spec"]["replicas"] = json!(4))]
+fn pods_are_waited_for(#[case] change: fn(&mut Value)) {
+    let worker = worker_with(|worker| worker["spec"]["replicas"] = json!(3));
+    let world = with_deployment(&worker, 3, change);
+    assert_eq!(assessed(&worker, &world).facts.unwrap().rollout, Rollout::RollingOut);
+}
+
+#[test]
+fn pods_that_the_autoscaler_adds_are_not_waited_for() {
+    let worker = autoscaled();
+    let world = with_deployment(&worker, 8, |it| it["status"]["availableReplicas"] = json!(2));
+    assert_eq!(assessed(&worker, &world).reason, Reason::Running);
+    let below_the_least = with_deployment(&worker, 8, |it| it["status"]["availableReplicas"] = json!(1));
+    assert_eq!(assessed(&worker, &below_the_least).reason, Reason::RollingOut);
+}
+
+#[test]
+fn what_this_pass_applied_counts_as_applied() {
+    let worker = worker(MINIMAL);
+    let world = running(&worker, 1, 0);
+    let mut written = world.children.deployment.as_deref().cloned().unwrap();
+    written.metadata.generation = Some(2);
+    let applied = Applied { deployment: Some(written), failure: None };
+    assert_eq!(assessed_after(&worker, &world, &applied).reason, Reason::RollingOut);
+}
+
+fn stuck(state: &str) -> Option<StuckPod> {
+    Some(StuckPod { pod: "payment-worker-1".into(), state: state.into() })
+}
+
+#[rstest]
+#[case::while_others_run(1, WorkerPhase::Degraded)]
+#[case::when_none_runs(0, WorkerPhase::Failed)]
+fn a_pod_that_does_not_start_is_named(#[case] ready: i32, #[case] phase: WorkerPhase) {
+    let worker = worker(MINIMAL);
+    let mut world = with_deployment(&worker, 1, |it| {
+        it["status"]["readyReplicas"] = json!(ready);
+        it["status"]["availableReplicas"] = json!(0);
+    });
+    world.stuck = stuck("ImagePullBackOff");
+    let message = "pod payment-worker-1 does not start: ImagePullBackOff";
+    let facts = Facts {
+        replicas: 1,
+        ready_replicas: ready,
+        rollout: Rollout::Failed(message.into()),
+        metrics: MetricsView::Disabled,
+        lag_seconds: None,
+    };
+    let next = Next::Wait { recheck: RECHECK_PODS };
+    let expected = judged(phase, Standing::Stalled, Reason::RolloutFailed, message, next, facts);
+    assert_eq!(assessed(&worker, &world), expected);
+}
+
+#[test]
+fn pods_that_may_not_be_created_are_told() {
+    let worker = worker(MINIMAL);
+    let world = with_deployment(&worker, 0, |it| {
+        it["spec"]["replicas"] = json!(1);
+        it["status"]["conditions"] = json!([
+            {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: pods"},
+        ]);
+    });
+    let assessment = assessed(&worker, &world);
+    assert_eq!(
+        (assessment.phase, assessment.reason, assessment.message.as_str()),
+        (WorkerPhase::Failed, Reason::RolloutFailed, "pods cannot be created: exceeded quota: pods")
+    );
+}
+
+#[test]
+fn a_fleet_of_zero_is_stopped_and_ready() {
+    let worker = worker_with(|worker| worker["spec"]["replicas"] = json!(0));
+    let expected = judged(
+        WorkerPhase::Stopped,
+        Standing::Ready,
+        Reason::Stopped,
+        "spec.replicas is 0: no worker pod runs",
+        SETTLED,
+        facts(0, Rollout::Stopped, MetricsView::Disabled, None),
+    );
+    assert_eq!(assessed(&worker, &running(&worker, 0, 0)), expected);
+}
+
+fn with_autoscaler_conditions(conditions: &Value) -> Observed {
+    let mut world = running(&autoscaled(), 2, 0);
+    edit::<HorizontalPodAutoscaler>(&mut world.children.autoscaler, |it| {
+        it["status"] = json!({"currentReplicas": 2, "desiredReplicas": 2, "conditions": conditions});
+    });
+    world
+}
+
+fn condition(type_: &str, status: &str, reason: &str) -> Value {
+    json!({"type": type_, "status": status, "reason": reason, "message": "pods are controlled by [a b]"})
+}
+
+#[rstest]
+#[case::silent(json!([]), MetricsView::Awaited, Reason::Reconciling, Standing::InProgress, "the autoscaler has not reported yet")]
+#[case::only_able(json!([condition("AbleToScale", "True", "SucceededGetScale")]), MetricsView::Awaited, Reason::Reconciling,
+    Standing::InProgress, "the autoscaler has not reported yet")]
+#[case::no_metric(json!([condition("AbleToScale", "True", "SucceededGetScale"), condition("ScalingActive", "False", "FailedGetExternalMetric")]),
+    MetricsView::Unavailable("the autoscaler keeps the number of pods: FailedGetExternalMetric".into()),
+    Reason::MetricsUnavailable, Standing::InProgress, "the autoscaler keeps the number of pods: FailedGetExternalMetric")]
+#[case::no_scale(json!([condition("AbleToScale", "False", "FailedGetScale")]),
+    MetricsView::Unavailable("the autoscaler keeps the number of pods: FailedGetScale".into()),
+    Reason::MetricsUnavailable, Standing::InProgress, "the autoscaler keeps the number of pods: FailedGetScale")]
+#[case::no_update(json!([condition("AbleToScale", "False", "FailedUpdateScale"), condition("ScalingActive", "True", "ValidMetricFound")]),
+    MetricsView::Unavailable("the autoscaler keeps the number of pods: FailedUpdateScale".into()),
+    Reason::MetricsUnavailable, Standing::InProgress, "the autoscaler keeps the number of pods: FailedUpdateScale")]
+#[case::rival(json!([condition("AbleToScale", "True", "SucceededGetScale"), condition("ScalingActive", "False", "AmbiguousSelector")]),
+    MetricsView::Conflict("another autoscaler scales the same pods: pods are controlled by [a b]".into()),
+    Reason::AutoscalerConflict, Standing::Stalled, "another autoscaler scales the same pods: pods are controlled by [a b]")]
+fn the_autoscalers_trouble_is_told(
+    #[case] conditions: Value,
+    #[case] metrics: MetricsView,
+    #[case] reason: Reason,
+    #[case] standing: Standing,
+    #[case] message: &str,
+) {
+    let (phase, next) = match reason {
+        Reason::Reconciling => (WorkerPhase::Progressing, Next::Wait { recheck: RECHECK_WATCHED }),
+        _ => (WorkerPhase::Degraded, SETTLED),
+    };
+    let expected = judged(phase, standing, reason, message, next, facts(2, Rollout::Complete, metrics, None));
+    assert_eq!(assessed(&autoscaled(), &with_autoscaler_conditions(&conditions)), expected);
+}
+
+/// What each of them changes in the world of a fleet that runs.
+type Change = fn(&mut WorkflowWorker, &mut Observed);
+
+#[rstest]
+#[case::refused(|_: &mut WorkflowWorker, world: &mut Observed| world.references = References::Refused("not permitted".into()),
+    WorkerPhase::Pending, Standing::Stalled, Reason::ReferenceNotPermittedOrMissing, "not permitted", Next::Failed(ErrorClass::Invalid))]
+#[case::unreadable(|_: &mut WorkflowWorker, world: &mut Observed| world.references = References::Unreadable,
+    WorkerPhase::Degraded, Standing::InProgress, Reason::ClusterNotReady,
+    "what spec.clusterRef or spec.tenantRef leads to cannot be read now; the fleet is left as it is", Next::Wait { recheck: RECHECK_WATCHED })]
+#[case::invalid(|worker: &mut WorkflowWorker, _: &mut Observed| worker.spec.replicas = -1,
+    WorkerPhase::Degraded, Standing::Stalled, Reason::InvalidSpec, "spec.replicas is -1, expected at least 0", Next::Failed(ErrorClass::Invalid))]
+#[case::paused(|worker: &mut WorkflowWorker, _: &mut Observed| worker.spec.paused = Some(true),
+    WorkerPhase::Running, Standing::Ready, Reason::Paused, "spec.paused is true: no owned object is written", SETTLED)]
+#[case::paused_before_its_time(|worker: &mut WorkflowWorker, world: &mut Observed| { worker.spec.paused = Some(true); world.children.deployment = None; },
+    WorkerPhase::Pending, Standing::InProgress, Reason::Paused, "spec.paused is true: no owned object is written", SETTLED)]
+#[case::no_credentials(|_: &mut WorkflowWorker, world: &mut Observed| world.access = AccessView::NotReady(AccessError::NoEndpoint { cluster: "a/b".into() }),
+    WorkerPhase::Degraded, Standing::InProgress, Reason::EngineCredentialsMissing, "WorkflowCluster a/b has no status.endpoint yet",
+    Next::Failed(ErrorClass::Transient))]
+#[case::service_account(|_: &mut WorkflowWorker, world: &mut Observed| world.missing = vec![Missing::ServiceAccount { name: "worker-sa".into() }],
+    WorkerPhase::Degraded, Standing::Stalled, Reason::ServiceAccountMissing,
+    "spec.authentication.serviceAccount: ServiceAccount workflow-system/worker-sa does not exist", Next::Wait { recheck: RECHECK_MISSING })]
+#[case::secret(|_: &mut WorkflowWorker, world: &mut Observed| world.missing = vec![Missing::SecretKey { name: "stripe".into(), key: "api-key".into() }],
+    WorkerPhase::Degraded, Standing::Stalled, Reason::EnvSecretMissing,
+    "spec.env: Secret workflow-system/stripe has no key api-key or does not exist", Next::Wait { recheck: RECHECK_MISSING })]
+fn what_stands_in_the_way_is_told(
+    #[case] change: Change,
+    #[case] phase: WorkerPhase,
+    #[case] standing: Standing,
+    #[case] reason: Reason,
+    #[case] message: &str,
+    #[case] next: Next,
+) {
+    let mut worker = worker(MINIMAL);
+    let mut world = running(&worker, 1, 0);
+    change(&mut worker, &mut world);
+    let assessment = assessed(&worker, &world);
+    let facts = assessment.facts.clone().unwrap();
+    assert_eq!(assessment, judged(phase, standing, reason, message, next, facts));
+}
+
+#[rstest]
+#[case::waiting(Reason::ClusterNotReady, WorkerPhase::Pending, Standing::InProgress)]
+#[case::tenant(Reason::TenantNotReady, WorkerPhase::Pending, Standing::InProgress)]
+#[case::taken(Reason::NameTaken, WorkerPhase::Failed, Standing::Stalled)]
+fn what_the_plan_awaits_is_told(
+    #[case] reason: Reason,
+    #[case] phase: WorkerPhase,
+    #[case] standing: Standing,
+) {
+    let worker = worker(MINIMAL);
+    let wait = Wait { reason, message: "told".into(), recheck: RECHECK_WATCHED };
+    let plan = Plan { steps: Vec::new(), wait: Some(wait) };
+    let assessment = assess(&worker, &observed(&worker), &validate(&worker), &plan, &nothing_applied());
+    let facts = facts(0, Rollout::Absent, MetricsView::Disabled, None);
+    let next = Next::Wait { recheck: RECHECK_WATCHED };
+    assert_eq!(assessment, judged(phase, standing, reason, "told", next, facts));
+}
+
+#[rstest]
+#[case::permission(403, Reason::Denied, Standing::Stalled, ErrorClass::Denied)]
+#[case::spec(422, Reason::InvalidSpec, Standing::Stalled, ErrorClass::Defect)]
+#[case::defect(400, Reason::InternalError, Standing::Stalled, ErrorClass::Defect)]
+#[case::away(503, Reason::KubernetesUnavailable, Standing::InProgress, ErrorClass::Transient)]
+#[case::conflict(409, Reason::Conflict, Standing::InProgress, ErrorClass::Conflict)]
+fn a_failed_write_is_told_by_its_class(
+    #[case] code: u16,
+    #[case] reason: Reason,
+    #[case] standing: Standing,
+    #[case] class: ErrorClass,
+) {
+    let worker = worker(MINIMAL);
+    let facts = facts(1, Rollout::Complete, MetricsView::Disabled, None);
+    let message = "failed to apply Deployment a/b: why";
+    let expected = judged(WorkerPhase::Degraded, standing, reason, message, Next::Failed(class), facts);
+    assert_eq!(assessed_after(&worker, &running(&worker, 1, 0), &failure(code, "why")), expected);
+}
+
+fn ready_worker() -> WorkflowWorker {
+    let mut worker = worker(MINIMAL);
+    let assessment = assessed(&worker, &running(&worker, 1, 0));
+    worker.status = Some(status_of(&worker, &assessment));
+    worker
+}
+
+#[test]
+fn an_unchanged_world_gives_an_equal_status_at_any_time() {
+    let worker = ready_worker();
+    let assessment = assessed(&worker, &running(&worker, 1, 0));
+    assert_eq!(Some(build_status(&worker, &assessment, at(9_999))), worker.status);
+    assert_eq!(build_news(&worker, worker.status.as_ref().unwrap()), None);
+}
+
+#[rstest]
+#[case::conflict(409)]
+#[case::apiserver_away(503)]
+fn what_passes_by_itself_does_not_undo_what_runs(#[case] code: u16) {
+    let worker = ready_worker();
+    let assessment = assessed_after(&worker, &running(&worker, 1, 0), &failure(code, "why"));
+    assert_eq!(Some(build_status(&worker, &assessment, at(1))), worker.status);
+}
+
+#[test]
+fn what_could_not_be_read_keeps_what_was_known_of_the_pods() {
+    let worker = ready_worker();
+    let unread =
+        Unread { problem: "failed to read Deployment a/b: forbidden".into(), class: ErrorClass::Denied };
+    let assessment = assess_unread(&worker, &unread);
+    let expected = Assessment {
+        phase: WorkerPhase::Degraded,
+        standing: Standing::Stalled,
+        reason: Reason::Denied,
+        message: unread.problem.clone(),
+        next: Next::Failed(ErrorClass::Denied),
+        facts: None,
+    };
+    assert_eq!(assessment, expected);
+    let status = build_status(&worker, &assessment, at(1));
+    assert_eq!((status.ready, status.replicas, status.ready_replicas), (false, Some(1), Some(1)));
+}
+
+#[rstest]
+#[case::ready(Standing::Ready, &[READY])]
+#[case::in_progress(Standing::InProgress, &[READY, RECONCILING])]
+#[case::stalled(Standing::Stalled, &[READY, STALLED])]
+fn kstatus_conditions_follow_the_standing(#[case] standing: Standing, #[case] expected: &[&str]) {
+    let worker = worker(MINIMAL);
+    let assessment = Assessment { standing, facts: None, ..assessed(&worker, &observed(&worker)) };
+    let status = status_of(&worker, &assessment);
+    let types: BTreeSet<_> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
+    assert_eq!(types, expected.iter().copied().collect());
+}
+
+#[test]
+fn a_pause_has_its_own_condition() {
+    let mut worker = worker(MINIMAL);
+    worker.spec.paused = Some(true);
+    let assessment = assessed(&worker, &running(&worker, 1, 0));
+    insta::assert_yaml_snapshot!("paused", status_of(&worker, &assessment));
+}
+
+#[test]
+fn a_lag_that_may_not_be_written_yet_is_looked_at_again() {
+    let mut worker = autoscaled();
+    let assessment = assessed(&worker, &running(&worker, 2, 20));
+    worker.status = Some(build_status(&worker, &assessment, at(0)));
+    worker.metadata.managed_fields = serde_json::from_value(json!([
+        {"manager": "workflow-worker-controller", "subresource": "status", "operation": "Apply", "time": at(0)},
+    ]))
+    .unwrap();
+    let assessment = assessed(&worker, &running(&worker, 2, 400));
+    let early = build_status(&worker, &assessment, at(5));
+    assert_eq!(early.current_lag_seconds, Some(20));
+    assert_eq!(
+        plan_next(&worker, &assessment, &early, at(5)),
+        Next::Wait { recheck: Duration::from_secs(10) }
+    );
+    let late = build_status(&worker, &assessment, at(15));
+    assert_eq!(late.current_lag_seconds, Some(400));
+    assert_eq!(plan_next(&worker, &assessment, &late, at(15)), SETTLED);
+}
+
+#[test]
+fn a_change_for_the_worse_is_told_as_a_warning_once() {
+    let worker = ready_worker();
+    let mut world = running(&worker, 1, 0);
+    world.missing = vec![Missing::ServiceAccount { name: "worker-sa".into() }];
+    let status = build_status(&worker, &assessed(&worker, &world), at(1));
+    let note = "ServiceAccountMissing: spec.authentication.serviceAccount: ServiceAccount workflow-system/worker-sa does not exist";
+    let news = News { type_: EventType::Warning, reason: "ServiceAccountMissing".into(), note: note.into() };
+    assert_eq!(build_news(&worker, &status), Some(news));
+}

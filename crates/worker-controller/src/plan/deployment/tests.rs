@@ -1,1 +1,71 @@
+use rstest::rstest;
+use serde_json::{Value, json};
 
+use super::*;
+use crate::testing::{autoscaled, children, edit, worker_with};
+
+fn entry(manager: &str, operation: &str, subresource: Option<&str>, fields: &Value) -> Value {
+    let mut entry = json!({
+        "manager": manager, "operation": operation, "apiVersion": "apps/v1", "fieldsType": "FieldsV1", "fieldsV1": fields,
+    });
+    if let Some(subresource) = subresource {
+        entry["subresource"] = json!(subresource);
+    }
+    entry
+}
+
+fn ours() -> Value {
+    entry(
+        "workflow-worker-controller",
+        "Apply",
+        None,
+        &json!({"f:spec": {"f:replicas": {}, "f:template": {}}}),
+    )
+}
+
+fn autoscalers() -> Value {
+    entry("kube-controller-manager", "Update", Some("scale"), &json!({"f:spec": {"f:replicas": {}}}))
+}
+
+fn live(replicas: Option<i32>, managed_fields: &[Value]) -> Deployment {
+    let mut deployment = children(&autoscaled(), replicas).deployment;
+    edit(&mut deployment, |deployment| deployment["metadata"]["managedFields"] = json!(managed_fields));
+    deployment.as_deref().cloned().unwrap()
+}
+
+#[rstest]
+#[case::new(None, Some(3))]
+#[case::scaled_by_hand(Some(live(Some(7), &[ours()])), Some(3))]
+#[case::left_by_an_autoscaler(Some(live(Some(8), &[autoscalers()])), Some(3))]
+fn without_autoscaling_the_spec_rules(#[case] live: Option<Deployment>, #[case] expected: Option<i32>) {
+    let worker = worker_with(|worker| worker["spec"]["replicas"] = json!(3));
+    assert_eq!(plan_replicas(&worker.spec, live.as_ref()), expected);
+}
+
+#[rstest]
+#[case::as_the_spec_says(5, 5)]
+#[case::not_below_the_least(1, 2)]
+#[case::not_above_the_most(99, 20)]
+#[case::zero_would_never_be_scaled(0, 2)]
+fn a_new_fleet_is_seeded_between_the_autoscalers_bounds(#[case] replicas: i32, #[case] seed: i32) {
+    let mut worker = autoscaled();
+    worker.spec.replicas = replicas;
+    assert_eq!(plan_replicas(&worker.spec, None), Some(seed));
+    assert_eq!(plan_replicas(&worker.spec, Some(&live(Some(0), &[autoscalers()]))), Some(seed));
+}
+
+#[rstest]
+#[case::we_alone_own_it(&[ours()], Some(8))]
+#[case::the_autoscaler_owns_it(&[autoscalers()], None)]
+#[case::both_own_it(&[ours(), autoscalers()], None)]
+#[case::somebody_scaled_by_hand(&[entry("kubectl", "Update", Some("scale"), &json!({"f:spec": {"f:replicas": {}}}))], None)]
+#[case::we_in_another_role(&[entry("workflow-worker-controller", "Update", Some("scale"), &json!({"f:spec": {"f:replicas": {}}}))], None)]
+#[case::only_the_status_has_another_owner(
+    &[ours(), entry("kube-controller-manager", "Update", Some("status"), &json!({"f:status": {"f:replicas": {}}}))], Some(8))]
+#[case::owners_are_unknown(&[], Some(8))]
+fn with_autoscaling_the_live_number_is_kept_until_somebody_else_owns_it(
+    #[case] managed_fields: &[Value],
+    #[case] expected: Option<i32>,
+) {
+    assert_eq!(plan_replicas(&autoscaled().spec, Some(&live(Some(8), managed_fields))), expected);
+}

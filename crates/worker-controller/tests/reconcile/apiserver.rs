@@ -1,0 +1,403 @@
+//! On a real API server, where field ownership, defaults and schemas are.
+
+use api_types::WorkflowWorker;
+use api_types::labels::TENANT;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::core::ApiResource;
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::{Value, json};
+use test_support::apiserver::TestApiServer;
+use test_support::builders;
+use test_support::crash::{run_until_settled, survives_crash_at_every_write};
+use test_support::snapshot::snapshot_of;
+
+use crate::world::{CLUSTER, EVERY_FIELD, SEED, WORKER, ca_config_map, credentials, good_pass, pass, worker};
+
+/// One test's namespace, with a cluster of its own in it.
+pub(crate) struct Home {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+}
+
+impl Home {
+    pub(crate) async fn new(apiserver: &TestApiServer, prefix: &str) -> Self {
+        apiserver.apply_crds(&api_types::crds()).await;
+        let home = Self { client: apiserver.client().await, namespace: apiserver.namespace(prefix).await };
+        home.make_neighbours().await;
+        home
+    }
+
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// A cluster with an endpoint, a tenant that is ready, CA and credentials.
+    async fn make_neighbours(&self) {
+        let create = PostParams::default();
+        let cluster = builders::cluster(&self.namespace, CLUSTER);
+        let status = builders::running_cluster(&self.namespace, CLUSTER).status;
+        let clusters = self.api();
+        clusters.create(&create, &cluster).await.unwrap();
+        let status = Patch::Merge(json!({"status": status}));
+        clusters.patch_status(CLUSTER, &PatchParams::default(), &status).await.unwrap();
+        let tenant = builders::tenant(&self.namespace, "acme", &cluster);
+        let status = builders::active_tenant(&self.namespace, "acme", &cluster).status;
+        let tenants = self.api();
+        tenants.create(&create, &tenant).await.unwrap();
+        let status = Patch::Merge(json!({"status": status}));
+        tenants.patch_status("acme", &PatchParams::default(), &status).await.unwrap();
+        self.api().create(&create, &ca_config_map(&self.namespace)).await.unwrap();
+        self.api().create(&create, &credentials(&self.namespace)).await.unwrap();
+    }
+
+    /// As `kubectl apply --server-side` does.
+    pub(crate) async fn apply(&self, yaml: &str, change: impl FnOnce(&mut Value)) {
+        let mut manifest = serde_json::to_value(worker(yaml, &self.namespace, change)).unwrap();
+        manifest["apiVersion"] = json!("workflow.example.com/v1alpha1");
+        manifest["kind"] = json!("WorkflowWorker");
+        manifest["metadata"].as_object_mut().unwrap().remove("uid");
+        let params = PatchParams::apply("kubectl").force();
+        self.api::<WorkflowWorker>().patch(WORKER, &params, &Patch::Apply(&manifest)).await.unwrap();
+    }
+
+    pub(crate) async fn passes(&self, number: usize) {
+        for _ in 0..number {
+            good_pass(&self.client, &self.namespace).await;
+        }
+    }
+
+    pub(crate) async fn deployment(&self) -> Deployment {
+        self.api().get(WORKER).await.unwrap()
+    }
+
+    pub(crate) async fn replicas(&self) -> i32 {
+        self.deployment().await.spec.and_then(|spec| spec.replicas).unwrap()
+    }
+
+    /// As the HPA controller does.
+    async fn scale(&self, replicas: i32) {
+        let api = self.api::<Deployment>();
+        let mut scale = api.get_scale(WORKER).await.unwrap();
+        scale.spec.get_or_insert_default().replicas = Some(replicas);
+        let params =
+            PostParams { field_manager: Some("kube-controller-manager".into()), ..PostParams::default() };
+        api.replace_scale(WORKER, &params, &scale).await.unwrap();
+    }
+
+    async fn versions(&self) -> Vec<Option<String>> {
+        vec![
+            self.api::<WorkflowWorker>().get(WORKER).await.unwrap().resource_version(),
+            self.deployment().await.resource_version(),
+            self.api::<HorizontalPodAutoscaler>().get(WORKER).await.unwrap().resource_version(),
+            self.api::<PodDisruptionBudget>().get(WORKER).await.unwrap().resource_version(),
+            self.api::<Secret>().get("payment-worker-engine-access").await.unwrap().resource_version(),
+        ]
+    }
+}
+
+fn autoscaling(worker: &mut Value) {
+    worker["spec"]["autoscaling"] = json!({"minReplicas": 2, "maxReplicas": 20});
+}
+
+fn fixed(replicas: i32) -> impl Fn(&mut Value) {
+    move |worker| {
+        worker["spec"]["replicas"] = json!(replicas);
+        worker["spec"].as_object_mut().unwrap().remove("autoscaling");
+    }
+}
+
+#[tokio::test]
+async fn the_seed_applied_unchanged_gives_the_expected_children_and_is_then_left_alone() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "seed").await;
+    home.apply(SEED, |_| ()).await;
+    home.passes(2).await;
+
+    let spec = home.deployment().await.spec.unwrap();
+    let pod = spec.template.spec.unwrap();
+    let container = &pod.containers[0];
+    assert_eq!(
+        (spec.replicas, pod.service_account_name.as_deref(), container.image.as_deref()),
+        (Some(3), Some("worker-sa"), Some("acme/payment-worker:1.2.3"))
+    );
+    assert_eq!(
+        serde_json::to_value(&container.resources).unwrap(),
+        json!({"requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}})
+    );
+    let autoscaler = home.api::<HorizontalPodAutoscaler>().get(WORKER).await.unwrap().spec.unwrap();
+    let metrics: Vec<_> =
+        autoscaler.metrics.into_iter().flatten().filter_map(|metric| metric.external).collect();
+    let seen: Vec<_> = metrics
+        .iter()
+        .map(|external| {
+            let labels = external.metric.selector.clone().unwrap().match_labels.unwrap();
+            (labels["job_type"].clone(), external.target.average_value.clone().unwrap().0)
+        })
+        .collect();
+    assert_eq!(seen, [("charge-payment".into(), "100".into()), ("refund-payment".into(), "100".to_owned())]);
+    assert_eq!((autoscaler.min_replicas, autoscaler.max_replicas), (Some(2), 20));
+
+    let before = home.versions().await;
+    home.passes(50).await;
+    assert_eq!(home.versions().await, before, "a settled worker was written to");
+}
+
+#[tokio::test]
+async fn every_field_is_accepted_and_settles() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "every-field").await;
+    let tenant = |worker: &mut Value| {
+        worker["spec"]["clusterRef"] = json!({"name": CLUSTER});
+        worker["spec"]["tenantRef"] = json!({"name": "acme"});
+    };
+    home.apply(EVERY_FIELD, tenant).await;
+    home.passes(2).await;
+    let before = home.versions().await;
+    home.passes(5).await;
+    assert_eq!(home.versions().await, before, "a settled worker was written to");
+}
+
+#[tokio::test]
+async fn what_the_autoscaler_scaled_stays_whatever_else_changes() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "scale").await;
+    home.apply(SEED, |worker| worker["spec"]["replicas"] = json!(2)).await;
+    home.passes(2).await;
+    assert_eq!(home.replicas().await, 2);
+
+    home.scale(8).await;
+    home.passes(3).await;
+    assert_eq!(home.replicas().await, 8);
+    home.apply(SEED, |worker| worker["spec"]["image"] = json!("acme/payment-worker:2.0.0")).await;
+    home.passes(2).await;
+    assert_eq!(home.replicas().await, 8);
+    let image = home.deployment().await.spec.unwrap().template.spec.unwrap().containers.remove(0).image;
+    assert_eq!(image.as_deref(), Some("acme/payment-worker:2.0.0"));
+    home.scale(5).await;
+    home.passes(2).await;
+    assert_eq!(home.replicas().await, 5);
+}
+
+/// Without the handover the apply that no longer names the number would set it to 1.
+#[tokio::test]
+async fn autoscaling_switched_on_never_drops_a_pod() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "toggle").await;
+    home.apply(SEED, fixed(6)).await;
+    home.passes(2).await;
+    assert_eq!(home.replicas().await, 6);
+
+    home.apply(SEED, autoscaling).await;
+    home.passes(2).await;
+    assert_eq!(home.replicas().await, 6);
+    home.apply(SEED, |worker| {
+        autoscaling(worker);
+        worker["spec"]["image"] = json!("acme/payment-worker:2.0.0");
+    })
+    .await;
+    home.passes(2).await;
+    assert_eq!(home.replicas().await, 6, "still nobody else owns the number");
+    home.scale(9).await;
+    home.passes(2).await;
+    assert_eq!(home.replicas().await, 9);
+
+    home.apply(SEED, fixed(4)).await;
+    home.passes(2).await;
+    assert_eq!(home.replicas().await, 4, "without autoscaling the spec rules");
+    assert_eq!(home.api::<HorizontalPodAutoscaler>().get_opt(WORKER).await.unwrap(), None);
+    home.apply(SEED, autoscaling).await;
+    home.passes(2).await;
+    assert_eq!(home.replicas().await, 4);
+}
+
+#[tokio::test]
+async fn a_fleet_that_stands_at_zero_is_woken_for_its_autoscaler() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "zero").await;
+    home.apply(SEED, fixed(0)).await;
+    home.passes(2).await;
+    assert_eq!(home.replicas().await, 0);
+    home.apply(SEED, |worker| {
+        autoscaling(worker);
+        worker["spec"]["replicas"] = json!(0);
+    })
+    .await;
+    home.passes(2).await;
+    assert_eq!(home.replicas().await, 2);
+}
+
+#[tokio::test]
+async fn drift_of_our_fields_is_undone_once_and_foreign_fields_stay() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "drift").await;
+    home.apply(SEED, |_| ()).await;
+    home.passes(2).await;
+    let edit = Patch::Strategic(json!({
+        "metadata": {"annotations": {"example.com/note": "theirs"}, "labels": {"app.kubernetes.io/managed-by": "me"}},
+        "spec": {
+            "minReadySeconds": 0,
+            "template": {"spec": {"containers": [{"name": "worker", "image": "evil/image"}], "hostNetwork": true}},
+        },
+    }));
+    let by_hand = PatchParams { field_manager: Some("kubectl-edit".into()), ..PatchParams::default() };
+    home.api::<Deployment>().patch(WORKER, &by_hand, &edit).await.unwrap();
+    home.passes(1).await;
+    let deployment = home.deployment().await;
+    assert_eq!(deployment.annotations()["example.com/note"], "theirs");
+    assert_eq!(deployment.labels()["app.kubernetes.io/managed-by"], "workflow-operator");
+    let spec = deployment.spec.clone().unwrap();
+    let image = &spec.template.spec.unwrap().containers[0].image;
+    assert_eq!((spec.min_ready_seconds, image.as_deref()), (Some(10), Some("acme/payment-worker:1.2.3")));
+    let before = home.versions().await;
+    home.passes(3).await;
+    assert_eq!(home.versions().await, before, "a settled worker was written to");
+}
+
+#[tokio::test]
+async fn a_variable_that_somebody_adds_to_the_deployment_costs_no_writes_for_ever() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "added").await;
+    home.apply(SEED, |_| ()).await;
+    home.passes(2).await;
+    let add = Patch::Strategic(json!({
+        "spec": {"template": {"spec": {"containers": [{"name": "worker", "env": [{"name": "THEIRS", "value": "1"}]}]}}},
+    }));
+    let by_hand = PatchParams { field_manager: Some("kubectl-set".into()), ..PatchParams::default() };
+    home.api::<Deployment>().patch(WORKER, &by_hand, &add).await.unwrap();
+    home.passes(2).await;
+    let before = home.versions().await;
+    home.passes(5).await;
+    assert_eq!(home.versions().await, before, "a settled worker was written to");
+}
+
+#[tokio::test]
+async fn we_own_what_we_apply_and_not_the_number_of_pods() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "owners").await;
+    home.apply(SEED, |_| ()).await;
+    home.passes(1).await;
+    home.scale(8).await;
+    home.passes(1).await;
+    let owners: Vec<_> = home
+        .deployment()
+        .await
+        .managed_fields()
+        .iter()
+        .filter(|entry| {
+            entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+        })
+        .map(|entry| (entry.manager.clone().unwrap(), entry.subresource.clone().unwrap_or_default()))
+        .collect();
+    assert_eq!(owners, [("kube-controller-manager".to_owned(), "scale".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_deleted_child_is_made_again() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "deleted").await;
+    home.apply(SEED, |_| ()).await;
+    home.passes(2).await;
+    let delete = DeleteParams::default();
+    home.api::<Deployment>().delete(WORKER, &delete).await.unwrap();
+    home.api::<HorizontalPodAutoscaler>().delete(WORKER, &delete).await.unwrap();
+    home.api::<PodDisruptionBudget>().delete(WORKER, &delete).await.unwrap();
+    home.api::<Secret>().delete("payment-worker-engine-access", &delete).await.unwrap();
+    home.passes(2).await;
+    assert_eq!(home.versions().await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_worker_in_another_namespace_needs_a_grant() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "owner").await;
+    let guest = Home { client: home.client.clone(), namespace: apiserver.namespace("guest").await };
+    guest
+        .apply(SEED, |worker| {
+            worker["spec"]["clusterRef"] = json!({"name": CLUSTER, "namespace": home.namespace});
+            worker["spec"]["tenantRef"] = json!({"name": "acme", "namespace": home.namespace});
+        })
+        .await;
+    pass(&guest.client, &guest.client, &guest.namespace).await;
+    assert_eq!(guest.api::<Deployment>().get_opt(WORKER).await.unwrap(), None);
+
+    let label = |value: Value| Patch::Merge(json!({"metadata": {"labels": {TENANT: value}}}));
+    let namespaces: Api<Namespace> = Api::all(guest.client.clone());
+    let params = PatchParams::default();
+    namespaces.patch(&guest.namespace, &params, &label(json!("acme"))).await.unwrap();
+    guest.passes(2).await;
+    assert_eq!(guest.replicas().await, 3);
+
+    namespaces.patch(&guest.namespace, &params, &label(Value::Null)).await.unwrap();
+    pass(&guest.client, &guest.client, &guest.namespace).await;
+    let secret = guest.api::<Secret>().get_opt("payment-worker-engine-access").await.unwrap();
+    let deployment = guest.api::<Deployment>().get_opt(WORKER).await.unwrap();
+    assert_eq!((secret, deployment), (None, None));
+}
+
+#[tokio::test]
+async fn what_the_apiserver_refuses_of_the_spec_is_told_as_the_specs_fault() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "refused").await;
+    let upside_down = json!({"requests": {"cpu": 2}, "limits": {"cpu": 1}});
+    home.apply(SEED, |worker| worker["spec"]["resources"] = upside_down).await;
+    pass(&home.client, &home.client, &home.namespace).await;
+    let status = home.api::<WorkflowWorker>().get(WORKER).await.unwrap().status.unwrap();
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    assert_eq!(ready.reason, "InvalidSpec");
+    assert!(ready.message.contains("must be less than or equal to cpu limit"), "{}", ready.message);
+}
+
+#[tokio::test]
+async fn a_crash_at_any_write_ends_where_an_undisturbed_run_ends() {
+    let apiserver = test_support::require_apiserver!();
+    let report = survives_crash_at_every_write(
+        async || {
+            let home = Home::new(apiserver, "crash").await;
+            home.apply(SEED, |_| ()).await;
+            home
+        },
+        async |home, faults| {
+            let client = faults.wrap(home.client.clone());
+            run_until_settled(faults, 10, async || {
+                match pass(&client, &home.client, &home.namespace).await.next {
+                    controller_kit::outcome::Next::Failed(class) => Err(class),
+                    _ => Ok(()),
+                }
+            })
+            .await
+        },
+        async |home| {
+            let kinds = [
+                ApiResource::erase::<WorkflowWorker>(&()),
+                ApiResource::erase::<Secret>(&()),
+                ApiResource::erase::<Deployment>(&()),
+                ApiResource::erase::<HorizontalPodAutoscaler>(&()),
+                ApiResource::erase::<PodDisruptionBudget>(&()),
+            ];
+            let mut snapshot = snapshot_of(&home.client, &home.namespace, &kinds).await.unwrap();
+            // Hashes cover the uids and the namespace, which differ on each run.
+            snapshot.values_mut().for_each(mask_hashes);
+            snapshot
+        },
+    )
+    .await;
+    assert!(report.crashes >= 10, "{report:?}");
+}
+
+fn mask_hashes(value: &mut Value) {
+    if let Some(hash) = value.pointer_mut("/metadata/annotations/workflow.example.com~1applied-hash") {
+        *hash = json!("<masked>");
+    }
+    if let Some(digest) =
+        value.pointer_mut("/spec/template/metadata/annotations/workflow.example.com~1config-digest")
+    {
+        *digest = json!("<masked>");
+    }
+}

@@ -1,0 +1,10 @@
+//! Whole passes: in memory, where every crash can be tried, and on a real API server, where ownership is decided.
+
+#[cfg(test)]
+mod apiserver;
+#[cfg(test)]
+mod autoscaler;
+#[cfg(test)]
+mod in_memory;
+#[cfg(test)]
+mod world;

@@ -1,0 +1,152 @@
+//! What a pass needs, read anew before each: watches that are always up to date.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use api_types::labels::{MANAGED_BY, OPERATOR, WORKER_CONTROLLER};
+use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
+use controller_kit::apply::Writer;
+use controller_kit::clock::Clock;
+use controller_kit::controller::{Pass, Reconciler as _};
+use controller_kit::engine::{EngineConnector, EngineRole};
+use controller_kit::events::Publisher;
+use controller_kit::outcome::Next;
+use controller_kit::reference::CachedDirectory;
+use engine_client::WorkerKey;
+use engine_client::fake::FakeEngines;
+use futures::FutureExt as _;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::api::{ListParams, PartialObjectMeta};
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::watcher::Event;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use worker_controller::context::Context;
+use worker_controller::controller::WorkerReconciler;
+use worker_controller::observe::children::Caches;
+
+pub(crate) const SEED: &str = include_str!("../../../api-types/testdata/seeds/workflowworker.yaml");
+pub(crate) const EVERY_FIELD: &str = include_str!("../../testdata/every-field.yaml");
+pub(crate) const CLUSTER: &str = "prod-east";
+pub(crate) const WORKER: &str = "payment-worker";
+pub(crate) const WORKER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
+pub(crate) fn parse<K: DeserializeOwned>(yaml: &str) -> K {
+    serde_saphyr::from_str(yaml).unwrap()
+}
+
+/// The worker of that manifest in that namespace, changed.
+pub(crate) fn worker(yaml: &str, namespace: &str, change: impl FnOnce(&mut Value)) -> WorkflowWorker {
+    let mut value: Value = parse(yaml);
+    value["metadata"]["namespace"] = json!(namespace);
+    change(&mut value);
+    serde_json::from_value(value).unwrap()
+}
+
+pub(crate) fn ca_config_map(namespace: &str) -> ConfigMap {
+    let mut config_map = ConfigMap::default();
+    config_map.metadata.name = Some(format!("{CLUSTER}-engine-ca"));
+    config_map.metadata.namespace = Some(namespace.into());
+    config_map.data = Some(BTreeMap::from([("ca.crt".into(), "-----BEGIN CERTIFICATE-----".into())]));
+    config_map
+}
+
+pub(crate) fn credentials(namespace: &str) -> Secret {
+    let mut secret = Secret::default();
+    secret.metadata.name = Some(format!("{CLUSTER}-engine-credentials"));
+    secret.metadata.namespace = Some(namespace.into());
+    let text = |text: &str| ByteString(text.as_bytes().to_vec());
+    secret.data = Some(BTreeMap::from([
+        ("controller-token".into(), text("controller")),
+        ("monitor-token".into(), text("monitor")),
+        ("worker-key".into(), text(WORKER_KEY)),
+    ]));
+    secret
+}
+
+/// The token that a tenant's workers must get.
+pub(crate) fn token(tenant: &str) -> String {
+    WorkerKey::parse(WORKER_KEY).unwrap().mint(tenant).expose().to_owned()
+}
+
+/// A store that holds what a list gave.
+pub(crate) fn store_of<K>(objects: Vec<K>) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let (store, mut writer) = reflector::store();
+    writer.apply_watcher_event(&Event::Init);
+    for object in objects {
+        writer.apply_watcher_event(&Event::InitApply(object));
+    }
+    writer.apply_watcher_event(&Event::InitDone);
+    store
+}
+
+async fn list<K>(api: Api<K>, params: &ListParams) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + 'static,
+{
+    store_of(api.list(params).await.unwrap().items)
+}
+
+/// The children of one namespace, as a watch shows them.
+pub(crate) async fn caches(reader: &Client, namespace: &str) -> Caches {
+    let ours = ListParams::default().labels(&format!("{MANAGED_BY}={OPERATOR}"));
+    Caches {
+        deployments: list(Api::namespaced(reader.clone(), namespace), &ours).await,
+        autoscalers: list(Api::namespaced(reader.clone(), namespace), &ours).await,
+        disruption_budgets: list(Api::namespaced(reader.clone(), namespace), &ours).await,
+    }
+}
+
+/// All clusters, tenants and namespaces.
+pub(crate) async fn directory(reader: &Client) -> CachedDirectory {
+    let namespaces =
+        Api::<Namespace>::all(reader.clone()).list_metadata(&ListParams::default()).await.unwrap();
+    let namespaces: Vec<PartialObjectMeta<Namespace>> = namespaces.items;
+    CachedDirectory {
+        clusters: list(Api::<WorkflowCluster>::all(reader.clone()), &ListParams::default()).await,
+        tenants: list(Api::<WorkflowTenant>::all(reader.clone()), &ListParams::default()).await,
+        namespaces: store_of(namespaces),
+    }
+}
+
+/// `client` is the controller's own; what is not given is read through `reader`.
+pub(crate) fn context(client: &Client, directory: CachedDirectory, caches: Caches) -> Context {
+    let clock = Clock::fixed("2026-01-01T00:00:00Z".parse().unwrap());
+    Context {
+        client: client.clone(),
+        writer: Writer::new(client.clone(), WORKER_CONTROLLER.field_manager),
+        publisher: Publisher::new(client.clone(), "worker-controller", "test".into(), clock.clone()),
+        clock,
+        directory: Arc::new(directory),
+        directory_complete: std::future::ready(()).boxed().shared(),
+        cluster_namespace: "workflow-system".into(),
+        engines: EngineConnector::new(client.clone(), Arc::new(FakeEngines::new()), EngineRole::Monitor),
+        caches,
+    }
+}
+
+/// One pass over the worker as it is.
+pub(crate) async fn pass_with(context: Context, reader: &Client, namespace: &str) -> Pass<WorkflowWorker> {
+    let api: Api<WorkflowWorker> = Api::namespaced(reader.clone(), namespace);
+    let worker = api.get(WORKER).await.unwrap();
+    WorkerReconciler { context }.reconcile(Arc::new(worker)).await
+}
+
+/// One pass with watches that are up to date.
+pub(crate) async fn pass(client: &Client, reader: &Client, namespace: &str) -> Pass<WorkflowWorker> {
+    let context = context(client, directory(reader).await, caches(reader, namespace).await);
+    pass_with(context, reader, namespace).await
+}
+
+/// A pass that must not fail.
+pub(crate) async fn good_pass(client: &Client, namespace: &str) -> Next {
+    let next = pass(client, client, namespace).await.next;
+    assert!(!matches!(next, Next::Failed(_)), "{next:?}");
+    next
+}
