@@ -99,6 +99,8 @@ pub async fn run(args: ServeArgs, stop: CancellationToken) -> Result<(), Error> 
 /// The first part that ends before its time ends the process; after `stop` all of them get their time.
 async fn supervise(mut tasks: JoinSet<Result<(), Error>>, stop: &CancellationToken) -> Result<(), Error> {
     let early = tokio::select! {
+        // First, since everything ends when it is cancelled.
+        biased;
         () = stop.cancelled() => None,
         ended = tasks.join_next() => Some(ended),
     };

@@ -44,7 +44,11 @@ async fn a_tenants_rows_are_seen_in_its_own_name_only() {
             set_tenant(&mut session, "acme").await;
             assert_eq!(visible(&mut session, table).await, ["acme"], "{table}");
             set_tenant(&mut session, "").await;
-            assert_eq!(visible(&mut session, table).await, Vec::<String>::new(), "{table} with a reset tenant");
+            assert_eq!(
+                visible(&mut session, table).await,
+                Vec::<String>::new(),
+                "{table} with a reset tenant"
+            );
         }
     }
     let mut never_set = world.app_session().await;
@@ -62,12 +66,14 @@ async fn another_tenants_rows_are_neither_written_nor_deleted() {
     let insert = "INSERT INTO workflow.job_type (tenant_id, type) VALUES ('globex', 'planted')";
     let refused = session.execute(insert).await.expect_err("should be refused");
     assert!(refused.to_string().contains("row-level security"), "{refused}");
-    let moved = session.execute("UPDATE workflow.job SET tenant_id = 'globex'").await.expect_err("should be refused");
+    let moved =
+        session.execute("UPDATE workflow.job SET tenant_id = 'globex'").await.expect_err("should be refused");
     assert!(moved.to_string().contains("row-level security"), "{moved}");
     let deleted = session.execute("DELETE FROM workflow.instance WHERE tenant_id = 'globex'").await;
     assert_eq!(deleted.expect("should run").rows_affected(), 0);
     set_tenant(&mut session, "").await;
-    let empty = session.execute("INSERT INTO workflow.job_type (tenant_id, type) VALUES ('', 'planted')").await;
+    let empty =
+        session.execute("INSERT INTO workflow.job_type (tenant_id, type) VALUES ('', 'planted')").await;
     assert!(empty.is_err(), "rows of no tenant must not exist");
 }
 
@@ -91,7 +97,9 @@ async fn only_the_monitors_role_reads_across_tenants_and_only_where_it_asks() {
     assert_eq!(visible(&mut monitor, "job").await, Vec::<String>::new());
     monitor.execute("SELECT set_config('workflow.scope', 'monitor', false)").await.expect("should set");
     assert_eq!(visible(&mut monitor, "job").await, ["acme", "globex"]);
-    for secret in ["SELECT variables FROM workflow.instance", "SELECT content FROM workflow.process_definition"] {
+    for secret in
+        ["SELECT variables FROM workflow.instance", "SELECT content FROM workflow.process_definition"]
+    {
         assert!(monitor.execute(secret).await.is_err(), "{secret}");
     }
     assert!(monitor.execute("DELETE FROM workflow.job").await.is_err());
@@ -125,7 +133,10 @@ async fn verify(caller: &Caller, tenant_id: &str) -> VerifyIsolationResponse {
 async fn a_wall_that_was_taken_down_is_noticed() {
     let world = World::new(database!()).await;
     let (_engine, caller) = two_tenants(&world).await;
-    assert_eq!(verify(&caller, "acme").await, VerifyIsolationResponse { isolated: true, violations: Vec::new() });
+    assert_eq!(
+        verify(&caller, "acme").await,
+        VerifyIsolationResponse { isolated: true, violations: Vec::new() }
+    );
     let mut owner = world.session().await;
     for (breaking, mending, told) in [
         (
@@ -146,7 +157,10 @@ async fn a_wall_that_was_taken_down_is_noticed() {
     ] {
         owner.execute(breaking).await.expect("should break");
         let verdict = verify(&caller, "acme").await;
-        assert!(!verdict.isolated && verdict.violations.iter().any(|violation| violation == told), "{verdict:?}");
+        assert!(
+            !verdict.isolated && verdict.violations.iter().any(|violation| violation == told),
+            "{verdict:?}"
+        );
         owner.execute(mending).await.expect("should mend");
     }
     assert!(verify(&caller, "acme").await.isolated);

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use engine_client::proto::{
-    DeleteProcessRequest, JobLag, ListJobLagRequest, OnInstances, TenantQuotas, WatchJobLagRequest, WatchJobLagResponse,
+    DeleteProcessRequest, JobLag, ListJobLagRequest, OnInstances, TenantQuotas, WatchJobLagRequest,
+    WatchJobLagResponse,
 };
 use serde_json::json;
 use tonic::{Code, Streaming};
@@ -22,7 +23,9 @@ async fn lags(caller: &Caller, tenant_ids: &[&str]) -> Vec<JobLag> {
 /// (tenant, type, activatable, is there an oldest, activated).
 fn figures(lags: &[JobLag]) -> Vec<(&str, &str, i64, bool, i64)> {
     lags.iter()
-        .map(|lag| (&*lag.tenant_id, &*lag.job_type, lag.activatable, lag.oldest_run_at.is_some(), lag.activated))
+        .map(|lag| {
+            (&*lag.tenant_id, &*lag.job_type, lag.activatable, lag.oldest_run_at.is_some(), lag.activated)
+        })
         .collect()
 }
 

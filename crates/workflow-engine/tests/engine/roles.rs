@@ -53,6 +53,7 @@ async fn the_monitor_reads_and_changes_nothing() {
     let health = monitor.cluster().get_health(GetHealthRequest {}).await.expect("should answer").into_inner();
     assert_eq!((health.overall(), health.checks.len()), (HealthState::Serving, 3));
     let start = monitor.try_start("_default", "order", &json!({})).await.expect_err("should be refused");
-    let take = monitor.try_activate(activation("_default", "charge", 1)).await.expect_err("should be refused");
+    let take =
+        monitor.try_activate(activation("_default", "charge", 1)).await.expect_err("should be refused");
     assert_eq!((start.code(), take.code()), (Code::PermissionDenied, Code::PermissionDenied));
 }

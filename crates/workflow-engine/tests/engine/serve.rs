@@ -1,1 +1,286 @@
+use std::time::Duration;
 
+use engine_client::proto::{GetInfoRequest, InstanceState, VerifyIsolationRequest};
+use serde_json::{Value, json};
+use test_support::wait::eventually;
+
+use crate::models::{one_task, without_task_definition};
+use crate::support::{World, activation, database, stderr};
+
+#[tokio::test]
+async fn a_job_whose_node_was_killed_is_redelivered_once_and_its_instance_ends_once() {
+    let world = World::new(database!()).await;
+    let (mut dying, surviving) = (world.serve("engine-0").await, world.serve("engine-1").await);
+    let caller = dying.controller();
+    caller.deploy("_default", &one_task("order", "charge")).await;
+    let mut instances = Vec::new();
+    for _ in 0..5 {
+        instances.push(caller.start("_default", "order", &json!({})).await);
+    }
+    let mut request = activation("_default", "charge", 3);
+    request.lease = Some(prost_types::Duration { seconds: 2, nanos: 0 });
+    let lost = caller.try_activate(request).await.expect("should activate");
+    assert_eq!(lost.len(), 3);
+    // Between taking and finishing: kill -9, with a completion on its way.
+    let on_its_way = {
+        let (caller, job) = (caller.clone(), lost[0].clone());
+        tokio::spawn(async move { caller.try_complete(&job, &json!({"by": "dying"})).await })
+    };
+    dying.kill();
+    let first_was_counted = on_its_way.await.expect("should end").is_ok();
+
+    let worker = surviving.worker("_default");
+    let mut delivered = Vec::new();
+    eventually("every job to be done", Duration::from_secs(20), || {
+        let worker = worker.clone();
+        async move {
+            let mut keys = Vec::new();
+            for job in worker.activate("_default", "charge", 10).await {
+                worker.complete(&job, &json!({"by": "surviving"})).await;
+                keys.push(job.key);
+            }
+            Some(keys).filter(|keys| !keys.is_empty())
+        }
+    })
+    .await
+    .into_iter()
+    .for_each(|key| delivered.push(key));
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    for job in worker.activate("_default", "charge", 10).await {
+        worker.complete(&job, &json!({"by": "surviving"})).await;
+        delivered.push(job.key);
+    }
+    let total = delivered.len();
+    delivered.sort_unstable();
+    delivered.dedup();
+    // The completion on its way either counted before the kill or its job came again, never both.
+    let by_dying = {
+        let ended = surviving.controller().instance("_default", lost[0].instance_key).await;
+        ended.variables == Some(crate::support::wire_variables(&json!({"by": "dying"})))
+    };
+    assert!(by_dying || !first_was_counted, "an answered completion must not be lost");
+    assert_eq!((total, delivered.len()), (5 - usize::from(by_dying), 5 - usize::from(by_dying)));
+    for instance in instances {
+        let ended = surviving.controller().instance("_default", instance).await;
+        assert_eq!(ended.state(), InstanceState::Completed);
+    }
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(worker.activate("_default", "charge", 10).await, []);
+}
+
+#[tokio::test]
+async fn the_nodes_of_a_cluster_know_each_other_and_an_orderly_end_is_seen_at_once() {
+    let world = World::new(database!()).await;
+    let (one, mut two) = (world.serve("engine-0").await, world.serve("engine-1").await);
+    let nodes = || async {
+        let info = one.monitor().cluster().get_info(GetInfoRequest {}).await.ok()?.into_inner();
+        Some(info.nodes.into_iter().map(|node| node.id).collect::<Vec<_>>())
+    };
+    eventually("both nodes to be seen", Duration::from_secs(10), || async {
+        nodes().await.filter(|nodes| *nodes == ["engine-0", "engine-1"])
+    })
+    .await;
+    assert!(tokio::task::spawn_blocking(move || two.terminate()).await.expect("should end").success());
+    eventually("one node to be left", Duration::from_secs(8), || async {
+        nodes().await.filter(|nodes| *nodes == ["engine-0"])
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_user_without_the_right_to_make_roles_is_walled_all_the_same() {
+    let postgres = test_support::require_postgres!();
+    let mut database = database!();
+    let admin = postgres.superuser().database(&database.name);
+    let mut session = sqlx::ConnectOptions::connect(&admin).await.expect("should connect");
+    let plain = format!("{}_plain", database.name);
+    for statement in [
+        format!("CREATE ROLE \"{plain}\" LOGIN PASSWORD 'plain'"),
+        format!("GRANT CONNECT, CREATE ON DATABASE \"{}\" TO \"{plain}\"", database.name),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut session).await.expect("should run");
+    }
+    database.user = plain;
+    database.password = "plain".to_owned();
+    let world = World::new(database).await;
+    let engine = world.serve("engine-0").await;
+    let caller = engine.controller();
+    for id in ["acme", "globex"] {
+        caller.put_tenant(id, engine_client::proto::TenantQuotas::default()).await;
+        caller.deploy(id, &one_task("order", "charge")).await;
+        caller.start(id, "order", &json!({})).await;
+    }
+    caller.work("acme", "charge", &json!({})).await;
+    let request = VerifyIsolationRequest { tenant_id: "acme".to_owned() };
+    let verdict = caller.tenants().verify_isolation(request).await.expect("should answer").into_inner();
+    assert_eq!((verdict.isolated, verdict.violations), (true, Vec::new()));
+    // The monitor's view works there as well.
+    let lags = engine.monitor().jobs().list_job_lag(engine_client::proto::ListJobLagRequest::default()).await;
+    let lags = lags.expect("should list").into_inner().lags;
+    let seen: Vec<_> = lags.iter().map(|lag| (&*lag.tenant_id, lag.activatable)).collect();
+    assert_eq!(seen, [("acme", 0), ("globex", 1)]);
+}
+
+#[tokio::test]
+async fn a_superuser_serves_through_the_walled_role_and_not_at_all_without_it() {
+    let postgres = test_support::require_postgres!();
+    let mut database = database!();
+    let admin = postgres.superuser().database(&database.name);
+    let mut session = sqlx::ConnectOptions::connect(&admin).await.expect("should connect");
+    let root = format!("{}_root", database.name);
+    let create = format!("CREATE ROLE \"{root}\" LOGIN SUPERUSER PASSWORD 'root'");
+    sqlx::query(sqlx::AssertSqlSafe(create)).execute(&mut session).await.expect("should run");
+    database.user.clone_from(&root);
+    database.password = "root".to_owned();
+    let world = World::new(database).await;
+    let engine = world.serve("engine-0").await;
+    engine.controller().put_tenant("acme", engine_client::proto::TenantQuotas::default()).await;
+    let request = VerifyIsolationRequest { tenant_id: "acme".to_owned() };
+    let verdict =
+        engine.controller().tenants().verify_isolation(request).await.expect("should answer").into_inner();
+    assert_eq!((verdict.isolated, verdict.violations), (true, Vec::new()));
+    drop(engine);
+
+    let roles: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT grantee::text FROM information_schema.role_table_grants
+         WHERE table_schema = 'workflow' AND grantee LIKE 'wf\\_%'",
+    )
+    .fetch_all(&mut session)
+    .await
+    .expect("should list");
+    for role in roles {
+        let drop = format!("DROP OWNED BY \"{role}\" CASCADE; DROP ROLE \"{role}\"");
+        sqlx::Executor::execute(&mut session, sqlx::AssertSqlSafe(drop)).await.expect("should drop");
+    }
+    let refused = world.serve_unready("engine-1").await;
+    let (code, reason) = eventually("the node to look", Duration::from_secs(10), || async {
+        Some(refused.readiness().await).filter(|(_, reason)| !reason.contains("starting"))
+    })
+    .await;
+    assert_eq!(code, 503);
+    assert!(reason.contains("tenants are not walled off") && reason.contains("superuser"), "{reason}");
+}
+
+/// One HTTP/1.1 request over TLS, as a person with curl would send it.
+async fn post(engine: &crate::support::Engine, token: Option<&str>, body: &str) -> (u16, Value) {
+    use rustls::pki_types::pem::PemObject;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let mut roots = rustls::RootCertStore::empty();
+    let ca =
+        rustls::pki_types::CertificateDer::from_pem_slice(engine.ca_pem().as_bytes()).expect("should be PEM");
+    roots.add(ca).expect("should be a CA");
+    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let stream = tokio::net::TcpStream::connect(("127.0.0.1", engine.api)).await.expect("should connect");
+    let name = "localhost".try_into().expect("should be a name");
+    let mut stream = connector.connect(name, stream).await.expect("should shake hands");
+    let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let request = format!(
+        "POST /api/v1/processes/deploy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{authorization}\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.expect("should send");
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let code = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("should have a code");
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
+    (code, serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())))
+}
+
+#[tokio::test]
+async fn the_json_gateway_deploys_as_the_grpc_api_does() {
+    let world = World::new(database!()).await;
+    let engine = world.serve("engine-0").await;
+    let token = engine.controller_token().to_owned();
+    let document = one_task("order", "charge");
+    let body = json!({"bpmn": document, "validate": "lenient"}).to_string();
+    let (code, created) = post(&engine, Some(&token), &body).await;
+    let key = created["processDefinitionKey"].as_i64().expect("should have a key");
+    assert_eq!(
+        (code, created),
+        (
+            201,
+            json!({
+                "outcome": "CREATED", "processDefinitionKey": key, "processDefinitionKeyString": key.to_string(),
+                "bpmnProcessId": "order", "version": 1, "versionTag": "", "tenantId": "_default",
+                "contentSha256": bpmn::digest(document.as_bytes()), "jobTypes": ["charge"],
+            })
+        )
+    );
+    let (code, unchanged) = post(&engine, Some(&token), &body).await;
+    assert_eq!((code, &unchanged["outcome"]), (200, &json!("UNCHANGED")));
+
+    let bad = json!({"bpmn": without_task_definition("order"), "validate": "lenient"}).to_string();
+    let (code, rejected) = post(&engine, Some(&token), &bad).await;
+    assert_eq!((code, &rejected["findings"][0]["ruleId"]), (422, &json!("missing-task-definition")));
+    let (code, problem) = post(&engine, Some(&token), r#"{"bpmn": "<x/>", "tenant": "acme"}"#).await;
+    assert!(
+        code == 422 && problem["title"].as_str().is_some_and(|title| title.contains("tenant")),
+        "{problem}"
+    );
+    assert_eq!(post(&engine, None, &body).await.0, 401);
+    assert_eq!(post(&engine, Some("guessed"), &body).await.0, 401);
+}
+
+#[tokio::test]
+async fn probes_and_metrics_are_plain_and_tell_nothing_of_tenants() {
+    let world = World::new(database!()).await;
+    let engine = world.serve("engine-0").await;
+    let caller = engine.controller();
+    caller.put_tenant("secret-tenant", engine_client::proto::TenantQuotas::default()).await;
+    caller.deploy("secret-tenant", &one_task("order", "secret-type")).await;
+    caller.start("secret-tenant", "order", &json!({})).await;
+    caller.work("secret-tenant", "secret-type", &json!({})).await;
+    assert_eq!(engine.admin_get("/livez").await, Some((200, "ok".to_owned())));
+    let (code, metrics) = engine.admin_get("/metrics").await.expect("should answer");
+    assert_eq!(code, 200);
+    for line in [
+        "workflow_engine_calls_total{method=\"DeployProcess\",code=\"OK\"} 1",
+        "workflow_engine_jobs_total{event=\"completed\"} 1",
+        "workflow_engine_instances_total{event=\"completed\"} 1",
+        "workflow_engine_ready 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    assert!(!metrics.contains("secret"), "{metrics}");
+    assert!(!engine.log().contains(engine.controller_token()), "a token is in the log");
+}
+
+#[tokio::test]
+async fn rotated_tokens_are_taken_over_without_a_restart() {
+    let world = World::new(database!()).await;
+    let engine = world.serve("engine-0").await;
+    world.write("controller-token", "a-fresh-token");
+    let caller = engine.caller(Some("a-fresh-token"));
+    eventually("the fresh token to be valid", Duration::from_secs(15), || async {
+        caller.cluster().get_info(GetInfoRequest {}).await.ok()
+    })
+    .await;
+    assert!(engine.controller().cluster().get_info(GetInfoRequest {}).await.is_err());
+}
+
+#[tokio::test]
+async fn lint_judges_a_file_as_a_deployment_would() {
+    let world = World::unmigrated(database!()).await;
+    world.write("good.bpmn", &one_task("order", "charge"));
+    world.write("bad.bpmn", &without_task_definition("order"));
+    let lint = |file: &str| {
+        let mut command = std::process::Command::new(crate::support::BINARY);
+        command
+            .current_dir(world.directory())
+            .args(["lint", "--mode", "lenient", file])
+            .output()
+            .expect("should run")
+    };
+    let good = lint("good.bpmn");
+    assert!(good.status.success() && good.stdout.is_empty(), "{good:?}");
+    let bad = lint("bad.bpmn");
+    let told = String::from_utf8_lossy(&bad.stdout);
+    assert!(!bad.status.success());
+    assert!(told.starts_with("bad.bpmn:5:") && told.contains("[missing-task-definition]"), "{told}");
+    let missing = lint("missing.bpmn");
+    assert!(!missing.status.success() && stderr(&missing).contains("missing.bpmn"), "{missing:?}");
+}
