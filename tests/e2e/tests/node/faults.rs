@@ -66,7 +66,7 @@ async fn postgres_goes_away_and_comes_back_and_nothing_is_lost() {
 async fn every_controller_is_killed_and_new_edits_are_served() {
     let Some(cluster) = named_cluster("every_controller_is_killed").await else { return };
     let pods: Api<Pod> = api(&cluster, SYSTEM_NAMESPACE);
-    let ours = ListParams::default().labels("app.kubernetes.io/part-of=workflow-operator");
+    let ours = ListParams::default().labels("app.kubernetes.io/instance=workflow");
     let killed = pods.list(&ours).await.expect("should list").items;
     assert!(killed.len() >= 5, "expected a pod per service, found {}", killed.len());
     for pod in &killed {
