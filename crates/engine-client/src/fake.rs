@@ -168,9 +168,10 @@ impl World {
         self.next_key - 1
     }
 
-    fn tenant(&self, operation: Operation, tenant_id: &str) -> Result<&Tenant, EngineError> {
+    /// The tenant that work is for.
+    fn tenant_at_work(&self, operation: Operation, tenant_id: &str) -> Result<&Tenant, EngineError> {
         self.tenants.get(tenant_id).ok_or_else(|| {
-            EngineError::new(operation, ErrorClass::NotFound, format!("tenant {tenant_id} does not exist"))
+            refusal(operation, "TENANT_UNKNOWN", format!("tenant {tenant_id} does not exist in this engine"))
         })
     }
 
@@ -199,6 +200,11 @@ impl World {
         }
         Ok(answer)
     }
+}
+
+/// Somebody must act first.
+fn refusal(operation: Operation, reason: &str, message: String) -> EngineError {
+    EngineError::new(operation, ErrorClass::Precondition { reason: reason.to_owned() }, message)
 }
 
 impl fmt::Debug for FakeEngine {

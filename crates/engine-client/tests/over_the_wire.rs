@@ -11,10 +11,10 @@ use engine_client::{
         ActivateJobs, AppliedMigration, CompleteJob, DEFAULT_TENANT, DefinitionRef, DeleteProcess,
         DeleteTenant, DeleteTenantMode, DeployOutcome, DeployProcess, DeployResult, EngineHealth, FailJob,
         Finding, HealthCheck, HealthComponent, HealthState, Instance, InstanceState, Isolation, JobLag,
-        JobLagFilter, JobLagUpdate, JobSeries, LintMode, MigrationKind, MigrationPlan, MigrationStatus,
-        MigrationStep, Node, OnInstances, ProcessDeletion, PutOutcome, QuotaKind, Severity, StartInstance,
-        StartInstances, StreamJobs, Tenant, TenantDeletion, TenantQuotas, TenantUsage, ValidateProcess,
-        Variables, VersionVerdict,
+        JobLagFilter, JobLagUpdate, JobRef, JobSeries, LintMode, MigrationKind, MigrationPlan,
+        MigrationStatus, MigrationStep, Node, OnInstances, ProcessDeletion, PutOutcome, QuotaKind, Severity,
+        StartInstance, StartInstances, StreamJobs, Tenant, TenantDeletion, TenantQuotas, TenantUsage,
+        ValidateProcess, Variables, VersionVerdict,
     },
 };
 use futures::StreamExt as _;
@@ -263,7 +263,7 @@ async fn outcomes_of_the_story_are_the_promised_ones() {
         mode: DeleteTenantMode::Purge,
     };
     assert_eq!(engine.delete_tenant(&delete).await, Ok(TenantDeletion::Deleted));
-    assert_eq!(engine.delete_tenant(&delete).await, Ok(TenantDeletion::Kept));
+    assert_eq!(engine.delete_tenant(&delete).await, Ok(TenantDeletion::Deleted), "it is gone");
 }
 
 #[tokio::test]
@@ -369,8 +369,8 @@ async fn work_is_done_over_the_wire() {
 
     let done = CompleteJob { job: job.job_ref(), variables: variables(json!({"paid": true})) };
     client.complete_job(&done).await.expect("lease should be held");
-    let again = client.complete_job(&done).await.expect_err("lease should be gone");
-    assert_eq!(again.class(), &ErrorClass::Stale);
+    let again = client.complete_job(&done).await.expect_err("job should be gone");
+    assert_eq!(again.class(), &ErrorClass::NotFound);
     let instance =
         client.get_instance(DEFAULT_TENANT, started.instance_key).await.expect("engine should answer");
     let expected = Instance {
@@ -403,6 +403,9 @@ async fn work_is_done_over_the_wire() {
         wait: Duration::ZERO,
     };
     let rest = client.activate_jobs(&activate).await.expect("engine should answer");
+    let lost = JobRef { lease_epoch: third.lease_epoch + 1, ..third.job_ref() };
+    let error = client.extend_job(&lost, Duration::from_mins(1)).await.expect_err("lease should not be ours");
+    assert_eq!(error.class(), &ErrorClass::Stale);
     assert_eq!(rest.len(), 1, "one is done, one has an incident, one is held by the stream");
     assert_ne!(rest[0].key, third.key);
     let extended = client.extend_job(&rest[0].job_ref(), Duration::from_mins(2)).await;

@@ -133,8 +133,8 @@ async fn do_job(client: &EngineClient, job: Job, duration: Duration) {
     };
     match heard {
         Ok(()) => {}
-        Err(error) if *error.class() == ErrorClass::Stale => {
-            warn!("lease was lost: the engine gave the job to others");
+        Err(error) if matches!(error.class(), ErrorClass::Stale | ErrorClass::NotFound) => {
+            warn!(%error, "engine does not wait for this job any more");
         }
         Err(error) => warn!(%error, "engine does not know how the job ended: it will come again"),
     }

@@ -76,7 +76,8 @@ impl EngineClient {
         Ok(batches.map_ok(|jobs| stream::iter(jobs).map(Ok)).try_flatten().boxed())
     }
 
-    /// Finishes a job. A lost lease is [`ErrorClass::Stale`](crate::ErrorClass::Stale): the work was not counted.
+    /// Finishes a job. A lost lease is [`ErrorClass::Stale`](crate::ErrorClass::Stale): the work was not counted. A job
+    /// that is finished already is [`ErrorClass::NotFound`](crate::ErrorClass::NotFound).
     pub async fn complete_job(&self, request: &CompleteJob) -> Result<(), EngineError> {
         let operation = Operation::CompleteJob;
         let ask = CompleteJobRequest::try_from(request).map_err(|error| error.request(operation))?;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::FakeEngine;
 use crate::{
-    Engine, EngineError, JobLagStream, Operation,
+    Engine, EngineError, ErrorClass, JobLagStream, Operation,
     model::{
         DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult, EngineHealth, EngineInfo,
         Isolation, JobLagFilter, JobLagReport, ManagedDefinition, MigrationPlan, MigrationStatus,
@@ -118,7 +118,10 @@ impl Engine for FakeEngine {
     async fn verify_isolation(&self, tenant_id: &str) -> Result<Isolation, EngineError> {
         self.admit(Operation::VerifyIsolation, tenant_id).await?;
         let world = self.world();
-        world.tenant(Operation::VerifyIsolation, tenant_id)?;
+        if !world.tenants.contains_key(tenant_id) {
+            let message = format!("there is no tenant {tenant_id}");
+            return Err(EngineError::new(Operation::VerifyIsolation, ErrorClass::NotFound, message));
+        }
         let well = Isolation { isolated: true, violations: Vec::new() };
         Ok(world.isolation.get(tenant_id).cloned().unwrap_or(well))
     }

@@ -1,6 +1,6 @@
 //! Process definitions of the fake.
 
-use super::{FakeEngine, World};
+use super::{FakeEngine, World, refusal};
 use crate::{
     EngineError, ErrorClass, Operation,
     model::{
@@ -14,6 +14,8 @@ use crate::{
 pub(super) struct Process {
     pub(super) owner: Option<String>,
     pub(super) versions: Vec<ProcessDefinition>,
+    /// Numbers go on after a deletion.
+    last_version: u32,
 }
 
 impl FakeEngine {
@@ -108,7 +110,7 @@ impl World {
 
     pub(super) fn deploy(&mut self, request: &DeployProcess) -> Result<DeployResult, EngineError> {
         let refuse = |class, message: String| Err(EngineError::new(Operation::DeployProcess, class, message));
-        self.tenant(Operation::DeployProcess, &request.tenant_id)?;
+        self.tenant_at_work(Operation::DeployProcess, &request.tenant_id)?;
         let digest = ring::digest::digest(&ring::digest::SHA256, &request.content);
         let digest = digest.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         if digest != request.content_sha256 {
@@ -141,12 +143,13 @@ impl World {
             key,
             tenant_id: request.tenant_id.clone(),
             process_id,
-            version: latest.map_or(1, |latest| latest.version + 1),
+            version: process.last_version + 1,
             version_tag: request.version_tag.clone(),
             content_sha256: digest,
             deployed_at,
             job_types,
         };
+        process.last_version = definition.version;
         process.versions.push(definition.clone());
         Ok(DeployResult::Deployed { outcome: DeployOutcome::Created, definition })
     }
@@ -163,10 +166,9 @@ impl World {
 
     pub(super) fn delete_process(&mut self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError> {
         let id = (request.tenant_id.clone(), request.process_id.clone());
-        let Some(process) = self.processes.get_mut(&id) else {
-            return Ok(ProcessDeletion::Retired { versions: 0 });
-        };
-        if process.owner.as_ref() != Some(&request.owner) {
+        let process = self.processes.get_mut(&id).filter(|process| !process.versions.is_empty());
+        let Some(process) = process else { return Ok(ProcessDeletion::Retired { versions: 0 }) };
+        if process.owner.as_ref() != Some(&request.owner) && !(request.retain && process.owner.is_none()) {
             return Ok(ProcessDeletion::OwnedByOther);
         }
         if request.retain {
@@ -185,15 +187,17 @@ impl World {
             .collect();
         match request.on_instances {
             OnInstances::Fail if !running.is_empty() => {
-                let class = ErrorClass::Precondition { reason: "INSTANCES_ACTIVE".to_owned() };
                 let message =
-                    format!("process {} has {} active instances", request.process_id, running.len());
-                return Err(EngineError::new(Operation::DeleteProcess, class, message));
+                    format!("process {} has {} running instances", request.process_id, running.len());
+                return Err(refusal(Operation::DeleteProcess, "INSTANCES_ACTIVE", message));
             }
             OnInstances::Cancel => running.into_iter().for_each(|key| self.cancel(key)),
             OnInstances::Fail | OnInstances::KeepRunning => {}
         }
-        let retired = self.processes.remove(&id).map_or(0, |process| process.versions.len());
+        let retired = self.processes.get_mut(&id).map_or(0, |process| {
+            process.owner = None;
+            std::mem::take(&mut process.versions).len()
+        });
         Ok(ProcessDeletion::Retired { versions: u32::try_from(retired).unwrap_or(u32::MAX) })
     }
 }

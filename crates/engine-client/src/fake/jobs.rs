@@ -6,7 +6,7 @@ use futures::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
-use super::{FakeEngine, World};
+use super::{FakeEngine, World, refusal};
 use crate::{
     EngineError, ErrorClass, JobStream, Operation,
     model::{
@@ -77,7 +77,10 @@ impl FakeEngine {
     pub async fn activate_jobs(&self, request: &ActivateJobs) -> Result<Vec<Job>, EngineError> {
         self.admit(Operation::ActivateJobs, &request.tenant_id).await?;
         let types = (request.tenant_id.as_str(), request.job_types.as_slice());
-        Ok(self.change(|world| world.take(types, request.max_jobs as usize, request.lease, None)))
+        self.change(|world| {
+            world.tenant_not_suspended(Operation::ActivateJobs, &request.tenant_id)?;
+            Ok(world.take(types, request.max_jobs as usize, request.lease, None))
+        })
     }
 
     /// Takes jobs as they come, with an empty batch as heartbeat.
@@ -176,16 +179,20 @@ fn later(now: Timestamp, by: Duration) -> Timestamp {
 }
 
 impl World {
+    fn tenant_not_suspended(&self, operation: Operation, tenant_id: &str) -> Result<(), EngineError> {
+        if self.tenant_at_work(operation, tenant_id)?.suspended {
+            return Err(refusal(operation, "TENANT_SUSPENDED", format!("tenant {tenant_id} is suspended")));
+        }
+        Ok(())
+    }
+
     fn start(
         &mut self,
         operation: Operation,
         (tenant_id, process_id, version): (&str, &str, Option<u32>),
         all_variables: &[Variables],
     ) -> Result<StartedInstances, EngineError> {
-        if self.tenant(operation, tenant_id)?.suspended {
-            let class = ErrorClass::Precondition { reason: "TENANT_SUSPENDED".to_owned() };
-            return Err(EngineError::new(operation, class, format!("tenant {tenant_id} is suspended")));
-        }
+        self.tenant_not_suspended(operation, tenant_id)?;
         let definition = match version {
             None => self.definition(tenant_id, &DefinitionRef::LatestOf(process_id.to_owned())),
             Some(version) => {
@@ -270,17 +277,17 @@ impl World {
     }
 
     fn held(&mut self, operation: Operation, held: &JobRef) -> Result<&mut FakeJob, EngineError> {
-        self.jobs
-            .get_mut(&held.key)
-            .filter(|entry| {
-                entry.job.tenant_id == held.tenant_id
-                    && entry.lease.is_some()
-                    && entry.job.lease_epoch == held.lease_epoch
-            })
-            .ok_or_else(|| {
-                let message = format!("lease {} of job {} is lost", held.lease_epoch, held.key);
-                EngineError::new(operation, ErrorClass::Stale, message)
-            })
+        let entry = self.jobs.get_mut(&held.key).filter(|entry| entry.job.tenant_id == held.tenant_id);
+        let entry = entry.ok_or_else(|| {
+            let message =
+                format!("there is no job {}: it was completed, or its instance was canceled", held.key);
+            EngineError::new(operation, ErrorClass::NotFound, message)
+        })?;
+        if entry.lease.is_none() || entry.job.lease_epoch != held.lease_epoch {
+            let message = format!("lease {} of job {} is lost", held.lease_epoch, held.key);
+            return Err(EngineError::new(operation, ErrorClass::Stale, message));
+        }
+        Ok(entry)
     }
 
     fn complete(

@@ -1,6 +1,6 @@
 //! Tenants of the fake.
 
-use super::{FakeEngine, World};
+use super::{FakeEngine, World, refusal};
 use crate::{
     EngineError, ErrorClass, Operation,
     model::{
@@ -38,8 +38,8 @@ impl World {
             return refuse(ErrorClass::Invalid, format!("tenant id {:?} belongs to the engine", tenant.id));
         }
         if !tenant.rls {
-            let class = ErrorClass::Precondition { reason: "RLS_REQUIRED".to_owned() };
-            return refuse(class, "row-level security cannot be switched off".to_owned());
+            let message = "row-level security cannot be switched off".to_owned();
+            return Err(refusal(Operation::PutTenant, "RLS_REQUIRED", message));
         }
         match self.tenants.get(&tenant.id) {
             Some(known) if known.owner.is_some() && known.owner != tenant.owner => {
@@ -66,14 +66,12 @@ impl World {
         let active = self.active_instances(id);
         let managed =
             self.processes.iter().any(|((tenant, _), process)| tenant == id && process.owner.is_some());
-        let Some(tenant) = self.tenants.get_mut(id) else { return Ok(TenantDeletion::Kept) };
-        if tenant.owner.as_ref() != Some(&request.owner) {
+        let Some(tenant) = self.tenants.get_mut(id) else { return Ok(TenantDeletion::Deleted) };
+        let given_up = request.mode == DeleteTenantMode::Retain && tenant.owner.is_none();
+        if tenant.owner.as_ref() != Some(&request.owner) && !given_up {
             return Ok(TenantDeletion::OwnedByOther);
         }
-        let refuse = |reason: &str, message: String| {
-            let class = ErrorClass::Precondition { reason: reason.to_owned() };
-            Err(EngineError::new(Operation::DeleteTenant, class, message))
-        };
+        let refuse = |reason, message| Err(refusal(Operation::DeleteTenant, reason, message));
         match request.mode {
             DeleteTenantMode::Retain => {
                 tenant.owner = None;

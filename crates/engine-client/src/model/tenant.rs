@@ -71,9 +71,9 @@ pub struct DeleteTenant {
 /// How the deletion of a tenant ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TenantDeletion {
-    /// It is gone by this call.
+    /// It is gone, also when it was before.
     Deleted,
-    /// Nothing was deleted: it was not there, or the mode keeps it.
+    /// It stays and belongs to nobody: [`DeleteTenantMode::Retain`].
     Kept,
     /// Somebody else manages the tenant: nothing happened.
     OwnedByOther,
