@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 /// `true` when each field of `wanted` stands in `live` with an equal value. Fields that only `live` has (defaults,
-/// other writers) do not count. Lists are compared in order, element by element; `live` may not be longer, except in
-/// `ownerReferences`, `finalizers` and lists whose elements we merge by key, which others may extend.
+/// other writers) do not count. Lists are compared in order, element by element, and `live` may not be longer; but of a
+/// list that server-side apply merges by key only our own elements count, in whatever order: others may extend it, and
+/// no apply of ours would change that.
 /// Quantities are equal when they mean the same amount.
 #[must_use]
 pub fn is_subset(wanted: &Value, live: &Value) -> bool {
@@ -27,8 +28,9 @@ pub fn is_subset(wanted: &Value, live: &Value) -> bool {
     }
 }
 
-/// Lists that have more than one author.
-const SHARED_LISTS: [&str; 2] = ["ownerReferences", "finalizers"];
+/// Lists that may have more than one author, each merging by key.
+const SHARED_LISTS: [&str; 7] =
+    ["ownerReferences", "finalizers", "containers", "initContainers", "env", "volumes", "volumeMounts"];
 
 fn is_contained(wanted: &Value, live: &Value) -> bool {
     match (wanted.as_array(), live.as_array()) {
@@ -99,6 +101,9 @@ mod tests {
     #[case::an_element_too_many(json!([1]), json!([1, 2]), false)]
     #[case::foreign_owner(json!({"ownerReferences": [{"uid": "1"}]}), json!({"ownerReferences": [{"uid": "2"}, {"uid": "1"}]}), true)]
     #[case::missing_owner(json!({"ownerReferences": [{"uid": "1"}]}), json!({"ownerReferences": [{"uid": "2"}]}), false)]
+    #[case::foreign_variable(json!({"env": [{"name": "A", "value": "1"}]}), json!({"env": [{"name": "B"}, {"name": "A", "value": "1"}]}), true)]
+    #[case::changed_variable(json!({"env": [{"name": "A", "value": "1"}]}), json!({"env": [{"name": "A", "value": "2"}]}), false)]
+    #[case::missing_variable(json!({"env": [{"name": "A", "value": "1"}]}), json!({"env": [{"name": "B", "value": "1"}]}), false)]
     #[case::millicores(json!("0.5"), json!("500m"), true)]
     #[case::binary(json!("1024Mi"), json!("1Gi"), true)]
     #[case::another_amount(json!("1"), json!("2"), false)]
