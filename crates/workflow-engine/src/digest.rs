@@ -16,5 +16,6 @@ pub(crate) fn lock_key(scope: &str, name: &str) -> i64 {
 
 /// Eight characters that tell names apart.
 pub(crate) fn short_hex(name: &str) -> String {
-    sha256(name.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    let [a, b, c, d, ..] = sha256(name.as_bytes());
+    format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
 }

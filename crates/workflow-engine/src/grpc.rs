@@ -158,7 +158,11 @@ impl Api {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        self.call_node(method, extensions, tenant_id, async { work(self.node.engine()?).await }).await
+        self.call_node(method, extensions, tenant_id, async {
+            // Boxed: a use case's future is large, and it would be copied through every layer above.
+            Box::pin(work(self.node.engine()?)).await
+        })
+        .await
     }
 
     /// A unary call that needs no database.

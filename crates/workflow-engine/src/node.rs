@@ -128,20 +128,15 @@ impl Node {
     }
 
     pub async fn observe_schema(&self) -> Result<State, Error> {
-        match self.engine.get() {
-            Some(engine) => {
-                let mut tx = engine.database.nobody().await?;
-                let state = schema::observe_state(&mut tx).await?;
-                tx.commit().await?;
-                Ok(state)
-            }
-            // No engine: the schema may be the very reason, so it is looked at without one.
-            None => {
-                let mut connection =
-                    self.connect().await.map_err(|obstacle| Error::NotReady(obstacle.reason))?;
-                Ok(schema::observe_state(&mut connection).await?)
-            }
+        if let Some(engine) = self.engine.get() {
+            let mut tx = engine.database.nobody().await?;
+            let state = schema::observe_state(&mut tx).await?;
+            tx.commit().await?;
+            return Ok(state);
         }
+        // No engine: the schema may be the very reason, so it is looked at without one.
+        let mut connection = self.connect().await.map_err(|obstacle| Error::NotReady(obstacle.reason))?;
+        Ok(schema::observe_state(&mut connection).await?)
     }
 
     /// Tries to serve, then keeps the heart beating, until stopped.
@@ -167,7 +162,7 @@ impl Node {
                 }),
             };
             let rest = if obstacle.is_some() { RETRY_INTERVAL } else { HEARTBEAT_INTERVAL };
-            self.record(obstacle);
+            self.record(obstacle.as_ref());
             if self.stop.run_until_cancelled(tokio::time::sleep(rest)).await.is_none() {
                 break;
             }
@@ -253,18 +248,19 @@ impl Node {
         }
     }
 
-    fn record(&self, obstacle: Option<Obstacle>) {
+    fn record(&self, obstacle: Option<&Obstacle>) {
         let now = clock::now();
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         let beaten = obstacle.is_none();
         for (component, check) in health.iter_mut() {
-            let reason = match (&obstacle, component) {
-                (None, _) => None,
+            let reason = match (obstacle, component) {
                 (Some(obstacle), component) if obstacle.component == *component => {
                     Some(obstacle.reason.clone())
                 }
                 // A schema that could be read means that the database is there.
-                (Some(Obstacle { component: Component::Schema, .. }), Component::Database) => None,
+                (None, _) | (Some(Obstacle { component: Component::Schema, .. }), Component::Database) => {
+                    None
+                }
                 (Some(_), Component::Leases) => Some("this node's heartbeat is not recorded".to_owned()),
                 // Unknown while the database is away: what was known last stays.
                 (Some(_), _) => check.reason.clone(),

@@ -4,6 +4,7 @@ pub mod isolation;
 pub mod migrate;
 pub mod roles;
 
+use std::fmt::Write;
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
@@ -170,7 +171,11 @@ async fn observe_lock_holder(connection: &mut PgConnection) -> Result<Option<Str
 
 /// Lower case.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

@@ -141,8 +141,8 @@ async fn serve_api(
 ) -> Result<(), Error> {
     let api = Api { node };
     let mut routes = api.routes(&authenticate);
-    let router = std::mem::take(routes.axum_router_mut());
-    *routes.axum_router_mut() = router.merge(gateway::router(api, authenticate));
+    let grpc = std::mem::take(routes.axum_router_mut());
+    *routes.axum_router_mut() = grpc.merge(gateway::router(api, authenticate));
     let (sender, connections) = mpsc::channel(64);
     let accepting = tokio::spawn(accept(listener, acceptor, sender, stop.clone()));
     let served = Server::builder()

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::storage::{instances, request_log, tenants};
 use crate::tenant_id::TenantId;
 
-const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_mins(1);
 /// Rows per transaction, so that none holds locks for long.
 const SLICE: i64 = 5_000;
 const TENANTS_PER_PAGE: i64 = 500;

@@ -25,11 +25,11 @@ use crate::wakeups::Subscription;
 use crate::wire;
 
 /// The longest lease and backoff.
-pub const MAX_LEASE: Duration = Duration::from_secs(3600);
-const DEFAULT_LEASE: Duration = Duration::from_secs(300);
+pub const MAX_LEASE: Duration = Duration::from_hours(1);
+const DEFAULT_LEASE: Duration = Duration::from_mins(5);
 const MIN_LEASE: Duration = Duration::from_secs(1);
 const MAX_WAIT: Duration = Duration::from_secs(30);
-const MAX_BACKOFF: Duration = Duration::from_secs(24 * 3600);
+const MAX_BACKOFF: Duration = Duration::from_hours(24);
 /// Wake-ups can be lost (a replica dies between commit and notify), backoffs and leases end silently.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_JOBS: i32 = 1000;

@@ -13,7 +13,7 @@ const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Absent = none.
 pub(crate) fn from_wire(variables: Option<Struct>) -> Result<Map<String, Value>, Error> {
-    variables.map_or_else(|| Ok(Map::new()), |variables| object(variables))
+    variables.map_or_else(|| Ok(Map::new()), object)
 }
 
 fn object(variables: Struct) -> Result<Map<String, Value>, Error> {

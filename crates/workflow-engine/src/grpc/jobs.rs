@@ -142,7 +142,7 @@ impl JobService for Api {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
         let method = Method::StreamActivatedJobs;
-        let open = |engine| async move { streams::jobs::open(engine, request).await };
+        let open = |engine| async move { streams::jobs::open(engine, request) };
         let opened = self.call(method, &extensions, &tenant_id, open).await?;
         Ok(opened.map(|stream| Counted::new(method, self.node.metrics.clone(), stream)))
     }

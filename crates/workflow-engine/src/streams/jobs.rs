@@ -65,7 +65,7 @@ impl Drop for JobStream {
 }
 
 /// Checks the request, looks once, and goes on in a task until the client goes or the node stops.
-pub async fn open(engine: Arc<Engine>, request: StreamActivatedJobsRequest) -> Result<JobStream, Error> {
+pub fn open(engine: Arc<Engine>, request: StreamActivatedJobsRequest) -> Result<JobStream, Error> {
     let tenant = TenantId::parse(&request.tenant_id)?;
     let demand = build_demand(request.job_types, request.worker, request.max_in_flight, request.lease)?;
     let wakeups = engine.wakeups.subscribe(&tenant, &demand.job_types);

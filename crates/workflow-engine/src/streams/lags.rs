@@ -20,7 +20,7 @@ use crate::tenant_id::TenantId;
 use crate::wire;
 
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
-const MAX_INTERVAL: Duration = Duration::from_secs(60);
+const MAX_INTERVAL: Duration = Duration::from_mins(1);
 /// What the API promises.
 const MAX_SILENCE: Duration = Duration::from_secs(10);
 /// Names in one request.
@@ -92,8 +92,8 @@ impl Teller {
         loop {
             tokio::time::sleep(self.interval).await;
             // Without a new sample nothing can be confirmed: the stream ends instead.
-            let sampled = tokio::time::timeout_at(last_sent + MAX_SILENCE, samples.changed()).await;
-            if !matches!(sampled, Ok(Ok(()))) {
+            let renewed = tokio::time::timeout_at(last_sent + MAX_SILENCE, samples.changed()).await;
+            if !matches!(renewed, Ok(Ok(()))) {
                 return Err(Error::Database(sqlx::Error::PoolTimedOut));
             }
             let Some(sample) = samples.borrow_and_update().clone() else { continue };

@@ -18,7 +18,7 @@ async fn outcome(caller: &Caller, request: DeployProcessRequest) -> (DeployOutco
 
 #[tokio::test]
 async fn the_same_bytes_are_unchanged_and_everything_else_is_a_new_version() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     let (one, two) = (one_task("order", "charge"), one_task("order", "refund"));
@@ -68,7 +68,7 @@ async fn the_same_bytes_are_unchanged_and_everything_else_is_a_new_version() {
 
 #[tokio::test]
 async fn deployments_that_race_on_two_replicas_make_one_version() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     let document = one_task("order", "charge");
     let mut racers = tokio::task::JoinSet::new();
@@ -86,7 +86,7 @@ async fn deployments_that_race_on_two_replicas_make_one_version() {
 
 #[tokio::test]
 async fn different_documents_that_race_get_versions_without_a_gap() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     let mut racers = tokio::task::JoinSet::new();
     for number in 0..10 {
@@ -101,7 +101,7 @@ async fn different_documents_that_race_get_versions_without_a_gap() {
 
 #[tokio::test]
 async fn a_refused_document_is_an_answer_with_findings_and_deploys_nothing() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     let request = deployment("_default", &without_task_definition("order"));
@@ -118,7 +118,7 @@ async fn a_refused_document_is_an_answer_with_findings_and_deploys_nothing() {
 
 #[tokio::test]
 async fn a_process_id_belongs_to_its_owner() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     let by = |owner: &str, document: &str| DeployProcessRequest {
@@ -168,7 +168,7 @@ async fn deleting_a_process_treats_its_instances_as_asked(
     #[case] jobs_left: usize,
     #[case] startable: bool,
 ) {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;
@@ -203,7 +203,7 @@ async fn deleting_a_process_treats_its_instances_as_asked(
 
 #[tokio::test]
 async fn a_request_that_cannot_be_deployed_names_its_field() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     let good = deployment("_default", &one_task("order", "charge"));
@@ -236,7 +236,7 @@ async fn a_request_that_cannot_be_deployed_names_its_field() {
 
 #[tokio::test]
 async fn a_tenant_above_its_storage_quota_deploys_nothing_more() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.put_tenant("acme", TenantQuotas { max_storage_bytes: 100, ..TenantQuotas::default() }).await;
@@ -248,7 +248,7 @@ async fn a_tenant_above_its_storage_quota_deploys_nothing_more() {
 
 #[tokio::test]
 async fn definitions_are_listed_page_by_page() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     for version in ["x", "y"] {

@@ -36,7 +36,7 @@ async fn set_tenant(session: &mut PgConnection, tenant_id: &str) {
 
 #[tokio::test]
 async fn a_tenants_rows_are_seen_in_its_own_name_only() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let _running = two_tenants(&world).await;
     // As the role that serves, and as the owner, whom FORCE holds as well.
     for mut session in [world.app_session().await, world.session().await] {
@@ -59,7 +59,7 @@ async fn a_tenants_rows_are_seen_in_its_own_name_only() {
 
 #[tokio::test]
 async fn another_tenants_rows_are_neither_written_nor_deleted() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let _running = two_tenants(&world).await;
     let mut session = world.app_session().await;
     set_tenant(&mut session, "acme").await;
@@ -79,7 +79,7 @@ async fn another_tenants_rows_are_neither_written_nor_deleted() {
 
 #[tokio::test]
 async fn only_the_monitors_role_reads_across_tenants_and_only_where_it_asks() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let _running = two_tenants(&world).await;
     let mut app = world.app_session().await;
     app.execute("SELECT set_config('workflow.scope', 'monitor', false)").await.expect("should set");
@@ -107,7 +107,7 @@ async fn only_the_monitors_role_reads_across_tenants_and_only_where_it_asks() {
 
 #[tokio::test]
 async fn the_api_shows_a_tenant_nothing_of_another() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let (engine, caller) = two_tenants(&world).await;
     let foreign = caller.start("globex", "order", &json!({"secret": 1})).await;
     let request = engine_client::proto::GetInstanceRequest { tenant_id: "acme".to_owned(), key: foreign };
@@ -131,7 +131,7 @@ async fn verify(caller: &Caller, tenant_id: &str) -> VerifyIsolationResponse {
 
 #[tokio::test]
 async fn a_wall_that_was_taken_down_is_noticed() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let (_engine, caller) = two_tenants(&world).await;
     assert_eq!(
         verify(&caller, "acme").await,

@@ -9,8 +9,8 @@ use tonic::Code;
 use crate::models::one_task;
 use crate::support::{World, activation, completion, database, wire_variables};
 
-fn seconds(seconds: i64) -> Option<prost_types::Duration> {
-    Some(prost_types::Duration { seconds, nanos: 0 })
+fn seconds(seconds: i64) -> prost_types::Duration {
+    prost_types::Duration { seconds, nanos: 0 }
 }
 
 fn failure(job: &Job, retries: i32, backoff: i64) -> FailJobRequest {
@@ -19,14 +19,14 @@ fn failure(job: &Job, retries: i32, backoff: i64) -> FailJobRequest {
         key: job.key,
         lease_epoch: job.lease_epoch,
         retries,
-        retry_backoff: seconds(backoff),
+        retry_backoff: Some(seconds(backoff)),
         error_message: "card\u{7} declined".to_owned(),
     }
 }
 
 #[tokio::test]
 async fn a_job_carries_what_its_worker_needs_and_completing_it_ends_the_instance() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     let definition =
@@ -57,16 +57,16 @@ async fn a_job_carries_what_its_worker_needs_and_completing_it_ends_the_instance
 
 #[tokio::test]
 async fn an_expired_lease_makes_the_job_anothers_and_the_first_workers_word_void() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;
     let instance = caller.start("_default", "order", &json!({})).await;
     let mut short = activation("_default", "charge", 1);
-    short.lease = seconds(1);
+    short.lease = Some(seconds(1));
     let first = caller.try_activate(short).await.expect("should activate").remove(0);
     let mut waiting = activation("_default", "charge", 1);
-    waiting.wait = seconds(10);
+    waiting.wait = Some(seconds(10));
     let second = caller.try_activate(waiting).await.expect("should activate").remove(0);
     assert_eq!((second.key, second.lease_epoch, second.retries), (first.key, first.lease_epoch + 1, 3));
 
@@ -81,19 +81,19 @@ async fn an_expired_lease_makes_the_job_anothers_and_the_first_workers_word_void
 
 #[tokio::test]
 async fn an_extended_lease_keeps_the_job() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;
     caller.start("_default", "order", &json!({})).await;
     let mut short = activation("_default", "charge", 1);
-    short.lease = seconds(1);
+    short.lease = Some(seconds(1));
     let job = caller.try_activate(short).await.expect("should activate").remove(0);
     let request = ExtendJobRequest {
         tenant_id: "_default".to_owned(),
         key: job.key,
         lease_epoch: job.lease_epoch,
-        lease: seconds(60),
+        lease: Some(seconds(60)),
     };
     let extended = caller.jobs().extend_job(request.clone()).await.expect("should extend").into_inner();
     assert!(extended.lease_expires_at.map(|at| at.seconds) > job.lease_expires_at.map(|at| at.seconds + 50));
@@ -106,7 +106,7 @@ async fn an_extended_lease_keeps_the_job() {
 
 #[tokio::test]
 async fn a_failed_job_waits_for_its_backoff_and_comes_again_with_fewer_retries() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;
@@ -119,14 +119,14 @@ async fn a_failed_job_waits_for_its_backoff_and_comes_again_with_fewer_retries()
     let late = caller.try_complete(&job, &json!({})).await.expect_err("should be stale");
     assert_eq!(late.code(), Code::Aborted);
     let mut waiting = activation("_default", "charge", 1);
-    waiting.wait = seconds(10);
+    waiting.wait = Some(seconds(10));
     let again = caller.try_activate(waiting).await.expect("should activate").remove(0);
     assert_eq!((again.key, again.retries), (job.key, 2));
 }
 
 #[tokio::test]
 async fn a_job_without_retries_left_is_an_incident_and_never_activated_again() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;
@@ -144,7 +144,7 @@ async fn a_job_without_retries_left_is_an_incident_and_never_activated_again() {
 
 #[tokio::test]
 async fn a_batch_completes_what_is_held_and_names_what_was_lost() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;
@@ -185,7 +185,7 @@ async fn tenant_session(world: &World) -> sqlx::PgConnection {
 
 #[tokio::test]
 async fn workers_that_race_for_jobs_get_each_of_them_once() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     let caller = one.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;
@@ -223,13 +223,13 @@ async fn workers_that_race_for_jobs_get_each_of_them_once() {
 
 #[tokio::test]
 async fn a_long_poll_hears_of_a_job_that_another_replica_made() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     one.controller().deploy("_default", &one_task("order", "charge")).await;
     let worker = two.worker("_default");
     let waiting = tokio::spawn(async move {
         let mut request = activation("_default", "charge", 1);
-        request.wait = seconds(20);
+        request.wait = Some(seconds(20));
         let jobs = worker.try_activate(request).await.expect("should activate");
         (jobs.len(), std::time::Instant::now())
     });
@@ -243,7 +243,7 @@ async fn a_long_poll_hears_of_a_job_that_another_replica_made() {
 
 #[tokio::test]
 async fn malformed_requests_of_workers_are_refused_with_the_field() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     let good = activation("_default", "charge", 1);
@@ -253,8 +253,8 @@ async fn malformed_requests_of_workers_are_refused_with_the_field() {
         (engine_client::proto::ActivateJobsRequest { worker: String::new(), ..good.clone() }, "worker"),
         (engine_client::proto::ActivateJobsRequest { max_jobs: 0, ..good.clone() }, "number of jobs"),
         (engine_client::proto::ActivateJobsRequest { max_jobs: 1001, ..good.clone() }, "number of jobs"),
-        (engine_client::proto::ActivateJobsRequest { lease: seconds(7200), ..good.clone() }, "lease"),
-        (engine_client::proto::ActivateJobsRequest { wait: seconds(31), ..good.clone() }, "wait"),
+        (engine_client::proto::ActivateJobsRequest { lease: Some(seconds(7200)), ..good.clone() }, "lease"),
+        (engine_client::proto::ActivateJobsRequest { wait: Some(seconds(31)), ..good.clone() }, "wait"),
     ];
     for (request, field) in refused {
         let status = caller.try_activate(request).await.expect_err("should be refused");

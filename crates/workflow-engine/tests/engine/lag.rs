@@ -31,7 +31,7 @@ fn figures(lags: &[JobLag]) -> Vec<(&str, &str, i64, bool, i64)> {
 
 #[tokio::test]
 async fn lag_counts_what_could_be_taken_and_a_known_idle_type_is_an_explicit_zero() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let (caller, monitor) = (engine.controller(), engine.monitor());
     for id in ["acme", "globex"] {
@@ -64,7 +64,7 @@ async fn lag_counts_what_could_be_taken_and_a_known_idle_type_is_an_explicit_zer
 
 #[tokio::test]
 async fn an_expired_lease_is_lag_from_its_expiry() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;
@@ -79,7 +79,7 @@ async fn an_expired_lease_is_lag_from_its_expiry() {
 
 #[tokio::test]
 async fn a_type_is_forgotten_when_its_last_process_is_deleted() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;
@@ -109,7 +109,7 @@ async fn next(stream: &mut Streaming<WatchJobLagResponse>) -> WatchJobLagRespons
 
 #[tokio::test]
 async fn watching_begins_with_everything_goes_on_with_changes_and_is_never_silent() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;
@@ -150,7 +150,7 @@ async fn watching_begins_with_everything_goes_on_with_changes_and_is_never_silen
 
 #[tokio::test]
 async fn an_interval_outside_its_range_is_refused() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let request = WatchJobLagRequest {
         tenant_ids: Vec::new(),

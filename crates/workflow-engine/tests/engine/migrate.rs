@@ -19,7 +19,7 @@ where
 
 #[tokio::test]
 async fn migrating_twice_changes_nothing_the_second_time() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let mut session = world.session().await;
     let before: String =
         scalar(&mut session, "SELECT string_agg(m::text, ';') FROM workflow.schema_migration m").await;
@@ -34,7 +34,7 @@ async fn migrating_twice_changes_nothing_the_second_time() {
 
 #[tokio::test]
 async fn migrations_that_run_at_once_take_turns() {
-    let world = World::unmigrated(database!()).await;
+    let world = World::unmigrated(database!());
     let runs: Vec<_> = (0..4)
         .map(|number| {
             let node = format!("migrate-{number}");
@@ -59,7 +59,7 @@ async fn migrations_that_run_at_once_take_turns() {
 
 #[tokio::test]
 async fn a_migration_that_waits_in_vain_names_who_holds_the_lock() {
-    let world = World::unmigrated(database!()).await;
+    let world = World::unmigrated(database!());
     let mut holder = world.session().await;
     holder.execute("SET application_name = 'workflow-engine migrate the-other'").await.expect("should set");
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut holder).await.expect("should lock");
@@ -70,7 +70,7 @@ async fn a_migration_that_waits_in_vain_names_who_holds_the_lock() {
 
 #[tokio::test]
 async fn a_migration_that_died_in_a_step_is_dirty_until_the_next_run_finishes_it() {
-    let world = World::unmigrated(database!()).await;
+    let world = World::unmigrated(database!());
     let mut owner = world.session().await;
     // Stop the first step in its middle: its sequence's name is taken by an uncommitted transaction.
     owner.execute("CREATE SCHEMA workflow").await.expect("should make the schema");
@@ -104,12 +104,15 @@ async fn a_migration_that_died_in_a_step_is_dirty_until_the_next_run_finishes_it
     let status = status.expect("should answer").into_inner();
     assert_eq!((status.dirty, status.pending.len(), status.lock_holder), (false, 0, String::new()));
     assert_eq!(status.current, status.newest_known);
-    assert_eq!(status.applied[0].step.as_ref().map(|step| step.kind()), Some(MigrationKind::Expand));
+    assert_eq!(
+        status.applied[0].step.as_ref().map(engine_client::proto::MigrationStep::kind),
+        Some(MigrationKind::Expand)
+    );
 }
 
 #[tokio::test]
 async fn a_schema_from_the_future_is_not_migrated_but_served_as_long_as_it_was_only_expanded() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let mut owner = world.session().await;
     owner
@@ -141,7 +144,7 @@ async fn a_schema_from_the_future_is_not_migrated_but_served_as_long_as_it_was_o
 
 #[tokio::test]
 async fn a_node_waits_for_its_schema_and_serves_as_soon_as_it_is_there() {
-    let world = World::unmigrated(database!()).await;
+    let world = World::unmigrated(database!());
     let engine = world.serve_unready("engine-0").await;
     let (code, reason) = eventually("the node to look", Duration::from_secs(10), || async {
         Some(engine.readiness().await).filter(|(_, reason)| !reason.contains("starting"))
@@ -159,7 +162,7 @@ async fn a_node_waits_for_its_schema_and_serves_as_soon_as_it_is_there() {
 
 #[tokio::test]
 async fn a_step_up_is_judged_by_the_version_policy() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     for (target, verdict) in [
         (VERSION, VersionVerdict::Same),
@@ -193,7 +196,7 @@ async fn a_step_up_is_judged_by_the_version_policy() {
 
 #[tokio::test]
 async fn another_versions_image_is_named_when_it_is_asked_for() {
-    let world = World::unmigrated(database!()).await;
+    let world = World::unmigrated(database!());
     let output = world.command("migrate").args(["--to", "9.9.9"]).output().expect("should run");
     assert_eq!(
         stderr(&output).trim(),

@@ -22,8 +22,7 @@ async fn an_outage_of_postgres_is_answered_quickly_and_ends_by_itself() {
         name: database.name,
         user: database.user,
         password: database.password,
-    })
-    .await;
+    });
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;

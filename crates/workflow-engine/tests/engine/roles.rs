@@ -7,7 +7,7 @@ use crate::support::{World, activation, database, deployment};
 
 #[tokio::test]
 async fn without_a_valid_token_nothing_is_answered() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     for token in [None, Some("guessed"), Some("wfw1._default.AAAA")] {
         let caller = engine.caller(token);
@@ -19,7 +19,7 @@ async fn without_a_valid_token_nothing_is_answered() {
 
 #[tokio::test]
 async fn a_worker_takes_the_jobs_of_its_tenant_and_nothing_else() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let controller = engine.controller();
     for id in ["acme", "globex"] {
@@ -45,7 +45,7 @@ async fn a_worker_takes_the_jobs_of_its_tenant_and_nothing_else() {
 
 #[tokio::test]
 async fn the_monitor_reads_and_changes_nothing() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     engine.controller().deploy("_default", &one_task("order", "charge")).await;
     let monitor = engine.monitor();

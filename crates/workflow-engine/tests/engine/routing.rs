@@ -6,7 +6,7 @@ use crate::support::{World, database};
 
 #[tokio::test]
 async fn a_join_waits_for_both_branches_whoever_completes_them() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     one.controller().deploy("_default", &fork_and_join("order")).await;
     for _ in 0..20 {
@@ -28,7 +28,7 @@ async fn a_join_waits_for_both_branches_whoever_completes_them() {
 
 #[tokio::test]
 async fn a_loop_goes_round_until_its_condition_holds() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &retry_loop("order")).await;
@@ -43,7 +43,7 @@ async fn a_loop_goes_round_until_its_condition_holds() {
 
 #[tokio::test]
 async fn a_decision_without_an_answer_is_an_incident_at_its_gateway() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &decision_without_default("order")).await;
@@ -57,7 +57,7 @@ async fn a_decision_without_an_answer_is_an_incident_at_its_gateway() {
 
 #[tokio::test]
 async fn instances_run_on_the_version_they_were_started_with() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &fork_and_join("order")).await;

@@ -9,7 +9,7 @@ use crate::support::{World, activation, database, stderr};
 
 #[tokio::test]
 async fn a_job_whose_node_was_killed_is_redelivered_once_and_its_instance_ends_once() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let (mut dying, surviving) = (world.serve("engine-0").await, world.serve("engine-1").await);
     let caller = dying.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;
@@ -70,7 +70,7 @@ async fn a_job_whose_node_was_killed_is_redelivered_once_and_its_instance_ends_o
 
 #[tokio::test]
 async fn the_nodes_of_a_cluster_know_each_other_and_an_orderly_end_is_seen_at_once() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let (one, mut two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     let nodes = || async {
         let info = one.monitor().cluster().get_info(GetInfoRequest {}).await.ok()?.into_inner();
@@ -102,7 +102,7 @@ async fn a_user_without_the_right_to_make_roles_is_walled_all_the_same() {
     }
     database.user = plain;
     database.password = "plain".to_owned();
-    let world = World::new(database).await;
+    let world = World::new(database);
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     for id in ["acme", "globex"] {
@@ -132,7 +132,7 @@ async fn a_superuser_serves_through_the_walled_role_and_not_at_all_without_it() 
     sqlx::query(sqlx::AssertSqlSafe(create)).execute(&mut session).await.expect("should run");
     database.user.clone_from(&root);
     database.password = "root".to_owned();
-    let world = World::new(database).await;
+    let world = World::new(database);
     let engine = world.serve("engine-0").await;
     engine.controller().put_tenant("acme", engine_client::proto::TenantQuotas::default()).await;
     let request = VerifyIsolationRequest { tenant_id: "acme".to_owned() };
@@ -192,7 +192,7 @@ async fn post(engine: &crate::support::Engine, token: Option<&str>, body: &str) 
 
 #[tokio::test]
 async fn the_json_gateway_deploys_as_the_grpc_api_does() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let token = engine.controller_token().to_owned();
     let document = one_task("order", "charge");
@@ -227,7 +227,7 @@ async fn the_json_gateway_deploys_as_the_grpc_api_does() {
 
 #[tokio::test]
 async fn probes_and_metrics_are_plain_and_tell_nothing_of_tenants() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.put_tenant("secret-tenant", engine_client::proto::TenantQuotas::default()).await;
@@ -251,7 +251,7 @@ async fn probes_and_metrics_are_plain_and_tell_nothing_of_tenants() {
 
 #[tokio::test]
 async fn rotated_tokens_are_taken_over_without_a_restart() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     world.write("controller-token", "a-fresh-token");
     let caller = engine.caller(Some("a-fresh-token"));
@@ -264,7 +264,7 @@ async fn rotated_tokens_are_taken_over_without_a_restart() {
 
 #[tokio::test]
 async fn lint_judges_a_file_as_a_deployment_would() {
-    let world = World::unmigrated(database!()).await;
+    let world = World::unmigrated(database!());
     world.write("good.bpmn", &one_task("order", "charge"));
     world.write("bad.bpmn", &without_task_definition("order"));
     let lint = |file: &str| {

@@ -7,7 +7,7 @@ use crate::support::{World, database, deployed, deployment, tenant, wire_variabl
 
 #[tokio::test]
 async fn a_repeated_request_id_gives_the_same_instance_and_another_body_is_refused() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     one.controller().deploy("_default", &one_task("order", "charge")).await;
     let request = StartInstanceRequest {
@@ -39,7 +39,7 @@ async fn a_repeated_request_id_gives_the_same_instance_and_another_body_is_refus
 
 #[tokio::test]
 async fn a_repeated_deployment_gives_the_same_answer_even_when_a_newer_version_is_there() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     let mut first = deployment("_default", &one_task("order", "charge"));
@@ -51,7 +51,7 @@ async fn a_repeated_deployment_gives_the_same_answer_even_when_a_newer_version_i
 
 #[tokio::test]
 async fn the_instance_quota_is_exact_however_many_start_at_once_and_frees_with_each_end() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     let caller = one.controller();
     caller.put_tenant("acme", TenantQuotas { max_active_instances: 7, ..TenantQuotas::default() }).await;
@@ -76,7 +76,7 @@ async fn the_instance_quota_is_exact_however_many_start_at_once_and_frees_with_e
 
 #[tokio::test]
 async fn a_batch_that_does_not_fit_the_quota_starts_nothing() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.put_tenant("acme", TenantQuotas { max_active_instances: 5, ..TenantQuotas::default() }).await;
@@ -95,7 +95,7 @@ async fn a_batch_that_does_not_fit_the_quota_starts_nothing() {
 
 #[tokio::test]
 async fn the_job_quota_counts_every_job_of_a_minute() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.put_tenant("acme", TenantQuotas { max_jobs_per_minute: 5, ..TenantQuotas::default() }).await;
@@ -116,7 +116,7 @@ async fn the_job_quota_counts_every_job_of_a_minute() {
 
 #[tokio::test]
 async fn a_suspended_tenant_neither_starts_nor_gives_out_jobs() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.put_tenant("acme", TenantQuotas::default()).await;
@@ -149,7 +149,7 @@ async fn a_suspended_tenant_neither_starts_nor_gives_out_jobs() {
 
 #[tokio::test]
 async fn an_older_version_can_be_started_and_an_unknown_one_cannot() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &one_task("order", "one")).await;

@@ -35,7 +35,7 @@ async fn received(stream: &mut Streaming<StreamActivatedJobsResponse>, patience:
 
 #[tokio::test]
 async fn a_stream_never_holds_more_jobs_than_its_worker_asked_for() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     let caller = one.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;
@@ -56,7 +56,7 @@ async fn a_stream_never_holds_more_jobs_than_its_worker_asked_for() {
 
 #[tokio::test]
 async fn jobs_come_as_they_are_made_also_by_another_replica() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     one.controller().deploy("_default", &one_task("order", "charge")).await;
     let mut stream = open(&one.worker("_default"), 10).await;
@@ -70,7 +70,7 @@ async fn jobs_come_as_they_are_made_also_by_another_replica() {
 
 #[tokio::test]
 async fn jobs_that_a_vanished_client_never_saw_wait_again_at_once() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;
@@ -93,7 +93,7 @@ async fn jobs_that_a_vanished_client_never_saw_wait_again_at_once() {
 
 #[tokio::test]
 async fn a_silent_stream_sends_heartbeats() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     engine.controller().deploy("_default", &one_task("order", "charge")).await;
     let mut stream = open(&engine.worker("_default"), 5).await;
@@ -104,7 +104,7 @@ async fn a_silent_stream_sends_heartbeats() {
 
 #[tokio::test]
 async fn a_node_that_stops_ends_its_streams_and_says_so() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let mut engine = world.serve("engine-0").await;
     engine.controller().deploy("_default", &one_task("order", "charge")).await;
     let mut stream = open(&engine.worker("_default"), 5).await;

@@ -51,14 +51,14 @@ pub(crate) struct Database {
 
 impl World {
     /// With the schema of this version.
-    pub(crate) async fn new(database: Database) -> Self {
-        let world = Self::unmigrated(database).await;
+    pub(crate) fn new(database: Database) -> Self {
+        let world = Self::unmigrated(database);
         let migrated = world.migrate(&["--up-to", "all"]);
         assert!(migrated.status.success(), "{}", stderr(&migrated));
         world
     }
 
-    pub(crate) async fn unmigrated(database: Database) -> Self {
+    pub(crate) fn unmigrated(database: Database) -> Self {
         // Several tests share the process; the first installs it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let ca = TestCa::new("engine-test");

@@ -21,7 +21,7 @@ async fn put(caller: &Caller, tenant: Tenant) -> Result<PutOutcome, Code> {
 
 #[tokio::test]
 async fn a_tenant_is_put_as_declared_by_its_newest_generation() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     let quotas = TenantQuotas { max_active_instances: 5, max_jobs_per_minute: 6, max_storage_bytes: 7 };
@@ -49,14 +49,14 @@ async fn a_tenant_is_put_as_declared_by_its_newest_generation() {
 )]
 #[tokio::test]
 async fn a_tenant_that_cannot_be_is_refused(#[case] wanted: Tenant, #[case] code: Code) {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     assert_eq!(put(&engine.controller(), wanted).await, Err(code));
 }
 
 #[tokio::test]
 async fn tenants_are_listed_in_pages_and_with_their_usage() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     for id in ["acme", "globex"] {
@@ -93,7 +93,7 @@ async fn tenants_are_listed_in_pages_and_with_their_usage() {
 
 #[tokio::test]
 async fn a_tenant_with_work_is_deleted_only_when_everything_of_it_may_go() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.put_tenant("acme", TenantQuotas::default()).await;
@@ -111,7 +111,7 @@ async fn a_tenant_with_work_is_deleted_only_when_everything_of_it_may_go() {
             tenants
                 .delete_tenant(request)
                 .await
-                .map(|answer| answer.into_inner())
+                .map(tonic::Response::into_inner)
                 .map(|answer| (answer.deleted, answer.owned_by_other))
                 .map_err(|status| status.code())
         }
@@ -138,7 +138,7 @@ async fn a_tenant_with_work_is_deleted_only_when_everything_of_it_may_go() {
 
 #[tokio::test]
 async fn a_retained_tenant_keeps_its_work_and_can_be_adopted() {
-    let world = World::new(database!()).await;
+    let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.put_tenant("acme", TenantQuotas::default()).await;
