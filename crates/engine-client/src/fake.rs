@@ -1,6 +1,6 @@
 //! A fake engine: the rules of `workflow.engine.v1` over an in-memory world, for tests of whoever talks to an engine.
 //!
-//! [`FakeEngine`] is an [`Engine`](crate::Engine) by itself; [`FakeEngines`] hands fakes out by address, and
+//! [`FakeEngine`] is an [`Engine`] by itself; [`FakeEngines`] hands fakes out by address, and
 //! [`FakeServer`] serves one over real gRPC. Time stands still in it until a test moves it. A started instance has one
 //! job per job type of its process and is completed with the last of them: that is all the BPMN it knows.
 

@@ -19,3 +19,6 @@ impl Injector for Headers<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
