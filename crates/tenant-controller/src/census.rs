@@ -3,13 +3,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use engine_client::model::{Tenant, TenantUsage};
 use engine_client::{Engine, EngineError};
+use tokio::time::Instant;
 
 /// How long a census is good. Half of the usage interval: every round of passes sees a new one.
 const FRESH: Duration = Duration::from_secs(15);
+/// How long a failure is good: whoever waited for the same answer gets it, instead of waiting for one of its own.
+const FRESH_FAILURE: Duration = Duration::from_secs(1);
 
 /// What an engine says of its tenants.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,26 +28,22 @@ pub struct Census {
 pub struct Censuses(Arc<Mutex<HashMap<String, Arc<Slot>>>>);
 
 /// One cluster: whoever comes while another takes the census waits for it.
-type Slot = tokio::sync::Mutex<Option<(Instant, Arc<Census>)>>;
+type Slot = tokio::sync::Mutex<Option<(Instant, Result<Arc<Census>, EngineError>)>>;
 
 impl Censuses {
     /// A census that is fresh, taken now if need be.
     pub async fn take(&self, cluster_uid: &str, engine: &dyn Engine) -> Result<Arc<Census>, EngineError> {
         let slot = self.slot(cluster_uid);
         let mut newest = slot.lock().await;
-        if let Some((taken_at, census)) = &*newest
-            && taken_at.elapsed() < FRESH
-        {
-            return Ok(census.clone());
+        if let Some((taken_at, census)) = &*newest {
+            let good_for = if census.is_ok() { FRESH } else { FRESH_FAILURE };
+            if taken_at.elapsed() < good_for {
+                return census.clone();
+            }
         }
-        let tenants = engine.list_tenants().await?;
-        let usages = engine.list_tenant_usage(&[]).await?;
-        let census = Arc::new(Census {
-            tenants: tenants.into_iter().map(|tenant| (tenant.id.clone(), tenant)).collect(),
-            usages: usages.into_iter().map(|usage| (usage.tenant_id.clone(), usage)).collect(),
-        });
+        let census = take_census(engine).await.map(Arc::new);
         *newest = Some((Instant::now(), census.clone()));
-        Ok(census)
+        census
     }
 
     /// What was said is no longer true: this controller changed a tenant.
@@ -57,3 +56,15 @@ impl Censuses {
         slots.entry(cluster_uid.to_owned()).or_default().clone()
     }
 }
+
+async fn take_census(engine: &dyn Engine) -> Result<Census, EngineError> {
+    let tenants = engine.list_tenants().await?;
+    let usages = engine.list_tenant_usage(&[]).await?;
+    Ok(Census {
+        tenants: tenants.into_iter().map(|tenant| (tenant.id.clone(), tenant)).collect(),
+        usages: usages.into_iter().map(|usage| (usage.tenant_id.clone(), usage)).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,6 @@
 use api_types::WorkflowTenant;
 use api_types::labels::FORCE_DELETE;
 use api_types::reference::DeletionPolicy;
-use controller_kit::engine::is_callable;
 use engine_client::model::{DeleteTenant, DeleteTenantMode};
 use engine_client::request_id;
 use kube::ResourceExt as _;
@@ -18,11 +17,12 @@ use crate::plan::{Plan, Step};
 #[must_use]
 pub fn plan_cleanup(tenant: &WorkflowTenant, observed: &Observed) -> Plan {
     let release = Plan { steps: vec![Step::RemoveFinalizer], wait: None };
-    let callable = observed.cluster.as_ref().is_ok_and(|cluster| is_callable(cluster));
-    if !callable || is_forced(tenant) {
-        return release;
-    }
-    let EngineView::Answered { tenant: found, .. } = &observed.engine else { return Plan::converged() };
+    let found = match &observed.engine {
+        EngineView::NotAsked => return release,
+        _ if is_forced(tenant) => return release,
+        EngineView::NotReady(_) | EngineView::Failed(_) => return Plan::converged(),
+        EngineView::Answered { tenant: found, .. } => found,
+    };
     let uid = tenant.uid().unwrap_or_default();
     if found.as_ref().is_none_or(|found| found.owner.as_ref() != Some(&uid)) {
         return release;

@@ -12,16 +12,16 @@ use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::outcome::Next;
 use controller_kit::reference::CachedDirectory;
 use controller_kit::watch::{watch_metadata_store, watch_own, watch_referenced};
-use engine_client::{EnginePool, Timeouts};
+use engine_client::EngineProvider;
 use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt as _;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Resource as _, ResourceExt as _};
 
 use crate::census::Censuses;
 use crate::cleanup::plan_cleanup;
 use crate::context::Context;
 use crate::execute::execute;
-use crate::observe::observe;
+use crate::observe::{is_deleting, observe};
 use crate::plan::plan;
 use crate::status::{assess, build_farewell, build_news, build_status};
 use crate::validate::validate;
@@ -29,8 +29,8 @@ use crate::validate::validate;
 /// Usage and engine-side drift are looked at this often.
 pub const USAGE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Starts watches and controller.
-pub fn start(service: &mut Service) {
+/// Starts watches and controller. `engines` is a pool of connections in production.
+pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
     let context = service.watch_context();
     let (queue, end) = Queue::new();
     let (tenants, own) = watch_own::<WorkflowTenant>(&context, "WorkflowTenant", queue.clone());
@@ -54,14 +54,13 @@ pub fn start(service: &mut Service) {
         service.args.resource_status_limit,
         move || listed.state().iter().map(|tenant| phase_row(tenant)).collect(),
     );
-    let provider = Arc::new(EnginePool::new(Timeouts::default()));
     let context = Context {
         writer: Writer::new(service.client.clone(), TENANT_CONTROLLER.field_manager),
         publisher: service.publisher.clone(),
         clock: service.clock.clone(),
         directory: Arc::new(CachedDirectory { clusters, tenants: tenants.clone(), namespaces }),
         cluster_namespace: service.args.cluster_namespace.clone(),
-        engines: EngineConnector::new(service.client.clone(), provider, EngineRole::Controller),
+        engines: EngineConnector::new(service.client.clone(), engines, EngineRole::Controller),
         censuses: Censuses::default(),
     };
     service.control(TenantReconciler { context }, tenants, end);
@@ -80,7 +79,7 @@ impl Reconciler for TenantReconciler {
     /// 6. when to look again (pure).
     async fn reconcile(&self, tenant: Arc<WorkflowTenant>) -> Pass<WorkflowTenant> {
         let context = &self.context;
-        let deleting = tenant.meta().deletion_timestamp.is_some();
+        let deleting = is_deleting(&tenant);
         if deleting && !tenant.finalizers().iter().any(|finalizer| finalizer == TENANT_CONTROLLER.finalizer) {
             return Pass::unwritten(Next::Gone);
         }
@@ -90,7 +89,7 @@ impl Reconciler for TenantReconciler {
             if deleting { plan_cleanup(&tenant, &observed) } else { plan(&tenant, &observed, &verdict) };
         let applied = execute(context, &tenant, &observed, &plan).await;
         if applied.gone {
-            if let Some(farewell) = build_farewell(&tenant, &observed) {
+            if let Some(farewell) = build_farewell(&tenant, &observed, &applied) {
                 context.publisher.publish(&*tenant, farewell).await;
             }
             return Pass::unwritten(Next::Gone);
@@ -129,3 +128,6 @@ fn phase_row(tenant: &WorkflowTenant) -> (String, String, String) {
     let phase = tenant.status.as_ref().and_then(|status| status.phase).unwrap_or_default();
     (tenant.namespace().unwrap_or_default(), tenant.name_any(), format!("{phase:?}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,3 +17,6 @@ pub mod observe;
 pub mod plan;
 pub mod status;
 pub mod validate;
+
+#[cfg(test)]
+mod testing;

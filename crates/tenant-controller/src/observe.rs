@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api_types::{WorkflowCluster, WorkflowTenant};
 use controller_kit::engine::{AccessError, is_callable};
-use controller_kit::reference::{Refused, resolve_tenant};
+use controller_kit::reference::{Refused, find_cluster, resolve_tenant};
 use engine_client::model::{Tenant, TenantUsage};
 use engine_client::{Engine, EngineError, ErrorClass};
 use kube::ResourceExt as _;
@@ -42,12 +42,26 @@ pub enum EngineView {
 
 /// Reads everything that the plan depends on.
 pub async fn observe(context: &Context, tenant: &WorkflowTenant) -> Observed {
-    let cluster = resolve_tenant(&*context.directory, &context.cluster_namespace, tenant);
+    let cluster =
+        resolve_tenant(&*context.directory, &context.cluster_namespace, tenant).or_else(|refused| {
+            // What was written while the grant held is still to be deleted.
+            let (namespace, reference) = (tenant.namespace().unwrap_or_default(), &tenant.spec.cluster_ref);
+            is_deleting(tenant)
+                .then(|| find_cluster(&*context.directory, &context.cluster_namespace, &namespace, reference))
+                .flatten()
+                .ok_or(refused)
+        });
     let engine = match &cluster {
         Ok(cluster) if is_callable(cluster) => observe_engine(context, cluster, &tenant.name_any()).await,
         _ => EngineView::NotAsked,
     };
     Observed { cluster, engine }
+}
+
+/// Is it to go?
+#[must_use]
+pub fn is_deleting(tenant: &WorkflowTenant) -> bool {
+    tenant.metadata.deletion_timestamp.is_some()
 }
 
 async fn observe_engine(context: &Context, cluster: &WorkflowCluster, tenant_id: &str) -> EngineView {

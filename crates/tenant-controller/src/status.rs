@@ -11,7 +11,7 @@ use controller_kit::events::{EventType, News};
 use controller_kit::message::bounded;
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::status::news;
-use engine_client::model::{PutOutcome, TenantUsage};
+use engine_client::model::{PutOutcome, TenantDeletion, TenantUsage};
 use engine_client::{EngineError, ErrorClass as EngineClass};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -19,7 +19,7 @@ use kube::ResourceExt as _;
 use crate::cleanup::is_forced;
 use crate::controller::USAGE_INTERVAL;
 use crate::execute::{Applied, Failure};
-use crate::observe::{EngineView, Observed};
+use crate::observe::{EngineView, Observed, is_deleting};
 use crate::plan::Plan;
 use crate::validate::Verdict;
 
@@ -47,7 +47,7 @@ pub fn assess(
     plan: &Plan,
     applied: &Applied,
 ) -> Assessment {
-    if tenant.metadata.deletion_timestamp.is_some() {
+    if is_deleting(tenant) {
         return assess_deletion(observed, applied);
     }
     let judged = |phase, standing, reason, message: String, next| Assessment {
@@ -118,22 +118,28 @@ pub fn assess(
 }
 
 fn assess_deletion(observed: &Observed, applied: &Applied) -> Assessment {
-    let blocked = |message: String, class| Assessment {
+    let deleting = |reason, message: String, class| Assessment {
         phase: TenantPhase::Deleting,
         standing: Standing::InProgress,
-        reason: Reason::DeletionBlocked,
+        reason,
         message,
         next: Next::Failed(class),
     };
+    let blocked = |message, class| deleting(Reason::DeletionBlocked, message, class);
     match (&applied.failure, &observed.engine) {
-        (Some(Failure::Write(error)), _) => blocked(error.told(), error.class()),
+        (Some(Failure::Write(error)), _) if error.class() != ErrorClass::Conflict => {
+            blocked(error.told(), error.class())
+        }
         (Some(Failure::Engine(error)), _) | (None, EngineView::Failed(error)) => {
             blocked(format!("the engine cannot delete the tenant: {error}"), deletion_class(error))
         }
         (None, EngineView::NotReady(error)) => {
             blocked(format!("the engine cannot be called: {error}"), error.class())
         }
-        (None, _) => blocked("the tenant is being deleted".to_owned(), ErrorClass::Transient),
+        _ => {
+            let message = "the tenant is deleted, the object goes next".to_owned();
+            deleting(Reason::Deleting, message, ErrorClass::Conflict)
+        }
     }
 }
 
@@ -150,10 +156,9 @@ fn assess_failure(failure: &Failure) -> Assessment {
         Failure::Engine(error) => assess_engine_error(error),
         Failure::Write(error) => Assessment {
             phase: TenantPhase::Pending,
-            standing: if error.class() == ErrorClass::Denied {
-                Standing::Stalled
-            } else {
-                Standing::InProgress
+            standing: match error.class() {
+                ErrorClass::Transient | ErrorClass::Conflict => Standing::InProgress,
+                ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::Defect => Standing::Stalled,
             },
             reason: error.class().reason().into(),
             message: error.told(),
@@ -296,7 +301,7 @@ pub fn build_news(tenant: &WorkflowTenant, status: &WorkflowTenantStatus, applie
 
 /// The news of an object whose last step removed its finalizer.
 #[must_use]
-pub fn build_farewell(tenant: &WorkflowTenant, observed: &Observed) -> Option<News> {
+pub fn build_farewell(tenant: &WorkflowTenant, observed: &Observed, applied: &Applied) -> Option<News> {
     if is_forced(tenant) {
         let held =
             !matches!(&observed.engine, EngineView::NotAsked | EngineView::Answered { tenant: None, .. });
@@ -306,7 +311,8 @@ pub fn build_farewell(tenant: &WorkflowTenant, observed: &Observed) -> Option<Ne
             note: format!("DeletionForced: tenant {} may still be in the engine", tenant.name_any()),
         });
     }
-    let retained = tenant.spec.deletion_policy() == DeletionPolicy::Retain;
+    let retained = tenant.spec.deletion_policy() == DeletionPolicy::Retain
+        && applied.deleted == Some(TenantDeletion::Kept);
     retained.then(|| News {
         type_: EventType::Normal,
         reason: Reason::Retained.as_str().to_owned(),

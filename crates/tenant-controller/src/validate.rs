@@ -9,6 +9,9 @@ pub type Verdict = Result<(), String>;
 pub fn validate(tenant: &WorkflowTenant) -> Verdict {
     match api_types::violations(tenant).into_iter().next() {
         None => Ok(()),
-        Some(violation) => Err(format!("{}: {}", violation.path, violation.message)),
+        Some(violation) => Err(violation.message),
     }
 }
+
+#[cfg(test)]
+mod tests;

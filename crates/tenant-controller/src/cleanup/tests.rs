@@ -1,1 +1,67 @@
+use engine_client::model::Tenant;
+use engine_client::{EngineError, ErrorClass, Operation};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use rstest::rstest;
+use serde_json::json;
 
+use super::*;
+use crate::testing::{held, observed, tenant};
+
+fn doomed(policy: &str) -> WorkflowTenant {
+    let mut doomed = tenant();
+    doomed.metadata.generation = Some(2);
+    doomed.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    doomed.spec.deletion_policy = serde_json::from_value(json!(policy)).unwrap();
+    doomed
+}
+
+fn release() -> Plan {
+    Plan { steps: vec![Step::RemoveFinalizer], wait: None }
+}
+
+fn failed() -> EngineView {
+    EngineView::Failed(EngineError::new(Operation::ListTenants, ErrorClass::Unavailable, "away"))
+}
+
+#[rstest]
+#[case::delete("Delete", DeleteTenantMode::RefuseIfActive)]
+#[case::retain("Retain", DeleteTenantMode::Retain)]
+fn the_tenant_goes_before_the_object(#[case] policy: &str, #[case] mode: DeleteTenantMode) {
+    let delete = DeleteTenant {
+        request_id: request_id("uid-of-acme", 2, "delete"),
+        tenant_id: "acme".into(),
+        owner: "uid-of-acme".into(),
+        mode,
+    };
+    assert_eq!(
+        plan_cleanup(&doomed(policy), &observed(Some(held("acme")), None)),
+        Plan { steps: vec![Step::Delete(delete), Step::RemoveFinalizer], wait: None }
+    );
+}
+
+#[rstest]
+#[case::never_made(None)]
+#[case::of_another(Some(Tenant { owner: Some("other".into()), ..held("acme") }))]
+#[case::of_nobody(Some(Tenant { owner: None, ..held("acme") }))]
+fn what_is_not_ours_is_left_alone(#[case] found: Option<Tenant>) {
+    assert_eq!(plan_cleanup(&doomed("Delete"), &observed(found, None)), release());
+}
+
+#[test]
+fn an_engine_that_does_not_answer_holds_the_object() {
+    let world = Observed { engine: failed(), ..observed(None, None) };
+    assert_eq!(plan_cleanup(&doomed("Delete"), &world), Plan::converged());
+}
+
+#[rstest]
+#[case::nobody_to_ask(EngineView::NotAsked, false)]
+#[case::given_up_without_an_answer(failed(), true)]
+#[case::given_up_with_an_answer(observed(Some(held("acme")), None).engine, true)]
+fn an_object_that_nothing_holds_goes(#[case] engine: EngineView, #[case] forced: bool) {
+    let mut doomed = doomed("Delete");
+    if forced {
+        doomed.annotations_mut().insert(FORCE_DELETE.into(), "true".into());
+    }
+    assert_eq!(plan_cleanup(&doomed, &Observed { engine, ..observed(None, None) }), release());
+}

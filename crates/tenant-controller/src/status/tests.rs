@@ -1,1 +1,354 @@
+use std::collections::BTreeSet;
 
+use api_types::labels::FORCE_DELETE;
+use controller_kit::apply::WriteError;
+use controller_kit::engine::AccessError;
+use controller_kit::plan::Wait;
+use controller_kit::reference::Refused;
+use engine_client::Operation;
+use engine_client::model::QuotaKind;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+
+use super::*;
+use crate::testing::{held, now, observed, tenant, usage};
+
+/// One pass, and what it has to be judged as.
+struct Case {
+    name: &'static str,
+    tenant: WorkflowTenant,
+    observed: Observed,
+    verdict: Verdict,
+    wait: Option<Wait<TenantReason>>,
+    applied: Applied,
+    expected: Expected,
+}
+
+type Expected = (TenantPhase, Standing, TenantReason, &'static str, Next);
+
+fn case(name: &'static str, expected: Expected) -> Case {
+    Case {
+        name,
+        tenant: tenant(),
+        observed: observed(Some(held("acme")), Some(usage(1, 0, &[]))),
+        verdict: Ok(()),
+        wait: None,
+        applied: Applied::default(),
+        expected,
+    }
+}
+
+impl Case {
+    fn change(mut self, change: impl FnOnce(&mut WorkflowTenant)) -> Self {
+        change(&mut self.tenant);
+        self
+    }
+
+    fn engine(mut self, engine: EngineView) -> Self {
+        self.observed.engine = engine;
+        self
+    }
+
+    fn failure(mut self, failure: Failure) -> Self {
+        self.applied.failure = Some(failure);
+        self
+    }
+
+    fn assess(&self) -> Assessment {
+        let plan = Plan { steps: Vec::new(), wait: self.wait.clone() };
+        assess(&self.tenant, &self.observed, &self.verdict, &plan, &self.applied)
+    }
+
+    fn status(&self) -> WorkflowTenantStatus {
+        build_status(&self.tenant, &self.observed, &self.assess(), now())
+    }
+}
+
+fn engine_error(class: EngineClass) -> EngineError {
+    EngineError::new(Operation::PutTenant, class, "why")
+}
+
+fn write_failure(code: u16) -> Failure {
+    let refusal = test_support::reply::failure(code, "Reason", "why");
+    let (operation, object) = ("add the finalizer to", "WorkflowTenant a/b".into());
+    Failure::Write(WriteError { operation, object, source: kube::Error::Api(refusal.into()) })
+}
+
+fn no_endpoint() -> EngineView {
+    EngineView::NotReady(AccessError::NoEndpoint { cluster: "workflow-system/prod-east".into() })
+}
+
+fn deleting(tenant: &mut WorkflowTenant) {
+    tenant.metadata.deletion_timestamp = Some(Time(now()));
+}
+
+const INVALID: Next = Next::Failed(ErrorClass::Invalid);
+const TRANSIENT: Next = Next::Failed(ErrorClass::Transient);
+const DENIED: Next = Next::Failed(ErrorClass::Denied);
+const DEFECT: Next = Next::Failed(ErrorClass::Defect);
+const SETTLED: Next = Next::Settled { resync: USAGE_INTERVAL };
+
+fn cases() -> Vec<Case> {
+    use Standing::{InProgress, Ready, Stalled};
+    use TenantPhase::{Active, Degraded, Failed, Pending, Suspended};
+    let failed = |class| Failure::Engine(engine_error(class));
+    let put = "put tenant: why";
+    let finalizer = "failed to add the finalizer to WorkflowTenant a/b: why";
+    let paused = "spec.paused is true: nothing is written to the engine";
+    let recheck = std::time::Duration::from_secs(9);
+    let precondition = EngineClass::Precondition { reason: "RLS_REQUIRED".into() };
+    let quota = EngineClass::QuotaExceeded { quota: QuotaKind::Storage, limit: 1, current: 1 };
+    vec![
+        case(
+            "active",
+            (Active, Ready, Reason::Synced, "tenant acme is in the engine as the spec says", SETTLED),
+        ),
+        case(
+            "suspended",
+            (
+                Suspended,
+                Ready,
+                Reason::Suspended,
+                "spec.suspended is true: no new instances and no jobs; nothing is lost",
+                SETTLED,
+            ),
+        )
+        .change(|tenant| tenant.spec.suspended = Some(true)),
+        case("paused", (Active, Ready, Reason::Paused, paused, SETTLED))
+            .change(|tenant| tenant.spec.paused = Some(true)),
+        case("paused before it was there", (Pending, InProgress, Reason::Paused, paused, SETTLED))
+            .change(|tenant| tenant.spec.paused = Some(true))
+            .engine(observed(None, None).engine),
+        Case {
+            verdict: Err("why".into()),
+            ..case("invalid", (Failed, Stalled, Reason::InvalidSpec, "why", INVALID))
+        },
+        Case {
+            observed: Observed { cluster: Err(Refused("why".into())), engine: EngineView::NotAsked },
+            ..case("not granted", (Pending, Stalled, Reason::ReferenceNotPermittedOrMissing, "why", INVALID))
+        },
+        Case {
+            wait: Some(Wait { reason: Reason::ClusterNotReady, message: "why".into(), recheck }),
+            ..case("cluster", (Pending, InProgress, Reason::ClusterNotReady, "why", Next::Wait { recheck }))
+        },
+        case("not asked", (Pending, InProgress, Reason::Reconciling, "the engine was not asked", TRANSIENT))
+            .engine(EngineView::NotAsked),
+        case(
+            "no credentials",
+            (
+                Pending,
+                InProgress,
+                Reason::EngineCredentialsMissing,
+                "WorkflowCluster workflow-system/prod-east has no status.endpoint yet",
+                TRANSIENT,
+            ),
+        )
+        .engine(no_endpoint()),
+        case("unreachable", (Degraded, InProgress, Reason::EngineUnreachable, put, TRANSIENT))
+            .engine(EngineView::Failed(engine_error(EngineClass::Unavailable))),
+        case(
+            "stale",
+            (Degraded, InProgress, Reason::EngineUnreachable, put, Next::Failed(ErrorClass::Conflict)),
+        )
+        .failure(failed(EngineClass::Stale)),
+        case(
+            "name taken",
+            (
+                Failed,
+                Stalled,
+                Reason::NameTaken,
+                put,
+                Next::Wait { recheck: std::time::Duration::from_mins(5) },
+            ),
+        )
+        .failure(failed(EngineClass::AlreadyOwned)),
+        case("refused credential", (Degraded, Stalled, Reason::EngineCredentialsMissing, put, DENIED))
+            .failure(failed(EngineClass::Denied)),
+        case("old engine", (Failed, Stalled, Reason::NotSupportedByEngine, put, DEFECT))
+            .failure(failed(EngineClass::Unsupported)),
+        case("refused", (Failed, Stalled, Reason::RejectedByEngine, put, INVALID))
+            .failure(failed(EngineClass::Invalid)),
+        case("precondition", (Failed, Stalled, Reason::RejectedByEngine, put, TRANSIENT))
+            .failure(failed(precondition)),
+        case("quota of the engine", (Failed, Stalled, Reason::RejectedByEngine, put, TRANSIENT))
+            .failure(failed(quota)),
+        case("not found", (Failed, Stalled, Reason::RejectedByEngine, put, INVALID))
+            .failure(failed(EngineClass::NotFound)),
+        case("broken engine", (Degraded, Stalled, Reason::InternalError, put, DEFECT))
+            .failure(failed(EngineClass::Internal)),
+        case("damaged data", (Degraded, Stalled, Reason::InternalError, put, DEFECT))
+            .failure(failed(EngineClass::Corrupt)),
+        case("may not write", (Pending, Stalled, Reason::Denied, finalizer, DENIED))
+            .failure(write_failure(403)),
+        case("apiserver away", (Pending, InProgress, Reason::KubernetesUnavailable, finalizer, TRANSIENT))
+            .failure(write_failure(503)),
+        case(
+            "another writer",
+            (Pending, InProgress, Reason::Conflict, finalizer, Next::Failed(ErrorClass::Conflict)),
+        )
+        .failure(write_failure(409)),
+        case("malformed", (Pending, Stalled, Reason::InternalError, finalizer, DEFECT))
+            .failure(write_failure(422)),
+    ]
+}
+
+fn deletions() -> Vec<Case> {
+    use Standing::InProgress;
+    use TenantPhase::Deleting;
+    let why = "the engine cannot delete the tenant: put tenant: why";
+    vec![
+        case("deletion: away", (Deleting, InProgress, Reason::DeletionBlocked, why, TRANSIENT))
+            .engine(EngineView::Failed(engine_error(EngineClass::Unavailable))),
+        case("deletion: refused", (Deleting, InProgress, Reason::DeletionBlocked, why, DENIED))
+            .failure(Failure::Engine(engine_error(EngineClass::Invalid))),
+        case(
+            "deletion: no credentials",
+            (
+                Deleting,
+                InProgress,
+                Reason::DeletionBlocked,
+                "the engine cannot be called: WorkflowCluster workflow-system/prod-east has no status.endpoint yet",
+                TRANSIENT,
+            ),
+        )
+        .engine(no_endpoint()),
+        case(
+            "deletion: may not write",
+            (
+                Deleting,
+                InProgress,
+                Reason::DeletionBlocked,
+                "failed to add the finalizer to WorkflowTenant a/b: why",
+                DENIED,
+            ),
+        )
+        .failure(write_failure(403)),
+        case(
+            "deletion: another writer",
+            (
+                Deleting,
+                InProgress,
+                Reason::Deleting,
+                "the tenant is deleted, the object goes next",
+                Next::Failed(ErrorClass::Conflict),
+            ),
+        )
+        .failure(write_failure(409)),
+    ]
+    .into_iter()
+    .map(|case| case.change(deleting))
+    .collect()
+}
+
+#[test]
+fn every_outcome_has_its_phase_reason_message_and_next_look() {
+    for case in cases().into_iter().chain(deletions()) {
+        let (phase, standing, reason, message, next) = case.expected;
+        let expected = Assessment { phase, standing, reason, message: message.into(), next };
+        assert_eq!(case.assess(), expected, "{}", case.name);
+    }
+}
+
+/// Reasons that are not for this kind: they belong to what every kind can suffer.
+const FOREIGN: [TenantReason; 1] = [
+    // Every field of a WorkflowTenant is acted on.
+    Reason::FieldsNotActedOn,
+];
+
+#[test]
+fn every_reason_is_given_by_some_outcome() {
+    let mut given: BTreeSet<String> = FOREIGN.iter().map(ToString::to_string).collect();
+    for case in cases().into_iter().chain(deletions()).chain([over_quota()]) {
+        given.extend(case.status().conditions.into_iter().map(|condition| condition.reason));
+    }
+    given.extend(farewells().into_iter().flatten().map(|news| news.reason));
+    given.extend(drift().into_iter().map(|news| news.reason));
+    let known: BTreeSet<String> = TenantReason::ALL.iter().map(ToString::to_string).collect();
+    assert_eq!(known.difference(&given).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+fn active() -> Case {
+    cases().remove(0)
+}
+
+fn over_quota() -> Case {
+    active().engine(observed(Some(held("acme")), Some(usage(1, 0, &[QuotaKind::ActiveInstances]))).engine)
+}
+
+fn drift() -> Vec<News> {
+    let mut case = active();
+    case.tenant.status = Some(case.status());
+    case.applied.put = Some(PutOutcome::Updated);
+    build_news(&case.tenant, &case.status(), &case.applied)
+}
+
+#[test]
+fn a_correction_is_news_once_the_tenant_was_settled() {
+    let corrected = News {
+        type_: EventType::Normal,
+        reason: "DriftCorrected".into(),
+        note: "the tenant in the engine differed from the spec and was corrected".into(),
+    };
+    assert_eq!(drift(), [corrected]);
+    let mut new = active();
+    new.applied.put = Some(PutOutcome::Created);
+    let told: Vec<_> = build_news(&new.tenant, &new.status(), &new.applied);
+    assert_eq!(told.into_iter().map(|news| news.reason).collect::<Vec<_>>(), ["Synced"]);
+}
+
+/// Forced without an answer, forced with one, retained, forced for nothing, deleted.
+fn farewells() -> [Option<News>; 5] {
+    let farewell = |forced: bool, policy: &str, engine: EngineView, deleted: Option<TenantDeletion>| {
+        let mut tenant = tenant();
+        if forced {
+            tenant.annotations_mut().insert(FORCE_DELETE.into(), "true".into());
+        }
+        tenant.spec.deletion_policy = serde_json::from_value(json!(policy)).unwrap();
+        let observed = Observed { engine, ..observed(None, None) };
+        build_farewell(&tenant, &observed, &Applied { deleted, ..Applied::default() })
+    };
+    let answered = || observed(Some(held("acme")), None).engine;
+    [
+        farewell(true, "Delete", EngineView::Failed(engine_error(EngineClass::Unavailable)), None),
+        farewell(true, "Delete", answered(), None),
+        farewell(false, "Retain", answered(), Some(TenantDeletion::Kept)),
+        farewell(true, "Delete", observed(None, None).engine, None),
+        farewell(false, "Delete", answered(), Some(TenantDeletion::Deleted)),
+    ]
+}
+
+#[test]
+fn what_is_left_behind_is_told_as_a_farewell() {
+    let forced = News {
+        type_: EventType::Warning,
+        reason: "DeletionForced".into(),
+        note: "DeletionForced: tenant acme may still be in the engine".into(),
+    };
+    let retained = News {
+        type_: EventType::Normal,
+        reason: "Retained".into(),
+        note: "tenant acme stays in the engine".into(),
+    };
+    assert_eq!(farewells(), [Some(forced.clone()), Some(forced), Some(retained), None, None]);
+}
+
+#[test]
+fn an_outage_does_not_rewrite_the_status_of_an_active_tenant() {
+    let settled = active().status();
+    for mut case in cases() {
+        case.tenant.status = Some(settled.clone());
+        let kept = case.status() == settled;
+        assert_eq!(kept, ["active", "unreachable", "stale"].contains(&case.name), "{}", case.name);
+    }
+}
+
+#[test]
+fn usage_moves_only_with_what_matters() {
+    let cases =
+        [(None, 7, 7), (Some(100), 105, 100), (Some(100), 106, 106), (Some(10), 0, 0), (Some(0), 1, 1)];
+    for (former, current, shown) in cases {
+        assert_eq!(steady(former, current), shown, "{former:?} to {current}");
+    }
+    let sizes = [0, 99_999_999, 100_000_000, 12_345_000_000].map(gigabytes);
+    assert_eq!(sizes.map(|size| size.to_string()), ["0", "0", "0.1", "12.3"]);
+}

@@ -1,0 +1,52 @@
+use engine_client::fake::FakeEngine;
+use engine_client::{ErrorClass, Operation};
+
+use super::*;
+
+fn reads(engine: &FakeEngine) -> (usize, usize) {
+    (engine.count(Operation::ListTenants), engine.count(Operation::ListTenantUsage))
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_look_serves_all_until_it_is_stale() {
+    let (engine, censuses) = (FakeEngine::new(), Censuses::default());
+    for _ in 0..50 {
+        censuses.take("uid", &engine).await.unwrap();
+    }
+    assert_eq!(reads(&engine), (1, 1));
+    tokio::time::advance(FRESH).await;
+    censuses.take("uid", &engine).await.unwrap();
+    assert_eq!(reads(&engine), (2, 2));
+    censuses.forget("uid");
+    censuses.take("uid", &engine).await.unwrap();
+    assert_eq!(reads(&engine), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn clusters_do_not_share() {
+    let (engine, censuses) = (FakeEngine::new(), Censuses::default());
+    censuses.take("a", &engine).await.unwrap();
+    censuses.take("b", &engine).await.unwrap();
+    assert_eq!(reads(&engine), (2, 2));
+}
+
+/// Fifty passes that each wait ten seconds for a dead engine, one after the other, would not end within their deadline.
+#[tokio::test(start_paused = true)]
+async fn whoever_waited_for_a_failure_shares_it() {
+    let (engine, censuses) = (FakeEngine::new(), Censuses::default());
+    engine.set_latency(Duration::from_secs(10));
+    engine.set_unreachable(true);
+    let began = Instant::now();
+    let takes = (0..50).map(|_| {
+        let (engine, censuses) = (engine.clone(), censuses.clone());
+        tokio::spawn(async move { censuses.take("uid", &engine).await })
+    });
+    for take in takes.collect::<Vec<_>>() {
+        assert_eq!(take.await.unwrap().unwrap_err().class(), &ErrorClass::Unavailable);
+    }
+    assert_eq!((reads(&engine), began.elapsed()), ((1, 0), Duration::from_secs(10)));
+
+    engine.heal();
+    tokio::time::advance(FRESH_FAILURE).await;
+    censuses.take("uid", &engine).await.unwrap();
+}
