@@ -112,26 +112,18 @@ async fn start(service: &mut Service, args: Args) -> Result<(), StartError> {
 }
 
 fn start_certificate(service: &mut Service, args: &Args, certificate: Arc<ServingCertificate>) {
-    match args.tls_dir.clone() {
-        Some(directory) => supervise_forever(
-            service,
-            "mounted certificate",
-            certs::mounted::follow(directory, LOOK_AT_FILES_EVERY, certificate),
-        ),
-        None => {
-            let names = self_managed::Names {
-                service: args.service_name.clone(),
-                namespace: args.service.pod_namespace.clone(),
-            };
-            let kept = self_managed::SelfManaged::new(
-                service.client.clone(),
-                names,
-                certificate,
-                service.clock.clone(),
-            );
-            supervise_forever(service, "self-managed certificate", async move { kept.keep().await });
-        }
+    if let Some(directory) = args.tls_dir.clone() {
+        let followed = certs::mounted::follow(directory, LOOK_AT_FILES_EVERY, certificate);
+        supervise_forever(service, "mounted certificate", followed);
+        return;
     }
+    let names = self_managed::Names {
+        service: args.service_name.clone(),
+        namespace: args.service.pod_namespace.clone(),
+    };
+    let kept =
+        self_managed::SelfManaged::new(service.client.clone(), names, certificate, service.clock.clone());
+    supervise_forever(service, "self-managed certificate", async move { kept.keep().await });
 }
 
 /// None of these is part of readiness: without the CustomResourceDefinitions discovery still has to be served.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{auth::CurrentAuthConfig, certs::ServingCertificate};
 
 /// A loop that has not turned for this long is wedged. The loops that beat here turn every second.
-const WEDGED_AFTER: Duration = Duration::from_secs(60);
+const WEDGED_AFTER: Duration = Duration::from_mins(1);
 
 /// See the [module](self). Cheap to clone.
 #[derive(Clone)]

@@ -120,7 +120,7 @@ impl<S: LagSource> LagStream<S> {
                                 tracing::info!(cluster = %self.key, series = update.lags.len(), "job lag is being sampled");
                             }
                             delays = backoff();
-                            self.store.apply(&self.key, update, Instant::now());
+                            self.store.apply(&self.key, &update, Instant::now());
                         }
                         Err(error) => {
                             self.broken.inc();

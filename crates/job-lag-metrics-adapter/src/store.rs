@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::{selector::Selector, visibility::View, wire::Metric};
 
 /// No lag is reported beyond this: the autoscaler's arithmetic overflows on huge values and scales in.
-pub const MAX_LAG: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const MAX_LAG: Duration = Duration::from_hours(30 * 24);
 /// No backlog is reported beyond this, for the same reason.
 pub const MAX_BACKLOG: u64 = i32::MAX as u64;
 
@@ -81,7 +81,7 @@ struct Waiting {
 
 impl Store {
     /// Takes in one message of a cluster's lag stream.
-    pub fn apply(&self, cluster: &ClusterKey, update: JobLagUpdate, now: Instant) {
+    pub fn apply(&self, cluster: &ClusterKey, update: &JobLagUpdate, now: Instant) {
         let mut clusters = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let samples = match clusters.get_mut(cluster) {
             Some(samples) => samples,
@@ -104,7 +104,7 @@ impl Store {
         for series in &update.removed {
             samples.remove(series);
         }
-        for lag in update.lags {
+        for lag in &update.lags {
             samples.insert(cluster, lag);
         }
     }
@@ -173,7 +173,7 @@ impl Store {
 }
 
 impl Samples {
-    fn insert(&mut self, cluster: &ClusterKey, lag: JobLag) {
+    fn insert(&mut self, cluster: &ClusterKey, lag: &JobLag) {
         let Some(tenant) = tenant_of(&lag.series) else { return };
         match job_type::encode(&lag.series.job_type) {
             Ok(job_type) => {

@@ -11,7 +11,7 @@ use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
 /// An entry that nobody asked for in this time is dropped first, and not refreshed any more. Four sync periods of
 /// the autoscaler.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 pub(super) struct ReviewCache<K, V> {
     capacity: usize,

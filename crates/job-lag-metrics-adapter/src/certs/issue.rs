@@ -12,9 +12,9 @@ use rcgen::{
 };
 
 /// Renewal begins when a third of it is left.
-pub const LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
+pub const LIFETIME: Duration = Duration::from_hours(90 * 24);
 /// Certificates begin this long before they are made, for clients whose clock is late.
-pub const BACKDATE: Duration = Duration::from_secs(3600);
+pub const BACKDATE: Duration = Duration::from_hours(1);
 
 /// A serving certificate and whoever vouches for it, all in PEM.
 #[derive(Clone, PartialEq, Eq)]

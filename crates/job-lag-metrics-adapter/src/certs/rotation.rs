@@ -12,7 +12,7 @@ use super::issue::{BACKDATE, Issued, LIFETIME};
 
 /// How long a new authority is trusted before its certificate is served: kube-apiserver and the other replicas must
 /// have noticed.
-pub const OVERLAP: Duration = Duration::from_secs(300);
+pub const OVERLAP: Duration = Duration::from_mins(5);
 
 /// What the Secret holds.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use controller_kit::clock::Clock;
+use controller_kit::{clock::Clock, run::chain};
 use k8s_openapi::{
     ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta,
     kube_aggregator::pkg::apis::apiregistration::v1::APIService,
@@ -16,7 +16,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 
 use super::{
     CertificateError, ServingCertificate, certified_key,
@@ -27,6 +27,10 @@ use crate::wire;
 
 const FIELD_MANAGER: &str = "job-lag-metrics-adapter";
 const EVERY: Duration = Duration::from_secs(30);
+/// After a failure, for instance while the chart has not made the APIService yet.
+const AGAIN: Duration = Duration::from_secs(2);
+/// The aggregator writes the APIService's status just when a server begins to answer, so conflicts are normal.
+const ATTEMPTS: u32 = 4;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SelfManagedError {
@@ -46,6 +50,8 @@ pub enum SelfManagedError {
         "APIService {name} does not exist: kube-apiserver sends no metric request here; the chart creates it"
     )]
     NoApiService { name: String },
+    #[error("failed to write spec.caBundle of APIService {name}: it changed each time")]
+    Contended { name: String },
     #[error(
         "APIService {name} belongs to Service {service}: another adapter serves external metrics in this cluster and is left \
          alone; remove that APIService, or use that adapter alone"
@@ -81,38 +87,42 @@ impl SelfManaged {
 
     /// Keeps certificate and APIService right, for ever.
     pub async fn keep(&self) {
-        let mut ticks = interval(EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = None;
         loop {
-            ticks.tick().await;
-            let told = self.tick().await.err().map(|error| render(&error));
+            let told = self.tick().await.err().map(|error| chain(&error));
             if told != last {
-                match &told {
-                    Some(error) => tracing::error!(
+                if let Some(error) = &told {
+                    tracing::error!(
                         error,
                         "the serving certificate or the APIService is not as it should be"
-                    ),
-                    None => tracing::info!("serving certificate and APIService are as they should be"),
+                    );
+                } else {
+                    tracing::info!("serving certificate and APIService are as they should be");
                 }
-                last = told;
             }
+            sleep(if told.is_some() { AGAIN } else { EVERY }).await;
+            last = told;
         }
     }
 
-    /// One pass: read, decide, at most one write of the Secret, load, at most one write of the APIService.
+    /// One pass: read, decide, at most one write of the Secret, load, make the authorities known.
     pub async fn tick(&self) -> Result<(), SelfManagedError> {
-        let api_service = self.observe_api_service().await;
+        let mut api_service = self.observe_api_service().await;
         let published = api_service.as_ref().ok().and_then(|found| found.ca_bundle.as_deref());
         let stored = self.apply_rotation(published).await?;
         let key = certified_key(stored.current.chain.as_bytes(), stored.current.key.as_bytes())
             .map_err(|source| SelfManagedError::Load { name: self.secret_name(), source })?;
         self.certificate.set(key);
-        let api_service = api_service?;
-        if api_service.ca_bundle.as_deref() == Some(stored.bundle.as_bytes()) {
-            return Ok(());
+        for _ in 0..ATTEMPTS {
+            let found = api_service?;
+            if found.ca_bundle.as_deref() == Some(stored.bundle.as_bytes())
+                || self.apply_ca_bundle(&stored.bundle, found.resource_version).await? == Written::Yes
+            {
+                return Ok(());
+            }
+            api_service = self.observe_api_service().await;
         }
-        self.apply_ca_bundle(&stored.bundle, api_service.resource_version).await
+        Err(SelfManagedError::Contended { name: api_service_name() })
     }
 
     async fn apply_rotation(&self, published: Option<&[u8]>) -> Result<Stored, SelfManagedError> {
@@ -182,7 +192,7 @@ impl SelfManaged {
         &self,
         bundle: &str,
         resource_version: Option<String>,
-    ) -> Result<(), SelfManagedError> {
+    ) -> Result<Written, SelfManagedError> {
         let name = api_service_name();
         let patch = json!({
             "apiVersion": "apiregistration.k8s.io/v1",
@@ -197,10 +207,9 @@ impl SelfManaged {
         {
             Ok(_) => {
                 tracing::info!(api_service = name, "published the authorities of the serving certificate");
-                Ok(())
+                Ok(Written::Yes)
             }
-            // Somebody wrote it meanwhile: look again at the next tick.
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Written::Conflict),
             Err(source) => Err(SelfManagedError::WriteApiService { name, source }),
         }
     }
@@ -208,6 +217,13 @@ impl SelfManaged {
     fn secret_name(&self) -> String {
         format!("{}-serving-cert", self.names.service)
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Written {
+    Yes,
+    /// Somebody wrote it since we looked.
+    Conflict,
 }
 
 struct ObservedApiService {
@@ -264,18 +280,6 @@ fn build_secret(namespace: &str, name: &str, found: Option<&Secret>, stored: &St
         ),
         ..Secret::default()
     }
-}
-
-/// The error with its causes: what the log shows, and what tells one failure from the next.
-fn render(error: &SelfManagedError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ async fn loop_that_stopped_turning_is_not_live() {
     let probes = Probes::new(Arc::default(), auth, CancellationToken::new());
     assert_eq!(probes.live(), Ok(()));
     probes.beat("sampler");
-    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::time::advance(Duration::from_mins(1)).await;
     assert_eq!(probes.live(), Ok(()));
     tokio::time::advance(Duration::from_secs(2)).await;
     assert_eq!(probes.live(), Err("sampler has not turned for 62 s".to_owned()));

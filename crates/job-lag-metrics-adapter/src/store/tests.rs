@@ -5,7 +5,7 @@ use rstest::rstest;
 use super::*;
 use crate::visibility::Scope;
 
-const MAX_AGE: Duration = Duration::from_secs(60);
+const MAX_AGE: Duration = Duration::from_mins(1);
 
 fn measured(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).expect("a timestamp")
@@ -67,7 +67,7 @@ fn filled(born: Instant) -> Store {
         lag("acme", "refund", 0, None),
         lag("_canary", "probe", 1, Some(1000)),
     ];
-    store.apply(&key("prod"), snapshot(0, lags), born);
+    store.apply(&key("prod"), &snapshot(0, lags), born);
     store
 }
 
@@ -156,7 +156,7 @@ fn delta_changes_adds_and_removes() {
     let changed = vec![lag("acme", "charge", 4, Some(29)), lag("acme", "mail", 1, Some(0))];
     store.apply(
         &key("prod"),
-        delta(1, changed, vec![series("acme", "refund"), series("globex", "charge")]),
+        &delta(1, changed, vec![series("acme", "refund"), series("globex", "charge")]),
         now,
     );
     let asked = Asked { store: &store, view: everything(&["prod"]), now };
@@ -172,7 +172,7 @@ fn delta_changes_adds_and_removes() {
 fn snapshot_forgets_what_it_does_not_name() {
     let born = Instant::now();
     let store = filled(born);
-    store.apply(&key("prod"), snapshot(1, vec![lag("acme", "mail", 1, Some(0))]), born);
+    store.apply(&key("prod"), &snapshot(1, vec![lag("acme", "mail", 1, Some(0))]), born);
     let asked = Asked { store: &store, view: everything(&["prod"]), now: born };
     assert_eq!(asked.millis(Metric::JobBacklog, ""), Ok(1_000));
 }
@@ -181,7 +181,7 @@ fn snapshot_forgets_what_it_does_not_name() {
 fn delta_without_its_snapshot_is_nothing() {
     let store = Store::default();
     let now = Instant::now();
-    store.apply(&key("prod"), delta(0, vec![lag("acme", "mail", 1, Some(0))], Vec::new()), now);
+    store.apply(&key("prod"), &delta(0, vec![lag("acme", "mail", 1, Some(0))], Vec::new()), now);
     let asked = Asked { store: &store, view: everything(&["prod"]), now };
     assert_eq!(
         asked.millis(Metric::JobBacklog, "job_type=mail"),
@@ -202,16 +202,16 @@ fn heartbeat_keeps_values_fresh_and_repeated_measurements_do_not() {
     assert_eq!(at(60).millis(Metric::JobBacklog, "job_type=refund"), Ok(0));
     assert_eq!(at(61).millis(Metric::JobBacklog, "job_type=refund"), stale(61));
 
-    store.apply(&key("prod"), delta(50, Vec::new(), Vec::new()), born + Duration::from_secs(50));
+    store.apply(&key("prod"), &delta(50, Vec::new(), Vec::new()), born + Duration::from_secs(50));
     assert_eq!(at(61).millis(Metric::JobBacklog, "job_type=refund"), Ok(0));
     assert_eq!(at(61).millis(Metric::JobLagSeconds, "job_type=charge,tenant=acme"), Ok(91_000));
 
-    store.apply(&key("prod"), delta(50, Vec::new(), Vec::new()), born + Duration::from_secs(100));
+    store.apply(&key("prod"), &delta(50, Vec::new(), Vec::new()), born + Duration::from_secs(100));
     assert_eq!(at(111).millis(Metric::JobBacklog, "job_type=refund"), stale(61));
     // A new connection is news, even if its engine's clock is behind.
     store.apply(
         &key("prod"),
-        snapshot(40, vec![lag("acme", "refund", 0, None)]),
+        &snapshot(40, vec![lag("acme", "refund", 0, None)]),
         born + Duration::from_secs(112),
     );
     assert_eq!(at(112).millis(Metric::JobBacklog, "job_type=refund"), Ok(0));
@@ -221,9 +221,9 @@ fn heartbeat_keeps_values_fresh_and_repeated_measurements_do_not() {
 fn silent_cluster_matters_only_where_it_could_match() {
     let born = Instant::now();
     let store = filled(born);
-    store.apply(&key("old"), snapshot(0, vec![lag("acme", "mail", 1, Some(0))]), born);
+    store.apply(&key("old"), &snapshot(0, vec![lag("acme", "mail", 1, Some(0))]), born);
     let now = born + Duration::from_secs(61);
-    store.apply(&key("prod"), delta(61, Vec::new(), Vec::new()), now);
+    store.apply(&key("prod"), &delta(61, Vec::new(), Vec::new()), now);
     let asked = Asked { store: &store, view: everything(&["never", "old", "prod"]), now };
     let not_fresh = |cluster, age: Option<u64>| {
         Err(NoReading::NotFresh { cluster: key(cluster), age: age.map(Duration::from_secs) })
@@ -249,7 +249,7 @@ fn values_are_clamped() {
         lag("acme", "ancient", u64::MAX, Some(31 * 24 * 3600)),
         lag("acme", "ancient-too", u64::MAX, Some(1)),
     ];
-    store.apply(&key("prod"), snapshot(0, lags), born);
+    store.apply(&key("prod"), &snapshot(0, lags), born);
     let asked = Asked { store: &store, view: everything(&["prod"]), now: born };
     assert_eq!(asked.millis(Metric::JobLagSeconds, "job_type=ahead"), Ok(0));
     assert_eq!(asked.millis(Metric::JobLagSeconds, "job_type=ancient"), Ok(30 * 24 * 3600 * 1000));
@@ -260,7 +260,7 @@ fn values_are_clamped() {
 fn measured_at_is_the_longest_ago() {
     let born = Instant::now();
     let store = filled(born);
-    store.apply(&key("other"), snapshot(7, vec![lag("acme", "charge", 1, Some(0))]), born);
+    store.apply(&key("other"), &snapshot(7, vec![lag("acme", "charge", 1, Some(0))]), born);
     let asked = Asked { store: &store, view: everything(&["other", "prod"]), now: born };
     let reading = asked.reading(Metric::JobBacklog, "job_type=charge").expect("a reading");
     assert_eq!(reading.measured_at, measured(0));
@@ -272,7 +272,7 @@ fn job_type_that_is_no_label_is_found_by_its_encoding() {
     let store = Store::default();
     let too_long = "ü".repeat(40);
     let lags = vec![lag("acme", "io.camunda:http-json:1", 2, Some(1)), lag("acme", &too_long, 2, Some(1))];
-    store.apply(&key("prod"), snapshot(0, lags), born);
+    store.apply(&key("prod"), &snapshot(0, lags), born);
     let asked = Asked { store: &store, view: everything(&["prod"]), now: born };
     assert_eq!(asked.millis(Metric::JobBacklog, "job_type=x_io.camunda_3ahttp-json_3a1_x"), Ok(2_000));
     assert_eq!(asked.millis(Metric::JobBacklog, ""), Ok(2_000), "one that has no encoding is left out");

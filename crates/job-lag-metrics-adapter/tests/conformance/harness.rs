@@ -76,7 +76,7 @@ pub(crate) struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
-            max_age: Duration::from_secs(60),
+            max_age: Duration::from_mins(1),
             ending: Ending { keep_accepting: Duration::ZERO, drain: Duration::from_secs(5) },
             clusters: vec!["prod"],
         }
@@ -431,7 +431,7 @@ impl ScriptedKubernetes {
 pub(crate) struct ScriptedEngines {
     streams: Mutex<BTreeMap<String, mpsc::UnboundedSender<JobLagUpdate>>>,
     /// What a stream begins with; without it a stream opens and stays silent.
-    snapshots: Mutex<BTreeMap<String, Vec<(Option<&'static str>, &'static str, Waiting)>>>,
+    snapshots: Mutex<BTreeMap<String, Vec<Series>>>,
     pub(crate) down: AtomicBool,
 }
 

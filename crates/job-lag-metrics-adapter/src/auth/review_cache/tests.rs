@@ -52,6 +52,6 @@ async fn used_entries_age_and_idle_ones_are_dropped() {
     cache.replace(&"used", answer(2)).await;
     assert_eq!(cache.aging(Duration::from_secs(7)), Vec::<&str>::new());
     assert_eq!(cache.get_or_ask(&"used", async { answer(3) }).await, 2);
-    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::time::advance(Duration::from_mins(1)).await;
     assert_eq!(cache.aging(Duration::from_secs(7)), Vec::<&str>::new());
 }

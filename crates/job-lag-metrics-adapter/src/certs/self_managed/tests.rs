@@ -155,3 +155,28 @@ async fn only_the_ca_bundle_of_the_api_service_is_written() {
         (&json!(API_SERVICE), Some(vec!["caBundle".to_owned()]))
     );
 }
+
+#[tokio::test]
+async fn api_service_that_changed_meanwhile_is_looked_at_again() {
+    let apiserver = FakeApiServer::new();
+    apiserver.seed(&api_service("workflow-system", "adapter"));
+    let conflicted = AtomicBool::new(false);
+    apiserver.intercept(move |request| {
+        let first = request.method == "PATCH" && !conflicted.swap(true, Ordering::Relaxed);
+        first.then(|| reply::conflict("apiservices.apiregistration.k8s.io", API_SERVICE).into())
+    });
+    replica(&apiserver, start()).tick().await.expect("the pass should succeed");
+    assert_eq!(ca_bundle(&apiserver), Some(read_secret(&secret(&apiserver)).bundle.into_bytes()));
+}
+
+#[tokio::test]
+async fn api_service_that_never_stands_still_is_an_error() {
+    let apiserver = FakeApiServer::new();
+    apiserver.seed(&api_service("workflow-system", "adapter"));
+    apiserver.intercept(|request| {
+        (request.method == "PATCH")
+            .then(|| reply::conflict("apiservices.apiregistration.k8s.io", API_SERVICE).into())
+    });
+    let error = replica(&apiserver, start()).tick().await.expect_err("nothing was written");
+    assert!(matches!(error, SelfManagedError::Contended { .. }), "{error}");
+}

@@ -1,0 +1,577 @@
+//! A control plane, a fake engine behind a WorkflowCluster, and the adapter as a process with its own rights.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use api_types::{WorkflowCluster, engine_access};
+use base64::{Engine as _, prelude::BASE64_STANDARD as STANDARD};
+use engine_client::{
+    Credential, CredentialVerifier, WorkerKey,
+    fake::{FakeEngine, FakeServer},
+    model::{DEFAULT_TENANT, JobLag, JobSeries},
+};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        autoscaling::v2::HorizontalPodAutoscaler,
+        core::v1::{ConfigMap, Namespace, Secret},
+        rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
+    },
+    kube_aggregator::pkg::apis::apiregistration::v1::APIService,
+};
+use kube::{
+    Api, Client, Config, Resource,
+    api::{DeleteParams, Patch, PatchParams},
+    core::{ClusterResourceScope, NamespaceResourceScope, Status},
+};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use test_support::{
+    apiserver::{ApiServerOptions, TestApiServer},
+    certificates::TestCertificate,
+    wait::await_condition,
+};
+
+pub(crate) const MAX_SAMPLE_AGE: Duration = Duration::from_secs(15);
+const SERVICE: &str = "job-lag-metrics-adapter";
+/// What the fake engine's certificate is for.
+const ENGINE_HOST: &str = "localhost";
+const SYSTEM: &str = "workflow-system";
+pub(crate) const API_SERVICE: &str = "v1beta1.external.metrics.k8s.io";
+const AUTH_READER: &str = "job-lag-metrics-adapter-auth-reader";
+/// Of the adapter.
+const ACCOUNT: &str = "system:serviceaccount:workflow-system:job-lag-metrics-adapter";
+
+/// Whole machines, one at a time.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+pub(crate) struct World {
+    pub(crate) adapter: AdapterProcess,
+    pub(crate) namespace: String,
+    engine: FakeEngine,
+    secrets: EngineSecrets,
+    engine_port: u16,
+    server: Option<FakeServer>,
+    clock: Clock,
+    port: u16,
+    pub(crate) apiserver: TestApiServer,
+    _turn: tokio::sync::MutexGuard<'static, ()>,
+}
+
+/// Keeps the fake engine's clock going, because a fake's stands still.
+struct Clock {
+    running: Arc<AtomicBool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The secrets of the fake engine.
+struct EngineSecrets {
+    controller: Credential,
+    monitor: Credential,
+    worker_key: WorkerKey,
+}
+
+impl EngineSecrets {
+    fn generate() -> Self {
+        Self {
+            controller: Credential::generate().unwrap(),
+            monitor: Credential::generate().unwrap(),
+            worker_key: WorkerKey::generate().unwrap(),
+        }
+    }
+
+    /// Port 0: any.
+    fn start(&self, engine: &FakeEngine, port: u16) -> FakeServer {
+        let verifier =
+            CredentialVerifier::new(&self.controller, &self.monitor, self.worker_key.clone()).unwrap();
+        FakeServer::builder(engine).port(port).tls(ENGINE_HOST).verifier(verifier).start().unwrap()
+    }
+}
+
+impl World {
+    /// The adapter knows an idle job type `charge` of WorkflowCluster `prod` in [`World::namespace`].
+    pub(crate) async fn start() -> Option<Self> {
+        // Setting all this up is a large future; the tests should not carry it.
+        Box::pin(Self::set_up()).await
+    }
+
+    async fn set_up() -> Option<Self> {
+        let turn = ONE_AT_A_TIME.lock().await;
+        let options =
+            ApiServerOptions { apiserver_flags: Vec::new(), controller_manager_flags: Some(Vec::new()) };
+        let apiserver = TestApiServer::start(options).await?;
+        apiserver.apply_crds(&api_types::crds()).await;
+        let client = apiserver.client().await;
+        let system = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}});
+        apply_cluster_wide::<Namespace>(&client, system).await;
+        let namespace = apiserver.namespace("acme").await;
+        apply_rights(&client).await;
+
+        let engine = FakeEngine::new();
+        engine.set_heartbeat(Duration::from_millis(300));
+        let secrets = EngineSecrets::generate();
+        let server = secrets.start(&engine, 0);
+        apply_workflow_cluster(&client, &namespace, &server, &secrets.monitor).await;
+        let clock = Clock::start(&engine);
+
+        let port = free_port();
+        apiserver.expose_on_loopback(SYSTEM, SERVICE).await;
+        apply_api_service(&client, port).await;
+        let adapter = AdapterProcess::spawn(&apiserver, port);
+        let world = Self {
+            adapter,
+            namespace,
+            engine,
+            secrets,
+            engine_port: server.port(),
+            server: Some(server),
+            clock,
+            port,
+            apiserver,
+            _turn: turn,
+        };
+        world.say_lag("charge", 0, 0);
+        Some(world)
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        self.apiserver.client().await
+    }
+
+    pub(crate) fn kubectl(&self, args: &[&str]) -> String {
+        let program = PathBuf::from(std::env::var_os("KUBEBUILDER_ASSETS").unwrap()).join("kubectl");
+        let output = std::process::Command::new(program)
+            .env("KUBECONFIG", self.apiserver.kubeconfig())
+            .env("HOME", std::env::temp_dir())
+            .args(args)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Reads `wf_job_lag_seconds` through kube-apiserver, as a cluster administrator.
+    pub(crate) async fn read(&self, selector: &str) -> Result<String, Box<Status>> {
+        let selector: String = url::form_urlencoded::byte_serialize(selector.as_bytes()).collect();
+        let path = format!(
+            "/apis/external.metrics.k8s.io/v1beta1/namespaces/{}/wf_job_lag_seconds?labelSelector={selector}",
+            self.namespace
+        );
+        // Without the client's own repetition on 503.
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        match self.client().await.request::<Value>(request).await {
+            Ok(list) => Ok(list["items"][0]["value"].as_str().unwrap().to_owned()),
+            Err(kube::Error::Api(status)) => Err(status),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A client of the adapter itself, past kube-apiserver.
+    pub(crate) async fn connect_directly(&self, identity: &TestCertificate) -> Client {
+        let secrets: Api<Secret> = Api::namespaced(self.client().await, SYSTEM);
+        let serving = secrets.get(&format!("{SERVICE}-serving-cert")).await.unwrap();
+        let ca = &serving.data.unwrap()["ca.crt"].0;
+        let mut config = Config::new(format!("https://127.0.0.1:{}", self.port).parse().unwrap());
+        config.root_cert =
+            Some(CertificateDer::pem_slice_iter(ca).map(|der| der.unwrap().to_vec()).collect());
+        config.tls_server_name = Some(format!("{SERVICE}.{SYSTEM}.svc"));
+        config.auth_info.client_certificate_data = Some(STANDARD.encode(&identity.certificate_pem));
+        config.auth_info.client_key_data = Some(STANDARD.encode(&identity.key_pem).into());
+        Client::try_from(config).unwrap()
+    }
+
+    /// The first value that is read.
+    pub(crate) async fn await_value(&self, selector: &str) -> String {
+        self.read_until(selector, Result::ok).await
+    }
+
+    /// The first refusal.
+    pub(crate) async fn await_refusal(&self, selector: &str) -> Box<Status> {
+        self.read_until(selector, Result::err).await
+    }
+
+    async fn read_until<T>(
+        &self,
+        selector: &str,
+        wanted: impl Fn(Result<String, Box<Status>>) -> Option<T>,
+    ) -> T {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(45);
+        loop {
+            let answer = self.read(selector).await;
+            let told = format!("{answer:?}");
+            if let Some(found) = wanted(answer) {
+                return found;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "still {told}\n{}", self.adapter.log());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    pub(crate) fn say_lag(&self, job_type: &str, seconds: i64, jobs: u64) {
+        let now = now();
+        self.engine.set_now(now);
+        self.engine.set_lag(JobLag {
+            series: JobSeries { tenant_id: DEFAULT_TENANT.to_owned(), job_type: job_type.to_owned() },
+            activatable: jobs,
+            oldest_run_at: (jobs > 0).then(|| now - SignedDuration::from_secs(seconds)),
+            activated: 0,
+        });
+    }
+
+    pub(crate) fn stop_the_engines_clock(&self) {
+        self.clock.running.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn run_the_engines_clock(&self) {
+        self.clock.running.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn kill_engine(&mut self) {
+        self.server.take().unwrap().stop();
+    }
+
+    /// At the same address, with a new certificate authority.
+    pub(crate) async fn start_engine(&mut self) {
+        let server = self.secrets.start(&self.engine, self.engine_port);
+        apply_engine_ca(&self.client().await, &self.namespace, &server).await;
+        self.server = Some(server);
+    }
+
+    pub(crate) async fn unbind_auth_reader(&self) {
+        let bindings: Api<RoleBinding> = Api::namespaced(self.client().await, "kube-system");
+        bindings.delete(AUTH_READER, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// A Deployment `worker` of one replica, scaled by the lag of `charge` up to ten.
+    pub(crate) async fn put_deployment_and_autoscaler(&self, target_seconds: i64) {
+        let client = self.client().await;
+        let labels = json!({"app": "worker"});
+        apply::<Deployment>(
+            &client,
+            &self.namespace,
+            json!({
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": "worker"},
+                "spec": {
+                    "replicas": 1,
+                    "selector": {"matchLabels": labels},
+                    "template": {
+                        "metadata": {"labels": labels},
+                        "spec": {"containers": [{"name": "worker", "image": "worker"}]},
+                    },
+                },
+            }),
+        )
+        .await;
+        let at_once = json!({
+            "stabilizationWindowSeconds": 0,
+            "policies": [{"type": "Percent", "value": 1000, "periodSeconds": 15}],
+        });
+        apply::<HorizontalPodAutoscaler>(
+            &client,
+            &self.namespace,
+            json!({
+                "apiVersion": "autoscaling/v2",
+                "kind": "HorizontalPodAutoscaler",
+                "metadata": {"name": "worker"},
+                "spec": {
+                    "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "worker"},
+                    "minReplicas": 1,
+                    "maxReplicas": 10,
+                    "behavior": {"scaleUp": at_once, "scaleDown": {
+                        "stabilizationWindowSeconds": 0,
+                        "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+                    }},
+                    "metrics": [{
+                        "type": "External",
+                        "external": {
+                            "metric": {
+                                "name": "wf_job_lag_seconds",
+                                "selector": {
+                                    "matchLabels": {"job_type": "charge", "cluster": "prod"},
+                                    "matchExpressions": [
+                                        {"key": "cluster_namespace", "operator": "In", "values": [self.namespace]},
+                                        {"key": "tenant", "operator": "DoesNotExist"},
+                                    ],
+                                },
+                            },
+                            "target": {"type": "AverageValue", "averageValue": target_seconds.to_string()},
+                        },
+                    }],
+                },
+            }),
+        )
+        .await;
+        // Its discovery of the group is cached for half a minute; a lag grows meanwhile.
+        let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client, &self.namespace);
+        let reads = |autoscaler: &HorizontalPodAutoscaler| {
+            let conditions = autoscaler.status.as_ref().and_then(|status| status.conditions.as_ref());
+            conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "ScalingActive" && c.status == "True"))
+        };
+        await_condition(&autoscalers, "worker", Duration::from_secs(90), "reads the metric", reads).await;
+    }
+}
+
+impl Clock {
+    fn start(engine: &FakeEngine) -> Self {
+        let running = Arc::new(AtomicBool::new(true));
+        let (engine, goes_on) = (engine.clone(), running.clone());
+        let task = tokio::spawn(async move {
+            loop {
+                if goes_on.load(Ordering::Relaxed) {
+                    engine.set_now(now());
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        Self { running, task }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "an engine has a clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// The adapter's binary, with the rights of its own ServiceAccount.
+pub(crate) struct AdapterProcess {
+    child: tokio::process::Child,
+    log: tempfile::NamedTempFile,
+}
+
+impl AdapterProcess {
+    pub(crate) fn spawn(apiserver: &TestApiServer, port: u16) -> Self {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let child = tokio::process::Command::new(env!("CARGO_BIN_EXE_job-lag-metrics-adapter"))
+            .env_clear()
+            .env("KUBECONFIG", apiserver.kubeconfig_for(ACCOUNT, &[]))
+            .env("POD_NAMESPACE", SYSTEM)
+            .env("SERVICE_NAME", SERVICE)
+            .env("BIND_ADDRESS", format!("127.0.0.1:{port}"))
+            .env("ADMIN_ADDRESS", format!("127.0.0.1:{}", free_port()))
+            .env("MAX_SAMPLE_AGE_SECONDS", MAX_SAMPLE_AGE.as_secs().to_string())
+            .stdin(Stdio::null())
+            .stdout(log.reopen().unwrap())
+            .stderr(log.reopen().unwrap())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    /// Another replica.
+    pub(crate) fn start(world: &World) -> Self {
+        Self::spawn(&world.apiserver, free_port())
+    }
+
+    pub(crate) async fn wait(&mut self) -> ExitStatus {
+        self.child.wait().await.unwrap()
+    }
+
+    pub(crate) fn terminate(&self) {
+        let id = self.child.id().expect("it should be running").to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap()
+    }
+}
+
+/// The rights of `docs/spec/metrics-adapter.md`, as the chart grants them.
+async fn apply_rights(client: &Client) {
+    let account = json!([{"kind": "ServiceAccount", "name": SERVICE, "namespace": SYSTEM}]);
+    let to_role =
+        |kind: &str, name: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
+    let rbac = "rbac.authorization.k8s.io/v1";
+    apply::<RoleBinding>(
+        client,
+        "kube-system",
+        json!({
+            "apiVersion": rbac, "kind": "RoleBinding", "metadata": {"name": AUTH_READER}, "subjects": account,
+            "roleRef": to_role("Role", "extension-apiserver-authentication-reader"),
+        }),
+    )
+    .await;
+    apply_cluster_wide::<ClusterRoleBinding>(
+        client,
+        json!({
+            "apiVersion": rbac, "kind": "ClusterRoleBinding", "metadata": {"name": format!("{SERVICE}-auth-delegator")},
+            "subjects": account, "roleRef": to_role("ClusterRole", "system:auth-delegator"),
+        }),
+    )
+    .await;
+    apply_cluster_wide::<ClusterRole>(
+        client,
+        json!({
+            "apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": SERVICE},
+            "rules": [
+                {
+                    "apiGroups": ["workflow.example.com"], "resources": ["workflowclusters", "workflowtenants"],
+                    "verbs": ["get", "list", "watch"],
+                },
+                {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]},
+                {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["get"]},
+                {
+                    "apiGroups": ["apiregistration.k8s.io"], "resources": ["apiservices"],
+                    "resourceNames": [API_SERVICE], "verbs": ["get", "patch"],
+                },
+            ],
+        }),
+    )
+    .await;
+    apply_cluster_wide::<ClusterRoleBinding>(
+        client,
+        json!({
+            "apiVersion": rbac, "kind": "ClusterRoleBinding", "metadata": {"name": SERVICE}, "subjects": account,
+            "roleRef": to_role("ClusterRole", SERVICE),
+        }),
+    )
+    .await;
+    apply::<Role>(
+        client,
+        SYSTEM,
+        json!({
+            "apiVersion": rbac, "kind": "Role", "metadata": {"name": SERVICE},
+            "rules": [
+                {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+                {
+                    "apiGroups": [""], "resources": ["secrets"], "resourceNames": [format!("{SERVICE}-serving-cert")],
+                    "verbs": ["get", "update"],
+                },
+            ],
+        }),
+    )
+    .await;
+    apply::<RoleBinding>(
+        client,
+        SYSTEM,
+        json!({
+            "apiVersion": rbac, "kind": "RoleBinding", "metadata": {"name": SERVICE}, "subjects": account,
+            "roleRef": to_role("Role", SERVICE),
+        }),
+    )
+    .await;
+}
+
+/// What the cluster-controller leaves behind for those who call the engine.
+async fn apply_workflow_cluster(client: &Client, namespace: &str, server: &FakeServer, token: &Credential) {
+    apply::<WorkflowCluster>(
+        client,
+        namespace,
+        json!({
+            "apiVersion": "workflow.example.com/v1alpha1",
+            "kind": "WorkflowCluster",
+            "metadata": {"name": "prod"},
+            "spec": {
+                "version": "1.2.3",
+                "replicas": 1,
+                "postgres": {"externalRef": {"host": "postgres", "databaseSecret": "postgres"}},
+            },
+        }),
+    )
+    .await;
+    let endpoint = json!({
+        "host": ENGINE_HOST, "port": server.port(), "url": format!("https://{ENGINE_HOST}:{}", server.port()),
+    });
+    let clusters: Api<WorkflowCluster> = Api::namespaced(client.clone(), namespace);
+    let status = Patch::Merge(json!({"status": {"endpoint": endpoint}}));
+    clusters.patch_status("prod", &PatchParams::default(), &status).await.unwrap();
+    apply::<Secret>(
+        client,
+        namespace,
+        json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": engine_access::credentials_secret_name("prod")},
+            "stringData": {engine_access::MONITOR_TOKEN_KEY: token.expose()},
+        }),
+    )
+    .await;
+    apply_engine_ca(client, namespace, server).await;
+}
+
+async fn apply_engine_ca(client: &Client, namespace: &str, server: &FakeServer) {
+    let ca = server.address().tls.expect("the engine should speak TLS").ca_pem;
+    apply::<ConfigMap>(
+        client,
+        namespace,
+        json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": engine_access::ca_config_map_name("prod")},
+            "data": {engine_access::CA_CERT_KEY: ca},
+        }),
+    )
+    .await;
+}
+
+async fn apply_api_service(client: &Client, port: u16) {
+    apply_cluster_wide::<APIService>(
+        client,
+        json!({
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {"name": API_SERVICE},
+            "spec": {
+                "group": "external.metrics.k8s.io",
+                "version": "v1beta1",
+                "groupPriorityMinimum": 100,
+                "versionPriority": 100,
+                "service": {"namespace": SYSTEM, "name": SERVICE, "port": port},
+            },
+        }),
+    )
+    .await;
+}
+
+async fn apply<K>(client: &Client, namespace: &str, object: Value)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + Serialize,
+{
+    apply_to(&Api::<K>::namespaced(client.clone(), namespace), object).await;
+}
+
+async fn apply_cluster_wide<K>(client: &Client, object: Value)
+where
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + Serialize,
+{
+    apply_to(&Api::<K>::all(client.clone()), object).await;
+}
+
+async fn apply_to<K: Clone + std::fmt::Debug + DeserializeOwned>(api: &Api<K>, object: Value) {
+    let name = object["metadata"]["name"].as_str().expect("an object has a name").to_owned();
+    let params = PatchParams::apply("control-plane-test").force();
+    if let Err(error) = api.patch(&name, &params, &Patch::Apply(object)).await {
+        panic!("{name} is refused: {error}");
+    }
+}
