@@ -10,9 +10,9 @@ use rcgen::{
 use x509_parser::pem::Pem;
 
 /// An authority holds five years, so that its replacement is rare and still within living memory.
-pub const AUTHORITY_LIFETIME: Duration = Duration::from_secs(5 * 365 * 24 * 3600);
+pub const AUTHORITY_LIFETIME: Duration = Duration::from_hours(5 * 365 * 24);
 /// Certificates begin this long before they are made, for callers whose clock is late.
-const BACKDATE: Duration = Duration::from_secs(3600);
+const BACKDATE: Duration = Duration::from_hours(1);
 
 /// From when to when a certificate holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

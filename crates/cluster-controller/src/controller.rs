@@ -27,7 +27,7 @@ use crate::status::{
 use crate::validate::validate;
 
 /// What no watch shows is found after this time: a database that went away, a rotated Secret, a new CRD.
-pub const RESYNC: Duration = Duration::from_secs(60);
+pub const RESYNC: Duration = Duration::from_mins(1);
 
 /// Starts watches and controller.
 pub fn start(service: &mut Service, settings: Settings) {
@@ -95,7 +95,7 @@ impl Reconciler for ClusterReconciler {
             Ok(target) => target,
             Err(refusal) => return self.report(&cluster, assess_refusal(&cluster, &refusal)).await,
         };
-        let observed = match observe(context, &cluster, &target).await {
+        let observed = match Box::pin(observe(context, &cluster, &target)).await {
             Ok(observed) => observed,
             Err(unread) => return self.report(&cluster, assess_unread(&cluster, &unread)).await,
         };

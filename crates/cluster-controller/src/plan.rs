@@ -212,6 +212,10 @@ fn plan_children(
     }
 }
 
+fn body_of<T: Serialize>(object: &T) -> serde_json::Value {
+    serde_json::to_value(object).expect("should serialise: Kubernetes types have string keys only")
+}
+
 /// A plan while it is made.
 #[derive(Debug)]
 pub struct Draft {

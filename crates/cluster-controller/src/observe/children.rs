@@ -128,9 +128,15 @@ impl Children {
     }
 }
 
+/// Kubernetes has seen the latest spec: its counts and revisions speak of it.
+#[must_use]
+pub fn is_observed(set: &StatefulSet) -> bool {
+    set.status.as_ref().is_some_and(|status| status.observed_generation >= set.metadata.generation)
+}
+
 /// Kubernetes has not seen the latest template yet, or some pod is not of it.
 #[must_use]
 pub fn is_rolling(set: &StatefulSet) -> bool {
-    let Some(status) = &set.status else { return true };
-    status.observed_generation < set.metadata.generation || status.current_revision != status.update_revision
+    let revisions = set.status.as_ref().map(|status| (&status.current_revision, &status.update_revision));
+    !is_observed(set) || revisions.is_none_or(|(current, update)| current != update)
 }

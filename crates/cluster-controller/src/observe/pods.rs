@@ -124,7 +124,17 @@ fn trouble(pod: &Pod) -> Option<String> {
         return Some(scheduled.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()));
     }
     let containers = pod.status.as_ref()?.container_statuses.iter().flatten();
-    containers.filter_map(waiting_reason).find(|reason| !PASSING.contains(&reason.as_str()))
+    containers.filter_map(trouble_of).next()
+}
+
+/// Kubernetes swings between two words for a container that cannot start; one of them is told, lest the status does too.
+fn trouble_of(container: &ContainerStatus) -> Option<String> {
+    match waiting_reason(container) {
+        Some(reason) if reason == "ErrImagePull" => Some("ImagePullBackOff".to_owned()),
+        Some(reason) if !PASSING.contains(&reason.as_str()) => Some(reason),
+        _ if container.restart_count > 1 && !container.ready => Some("CrashLoopBackOff".to_owned()),
+        _ => None,
+    }
 }
 
 fn waiting_reason(container: &ContainerStatus) -> Option<String> {

@@ -78,12 +78,13 @@ pub async fn observe_login(
         None => None,
     };
     let ca = ca.as_ref().map(|(name, secret)| (name.as_str(), secret.as_ref()));
-    Ok(build_login(target, secret.as_ref(), ca))
+    Ok(build_login(target, &cluster.namespace().unwrap_or_default(), secret.as_ref(), ca))
 }
 
 /// The login that spec and Secrets describe.
 pub fn build_login(
     target: &Target,
+    namespace: &str,
     secret: Option<&Sealed>,
     ca: Option<(&str, Option<&Sealed>)>,
 ) -> Result<Login, Trouble> {
@@ -106,7 +107,7 @@ pub fn build_login(
         }
     };
     Ok(Login {
-        host: postgres.host.clone(),
+        host: resolvable(&postgres.host, namespace),
         port: postgres.port(),
         user: user.to_owned(),
         password: password.to_owned(),
@@ -114,6 +115,11 @@ pub fn build_login(
         ssl_mode: postgres.ssl_mode(),
         ca_pem,
     })
+}
+
+/// A single label is a Service beside the engine: its pods find it by their search path, this process lives elsewhere.
+fn resolvable(host: &str, namespace: &str) -> String {
+    if host.contains(['.', ':']) { host.to_owned() } else { format!("{host}.{namespace}.svc") }
 }
 
 struct Named<'a> {

@@ -16,13 +16,13 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 
-use super::{Blueprint, Draft, Step};
+use super::{Blueprint, Draft, Step, body_of};
 use crate::certificate::Lifetime;
 use crate::observe::secrets::{AccessView, Sealed};
 
 /// How long a new authority is published before it signs, and an old one after its last certificate: callers read the
 /// bundle again within minutes, pods that mount it within hours.
-pub const SETTLE: Duration = Duration::from_secs(24 * 3600);
+pub const SETTLE: Duration = Duration::from_hours(24);
 
 /// Plans the three Secrets.
 pub fn plan_access(blueprint: &Blueprint<'_>, access: &AccessView, now: Timestamp, draft: &mut Draft) {
@@ -197,8 +197,7 @@ fn keep(
     let mut data = live.data();
     change(&mut data);
     let desired = Desired::of(&build_secret(metadata, data));
-    let body =
-        serde_json::to_value(&live.0).expect("should serialise: Kubernetes types have string keys only");
+    let body = body_of(&live.0);
     let hash = |body: &serde_json::Value| body["metadata"]["annotations"][APPLIED_HASH].clone();
     if hash(&body) != hash(&desired.body) || !is_subset(&desired.body, &body) {
         draft.steps.push(Step::Apply(desired));

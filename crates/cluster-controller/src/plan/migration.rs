@@ -19,9 +19,9 @@ use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 use semver::Version;
 
-use super::Blueprint;
 use super::pod::{build_container, build_database_volumes, build_metadata, build_spec, variable};
 use super::stateful_set::version_of;
+use super::{Blueprint, body_of};
 use crate::observe::Observed;
 use crate::observe::pods::PodView;
 use crate::observe::postgres::{Database, PostgresView};
@@ -31,7 +31,7 @@ pub const APPROVE_UPGRADE: &str = "workflow.example.com/approve-upgrade";
 /// Attempts after the first, over about five minutes: a Postgres that restarts meanwhile is no failed migration.
 const BACKOFF_LIMIT: i32 = 5;
 /// A Job that says "done" while the database does not, for so long, was made for another database.
-const MARKER_DEADLINE: Duration = Duration::from_secs(60);
+const MARKER_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Where the schema stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -215,8 +215,7 @@ pub fn build_job(blueprint: &Blueprint<'_>, up_to: UpTo, approve_breaking: bool)
         },
         ..JobSpec::default()
     };
-    let body = serde_json::to_value(&spec).expect("should serialise: Kubernetes types have string keys only");
-    let digest: String = digest(&body).chars().take(8).collect();
+    let digest: String = digest(&body_of(&spec)).chars().take(8).collect();
     let suffix = format!("migrate-{}-{digest}", names::version_key(&version.to_string()));
     let metadata: ObjectMeta =
         blueprint.metadata(names::child(&blueprint.name(), &suffix), Component::Migration);

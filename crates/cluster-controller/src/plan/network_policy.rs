@@ -39,7 +39,6 @@ pub fn build(blueprint: &Blueprint<'_>) -> NetworkPolicy {
             ]),
             egress: None,
         }),
-        ..NetworkPolicy::default()
     }
 }
 

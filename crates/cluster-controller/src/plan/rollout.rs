@@ -11,7 +11,7 @@ use super::Blueprint;
 use super::migration::Migration;
 use super::stateful_set::{self, changes_template, version_of};
 use crate::observe::Observed;
-use crate::observe::children::is_rolling;
+use crate::observe::children::{is_observed, is_rolling};
 use crate::observe::pods::PodView;
 use crate::observe::postgres::PostgresView;
 
@@ -117,10 +117,6 @@ fn stuck_pods(live: &StatefulSet, pods: &[PodView]) -> Vec<Doomed> {
             uid: pod.uid.clone(),
         })
         .collect()
-}
-
-fn is_observed(live: &StatefulSet) -> bool {
-    live.status.as_ref().is_some_and(|status| status.observed_generation >= live.metadata.generation)
 }
 
 fn update_revision(live: &StatefulSet) -> Option<&str> {

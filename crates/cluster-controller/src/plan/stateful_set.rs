@@ -16,12 +16,12 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt as _;
 use semver::Version;
 
-use super::Blueprint;
 use super::pod::{
     DATABASE_NAME_VARIABLE, build_container, build_database_volumes, build_metadata, build_spec, mount,
     secret_volume, variable,
 };
 use super::services::{ADMIN_PORT_NAME, GRPC_PORT_NAME};
+use super::{Blueprint, body_of};
 
 /// Annotation on the StatefulSet: digest of the pod template that was applied last.
 pub const TEMPLATE_DIGEST: &str = "workflow.example.com/template-digest";
@@ -85,7 +85,7 @@ pub fn database_of(set: &StatefulSet) -> Option<String> {
 }
 
 fn digest_of(template: &PodTemplateSpec) -> String {
-    digest(&serde_json::to_value(template).expect("should serialise: Kubernetes types have string keys only"))
+    digest(&body_of(template))
 }
 
 fn build_template(blueprint: &Blueprint<'_>, version: &Version) -> PodTemplateSpec {

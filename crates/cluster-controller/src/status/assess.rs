@@ -5,7 +5,7 @@ use std::time::Duration;
 use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason as Reason;
 use api_types::cluster::{ClusterPhase, ClusterReason};
-use api_types::condition::POSTGRES_REACHABLE;
+use api_types::condition::{POSTGRES_REACHABLE, RECONCILING};
 use api_types::reason::Reason as _;
 use controller_kit::condition::{Standing, find};
 use controller_kit::events::{EventType, News};
@@ -17,6 +17,7 @@ use super::facts::told_migration;
 use super::{Assessment, Facts};
 use crate::controller::RESYNC;
 use crate::execute::Applied;
+use crate::observe::children::is_observed;
 use crate::observe::engine::EngineView;
 use crate::observe::pods::PodView;
 use crate::observe::postgres::{PostgresView, Trouble};
@@ -30,9 +31,9 @@ const RECHECK_MOVING: Duration = Duration::from_secs(5);
 /// The next pass follows from what this one made.
 const RECHECK_AT_ONCE: Duration = Duration::from_secs(1);
 /// A database that is away is asked again after 5 s, later after half the time that it has been away, to 60 s.
-const RECHECK_POSTGRES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+const RECHECK_POSTGRES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
 /// A pod that is not ready for so long is told by name.
-const UNREADY_IS_TROUBLE: Duration = Duration::from_secs(60);
+const UNREADY_IS_TROUBLE: Duration = Duration::from_mins(1);
 
 /// A cluster on its way out: nothing is made anew, the children go with it.
 #[must_use]
@@ -247,6 +248,11 @@ impl View<'_> {
                 ..self.moving(Reason::EngineUnhealthy, trouble, RECHECK_MOVING)
             });
         }
+        if !is_observed(set)
+            && let Some(unchanged) = self.judge_as_before()
+        {
+            return Some(unchanged);
+        }
         let status = set.status.clone().unwrap_or_default();
         let ready = children.ready_replicas();
         if self.plan.rollout.is_rolling && status.replicas > 0 {
@@ -264,6 +270,14 @@ impl View<'_> {
             format!("{ready} of {replicas} engine pods are ready"),
             RECHECK_MOVING,
         ))
+    }
+
+    /// Until Kubernetes has seen the latest change, its counts say nothing new: what was told while something moved stays.
+    fn judge_as_before(&self) -> Option<Judgement> {
+        let conditions = &self.cluster.status.as_ref()?.conditions;
+        let moving = find(conditions, RECONCILING)?;
+        let reason = ClusterReason::ALL.iter().find(|known| known.as_str() == moving.reason)?;
+        Some(self.moving(*reason, moving.message.clone(), RECHECK_AT_ONCE))
     }
 
     /// What holds this pod up, in words. A pod that is being replaced anyway is no news.
@@ -366,9 +380,17 @@ impl View<'_> {
             ClusterPhase::Running
         } else if self.cluster.spec.replicas == 0 {
             ClusterPhase::Stopped
+        } else if self.is_starting() {
+            ClusterPhase::Provisioning
         } else {
             ClusterPhase::Degraded
         }
+    }
+
+    /// The engine was stopped before, and no pod has been ready since.
+    fn is_starting(&self) -> bool {
+        let former = self.cluster.status.as_ref().and_then(|status| status.phase);
+        matches!(former, Some(ClusterPhase::Stopped | ClusterPhase::Provisioning))
     }
 
     /// Something is wrong; `never_ran` unless the engine served before.

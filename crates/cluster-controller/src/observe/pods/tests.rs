@@ -42,6 +42,9 @@ fn a_ready_pod_is_read() {
 
 #[rstest]
 #[case::image(json!({"containerStatuses": [{"name": "engine", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff"}}}]}), Some("ImagePullBackOff"))]
+#[case::first_word_for_an_image(json!({"containerStatuses": [{"name": "engine", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": "ErrImagePull"}}}]}), Some("ImagePullBackOff"))]
+#[case::between_two_crashes(json!({"containerStatuses": [{"name": "engine", "image": "", "imageID": "", "ready": false, "restartCount": 2, "state": {"running": {}}}]}), Some("CrashLoopBackOff"))]
+#[case::restarted_once(json!({"containerStatuses": [{"name": "engine", "image": "", "imageID": "", "ready": false, "restartCount": 1, "state": {"running": {}}}]}), None)]
 #[case::on_its_way(json!({"containerStatuses": [{"name": "engine", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": "ContainerCreating"}}}]}), None)]
 #[case::no_node(json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}), Some("Unschedulable"))]
 #[case::nothing_known(json!({}), None)]

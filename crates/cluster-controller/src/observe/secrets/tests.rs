@@ -12,7 +12,7 @@ fn login(
     let database_secret = database_secret.map(|entries| secret("db", entries));
     let ca_secret = ca.map(|pem| pem.map(|pem| secret("db-ca", &[("ca.crt", pem)])));
     let ca = ca_secret.as_ref().map(|found| ("db-ca", found.as_ref()));
-    build_login(&target, database_secret.as_ref(), ca)
+    build_login(&target, "acme", database_secret.as_ref(), ca)
 }
 
 const USER: (&str, &str) = ("username", "engine\n");
@@ -75,5 +75,5 @@ fn an_unusable_authority_is_named(
 #[test]
 fn logins_are_never_shown() {
     let login = login(MINIMAL, Some(&[USER, PASSWORD]), None).unwrap();
-    assert_eq!(format!("{login:?}"), "Login(postgres:5432/workflow)");
+    assert_eq!(format!("{login:?}"), "Login(postgres.acme.svc:5432/workflow)");
 }
