@@ -21,7 +21,15 @@ async fn psql(cluster: &Cluster, credentials: &Credentials, statement: &str) -> 
     let output = tokio::process::Command::new("kubectl")
         .arg("--kubeconfig")
         .arg(&cluster.kubeconfig)
-        .args(["--namespace", "workflow", "exec", "postgres-0", "--", "env", &format!("PGPASSWORD={password}")])
+        .args([
+            "--namespace",
+            "workflow",
+            "exec",
+            "postgres-0",
+            "--",
+            "env",
+            &format!("PGPASSWORD={password}"),
+        ])
         .args(["psql", "-h", "127.0.0.1", "-U", username, "-d", "postgres", "-c", statement])
         .output()
         .await
