@@ -192,16 +192,7 @@ impl Databases for Servers {
         let asking = tokio::spawn(async move {
             let _permit = permits.acquire_owned().await;
             match tokio::time::timeout(DEADLINE, look(&login)).await {
-                Ok(Ok(database)) if database.server_version < MIN_SERVER_VERSION => {
-                    PostgresView::Unusable(Trouble {
-                        reason: Reason::PostgresVersionUnsupported,
-                        cause: format!(
-                            "PostgreSQL {}, expected 15 or later",
-                            database.server_version / 10_000
-                        ),
-                    })
-                }
-                Ok(Ok(database)) => PostgresView::Reachable(database),
+                Ok(Ok(database)) => judge(database),
                 Ok(Err(trouble)) => PostgresView::Unusable(trouble.at(&login)),
                 Err(_) => PostgresView::Unusable(unreachable("timeout").at(&login)),
             }
@@ -209,6 +200,16 @@ impl Databases for Servers {
         let answer = AbortOnDropHandle::new(asking).await;
         answer.unwrap_or_else(|_| PostgresView::Unusable(unreachable("the probe was given up")))
     }
+}
+
+fn judge(database: Database) -> PostgresView {
+    if database.server_version >= MIN_SERVER_VERSION {
+        return PostgresView::Reachable(database);
+    }
+    PostgresView::Unusable(Trouble {
+        reason: Reason::PostgresVersionUnsupported,
+        cause: format!("PostgreSQL {}, expected 15 or later", database.server_version / 10_000),
+    })
 }
 
 impl Trouble {

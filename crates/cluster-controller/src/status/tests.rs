@@ -1,1 +1,315 @@
+use std::time::Duration;
 
+use api_types::cluster::ClusterReason as Reason;
+use api_types::reason::Reason as _;
+use controller_kit::apply::WriteError;
+use engine_client::model::HealthState;
+use k8s_openapi::api::core::v1::Service;
+use kube::api::ObjectMeta;
+use rstest::rstest;
+use serde_json::json;
+use test_support::reply;
+
+use super::*;
+use crate::execute::{Applied, Failure};
+use crate::observe::engine::EngineView;
+use crate::observe::postgres::{PostgresView, Trouble};
+use crate::observe::{Observed, Unread};
+use crate::testing::{
+    days, ended, minimal, nothing, pod, reachable, rolling_set, serving, settings, settled_set, target,
+    today, with_set,
+};
+use crate::validate::Refusal;
+
+/// A cluster of three replicas that ran before, or not.
+fn cluster(has_run: bool) -> WorkflowCluster {
+    minimal(|cluster| {
+        cluster.spec.replicas = 3;
+        cluster.status = has_run.then(|| WorkflowClusterStatus {
+            version: Some("1.2.3".to_owned()),
+            ..WorkflowClusterStatus::default()
+        });
+    })
+}
+
+/// A settled world.
+fn settled() -> Observed {
+    let mut observed = nothing();
+    observed.postgres = reachable(Some("1.2.3"));
+    observed.engine = serving();
+    observed.children = with_set(settled_set(&cluster(true), "1.2.3"));
+    observed
+}
+
+fn assessed(cluster: &WorkflowCluster, observed: &Observed, applied: &Applied) -> Assessment {
+    let target = target(cluster);
+    let plan = crate::plan::plan(cluster, &target, &settings(), observed, today());
+    assess(cluster, &target, observed, &plan, applied, today())
+}
+
+type Told = (ClusterPhase, Standing, ClusterReason, &'static str, Next);
+
+fn check(cluster: &WorkflowCluster, observed: &Observed, applied: &Applied, expected: Told) {
+    let Assessment { phase, standing, reason, message, next, .. } = assessed(cluster, observed, applied);
+    assert_eq!((phase, standing, reason, message.as_str(), next), expected);
+}
+
+const fn wait(seconds: u64) -> Next {
+    Next::Wait { recheck: Duration::from_secs(seconds) }
+}
+
+const RESYNC: Next = Next::Settled { resync: Duration::from_mins(1) };
+
+#[rstest]
+#[case::running(|_: &mut Observed| (), (ClusterPhase::Running, Standing::Ready, Reason::Running, "3 engine pods serve at version 1.2.3", RESYNC))]
+#[case::no_stateful_set(|o: &mut Observed| o.children.stateful_set = None, (ClusterPhase::Degraded, Standing::InProgress, Reason::Reconciling, "the engine's objects are being created", wait(1)))]
+#[case::rolling(|o: &mut Observed| o.children = with_set(rolling_set(&cluster(true), "1.2.3", 3)), (ClusterPhase::Running, Standing::InProgress, Reason::RollingOut, "3 of 3 engine pods are replaced", wait(5)))]
+#[case::starting(|o: &mut Observed| unready(o, 1), (ClusterPhase::Running, Standing::InProgress, Reason::EngineStarting, "2 of 3 engine pods are ready", wait(5)))]
+#[case::ending(|o: &mut Observed| surplus(o, 2), (ClusterPhase::Running, Standing::InProgress, Reason::ScalingDown, "2 engine pods are ending", wait(5)))]
+#[case::stuck_pod(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { trouble: Some("ImagePullBackOff".into()), ..pod(1, "new", false) }]; }, (ClusterPhase::Degraded, Standing::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1: ImagePullBackOff", wait(5)))]
+#[case::silent_pod(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { unready_since: Some(today() - days(1)), ..pod(1, "new", false) }]; }, (ClusterPhase::Degraded, Standing::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1 does not become ready: look at its events and log", wait(5)))]
+#[case::not_asked(|o: &mut Observed| o.engine = EngineView::NotAsked, (ClusterPhase::Running, Standing::InProgress, Reason::EngineStarting, "the engine is about to be asked", wait(1)))]
+#[case::unreachable(|o: &mut Observed| o.engine = EngineView::Unreachable("no answer within 10 s".into()), (ClusterPhase::Degraded, Standing::InProgress, Reason::EngineUnhealthy, "the engine does not answer: no answer within 10 s", wait(5)))]
+#[case::degraded(|o: &mut Observed| o.engine = EngineView::Answered { state: HealthState::Degraded, problem: Some("leases are late".into()) }, (ClusterPhase::Degraded, Standing::InProgress, Reason::EngineUnhealthy, "the engine says that it is degraded: leases are late", wait(5)))]
+#[case::not_serving(|o: &mut Observed| o.engine = EngineView::Answered { state: HealthState::NotServing, problem: None }, (ClusterPhase::Degraded, Standing::InProgress, Reason::EngineUnhealthy, "the engine says that it is not serving", wait(5)))]
+#[case::postgres_away(|o: &mut Observed| o.postgres = trouble(Reason::PostgresUnreachable), (ClusterPhase::Degraded, Standing::InProgress, Reason::PostgresUnreachable, "the cause", wait(5)))]
+#[case::secret_invalid(|o: &mut Observed| o.postgres = trouble(Reason::PostgresSecretInvalid), (ClusterPhase::Degraded, Standing::Stalled, Reason::PostgresSecretInvalid, "the cause", wait(5)))]
+#[case::login_refused(|o: &mut Observed| o.postgres = trouble(Reason::PostgresAuthenticationFailed), (ClusterPhase::Degraded, Standing::Stalled, Reason::PostgresAuthenticationFailed, "the cause", wait(5)))]
+#[case::tls(|o: &mut Observed| o.postgres = trouble(Reason::PostgresTlsFailed), (ClusterPhase::Degraded, Standing::Stalled, Reason::PostgresTlsFailed, "the cause", wait(5)))]
+#[case::old_server(|o: &mut Observed| o.postgres = trouble(Reason::PostgresVersionUnsupported), (ClusterPhase::Degraded, Standing::Stalled, Reason::PostgresVersionUnsupported, "the cause", wait(5)))]
+#[case::downgrade(|o: &mut Observed| o.postgres = reachable(Some("1.3.0")), (ClusterPhase::Degraded, Standing::Stalled, Reason::UpgradeRefused, "1.3.0 → 1.2.3: a downgrade is never possible, restore a backup instead", wait(60)))]
+#[case::name_taken(foreign_service, (ClusterPhase::Degraded, Standing::Stalled, Reason::NameTaken, "Service acme/dev-engine exists and belongs to something else: delete or rename it", wait(60)))]
+fn a_world_that_ran_before(#[case] change: fn(&mut Observed), #[case] expected: Told) {
+    let mut observed = settled();
+    change(&mut observed);
+    check(&cluster(true), &observed, &Applied::default(), expected);
+}
+
+#[rstest]
+#[case::no_stateful_set(|o: &mut Observed| o.children.stateful_set = None, (ClusterPhase::Provisioning, Standing::InProgress, Reason::Reconciling, "the engine's objects are being created", wait(1)))]
+#[case::starting(|o: &mut Observed| unready(o, 3), (ClusterPhase::Provisioning, Standing::InProgress, Reason::EngineStarting, "0 of 3 engine pods are ready", wait(5)))]
+#[case::postgres_away(|o: &mut Observed| o.postgres = trouble(Reason::PostgresUnreachable), (ClusterPhase::Pending, Standing::InProgress, Reason::PostgresUnreachable, "the cause", wait(5)))]
+#[case::secret_missing(|o: &mut Observed| o.postgres = trouble(Reason::PostgresSecretMissing), (ClusterPhase::Pending, Standing::Stalled, Reason::PostgresSecretMissing, "the cause", wait(5)))]
+#[case::newer_schema(|o: &mut Observed| { o.postgres = reachable(Some("1.3.0")); o.children.stateful_set = None; }, (ClusterPhase::Failed, Standing::Stalled, Reason::SchemaTooNew, "the database has the schema of 1.3.0, newer than spec.version 1.2.3", wait(60)))]
+#[case::name_taken(foreign_service, (ClusterPhase::Failed, Standing::Stalled, Reason::NameTaken, "Service acme/dev-engine exists and belongs to something else: delete or rename it", wait(60)))]
+fn a_world_that_never_ran(#[case] change: fn(&mut Observed), #[case] expected: Told) {
+    let mut observed = settled();
+    change(&mut observed);
+    check(&cluster(false), &observed, &Applied::default(), expected);
+}
+
+fn trouble(reason: ClusterReason) -> PostgresView {
+    PostgresView::Unusable(Trouble { reason, cause: "the cause".to_owned() })
+}
+
+fn change_counts(
+    observed: &mut Observed,
+    change: impl FnOnce(&mut k8s_openapi::api::apps::v1::StatefulSetStatus),
+) {
+    let mut set = settled_set(&cluster(true), "1.2.3");
+    change(set.status.as_mut().unwrap());
+    observed.children = with_set(set);
+}
+
+fn unready(observed: &mut Observed, pods: i32) {
+    change_counts(observed, |status| status.ready_replicas = Some(3 - pods));
+}
+
+fn surplus(observed: &mut Observed, pods: i32) {
+    change_counts(observed, |status| status.replicas = 3 + pods);
+}
+
+fn foreign_service(observed: &mut Observed) {
+    let metadata = ObjectMeta {
+        name: Some("dev-engine".into()),
+        namespace: Some("acme".into()),
+        ..ObjectMeta::default()
+    };
+    observed.children.service = Some(std::sync::Arc::new(Service { metadata, ..Service::default() }));
+}
+
+#[test]
+fn a_failed_migration_is_told_with_its_job() {
+    let cluster = cluster(false);
+    let mut observed = nothing();
+    let job = crate::testing::with_blueprint(&cluster, |blueprint| {
+        crate::plan::migration::build_job(blueprint, crate::plan::migration::UpTo::All, false)
+    });
+    let name = job.name_any();
+    observed.children.jobs = vec![std::sync::Arc::new(ended(job, "Failed", today()))];
+    let found = assessed(&cluster, &observed, &Applied::default());
+    let message =
+        format!("migration Job {name} failed: read its log; delete it to try again, or change the spec");
+    assert_eq!(
+        (found.phase, found.standing, found.reason, found.message, found.next),
+        (ClusterPhase::Failed, Standing::Stalled, Reason::MigrationFailed, message, wait(60))
+    );
+}
+
+#[rstest]
+#[case::denied(
+    reply::forbidden("services", "dev-engine", "quota exceeded"),
+    ClusterPhase::Failed,
+    Standing::Stalled,
+    Reason::Denied,
+    ErrorClass::Denied
+)]
+#[case::conflict(
+    reply::conflict("services", "dev-engine"),
+    ClusterPhase::Provisioning,
+    Standing::InProgress,
+    Reason::Conflict,
+    ErrorClass::Conflict
+)]
+#[case::away(
+    reply::failure(503, "ServiceUnavailable", "try again"),
+    ClusterPhase::Provisioning,
+    Standing::InProgress,
+    Reason::KubernetesUnavailable,
+    ErrorClass::Transient
+)]
+#[case::malformed(
+    reply::failure(422, "Invalid", "spec.x"),
+    ClusterPhase::Provisioning,
+    Standing::InProgress,
+    Reason::InternalError,
+    ErrorClass::Defect
+)]
+fn a_refused_write_is_told(
+    #[case] status: kube::core::Status,
+    #[case] phase: ClusterPhase,
+    #[case] standing: Standing,
+    #[case] reason: ClusterReason,
+    #[case] class: ErrorClass,
+) {
+    let source = kube::Error::Api(Box::new(status));
+    let failure = WriteError { operation: "apply", object: "Service acme/dev-engine".to_owned(), source };
+    let applied = Applied { failures: vec![Failure::Write(failure)], ..Applied::default() };
+    let found = assessed(&cluster(false), &settled(), &applied);
+    assert_eq!(
+        (found.phase, found.standing, found.reason, found.next),
+        (phase, standing, reason, Next::Failed(class))
+    );
+    assert!(found.message.starts_with("failed to apply Service acme/dev-engine: "), "{}", found.message);
+}
+
+#[test]
+fn a_job_name_that_is_taken_is_told() {
+    let applied = Applied {
+        failures: vec![Failure::NameTaken { object: "Job acme/dev-migrate".to_owned() }],
+        ..Applied::default()
+    };
+    let found = assessed(&cluster(false), &settled(), &applied);
+    assert_eq!(
+        (found.reason, found.message.as_str()),
+        (Reason::NameTaken, "Job acme/dev-migrate exists and belongs to something else")
+    );
+}
+
+#[test]
+fn what_is_known_stays_when_nothing_could_be_read() {
+    let mut cluster = cluster(true);
+    cluster.status =
+        Some(build_status(&cluster, &assessed(&cluster, &settled(), &Applied::default()), today()));
+    let before = cluster.status.clone().unwrap();
+    assert!(before.ready && before.accepts_deployments);
+
+    let unread = |class| Unread { problem: "failed to read Secret acme/db".to_owned(), class };
+    let transient = assess_unread(&cluster, &unread(ErrorClass::Transient));
+    assert_eq!(build_status(&cluster, &transient, today()), before);
+
+    let denied =
+        build_status(&cluster, &assess_unread(&cluster, &unread(ErrorClass::Denied)), today() + days(1));
+    let types: Vec<_> = denied.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str())).collect();
+    assert_eq!(
+        types,
+        [
+            ("Available", "True"),
+            ("Migrated", "True"),
+            ("PostgresReachable", "True"),
+            ("Ready", "False"),
+            ("Stalled", "True"),
+            ("UpgradeComplete", "True")
+        ]
+    );
+    assert_eq!(
+        WorkflowClusterStatus { conditions: Vec::new(), ..denied },
+        WorkflowClusterStatus {
+            phase: Some(ClusterPhase::Degraded),
+            ready: false,
+            message: Some("failed to read Secret acme/db".to_owned()),
+            accepts_deployments: false,
+            conditions: Vec::new(),
+            ..before
+        }
+    );
+}
+
+#[test]
+fn a_managed_postgres_leaves_the_cluster_pending_and_says_so() {
+    let cluster = minimal(|_| ());
+    let refusal = Refusal { reason: Reason::FieldsNotActedOn, message: "use externalRef".to_owned() };
+    let status = build_status(&cluster, &assess_refusal(&cluster, &refusal), today());
+    let conditions: Vec<_> =
+        status.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect();
+    assert_eq!(
+        (status.phase, conditions),
+        (
+            Some(ClusterPhase::Pending),
+            vec![
+                ("Ready", "False", "FieldsNotActedOn"),
+                ("Stalled", "True", "FieldsNotActedOn"),
+                ("Supported", "False", "FieldsNotActedOn")
+            ]
+        )
+    );
+    let news: Vec<_> = build_news(&cluster, &status, &assess_refusal(&cluster, &refusal))
+        .into_iter()
+        .map(|n| n.note)
+        .collect();
+    assert_eq!(news, ["FieldsNotActedOn: use externalRef"]);
+}
+
+#[test]
+fn an_equal_world_gives_an_equal_status_at_any_time() {
+    let mut cluster = cluster(true);
+    let assessment = assessed(&cluster, &settled(), &Applied::default());
+    cluster.status = Some(build_status(&cluster, &assessment, today()));
+    let again =
+        build_status(&cluster, &assessed(&cluster, &settled(), &Applied::default()), today() + days(9));
+    assert_eq!(Some(&again), cluster.status.as_ref());
+    assert_eq!(build_news(&cluster, &again, &assessment), Vec::new());
+}
+
+#[test]
+fn what_was_told_stays_until_kubernetes_has_seen_the_change() {
+    let mut cluster = cluster(true);
+    let mut observed = settled();
+    observed.children = with_set(rolling_set(&cluster, "1.2.3", 2));
+    let before = assessed(&cluster, &observed, &Applied::default());
+    cluster.status = Some(build_status(&cluster, &before, today()));
+    change_counts(&mut observed, |status| status.observed_generation = Some(0));
+    let during = assessed(&cluster, &observed, &Applied::default());
+    assert_eq!((during.reason, during.message), (Reason::RollingOut, before.message));
+}
+
+/// `DeletionBlocked` and `DeletionForced` belong to kinds with a finalizer; every other reason of the enum is told
+/// somewhere in this crate.
+#[test]
+fn every_reason_is_used() {
+    let sources = [
+        include_str!("assess.rs"),
+        include_str!("facts.rs"),
+        include_str!("../status.rs"),
+        include_str!("../validate.rs"),
+        include_str!("../plan/migration.rs"),
+        include_str!("../observe/postgres.rs"),
+        include_str!("../observe/secrets.rs"),
+    ];
+    let unused: Vec<&str> = ClusterReason::ALL
+        .iter()
+        .map(|reason| reason.as_str())
+        .filter(|reason| !sources.iter().any(|source| source.contains(&format!("Reason::{reason}"))))
+        .collect();
+    assert_eq!(unused, ["DeletionBlocked", "DeletionForced"], "{}", json!(unused));
+}

@@ -31,6 +31,14 @@ async fn run(database: &TestDatabase, statements: &str) {
     connection.execute(AssertSqlSafe(statements.to_owned())).await.unwrap();
 }
 
+#[test]
+fn a_server_that_is_too_old_is_refused() {
+    let server = |server_version| Database { server_version, schema_version: None, engine_version: None };
+    assert_eq!(judge(server(150_000)), PostgresView::Reachable(server(150_000)));
+    let cause = "PostgreSQL 14, expected 15 or later".to_owned();
+    assert_eq!(judge(server(140_011)), unusable(Reason::PostgresVersionUnsupported, cause));
+}
+
 #[tokio::test]
 async fn an_empty_database_is_reachable_and_has_no_schema() {
     let postgres = test_support::require_postgres!();
