@@ -66,7 +66,8 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> 
 }
 
 /// What every session of the engine starts with: names resolve only when qualified, nothing runs for ever, and the
-/// session acts as the walled role where there is one.
+/// session acts as the walled role where there is one. A plan that was made while a queue was empty is kept while it
+/// grows to a million jobs: without sequential scans it is the right one at both ends.
 pub async fn prepare_session(connection: &mut PgConnection, roles: &Roles) -> Result<(), sqlx::Error> {
     let role = match &roles.app {
         Some(role) => format!("SET ROLE \"{role}\";"),
@@ -75,7 +76,8 @@ pub async fn prepare_session(connection: &mut PgConnection, roles: &Roles) -> Re
     connection
         .execute(AssertSqlSafe(format!(
             "{role} SET search_path = pg_catalog, pg_temp; SET statement_timeout = '5s'; SET lock_timeout = '4s'; \
-             SET idle_in_transaction_session_timeout = '10s'; SET timezone = 'UTC'; SET jit = off;"
+             SET idle_in_transaction_session_timeout = '10s'; SET timezone = 'UTC'; SET jit = off; \
+             SET enable_seqscan = off;"
         )))
         .await?;
     Ok(())
@@ -139,7 +141,10 @@ impl Database {
             Some(role) => format!("SET LOCAL ROLE \"{role}\";"),
             None => String::new(),
         };
-        let begin = format!("BEGIN READ ONLY; {role} SET LOCAL workflow.scope = 'monitor';");
+        // Longer than others: counting a backlog of millions takes seconds, and nobody waits behind it.
+        let begin = format!(
+            "BEGIN READ ONLY; {role} SET LOCAL workflow.scope = 'monitor'; SET LOCAL statement_timeout = '30s';"
+        );
         Ok(MonitorTx { transaction: self.begin(&begin).await? })
     }
 

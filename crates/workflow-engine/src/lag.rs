@@ -1,6 +1,6 @@
 //! One sampler of job lag per process, shared by whoever asks or watches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +13,11 @@ use crate::database::Database;
 use crate::error::Error;
 use crate::storage::lag::{self, Lag};
 
-/// While anyone watches; a sample that takes long is taken less often, so that it never costs a third of the time.
+/// While anyone watches.
 const INTERVAL: Duration = Duration::from_secs(1);
-const REST_FACTOR: u32 = 3;
+/// Counting reads every waiting job, so with a big backlog it is done less often: at most a tenth of the time goes into
+/// it. Ages are looked at anew each time, they are what scaling goes by.
+const COUNT_REST_FACTOR: u32 = 10;
 
 /// (tenant, job type).
 pub type Pair = (String, String);
@@ -30,8 +32,16 @@ pub struct Sample {
 #[derive(Debug)]
 pub struct LagSampler {
     latest: watch::Sender<Option<Arc<Sample>>>,
-    /// When the latest was taken; locked while one is being taken, so that all who ask meanwhile share it.
-    taken: Mutex<Option<Instant>>,
+    /// Locked while a sample is being taken, so that all who ask meanwhile share it.
+    taken: Mutex<Taken>,
+}
+
+/// When the latest sample was taken, and what was counted last.
+#[derive(Debug, Default)]
+struct Taken {
+    at: Option<Instant>,
+    counts: HashMap<Pair, i64>,
+    count_due: Option<Instant>,
 }
 
 impl Default for LagSampler {
@@ -44,17 +54,25 @@ impl LagSampler {
     /// A sample not older than the interval.
     pub async fn fresh(&self, database: &Database) -> Result<Arc<Sample>, Error> {
         let mut taken = self.taken.lock().await;
-        if let (Some(at), Some(sample)) = (*taken, self.latest.borrow().clone())
+        if let (Some(at), Some(sample)) = (taken.at, self.latest.borrow().clone())
             && at.elapsed() < INTERVAL
         {
             return Ok(sample);
         }
+        let began = Instant::now();
         let mut tx = database.monitor().await?;
-        let (lags, measured_at) = lag::observe_lags(&mut tx).await?;
+        if taken.count_due.is_none_or(|due| due <= began) {
+            let counts = lag::count_activatable(&mut tx).await?;
+            taken.counts = counts
+                .into_iter()
+                .map(|(tenant_id, job_type, count)| ((tenant_id, job_type), count))
+                .collect();
+            taken.count_due = Some(began + INTERVAL.max(began.elapsed() * COUNT_REST_FACTOR));
+        }
+        let (oldest, measured_at) = lag::observe_oldest(&mut tx).await?;
         tx.commit().await?;
-        let lags = lags.into_iter().map(|lag| ((lag.tenant_id.clone(), lag.job_type.clone()), lag)).collect();
-        let sample = Arc::new(Sample { lags, measured_at });
-        *taken = Some(Instant::now());
+        let sample = Arc::new(Sample { lags: build_lags(oldest, &taken.counts), measured_at });
+        taken.at = Some(began);
         self.latest.send_replace(Some(Arc::clone(&sample)));
         Ok(sample)
     }
@@ -66,19 +84,28 @@ impl LagSampler {
 
     /// Samples while anyone watches, until stopped.
     pub async fn run(&self, database: &Database, stop: &CancellationToken) {
-        let mut rest = INTERVAL;
-        while stop.run_until_cancelled(tokio::time::sleep(rest)).await.is_some() {
-            rest = INTERVAL;
+        while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
             if self.latest.receiver_count() == 0 {
                 continue;
             }
-            let begun = Instant::now();
-            match self.fresh(database).await {
-                Ok(_) => rest = INTERVAL.max(begun.elapsed() * REST_FACTOR),
-                Err(error) => tracing::warn!(error = %error, "job lag could not be sampled"),
+            if let Err(error) = self.fresh(database).await {
+                tracing::warn!(error = %error, "job lag could not be sampled");
             }
         }
     }
+}
+
+/// A count may be older than the age beside it: where they contradict each other, the age is right.
+fn build_lags(oldest: Vec<Lag>, counts: &HashMap<Pair, i64>) -> BTreeMap<Pair, Lag> {
+    oldest
+        .into_iter()
+        .map(|lag| {
+            let pair = (lag.tenant_id.clone(), lag.job_type.clone());
+            let counted = counts.get(&pair).copied().unwrap_or(0);
+            let activatable = if lag.oldest_run_at.is_some() { counted.max(1) } else { 0 };
+            (pair, Lag { activatable, ..lag })
+        })
+        .collect()
 }
 
 /// Which pairs somebody wants; an empty list is every one.

@@ -1,7 +1,7 @@
 //! A serving process: its ports, its tasks, and its orderly end.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,8 +128,19 @@ async fn supervise(mut tasks: JoinSet<Result<(), Error>>, stop: &CancellationTok
     }
 }
 
+/// `[::]` takes IPv4 as well; where the kernel has no IPv6 at all, `0.0.0.0` is what was meant.
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+    let bound = match TcpListener::bind(address).await {
+        Err(error) if address.is_ipv6() && address.ip().is_unspecified() && !is_taken(&error) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    };
+    bound.map_err(|source| Error::Listen { address, source })
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
 }
 
 async fn serve_api(

@@ -43,3 +43,20 @@ fn a_filter_admits_pairs_that_both_lists_name() {
     assert_eq!(keys(acme), [lag("acme", "charge", 0).0, lag("acme", "refund", 0).0]);
     assert_eq!(keys(both), [lag("acme", "charge", 0).0]);
 }
+
+#[test]
+fn an_age_is_right_where_an_older_count_contradicts_it() {
+    let at = Some(Timestamp::UNIX_EPOCH);
+    let observed = |job_type: &str, oldest_run_at| Lag { oldest_run_at, ..lag("acme", job_type, 0).1 };
+    let oldest = vec![
+        observed("counted", at),
+        observed("emptied", None),
+        observed("just-come", at),
+        observed("idle", None),
+    ];
+    let counts = HashMap::from([(lag("acme", "counted", 0).0, 7), (lag("acme", "emptied", 0).0, 3)]);
+    let activatable: Vec<i64> =
+        build_lags(oldest, &counts).into_values().map(|lag| lag.activatable).collect();
+    // counted, emptied, idle, just-come
+    assert_eq!(activatable, [7, 0, 0, 1]);
+}

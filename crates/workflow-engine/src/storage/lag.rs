@@ -13,10 +13,11 @@ pub struct Lag {
     pub activated: i64,
 }
 
-/// One row per known pair, and when the database looked. Known are the types of deployed processes and those of jobs
-/// that are left; the latter are found by hopping over the index from pair to pair, not by reading every job.
-pub async fn observe_lags(tx: &mut MonitorTx) -> Result<(Vec<Lag>, Timestamp), sqlx::Error> {
-    type Row = (String, String, i64, Option<jiff_sqlx::Timestamp>, i64);
+/// One row per known pair, without the count of activatable jobs, and when the database looked. Known are the types of
+/// deployed processes and those of jobs that are left; the latter are found by hopping over the index from pair to
+/// pair, not by reading every job: some 50 µs per pair, however many jobs wait.
+pub async fn observe_oldest(tx: &mut MonitorTx) -> Result<(Vec<Lag>, Timestamp), sqlx::Error> {
+    type Row = (String, String, Option<jiff_sqlx::Timestamp>, i64);
     let rows = sqlx::query_as::<_, Row>(
         "WITH RECURSIVE pair AS (
              (SELECT tenant_id, type FROM workflow.job WHERE NOT parked ORDER BY tenant_id, type LIMIT 1)
@@ -29,12 +30,13 @@ pub async fn observe_lags(tx: &mut MonitorTx) -> Result<(Vec<Lag>, Timestamp), s
          ), known AS (
              SELECT tenant_id, type FROM pair UNION SELECT tenant_id, type FROM workflow.job_type
          )
-         SELECT known.tenant_id, known.type, waiting.count, waiting.oldest, taken.count
+         SELECT known.tenant_id, known.type, oldest.run_at, taken.count
          FROM known
-         CROSS JOIN LATERAL (
-             SELECT count(*), min(run_at) AS oldest FROM workflow.job j
+         LEFT JOIN LATERAL (
+             SELECT j.run_at FROM workflow.job j
              WHERE j.tenant_id = known.tenant_id AND j.type = known.type AND NOT j.parked AND j.run_at <= now()
-         ) waiting
+             ORDER BY j.run_at LIMIT 1
+         ) oldest ON true
          CROSS JOIN LATERAL (
              SELECT count(*) FROM workflow.job j
              WHERE j.tenant_id = known.tenant_id AND j.type = known.type AND NOT j.parked AND j.run_at > now()
@@ -46,10 +48,10 @@ pub async fn observe_lags(tx: &mut MonitorTx) -> Result<(Vec<Lag>, Timestamp), s
     .await?;
     let lags = rows
         .into_iter()
-        .map(|(tenant_id, job_type, activatable, oldest, activated)| Lag {
+        .map(|(tenant_id, job_type, oldest, activated)| Lag {
             tenant_id,
             job_type,
-            activatable,
+            activatable: 0,
             oldest_run_at: oldest.map(jiff_sqlx::Timestamp::to_jiff),
             activated,
         })
@@ -57,4 +59,15 @@ pub async fn observe_lags(tx: &mut MonitorTx) -> Result<(Vec<Lag>, Timestamp), s
     let measured_at: jiff_sqlx::Timestamp =
         sqlx::query_scalar("SELECT now()").fetch_one(tx.connection()).await?;
     Ok((lags, measured_at.to_jiff()))
+}
+
+/// How many jobs could be taken, per pair that has any. Reads the index entry of every waiting job: half a second for a
+/// million.
+pub async fn count_activatable(tx: &mut MonitorTx) -> Result<Vec<(String, String, i64)>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT tenant_id, type, count(*) FROM workflow.job WHERE NOT parked AND run_at <= now()
+         GROUP BY tenant_id, type",
+    )
+    .fetch_all(tx.connection())
+    .await
 }
