@@ -15,17 +15,20 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
 use kube::api::{Api, PartialObjectMeta};
 use kube::core::DeserializeGuard;
-use kube::runtime::reflector::store::Writer as StoreWriter;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt as _, reflector, watcher as watch};
+use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Client, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use crate::controller::Queue;
 use crate::events::{EventType, News, Publisher};
 use crate::metrics::Metrics;
+
+mod feed;
+
+use feed::{Change, Feed, Invalid};
 
 /// A watch without any sign of life for so long is wedged, and the process is better restarted. Twice the 290 s after
 /// which a quiet watch is opened anew, which is a sign of life.
@@ -85,32 +88,29 @@ where
         + Sync
         + 'static,
 {
-    let (store, mut writer) = reflector::store::<K>();
+    let (store, mut feed) = Feed::new();
     let api: Api<DeserializeGuard<K>> = Api::all(context.client.clone());
     let publisher = context.publisher.clone();
     let mut seen: HashMap<String, u64> = HashMap::new();
-    let mut poisoned = Vec::new();
     let on_event = move |event: Event<DeserializeGuard<K>>| {
-        match decoded(event) {
-            Ok(event) => {
-                if let Event::Apply(object) | Event::InitApply(object) = &event {
+        let (changes, invalid) = feed.accept_guarded(event);
+        for change in changes {
+            match change {
+                Change::Present(object) => {
                     let trigger = trigger_of(object.meta());
                     if seen.insert(key_of(object.meta()), trigger) != Some(trigger) {
-                        queue.push(ObjectRef::from_obj(object));
+                        queue.push(ObjectRef::from_obj(&*object));
                     }
                 }
-                if let Event::Delete(object) = &event {
+                Change::Gone(object) => {
                     seen.remove(&key_of(object.meta()));
-                    queue.forget(&ObjectRef::from_obj(object));
+                    queue.forget(&ObjectRef::from_obj(&*object));
                 }
-                writer.apply_watcher_event(&event);
             }
-            Err(invalid) => poisoned.push(invalid),
         }
-        let told = std::mem::take(&mut poisoned);
         let publisher = publisher.clone();
         async move {
-            for invalid in told {
+            if let Some(invalid) = invalid {
                 report_poisoned::<K>(&publisher, invalid).await;
             }
         }
@@ -133,20 +133,15 @@ where
     Owner: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
     M: Fn(&K) -> Vec<ObjectRef<Owner>> + Send + Sync + 'static,
 {
-    let (store, mut writer) = reflector::store::<K>();
+    let (store, mut feed) = Feed::new();
     let api: Api<DeserializeGuard<K>> = Api::all(context.client.clone());
     let on_event = move |event: Event<DeserializeGuard<K>>| {
-        match decoded(event) {
-            Ok(event) => {
-                // The store first: whoever is queued must find what queued it.
-                writer.apply_watcher_event(&event);
-                if let Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) = &event {
-                    queue.push_all(dependants(object));
-                }
-            }
-            Err(invalid) => {
-                tracing::warn!(kind = %K::kind(&()), name = invalid.name, error = invalid.error, "cannot be read");
-            }
+        let (changes, invalid) = feed.accept_guarded(event);
+        if let Some(Invalid { name, error, .. }) = invalid.as_deref() {
+            tracing::warn!(kind = %K::kind(&()), name, error, "cannot be read");
+        }
+        for Change::Present(object) | Change::Gone(object) in changes {
+            queue.push_all(dependants(&object));
         }
         std::future::ready(())
     };
@@ -196,24 +191,24 @@ where
     Owner: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
     C: PartialEq + Send + 'static,
 {
-    let (store, mut writer) = reflector::store::<K>();
+    let (store, mut feed) = Feed::new();
     let api: Api<K> = Api::all(context.client.clone());
     let mut seen: HashMap<String, C> = HashMap::new();
     let on_event = move |event: Event<K>| {
-        writer.apply_watcher_event(&event);
-        match &event {
-            Event::Apply(child) | Event::InitApply(child) => {
-                let concern = concern(child);
-                if seen.get(&key_of(child.meta())) != Some(&concern) {
-                    seen.insert(key_of(child.meta()), concern);
-                    queue.push_all(owner_of(child));
+        for change in feed.accept(event) {
+            match change {
+                Change::Present(child) => {
+                    let concern = concern(&child);
+                    if seen.get(&key_of(child.meta())) != Some(&concern) {
+                        seen.insert(key_of(child.meta()), concern);
+                        queue.push_all(owner_of(&*child));
+                    }
+                }
+                Change::Gone(child) => {
+                    seen.remove(&key_of(child.meta()));
+                    queue.push_all(owner_of(&*child));
                 }
             }
-            Event::Delete(child) => {
-                seen.remove(&key_of(child.meta()));
-                queue.push_all(owner_of(child));
-            }
-            Event::Init | Event::InitDone => {}
         }
         std::future::ready(())
     };
@@ -273,13 +268,11 @@ where
     Owner: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
     M: Fn(&PartialObjectMeta<K>) -> Vec<ObjectRef<Owner>> + Send + Sync + 'static,
 {
-    let (store, mut writer): (Store<PartialObjectMeta<K>>, StoreWriter<PartialObjectMeta<K>>) =
-        reflector::store();
+    let (store, mut feed) = Feed::new();
     let api: Api<PartialObjectMeta<K>> = Api::all(context.client.clone());
     let on_event = move |event: Event<PartialObjectMeta<K>>| {
-        writer.apply_watcher_event(&event);
-        if let Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) = &event {
-            queue.push_all(dependants(object));
+        for Change::Present(object) | Change::Gone(object) in feed.accept(event) {
+            queue.push_all(dependants(&object));
         }
         std::future::ready(())
     };
@@ -352,45 +345,6 @@ fn hint_of(error: &watcher::Error) -> &'static str {
     }
 }
 
-struct Invalid {
-    name: String,
-    reference: k8s_openapi::api::core::v1::ObjectReference,
-    error: String,
-}
-
-/// An event whose object was decoded. `Init` and `InitDone` carry none.
-fn decoded<K: Resource<DynamicType = ()> + Clone>(
-    event: Event<DeserializeGuard<K>>,
-) -> Result<Event<K>, Box<Invalid>> {
-    let guarded = |DeserializeGuard(result): DeserializeGuard<K>| {
-        result.map_err(|invalid| {
-            Box::new(Invalid {
-                name: format!(
-                    "{}/{}",
-                    invalid.metadata.namespace.as_deref().unwrap_or_default(),
-                    invalid.metadata.name.as_deref().unwrap_or_default()
-                ),
-                reference: k8s_openapi::api::core::v1::ObjectReference {
-                    api_version: Some(K::api_version(&()).into_owned()),
-                    kind: Some(K::kind(&()).into_owned()),
-                    name: invalid.metadata.name.clone(),
-                    namespace: invalid.metadata.namespace.clone(),
-                    uid: invalid.metadata.uid.clone(),
-                    ..Default::default()
-                },
-                error: invalid.error,
-            })
-        })
-    };
-    Ok(match event {
-        Event::Apply(object) => Event::Apply(guarded(object)?),
-        Event::InitApply(object) => Event::InitApply(guarded(object)?),
-        Event::Delete(object) => Event::Delete(guarded(object)?),
-        Event::Init => Event::Init,
-        Event::InitDone => Event::InitDone,
-    })
-}
-
 async fn report_poisoned<K: Resource<DynamicType = ()>>(publisher: &Publisher, invalid: Box<Invalid>) {
     tracing::error!(kind = %K::kind(&()), name = invalid.name, error = invalid.error, "cannot be read, left alone");
     let note = format!(
@@ -460,35 +414,4 @@ impl Backoff for WatchBackoff {
 }
 
 #[cfg(test)]
-mod tests {
-    use kube::api::ObjectMeta;
-
-    use super::*;
-
-    #[test]
-    fn a_status_write_is_no_trigger_and_a_new_generation_is() {
-        let before =
-            ObjectMeta { generation: Some(1), resource_version: Some("5".into()), ..ObjectMeta::default() };
-        let status_written = ObjectMeta { resource_version: Some("6".into()), ..before.clone() };
-        let edited = ObjectMeta { generation: Some(2), ..before.clone() };
-        assert_eq!(trigger_of(&before), trigger_of(&status_written));
-        assert_ne!(trigger_of(&before), trigger_of(&edited));
-    }
-
-    #[test]
-    fn a_silent_watch_grows_old_and_an_answer_makes_it_young() {
-        let (progress, born) = (Progress::default(), Instant::now());
-        assert_eq!(progress.age("/apis/a", born, born + WEDGED_AFTER), WEDGED_AFTER);
-        progress.note("/apis/a", born + WEDGED_AFTER);
-        assert_eq!(progress.age("/apis/a", born, born + WEDGED_AFTER), Duration::ZERO);
-    }
-
-    #[test]
-    fn backoff_is_capped_at_ten_seconds_plus_jitter_and_starts_again() {
-        let mut backoff = WatchBackoff::new();
-        let delays: Vec<_> = backoff.by_ref().take(50).collect();
-        assert!(delays.iter().all(|delay| *delay <= Duration::from_secs(20)), "{delays:?}");
-        backoff.reset();
-        assert!(backoff.next().unwrap() <= Duration::from_secs(1));
-    }
-}
+mod tests;

@@ -1,3 +1,4 @@
+mod apiserver;
 mod convergence;
 mod crash;
 mod deletion;
