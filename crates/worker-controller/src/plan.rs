@@ -27,7 +27,7 @@ use crate::observe::{Access, AccessView, Observed, References};
 use crate::validate::{Fleet, Refusal};
 
 /// Safety net: what is awaited is watched.
-const RECHECK_WATCHED: Duration = Duration::from_secs(60);
+const RECHECK_WATCHED: Duration = Duration::from_mins(1);
 
 /// One write.
 #[derive(Clone, Debug, PartialEq)]

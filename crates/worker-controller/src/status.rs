@@ -25,13 +25,16 @@ use crate::validate::{Fleet, Refusal};
 use fleet::{Facts, MetricsView, Rollout, read_facts};
 
 /// What no watch shows is found after this time: a rotated worker key, a Secret that somebody changed.
-pub const RESYNC: Duration = Duration::from_secs(300);
+pub const RESYNC: Duration = Duration::from_mins(5);
 /// Pods that fail to start do not show in their Deployment.
 const RECHECK_PODS: Duration = Duration::from_secs(10);
 /// ServiceAccounts and Secrets are not watched.
 const RECHECK_MISSING: Duration = Duration::from_secs(30);
 /// Safety net: what is awaited is watched.
-const RECHECK_WATCHED: Duration = Duration::from_secs(60);
+const RECHECK_WATCHED: Duration = Duration::from_mins(1);
+const SETTLED: Next = Next::Settled { resync: RESYNC };
+const ROLLING_OUT: &str = "pods are being started or replaced";
+const NOT_REPORTED: &str = "the autoscaler has not reported yet";
 
 /// Verdict on a pass.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,131 +63,150 @@ pub fn assess(
     applied: &Applied,
 ) -> Assessment {
     let facts = read_facts(worker, observed, applied);
-    let trouble = if facts.ready_replicas > 0 { WorkerPhase::Degraded } else { WorkerPhase::Pending };
-    let judged = |phase, standing, reason, message: String, next| Assessment {
-        phase,
-        standing,
-        reason,
-        message,
-        next,
-        facts: Some(facts.clone()),
-    };
-    let waiting = |phase, standing, reason, message, recheck| {
-        judged(phase, standing, reason, message, Next::Wait { recheck })
-    };
-    if let Some(failure) = &applied.failure {
-        let class = failure.class();
-        let reason = if is_about_the_spec(failure) { Reason::InvalidSpec } else { class.reason().into() };
-        return judged(trouble, standing_of(class), reason, failure.told(), Next::Failed(class));
-    }
+    let judged = None
+        .or_else(|| assess_failure(applied, &facts))
+        .or_else(|| assess_references(observed, &facts))
+        .or_else(|| assess_spec(worker, verdict, &facts))
+        .or_else(|| assess_neighbours(worker, observed, plan, &facts))
+        .or_else(|| assess_rollout(&facts))
+        .unwrap_or_else(|| assess_metrics(&facts));
+    Assessment { facts: Some(facts), ..judged }
+}
+
+fn judged(
+    phase: WorkerPhase,
+    standing: Standing,
+    reason: Reason,
+    message: impl Into<String>,
+    next: Next,
+) -> Assessment {
+    Assessment { phase, standing, reason, message: message.into(), next, facts: None }
+}
+
+/// The phase while something stands in the way: pods that run are worth telling.
+fn hindered(facts: &Facts) -> WorkerPhase {
+    if facts.ready_replicas > 0 { WorkerPhase::Degraded } else { WorkerPhase::Pending }
+}
+
+fn assess_failure(applied: &Applied, facts: &Facts) -> Option<Assessment> {
+    let failure = applied.failure.as_ref()?;
+    let class = failure.class();
+    let reason = if is_about_the_spec(failure) { Reason::InvalidSpec } else { class.reason().into() };
+    Some(judged(hindered(facts), standing_of(class), reason, failure.told(), Next::Failed(class)))
+}
+
+fn assess_references(observed: &Observed, facts: &Facts) -> Option<Assessment> {
     match &observed.references {
-        References::Refused(refused) => {
-            let (reason, next) = (Reason::ReferenceNotPermittedOrMissing, Next::Failed(ErrorClass::Invalid));
-            return judged(WorkerPhase::Pending, Standing::Stalled, reason, refused.clone(), next);
-        }
-        References::Unreadable => {
-            let message = "what spec.clusterRef or spec.tenantRef leads to cannot be read now; the fleet is left as it is";
-            return waiting(
-                trouble,
-                Standing::InProgress,
-                Reason::ClusterNotReady,
-                message.to_owned(),
-                RECHECK_WATCHED,
-            );
-        }
-        References::Resolved(_) => {}
+        References::Resolved(_) => None,
+        References::Refused(refused) => Some(judged(
+            WorkerPhase::Pending,
+            Standing::Stalled,
+            Reason::ReferenceNotPermittedOrMissing,
+            refused,
+            Next::Failed(ErrorClass::Invalid),
+        )),
+        References::Unreadable => Some(judged(
+            hindered(facts),
+            Standing::InProgress,
+            Reason::ClusterNotReady,
+            "what spec.clusterRef or spec.tenantRef leads to cannot be read now; the fleet is left as it is",
+            Next::Wait { recheck: RECHECK_WATCHED },
+        )),
     }
+}
+
+fn assess_spec(
+    worker: &WorkflowWorker,
+    verdict: &Result<Fleet, Refusal>,
+    facts: &Facts,
+) -> Option<Assessment> {
     if let Err(Refusal(message)) = verdict {
         let next = Next::Failed(ErrorClass::Invalid);
-        return judged(trouble, Standing::Stalled, Reason::InvalidSpec, message.clone(), next);
+        return Some(judged(hindered(facts), Standing::Stalled, Reason::InvalidSpec, message, next));
     }
-    if worker.spec.is_paused() {
-        let (phase, standing) = match facts.rollout {
-            Rollout::Complete => (WorkerPhase::Running, Standing::Ready),
-            Rollout::Stopped => (WorkerPhase::Stopped, Standing::Ready),
-            _ => (trouble, Standing::InProgress),
-        };
-        let message = "spec.paused is true: no owned object is written".to_owned();
-        return judged(phase, standing, Reason::Paused, message, Next::Settled { resync: RESYNC });
+    if !worker.spec.is_paused() {
+        return None;
     }
+    let (phase, standing) = match facts.rollout {
+        Rollout::Complete => (WorkerPhase::Running, Standing::Ready),
+        Rollout::Stopped => (WorkerPhase::Stopped, Standing::Ready),
+        _ => (hindered(facts), Standing::InProgress),
+    };
+    let message = "spec.paused is true: no owned object is written";
+    Some(judged(phase, standing, Reason::Paused, message, SETTLED))
+}
+
+/// Cluster, tenant, foreign objects, and what the spec names in the own namespace.
+fn assess_neighbours(
+    worker: &WorkflowWorker,
+    observed: &Observed,
+    plan: &Plan,
+    facts: &Facts,
+) -> Option<Assessment> {
     if let Some(wait) = &plan.wait {
         let (phase, standing) = match wait.reason {
             Reason::NameTaken => (WorkerPhase::Failed, Standing::Stalled),
-            _ => (trouble, Standing::InProgress),
+            _ => (hindered(facts), Standing::InProgress),
         };
-        return waiting(phase, standing, wait.reason, wait.message.clone(), wait.recheck);
+        let next = Next::Wait { recheck: wait.recheck };
+        return Some(judged(phase, standing, wait.reason, &wait.message, next));
     }
     if let AccessView::NotReady(error) = &observed.access {
-        let next = Next::Failed(error.class());
-        return judged(
-            trouble,
-            Standing::InProgress,
-            Reason::EngineCredentialsMissing,
-            error.to_string(),
-            next,
-        );
+        let (reason, next) = (Reason::EngineCredentialsMissing, Next::Failed(error.class()));
+        return Some(judged(hindered(facts), Standing::InProgress, reason, error.to_string(), next));
     }
-    if let Some(missing) = observed.missing.first() {
-        let (reason, message) = told_missing(missing, &worker.namespace().unwrap_or_default());
-        return waiting(trouble, Standing::Stalled, reason, message, RECHECK_MISSING);
-    }
+    let (reason, message) = told_missing(observed.missing.first()?, &worker.namespace().unwrap_or_default());
+    let next = Next::Wait { recheck: RECHECK_MISSING };
+    Some(judged(hindered(facts), Standing::Stalled, reason, message, next))
+}
+
+fn assess_rollout(facts: &Facts) -> Option<Assessment> {
+    let pods_awaited = Next::Wait { recheck: RECHECK_PODS };
     match &facts.rollout {
-        Rollout::Absent | Rollout::RollingOut => {
-            let message = "pods are being started or replaced".to_owned();
-            return waiting(
-                WorkerPhase::Progressing,
-                Standing::InProgress,
-                Reason::RollingOut,
-                message,
-                RECHECK_PODS,
-            );
-        }
+        Rollout::Complete => None,
+        Rollout::Absent | Rollout::RollingOut => Some(judged(
+            WorkerPhase::Progressing,
+            Standing::InProgress,
+            Reason::RollingOut,
+            ROLLING_OUT,
+            pods_awaited,
+        )),
         Rollout::Failed(message) => {
             let phase = if facts.ready_replicas > 0 { WorkerPhase::Degraded } else { WorkerPhase::Failed };
-            return waiting(phase, Standing::Stalled, Reason::RolloutFailed, message.clone(), RECHECK_PODS);
+            Some(judged(phase, Standing::Stalled, Reason::RolloutFailed, message, pods_awaited))
         }
-        Rollout::Stopped => {
-            let message = "spec.replicas is 0: no worker pod runs".to_owned();
-            let next = Next::Settled { resync: RESYNC };
-            return judged(WorkerPhase::Stopped, Standing::Ready, Reason::Stopped, message, next);
-        }
-        Rollout::Complete => {}
+        Rollout::Stopped => Some(judged(
+            WorkerPhase::Stopped,
+            Standing::Ready,
+            Reason::Stopped,
+            "spec.replicas is 0: no worker pod runs",
+            SETTLED,
+        )),
     }
+}
+
+/// The pods are as they shall be.
+fn assess_metrics(facts: &Facts) -> Assessment {
     match &facts.metrics {
-        MetricsView::Awaited => {
-            let message = "the autoscaler has not reported yet".to_owned();
-            waiting(
-                WorkerPhase::Progressing,
-                Standing::InProgress,
-                Reason::Reconciling,
-                message,
-                RECHECK_WATCHED,
-            )
-        }
+        MetricsView::Disabled | MetricsView::Available => judged(
+            WorkerPhase::Running,
+            Standing::Ready,
+            Reason::Running,
+            "the fleet runs as the spec says",
+            SETTLED,
+        ),
+        MetricsView::Awaited => judged(
+            WorkerPhase::Progressing,
+            Standing::InProgress,
+            Reason::Reconciling,
+            NOT_REPORTED,
+            Next::Wait { recheck: RECHECK_WATCHED },
+        ),
         MetricsView::Unavailable(message) => {
-            let next = Next::Settled { resync: RESYNC };
-            judged(
-                WorkerPhase::Degraded,
-                Standing::InProgress,
-                Reason::MetricsUnavailable,
-                message.clone(),
-                next,
-            )
+            judged(WorkerPhase::Degraded, Standing::InProgress, Reason::MetricsUnavailable, message, SETTLED)
         }
         MetricsView::Conflict(message) => {
-            let next = Next::Settled { resync: RESYNC };
-            judged(
-                WorkerPhase::Degraded,
-                Standing::Stalled,
-                Reason::AutoscalerConflict,
-                message.clone(),
-                next,
-            )
-        }
-        MetricsView::Disabled | MetricsView::Available => {
-            let next = Next::Settled { resync: RESYNC };
-            let message = "the fleet runs as the spec says".to_owned();
-            judged(WorkerPhase::Running, Standing::Ready, Reason::Running, message, next)
+            judged(WorkerPhase::Degraded, Standing::Stalled, Reason::AutoscalerConflict, message, SETTLED)
         }
     }
 }
@@ -283,7 +305,7 @@ fn build_rollout_complete(rollout: &Rollout, reason: Reason, message: &str) -> W
     let wanted = |truth, reason, message: &str| Wanted::new(ROLLOUT_COMPLETE, truth, reason, message);
     match rollout {
         Rollout::Absent => wanted(Truth::False, reason, message),
-        Rollout::RollingOut => wanted(Truth::False, Reason::RollingOut, "pods are being started or replaced"),
+        Rollout::RollingOut => wanted(Truth::False, Reason::RollingOut, ROLLING_OUT),
         Rollout::Failed(told) => wanted(Truth::False, Reason::RolloutFailed, told),
         Rollout::Stopped => wanted(Truth::True, Reason::Stopped, "no pod is wanted and none runs"),
         Rollout::Complete => {
@@ -298,9 +320,7 @@ fn build_metrics_available(metrics: &MetricsView) -> Wanted<Reason> {
         MetricsView::Disabled => {
             wanted(Truth::Unknown, Reason::AutoscalingDisabled, "spec.autoscaling is not set")
         }
-        MetricsView::Awaited => {
-            wanted(Truth::Unknown, Reason::Reconciling, "the autoscaler has not reported yet")
-        }
+        MetricsView::Awaited => wanted(Truth::Unknown, Reason::Reconciling, NOT_REPORTED),
         MetricsView::Available => {
             wanted(Truth::True, Reason::MetricsAvailable, "the autoscaler gets the lag of every job type")
         }
@@ -309,7 +329,7 @@ fn build_metrics_available(metrics: &MetricsView) -> Wanted<Reason> {
     }
 }
 
-/// When to look again: a lag that was not written for its own sake only is written after its quiet time.
+/// When to look again at what no watch shows: pods that may fail to start, and a lag that waits for its quiet time.
 #[must_use]
 pub fn plan_next(
     worker: &WorkflowWorker,
@@ -317,10 +337,10 @@ pub fn plan_next(
     status: &WorkflowWorkerStatus,
     now: Timestamp,
 ) -> Next {
-    let seen = assessment.facts.as_ref().map(|facts| facts.lag_seconds);
-    let is_held_back =
-        seen.is_some_and(|seen| lag::is_worth_a_write(worker, status.current_lag_seconds, seen));
+    let Some(facts) = &assessment.facts else { return assessment.next };
+    let is_held_back = lag::is_worth_a_write(worker, status.current_lag_seconds, facts.lag_seconds);
     match assessment.next {
+        Next::Settled { .. } if facts.ready_replicas < facts.replicas => Next::Wait { recheck: RECHECK_PODS },
         Next::Settled { .. } if is_held_back => Next::Wait { recheck: lag::quiet_time_left(worker, now) },
         next => next,
     }

@@ -14,7 +14,7 @@ use super::Unread;
 use crate::context::Context;
 
 /// A container that ended longer ago has left the kubelet's backoff, and its past is no news.
-const CRASH_MEMORY: Duration = Duration::from_secs(600);
+const CRASH_MEMORY: Duration = Duration::from_mins(10);
 
 /// The Deployment's own label for the pods of one template.
 const TEMPLATE_HASH: &str = "pod-template-hash";

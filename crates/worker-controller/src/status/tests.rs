@@ -33,7 +33,7 @@ fn status_of(worker: &WorkflowWorker, assessment: &Assessment) -> WorkflowWorker
     build_status(worker, assessment, at(0))
 }
 
-fn judged(
+fn expected_of(
     phase: WorkerPhase,
     standing: Standing,
     reason: Reason,
@@ -48,8 +48,6 @@ fn facts(pods: i32, rollout: Rollout, metrics: MetricsView, lag_seconds: Option<
     Facts { replicas: pods, ready_replicas: pods, rollout, metrics, lag_seconds }
 }
 
-const SETTLED: Next = Next::Settled { resync: RESYNC };
-
 fn failure(code: u16, message: &str) -> Applied {
     let status = Status { code, message: message.into(), ..Status::default() };
     let source = kube::Error::Api(Box::new(status));
@@ -60,7 +58,7 @@ fn failure(code: u16, message: &str) -> Applied {
 #[test]
 fn a_fleet_that_runs_is_ready() {
     let worker = worker(MINIMAL);
-    let expected = judged(
+    let expected = expected_of(
         WorkerPhase::Running,
         Standing::Ready,
         Reason::Running,
@@ -74,7 +72,7 @@ fn a_fleet_that_runs_is_ready() {
 #[test]
 fn an_autoscaled_fleet_that_runs_tells_its_lag() {
     let worker = autoscaled();
-    let expected = judged(
+    let expected = expected_of(
         WorkerPhase::Running,
         Standing::Ready,
         Reason::Running,
@@ -91,7 +89,7 @@ fn an_autoscaled_fleet_that_runs_tells_its_lag() {
 fn a_new_fleet_rolls_out() {
     let worker = autoscaled();
     let assessment = assessed(&worker, &observed(&worker));
-    let expected = judged(
+    let expected = expected_of(
         WorkerPhase::Progressing,
         Standing::InProgress,
         Reason::RollingOut,
@@ -139,10 +137,6 @@ fn what_this_pass_applied_counts_as_applied() {
     assert_eq!(assessed_after(&worker, &world, &applied).reason, Reason::RollingOut);
 }
 
-fn stuck(state: &str) -> Option<StuckPod> {
-    Some(StuckPod { pod: "payment-worker-1".into(), state: state.into() })
-}
-
 #[rstest]
 #[case::while_others_run(1, WorkerPhase::Degraded)]
 #[case::when_none_runs(0, WorkerPhase::Failed)]
@@ -152,7 +146,7 @@ fn a_pod_that_does_not_start_is_named(#[case] ready: i32, #[case] phase: WorkerP
         it["status"]["readyReplicas"] = json!(ready);
         it["status"]["availableReplicas"] = json!(0);
     });
-    world.stuck = stuck("ImagePullBackOff");
+    world.stuck = Some(StuckPod { pod: "payment-worker-1".into(), state: "ImagePullBackOff".into() });
     let message = "pod payment-worker-1 does not start: ImagePullBackOff";
     let facts = Facts {
         replicas: 1,
@@ -162,7 +156,7 @@ fn a_pod_that_does_not_start_is_named(#[case] ready: i32, #[case] phase: WorkerP
         lag_seconds: None,
     };
     let next = Next::Wait { recheck: RECHECK_PODS };
-    let expected = judged(phase, Standing::Stalled, Reason::RolloutFailed, message, next, facts);
+    let expected = expected_of(phase, Standing::Stalled, Reason::RolloutFailed, message, next, facts);
     assert_eq!(assessed(&worker, &world), expected);
 }
 
@@ -185,7 +179,7 @@ fn pods_that_may_not_be_created_are_told() {
 #[test]
 fn a_fleet_of_zero_is_stopped_and_ready() {
     let worker = worker_with(|worker| worker["spec"]["replicas"] = json!(0));
-    let expected = judged(
+    let expected = expected_of(
         WorkerPhase::Stopped,
         Standing::Ready,
         Reason::Stopped,
@@ -235,7 +229,8 @@ fn the_autoscalers_trouble_is_told(
         Reason::Reconciling => (WorkerPhase::Progressing, Next::Wait { recheck: RECHECK_WATCHED }),
         _ => (WorkerPhase::Degraded, SETTLED),
     };
-    let expected = judged(phase, standing, reason, message, next, facts(2, Rollout::Complete, metrics, None));
+    let expected =
+        expected_of(phase, standing, reason, message, next, facts(2, Rollout::Complete, metrics, None));
     assert_eq!(assessed(&autoscaled(), &with_autoscaler_conditions(&conditions)), expected);
 }
 
@@ -276,7 +271,7 @@ fn what_stands_in_the_way_is_told(
     change(&mut worker, &mut world);
     let assessment = assessed(&worker, &world);
     let facts = assessment.facts.clone().unwrap();
-    assert_eq!(assessment, judged(phase, standing, reason, message, next, facts));
+    assert_eq!(assessment, expected_of(phase, standing, reason, message, next, facts));
 }
 
 #[rstest]
@@ -294,7 +289,7 @@ fn what_the_plan_awaits_is_told(
     let assessment = assess(&worker, &observed(&worker), &validate(&worker), &plan, &nothing_applied());
     let facts = facts(0, Rollout::Absent, MetricsView::Disabled, None);
     let next = Next::Wait { recheck: RECHECK_WATCHED };
-    assert_eq!(assessment, judged(phase, standing, reason, "told", next, facts));
+    assert_eq!(assessment, expected_of(phase, standing, reason, "told", next, facts));
 }
 
 #[rstest]
@@ -312,7 +307,7 @@ fn a_failed_write_is_told_by_its_class(
     let worker = worker(MINIMAL);
     let facts = facts(1, Rollout::Complete, MetricsView::Disabled, None);
     let message = "failed to apply Deployment a/b: why";
-    let expected = judged(WorkerPhase::Degraded, standing, reason, message, Next::Failed(class), facts);
+    let expected = expected_of(WorkerPhase::Degraded, standing, reason, message, Next::Failed(class), facts);
     assert_eq!(assessed_after(&worker, &running(&worker, 1, 0), &failure(code, "why")), expected);
 }
 
@@ -398,6 +393,16 @@ fn a_lag_that_may_not_be_written_yet_is_looked_at_again() {
     let late = build_status(&worker, &assessment, at(15));
     assert_eq!(late.current_lag_seconds, Some(400));
     assert_eq!(plan_next(&worker, &assessment, &late, at(15)), SETTLED);
+}
+
+#[test]
+fn pods_that_the_autoscaler_adds_are_looked_at_again() {
+    let worker = autoscaled();
+    let world = with_deployment(&worker, 8, |it| it["status"]["readyReplicas"] = json!(3));
+    let assessment = assessed(&worker, &world);
+    let status = status_of(&worker, &assessment);
+    assert!(status.ready);
+    assert_eq!(plan_next(&worker, &assessment, &status, at(0)), Next::Wait { recheck: RECHECK_PODS });
 }
 
 #[test]

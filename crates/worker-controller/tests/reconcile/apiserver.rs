@@ -25,9 +25,9 @@ pub(crate) struct Home {
 
 impl Home {
     pub(crate) async fn new(apiserver: &TestApiServer, prefix: &str) -> Self {
-        apiserver.apply_crds(&api_types::crds()).await;
+        Box::pin(apiserver.apply_crds(&api_types::crds())).await;
         let home = Self { client: apiserver.client().await, namespace: apiserver.namespace(prefix).await };
-        home.make_neighbours().await;
+        Box::pin(home.make_neighbours()).await;
         home
     }
 
@@ -89,6 +89,28 @@ impl Home {
         let params =
             PostParams { field_manager: Some("kube-controller-manager".into()), ..PostParams::default() };
         api.replace_scale(WORKER, &params, &scale).await.unwrap();
+    }
+
+    /// Labels the namespace with this tenant.
+    pub(crate) async fn grant(&self, tenant: &str) {
+        self.label(json!(tenant)).await;
+    }
+
+    /// Takes the label away.
+    pub(crate) async fn revoke(&self) {
+        self.label(Value::Null).await;
+    }
+
+    async fn label(&self, tenant: Value) {
+        let label = Patch::Merge(json!({"metadata": {"labels": {TENANT: tenant}}}));
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces.patch(&self.namespace, &PatchParams::default(), &label).await.unwrap();
+    }
+
+    /// Reason of the worker's `Ready`.
+    pub(crate) async fn ready_reason(&self) -> String {
+        let status = self.api::<WorkflowWorker>().get(WORKER).await.unwrap().status.unwrap();
+        status.conditions.into_iter().find(|condition| condition.type_ == "Ready").unwrap().reason
     }
 
     async fn versions(&self) -> Vec<Option<String>> {
@@ -332,14 +354,11 @@ async fn a_worker_in_another_namespace_needs_a_grant() {
     pass(&guest.client, &guest.client, &guest.namespace).await;
     assert_eq!(guest.api::<Deployment>().get_opt(WORKER).await.unwrap(), None);
 
-    let label = |value: Value| Patch::Merge(json!({"metadata": {"labels": {TENANT: value}}}));
-    let namespaces: Api<Namespace> = Api::all(guest.client.clone());
-    let params = PatchParams::default();
-    namespaces.patch(&guest.namespace, &params, &label(json!("acme"))).await.unwrap();
+    guest.grant("acme").await;
     guest.passes(2).await;
     assert_eq!(guest.replicas().await, 3);
 
-    namespaces.patch(&guest.namespace, &params, &label(Value::Null)).await.unwrap();
+    guest.revoke().await;
     pass(&guest.client, &guest.client, &guest.namespace).await;
     let secret = guest.api::<Secret>().get_opt("payment-worker-engine-access").await.unwrap();
     let deployment = guest.api::<Deployment>().get_opt(WORKER).await.unwrap();

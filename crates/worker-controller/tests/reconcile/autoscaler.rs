@@ -13,7 +13,7 @@ use test_support::wait::{await_condition, await_gone};
 use crate::apiserver::Home;
 use crate::world::{SEED, WORKER};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Raising its least number makes an autoscaler scale also without metrics, through the scale subresource as always.
 async fn scale_by_least(home: &Home, least: i32, most: i32) {

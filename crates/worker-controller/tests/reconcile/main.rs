@@ -7,4 +7,6 @@ mod autoscaler;
 #[cfg(test)]
 mod in_memory;
 #[cfg(test)]
+mod rbac;
+#[cfg(test)]
 mod world;

@@ -138,7 +138,8 @@ pub(crate) fn context(client: &Client, directory: CachedDirectory, caches: Cache
 pub(crate) async fn pass_with(context: Context, reader: &Client, namespace: &str) -> Pass<WorkflowWorker> {
     let api: Api<WorkflowWorker> = Api::namespaced(reader.clone(), namespace);
     let worker = api.get(WORKER).await.unwrap();
-    WorkerReconciler { context }.reconcile(Arc::new(worker)).await
+    let reconciler = WorkerReconciler { context };
+    Box::pin(reconciler.reconcile(Arc::new(worker))).await
 }
 
 /// One pass with watches that are up to date.
