@@ -16,7 +16,7 @@ use engine_client::CredentialError;
 use engine_client::{Credential, WorkerKey};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use kube::api::{Api, DynamicObject, ObjectMeta, PostParams};
+use kube::api::{Api, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Resource as _, ResourceExt as _};
 
 use crate::certificate::{self, Issued};
@@ -137,13 +137,28 @@ async fn execute_step(
             let data = create_credentials(access.credentials.as_ref(), metadata)?;
             context.writer.apply(&Desired::of(&build_secret(metadata.clone(), data))).await?;
         }
-        Step::Apply(desired) => {
-            context.writer.apply(desired).await?;
-        }
+        Step::Apply(desired) => apply(context, desired).await?,
         Step::CreateJob(desired) => create_job(context, cluster, desired).await?,
         Step::Delete(doomed) => context.writer.delete(doomed).await?,
     }
     Ok(())
+}
+
+/// Server-side apply keeps what others put into a list, even where it makes the object impossible, for instance a port
+/// of the same name under another number. Then the lists that we mean are replaced as a whole.
+async fn apply(context: &Context, desired: &Desired) -> Result<(), Failure> {
+    let Err(refused) = context.writer.apply(desired).await else { return Ok(()) };
+    if !matches!(&refused.source, kube::Error::Api(status) if status.code == 422) {
+        return Err(refused.into());
+    }
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(context.client.clone(), &desired.namespace, &desired.resource);
+    let manager = Some(CLUSTER_CONTROLLER.field_manager.to_owned());
+    let params = PatchParams { field_manager: manager, ..PatchParams::default() };
+    match api.patch(&desired.name, &params, &Patch::Merge(&desired.body)).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(refused.into()),
+    }
 }
 
 /// Created, never applied: a Job's template cannot change. One of ours that the cache does not show yet is fine.

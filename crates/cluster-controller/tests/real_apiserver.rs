@@ -1,0 +1,422 @@
+//! Whole passes on a real API server, where field ownership, defaults, schemas and RBAC are; with no more rights than
+//! `docs/spec/workflowcluster.md` names under "Permissions".
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_types::WorkflowCluster;
+use api_types::engine_access::engine_host;
+use async_trait::async_trait;
+use cluster_controller::args::{PullPolicy, Settings};
+use cluster_controller::context::Context;
+use cluster_controller::controller::{ClusterReconciler, RESYNC};
+use cluster_controller::observe::children::Caches;
+use cluster_controller::observe::postgres::{Database, Databases, Login, PostgresProbe, PostgresView};
+use controller_kit::apply::Writer;
+use controller_kit::clock::Clock;
+use controller_kit::controller::{Pass, Reconciler as _};
+use controller_kit::engine::{EngineConnector, EngineRole};
+use controller_kit::events::Publisher;
+use controller_kit::outcome::{ErrorClass, Next};
+use engine_client::fake::FakeEngines;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::core::ApiResource;
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use test_support::apiserver::TestApiServer;
+use test_support::wait::eventually;
+
+const CLUSTER: &str = "prod-east";
+const ENGINE: &str = "prod-east-engine";
+/// The seed's manifest.
+const SEED: &str = include_str!("../testdata/seed.yaml");
+
+/// A database whose marker is set by the migration Job of [`Home::answer`].
+#[derive(Clone, Default)]
+struct FakeDatabase(Arc<std::sync::Mutex<Option<String>>>);
+
+#[async_trait]
+impl Databases for FakeDatabase {
+    async fn look(&self, _: &Login) -> PostgresView {
+        let engine_version = self.0.lock().unwrap().clone();
+        PostgresView::Reachable(Database { server_version: 150_004, schema_version: Some(1), engine_version })
+    }
+}
+
+/// One test's namespace, and a controller in it.
+struct Home {
+    admin: Client,
+    controller: Client,
+    namespace: String,
+    database: FakeDatabase,
+    engines: FakeEngines,
+}
+
+impl Home {
+    async fn new(apiserver: &TestApiServer, prefix: &str) -> Self {
+        Box::pin(apiserver.apply_crds(&api_types::crds())).await;
+        let namespace = apiserver.namespace(prefix).await;
+        let engines = FakeEngines::new();
+        engines.at(&engine_host(CLUSTER, &namespace), 26500);
+        let admin = apiserver.client().await;
+        let user = format!("cluster-controller-{namespace}");
+        let controller = apiserver.client_for(&user, &[]).await;
+        let home = Self { admin, controller, namespace, database: FakeDatabase::default(), engines };
+        home.grant(&user).await;
+        let login = json!({"metadata": {"name": "wf-db-credentials"}, "stringData": {"username": "u", "password": "p"}});
+        home.api::<Secret>()
+            .create(&PostParams::default(), &serde_json::from_value(login).unwrap())
+            .await
+            .unwrap();
+        home
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.admin.clone(), &self.namespace)
+    }
+
+    /// The documented rights, and no others.
+    async fn grant(&self, user: &str) {
+        let rule = |group: &str, resources: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
+        let everywhere = [
+            rule("workflow.example.com", &["workflowclusters"], &["list", "watch"]),
+            rule("workflow.example.com", &["workflowclusters/status"], &["patch"]),
+            rule("workflow.example.com", &["workflowclusters/finalizers"], &["update"]),
+            rule("apps", &["statefulsets"], &["list", "watch"]),
+            rule("", &["services", "configmaps"], &["list", "watch"]),
+            rule("batch", &["jobs"], &["list", "watch"]),
+            rule("policy", &["poddisruptionbudgets"], &["list", "watch"]),
+            rule("networking.k8s.io", &["networkpolicies", "ingresses"], &["list", "watch"]),
+            rule("events.k8s.io", &["events"], &["create"]),
+        ];
+        let here = [
+            rule("apps", &["statefulsets"], &["get", "create", "patch"]),
+            rule("", &["services", "configmaps", "secrets"], &["get", "create", "patch"]),
+            rule("", &["pods"], &["list", "delete"]),
+            rule("batch", &["jobs"], &["get", "create", "delete"]),
+            rule("networking.k8s.io", &["networkpolicies"], &["get", "create", "patch"]),
+            rule("networking.k8s.io", &["ingresses"], &["get", "create", "patch", "delete"]),
+            rule("policy", &["poddisruptionbudgets"], &["get", "create", "patch", "delete"]),
+            rule("monitoring.coreos.com", &["servicemonitors"], &["get", "create", "patch", "delete"]),
+        ];
+        let create = PostParams::default();
+        let subjects = json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]);
+        let reference =
+            |kind: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": user});
+        let role: ClusterRole = read(json!({"metadata": {"name": user}, "rules": everywhere}));
+        Api::all(self.admin.clone()).create(&create, &role).await.unwrap();
+        let binding: ClusterRoleBinding = read(
+            json!({"metadata": {"name": user}, "roleRef": reference("ClusterRole"), "subjects": subjects}),
+        );
+        Api::all(self.admin.clone()).create(&create, &binding).await.unwrap();
+        let role: Role = read(json!({"metadata": {"name": user}, "rules": here}));
+        self.api().create(&create, &role).await.unwrap();
+        let binding: RoleBinding =
+            read(json!({"metadata": {"name": user}, "roleRef": reference("Role"), "subjects": subjects}));
+        self.api().create(&create, &binding).await.unwrap();
+    }
+
+    /// As `kubectl apply --server-side` does.
+    async fn apply(&self, change: impl FnOnce(&mut Value)) {
+        let mut manifest: Value = serde_saphyr::from_str(SEED).unwrap();
+        manifest["metadata"] = json!({"name": CLUSTER, "namespace": self.namespace});
+        change(&mut manifest);
+        let params = PatchParams::apply("kubectl").force();
+        self.api::<WorkflowCluster>().patch(CLUSTER, &params, &Patch::Apply(&manifest)).await.unwrap();
+    }
+
+    async fn cluster(&self) -> WorkflowCluster {
+        self.api().get(CLUSTER).await.unwrap()
+    }
+
+    async fn cache<K>(&self) -> Store<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug
+            + 'static,
+    {
+        let (store, mut writer) = reflector::store();
+        let ours = ListParams::default().labels("app.kubernetes.io/managed-by=workflow-operator");
+        for object in self.api::<K>().list(&ours).await.unwrap() {
+            writer.apply_watcher_event(&watcher::Event::Apply(object));
+        }
+        store
+    }
+
+    /// One pass of a controller that knows nothing of the passes before.
+    async fn pass(&self) -> Pass<WorkflowCluster> {
+        let clock = Clock::system();
+        let client = self.controller.clone();
+        let context = Context {
+            writer: Writer::new(client.clone(), api_types::labels::CLUSTER_CONTROLLER.field_manager),
+            publisher: Publisher::new(client.clone(), "cluster-controller", "test".into(), clock.clone()),
+            clock,
+            caches: Caches {
+                stateful_sets: self.cache().await,
+                services: self.cache().await,
+                config_maps: self.cache().await,
+                budgets: self.cache().await,
+                network_policies: self.cache().await,
+                ingresses: self.cache().await,
+                jobs: self.cache().await,
+            },
+            postgres: PostgresProbe::new(Arc::new(self.database.clone())),
+            engines: EngineConnector::new(
+                client.clone(),
+                Arc::new(self.engines.clone()),
+                EngineRole::Controller,
+            ),
+            settings: Settings {
+                engine_image_repository: "ghcr.io/example/workflow-engine".to_owned(),
+                engine_image_pull_policy: PullPolicy::IfNotPresent,
+                certificate_days: 90,
+            },
+            client,
+        };
+        ClusterReconciler { context }.reconcile(Arc::new(self.cluster().await)).await
+    }
+
+    /// What Kubernetes' own controllers do: Jobs succeed, pods become ready.
+    async fn answer(&self) {
+        let now = k8s_openapi::jiff::Timestamp::from_second(1_800_000_000).unwrap();
+        for job in self.api::<Job>().list(&ListParams::default()).await.unwrap() {
+            if job.status.as_ref().is_some_and(|status| status.completion_time.is_some()) {
+                continue;
+            }
+            let condition = |type_| json!({"type": type_, "status": "True", "lastTransitionTime": now});
+            let status = json!({"status": {
+                "startTime": now,
+                "completionTime": now,
+                "succeeded": 1,
+                "conditions": [condition("SuccessCriteriaMet"), condition("Complete")],
+                "uncountedTerminatedPods": {},
+            }});
+            let params = PatchParams::default();
+            self.api::<Job>().patch_status(&job.name_any(), &params, &Patch::Merge(status)).await.unwrap();
+            *self.database.0.lock().unwrap() = Some("1.2.3".to_owned());
+        }
+        for set in self.api::<StatefulSet>().list(&ListParams::default()).await.unwrap() {
+            let replicas = set.spec.as_ref().unwrap().replicas;
+            let status = json!({"status": {
+                "observedGeneration": set.metadata.generation,
+                "replicas": replicas,
+                "readyReplicas": replicas,
+                "updatedReplicas": replicas,
+                "currentRevision": "r1",
+                "updateRevision": "r1",
+            }});
+            let params = PatchParams::default();
+            self.api::<StatefulSet>()
+                .patch_status(&set.name_any(), &params, &Patch::Merge(status))
+                .await
+                .unwrap();
+        }
+    }
+
+    async fn settle(&self) {
+        for _ in 0..8 {
+            self.pass().await;
+            self.answer().await;
+        }
+    }
+
+    /// A new user's rights reach the authorizer through a watch.
+    async fn settle_with_fresh_rights(&self) {
+        let granted = eventually("the rights arrive", Duration::from_secs(20), || async {
+            match self.pass().await.next {
+                Next::Failed(ErrorClass::Denied) => Err("denied"),
+                _ => Ok(()),
+            }
+        });
+        Box::pin(granted).await;
+        self.settle().await;
+    }
+
+    /// Name and version of every object that the controller writes.
+    async fn versions(&self) -> Vec<String> {
+        let kinds = [
+            ApiResource::erase::<WorkflowCluster>(&()),
+            ApiResource::erase::<StatefulSet>(&()),
+            ApiResource::erase::<Service>(&()),
+            ApiResource::erase::<ConfigMap>(&()),
+            ApiResource::erase::<Secret>(&()),
+            ApiResource::erase::<PodDisruptionBudget>(&()),
+            ApiResource::erase::<NetworkPolicy>(&()),
+            ApiResource::erase::<Ingress>(&()),
+            ApiResource::erase::<Job>(&()),
+        ];
+        let mut versions = Vec::new();
+        for kind in kinds {
+            let api: Api<DynamicObject> = Api::namespaced_with(self.admin.clone(), &self.namespace, &kind);
+            for object in api.list(&ListParams::default()).await.unwrap() {
+                versions.push(format!(
+                    "{} {} {}",
+                    kind.kind,
+                    object.name_any(),
+                    object.resource_version().unwrap()
+                ));
+            }
+        }
+        versions
+    }
+}
+
+fn read<K: DeserializeOwned>(value: Value) -> K {
+    serde_json::from_value(value).unwrap()
+}
+
+#[tokio::test]
+async fn a_settled_cluster_is_not_written_in_fifty_passes() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "settled").await;
+    home.apply(|_| ()).await;
+    home.settle_with_fresh_rights().await;
+    let status = home.cluster().await.status.unwrap();
+    assert!(status.ready, "{status:#?}");
+    let before = home.versions().await;
+    assert!(before.len() >= 12, "{before:#?}");
+    for _ in 0..50 {
+        assert_eq!(home.pass().await.next, Next::Settled { resync: RESYNC });
+    }
+    assert_eq!(home.versions().await, before);
+}
+
+#[tokio::test]
+async fn what_is_ours_is_put_right_and_what_others_add_is_kept() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "drift").await;
+    home.apply(|_| ()).await;
+    home.settle_with_fresh_rights().await;
+    let params = PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
+    let change = json!({
+        "metadata": {"annotations": {"example.com/theirs": "kept"}, "labels": {"app.kubernetes.io/part-of": "drifted"}},
+        "spec": {"updateStrategy": {"rollingUpdate": {"partition": 0}}},
+    });
+    home.api::<StatefulSet>().patch(ENGINE, &params, &Patch::Merge(change)).await.unwrap();
+    let change = json!({"spec": {"ports": [{"name": "grpc", "port": 1}]}});
+    home.api::<Service>().patch(ENGINE, &params, &Patch::Merge(change)).await.unwrap();
+    home.api::<ConfigMap>()
+        .patch("prod-east-engine-ca", &params, &Patch::Merge(json!({"data": {"ca.crt": "mine"}})))
+        .await
+        .unwrap();
+    home.settle().await;
+
+    let set = home.api::<StatefulSet>().get(ENGINE).await.unwrap();
+    assert_eq!(set.annotations().get("example.com/theirs").map(String::as_str), Some("kept"));
+    assert_eq!(set.labels().get("app.kubernetes.io/part-of").map(String::as_str), Some("workflow"));
+    let strategy = set.spec.unwrap().update_strategy.unwrap().rolling_update.unwrap();
+    assert_eq!(strategy.partition, Some(3));
+    let service = home.api::<Service>().get(ENGINE).await.unwrap();
+    let ports: Vec<_> = service.spec.unwrap().ports.unwrap().into_iter().map(|port| port.port).collect();
+    assert_eq!(ports, [26500, 8080]);
+    let bundle = home.api::<ConfigMap>().get("prod-east-engine-ca").await.unwrap().data.unwrap();
+    assert!(bundle["ca.crt"].starts_with("-----BEGIN CERTIFICATE-----"));
+}
+
+#[tokio::test]
+async fn a_deleted_child_is_made_again_and_no_key_changes() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "deleted").await;
+    home.apply(|_| ()).await;
+    home.settle_with_fresh_rights().await;
+    let names = |versions: Vec<String>| {
+        let mut names: Vec<String> = versions
+            .iter()
+            .filter_map(|line| line.rsplit_once(' '))
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        names.retain(|name| !name.starts_with("Job"));
+        names
+    };
+    let before = names(home.versions().await);
+    let credentials = async || home.api::<Secret>().get("prod-east-engine-credentials").await.unwrap().data;
+    let keys = credentials().await;
+    let params = DeleteParams::background();
+    home.api::<StatefulSet>().delete(ENGINE, &params).await.unwrap();
+    home.api::<Service>().delete(ENGINE, &params).await.unwrap();
+    home.api::<Service>().delete("prod-east-engine-headless", &params).await.unwrap();
+    home.api::<ConfigMap>().delete("prod-east-engine-ca", &params).await.unwrap();
+    home.api::<PodDisruptionBudget>().delete(ENGINE, &params).await.unwrap();
+    home.api::<NetworkPolicy>().delete(ENGINE, &params).await.unwrap();
+    home.api::<Ingress>().delete(ENGINE, &params).await.unwrap();
+    home.settle().await;
+    assert_eq!(names(home.versions().await), before);
+    assert_eq!(credentials().await, keys);
+    assert!(home.cluster().await.status.unwrap().ready);
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_is_refused() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "taken").await;
+    let foreign: Service = read(json!({"metadata": {"name": ENGINE}, "spec": {"ports": [{"port": 80}]}}));
+    home.api().create(&PostParams::default(), &foreign).await.unwrap();
+    let before = home.api::<Service>().get(ENGINE).await.unwrap();
+    home.apply(|_| ()).await;
+    home.settle_with_fresh_rights().await;
+    assert_eq!(home.api::<Service>().get(ENGINE).await.unwrap(), before);
+    let status = home.cluster().await.status.unwrap();
+    let stalled = status.conditions.iter().find(|condition| condition.type_ == "Stalled").unwrap();
+    assert_eq!(stalled.reason, "NameTaken");
+    assert!(home.api::<StatefulSet>().get_opt(ENGINE).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn optional_children_come_and_go_with_the_spec() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "optional").await;
+    home.apply(|_| ()).await;
+    home.settle_with_fresh_rights().await;
+    let optional = async || {
+        (
+            home.api::<Ingress>().get_opt(ENGINE).await.unwrap().is_some(),
+            home.api::<PodDisruptionBudget>().get_opt(ENGINE).await.unwrap().is_some(),
+        )
+    };
+    assert_eq!(optional().await, (true, true));
+    home.apply(|cluster| {
+        cluster["spec"]["replicas"] = json!(1);
+        cluster["spec"].as_object_mut().unwrap().remove("network");
+    })
+    .await;
+    home.settle().await;
+    assert_eq!(optional().await, (false, false));
+    let status = home.cluster().await.status.unwrap();
+    assert_eq!((status.ready, status.ready_replicas), (true, Some(1)));
+}
+
+#[tokio::test]
+async fn the_scale_subresource_changes_the_engine() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "scale").await;
+    home.apply(|_| ()).await;
+    home.settle_with_fresh_rights().await;
+    let clusters = home.api::<WorkflowCluster>();
+    let patch = Patch::Merge(json!({"spec": {"replicas": 5}}));
+    clusters.patch_scale(CLUSTER, &PatchParams::default(), &patch).await.unwrap();
+    home.settle().await;
+    let scale = clusters.get_scale(CLUSTER).await.unwrap().status.unwrap();
+    assert_eq!(scale.replicas, 5);
+    assert_eq!(
+        scale.selector.as_deref(),
+        Some(
+            "app.kubernetes.io/component=engine,app.kubernetes.io/instance=prod-east,app.kubernetes.io/name=workflow-engine"
+        )
+    );
+    assert_eq!(home.api::<StatefulSet>().get(ENGINE).await.unwrap().spec.unwrap().replicas, Some(5));
+}
