@@ -209,3 +209,6 @@ fn read_error(cluster: &WorkflowCluster, object: &str, source: kube::Error) -> A
 fn malformed(cluster: &WorkflowCluster, object: &str, problem: &str) -> AccessError {
     AccessError::Malformed { cluster: told(cluster), object: object.to_owned(), problem: problem.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

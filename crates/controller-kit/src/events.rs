@@ -117,3 +117,6 @@ impl Publisher {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Objects, observations and a whole world for this crate's tests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api_types::labels::TENANT_CONTROLLER;
@@ -82,7 +82,7 @@ pub(crate) fn usage(active_instances: u64, storage_bytes: u64, over: &[QuotaKind
         jobs_last_minute: 7,
         storage_bytes,
         measured_at: Timestamp::UNIX_EPOCH,
-        over: BTreeSet::from_iter(over.iter().copied()),
+        over: over.iter().copied().collect(),
     }
 }
 

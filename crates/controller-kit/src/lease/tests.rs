@@ -1,3 +1,5 @@
+mod apiserver;
+
 use jiff::Timestamp;
 
 use super::*;

@@ -1,2 +1,3 @@
+mod apiserver;
 mod convergence;
 mod crash;

@@ -93,7 +93,6 @@ fn cases() -> Vec<Case> {
     use TenantPhase::{Active, Degraded, Failed, Pending, Suspended};
     let failed = |class| Failure::Engine(engine_error(class));
     let put = "put tenant: why";
-    let finalizer = "failed to add the finalizer to WorkflowTenant a/b: why";
     let paused = "spec.paused is true: nothing is written to the engine";
     let recheck = std::time::Duration::from_secs(9);
     let precondition = EngineClass::Precondition { reason: "RLS_REQUIRED".into() };
@@ -178,6 +177,14 @@ fn cases() -> Vec<Case> {
             .failure(failed(EngineClass::Internal)),
         case("damaged data", (Degraded, Stalled, Reason::InternalError, put, DEFECT))
             .failure(failed(EngineClass::Corrupt)),
+    ]
+}
+
+fn failed_writes() -> Vec<Case> {
+    use Standing::{InProgress, Stalled};
+    use TenantPhase::Pending;
+    let finalizer = "failed to add the finalizer to WorkflowTenant a/b: why";
+    vec![
         case("may not write", (Pending, Stalled, Reason::Denied, finalizer, DENIED))
             .failure(write_failure(403)),
         case("apiserver away", (Pending, InProgress, Reason::KubernetesUnavailable, finalizer, TRANSIENT))
@@ -242,7 +249,7 @@ fn deletions() -> Vec<Case> {
 
 #[test]
 fn every_outcome_has_its_phase_reason_message_and_next_look() {
-    for case in cases().into_iter().chain(deletions()) {
+    for case in cases().into_iter().chain(failed_writes()).chain(deletions()) {
         let (phase, standing, reason, message, next) = case.expected;
         let expected = Assessment { phase, standing, reason, message: message.into(), next };
         assert_eq!(case.assess(), expected, "{}", case.name);
@@ -258,7 +265,7 @@ const FOREIGN: [TenantReason; 1] = [
 #[test]
 fn every_reason_is_given_by_some_outcome() {
     let mut given: BTreeSet<String> = FOREIGN.iter().map(ToString::to_string).collect();
-    for case in cases().into_iter().chain(deletions()).chain([over_quota()]) {
+    for case in cases().into_iter().chain(failed_writes()).chain(deletions()).chain([over_quota()]) {
         given.extend(case.status().conditions.into_iter().map(|condition| condition.reason));
     }
     given.extend(farewells().into_iter().flatten().map(|news| news.reason));
@@ -335,7 +342,7 @@ fn what_is_left_behind_is_told_as_a_farewell() {
 #[test]
 fn an_outage_does_not_rewrite_the_status_of_an_active_tenant() {
     let settled = active().status();
-    for mut case in cases() {
+    for mut case in cases().into_iter().chain(failed_writes()) {
         case.tenant.status = Some(settled.clone());
         let kept = case.status() == settled;
         assert_eq!(kept, ["active", "unreachable", "stale"].contains(&case.name), "{}", case.name);

@@ -33,7 +33,7 @@ use crate::testing::ORDER_FLOW;
 /// A controller watches all namespaces: one test at a time has one running.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// A controller that runs, with a ready cluster and tenant in one namespace and another namespace for processes.
 struct World {

@@ -1,0 +1,154 @@
+use engine_client::fake::FakeEngines;
+use rstest::rstest;
+use serde_json::{Value, json};
+use test_support::{FakeApiServer, builders, reply};
+
+use super::*;
+
+fn cluster() -> WorkflowCluster {
+    builders::running_cluster("workflow-system", "prod")
+}
+
+fn furnished() -> FakeApiServer {
+    let apiserver = FakeApiServer::new();
+    let (ca, credentials) = builders::engine_access(&cluster());
+    apiserver.seed(&ca);
+    apiserver.seed(&credentials);
+    apiserver
+}
+
+fn connector(apiserver: &FakeApiServer, role: EngineRole) -> EngineConnector {
+    EngineConnector::new(apiserver.client(), Arc::new(FakeEngines::new()), role)
+}
+
+fn reads(apiserver: &FakeApiServer) -> Vec<String> {
+    let requests = apiserver.requests().into_iter();
+    requests.filter_map(|request| request.path.rsplit('/').next().map(ToOwned::to_owned)).collect()
+}
+
+const BOTH: [&str; 2] = ["prod-engine-ca", "prod-engine-credentials"];
+
+#[rstest]
+#[case::controller(EngineRole::Controller, "controller-token-of-prod")]
+#[case::monitor(EngineRole::Monitor, "monitor-token-of-prod")]
+#[tokio::test]
+async fn each_role_has_its_own_token(#[case] role: EngineRole, #[case] token: &str) {
+    let apiserver = furnished();
+    let access = connector(&apiserver, role).access(&cluster()).await.unwrap();
+    assert_eq!(access.credential.expose(), token);
+    assert_eq!(access.address.to_string(), "prod-engine.workflow-system.svc:26500");
+    assert_eq!(access.address.tls.unwrap().ca_pem, "not a certificate");
+}
+
+#[tokio::test]
+async fn access_is_read_once_and_again_after_it_was_forgotten_or_the_endpoint_moved() {
+    let apiserver = furnished();
+    let connector = connector(&apiserver, EngineRole::Controller);
+    for _ in 0..3 {
+        connector.connect(&cluster()).await.unwrap();
+    }
+    assert_eq!(reads(&apiserver), BOTH);
+
+    apiserver.forget_requests();
+    connector.forget(&cluster());
+    connector.connect(&cluster()).await.unwrap();
+    assert_eq!(reads(&apiserver), BOTH);
+
+    apiserver.forget_requests();
+    let mut moved = cluster();
+    moved.status.as_mut().unwrap().endpoint.as_mut().unwrap().port = 26501;
+    connector.connect(&moved).await.unwrap();
+    assert_eq!(reads(&apiserver), BOTH);
+}
+
+#[tokio::test]
+async fn a_new_cluster_of_the_same_name_is_another_one() {
+    let apiserver = furnished();
+    let connector = connector(&apiserver, EngineRole::Controller);
+    connector.connect(&cluster()).await.unwrap();
+    let mut recreated = cluster();
+    recreated.metadata.uid = Some("another".into());
+    connector.connect(&recreated).await.unwrap();
+    assert_eq!(reads(&apiserver).len(), 4);
+}
+
+#[rstest]
+#[case::no_ca(
+    "configmaps",
+    "prod-engine-ca",
+    None,
+    "ConfigMap prod-engine-ca of WorkflowCluster workflow-system/prod: key ca.crt is missing; \
+     the cluster-controller writes it anew when it is deleted"
+)]
+#[case::no_token(
+    "secrets",
+    "prod-engine-credentials",
+    None,
+    "Secret prod-engine-credentials of WorkflowCluster workflow-system/prod: key controller-token is missing; \
+     the cluster-controller writes it anew when it is deleted"
+)]
+#[case::unusable_token("secrets", "prod-engine-credentials",
+    Some(json!({"metadata": {"name": "prod-engine-credentials"}, "data": {"controller-token": "YSBiCmM="}})),
+    "Secret prod-engine-credentials of WorkflowCluster workflow-system/prod: key controller-token is not a token; \
+     the cluster-controller writes it anew when it is deleted")]
+#[tokio::test]
+async fn what_is_missing_or_malformed_is_told_without_its_contents(
+    #[case] plural: &'static str,
+    #[case] name: &'static str,
+    #[case] object: Option<Value>,
+    #[case] told: &str,
+) {
+    let apiserver = furnished();
+    apiserver.intercept(move |request| {
+        let answer = object
+            .clone()
+            .map_or_else(|| reply::not_found(plural, name).into(), test_support::reply::Reply::ok);
+        request.path.ends_with(name).then_some(answer)
+    });
+    let error = connector(&apiserver, EngineRole::Controller).access(&cluster()).await.unwrap_err();
+    assert_eq!((error.class(), error.to_string().as_str()), (ErrorClass::Transient, told));
+}
+
+#[tokio::test]
+async fn a_refused_read_keeps_its_class_and_a_cluster_without_endpoint_is_not_read_at_all() {
+    let apiserver = furnished();
+    apiserver.intercept(|request| {
+        let refusal = reply::forbidden("secrets", "prod-engine-credentials", "no permission");
+        request.path.contains("/secrets/").then(|| refusal.into())
+    });
+    let connector = connector(&apiserver, EngineRole::Controller);
+    let error = connector.access(&cluster()).await.unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Denied);
+    assert_eq!(
+        error.to_string(),
+        "failed to read Secret prod-engine-credentials of WorkflowCluster workflow-system/prod"
+    );
+
+    apiserver.forget_requests();
+    let error = connector.access(&builders::cluster("workflow-system", "prod")).await.unwrap_err();
+    assert_eq!(error.to_string(), "WorkflowCluster workflow-system/prod has no status.endpoint yet");
+    assert_eq!(reads(&apiserver), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_engine_can_be_called_once_it_has_an_endpoint_and_until_its_cluster_goes() {
+    assert!(is_callable(&cluster()));
+    assert!(!is_callable(&builders::cluster("workflow-system", "prod")));
+    let mut going = cluster();
+    going.metadata.deletion_timestamp = cluster().metadata.creation_timestamp;
+    assert!(!is_callable(&going));
+}
+
+#[tokio::test]
+async fn the_workers_key_is_read_and_checked() {
+    let apiserver = furnished();
+    let key = WorkerKey::generate().unwrap();
+    let connector = connector(&apiserver, EngineRole::Controller);
+    let missing = connector.read_worker_key(&cluster()).await.unwrap_err();
+    assert!(missing.to_string().contains("key worker-key is missing"), "{missing}");
+    apiserver.edit::<Secret>("workflow-system", "prod-engine-credentials", |secret| {
+        secret["data"]["worker-key"] = json!(k8s_openapi::ByteString(key.expose().into_bytes()));
+    });
+    let read = connector.read_worker_key(&cluster()).await.unwrap();
+    assert_eq!(read.mint("acme").expose(), key.mint("acme").expose());
+}

@@ -1,0 +1,121 @@
+//! Two candidates for one Lease of a real apiserver.
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use test_support::{FakeApiServer, Faults, TestApiServer, require_apiserver};
+
+use super::*;
+use crate::client::{CallGate, build_client};
+use crate::metrics::Metrics;
+use crate::watch::Progress;
+
+/// Long enough for one renewal before the fence closes.
+const SHORT: Duration = Duration::from_secs(5);
+
+fn contender(api: Api<Lease>, identity: &str) -> (LeaderLease, Fence) {
+    let fence = Fence::closed();
+    let lease = LeaderLease::new(api, "leader", identity.into(), SHORT, Clock::system(), fence.clone());
+    (lease, fence)
+}
+
+async fn leases(apiserver: &TestApiServer) -> Api<Lease> {
+    Api::namespaced(apiserver.client().await, &apiserver.namespace("lease").await)
+}
+
+#[tokio::test]
+async fn a_paused_holder_has_stopped_writing_before_another_takes_over() {
+    let apiserver = require_apiserver!();
+    let api = leases(apiserver).await;
+    let (mut paused, paused_fence) = contender(api.clone(), "paused");
+    let (mut other, other_fence) = contender(api.clone(), "other");
+    assert!(paused.acquire(&CancellationToken::new()).await);
+    assert!(paused_fence.is_open());
+
+    // Nobody drives `paused` from here on, as if its process were stopped.
+    let began = Instant::now();
+    let closed_after = async {
+        while paused_fence.is_open() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        began.elapsed()
+    };
+    let taken_after = async {
+        assert!(other.acquire(&CancellationToken::new()).await);
+        assert!(!paused_fence.is_open(), "two writers");
+        began.elapsed()
+    };
+    let (closed_after, taken_after) = tokio::join!(closed_after, taken_after);
+    assert!(closed_after < SHORT && taken_after >= SHORT, "closed {closed_after:?}, taken {taken_after:?}");
+    assert!(other_fence.is_open());
+
+    // It wakes up and learns of it by its first look.
+    let lost = paused.hold(CancellationToken::new()).await.unwrap_err();
+    assert_eq!(lost.to_string(), "lost lease leader: it is held by \"other\" now");
+    assert!(!paused_fence.is_open());
+    assert!(other_fence.is_open(), "one renewal interval has passed, not the window");
+    let record = api.get("leader").await.unwrap().spec.unwrap();
+    assert_eq!((record.holder_identity.as_deref(), record.lease_transitions), (Some("other"), Some(1)));
+}
+
+#[tokio::test]
+async fn a_released_lease_is_free_at_once_and_of_two_who_want_it_one_gets_it() {
+    let apiserver = require_apiserver!();
+    let api = leases(apiserver).await;
+    let (mut first, fence) = contender(api.clone(), "first");
+    let stop = CancellationToken::new();
+    assert!(first.acquire(&stop).await);
+    stop.cancel();
+    first.hold(stop).await.unwrap();
+    assert!(!fence.is_open());
+
+    let (mut a, a_fence) = contender(api.clone(), "a");
+    let (mut b, b_fence) = contender(api.clone(), "b");
+    let stop = CancellationToken::new();
+    let race = async {
+        tokio::join!(a.acquire(&stop), b.acquire(&stop));
+    };
+    let wait = Duration::from_secs(3);
+    assert!(tokio::time::timeout(wait, race).await.is_err(), "both hold it");
+    assert_ne!(a_fence.is_open(), b_fence.is_open());
+}
+
+#[tokio::test]
+async fn a_client_without_the_lease_cannot_write() {
+    let apiserver = require_apiserver!();
+    let namespace = apiserver.namespace("fenced").await;
+    let kubeconfig = Kubeconfig::read_from(apiserver.kubeconfig()).unwrap();
+    let config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    let fence = Fence::closed();
+    let gate = CallGate { fence: fence.clone(), metrics: Metrics::new(), progress: Progress::default() };
+    let client = build_client(config, &gate).unwrap();
+    let config_maps: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(client.clone(), &namespace);
+    let mut object = k8s_openapi::api::core::v1::ConfigMap::default();
+    object.metadata.name = Some("a".into());
+    let refused = config_maps.create(&PostParams::default(), &object).await.unwrap_err();
+    assert_eq!(crate::outcome::ErrorClass::of_kube(&refused), crate::outcome::ErrorClass::Transient);
+    assert_eq!(config_maps.get_opt("a").await.unwrap(), None);
+
+    let mut lease = LeaderLease::new(
+        Api::namespaced(client, &namespace),
+        "leader",
+        "me".into(),
+        SHORT,
+        Clock::system(),
+        fence,
+    );
+    assert!(lease.acquire(&CancellationToken::new()).await);
+    config_maps.create(&PostParams::default(), &object).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_holder_that_cannot_renew_gives_up_within_its_window() {
+    let faults = Faults::stop_before_write(2);
+    let api = Api::namespaced(faults.wrap(FakeApiServer::new().client()), "ns");
+    let (mut lease, fence) = contender(api, "cut off");
+    assert!(lease.acquire(&CancellationToken::new()).await);
+    let began = Instant::now();
+    let lost = lease.hold(CancellationToken::new()).await.unwrap_err();
+    assert!(matches!(lost, LeaseError::NotRenewed { .. }), "{lost}");
+    assert!(!fence.is_open());
+    assert!(began.elapsed() < SHORT, "{:?}", began.elapsed());
+}
