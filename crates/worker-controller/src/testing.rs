@@ -150,7 +150,10 @@ pub(crate) fn autoscaler_status(pods: i32, lag: i64) -> Value {
         "desiredReplicas": pods,
         "currentMetrics": [{
             "type": "External",
-            "external": {"metric": {"name": "wf_job_lag_seconds"}, "current": {"averageValue": format!("{per_pod}m")}},
+            "external": {
+                "metric": {"name": "wf_job_lag_seconds", "selector": {"matchLabels": {"job_type": "charge-payment"}}},
+                "current": {"averageValue": format!("{per_pod}m")},
+            },
         }],
         "conditions": [
             {"type": "AbleToScale", "status": "True", "reason": "ReadyForNewScale"},

@@ -16,6 +16,8 @@ use crate::validate::JobType;
 
 /// Name of the metric that the adapter serves.
 pub const LAG_METRIC: &str = "wf_job_lag_seconds";
+/// Its label that tells the job type, encoded by [`api_types::job_type`].
+pub const JOB_TYPE_LABEL: &str = "job_type";
 
 /// Builds it. Without `behavior` the defaults of autoscaling/v2 hold: out at once, in only after 300 s of less need.
 #[must_use]
@@ -62,7 +64,7 @@ fn build_metric(blueprint: &Blueprint<'_>, job_type: &JobType, target_seconds: i
 fn build_selector(blueprint: &Blueprint<'_>, job_type: &JobType) -> LabelSelector {
     let cluster = &blueprint.resolved.cluster;
     let mut labels = BTreeMap::from([
-        ("job_type".to_owned(), job_type.label_value.clone()),
+        (JOB_TYPE_LABEL.to_owned(), job_type.label_value.clone()),
         ("cluster".to_owned(), cluster.name_any()),
         ("cluster_namespace".to_owned(), cluster.namespace().unwrap_or_default()),
     ]);

@@ -1,6 +1,6 @@
 //! What Deployment and autoscaler say of themselves, in our words.
 
-use api_types::WorkflowWorker;
+use api_types::{WorkflowWorker, job_type};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt as _;
@@ -136,8 +136,21 @@ fn read_metrics(worker: &WorkflowWorker, autoscaler: Option<&HorizontalPodAutosc
             MetricsView::Conflict(format!("another autoscaler scales the same pods: {told}"))
         }
         (Some(able), ..) => unavailable(able.reason.as_deref()),
-        (None, "True", _) => MetricsView::Available,
+        (None, "True", _) => read_job_types(worker, autoscaler),
         (None, _, reason) => unavailable(reason),
+    }
+}
+
+/// An autoscaler that misses some metrics still acts on the others, but only to add pods.
+fn read_job_types(worker: &WorkflowWorker, autoscaler: Option<&HorizontalPodAutoscaler>) -> MetricsView {
+    let seen = autoscaler.map(lag::read_job_types).unwrap_or_default();
+    let is_missed = |job_type: &&String| job_type::encode(job_type).is_ok_and(|label| !seen.contains(&label));
+    let mut missed: Vec<&str> = worker.spec.job_types.iter().filter(is_missed).map(String::as_str).collect();
+    missed.sort_unstable();
+    if missed.is_empty() {
+        MetricsView::Available
+    } else {
+        MetricsView::Unavailable(format!("the autoscaler gets no lag of {}", missed.join(", ")))
     }
 }
 

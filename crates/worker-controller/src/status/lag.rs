@@ -1,15 +1,16 @@
 //! The lag in the status: read off the autoscaler, and written only when it is worth a write.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api_types::WorkflowWorker;
 use api_types::labels::WORKER_CONTROLLER;
 use api_types::worker::WorkflowWorkerStatus;
 use jiff::Timestamp;
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::autoscaling::v2::{ExternalMetricStatus, HorizontalPodAutoscaler};
 use kube::ResourceExt as _;
 
-use crate::plan::autoscaler::LAG_METRIC;
+use crate::plan::autoscaler::{JOB_TYPE_LABEL, LAG_METRIC};
 
 /// Shortest time between two writes of a status in which nothing but the lag differs.
 pub const QUIET_TIME: Duration = Duration::from_secs(15);
@@ -21,13 +22,29 @@ const WORTHY_PART: i64 = 10;
 pub fn read_lag_seconds(autoscaler: &HorizontalPodAutoscaler) -> Option<i64> {
     let status = autoscaler.status.as_ref()?;
     let pods = status.current_replicas.filter(|pods| *pods > 0)?;
-    let metrics = status.current_metrics.iter().flatten().filter_map(|metric| metric.external.as_ref());
-    metrics
-        .filter(|external| external.metric.name == LAG_METRIC)
+    lag_metrics(autoscaler)
         .filter_map(|external| milliseconds(&external.current.average_value.as_ref()?.0))
         // The autoscaler rounds its division up to thousandths: less than a second in all, which the next line drops.
         .map(|per_pod| per_pod.saturating_mul(pods.into()).max(0) / 1_000)
         .max()
+}
+
+/// The job types, as label values, whose lag the autoscaler got at its last sync.
+#[must_use]
+pub fn read_job_types(autoscaler: &HorizontalPodAutoscaler) -> BTreeSet<String> {
+    lag_metrics(autoscaler)
+        .filter_map(|external| {
+            external.metric.selector.as_ref()?.match_labels.as_ref()?.get(JOB_TYPE_LABEL).cloned()
+        })
+        .collect()
+}
+
+/// A metric that it did not get stands empty in the list.
+fn lag_metrics(autoscaler: &HorizontalPodAutoscaler) -> impl Iterator<Item = &ExternalMetricStatus> {
+    let metrics = autoscaler.status.iter().flat_map(|status| status.current_metrics.iter().flatten());
+    metrics
+        .filter_map(|metric| metric.external.as_ref())
+        .filter(|external| external.metric.name == LAG_METRIC)
 }
 
 /// Thousandths of a quantity in the forms that the API server writes for a metric: `30`, `2500m`, `3k`.

@@ -234,6 +234,24 @@ fn the_autoscalers_trouble_is_told(
     assert_eq!(assessed(&autoscaled(), &with_autoscaler_conditions(&conditions)), expected);
 }
 
+#[test]
+fn a_job_type_whose_lag_is_missing_is_named() {
+    let mut worker = autoscaled();
+    worker.spec.job_types =
+        vec!["refund-payment".into(), "charge-payment".into(), "io.camunda:http-json:1".into()];
+    let assessment = assessed(&worker, &running(&worker, 2, 0));
+    let message = "the autoscaler gets no lag of io.camunda:http-json:1, refund-payment";
+    let expected = expected_of(
+        WorkerPhase::Degraded,
+        Standing::InProgress,
+        Reason::MetricsUnavailable,
+        message,
+        SETTLED,
+        facts(2, Rollout::Complete, MetricsView::Unavailable(message.into()), Some(0)),
+    );
+    assert_eq!(assessment, expected);
+}
+
 /// What each of them changes in the world of a fleet that runs.
 type Change = fn(&mut WorkflowWorker, &mut Observed);
 

@@ -6,7 +6,7 @@ use api_types::reason::Reason as _;
 use api_types::worker::{WorkerPhase, WorkerReason, WorkflowWorkerStatus};
 use controller_kit::outcome::{ErrorClass, Next};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, MetricSpec};
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Client;
@@ -64,15 +64,19 @@ fn play_kubernetes(apiserver: &FakeApiServer, lag: i64) {
                 "readyReplicas": pods, "availableReplicas": pods,
             });
         });
-        for _ in apiserver.list::<HorizontalPodAutoscaler>(ACME) {
+        for autoscaler in apiserver.list::<HorizontalPodAutoscaler>(ACME) {
+            let wanted = autoscaler.spec.and_then(|spec| spec.metrics).unwrap_or_default();
+            let seen = |metric: MetricSpec| {
+                let average = format!("{}m", lag * 1_000 / i64::from(pods));
+                let metric = metric.external.unwrap().metric;
+                json!({"type": "External", "external": {"metric": metric, "current": {"averageValue": average}}})
+            };
+            let metrics: Vec<_> = wanted.into_iter().map(seen).collect();
             apiserver.edit::<HorizontalPodAutoscaler>(ACME, WORKER, |it| {
                 it["status"] = json!({
                     "currentReplicas": pods,
                     "desiredReplicas": pods,
-                    "currentMetrics": [{"type": "External", "external": {
-                        "metric": {"name": "wf_job_lag_seconds"},
-                        "current": {"averageValue": format!("{}m", lag * 1_000 / i64::from(pods))},
-                    }}],
+                    "currentMetrics": metrics,
                     "conditions": [
                         {"type": "AbleToScale", "status": "True", "reason": "ReadyForNewScale"},
                         {"type": "ScalingActive", "status": "True", "reason": "ValidMetricFound"},
@@ -279,6 +283,21 @@ async fn a_namespace_that_did_not_opt_in_is_told_with_the_refusal() {
             .unwrap()
             .starts_with("failed to read Deployment acme-tenant/payment-worker")
     );
+}
+
+#[tokio::test]
+async fn a_write_that_is_refused_ends_the_pass_and_is_told() {
+    let apiserver = world(&seed());
+    apiserver.intercept(|request| {
+        let is_apply = request.method == "PATCH" && request.path.contains("/deployments/");
+        is_apply.then(|| reply::forbidden("deployments.apps", WORKER, "exceeded quota: pods").into())
+    });
+    assert_eq!(one_pass(&apiserver).await, Next::Failed(ErrorClass::Denied));
+    assert_eq!(children(&apiserver), [1, 0, 0, 0]);
+    assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::Denied));
+    let message = status(&apiserver).message.unwrap();
+    assert!(message.starts_with("failed to apply Deployment acme-tenant/payment-worker: "), "{message}");
+    assert!(message.contains("exceeded quota: pods"), "{message}");
 }
 
 #[tokio::test]
