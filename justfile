@@ -6,6 +6,8 @@ export WORKFLOW_OPERATOR_CACHE := env("WORKFLOW_OPERATOR_CACHE", env("XDG_CACHE_
 export CARGO_TARGET_DIR := env("CARGO_TARGET_DIR", WORKFLOW_OPERATOR_CACHE / "target")
 
 cluster := justfile_directory() / "tests/cluster/cluster"
+# By which the local node's kube-apiserver shows itself to aggregated servers.
+front_proxy := env("WORKFLOW_OPERATOR_CLUSTER_STATE", "/var/lib/workflow-operator-cluster") / "pki/front-proxy-client"
 
 # List the recipes
 default:
@@ -77,6 +79,34 @@ test-charts:
 # Run the end-to-end tests on the node (or KUBE_CONTEXT)
 e2e: sample
     WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --locked -p e2e -- --test-threads=1
+
+# Measure what docs/benchmarks.md tells, on the local node and an otherwise idle machine (half an hour; builds for release)
+bench: bench-processes bench-adapter bench-engine
+
+# 1,000 WorkflowProcesses applied until all are deployed, beside a bare client that makes the same writes
+bench-processes *args: bench-build bench-sample
+    WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" "$CARGO_TARGET_DIR/release/bench" processes {{ args }}
+
+# 200 reads/s of the metrics adapter through TLS, beside a bare TLS server
+bench-adapter *args: bench-build bench-sample
+    FRONT_PROXY_CERTIFICATE={{ front_proxy }}.crt FRONT_PROXY_KEY={{ front_proxy }}.key \
+      WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" "$CARGO_TARGET_DIR/release/bench" adapter {{ args }}
+
+# Job lifecycles of an engine on a PostgreSQL that syncs, beside the same statements by pgbench
+bench-engine *args: bench-build
+    @{{ cluster }} test-packages
+    cargo build --quiet --locked --profile release-engine -p workflow-engine --bin workflow-engine
+    REQUIRE_POSTGRES=1 WORKFLOW_ENGINE_BINARY="$CARGO_TARGET_DIR/release-engine/workflow-engine" \
+      "$CARGO_TARGET_DIR/release/bench" engine {{ args }}
+
+[private]
+bench-build:
+    cargo build --quiet --locked --release -p bench
+
+# The sample with release images: `just sample` goes back to those for development.
+[private]
+bench-sample:
+    PROFILE=release {{ just_executable() }} sample
 
 # Write the CRDs to crds/ and the CRD chart, and the tables in docs/, from the Rust types
 gen:

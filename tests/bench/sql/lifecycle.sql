@@ -1,0 +1,99 @@
+-- The life of :size jobs in the engine's own transactions: started, activated, completed. The statements are those of
+-- crates/workflow-engine/src/storage (instances::observe_start_ground, write_changes, lock_active; jobs::activate_jobs,
+-- delete_completed), with the arrays that the engine sends written as series. The tenant is set for the session, so that
+-- beginning is one round trip here as there.
+\set n :n + 1
+\set first :base + :client_id * 1000000000 + :n * :size * 2
+\set start_shard random(0, 15)
+\set shard random(1, 15)
+BEGIN;
+SELECT pg_advisory_xact_lock_shared(1), t.suspended, t.max_active_instances, t.max_jobs_per_minute, t.max_storage_bytes,
+       used.active_instances, used.jobs, d.key
+FROM workflow.tenant t
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(c.active_instances), 0)::bigint AS active_instances,
+           coalesce(sum(c.jobs) FILTER (WHERE c.minute = floor(extract(epoch FROM now()) / 60)::bigint), 0)::bigint AS jobs
+    FROM workflow.tenant_counter c
+    WHERE c.tenant_id = '_default' AND t.max_active_instances + t.max_jobs_per_minute > 0
+) used
+LEFT JOIN workflow.process_definition d
+  ON d.tenant_id = '_default' AND d.process_id = 'order' AND d.retired_at IS NULL
+ AND d.version = (SELECT p.last_version FROM workflow.process p WHERE p.tenant_id = '_default' AND p.process_id = 'order')
+WHERE t.tenant_id = '_default';
+WITH started AS (
+    INSERT INTO workflow.instance (tenant_id, key, definition_key, state, marking, variables, ended_at)
+    SELECT '_default', :first::bigint + s * 2, :definition::bigint, 1, '{"resting": 1}'::jsonb, '{}'::jsonb, NULL
+    FROM generate_series(0, :size::bigint - 1) AS s
+), queued AS (
+    INSERT INTO workflow.job (tenant_id, key, type, instance_key, definition_key, element_id, retries, run_at)
+    SELECT '_default', :first::bigint + j * 2 + 1, 'charge-payment', :first::bigint + j * 2, :definition::bigint, 'charge',
+           3, now()
+    FROM generate_series(0, :size::bigint - 1) AS j
+), counted AS (
+    INSERT INTO workflow.tenant_counter AS c (tenant_id, shard, active_instances, minute, jobs, jobs_before)
+    VALUES ('_default', :start_shard::smallint, :size::bigint, floor(extract(epoch FROM now()) / 60)::bigint, :size::bigint, 0)
+    ON CONFLICT (tenant_id, shard) DO UPDATE
+    SET active_instances = c.active_instances + EXCLUDED.active_instances,
+        jobs_before = CASE WHEN EXCLUDED.minute <= c.minute THEN c.jobs_before
+                           WHEN EXCLUDED.minute = c.minute + 1 THEN c.jobs ELSE 0 END,
+        jobs = CASE WHEN EXCLUDED.minute <= c.minute THEN c.jobs ELSE 0 END + EXCLUDED.jobs,
+        minute = greatest(EXCLUDED.minute, c.minute)
+    WHERE EXCLUDED.active_instances <> 0 OR EXCLUDED.jobs <> 0
+    RETURNING c.active_instances, c.jobs, c.minute
+)
+SELECT coalesce(sum(active_instances), 0)::bigint, coalesce(sum(jobs), 0)::bigint FROM counted;
+COMMIT;
+BEGIN;
+WITH picked AS MATERIALIZED (
+    SELECT waiting.key, waiting.run_at
+    FROM unnest(ARRAY['charge-payment']) AS wanted(type)
+    CROSS JOIN LATERAL (
+        SELECT j.key, j.run_at FROM workflow.job j
+        WHERE j.tenant_id = '_default' AND j.type = wanted.type AND NOT j.parked AND j.run_at <= now()
+        ORDER BY j.run_at LIMIT :size::bigint FOR UPDATE SKIP LOCKED
+    ) waiting
+    WHERE EXISTS (SELECT FROM workflow.tenant t WHERE t.tenant_id = '_default' AND NOT t.suspended)
+    ORDER BY waiting.run_at LIMIT :size::bigint
+), taken AS (
+    UPDATE workflow.job AS j
+    SET worker = 'bench', lease_epoch = j.lease_epoch + 1, run_at = now() + make_interval(secs => 60)
+    FROM picked, workflow.instance i
+    WHERE j.tenant_id = '_default' AND j.key = picked.key AND i.tenant_id = '_default' AND i.key = j.instance_key
+    RETURNING j.key, j.type, j.instance_key, j.definition_key, j.element_id, j.retries, j.lease_epoch,
+              j.run_at AS lease_expires_at, j.created_at, picked.run_at AS waited_since, i.variables
+)
+-- As arrays, so that another client may have been faster.
+SELECT coalesce(array_agg(key), '{}') AS jobs, coalesce(array_agg(lease_epoch), '{}') AS epochs,
+       coalesce(array_agg(instance_key), '{}') AS instances, count(*) AS taken
+FROM taken \gset
+COMMIT;
+BEGIN;
+WITH held AS MATERIALIZED (
+    SELECT j.key FROM unnest(:jobs::bigint[], :epochs::bigint[]) AS done(key, lease_epoch)
+    JOIN workflow.job j ON j.tenant_id = '_default' AND j.key = done.key
+    WHERE j.lease_epoch = done.lease_epoch AND j.worker IS NOT NULL AND NOT j.parked
+    ORDER BY j.key FOR UPDATE OF j
+)
+DELETE FROM workflow.job j USING held WHERE j.tenant_id = '_default' AND j.key = held.key
+RETURNING j.key, j.instance_key, j.element_id;
+SELECT key, definition_key, marking, variables FROM workflow.instance
+WHERE tenant_id = '_default' AND key = ANY(:instances::bigint[]) AND state = 1 ORDER BY key FOR UPDATE;
+WITH moved AS (
+    UPDATE workflow.instance AS i
+    SET marking = '{"resting": 0}'::jsonb, variables = coalesce(NULL, i.variables), state = 2, ended_at = now()
+    FROM unnest(:instances::bigint[]) AS m(key)
+    WHERE i.tenant_id = '_default' AND i.key = m.key
+), counted AS (
+    INSERT INTO workflow.tenant_counter AS c (tenant_id, shard, active_instances, minute, jobs, jobs_before)
+    VALUES ('_default', :shard::smallint, - :taken::bigint, floor(extract(epoch FROM now()) / 60)::bigint, 0, 0)
+    ON CONFLICT (tenant_id, shard) DO UPDATE
+    SET active_instances = c.active_instances + EXCLUDED.active_instances,
+        jobs_before = CASE WHEN EXCLUDED.minute <= c.minute THEN c.jobs_before
+                           WHEN EXCLUDED.minute = c.minute + 1 THEN c.jobs ELSE 0 END,
+        jobs = CASE WHEN EXCLUDED.minute <= c.minute THEN c.jobs ELSE 0 END + EXCLUDED.jobs,
+        minute = greatest(EXCLUDED.minute, c.minute)
+    WHERE EXCLUDED.active_instances <> 0 OR EXCLUDED.jobs <> 0
+    RETURNING c.active_instances, c.jobs, c.minute
+)
+SELECT coalesce(sum(active_instances), 0)::bigint, coalesce(sum(jobs), 0)::bigint FROM counted;
+COMMIT;

@@ -1,0 +1,151 @@
+//! A serving engine of the real binary, on a database that syncs every commit.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use engine_client::model::{DeployProcess, LintMode};
+use engine_client::{
+    CONTROLLER_TOKEN_FILE, Credential, Engine as _, EngineAccess, EngineAddress, EngineClient, EnginePool,
+    EngineTls, MONITOR_TOKEN_FILE, Timeouts, WORKER_KEY_FILE, WorkerKey,
+};
+use test_support::builders::ORDER_BPMN;
+use test_support::certificates::TestCa;
+use test_support::postgres::{PostgresOptions, TestDatabase, TestPostgres};
+use tokio::process::{Child, Command};
+
+use crate::local::Processes;
+
+/// Both sides have them.
+const SETTINGS: [(&str, &str); 5] = [
+    ("fsync", "on"),
+    ("full_page_writes", "on"),
+    ("synchronous_commit", "on"),
+    ("shared_buffers", "512MB"),
+    ("max_wal_size", "4GB"),
+];
+
+/// Everything ends with it.
+pub(crate) struct World {
+    pub(crate) postgres: TestPostgres,
+    pub(crate) database: TestDatabase,
+    pub(crate) engine: Processes,
+    access: EngineAccess,
+    _child: Child,
+    _files: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) async fn start(binary: &Path) -> anyhow::Result<Self> {
+        let settings = SETTINGS.map(|(name, value)| (name, value.to_owned())).to_vec();
+        let options = PostgresOptions { settings, ..PostgresOptions::default() };
+        let postgres = TestPostgres::start(options).await.context("PostgreSQL is not installed")?;
+        let database = postgres.fresh_database().await;
+        let files = tempfile::tempdir()?;
+        let (authority, controller) = (TestCa::new("bench"), Credential::generate()?);
+        let certificate = authority.server(&["localhost"]);
+        for (name, content) in [
+            ("tls.crt", certificate.certificate_pem.as_str()),
+            ("tls.key", &certificate.key_pem),
+            (CONTROLLER_TOKEN_FILE, controller.expose()),
+            (MONITOR_TOKEN_FILE, Credential::generate()?.expose()),
+            (WORKER_KEY_FILE, &WorkerKey::generate()?.expose()),
+            ("user", &database.user),
+            ("password", &database.password),
+        ] {
+            std::fs::write(files.path().join(name), content)?;
+        }
+        let migrated = command(binary, "migrate", &database, files.path())
+            .args(["--to", &version(binary).await?])
+            .output()
+            .await?;
+        ensure!(migrated.status.success(), "migrating: {}", String::from_utf8_lossy(&migrated.stderr));
+        let port = free_port()?;
+        let child = command(binary, "serve", &database, files.path())
+            .env("WORKFLOW_NODE_ID", "bench")
+            .env("WORKFLOW_GRPC_ADDRESS", format!("127.0.0.1:{port}"))
+            .env("WORKFLOW_ADMIN_ADDRESS", "127.0.0.1:0")
+            .env("WORKFLOW_TLS_DIR", files.path())
+            .env("WORKFLOW_CREDENTIALS_DIR", files.path())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        let tls = EngineTls { ca_pem: authority.pem(), server_name: Some("localhost".to_owned()) };
+        let world = Self {
+            postgres,
+            database,
+            engine: Processes::one(child.id().context("the engine ended")?),
+            access: EngineAccess {
+                address: EngineAddress { host: "127.0.0.1".to_owned(), port, tls: Some(tls) },
+                credential: controller,
+            },
+            _child: child,
+            _files: files,
+        };
+        world.deploy().await?;
+        Ok(world)
+    }
+
+    /// With a connection of its own, as another worker has.
+    pub(crate) fn client(&self) -> anyhow::Result<EngineClient> {
+        Ok(EnginePool::new(Timeouts::default()).client(&self.access)?)
+    }
+
+    /// The server, and one process for each of its connections.
+    pub(crate) fn postgres_processes(&self) -> Processes {
+        Processes::of_program("postgres", &[&format!("port={}", self.postgres.port())]).with_descendants()
+    }
+
+    /// Tried until the engine serves.
+    async fn deploy(&self) -> anyhow::Result<()> {
+        let request = DeployProcess {
+            request_id: String::new(),
+            tenant_id: engine_client::model::DEFAULT_TENANT.to_owned(),
+            resource_name: "bench/order".to_owned(),
+            content: ORDER_BPMN.as_bytes().to_vec(),
+            content_sha256: bpmn::digest(ORDER_BPMN.as_bytes()),
+            version_tag: None,
+            mode: LintMode::Strict,
+            owner: None,
+        };
+        for _ in 0..100 {
+            match self.client()?.deploy_process(&request).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_unavailable() => tokio::time::sleep(Duration::from_millis(100)).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        bail!("the engine does not serve")
+    }
+}
+
+fn command(binary: &Path, subcommand: &str, database: &TestDatabase, files: &Path) -> Command {
+    let mut command = Command::new(binary);
+    command
+        .arg(subcommand)
+        .env("WORKFLOW_DATABASE_HOST", &database.host)
+        .env("WORKFLOW_DATABASE_PORT", database.port.to_string())
+        .env("WORKFLOW_DATABASE_NAME", &database.name)
+        .env("WORKFLOW_DATABASE_USER_FILE", files.join("user"))
+        .env("WORKFLOW_DATABASE_PASSWORD_FILE", files.join("password"))
+        .env("WORKFLOW_LOG", "warn");
+    command
+}
+
+/// `workflow-engine 1.2.3`
+async fn version(binary: &Path) -> anyhow::Result<String> {
+    let output = Command::new(binary).arg("--version").output().await;
+    let output = output.with_context(|| format!("starting {}", binary.display()))?;
+    let text = String::from_utf8(output.stdout)?;
+    text.split_whitespace().last().map(str::to_owned).context("the engine does not tell its version")
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Where the scripts of `pgbench` lie.
+pub(crate) fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sql").join(name)
+}
