@@ -185,7 +185,7 @@ pub struct WorkflowProcessStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::optional_time")]
     pub deployed_at: Option<Time>,
-    /// Digest of the deployed bytes, `sha256:<hex>`.
+    /// Digest of the bytes that the engine runs, or refused (reason `RejectedByEngine`), `sha256:<hex>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71))]
     pub source_digest: Option<String>,

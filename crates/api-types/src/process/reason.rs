@@ -17,8 +17,8 @@ crate::reason::kind_reasons! {
             "The ConfigMap or its key does not exist in this namespace."
             => "Create the named ConfigMap and key; the change is seen at once.",
         SourceInvalid Warning
-            "The source cannot be used at all: too large, empty or not UTF-8."
-            => "Correct the source; at most 1 MiB of UTF-8 XML.",
+            "The source is empty."
+            => "Put the BPMN into the source that the message names.",
         ClusterNotReady Warning
             "The cluster has no endpoint yet, or is being deleted."
             => "Look at the `WorkflowCluster` that the message names.",
