@@ -177,13 +177,8 @@ pub(crate) fn authority(made: Timestamp) -> Issued {
 }
 
 pub(crate) fn certificate(authority: &Issued, made: Timestamp) -> Issued {
-    certificate::issue(
-        authority,
-        &["dev-engine".to_owned()],
-        std::time::Duration::from_secs(90 * 24 * 3600),
-        made,
-    )
-    .unwrap()
+    certificate::issue(authority, &["dev-engine".to_owned()], std::time::Duration::from_hours(90 * 24), made)
+        .unwrap()
 }
 
 /// The name of each step's object, with what is done to it.

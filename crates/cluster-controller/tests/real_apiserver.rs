@@ -1,5 +1,6 @@
 //! Whole passes on a real API server, where field ownership, defaults, schemas and RBAC are; with no more rights than
 //! `docs/spec/workflowcluster.md` names under "Permissions".
+#![cfg(test)]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,27 +91,27 @@ impl Home {
 
     /// The documented rights, and no others.
     async fn grant(&self, user: &str) {
-        let rule = |group: &str, resources: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
+        let permit = |group: &str, resources: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
         let everywhere = [
-            rule("workflow.example.com", &["workflowclusters"], &["list", "watch"]),
-            rule("workflow.example.com", &["workflowclusters/status"], &["patch"]),
-            rule("workflow.example.com", &["workflowclusters/finalizers"], &["update"]),
-            rule("apps", &["statefulsets"], &["list", "watch"]),
-            rule("", &["services", "configmaps"], &["list", "watch"]),
-            rule("batch", &["jobs"], &["list", "watch"]),
-            rule("policy", &["poddisruptionbudgets"], &["list", "watch"]),
-            rule("networking.k8s.io", &["networkpolicies", "ingresses"], &["list", "watch"]),
-            rule("events.k8s.io", &["events"], &["create"]),
+            permit("workflow.example.com", &["workflowclusters"], &["list", "watch"]),
+            permit("workflow.example.com", &["workflowclusters/status"], &["patch"]),
+            permit("workflow.example.com", &["workflowclusters/finalizers"], &["update"]),
+            permit("apps", &["statefulsets"], &["list", "watch"]),
+            permit("", &["services", "configmaps"], &["list", "watch"]),
+            permit("batch", &["jobs"], &["list", "watch"]),
+            permit("policy", &["poddisruptionbudgets"], &["list", "watch"]),
+            permit("networking.k8s.io", &["networkpolicies", "ingresses"], &["list", "watch"]),
+            permit("events.k8s.io", &["events"], &["create"]),
         ];
         let here = [
-            rule("apps", &["statefulsets"], &["get", "create", "patch"]),
-            rule("", &["services", "configmaps", "secrets"], &["get", "create", "patch"]),
-            rule("", &["pods"], &["list", "delete"]),
-            rule("batch", &["jobs"], &["get", "create", "delete"]),
-            rule("networking.k8s.io", &["networkpolicies"], &["get", "create", "patch"]),
-            rule("networking.k8s.io", &["ingresses"], &["get", "create", "patch", "delete"]),
-            rule("policy", &["poddisruptionbudgets"], &["get", "create", "patch", "delete"]),
-            rule("monitoring.coreos.com", &["servicemonitors"], &["get", "create", "patch", "delete"]),
+            permit("apps", &["statefulsets"], &["get", "create", "patch"]),
+            permit("", &["services", "configmaps", "secrets"], &["get", "create", "patch"]),
+            permit("", &["pods"], &["list", "delete"]),
+            permit("batch", &["jobs"], &["get", "create", "delete"]),
+            permit("networking.k8s.io", &["networkpolicies"], &["get", "create", "patch"]),
+            permit("networking.k8s.io", &["ingresses"], &["get", "create", "patch", "delete"]),
+            permit("policy", &["poddisruptionbudgets"], &["get", "create", "patch", "delete"]),
+            permit("monitoring.coreos.com", &["servicemonitors"], &["get", "create", "patch", "delete"]),
         ];
         let create = PostParams::default();
         let subjects = json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]);

@@ -8,8 +8,7 @@ use crate::testing::{authority, days, today};
 #[test]
 fn a_certificate_tells_when_it_was_made_and_ends() {
     let authority = authority(today());
-    let issued =
-        issue(&authority, &["a.svc".to_owned()], Duration::from_secs(90 * 24 * 3600), today()).unwrap();
+    let issued = issue(&authority, &["a.svc".to_owned()], Duration::from_hours(90 * 24), today()).unwrap();
     assert_eq!(
         Lifetime::of(issued.certificate.as_bytes()),
         Some(Lifetime { made: today(), end: today().checked_add(days(90)).unwrap() })
@@ -28,7 +27,7 @@ fn a_certificate_is_due_after_two_thirds_of_its_life() {
 fn a_certificate_carries_its_names_and_its_authoritys_signature() {
     let authority = authority(today());
     let names = ["dev-engine.acme.svc".to_owned(), "*.dev-engine-headless.acme.svc".to_owned()];
-    let issued = issue(&authority, &names, Duration::from_secs(3600 * 24 * 7), today()).unwrap();
+    let issued = issue(&authority, &names, Duration::from_hours(7 * 24), today()).unwrap();
     let (pem, _) = Pem::read(std::io::Cursor::new(issued.certificate.as_bytes())).unwrap();
     let (ca_pem, _) = Pem::read(std::io::Cursor::new(authority.certificate.as_bytes())).unwrap();
     let (leaf, ca) = (pem.parse_x509().unwrap(), ca_pem.parse_x509().unwrap());

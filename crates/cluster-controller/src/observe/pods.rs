@@ -123,8 +123,8 @@ fn trouble(pod: &Pod) -> Option<String> {
     if let Some(scheduled) = unschedulable {
         return Some(scheduled.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()));
     }
-    let containers = pod.status.as_ref()?.container_statuses.iter().flatten();
-    containers.filter_map(trouble_of).next()
+    let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
+    containers.find_map(trouble_of)
 }
 
 /// Kubernetes swings between two words for a container that cannot start; one of them is told, lest the status does too.

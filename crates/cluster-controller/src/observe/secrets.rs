@@ -74,11 +74,10 @@ pub async fn observe_login(
     let postgres = &target.postgres;
     let secret = read(context, cluster, &postgres.database_secret).await?;
     let ca = match &postgres.ca_secret {
-        Some(name) => Some((name, read(context, cluster, name).await?)),
+        Some(name) => read(context, cluster, name).await?,
         None => None,
     };
-    let ca = ca.as_ref().map(|(name, secret)| (name.as_str(), secret.as_ref()));
-    Ok(build_login(target, &cluster.namespace().unwrap_or_default(), secret.as_ref(), ca))
+    Ok(build_login(target, &cluster.namespace().unwrap_or_default(), secret.as_ref(), ca.as_ref()))
 }
 
 /// The login that spec and Secrets describe.
@@ -86,7 +85,7 @@ pub fn build_login(
     target: &Target,
     namespace: &str,
     secret: Option<&Sealed>,
-    ca: Option<(&str, Option<&Sealed>)>,
+    ca: Option<&Sealed>,
 ) -> Result<Login, Trouble> {
     let postgres = &target.postgres;
     let database_secret = Named { field: "databaseSecret", name: &postgres.database_secret };
@@ -95,11 +94,11 @@ pub fn build_login(
     let password = database_secret.line(secret, DATABASE_SECRET_PASSWORD)?;
     let database =
         postgres.database.clone().or_else(|| line_of(secret, DATABASE_SECRET_DATABASE).map(str::to_owned));
-    let ca_pem = match ca {
+    let ca_pem = match &postgres.ca_secret {
         None => None,
-        Some((name, found)) => {
+        Some(name) => {
             let named = Named { field: "caSecret", name };
-            let pem = named.key(named.present(found)?, CA_SECRET_KEY)?;
+            let pem = named.key(named.present(ca)?, CA_SECRET_KEY)?;
             if crate::certificate::Lifetime::of(pem.as_bytes()).is_none() {
                 return Err(named.invalid(&format!("key {CA_SECRET_KEY} is no PEM certificate")));
             }

@@ -98,6 +98,10 @@ fn a_migrated_cluster_gets_its_engine() {
     );
 }
 
+fn read<K: serde::de::DeserializeOwned>(body: serde_json::Value) -> Option<Arc<K>> {
+    serde_json::from_value(body).ok().map(Arc::new)
+}
+
 /// A world in which everything is as `cluster` wants it.
 fn settled(cluster: &WorkflowCluster) -> Observed {
     let mut observed = nothing();
@@ -118,9 +122,6 @@ fn settled(cluster: &WorkflowCluster) -> Observed {
     let headless = engine_access::headless_service_name(&cluster.name_any());
     let ca = engine_access::ca_config_map_name(&cluster.name_any());
     let live = |kind: &str, name: &str| of_kind(&plan, kind, name);
-    fn read<K: serde::de::DeserializeOwned>(body: serde_json::Value) -> Option<Arc<K>> {
-        serde_json::from_value(body).ok().map(Arc::new)
-    }
     let set = crate::testing::settled_set(cluster, "1.2.3");
     let mut applied: k8s_openapi::api::apps::v1::StatefulSet =
         serde_json::from_value(live("StatefulSet", &engine)).unwrap();

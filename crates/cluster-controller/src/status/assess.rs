@@ -148,7 +148,7 @@ impl View<'_> {
     fn judge_paused(&self) -> Option<Judgement> {
         let is_served = self.observed.children.is_rolled_out(self.cluster.spec.replicas);
         self.cluster.spec.is_paused().then(|| Judgement {
-            phase: if !is_served { self.troubled_phase(ClusterPhase::Pending) } else { self.settled_phase() },
+            phase: if is_served { self.settled_phase() } else { self.troubled_phase(ClusterPhase::Pending) },
             standing: if is_served { Standing::Ready } else { Standing::InProgress },
             reason: Reason::Paused,
             message: "spec.paused is true: no owned object is written".to_owned(),

@@ -17,8 +17,8 @@ fn pod(status: &Value) -> Pod {
     .unwrap()
 }
 
-fn since(at: &str) -> Option<jiff::Timestamp> {
-    Some(at.parse().unwrap())
+fn at(time: &str) -> jiff::Timestamp {
+    time.parse().unwrap()
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn trouble_is_what_kubernetes_calls_it(#[case] status: Value, #[case] expected: 
 #[test]
 fn a_pod_is_unready_since_its_condition_says_so() {
     let status = json!({"conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": "2026-06-01T12:00:00Z"}]});
-    assert_eq!(view(&pod(&status)).unready_since, since("2026-06-01T12:00:00Z"));
+    assert_eq!(view(&pod(&status)).unready_since, Some(at("2026-06-01T12:00:00Z")));
 }
 
 #[test]

@@ -194,15 +194,15 @@ async fn the_servers_certificate_is_checked_as_far_as_the_spec_asks() {
     for good in [
         with(SslMode::Prefer, None, "127.0.0.1"),
         with(SslMode::Require, None, "127.0.0.1"),
-        with(SslMode::VerifyCa, Some(ca.pem().to_string()), "localhost"),
-        with(SslMode::VerifyFull, Some(ca.pem().to_string()), "127.0.0.1"),
+        with(SslMode::VerifyCa, Some(ca.pem()), "localhost"),
+        with(SslMode::VerifyFull, Some(ca.pem()), "127.0.0.1"),
     ] {
         let found = look(&good).await;
         assert!(matches!(found, PostgresView::Reachable(_)), "{:?}: {found:?}", good.ssl_mode);
     }
     for bad in [
-        with(SslMode::VerifyCa, Some(other.pem().to_string()), "127.0.0.1"),
-        with(SslMode::VerifyFull, Some(ca.pem().to_string()), "localhost"),
+        with(SslMode::VerifyCa, Some(other.pem()), "127.0.0.1"),
+        with(SslMode::VerifyFull, Some(ca.pem()), "localhost"),
     ] {
         let expected =
             unusable(Reason::PostgresTlsFailed, format!("{TLS_CAUSE} ({}:{})", bad.host, bad.port));
@@ -241,7 +241,7 @@ async fn an_answer_is_used_again_until_it_is_stale_or_the_login_changes() {
         ssl_mode: SslMode::Prefer,
         ca_pem: None,
     };
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     probe.observe("uid", &login, hour).await;
     probe.observe("uid", &login, hour).await;
     assert_eq!(counted.0.load(Ordering::Relaxed), 1);

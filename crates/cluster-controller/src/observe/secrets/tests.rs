@@ -3,16 +3,11 @@ use rstest::rstest;
 use super::*;
 use crate::testing::{FULL, MINIMAL, authority, cluster, secret, target, today};
 
-fn login(
-    yaml: &str,
-    database_secret: Option<&[(&str, &str)]>,
-    ca: Option<Option<&str>>,
-) -> Result<Login, Trouble> {
+fn login(yaml: &str, database_secret: Option<&[(&str, &str)]>, ca: Option<&str>) -> Result<Login, Trouble> {
     let target = target(&cluster(yaml));
     let database_secret = database_secret.map(|entries| secret("db", entries));
-    let ca_secret = ca.map(|pem| pem.map(|pem| secret("db-ca", &[("ca.crt", pem)])));
-    let ca = ca_secret.as_ref().map(|found| ("db-ca", found.as_ref()));
-    build_login(&target, "acme", database_secret.as_ref(), ca)
+    let ca = ca.map(|pem| secret("db-ca", &[("ca.crt", pem)]));
+    build_login(&target, "acme", database_secret.as_ref(), ca.as_ref())
 }
 
 const USER: (&str, &str) = ("username", "engine\n");
@@ -29,7 +24,7 @@ fn the_secrets_database_is_used_when_the_spec_names_none() {
 fn every_field_reaches_the_login_as_it_is() {
     let pem = authority(today()).certificate;
     assert_eq!(
-        login(FULL, Some(&[USER, PASSWORD, ("dbname", "ignored")]), Some(Some(&pem))),
+        login(FULL, Some(&[USER, PASSWORD, ("dbname", "ignored")]), Some(&pem)),
         Ok(Login {
             host: "2001:db8::1".into(),
             port: 6432,
@@ -69,7 +64,7 @@ fn an_unusable_authority_is_named(
     #[case] cause: &str,
 ) {
     let cause = format!("spec.postgres.externalRef.caSecret: {cause}");
-    assert_eq!(login(FULL, Some(&[USER, PASSWORD]), Some(pem)), Err(Trouble { reason, cause }));
+    assert_eq!(login(FULL, Some(&[USER, PASSWORD]), pem), Err(Trouble { reason, cause }));
 }
 
 #[test]

@@ -21,12 +21,12 @@ fn authority_secret(current: &Issued, previous: Option<&Issued>) -> Sealed {
     ours(|_| (), "dev-engine-ca-key", &entries)
 }
 
-fn certificate_secret(issuer: &Issued, made: Timestamp) -> Sealed {
-    let issued = certificate(issuer, made);
+fn certificate_secret(by: &Issued, made: Timestamp) -> Sealed {
+    let leaf = certificate(by, made);
     let entries = [
-        (TLS_CERT_KEY, issued.certificate.as_str()),
-        (TLS_PRIVATE_KEY_KEY, &issued.key),
-        (CA_CERT_KEY, &issuer.certificate),
+        (TLS_CERT_KEY, leaf.certificate.as_str()),
+        (TLS_PRIVATE_KEY_KEY, &leaf.key),
+        (CA_CERT_KEY, &by.certificate),
     ];
     ours(|_| (), "dev-engine-tls", &entries)
 }

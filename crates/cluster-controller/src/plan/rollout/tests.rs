@@ -11,8 +11,8 @@ fn three() -> api_types::WorkflowCluster {
     minimal(|cluster| cluster.spec.replicas = 3)
 }
 
-fn version() -> Option<Version> {
-    Some(Version::new(1, 2, 3))
+fn version() -> Version {
+    Version::new(1, 2, 3)
 }
 
 fn planned(cluster: &api_types::WorkflowCluster, observed: &Observed) -> Rollout {
@@ -42,7 +42,7 @@ fn a_settled_engine_is_held_so_that_a_new_template_begins_with_nobody() {
     assert_eq!(
         planned(&three(), &observed),
         Rollout {
-            version: version(),
+            version: Some(version()),
             partition: 3,
             stuck: Vec::new(),
             is_rolling: false,
@@ -59,7 +59,7 @@ fn a_changed_template_is_applied_before_any_pod_is_replaced() {
     assert_eq!(
         planned(&three(), &observed),
         Rollout {
-            version: version(),
+            version: Some(version()),
             partition: 3,
             stuck: Vec::new(),
             is_rolling: true,
