@@ -18,7 +18,7 @@ use serde_json::json;
 use super::Unread;
 use crate::context::Context;
 use crate::plan::disruption_budget;
-use crate::status::lag::{read_job_types, read_lag_seconds, step_of};
+use crate::status::lag::{is_over_target, read_job_types, read_lag_seconds, step_of};
 
 /// The watch caches. They hold only objects with our `managed-by` label, and never a Secret.
 pub struct Caches {
@@ -79,6 +79,7 @@ pub fn autoscaler_concern(autoscaler: &HorizontalPodAutoscaler) -> serde_json::V
         "spec": spec,
         "conditions": conditions,
         "lag": read_lag_seconds(autoscaler).map(step_of),
+        "overTarget": is_over_target(autoscaler),
         "jobTypes": read_job_types(autoscaler),
     })
 }

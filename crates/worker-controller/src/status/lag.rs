@@ -47,14 +47,19 @@ fn lag_metrics(autoscaler: &HorizontalPodAutoscaler) -> impl Iterator<Item = &Ex
         .filter(|external| external.metric.name == LAG_METRIC)
 }
 
+/// Is the lag beyond what the autoscaler aims at for one pod?
+#[must_use]
+pub fn is_over_target(autoscaler: &HorizontalPodAutoscaler) -> Option<bool> {
+    let metrics = autoscaler.spec.as_ref()?.metrics.as_ref()?;
+    let target = metrics.first()?.external.as_ref()?.target.average_value.as_ref()?;
+    Some(read_lag_seconds(autoscaler)?.saturating_mul(1_000) > milliseconds(&target.0)?)
+}
+
 /// Thousandths of a quantity in the forms that the API server writes for a metric: `30`, `2500m`, `3k`.
 fn milliseconds(quantity: &str) -> Option<i64> {
-    let (number, factor) = match quantity.as_bytes().last()? {
-        b'm' => (&quantity[..quantity.len() - 1], 1),
-        b'k' => (&quantity[..quantity.len() - 1], 1_000_000),
-        b'M' => (&quantity[..quantity.len() - 1], 1_000_000_000),
-        _ => (quantity, 1_000),
-    };
+    const UNITS: [(&str, i64); 3] = [("m", 1), ("k", 1_000_000), ("M", 1_000_000_000)];
+    let in_unit = |(unit, factor): &(&str, i64)| Some((quantity.strip_suffix(unit)?.to_owned(), *factor));
+    let (number, factor) = UNITS.iter().find_map(in_unit).unwrap_or((quantity.to_owned(), 1_000));
     number.parse::<i64>().ok()?.checked_mul(factor)
 }
 
@@ -104,7 +109,7 @@ pub fn quiet_time_left(worker: &WorkflowWorker, now: Timestamp) -> Duration {
     })
 }
 
-/// A number that changes whenever the lag may be worth a write, and hardly more often: each step is five hundredths.
+/// A number that changes whenever the lag moves by a tenth, and hardly more often: each step is five hundredths.
 #[must_use]
 pub fn step_of(lag_seconds: i64) -> i32 {
     #[allow(

@@ -12,6 +12,18 @@ fn concern_after(change: impl FnOnce(&mut Value)) -> Value {
     autoscaler_concern(&serde_json::from_value(value).unwrap())
 }
 
+#[test]
+fn crossing_the_target_by_a_second_is_a_concern() {
+    let concern_at = |lag: &str| {
+        concern_after(|it| {
+            it["spec"]["metrics"][0]["external"]["target"]["averageValue"] = json!("100");
+            *average(it) = json!(lag);
+        })
+    };
+    assert_eq!(concern_at("25250m"), concern_at("25500m"));
+    assert_ne!(concern_at("25"), concern_at("25250m"));
+}
+
 fn average(value: &mut Value) -> &mut Value {
     &mut value["status"]["currentMetrics"][0]["external"]["current"]["averageValue"]
 }
