@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt as _, TryStreamExt as _, pin_mut};
+use futures::{StreamExt as _, pin_mut};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, Client,
@@ -22,7 +22,7 @@ pub enum FollowError {
          account to the role that Kubernetes has for it: kubectl create rolebinding job-lag-metrics-adapter-auth-reader \
          -n kube-system --role=extension-apiserver-authentication-reader --serviceaccount=<namespace>:<service account>"
     )]
-    NotPermitted(#[source] kube::Error),
+    NotPermitted(#[source] watcher::Error),
     #[error("the watch of ConfigMap kube-system/extension-apiserver-authentication ended")]
     Ended,
 }
@@ -42,26 +42,18 @@ impl AuthConfigFollower {
     /// Follows for ever. Ends with an error only when the right to read is missing from the start: nothing but an
     /// administrator can mend that, and a pod that restarts is what an administrator sees.
     pub async fn follow(self) -> FollowError {
-        match self.api.get_opt(NAME).await {
-            Ok(found) => self.apply(found),
-            Err(error) if is_forbidden(&error) => return FollowError::NotPermitted(error),
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "failed to read ConfigMap {NAMESPACE}/{NAME}"
-                );
-            }
-        }
-        let states = watcher::watch_object(self.api.clone(), NAME).default_backoff().inspect_err(|error| {
-            tracing::warn!(
-                error = error as &dyn std::error::Error,
-                "failed to watch ConfigMap {NAMESPACE}/{NAME}"
-            );
-        });
+        let states = watcher::watch_object(self.api.clone(), NAME).default_backoff();
         pin_mut!(states);
         while let Some(state) = states.next().await {
-            if let Ok(found) = state {
-                self.apply(found);
+            match state {
+                Ok(found) => self.apply(found),
+                Err(error) if is_forbidden(&error) && self.publish.borrow().is_none() => {
+                    return FollowError::NotPermitted(error);
+                }
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "failed to watch ConfigMap {NAMESPACE}/{NAME}"
+                ),
             }
         }
         FollowError::Ended
@@ -90,8 +82,14 @@ impl AuthConfigFollower {
     }
 }
 
-fn is_forbidden(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 403)
+fn is_forbidden(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(source)
+    | watcher::Error::WatchStartFailed(source)
+    | watcher::Error::WatchFailed(source)) = error
+    else {
+        return false;
+    };
+    matches!(source, kube::Error::Api(status) if status.code == 403)
 }
 
 #[cfg(test)]

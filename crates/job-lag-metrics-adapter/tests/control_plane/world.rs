@@ -31,6 +31,7 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Config, Resource,
     api::{DeleteParams, Patch, PatchParams},
+    config::{KubeConfigOptions, Kubeconfig},
     core::{ClusterResourceScope, NamespaceResourceScope, Status},
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
@@ -64,6 +65,8 @@ pub(crate) struct World {
     server: Option<FakeServer>,
     clock: Clock,
     port: u16,
+    /// Shows every refusal; a usual client repeats a request for minutes when it gets 503.
+    reader: Client,
     pub(crate) apiserver: TestApiServer,
     _turn: tokio::sync::MutexGuard<'static, ()>,
 }
@@ -134,6 +137,11 @@ impl World {
         apiserver.expose_on_loopback(SYSTEM, SERVICE).await;
         apply_api_service(&client, port).await;
         let adapter = AdapterProcess::spawn(&apiserver, port);
+        let kubeconfig = Kubeconfig::read_from(apiserver.kubeconfig()).unwrap();
+        let mut config =
+            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        config.default_retry = false;
+        let reader = Client::try_from(config).unwrap();
         let world = Self {
             adapter,
             namespace,
@@ -143,6 +151,7 @@ impl World {
             server: Some(server),
             clock,
             port,
+            reader,
             apiserver,
             _turn: turn,
         };
@@ -173,9 +182,8 @@ impl World {
             "/apis/external.metrics.k8s.io/v1beta1/namespaces/{}/wf_job_lag_seconds?labelSelector={selector}",
             self.namespace
         );
-        // Without the client's own repetition on 503.
         let request = http::Request::get(path).body(Vec::new()).unwrap();
-        match self.client().await.request::<Value>(request).await {
+        match self.reader.request::<Value>(request).await {
             Ok(list) => Ok(list["items"][0]["value"].as_str().unwrap().to_owned()),
             Err(kube::Error::Api(status)) => Err(status),
             Err(error) => panic!("{error}"),
