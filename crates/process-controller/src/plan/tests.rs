@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use controller_kit::reference::Refused;
 use rstest::rstest;
+use serde_json::json;
 
 use super::*;
 use crate::testing::{
@@ -97,4 +98,27 @@ fn what_is_awaited_is_a_value(
     let world = Observed { references, ..observed(ORDER_FLOW, None) };
     let wait = Wait { reason, message: message.into(), recheck: RECHECK_WATCHED };
     assert_eq!(planned(&process(ORDER_FLOW), &world), Plan { steps: Vec::new(), wait: Some(wait) });
+}
+
+#[test]
+fn the_former_process_id_is_retired_behind_its_successor() {
+    let mut renamed = process(ORDER_FLOW);
+    renamed.status =
+        serde_json::from_value(json!({"bpmnProcessId": "former", "processDefinitionKey": 7})).unwrap();
+    let retire = Step::Retire(DeleteProcess {
+        request_id: request_id(UID, 1, "retire:former:7"),
+        tenant_id: "acme".into(),
+        process_id: "former".into(),
+        owner: UID.into(),
+        on_instances: OnInstances::KeepRunning,
+        retain: false,
+    });
+    let deployed = observed(ORDER_FLOW, Some(owned(definition(ORDER_FLOW))));
+    assert_eq!(planned(&renamed, &deployed), steps(vec![retire.clone()]));
+    let sha256 = bpmn::digest(ORDER_FLOW.as_bytes());
+    let [Step::Deploy(deploy), then] = &planned(&renamed, &observed(ORDER_FLOW, None)).steps[..] else {
+        panic!("expected a deploy and a retirement");
+    };
+    assert_eq!(deploy.request_id, request_id(UID, 1, &format!("deploy:{sha256}:v1.2.3:0:7")));
+    assert_eq!(then, &retire);
 }

@@ -16,6 +16,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use test_support::wait::{await_condition, await_gone, eventually};
@@ -54,7 +55,7 @@ impl World {
         let engine = engines.at(&cluster.status.unwrap().endpoint.unwrap().host, 26500);
         // What `run` does once per process; more than one test of this binary comes here.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let kubeconfig = Kubeconfig::read_from(apiserver.kubeconfig()).unwrap();
+        let kubeconfig = Kubeconfig::read_from(permitted(apiserver, &client, &home).await).unwrap();
         let config =
             kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         let args = Args::parse_from(["tenant-controller", "--cluster-namespace", &home]);
@@ -110,6 +111,54 @@ impl World {
     }
 }
 
+/// A kubeconfig of the controller's own, with exactly the permissions of `docs/spec/workflowtenant.md`.
+async fn permitted(apiserver: &TestApiServer, client: &Client, home: &str) -> std::path::PathBuf {
+    let group = api_types::GROUP;
+    let everywhere = json!([
+        {"apiGroups": [group], "resources": ["workflowtenants"], "verbs": ["list", "watch", "patch"]},
+        {"apiGroups": [group], "resources": ["workflowtenants/status"], "verbs": ["patch"]},
+        {"apiGroups": [group], "resources": ["workflowclusters"], "verbs": ["list", "watch"]},
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
+        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
+    ]);
+    let near_clusters =
+        json!([{"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get"]}]);
+    let subject = json!([{"kind": "ServiceAccount", "name": "tenant-controller", "namespace": home}]);
+    let rbac = "rbac.authorization.k8s.io";
+    let objects = [
+        ("ClusterRole", json!({"rules": everywhere})),
+        ("Role", json!({"rules": near_clusters})),
+        (
+            "ClusterRoleBinding",
+            json!({
+                "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": home},
+                "subjects": subject,
+            }),
+        ),
+        (
+            "RoleBinding",
+            json!({
+                "roleRef": {"apiGroup": rbac, "kind": "Role", "name": home},
+                "subjects": subject,
+            }),
+        ),
+    ];
+    for (kind, mut object) in objects {
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(rbac, "v1", kind));
+        object["metadata"] = json!({"name": home});
+        object["apiVersion"] = json!(kind.api_version);
+        object["kind"] = json!(kind.kind);
+        let api: Api<DynamicObject> = if kind.kind.starts_with("Cluster") {
+            Api::all_with(client.clone(), &kind)
+        } else {
+            Api::namespaced_with(client.clone(), home, &kind)
+        };
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        api.create(&PostParams::default(), &object).await.unwrap();
+    }
+    apiserver.kubeconfig_for(&format!("system:serviceaccount:{home}:tenant-controller"), &[])
+}
+
 async fn furnish(client: &Client, home: &str, cluster: &WorkflowCluster) {
     let (ca, credentials) = builders::engine_access(cluster);
     let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), home);
@@ -148,7 +197,6 @@ async fn a_settled_tenant_is_not_written_over_fifty_passes() {
 async fn a_poisoned_tenant_is_told_and_stops_nobody() {
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
     use kube::CustomResourceExt as _;
-    use kube::core::{ApiResource, DynamicObject};
 
     let apiserver = require_controller_manager!();
     let world = World::start(apiserver).await;
