@@ -2,7 +2,7 @@
 //! else has to go through. Nothing outside this room holds a connection, so no query can run without a wall.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
@@ -16,6 +16,8 @@ use crate::tenant_id::TenantId;
 /// A request fails fast when Postgres is away; its caller has the better retry.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Requests have deadlines of their own.
+const WORK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the credential files are looked at.
 const CREDENTIALS_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -84,28 +86,46 @@ pub async fn prepare_session(connection: &mut PgConnection, roles: &Roles) -> Re
 }
 
 /// The pool of a serving process.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Database {
-    pool: PgPool,
+    pool: RwLock<PgPool>,
     roles: Arc<Roles>,
 }
 
+/// Opens nothing yet: connections come with the first transactions.
+fn build_pool(options: PgConnectOptions, max_connections: u32, roles: &Arc<Roles>) -> PgPool {
+    let roles = Arc::clone(roles);
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A ping for every transaction would cost a round trip; `begin` retries on a dead connection instead.
+        .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            let roles = Arc::clone(&roles);
+            Box::pin(async move { prepare_session(connection, &roles).await })
+        })
+        .connect_lazy_with(options)
+}
+
 impl Database {
-    /// Opens nothing yet: connections come with the first transactions.
     pub fn open(options: PgConnectOptions, max_connections: u32, roles: Roles) -> Self {
         let roles = Arc::new(roles);
-        let session_roles = Arc::clone(&roles);
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            // A ping for every transaction would cost a round trip; `begin` retries on a dead connection instead.
-            .test_before_acquire(false)
-            .after_connect(move |connection, _| {
-                let roles = Arc::clone(&session_roles);
-                Box::pin(async move { prepare_session(connection, &roles).await })
-            })
-            .connect_lazy_with(options);
-        Self { pool, roles }
+        Self { pool: RwLock::new(build_pool(options, max_connections, &roles)), roles }
+    }
+
+    fn pool(&self) -> PgPool {
+        self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives up every connection. For when Postgres gives no answer at all: connections to a machine that is gone do
+    /// not fail, they stay silent for a quarter of an hour, while a new one may reach its successor at once.
+    pub fn renew(&self) {
+        let mut pool = self.pool.write().unwrap_or_else(PoisonError::into_inner);
+        let options = PgConnectOptions::clone(&pool.connect_options());
+        let fresh = build_pool(options, pool.options().get_max_connections(), &self.roles);
+        let given_up = std::mem::replace(&mut *pool, fresh);
+        // Closing waits for whoever still holds a connection; nobody needs to wait for that.
+        tokio::spawn(async move { given_up.close().await });
     }
 
     /// A transaction that sees and writes this tenant's rows only.
@@ -156,45 +176,47 @@ impl Database {
     async fn begin(&self, statement: &str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         // After a restart of Postgres each pooled connection is dead once. Beginning has no effect, so it is retried
         // until the pool is through with them.
-        for _ in 0..self.pool.options().get_max_connections() {
-            match self.pool.begin_with(AssertSqlSafe(statement.to_owned())).await {
+        let pool = self.pool();
+        for _ in 0..pool.options().get_max_connections() {
+            match pool.begin_with(AssertSqlSafe(statement.to_owned())).await {
                 Err(error) if is_dead_connection(&error) => {}
                 begun => return begun,
             }
         }
-        self.pool.begin_with(AssertSqlSafe(statement.to_owned())).await
+        pool.begin_with(AssertSqlSafe(statement.to_owned())).await
     }
 
     /// A connection of its own that hears wake-ups.
     pub async fn listener(&self) -> Result<PgListener, sqlx::Error> {
-        PgListener::connect_with(&self.pool).await
+        PgListener::connect_with(&self.pool()).await
     }
 
     pub async fn notify(&self, channel: &str, payloads: &[String]) -> Result<(), sqlx::Error> {
         sqlx::query("SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload")
             .bind(channel)
             .bind(payloads)
-            .execute(&self.pool)
+            .execute(&self.pool())
             .await?;
         Ok(())
     }
 
     /// Connections open, and those of them in use.
     pub fn usage(&self) -> (u32, u32) {
-        let open = self.pool.size();
-        (open, open.saturating_sub(u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX)))
+        let pool = self.pool();
+        let open = pool.size();
+        (open, open.saturating_sub(u32::try_from(pool.num_idle()).unwrap_or(u32::MAX)))
     }
 
     /// Takes changed credentials over, for connections to come, until stopped.
-    pub async fn follow_credentials(self, args: DatabaseArgs, application: String, stop: CancellationToken) {
+    pub async fn follow_credentials(&self, args: &DatabaseArgs, application: &str, stop: &CancellationToken) {
         let read =
             || Ok::<_, Error>((read_credential(&args.user_file)?, read_credential(&args.password_file)?));
         let mut current = read().ok();
         while stop.run_until_cancelled(tokio::time::sleep(CREDENTIALS_INTERVAL)).await.is_some() {
             match read() {
-                Ok(fresh) if current.as_ref() != Some(&fresh) => match connect_options(&args, &application) {
+                Ok(fresh) if current.as_ref() != Some(&fresh) => match connect_options(args, application) {
                     Ok(options) => {
-                        self.pool.set_connect_options(options);
+                        self.pool().set_connect_options(options);
                         current = Some(fresh);
                         tracing::info!("database credentials changed");
                     }
@@ -204,10 +226,6 @@ impl Database {
                 Err(error) => tracing::warn!(error = %error, "database credentials are unreadable"),
             }
         }
-    }
-
-    pub async fn close(&self) {
-        self.pool.close().await;
     }
 }
 
@@ -246,6 +264,13 @@ impl MonitorTx {
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         self.transaction.commit().await
     }
+}
+
+/// Work on the database that no request waits for, and that must end all the same.
+pub async fn in_time<T>(
+    work: impl Future<Output = Result<T, crate::error::Error>>,
+) -> Result<T, crate::error::Error> {
+    tokio::time::timeout(WORK_TIMEOUT, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))
 }
 
 /// What keeps us from the database, in our own words: what it said may hold names and addresses of others.

@@ -15,6 +15,7 @@ use crate::storage::lag::{self, Lag};
 
 /// While anyone watches.
 const INTERVAL: Duration = Duration::from_secs(1);
+const SAMPLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Counting reads every waiting job, so with a big backlog it is done less often: at most a tenth of the time goes into
 /// it. Ages are looked at anew each time, they are what scaling goes by.
 const COUNT_REST_FACTOR: u32 = 10;
@@ -88,7 +89,9 @@ impl LagSampler {
             if self.latest.receiver_count() == 0 {
                 continue;
             }
-            if let Err(error) = self.fresh(database).await {
+            // Counting millions takes seconds, not more.
+            let sampled = tokio::time::timeout(SAMPLE_TIMEOUT, self.fresh(database)).await;
+            if let Err(error) = sampled.unwrap_or(Err(sqlx::Error::PoolTimedOut.into())) {
                 tracing::warn!(error = %error, "job lag could not be sampled");
             }
         }

@@ -156,10 +156,18 @@ impl Node {
             let obstacle = match outcome {
                 Ok(Ok(())) => None,
                 Ok(Err(obstacle)) => Some(obstacle),
-                Err(_) => Some(Obstacle {
-                    component: Component::Database,
-                    reason: format!("the database gives no answer within {} s", ATTEMPT_TIMEOUT.as_secs()),
-                }),
+                Err(_) => {
+                    if let Some(engine) = self.engine.get() {
+                        engine.database.renew();
+                    }
+                    Some(Obstacle {
+                        component: Component::Database,
+                        reason: format!(
+                            "the database gives no answer within {} s",
+                            ATTEMPT_TIMEOUT.as_secs()
+                        ),
+                    })
+                }
             };
             let rest = if obstacle.is_some() { RETRY_INTERVAL } else { HEARTBEAT_INTERVAL };
             self.record(obstacle.as_ref());
@@ -221,11 +229,11 @@ impl Node {
             let engine = Arc::clone(engine);
             async move { crate::upkeep::run(&engine, retention).await }
         });
-        tokio::spawn(engine.database.clone().follow_credentials(
-            self.args.database.clone(),
-            self.application(),
-            self.stop.clone(),
-        ));
+        tokio::spawn({
+            let (engine, args, application) =
+                (Arc::clone(engine), self.args.database.clone(), self.application());
+            async move { engine.database.follow_credentials(&args, &application, &engine.stop).await }
+        });
     }
 
     async fn beat(&self, engine: &Engine) -> Result<(), Obstacle> {

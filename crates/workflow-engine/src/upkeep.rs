@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::database::in_time;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::storage::{instances, request_log, tenants};
@@ -29,30 +30,44 @@ pub async fn run(engine: &Arc<Engine>, instance_retention: Duration) {
 async fn tend_all(engine: &Engine, instance_retention: Duration) -> Result<(), Error> {
     let mut after = String::new();
     loop {
-        let mut tx = engine.database.monitor().await?;
-        let page = tenants::list_tenants(&mut tx, &after, TENANTS_PER_PAGE).await?;
-        tx.commit().await?;
+        let page = in_time(async {
+            let mut tx = engine.database.monitor().await?;
+            let page = tenants::list_tenants(&mut tx, &after, TENANTS_PER_PAGE).await?;
+            tx.commit().await?;
+            Ok(page)
+        })
+        .await?;
         let Some(last) = page.last() else { return Ok(()) };
         after.clone_from(&last.id);
         for tenant in &page {
             if engine.stop.is_cancelled() {
                 return Ok(());
             }
-            tend(engine, &TenantId::parse(&tenant.id)?, instance_retention).await?;
+            let tenant = TenantId::parse(&tenant.id)?;
+            in_time(tend(engine, &tenant)).await?;
+            forget_finished(engine, &tenant, instance_retention).await?;
         }
     }
 }
 
-async fn tend(engine: &Engine, tenant: &TenantId, instance_retention: Duration) -> Result<(), Error> {
+async fn tend(engine: &Engine, tenant: &TenantId) -> Result<(), Error> {
     let mut tx = engine.database.tenant(tenant).await?;
     request_log::delete_expired(&mut tx, SLICE).await?;
     tenants::sample_storage(&mut tx).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+async fn forget_finished(engine: &Engine, tenant: &TenantId, retention: Duration) -> Result<(), Error> {
     let mut after = 0;
     while !engine.stop.is_cancelled() {
-        let mut tx = engine.database.tenant(tenant).await?;
-        let next = instances::delete_finished(&mut tx, after, SLICE, instance_retention).await?;
-        tx.commit().await?;
+        let next = in_time(async {
+            let mut tx = engine.database.tenant(tenant).await?;
+            let next = instances::delete_finished(&mut tx, after, SLICE, retention).await?;
+            tx.commit().await?;
+            Ok(next)
+        })
+        .await?;
         match next {
             Some(next) => after = next,
             None => break,

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::database::Database;
+use crate::database::{Database, in_time};
 use crate::tenant_id::TenantId;
 
 const CHANNEL: &str = "workflow_jobs";
@@ -99,7 +99,8 @@ impl Wakeups {
                 .iter()
                 .map(|(tenant, job_type)| format!("{} {tenant} {job_type}", self.origin))
                 .collect();
-            if let Err(error) = database.notify(CHANNEL, &payloads).await {
+            let told = in_time(async { Ok(database.notify(CHANNEL, &payloads).await?) }).await;
+            if let Err(error) = told {
                 tracing::debug!(error = %error, "wake-ups were not told; the others look by themselves");
             }
             if stop.run_until_cancelled(tokio::time::sleep(TELL_INTERVAL)).await.is_none() {

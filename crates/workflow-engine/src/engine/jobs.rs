@@ -17,7 +17,7 @@ use crate::database::TenantTx;
 use crate::error::Error;
 use crate::runtime::definitions::CompiledDefinition;
 use crate::runtime::tokens::{self, Advance};
-use crate::storage::instances::{self, Changes, CounterShard, InstanceRow, LockedInstance};
+use crate::storage::instances::{self, Changes, CounterShard, InstanceRow};
 use crate::storage::jobs::{self, ActivatedJob, CompletedJob, Demand, Lease};
 use crate::storage::tenants;
 use crate::tenant_id::TenantId;
@@ -170,14 +170,13 @@ impl Engine {
         let keys: Vec<i64> = completions.keys().copied().collect();
         let epochs: Vec<i64> = completions.values().map(|completion| completion.lease_epoch).collect();
         let done = jobs::delete_completed(&mut tx, &keys, &epochs).await?;
-        let mut instance_keys: Vec<i64> = done.iter().map(|job| job.instance_key).collect();
-        instance_keys.sort_unstable();
-        instance_keys.dedup();
-        let locked = instances::lock_active(&mut tx, &instance_keys).await?;
-        let mut moves = Vec::with_capacity(locked.len());
-        for instance in locked {
-            let definition = self.definitions.find(&mut tx, instance.definition_key).await?;
-            moves.push(build_move(instance, &definition, &done, completions)?);
+        if done.is_empty() {
+            return Ok(keys);
+        }
+        let mut moves = Vec::new();
+        for jobs in done.chunk_by(|a, b| a.instance_key == b.instance_key) {
+            let definition = self.definitions.find(&mut tx, jobs[0].definition_key).await?;
+            moves.push(build_move(jobs, &definition, completions)?);
         }
         let count = moves.iter().flat_map(|moved| &moved.advances).map(keys_of).sum();
         let changes = build_changes(moves, self.keys.take(&mut tx, count).await?);
@@ -295,35 +294,34 @@ struct Move {
     advances: Vec<Advance>,
 }
 
+/// `jobs` are those of one instance, at least one.
 fn build_move(
-    mut instance: LockedInstance,
+    jobs: &[CompletedJob],
     definition: &CompiledDefinition,
-    done: &[CompletedJob],
     completions: &BTreeMap<i64, Completion>,
 ) -> Result<Move, Error> {
-    let mut advances = Vec::new();
+    let CompletedJob { instance_key, mut marking, mut variables, .. } = jobs[0].clone();
+    let mut advances = Vec::with_capacity(jobs.len());
     let mut variables_changed = false;
-    let mut marking = instance.marking;
-    for job in done.iter().filter(|job| job.instance_key == instance.key) {
+    for job in jobs {
         if let Some(completion) =
             completions.get(&job.key).filter(|completion| !completion.variables.is_empty())
         {
-            variables::merge(&mut instance.variables, completion.variables.clone());
-            variables::require_small(&instance.variables)?;
+            variables::merge(&mut variables, completion.variables.clone());
+            variables::require_small(&variables)?;
             variables_changed = true;
         }
-        let advance =
-            tokens::advance_completed(&definition.process, &marking, &job.element_id, &instance.variables)
-                .map_err(|error| Error::Defect(format!("instance {}: {error}", instance.key)))?;
+        let advance = tokens::advance_completed(&definition.process, &marking, &job.element_id, &variables)
+            .map_err(|error| Error::Defect(format!("instance {instance_key}: {error}")))?;
         marking = advance.marking.clone();
         advances.push(advance);
     }
     let completed = advances.last().is_some_and(|advance| advance.completed);
     let instance = InstanceRow {
-        key: instance.key,
-        definition_key: instance.definition_key,
+        key: instance_key,
+        definition_key: definition.key,
         marking,
-        variables: variables_changed.then_some(instance.variables),
+        variables: variables_changed.then_some(variables),
         completed,
     };
     Ok(Move { instance, advances })

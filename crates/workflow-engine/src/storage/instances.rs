@@ -234,37 +234,6 @@ async fn insert_incidents(tx: &mut TenantTx, incidents: &[IncidentRow]) -> Resul
     Ok(())
 }
 
-/// An instance whose tokens are about to move; locked until the transaction ends.
-#[derive(Debug)]
-pub struct LockedInstance {
-    pub key: i64,
-    pub definition_key: i64,
-    pub marking: Marking,
-    pub variables: Value,
-}
-
-/// Locks those of the instances that are active, in the order of their keys.
-pub async fn lock_active(tx: &mut TenantTx, keys: &[i64]) -> Result<Vec<LockedInstance>, sqlx::Error> {
-    let tenant = tx.tenant().clone();
-    let rows = sqlx::query_as::<_, (i64, i64, Json<Marking>, Value)>(
-        "SELECT key, definition_key, marking, variables FROM workflow.instance
-         WHERE tenant_id = $1 AND key = ANY($2) AND state = 1 ORDER BY key FOR UPDATE",
-    )
-    .bind(tenant.as_str())
-    .bind(keys)
-    .fetch_all(tx.connection())
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(key, definition_key, Json(marking), variables)| LockedInstance {
-            key,
-            definition_key,
-            marking,
-            variables,
-        })
-        .collect())
-}
-
 /// An instance as its readers see it.
 #[derive(Debug)]
 pub struct Instance {

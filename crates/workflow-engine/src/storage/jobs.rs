@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 
 use crate::database::TenantTx;
+use crate::runtime::tokens::Marking;
 
 #[derive(Debug, Clone)]
 pub struct ActivatedJob {
@@ -88,31 +90,38 @@ pub async fn activate_jobs(tx: &mut TenantTx, demand: &Demand) -> Result<Vec<Act
     Ok(jobs)
 }
 
-/// A job that was completed: gone, and its token is to be moved on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A job that was completed: gone, and its token is to be moved on. Its instance is locked until the transaction ends.
+#[derive(Debug, Clone, PartialEq)]
 pub struct CompletedJob {
     pub key: i64,
-    pub instance_key: i64,
     pub element_id: String,
+    pub instance_key: i64,
+    pub definition_key: i64,
+    pub marking: Marking,
+    pub variables: Value,
 }
 
-/// Deletes those of the jobs whose lease still holds, in the order of their keys, so that two batches never wait for
-/// each other in a circle.
+/// Deletes those of the jobs whose lease still holds and locks their instances, in one statement and in the order of
+/// their keys, so that two batches never wait for each other in a circle. Ordered by instance.
 pub async fn delete_completed(
     tx: &mut TenantTx,
     keys: &[i64],
     epochs: &[i64],
 ) -> Result<Vec<CompletedJob>, sqlx::Error> {
     let tenant = tx.tenant().clone();
-    let rows = sqlx::query_as::<_, (i64, i64, String)>(
+    let rows = sqlx::query_as::<_, (i64, String, i64, i64, Json<Marking>, Value)>(
         "WITH held AS MATERIALIZED (
              SELECT j.key FROM unnest($2::bigint[], $3::bigint[]) AS done(key, lease_epoch)
              JOIN workflow.job j ON j.tenant_id = $1 AND j.key = done.key
              WHERE j.lease_epoch = done.lease_epoch AND j.worker IS NOT NULL AND NOT j.parked
              ORDER BY j.key FOR UPDATE OF j
+         ), deleted AS (
+             DELETE FROM workflow.job j USING held WHERE j.tenant_id = $1 AND j.key = held.key
+             RETURNING j.key, j.element_id, j.instance_key
          )
-         DELETE FROM workflow.job j USING held WHERE j.tenant_id = $1 AND j.key = held.key
-         RETURNING j.key, j.instance_key, j.element_id",
+         SELECT d.key, d.element_id, i.key, i.definition_key, i.marking, i.variables
+         FROM deleted d JOIN workflow.instance i ON i.tenant_id = $1 AND i.key = d.instance_key
+         WHERE i.state = 1 ORDER BY i.key, d.key FOR UPDATE OF i",
     )
     .bind(tenant.as_str())
     .bind(keys)
@@ -121,7 +130,14 @@ pub async fn delete_completed(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|(key, instance_key, element_id)| CompletedJob { key, instance_key, element_id })
+        .map(|(key, element_id, instance_key, definition_key, Json(marking), variables)| CompletedJob {
+            key,
+            element_id,
+            instance_key,
+            definition_key,
+            marking,
+            variables,
+        })
         .collect())
 }
 

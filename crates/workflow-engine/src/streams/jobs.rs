@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_stream::Stream;
 
 use super::Load;
+use crate::database::in_time;
 use crate::engine::Engine;
 use crate::engine::jobs::{POLL_INTERVAL, build_demand};
 use crate::error::Error;
@@ -121,7 +122,7 @@ impl Feeder {
                 Batch::default()
             } else {
                 let demand = Demand { max_jobs: room, ..self.demand.clone() };
-                self.engine.activate_once(&self.tenant, &demand).await?
+                in_time(self.engine.activate_once(&self.tenant, &demand)).await?
             };
             if !batch.1.is_empty() {
                 self.held.extend(batch.1.iter().map(|job| (job.key, job.lease_epoch)));
@@ -153,9 +154,13 @@ impl Feeder {
             return Ok(());
         }
         let (keys, epochs): (Vec<i64>, Vec<i64>) = self.held.iter().unzip();
-        let mut tx = self.engine.database.tenant(&self.tenant).await?;
-        let running = jobs::list_running_leases(&mut tx, &keys, &epochs).await?;
-        tx.commit().await?;
+        let running = in_time(async {
+            let mut tx = self.engine.database.tenant(&self.tenant).await?;
+            let running = jobs::list_running_leases(&mut tx, &keys, &epochs).await?;
+            tx.commit().await?;
+            Ok(running)
+        })
+        .await?;
         let ended: Vec<i64> = keys.into_iter().filter(|key| !running.contains(key)).collect();
         for key in &ended {
             self.held.remove(key);

@@ -56,3 +56,47 @@ async fn an_outage_of_postgres_is_answered_quickly_and_ends_by_itself() {
     caller.start("_default", "order", &json!({})).await;
     caller.work("_default", "charge", &json!({})).await;
 }
+
+/// Passes bytes on, until it is told to fall silent for the connections it has: what a machine that is gone looks like.
+async fn start_proxy(target: u16) -> (u16, tokio::sync::watch::Sender<u32>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("should bind");
+    let port = listener.local_addr().expect("should have an address").port();
+    let (silence, hushed) = tokio::sync::watch::channel(0);
+    tokio::spawn(async move {
+        while let Ok((mut inbound, _)) = listener.accept().await {
+            let mut hushed = hushed.clone();
+            hushed.mark_unchanged();
+            tokio::spawn(async move {
+                let mut outbound =
+                    tokio::net::TcpStream::connect(("127.0.0.1", target)).await.expect("should connect");
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut inbound, &mut outbound) => {}
+                    _ = hushed.changed() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    (port, silence)
+}
+
+// The proxy has to go on while the test waits for a migration to end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_fell_silent_are_given_up_for_new_ones() {
+    let mut database = crate::support::database!();
+    let (port, silence) = start_proxy(database.port).await;
+    database.port = port;
+    let world = World::new(database);
+    let engine = world.serve("engine-0").await;
+    let caller = engine.controller();
+    caller.deploy("_default", &one_task("order", "charge")).await;
+    silence.send_modify(|times| *times += 1);
+    let began = Instant::now();
+    let stuck = caller.try_start("_default", "order", &json!({})).await.expect_err("should not be answered");
+    assert!(matches!(stuck.code(), Code::Unavailable | Code::DeadlineExceeded), "{stuck}");
+    eventually("new connections to be used", Duration::from_secs(30), || async {
+        caller.try_start("_default", "order", &json!({})).await.ok()
+    })
+    .await;
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+    engine.await_ready().await;
+}
