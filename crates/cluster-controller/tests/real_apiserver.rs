@@ -421,3 +421,41 @@ async fn the_scale_subresource_changes_the_engine() {
     );
     assert_eq!(home.api::<StatefulSet>().get(ENGINE).await.unwrap().spec.unwrap().replicas, Some(5));
 }
+
+#[tokio::test]
+async fn retained_secrets_outlive_the_cluster_and_serve_the_next_one() {
+    let apiserver = test_support::require_controller_manager!();
+    let home = Home::new(apiserver, "retain").await;
+    home.apply(|cluster| cluster["spec"]["deletionPolicy"] = json!("Retain")).await;
+    let granted = eventually("the rights arrive", Duration::from_secs(20), || async {
+        match home.pass().await.next {
+            Next::Failed(ErrorClass::Denied) => Err("denied"),
+            _ => Ok(()),
+        }
+    });
+    Box::pin(granted).await;
+    home.pass().await;
+    let secrets = async || {
+        let ours = ListParams::default().labels("app.kubernetes.io/managed-by=workflow-operator");
+        let found = home.api::<Secret>().list(&ours).await.unwrap().items;
+        found.into_iter().map(|secret| (secret.name_any(), secret.data)).collect::<Vec<_>>()
+    };
+    let before = secrets().await;
+    assert_eq!(before.len(), 3);
+    home.api::<WorkflowCluster>().delete(CLUSTER, &DeleteParams::default()).await.unwrap();
+    let collected = eventually("the other children are collected", Duration::from_mins(1), || async {
+        match home.api::<Service>().get_opt(ENGINE).await.unwrap() {
+            Some(_) => Err("the Service is still there"),
+            None => Ok(()),
+        }
+    });
+    Box::pin(collected).await;
+    assert_eq!(secrets().await, before);
+
+    home.apply(|_| ()).await;
+    home.pass().await;
+    assert_eq!(secrets().await, before);
+    let uid = home.cluster().await.uid();
+    let adopted = home.api::<Secret>().get("prod-east-engine-credentials").await.unwrap();
+    assert_eq!(adopted.owner_references().first().map(|owner| owner.uid.clone()), uid);
+}

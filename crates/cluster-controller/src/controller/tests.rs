@@ -16,6 +16,8 @@ use crate::observe::service_monitor::ServiceMonitor;
 use crate::testing::kubernetes::World;
 use crate::testing::{MINIMAL, SEED, days, reachable};
 
+mod upgrade;
+
 const IMAGE: &str = "ghcr.io/example/workflow-engine";
 
 fn status(world: &World) -> WorkflowClusterStatus {
@@ -123,21 +125,6 @@ async fn a_crash_between_any_two_writes_ends_where_no_crash_ends() {
 }
 
 #[tokio::test]
-async fn an_upgrade_with_a_crash_at_any_write_ends_where_no_crash_ends() {
-    let report = survives_crash_at_every_write(
-        async || {
-            let world = running(&minimal(2)).await;
-            world.edit(|cluster| cluster["spec"]["version"] = json!("1.3.0"));
-            world
-        },
-        async |world, faults| world.settle_behind(faults).await,
-        async |world| world.end_state(),
-    )
-    .await;
-    assert!(report.writes.len() > 8, "{:#?}", report.writes);
-}
-
-#[tokio::test]
 async fn a_database_that_is_away_is_told_and_found_again() {
     let world = World::new(MINIMAL);
     world.set_postgres(down());
@@ -236,165 +223,6 @@ async fn an_engine_without_replicas_is_stopped_and_starts_again() {
         told(&world),
         phase(ClusterPhase::Running, Reason::Running, "2 engine pods serve at version 1.2.3")
     );
-}
-
-#[tokio::test]
-async fn an_upgrade_expands_rolls_one_by_one_and_contracts() {
-    let world = running(&minimal(3)).await;
-    world.edit(|cluster| cluster["spec"]["version"] = json!("1.3.0"));
-    world.settle().await;
-    assert_eq!(
-        told(&world),
-        phase(ClusterPhase::Running, Reason::Running, "3 engine pods serve at version 1.3.0")
-    );
-    assert_eq!(world.partitions(), [3, 2, 1, 0, 3]);
-    assert_eq!(world.pods_told(), vec![(format!("{IMAGE}:1.3.0"), true); 3]);
-    let posts = world.apiserver.mutations();
-    let jobs = posts.iter().filter(|request| request.path.ends_with("/jobs"));
-    let args: Vec<_> = jobs
-        .map(|job| job.body.as_ref().unwrap()["spec"]["template"]["spec"]["containers"][0]["args"][4].clone())
-        .collect();
-    assert_eq!(args, ["expand", "all"]);
-}
-
-#[tokio::test]
-async fn deployments_are_not_accepted_while_the_engine_is_upgraded() {
-    let world = running(&minimal(2)).await;
-    world.edit(|cluster| cluster["spec"]["version"] = json!("1.3.0"));
-    let mut seen = Vec::new();
-    for _ in 0..40 {
-        world.reconcile(world.apiserver.client()).await;
-        let found = status(&world);
-        let now = (found.phase.unwrap(), found.accepts_deployments);
-        if seen.last() != Some(&now) {
-            seen.push(now);
-        }
-        world.answer();
-    }
-    assert_eq!(seen, [(ClusterPhase::Upgrading, false), (ClusterPhase::Running, true)]);
-}
-
-#[tokio::test]
-async fn a_roll_stops_at_an_unhealthy_engine() {
-    let world = running(&minimal(3)).await;
-    world.engine.set_unreachable(true);
-    world.edit(|cluster| cluster["spec"]["version"] = json!("1.2.4"));
-    world.settle().await;
-    let (phase, _, _) = told(&world);
-    assert_eq!((phase, world.partitions()), (Some(ClusterPhase::Upgrading), vec![3]));
-    world.engine.set_unreachable(false);
-    world.settle().await;
-    assert_eq!(told(&world).2, "3 engine pods serve at version 1.2.4");
-}
-
-#[tokio::test]
-async fn a_bad_image_stops_at_the_first_pod_and_a_good_one_recovers() {
-    let world = running(&minimal(3)).await;
-    let bad = "registry.example/broken";
-    world.set_bad_image(&format!("{bad}:1.2.3"));
-    world.edit(|cluster| cluster["spec"]["image"] = json!(bad));
-    world.settle().await;
-    assert_eq!(
-        told(&world),
-        phase(ClusterPhase::Degraded, Reason::EngineUnhealthy, "engine pod dev-engine-2: ImagePullBackOff")
-    );
-    assert_eq!(status(&world).ready_replicas, Some(2));
-    world.edit(|cluster| cluster["spec"]["image"] = json!("registry.example/good"));
-    world.settle().await;
-    assert_eq!(
-        told(&world),
-        phase(ClusterPhase::Running, Reason::Running, "3 engine pods serve at version 1.2.3")
-    );
-    assert_eq!(world.pods_told(), vec![("registry.example/good:1.2.3".to_owned(), true); 3]);
-}
-
-#[tokio::test]
-async fn an_engine_that_never_ran_recovers_from_a_bad_image() {
-    let world = World::new(&minimal(2));
-    world.set_postgres(reachable(Some("1.2.3")));
-    world.set_bad_image(&format!("{IMAGE}:1.2.3"));
-    world.settle().await;
-    assert_eq!(
-        told(&world),
-        phase(
-            ClusterPhase::Provisioning,
-            Reason::EngineUnhealthy,
-            "engine pod dev-engine-0: ImagePullBackOff"
-        )
-    );
-    world.edit(|cluster| cluster["spec"]["image"] = json!("registry.example/good"));
-    world.settle().await;
-    assert!(status(&world).ready, "{:?}", status(&world));
-}
-
-#[tokio::test]
-async fn a_migration_whose_image_is_bad_is_replaced_by_that_of_the_next_spec() {
-    let world = World::new(MINIMAL);
-    world.set_bad_image(&format!("{IMAGE}:1.2.3"));
-    world.settle().await;
-    assert_eq!(told(&world).1, "MigrationRunning");
-    world.edit(|cluster| cluster["spec"]["image"] = json!("registry.example/good"));
-    world.settle().await;
-    assert!(status(&world).ready, "{:?}", status(&world));
-    assert_eq!(world.apiserver.list::<Job>("acme").len(), 1);
-}
-
-#[tokio::test]
-async fn a_failed_migration_is_told_with_its_job_and_not_repeated_by_itself() {
-    let world = World::new(MINIMAL);
-    world.set_failing_jobs(true);
-    world.settle().await;
-    let job = world.apiserver.list::<Job>("acme").remove(0).name_any();
-    let message =
-        format!("migration Job {job} failed: read its log; delete it to try again, or change the spec");
-    assert_eq!(told(&world), phase(ClusterPhase::Failed, Reason::MigrationFailed, &message));
-    world.set_failing_jobs(false);
-    world.settle().await;
-    assert_eq!(told(&world).1, "MigrationFailed");
-    world.apiserver.remove::<Job>("acme", &job);
-    world.settle().await;
-    assert!(status(&world).ready);
-}
-
-#[tokio::test]
-async fn a_migration_that_is_recorded_in_the_database_is_not_run_again() {
-    let world = running(MINIMAL).await;
-    let job = world.apiserver.list::<Job>("acme").remove(0).name_any();
-    world.apiserver.remove::<Job>("acme", &job);
-    world.settle().await;
-    assert_eq!(world.apiserver.mutations(), []);
-}
-
-#[tokio::test]
-async fn a_migration_of_a_database_that_was_replaced_is_run_again() {
-    let world = running(MINIMAL).await;
-    world.set_postgres(reachable(None));
-    world.pass_time(days(1));
-    world.settle().await;
-    let verbs: Vec<_> = world
-        .apiserver
-        .mutations()
-        .iter()
-        .filter(|r| r.path.contains("/jobs"))
-        .map(|r| r.method.clone())
-        .collect();
-    assert_eq!(verbs, ["DELETE", "POST"]);
-    assert!(status(&world).ready);
-}
-
-#[tokio::test]
-async fn a_refused_upgrade_keeps_the_engine_that_runs() {
-    let world = running(MINIMAL).await;
-    world.edit(|cluster| cluster["spec"]["version"] = json!("1.1.0"));
-    world.settle().await;
-    let message = "1.2.3 → 1.1.0: a downgrade is never possible, restore a backup instead";
-    assert_eq!(told(&world), phase(ClusterPhase::Degraded, Reason::UpgradeRefused, message));
-    let found = status(&world);
-    assert_eq!((found.version.as_deref(), found.accepts_deployments), (Some("1.2.3"), true));
-    assert_eq!(world.pods_told(), [(format!("{IMAGE}:1.2.3"), true)]);
-    world.edit(|cluster| cluster["spec"]["version"] = json!("1.2.3"));
-    world.settle().await;
-    assert!(status(&world).ready);
 }
 
 #[tokio::test]

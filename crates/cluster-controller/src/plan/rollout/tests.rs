@@ -1,6 +1,7 @@
 use rstest::rstest;
 
 use super::*;
+use crate::observe::engine::EngineView;
 use crate::observe::postgres::Trouble;
 use crate::plan::migration::Migration;
 use crate::testing::{
@@ -97,18 +98,13 @@ fn one_pod_at_a_time(#[case] partition: i32, #[case] pods: &[(&str, bool)], #[ca
 #[rstest]
 #[case::engine(reachable(Some("1.2.3")), EngineView::Unreachable("no answer".to_owned()))]
 #[case::postgres(PostgresView::Unusable(Trouble { reason: api_types::cluster::ClusterReason::PostgresUnreachable, cause: String::new() }), serving())]
-fn the_roll_waits_for_engine_and_database(
-    #[case] postgres: PostgresView,
-    #[case] engine: crate::observe::engine::EngineView,
-) {
+fn the_roll_waits_for_engine_and_database(#[case] postgres: PostgresView, #[case] engine: EngineView) {
     let mut observed = nothing();
     observed.children = with_set(rolling_set(&three(), "1.2.3", 3));
     (observed.postgres, observed.engine) = (postgres, engine);
     observed.pods = (0..3).map(|ordinal| pod(ordinal, "old", true)).collect();
     assert_eq!(planned(&three(), &observed).partition, 3);
 }
-
-use crate::observe::engine::EngineView;
 
 #[test]
 fn a_template_that_kubernetes_has_not_seen_is_awaited() {
