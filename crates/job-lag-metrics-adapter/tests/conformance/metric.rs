@@ -241,7 +241,7 @@ async fn conformance_16_timestamp_is_when_the_engine_looked() {
 #[tokio::test]
 async fn conformance_17_old_sample_is_unavailable_without_retry_after() {
     let adapter =
-        Adapter::start_with(Setup { max_age: Duration::from_millis(400), ..Setup::default() }).await;
+        Adapter::start_with(Setup { max_age: Duration::from_millis(1_500), ..Setup::default() }).await;
     adapter.engines.say("prod", &[(None, "charge", waiting(5.0, 1))]);
     let mut autoscaler = adapter.as_autoscaler().await;
     autoscaler.get_until(&lag_path("job_type=charge"), |a| a.status == StatusCode::OK).await;
@@ -276,7 +276,7 @@ async fn conformance_18_engine_that_is_down_does_not_hide_another() {
 #[tokio::test]
 async fn conformance_19_value_is_right_within_five_seconds_of_the_engine_being_back() {
     let adapter =
-        Adapter::start_with(Setup { max_age: Duration::from_millis(300), ..Setup::default() }).await;
+        Adapter::start_with(Setup { max_age: Duration::from_millis(1_500), ..Setup::default() }).await;
     adapter.engines.say("prod", &[(None, "charge", waiting(5.0, 1))]);
     let mut autoscaler = adapter.as_autoscaler().await;
     autoscaler.get_until(&lag_path("job_type=charge"), |a| a.status == StatusCode::OK).await;
@@ -289,7 +289,7 @@ async fn conformance_19_value_is_right_within_five_seconds_of_the_engine_being_b
     let back = Instant::now();
     let answer = autoscaler.get_until(&lag_path("job_type=charge"), |a| a.status == StatusCode::OK).await;
     assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
-    assert!((50.0..51.0).contains(&seconds(answer.value())), "{}", answer.value());
+    assert!((50.0..52.0).contains(&seconds(answer.value())), "{}", answer.value());
 }
 
 #[tokio::test]
