@@ -1,6 +1,9 @@
 //! What Deployment and autoscaler say of themselves, in our words.
 
+use api_types::condition::ROLLOUT_COMPLETE;
 use api_types::{WorkflowWorker, job_type};
+use controller_kit::condition::find;
+use controller_kit::plan::is_controlled_by;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt as _;
@@ -8,7 +11,6 @@ use kube::ResourceExt as _;
 use super::lag;
 use crate::execute::Applied;
 use crate::observe::Observed;
-use controller_kit::plan::is_controlled_by;
 
 /// What is known of the pods and their autoscaler.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +73,7 @@ pub fn read_facts(worker: &WorkflowWorker, observed: &Observed, applied: &Applie
         replicas: status.replicas.unwrap_or(0),
         ready_replicas: status.ready_replicas.unwrap_or(0),
         rollout: deployment
-            .map_or(Rollout::Absent, |deployment| read_rollout(worker, observed, deployment, &status)),
+            .map_or(Rollout::Absent, |deployment| read_rollout(worker, observed, applied, deployment)),
         metrics: read_metrics(worker, autoscaler),
         lag_seconds: autoscaler.and_then(lag::read_lag_seconds),
     }
@@ -82,19 +84,21 @@ pub fn read_facts(worker: &WorkflowWorker, observed: &Observed, applied: &Applie
 fn read_rollout(
     worker: &WorkflowWorker,
     observed: &Observed,
+    applied: &Applied,
     deployment: &Deployment,
-    status: &DeploymentStatus,
 ) -> Rollout {
+    let status = deployment.status.clone().unwrap_or_default();
     let asked = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let exist = status.replicas.unwrap_or(0);
-    let is_seen = status.observed_generation >= deployment.metadata.generation;
+    let is_seen = status.observed_generation >= deployment.metadata.generation
+        || !is_new_spec(observed, applied) && was_complete(worker);
     if is_seen && asked == 0 && exist == 0 {
         return Rollout::Stopped;
     }
     if let Some(stuck) = &observed.stuck {
         return Rollout::Failed(format!("pod {} does not start: {}", stuck.pod, stuck.state));
     }
-    if let Some(refused) = find_replica_failure(status).filter(|_| is_seen) {
+    if let Some(refused) = find_replica_failure(&status).filter(|_| is_seen) {
         return Rollout::Failed(refused);
     }
     let needed =
@@ -105,6 +109,21 @@ fn read_rollout(
     } else {
         Rollout::RollingOut
     }
+}
+
+/// Did this pass change the Deployment's spec?
+fn is_new_spec(observed: &Observed, applied: &Applied) -> bool {
+    let before = observed.children.deployment.as_ref().and_then(|before| before.metadata.generation);
+    applied.deployment.as_ref().is_some_and(|written| written.metadata.generation != before)
+}
+
+/// Only we change the template. So a generation that the Deployment controller has not seen yet is, after a rollout that
+/// was complete, a mere scale, and no news.
+fn was_complete(worker: &WorkflowWorker) -> bool {
+    worker.status.as_ref().is_some_and(|former| {
+        former.observed_generation == worker.metadata.generation
+            && find(&former.conditions, ROLLOUT_COMPLETE).is_some_and(|condition| condition.status == "True")
+    })
 }
 
 /// Pods that the API server refuses to create: a quota, a policy.
@@ -122,18 +141,18 @@ fn read_metrics(worker: &WorkflowWorker, autoscaler: Option<&HorizontalPodAutosc
     }
     let status = autoscaler.and_then(|autoscaler| autoscaler.status.as_ref());
     let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    let find = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_);
-    let Some(scaling) = find("ScalingActive") else {
-        return match find("AbleToScale") {
+    let told = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_);
+    let Some(scaling) = told("ScalingActive") else {
+        return match told("AbleToScale") {
             Some(able) if able.status == "False" => unavailable(able.reason.as_deref()),
             _ => MetricsView::Awaited,
         };
     };
-    let able = find("AbleToScale").filter(|able| able.status == "False");
+    let able = told("AbleToScale").filter(|able| able.status == "False");
     match (able, scaling.status.as_str(), scaling.reason.as_deref()) {
         (_, "False", Some("AmbiguousSelector")) => {
-            let told = scaling.message.clone().unwrap_or_default();
-            MetricsView::Conflict(format!("another autoscaler scales the same pods: {told}"))
+            let rivals = scaling.message.clone().unwrap_or_default();
+            MetricsView::Conflict(format!("another autoscaler scales the same pods: {rivals}"))
         }
         (Some(able), ..) => unavailable(able.reason.as_deref()),
         (None, "True", _) => read_job_types(worker, autoscaler),

@@ -127,6 +127,29 @@ fn pods_that_the_autoscaler_adds_are_not_waited_for() {
     assert_eq!(assessed(&worker, &below_the_least).reason, Reason::RollingOut);
 }
 
+/// The Deployment's generation moves with every scale, some milliseconds before its controller has seen it.
+#[test]
+fn a_scale_alone_is_no_rollout() {
+    let mut worker = autoscaled();
+    worker.status = Some(status_of(&worker, &assessed(&worker, &running(&worker, 2, 0))));
+    let scaled = |it: &mut Value| {
+        it["metadata"]["generation"] = json!(2);
+        it["spec"]["replicas"] = json!(8);
+    };
+    let world = with_deployment(&worker, 2, scaled);
+    assert_eq!(assessed(&worker, &world).reason, Reason::Running);
+
+    let mut applied = Applied { deployment: world.children.deployment.as_deref().cloned(), failure: None };
+    assert_eq!(assessed_after(&worker, &world, &applied).reason, Reason::Running, "nor is an annotation");
+    applied.deployment.as_mut().unwrap().metadata.generation = Some(3);
+    assert_eq!(assessed_after(&worker, &world, &applied).reason, Reason::RollingOut, "a new template is");
+    worker.metadata.generation = Some(2);
+    assert_eq!(assessed(&worker, &world).reason, Reason::RollingOut, "a new spec is");
+    worker.metadata.generation = Some(1);
+    worker.status = Some(status_of(&worker, &assessed_after(&worker, &world, &applied)));
+    assert_eq!(assessed(&worker, &world).reason, Reason::RollingOut, "a rollout goes on until it is seen");
+}
+
 #[test]
 fn what_this_pass_applied_counts_as_applied() {
     let worker = worker(MINIMAL);
