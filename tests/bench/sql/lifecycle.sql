@@ -1,7 +1,7 @@
 -- The life of :size jobs in the engine's own transactions: started, activated, completed. The statements are those of
--- crates/workflow-engine/src/storage (instances::observe_start_ground, write_changes, lock_active; jobs::activate_jobs,
--- delete_completed), with the arrays that the engine sends written as series. The tenant is set for the session, so that
--- beginning is one round trip here as there.
+-- crates/workflow-engine/src/storage (instances::observe_start_ground, instances::write_changes, jobs::activate_jobs,
+-- jobs::delete_completed), with the arrays that the engine sends written as series. The tenant is set for the session, so
+-- that beginning is one round trip here as there.
 \set n :n + 1
 \set first :base + :client_id * 1000000000 + :n * :size * 2
 \set start_shard random(0, 15)
@@ -73,11 +73,13 @@ WITH held AS MATERIALIZED (
     JOIN workflow.job j ON j.tenant_id = '_default' AND j.key = done.key
     WHERE j.lease_epoch = done.lease_epoch AND j.worker IS NOT NULL AND NOT j.parked
     ORDER BY j.key FOR UPDATE OF j
+), deleted AS (
+    DELETE FROM workflow.job j USING held WHERE j.tenant_id = '_default' AND j.key = held.key
+    RETURNING j.key, j.element_id, j.instance_key
 )
-DELETE FROM workflow.job j USING held WHERE j.tenant_id = '_default' AND j.key = held.key
-RETURNING j.key, j.instance_key, j.element_id;
-SELECT key, definition_key, marking, variables FROM workflow.instance
-WHERE tenant_id = '_default' AND key = ANY(:instances::bigint[]) AND state = 1 ORDER BY key FOR UPDATE;
+SELECT d.key, d.element_id, i.key, i.definition_key, i.marking, i.variables
+FROM deleted d JOIN workflow.instance i ON i.tenant_id = '_default' AND i.key = d.instance_key
+WHERE i.state = 1 ORDER BY i.key, d.key FOR UPDATE OF i;
 WITH moved AS (
     UPDATE workflow.instance AS i
     SET marking = '{"resting": 0}'::jsonb, variables = coalesce(NULL, i.variables), state = 2, ended_at = now()
