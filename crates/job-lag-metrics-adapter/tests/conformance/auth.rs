@@ -6,8 +6,9 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::{
-    harness::{Adapter, FRONT_PROXY, IDLE, RESOURCES, lag_path},
+    harness::{Adapter, FRONT_PROXY, RESOURCES, lag_path},
     pki::Authority,
+    scripted::IDLE,
 };
 
 const MASTER: [(&str, &str); 2] = [("x-remote-user", "admin"), ("x-remote-group", "system:masters")];

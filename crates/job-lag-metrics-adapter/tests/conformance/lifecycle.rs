@@ -6,8 +6,9 @@ use http::StatusCode;
 use job_lag_metrics_adapter::{certs::mounted, server::Ending};
 
 use crate::{
-    harness::{Adapter, IDLE, SERVER_NAME, Setup, connect_tls, lag_path},
+    harness::{Adapter, SERVER_NAME, Setup, connect_tls, lag_path},
     pki::{Authority, Identity},
+    scripted::IDLE,
 };
 
 async fn write_files(directory: &std::path::Path, identity: &Identity) {

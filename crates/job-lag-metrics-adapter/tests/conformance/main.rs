@@ -12,3 +12,4 @@ mod harness;
 mod lifecycle;
 mod metric;
 mod pki;
+mod scripted;

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use crate::harness::{
-    Adapter, HPA_ACCEPT, IDLE, NAMESPACE, RESOURCES, Setup, lag_path, metric_path, now, waiting,
+use crate::{
+    harness::{Adapter, HPA_ACCEPT, NAMESPACE, RESOURCES, Setup, lag_path, metric_path},
+    scripted::{IDLE, now, waiting},
 };
 
 const MASTER: [(&str, &str); 2] = [("x-remote-user", "admin"), ("x-remote-group", "system:masters")];

@@ -9,6 +9,7 @@
     reason = "a test says by panicking that it failed, also in its helpers"
 )]
 
+mod objects;
 mod world;
 
 use std::time::{Duration, Instant};
@@ -31,7 +32,8 @@ use test_support::{
     wait::{await_condition, await_gone, eventually},
 };
 
-use world::{API_SERVICE, AdapterProcess, World};
+use objects::API_SERVICE;
+use world::{AdapterProcess, World};
 
 const AUTH_CONFIG: &str = "extension-apiserver-authentication";
 

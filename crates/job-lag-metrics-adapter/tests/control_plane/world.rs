@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use api_types::{WorkflowCluster, engine_access};
 use base64::{Engine as _, prelude::BASE64_STANDARD as STANDARD};
 use engine_client::{
     Credential, CredentialVerifier, WorkerKey,
@@ -19,23 +18,19 @@ use engine_client::{
     model::{DEFAULT_TENANT, JobLag, JobSeries},
 };
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::{
-    api::{
-        apps::v1::Deployment,
-        autoscaling::v2::HorizontalPodAutoscaler,
-        core::v1::{ConfigMap, Namespace, Secret},
-        rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
-    },
-    kube_aggregator::pkg::apis::apiregistration::v1::APIService,
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
+    core::v1::{Namespace, Secret},
+    rbac::v1::RoleBinding,
 };
 use kube::{
-    Api, Client, Config, Resource,
-    api::{DeleteParams, Patch, PatchParams},
+    Api, Client, Config,
+    api::DeleteParams,
     config::{KubeConfigOptions, Kubeconfig},
-    core::{ClusterResourceScope, NamespaceResourceScope, Status},
+    core::Status,
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use test_support::{
     apiserver::{ApiServerOptions, TestApiServer},
@@ -43,15 +38,12 @@ use test_support::{
     wait::await_condition,
 };
 
+use crate::objects::{
+    ACCOUNT, AUTH_READER, ENGINE_HOST, SERVICE, SYSTEM, apply, apply_api_service, apply_cluster_wide,
+    apply_engine_ca, apply_rights, apply_workflow_cluster,
+};
+
 pub(crate) const MAX_SAMPLE_AGE: Duration = Duration::from_secs(15);
-const SERVICE: &str = "job-lag-metrics-adapter";
-/// What the fake engine's certificate is for.
-const ENGINE_HOST: &str = "localhost";
-const SYSTEM: &str = "workflow-system";
-pub(crate) const API_SERVICE: &str = "v1beta1.external.metrics.k8s.io";
-const AUTH_READER: &str = "job-lag-metrics-adapter-auth-reader";
-/// Of the adapter.
-const ACCOUNT: &str = "system:serviceaccount:workflow-system:job-lag-metrics-adapter";
 
 /// Whole machines, one at a time.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -404,182 +396,5 @@ impl AdapterProcess {
 
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.log.path()).unwrap()
-    }
-}
-
-/// The rights of `docs/spec/metrics-adapter.md`, as the chart grants them.
-async fn apply_rights(client: &Client) {
-    let account = json!([{"kind": "ServiceAccount", "name": SERVICE, "namespace": SYSTEM}]);
-    let to_role =
-        |kind: &str, name: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
-    let rbac = "rbac.authorization.k8s.io/v1";
-    apply::<RoleBinding>(
-        client,
-        "kube-system",
-        json!({
-            "apiVersion": rbac, "kind": "RoleBinding", "metadata": {"name": AUTH_READER}, "subjects": account,
-            "roleRef": to_role("Role", "extension-apiserver-authentication-reader"),
-        }),
-    )
-    .await;
-    apply_cluster_wide::<ClusterRoleBinding>(
-        client,
-        json!({
-            "apiVersion": rbac, "kind": "ClusterRoleBinding", "metadata": {"name": format!("{SERVICE}-auth-delegator")},
-            "subjects": account, "roleRef": to_role("ClusterRole", "system:auth-delegator"),
-        }),
-    )
-    .await;
-    apply_cluster_wide::<ClusterRole>(
-        client,
-        json!({
-            "apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": SERVICE},
-            "rules": [
-                {
-                    "apiGroups": ["workflow.example.com"], "resources": ["workflowclusters", "workflowtenants"],
-                    "verbs": ["get", "list", "watch"],
-                },
-                {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]},
-                {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["get"]},
-                {
-                    "apiGroups": ["apiregistration.k8s.io"], "resources": ["apiservices"],
-                    "resourceNames": [API_SERVICE], "verbs": ["get", "patch"],
-                },
-            ],
-        }),
-    )
-    .await;
-    apply_cluster_wide::<ClusterRoleBinding>(
-        client,
-        json!({
-            "apiVersion": rbac, "kind": "ClusterRoleBinding", "metadata": {"name": SERVICE}, "subjects": account,
-            "roleRef": to_role("ClusterRole", SERVICE),
-        }),
-    )
-    .await;
-    apply::<Role>(
-        client,
-        SYSTEM,
-        json!({
-            "apiVersion": rbac, "kind": "Role", "metadata": {"name": SERVICE},
-            "rules": [
-                {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
-                {
-                    "apiGroups": [""], "resources": ["secrets"], "resourceNames": [format!("{SERVICE}-serving-cert")],
-                    "verbs": ["get", "update"],
-                },
-            ],
-        }),
-    )
-    .await;
-    apply::<RoleBinding>(
-        client,
-        SYSTEM,
-        json!({
-            "apiVersion": rbac, "kind": "RoleBinding", "metadata": {"name": SERVICE}, "subjects": account,
-            "roleRef": to_role("Role", SERVICE),
-        }),
-    )
-    .await;
-}
-
-/// What the cluster-controller leaves behind for those who call the engine.
-async fn apply_workflow_cluster(client: &Client, namespace: &str, server: &FakeServer, token: &Credential) {
-    apply::<WorkflowCluster>(
-        client,
-        namespace,
-        json!({
-            "apiVersion": "workflow.example.com/v1alpha1",
-            "kind": "WorkflowCluster",
-            "metadata": {"name": "prod"},
-            "spec": {
-                "version": "1.2.3",
-                "replicas": 1,
-                "postgres": {"externalRef": {"host": "postgres", "databaseSecret": "postgres"}},
-            },
-        }),
-    )
-    .await;
-    let endpoint = json!({
-        "host": ENGINE_HOST, "port": server.port(), "url": format!("https://{ENGINE_HOST}:{}", server.port()),
-    });
-    let clusters: Api<WorkflowCluster> = Api::namespaced(client.clone(), namespace);
-    let status = Patch::Merge(json!({"status": {"endpoint": endpoint}}));
-    clusters.patch_status("prod", &PatchParams::default(), &status).await.unwrap();
-    apply::<Secret>(
-        client,
-        namespace,
-        json!({
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": engine_access::credentials_secret_name("prod")},
-            "stringData": {engine_access::MONITOR_TOKEN_KEY: token.expose()},
-        }),
-    )
-    .await;
-    apply_engine_ca(client, namespace, server).await;
-}
-
-async fn apply_engine_ca(client: &Client, namespace: &str, server: &FakeServer) {
-    let ca = server.address().tls.expect("the engine should speak TLS").ca_pem;
-    apply::<ConfigMap>(
-        client,
-        namespace,
-        json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": engine_access::ca_config_map_name("prod")},
-            "data": {engine_access::CA_CERT_KEY: ca},
-        }),
-    )
-    .await;
-}
-
-async fn apply_api_service(client: &Client, port: u16) {
-    apply_cluster_wide::<APIService>(
-        client,
-        json!({
-            "apiVersion": "apiregistration.k8s.io/v1",
-            "kind": "APIService",
-            "metadata": {"name": API_SERVICE},
-            "spec": {
-                "group": "external.metrics.k8s.io",
-                "version": "v1beta1",
-                "groupPriorityMinimum": 100,
-                "versionPriority": 100,
-                "service": {"namespace": SYSTEM, "name": SERVICE, "port": port},
-            },
-        }),
-    )
-    .await;
-}
-
-async fn apply<K>(client: &Client, namespace: &str, object: Value)
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned
-        + Serialize,
-{
-    apply_to(&Api::<K>::namespaced(client.clone(), namespace), object).await;
-}
-
-async fn apply_cluster_wide<K>(client: &Client, object: Value)
-where
-    K: Resource<DynamicType = (), Scope = ClusterResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned
-        + Serialize,
-{
-    apply_to(&Api::<K>::all(client.clone()), object).await;
-}
-
-async fn apply_to<K: Clone + std::fmt::Debug + DeserializeOwned>(api: &Api<K>, object: Value) {
-    let name = object["metadata"]["name"].as_str().expect("an object has a name").to_owned();
-    let params = PatchParams::apply("control-plane-test").force();
-    if let Err(error) = api.patch(&name, &params, &Patch::Apply(object)).await {
-        panic!("{name} is refused: {error}");
     }
 }
