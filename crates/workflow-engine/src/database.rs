@@ -16,8 +16,6 @@ use crate::tenant_id::TenantId;
 /// A request fails fast when Postgres is away; its caller has the better retry.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Requests have deadlines of their own.
-const WORK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the credential files are looked at.
 const CREDENTIALS_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -268,9 +266,10 @@ impl MonitorTx {
 
 /// Work on the database that no request waits for, and that must end all the same.
 pub async fn in_time<T>(
+    limit: Duration,
     work: impl Future<Output = Result<T, crate::error::Error>>,
 ) -> Result<T, crate::error::Error> {
-    tokio::time::timeout(WORK_TIMEOUT, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))
 }
 
 /// What keeps us from the database, in our own words: what it said may hold names and addresses of others.

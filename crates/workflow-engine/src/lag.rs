@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::database::Database;
+use crate::database::{Database, in_time};
 use crate::error::Error;
 use crate::storage::lag::{self, Lag};
 
@@ -90,8 +90,7 @@ impl LagSampler {
                 continue;
             }
             // Counting millions takes seconds, not more.
-            let sampled = tokio::time::timeout(SAMPLE_TIMEOUT, self.fresh(database)).await;
-            if let Err(error) = sampled.unwrap_or(Err(sqlx::Error::PoolTimedOut.into())) {
+            if let Err(error) = in_time(SAMPLE_TIMEOUT, self.fresh(database)).await {
                 tracing::warn!(error = %error, "job lag could not be sampled");
             }
         }

@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::schema::migrate::OWN_VERSION;
 use crate::schema::{self, State, isolation, roles};
 use crate::storage::nodes::{self, Node as SeenNode};
+use crate::upkeep;
 
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// While the node cannot serve it looks more often: whoever waits for it waits for this.
@@ -140,7 +141,7 @@ impl Node {
     }
 
     /// Tries to serve, then keeps the heart beating, until stopped.
-    pub async fn run(&self) {
+    pub async fn run(self: &Arc<Self>) {
         loop {
             let attempt = async {
                 match self.engine.get() {
@@ -193,7 +194,7 @@ impl Node {
     }
 
     /// Looks whether this node may serve, and opens the pool when it may.
-    async fn open(&self) -> Result<(), Obstacle> {
+    async fn open(self: &Arc<Self>) -> Result<(), Obstacle> {
         let mut connection = self.connect().await?;
         let failed = |error| Obstacle::database(&error);
         let state = schema::observe_state(&mut connection).await.map_err(failed)?;
@@ -217,17 +218,19 @@ impl Node {
     }
 
     /// What an engine does beside answering; ends with the node.
-    fn spawn_work(&self, engine: &Arc<Engine>) {
+    fn spawn_work(self: &Arc<Self>, engine: &Arc<Engine>) {
         let spawn = |work: fn(Arc<Engine>) -> futures::future::BoxFuture<'static, ()>| {
             tokio::spawn(work(Arc::clone(engine)));
         };
         spawn(|engine| Box::pin(async move { engine.wakeups.tell(&engine.database, &engine.stop).await }));
         spawn(|engine| Box::pin(async move { engine.wakeups.listen(&engine.database, &engine.stop).await }));
         spawn(|engine| Box::pin(async move { engine.lag.run(&engine.database, &engine.stop).await }));
-        let retention = self.args.instance_retention();
         tokio::spawn({
-            let engine = Arc::clone(engine);
-            async move { crate::upkeep::run(&engine, retention).await }
+            let (node, engine) = (Arc::clone(self), Arc::clone(engine));
+            async move {
+                let retention = node.args.instance_retention();
+                upkeep::run(&node, &engine.database, retention, &engine.stop).await;
+            }
         });
         tokio::spawn({
             let (engine, args, application) =

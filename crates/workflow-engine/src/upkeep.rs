@@ -1,12 +1,13 @@
-//! What has to be done now and then: forgetting what is past its time, and measuring storage. Each replica does it, and
-//! finds little to do when another one just did.
+//! What has to be done now and then: forgetting what is past its time, and measuring storage. One replica is enough:
+//! the one whose name comes first among the living. Two at once would only do some of it twice.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::database::in_time;
-use crate::engine::Engine;
+use tokio_util::sync::CancellationToken;
+
+use crate::database::{Database, in_time};
 use crate::error::Error;
+use crate::node::Node;
 use crate::storage::{instances, request_log, tenants};
 use crate::tenant_id::TenantId;
 
@@ -14,24 +15,37 @@ const INTERVAL: Duration = Duration::from_mins(1);
 /// Rows per transaction, so that none holds locks for long.
 const SLICE: i64 = 5_000;
 const TENANTS_PER_PAGE: i64 = 500;
+/// Measuring reads everything that a tenant has.
+const MEASURE_TIMEOUT: Duration = Duration::from_secs(30);
+const SLICE_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub async fn run(engine: &Arc<Engine>, instance_retention: Duration) {
+pub async fn run(node: &Node, database: &Database, instance_retention: Duration, stop: &CancellationToken) {
     // At once too: a tenant's storage should not be unknown for a minute.
     loop {
-        if let Err(error) = tend_all(engine, instance_retention).await {
+        if is_caretaker(node)
+            && let Err(error) = tend_all(database, instance_retention, stop).await
+        {
             tracing::warn!(error = %error, "upkeep was interrupted; the next round goes on");
         }
-        if engine.stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_none() {
+        if stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_none() {
             return;
         }
     }
 }
 
-async fn tend_all(engine: &Engine, instance_retention: Duration) -> Result<(), Error> {
+fn is_caretaker(node: &Node) -> bool {
+    node.info().nodes.iter().map(|seen| &seen.id).min() == Some(&node.id)
+}
+
+async fn tend_all(
+    database: &Database,
+    instance_retention: Duration,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
     let mut after = String::new();
     loop {
-        let page = in_time(async {
-            let mut tx = engine.database.monitor().await?;
+        let page = in_time(SLICE_TIMEOUT, async {
+            let mut tx = database.monitor().await?;
             let page = tenants::list_tenants(&mut tx, &after, TENANTS_PER_PAGE).await?;
             tx.commit().await?;
             Ok(page)
@@ -40,29 +54,51 @@ async fn tend_all(engine: &Engine, instance_retention: Duration) -> Result<(), E
         let Some(last) = page.last() else { return Ok(()) };
         after.clone_from(&last.id);
         for tenant in &page {
-            if engine.stop.is_cancelled() {
+            let tenant = TenantId::parse(&tenant.id)?;
+            if stop.is_cancelled() {
                 return Ok(());
             }
-            let tenant = TenantId::parse(&tenant.id)?;
-            in_time(tend(engine, &tenant)).await?;
-            forget_finished(engine, &tenant, instance_retention).await?;
+            // One tenant's trouble must not be the others'.
+            if let Err(error) = tend(database, &tenant, instance_retention, stop).await {
+                tracing::warn!(%tenant, error = %error, "upkeep of a tenant failed");
+            }
         }
     }
 }
 
-async fn tend(engine: &Engine, tenant: &TenantId) -> Result<(), Error> {
-    let mut tx = engine.database.tenant(tenant).await?;
-    request_log::delete_expired(&mut tx, SLICE).await?;
-    tenants::sample_storage(&mut tx).await?;
-    tx.commit().await?;
-    Ok(())
+async fn tend(
+    database: &Database,
+    tenant: &TenantId,
+    instance_retention: Duration,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    forget_finished(database, tenant, instance_retention, stop).await?;
+    in_time(SLICE_TIMEOUT, async {
+        let mut tx = database.tenant(tenant).await?;
+        request_log::delete_expired(&mut tx, SLICE).await?;
+        tx.commit().await?;
+        Ok(())
+    })
+    .await?;
+    in_time(MEASURE_TIMEOUT, async {
+        let mut tx = database.tenant(tenant).await?;
+        tenants::sample_storage(&mut tx).await?;
+        tx.commit().await?;
+        Ok(())
+    })
+    .await
 }
 
-async fn forget_finished(engine: &Engine, tenant: &TenantId, retention: Duration) -> Result<(), Error> {
+async fn forget_finished(
+    database: &Database,
+    tenant: &TenantId,
+    retention: Duration,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
     let mut after = 0;
-    while !engine.stop.is_cancelled() {
-        let next = in_time(async {
-            let mut tx = engine.database.tenant(tenant).await?;
+    while !stop.is_cancelled() {
+        let next = in_time(SLICE_TIMEOUT, async {
+            let mut tx = database.tenant(tenant).await?;
             let next = instances::delete_finished(&mut tx, after, SLICE, retention).await?;
             tx.commit().await?;
             Ok(next)

@@ -16,6 +16,7 @@ use crate::tenant_id::TenantId;
 
 const CHANNEL: &str = "workflow_jobs";
 const TELL_INTERVAL: Duration = Duration::from_millis(100);
+const TELL_TIMEOUT: Duration = Duration::from_secs(5);
 const LISTEN_RETRY: Duration = Duration::from_secs(2);
 
 /// A tenant and a job type.
@@ -99,7 +100,7 @@ impl Wakeups {
                 .iter()
                 .map(|(tenant, job_type)| format!("{} {tenant} {job_type}", self.origin))
                 .collect();
-            let told = in_time(async { Ok(database.notify(CHANNEL, &payloads).await?) }).await;
+            let told = in_time(TELL_TIMEOUT, async { Ok(database.notify(CHANNEL, &payloads).await?) }).await;
             if let Err(error) = told {
                 tracing::debug!(error = %error, "wake-ups were not told; the others look by themselves");
             }

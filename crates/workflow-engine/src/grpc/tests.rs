@@ -1,6 +1,10 @@
+use clap::Parser;
 use rstest::rstest;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::args::{Cli, Command};
+use crate::metrics::Metrics;
 
 fn worker_of(tenant_id: &str) -> Role {
     Role::Worker { tenant_id: tenant_id.to_owned() }
@@ -32,4 +36,66 @@ fn a_role_opens_its_methods_only(
     #[case] allowed: bool,
 ) {
     assert_eq!(method.is_allowed(&role, tenant_id), allowed);
+}
+
+/// A node that never reached a database.
+fn api() -> Api {
+    let arguments =
+        ["workflow-engine", "serve", "--database-host", "localhost", "--database-user-file", "/user"];
+    let files =
+        ["--database-password-file", "/password", "--tls-dir", "/tls", "--credentials-dir", "/credentials"];
+    let Command::Serve(args) = Cli::parse_from(arguments.into_iter().chain(files)).command else {
+        unreachable!()
+    };
+    Api {
+        node: Arc::new(Node::new("engine-0".to_owned(), args, Metrics::default(), CancellationToken::new())),
+    }
+}
+
+fn extensions(role: Option<Role>) -> Extensions {
+    let mut extensions = Extensions::new();
+    if let Some(role) = role {
+        extensions.insert(role);
+    }
+    extensions
+}
+
+#[tokio::test]
+async fn a_panic_fails_its_own_call_only() {
+    let api = api();
+    let controller = extensions(Some(Role::Controller));
+    let panicking = api
+        .call_node(Method::GetInfo, &controller, "", async {
+            assert_ne!(api.node.id, "engine-0", "boom");
+            Ok(())
+        })
+        .await
+        .expect_err("should fail");
+    assert_eq!(panicking.code(), Code::Internal);
+    assert!(!panicking.message().contains("boom"));
+    assert!(api.call_node(Method::GetInfo, &controller, "", async { Ok(()) }).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_hangs_ends_at_its_deadline() {
+    let hanging = std::future::pending::<Result<(), Error>>();
+    let ended = api().call_node(Method::GetTenant, &extensions(Some(Role::Controller)), "", hanging).await;
+    assert_eq!(ended.expect_err("should end").code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn a_node_without_a_database_says_why_it_does_not_serve() {
+    let call =
+        api().call(Method::GetTenant, &extensions(Some(Role::Controller)), "", |_| async { Ok(()) }).await;
+    let refused = call.expect_err("should be refused");
+    assert_eq!((refused.code(), refused.message()), (Code::Unavailable, "starting"));
+}
+
+#[tokio::test]
+async fn nothing_is_done_for_who_may_not_ask_for_it() {
+    for (role, code) in [(None, Code::Unauthenticated), (Some(Role::Monitor), Code::PermissionDenied)] {
+        let work = async { unreachable!("must not be polled") };
+        let refused = api().call_node::<()>(Method::PutTenant, &extensions(role), "", work).await;
+        assert_eq!(refused.expect_err("should be refused").code(), code);
+    }
 }

@@ -190,6 +190,8 @@ pub async fn observe_usage(
 /// Measures the tenant's storage, unless it was measured within the last minute: the bytes of its rows as stored.
 pub async fn sample_storage(tx: &mut TenantTx) -> Result<(), sqlx::Error> {
     let tenant = tx.tenant().clone();
+    // It reads everything that the tenant has.
+    sqlx::query("SET LOCAL statement_timeout = '30s'").execute(tx.connection()).await?;
     sqlx::query(
         "UPDATE workflow.tenant SET storage_measured_at = now(), storage_bytes =
              (SELECT coalesce(sum(pg_column_size(d.*)), 0) FROM workflow.process_definition d WHERE d.tenant_id = $1)

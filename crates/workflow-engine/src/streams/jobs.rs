@@ -24,6 +24,9 @@ use crate::wakeups::Subscription;
 /// Silence on the stream is never longer, so that a dead connection is noticed.
 pub const HEARTBEAT: Duration = Duration::from_secs(8);
 
+/// A look that takes longer ends the stream: its client finds another node.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// One message with the rows it came from.
 type Batch = (Vec<Job>, Vec<ActivatedJob>);
 
@@ -122,7 +125,7 @@ impl Feeder {
                 Batch::default()
             } else {
                 let demand = Demand { max_jobs: room, ..self.demand.clone() };
-                in_time(self.engine.activate_once(&self.tenant, &demand)).await?
+                in_time(LOOK_TIMEOUT, self.engine.activate_once(&self.tenant, &demand)).await?
             };
             if !batch.1.is_empty() {
                 self.held.extend(batch.1.iter().map(|job| (job.key, job.lease_epoch)));
@@ -154,7 +157,7 @@ impl Feeder {
             return Ok(());
         }
         let (keys, epochs): (Vec<i64>, Vec<i64>) = self.held.iter().unzip();
-        let running = in_time(async {
+        let running = in_time(LOOK_TIMEOUT, async {
             let mut tx = self.engine.database.tenant(&self.tenant).await?;
             let running = jobs::list_running_leases(&mut tx, &keys, &epochs).await?;
             tx.commit().await?;

@@ -284,3 +284,59 @@ async fn lint_judges_a_file_as_a_deployment_would() {
     let missing = lint("missing.bpmn");
     assert!(!missing.status.success() && stderr(&missing).contains("missing.bpmn"), "{missing:?}");
 }
+
+#[tokio::test]
+async fn what_is_past_its_time_is_forgotten_and_storage_is_measured() {
+    let world = World::new(database!());
+    let mut engine = world.serve("engine-0").await;
+    let caller = engine.controller();
+    caller.put_tenant("acme", engine_client::proto::TenantQuotas::default()).await;
+    caller.deploy("acme", &one_task("order", "charge")).await;
+    let request = |request_id: &str| engine_client::proto::StartInstanceRequest {
+        request_id: request_id.to_owned(),
+        tenant_id: "acme".to_owned(),
+        process_id: "order".to_owned(),
+        version: 0,
+        variables: None,
+    };
+    let mut instances = Vec::new();
+    for id in ["old", "young"] {
+        let started = caller.jobs().start_instance(request(id)).await.expect("should start").into_inner();
+        caller.work("acme", "charge", &json!({})).await;
+        instances.push(started.instance_key);
+    }
+    let running = caller.start("acme", "order", &json!({})).await;
+    assert!(tokio::task::spawn_blocking(move || engine.terminate()).await.expect("should end").success());
+
+    let mut owner = world.session().await;
+    for statement in [
+        "SELECT set_config('workflow.tenant_id', 'acme', false)".to_owned(),
+        format!("UPDATE workflow.instance SET ended_at = ended_at - interval '2 days' WHERE key = {}", instances[0]),
+        "UPDATE workflow.request_log SET answered_at = answered_at - interval '2 days' WHERE request_id = 'old'".to_owned(),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut owner).await.expect("should run");
+    }
+    let engine = world.serve("engine-0").await;
+    let caller = engine.controller();
+    let get = |key| engine_client::proto::GetInstanceRequest { tenant_id: "acme".to_owned(), key };
+    eventually("the old instance to be forgotten", Duration::from_secs(20), || async {
+        let gone = caller.jobs().get_instance(get(instances[0])).await.err()?;
+        Some(gone.code()).filter(|code| *code == tonic::Code::NotFound)
+    })
+    .await;
+    let usage = eventually("storage to be measured", Duration::from_secs(20), || async {
+        let request = engine_client::proto::ListTenantUsageRequest { tenant_ids: vec!["acme".to_owned()] };
+        let usages = caller.tenants().list_tenant_usage(request).await.ok()?.into_inner().usages;
+        usages.into_iter().next().filter(|usage| usage.storage_bytes > 500)
+    })
+    .await;
+    assert_eq!(usage.active_instances, 1);
+    assert_eq!(caller.instance("acme", instances[1]).await.state(), InstanceState::Completed);
+    assert_eq!(caller.instance("acme", running).await.state(), InstanceState::Active);
+    let remembered =
+        caller.jobs().start_instance(request("young")).await.expect("should repeat").into_inner();
+    assert_eq!(remembered.instance_key, instances[1]);
+    let forgotten =
+        caller.jobs().start_instance(request("old")).await.expect("should start anew").into_inner();
+    assert_ne!(forgotten.instance_key, instances[0]);
+}
