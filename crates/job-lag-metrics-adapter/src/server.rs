@@ -123,6 +123,8 @@ struct Connection {
 impl Connection {
     async fn serve<R: Respond>(self, stream: TcpStream, tls: TlsAcceptor, respond: Arc<R>) {
         let Self { permit, watcher } = self;
+        // Else the end of an answer waits for the other side's acknowledgement, which may come with its next request.
+        let _ = stream.set_nodelay(true);
         let stream = match timeout(PATIENCE, tls.accept(stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
