@@ -79,6 +79,7 @@ pub struct Service {
     /// Cancelled when the service shall end.
     pub stop: CancellationToken,
     progress: Progress,
+    listed: Vec<tokio::sync::watch::Receiver<bool>>,
     supervised: JoinSet<(&'static str, Result<(), String>)>,
     controllers: JoinSet<()>,
 }
@@ -104,6 +105,7 @@ impl Service {
             clock,
             stop: CancellationToken::new(),
             progress,
+            listed: Vec::new(),
             supervised: JoinSet::new(),
             controllers: JoinSet::new(),
         })
@@ -148,8 +150,11 @@ impl Service {
 
     /// Runs watches and makes the probes ask after them.
     pub fn watch(&mut self, watches: impl IntoIterator<Item = Watch>) {
-        for Watch { name, ready, live, task } in watches {
-            self.admin.ready.register(name, ready);
+        for Watch { name, listed, live, task } in watches {
+            self.listed.push(listed.clone());
+            self.admin.ready.register(name, move || {
+                if *listed.borrow() { Ok(()) } else { Err("not listed yet".to_owned()) }
+            });
             self.admin.live.register(name, live);
             self.supervise(name, async move {
                 task.await;
@@ -163,7 +168,8 @@ impl Service {
         self.controllers.spawn(server);
     }
 
-    /// Runs a controller until the end; passes that run then are given time.
+    /// Runs a controller until the end; passes that run then are given time. It begins when every watch that was started
+    /// before has its first complete list: what a cache does not show yet must not be taken for missing.
     pub fn control<R: Reconciler>(
         &mut self,
         reconciler: R,
@@ -175,8 +181,14 @@ impl Service {
             deadline: self.args.reconcile_deadline,
         };
         let reconciler = std::sync::Arc::new(reconciler);
-        let (metrics, stop) = (self.metrics.clone(), self.stop.clone());
-        self.controllers.spawn(run_controller(reconciler, store, queue, limits, metrics, stop));
+        let (metrics, stop, listed) = (self.metrics.clone(), self.stop.clone(), self.listed.clone());
+        self.controllers.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = all_listed(listed) => {}
+            }
+            run_controller(reconciler, store, queue, limits, metrics, stop).await;
+        });
     }
 }
 
@@ -249,6 +261,15 @@ where
         tracing::warn!("the lease was not released in time");
     }
     Ok(())
+}
+
+async fn all_listed(watches: Vec<tokio::sync::watch::Receiver<bool>>) {
+    for mut listed in watches {
+        if listed.wait_for(|listed| *listed).await.is_err() {
+            // The watch is gone, which ends the process; until then nothing may be decided.
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 fn build_lease(service: &Service, fence: Fence) -> LeaderLease {

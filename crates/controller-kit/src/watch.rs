@@ -67,8 +67,8 @@ pub struct WatchContext {
 pub struct Watch {
     /// Name in metrics and probes: the kind that is watched.
     pub name: &'static str,
-    /// `Err` while the first list is missing.
-    pub ready: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Turns true after the first complete list.
+    pub listed: tokio::sync::watch::Receiver<bool>,
     /// `Err` when it is wedged.
     pub live: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Runs for ever.
@@ -116,8 +116,7 @@ where
         }
     };
     let stream = watch(api.clone(), watcher::Config::default());
-    let ready = store.clone();
-    let watch = build_watch(context, name, api.resource_url(), is_ready(ready), stream, on_event);
+    let watch = build_watch(context, name, api.resource_url(), stream, on_event);
     (store, watch)
 }
 
@@ -146,8 +145,7 @@ where
         std::future::ready(())
     };
     let stream = watch(api.clone(), watcher::Config::default());
-    let ready = store.clone();
-    let watch = build_watch(context, name, api.resource_url(), is_ready(ready), stream, on_event);
+    let watch = build_watch(context, name, api.resource_url(), stream, on_event);
     (store, watch)
 }
 
@@ -214,9 +212,8 @@ where
     };
     let config =
         watcher::Config::default().labels(&format!("{}={managed_by}", api_types::labels::MANAGED_BY));
-    let ready = store.clone();
     let stream = watch(api.clone(), config);
-    let watch = build_watch(context, name, api.resource_url(), is_ready(ready), stream, on_event);
+    let watch = build_watch(context, name, api.resource_url(), stream, on_event);
     (store, watch)
 }
 
@@ -233,27 +230,14 @@ where
     M: Fn(&PartialObjectMeta<K>) -> Vec<ObjectRef<Owner>> + Send + Sync + 'static,
 {
     let api: Api<PartialObjectMeta<K>> = Api::all(context.client.clone());
-    let listed = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let seen = listed.clone();
     let on_event = move |event: Event<PartialObjectMeta<K>>| {
-        match &event {
-            Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
-                queue.push_all(dependants(object));
-            }
-            Event::InitDone => seen.store(true, std::sync::atomic::Ordering::Release),
-            Event::Init => {}
+        if let Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) = &event {
+            queue.push_all(dependants(object));
         }
         std::future::ready(())
     };
-    let ready = move || {
-        if listed.load(std::sync::atomic::Ordering::Acquire) {
-            Ok(())
-        } else {
-            Err("not listed yet".to_owned())
-        }
-    };
     let stream = watch(api.clone(), watcher::Config::default());
-    build_watch(context, name, api.resource_url(), ready, stream, on_event)
+    build_watch(context, name, api.resource_url(), stream, on_event)
 }
 
 /// Watches only the metadata of a kind and keeps it.
@@ -276,28 +260,15 @@ where
         }
         std::future::ready(())
     };
-    let ready = store.clone();
     let stream = watch(api.clone(), watcher::Config::default());
-    let watch = build_watch(context, name, api.resource_url(), is_ready(ready), stream, on_event);
+    let watch = build_watch(context, name, api.resource_url(), stream, on_event);
     (store, watch)
-}
-
-fn is_ready<K>(store: Store<K>) -> impl Fn() -> Result<(), String> + Send + Sync
-where
-    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
-{
-    use futures::FutureExt as _;
-    move || match store.wait_until_ready().now_or_never() {
-        Some(Ok(())) => Ok(()),
-        _ => Err("not listed yet".to_owned()),
-    }
 }
 
 fn build_watch<T, F, Fut>(
     context: &WatchContext,
     name: &'static str,
     path: &str,
-    ready: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     stream: impl Stream<Item = watcher::Result<Event<T>>> + Send + 'static,
     mut on_event: F,
 ) -> Watch
@@ -314,11 +285,18 @@ where
         if age < WEDGED_AFTER { Ok(()) } else { Err(format!("no progress for {} s", age.as_secs())) }
     };
     let metrics = context.metrics.clone();
+    let (tell_listed, listed) = tokio::sync::watch::channel(false);
     let task = async move {
         let mut events = std::pin::pin!(stream.backoff(WatchBackoff::new()));
         while let Some(event) = events.next().await {
             match event {
-                Ok(event) => on_event(event).await,
+                Ok(event) => {
+                    let complete = matches!(event, Event::InitDone);
+                    on_event(event).await;
+                    if complete {
+                        tell_listed.send_replace(true);
+                    }
+                }
                 Err(error) => {
                     metrics.count_watch_error(name);
                     tracing::warn!(watch = name, %error, hint = hint_of(&error), "watch broke, starting it again");
@@ -326,7 +304,7 @@ where
             }
         }
     };
-    Watch { name, ready: Box::new(ready), live: Box::new(live), task: Box::pin(task) }
+    Watch { name, listed, live: Box::new(live), task: Box::pin(task) }
 }
 
 fn hint_of(error: &watcher::Error) -> &'static str {

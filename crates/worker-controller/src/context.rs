@@ -7,7 +7,6 @@ use controller_kit::clock::Clock;
 use controller_kit::engine::EngineConnector;
 use controller_kit::events::Publisher;
 use controller_kit::reference::Directory;
-use futures::future::{BoxFuture, Shared};
 use kube::Client;
 
 use crate::observe::children::Caches;
@@ -24,9 +23,6 @@ pub struct Context {
     pub clock: Clock,
     /// Clusters, tenants and namespaces.
     pub directory: Arc<dyn Directory>,
-    /// Ends when the directory is complete. Before that a reference that leads nowhere means nothing, and a fleet must
-    /// not be taken down for it.
-    pub directory_complete: Shared<BoxFuture<'static, ()>>,
     /// Where clusters are looked up beside the own namespace.
     pub cluster_namespace: String,
     /// CA bundles and worker keys.

@@ -14,8 +14,6 @@ use controller_kit::watch::{
     watch_children, watch_children_by, watch_metadata_store, watch_own, watch_referenced,
 };
 use engine_client::{EnginePool, Timeouts};
-use futures::FutureExt as _;
-use futures::future::{BoxFuture, Shared};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource as _, ResourceExt as _};
@@ -83,7 +81,6 @@ pub fn start(service: &mut Service) {
         writer: Writer::new(service.client.clone(), WORKER_CONTROLLER.field_manager),
         publisher: service.publisher.clone(),
         clock: service.clock.clone(),
-        directory_complete: await_directory(directory.clone()),
         directory: Arc::new(directory),
         cluster_namespace: service.args.cluster_namespace.clone(),
         engines: EngineConnector::new(
@@ -142,18 +139,6 @@ impl WorkerReconciler {
             }
         }
     }
-}
-
-/// Ends after the first complete list of each.
-fn await_directory(directory: CachedDirectory) -> Shared<BoxFuture<'static, ()>> {
-    let complete = async move {
-        let CachedDirectory { clusters, tenants, namespaces } = directory;
-        // An error means that the watch is gone, which ends the process.
-        let _ = clusters.wait_until_ready().await;
-        let _ = tenants.wait_until_ready().await;
-        let _ = namespaces.wait_until_ready().await;
-    };
-    complete.boxed().shared()
 }
 
 fn dependants(

@@ -126,7 +126,6 @@ async fn observe_references(
     worker: &WorkflowWorker,
     namespace: &str,
 ) -> Result<References, Unread> {
-    context.directory_complete.clone().await;
     let spec = &worker.spec;
     let referrer = Referrer { namespace, cluster: &spec.cluster_ref, tenant: spec.tenant_ref.as_ref() };
     let refused = match resolve(&*context.directory, &context.cluster_namespace, referrer) {

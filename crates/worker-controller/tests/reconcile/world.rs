@@ -14,7 +14,6 @@ use controller_kit::events::Publisher;
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::reference::CachedDirectory;
 use engine_client::{EnginePool, Timeouts, WorkerKey};
-use futures::FutureExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::{ListParams, PartialObjectMeta};
@@ -123,7 +122,6 @@ pub(crate) fn context(client: &Client, directory: CachedDirectory, caches: Cache
         publisher: Publisher::new(client.clone(), "worker-controller", "test".into(), clock.clone()),
         clock,
         directory: Arc::new(directory),
-        directory_complete: std::future::ready(()).boxed().shared(),
         cluster_namespace: "workflow-system".into(),
         engines: EngineConnector::new(
             client.clone(),
