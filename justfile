@@ -78,7 +78,7 @@ test-charts:
 
 # Run the end-to-end tests on the node (or KUBE_CONTEXT)
 e2e: sample
-    WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --locked -p e2e -- --test-threads=1
+    WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --locked -p e2e --lib --test node -- --test-threads=1
 
 # Measure what docs/benchmarks.md tells, on the local node and an otherwise idle machine (half an hour; builds for release)
 bench: bench-processes bench-adapter bench-engine
