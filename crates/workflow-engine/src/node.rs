@@ -142,6 +142,7 @@ impl Node {
 
     /// Tries to serve, then keeps the heart beating, until stopped.
     pub async fn run(self: &Arc<Self>) {
+        let mut failures = 0_u32;
         loop {
             let attempt = async {
                 match self.engine.get() {
@@ -157,19 +158,20 @@ impl Node {
             let obstacle = match outcome {
                 Ok(Ok(())) => None,
                 Ok(Err(obstacle)) => Some(obstacle),
-                Err(_) => {
-                    if let Some(engine) = self.engine.get() {
-                        engine.database.renew();
-                    }
-                    Some(Obstacle {
-                        component: Component::Database,
-                        reason: format!(
-                            "the database gives no answer within {} s",
-                            ATTEMPT_TIMEOUT.as_secs()
-                        ),
-                    })
-                }
+                Err(_) => Some(Obstacle {
+                    component: Component::Database,
+                    reason: format!("the database gives no answer within {} s", ATTEMPT_TIMEOUT.as_secs()),
+                }),
             };
+            let database_failed =
+                obstacle.as_ref().is_some_and(|obstacle| obstacle.component == Component::Database);
+            failures = if database_failed { failures + 1 } else { 0 };
+            // Twice in a row: once may be a moment of load, in which connections are only waited for.
+            if failures >= 2
+                && let Some(engine) = self.engine.get()
+            {
+                engine.database.renew();
+            }
             let rest = if obstacle.is_some() { RETRY_INTERVAL } else { HEARTBEAT_INTERVAL };
             self.record(obstacle.as_ref());
             if self.stop.run_until_cancelled(tokio::time::sleep(rest)).await.is_none() {

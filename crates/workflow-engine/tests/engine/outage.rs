@@ -89,9 +89,6 @@ async fn connections_that_fell_silent_are_given_up_for_new_ones() {
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;
-    silence.send_modify(|times| *times += 1);
-    let began = Instant::now();
-    // Ten at once: some of them on a silent connection, which costs them their deadline and no more.
     let nothing = json!({});
     let ten = || async {
         let calls = (0..10).map(|_| caller.try_start("_default", "order", &nothing));
@@ -101,6 +98,13 @@ async fn connections_that_fell_silent_are_given_up_for_new_ones() {
         }
         outcomes.iter().all(Result::is_ok).then_some(())
     };
+    // Fills the pool.
+    assert!(ten().await.is_some());
+    silence.send_modify(|times| *times += 1);
+    // Until every connection's task has heard of it.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let began = Instant::now();
+    // Some find a silent connection, which costs them their deadline and no more.
     assert!(ten().await.is_none(), "the proxy did not fall silent");
     assert!(began.elapsed() < Duration::from_secs(14), "{:?}", began.elapsed());
     eventually("new connections to be used", Duration::from_secs(30), ten).await;
