@@ -311,6 +311,8 @@ async fn what_is_past_its_time_is_forgotten_and_storage_is_measured() {
     let mut owner = world.session().await;
     for statement in [
         "SELECT set_config('workflow.tenant_id', 'acme', false)".to_owned(),
+        // As if the last measurement were long ago.
+        "UPDATE workflow.tenant SET storage_measured_at = NULL, storage_bytes = 0".to_owned(),
         format!("UPDATE workflow.instance SET ended_at = ended_at - interval '2 days' WHERE key = {}", instances[0]),
         "UPDATE workflow.request_log SET answered_at = answered_at - interval '2 days' WHERE request_id = 'old'".to_owned(),
     ] {
