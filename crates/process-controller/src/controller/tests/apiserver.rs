@@ -437,8 +437,8 @@ async fn an_outage_of_the_apiserver_is_survived_and_nothing_of_it_is_missed() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     apiserver.start_again().await;
     world.put_config_map(&renamed_task()).await;
-    world.apply("new", json!({"bpmn": bpmn_of("new")})).await;
     world.await_told("order-flow", "Deployed v2 (key=2)").await;
+    world.apply("new", json!({"bpmn": bpmn_of("new")})).await;
     world.await_deployed("new").await;
     let told: BTreeMap<_, _> =
         world.engine.definitions("acme").into_iter().map(|d| (d.process_id, d.version)).collect();
