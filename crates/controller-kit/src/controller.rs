@@ -62,8 +62,10 @@ impl<K: Resource<DynamicType = ()> + Clone> Queue<K> {
         (Self { sender, memory: memory.clone() }, QueueEnd { receiver, memory })
     }
 
-    /// Wants a pass for this object. Several wishes before it begins are one.
+    /// Wants a pass for this object, because something changed. Several wishes before it begins are one. What failed
+    /// before the change says nothing of what comes after it: the backoff begins anew.
     pub fn push(&self, object: ObjectRef<K>) {
+        self.memory.count_failure(&object, false);
         // Only fails after shutdown began, when no pass will begin any more.
         let _ = self.sender.unbounded_send(object);
     }

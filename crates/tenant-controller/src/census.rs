@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use api_types::WorkflowCluster;
 use engine_client::model::{Tenant, TenantUsage};
 use engine_client::{Engine, EngineError};
+use kube::ResourceExt as _;
 use tokio::time::Instant;
 
 /// How long a census is good. Half of the usage interval: every round of passes sees a new one.
 const FRESH: Duration = Duration::from_secs(15);
-/// How long a failure is good: whoever waited for the same answer gets it, instead of waiting for one of its own.
+/// How long a failure is good, while the cluster stays as it was: whoever waited for the same answer gets it, instead of
+/// waiting for one of its own.
 const FRESH_FAILURE: Duration = Duration::from_secs(1);
 
 /// What an engine says of its tenants.
@@ -28,21 +31,43 @@ pub struct Census {
 pub struct Censuses(Arc<Mutex<HashMap<String, Arc<Slot>>>>);
 
 /// One cluster: whoever comes while another takes the census waits for it.
-type Slot = tokio::sync::Mutex<Option<(Instant, Result<Arc<Census>, EngineError>)>>;
+type Slot = tokio::sync::Mutex<Option<Answer>>;
+
+#[derive(Debug)]
+struct Answer {
+    taken_at: Instant,
+    /// `resourceVersion` of the cluster for which it was taken.
+    cluster_version: Option<String>,
+    census: Result<Arc<Census>, EngineError>,
+}
+
+impl Answer {
+    /// A cluster that changed may have become ready: what failed before says nothing of it.
+    fn is_good_for(&self, cluster: &WorkflowCluster) -> bool {
+        match &self.census {
+            Ok(_) => self.taken_at.elapsed() < FRESH,
+            Err(_) => {
+                self.cluster_version == cluster.resource_version() && self.taken_at.elapsed() < FRESH_FAILURE
+            }
+        }
+    }
+}
 
 impl Censuses {
     /// A census that is fresh, taken now if need be.
-    pub async fn take(&self, cluster_uid: &str, engine: &dyn Engine) -> Result<Arc<Census>, EngineError> {
-        let slot = self.slot(cluster_uid);
+    pub async fn take(
+        &self,
+        cluster: &WorkflowCluster,
+        engine: &dyn Engine,
+    ) -> Result<Arc<Census>, EngineError> {
+        let slot = self.slot(&cluster.uid().unwrap_or_default());
         let mut newest = slot.lock().await;
-        if let Some((taken_at, census)) = &*newest {
-            let good_for = if census.is_ok() { FRESH } else { FRESH_FAILURE };
-            if taken_at.elapsed() < good_for {
-                return census.clone();
-            }
+        if let Some(answer) = newest.as_ref().filter(|answer| answer.is_good_for(cluster)) {
+            return answer.census.clone();
         }
         let census = take_census(engine).await.map(Arc::new);
-        *newest = Some((Instant::now(), census.clone()));
+        let (taken_at, cluster_version) = (Instant::now(), cluster.resource_version());
+        *newest = Some(Answer { taken_at, cluster_version, census: census.clone() });
         census
     }
 

@@ -69,7 +69,7 @@ async fn observe_engine(context: &Context, cluster: &WorkflowCluster, tenant_id:
         Ok(engine) => engine,
         Err(error) => return EngineView::NotReady(error),
     };
-    match context.censuses.take(&cluster.uid().unwrap_or_default(), &*engine).await {
+    match context.censuses.take(cluster, &*engine).await {
         Ok(census) => EngineView::Answered {
             engine,
             tenant: census.tenants.get(tenant_id).cloned(),

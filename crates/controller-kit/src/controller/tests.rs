@@ -130,3 +130,42 @@ async fn stopping_ends_the_loop() {
     running.stop.cancel();
     tokio::time::timeout(Duration::from_secs(5), running.task).await.unwrap().unwrap();
 }
+
+/// Notes when its passes begin; all of them fail.
+struct Failing(std::sync::Mutex<Vec<tokio::time::Instant>>);
+
+impl Reconciler for Failing {
+    type Object = ConfigMap;
+
+    async fn reconcile(&self, _: Arc<ConfigMap>) -> Pass<ConfigMap> {
+        self.0.lock().unwrap().push(tokio::time::Instant::now());
+        Pass::unwritten(Next::Failed(ErrorClass::Transient))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_looked_at_at_once_and_begins_the_backoff_anew() {
+    let reconciler = Arc::new(Failing(std::sync::Mutex::default()));
+    let (reader, mut writer) = store();
+    let (queue, end) = Queue::new();
+    let watched = object("ns", "a", "1");
+    writer.apply_watcher_event(&Event::Init);
+    writer.apply_watcher_event(&Event::InitApply(watched.clone()));
+    writer.apply_watcher_event(&Event::InitDone);
+    queue.push(ObjectRef::from_obj(&watched));
+    let limits = Limits { concurrency: 4, deadline: Duration::from_secs(30) };
+    let stop = CancellationToken::new();
+    let running = run_controller(reconciler.clone(), reader, end, limits, Metrics::new(), stop);
+    let task = tokio::spawn(running);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+
+    reconciler.0.lock().unwrap().clear();
+    let changed = tokio::time::Instant::now();
+    queue.push(ObjectRef::from_obj(&watched));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let passes = reconciler.0.lock().unwrap().clone();
+    let after: Vec<_> = passes.iter().map(|began| began.duration_since(changed)).collect();
+    assert!(after[0] < Duration::from_millis(10), "{after:?}");
+    assert!(after[1] < Duration::from_millis(600), "{after:?}");
+    task.abort();
+}

@@ -3,6 +3,13 @@ use engine_client::{ErrorClass, Operation};
 
 use super::*;
 
+fn cluster(uid: &str, version: &str) -> WorkflowCluster {
+    let mut cluster = crate::testing::cluster();
+    cluster.metadata.uid = Some(uid.to_owned());
+    cluster.metadata.resource_version = Some(version.to_owned());
+    cluster
+}
+
 fn reads(engine: &FakeEngine) -> (usize, usize) {
     (engine.count(Operation::ListTenants), engine.count(Operation::ListTenantUsage))
 }
@@ -11,22 +18,22 @@ fn reads(engine: &FakeEngine) -> (usize, usize) {
 async fn one_look_serves_all_until_it_is_stale() {
     let (engine, censuses) = (FakeEngine::new(), Censuses::default());
     for _ in 0..50 {
-        censuses.take("uid", &engine).await.unwrap();
+        censuses.take(&cluster("uid", "1"), &engine).await.unwrap();
     }
     assert_eq!(reads(&engine), (1, 1));
     tokio::time::advance(FRESH).await;
-    censuses.take("uid", &engine).await.unwrap();
+    censuses.take(&cluster("uid", "1"), &engine).await.unwrap();
     assert_eq!(reads(&engine), (2, 2));
     censuses.forget("uid");
-    censuses.take("uid", &engine).await.unwrap();
+    censuses.take(&cluster("uid", "1"), &engine).await.unwrap();
     assert_eq!(reads(&engine), (3, 3));
 }
 
 #[tokio::test(start_paused = true)]
 async fn clusters_do_not_share() {
     let (engine, censuses) = (FakeEngine::new(), Censuses::default());
-    censuses.take("a", &engine).await.unwrap();
-    censuses.take("b", &engine).await.unwrap();
+    censuses.take(&cluster("a", "1"), &engine).await.unwrap();
+    censuses.take(&cluster("b", "1"), &engine).await.unwrap();
     assert_eq!(reads(&engine), (2, 2));
 }
 
@@ -39,7 +46,7 @@ async fn whoever_waited_for_a_failure_shares_it() {
     let began = Instant::now();
     let takes = (0..50).map(|_| {
         let (engine, censuses) = (engine.clone(), censuses.clone());
-        tokio::spawn(async move { censuses.take("uid", &engine).await })
+        tokio::spawn(async move { censuses.take(&cluster("uid", "1"), &engine).await })
     });
     for take in takes.collect::<Vec<_>>() {
         assert_eq!(take.await.unwrap().unwrap_err().class(), &ErrorClass::Unavailable);
@@ -48,5 +55,17 @@ async fn whoever_waited_for_a_failure_shares_it() {
 
     engine.heal();
     tokio::time::advance(FRESH_FAILURE).await;
-    censuses.take("uid", &engine).await.unwrap();
+    censuses.take(&cluster("uid", "1"), &engine).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_says_nothing_of_a_cluster_that_changed_since() {
+    let (engine, censuses) = (FakeEngine::new(), Censuses::default());
+    engine.set_unreachable(true);
+    assert!(censuses.take(&cluster("uid", "1"), &engine).await.is_err());
+    assert!(censuses.take(&cluster("uid", "1"), &engine).await.is_err());
+    assert_eq!(reads(&engine), (1, 0));
+    engine.set_unreachable(false);
+    assert!(censuses.take(&cluster("uid", "2"), &engine).await.is_ok());
+    assert_eq!(reads(&engine), (2, 1));
 }

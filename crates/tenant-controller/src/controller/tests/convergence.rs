@@ -161,6 +161,22 @@ async fn an_outage_of_the_engine_rewrites_nothing_and_is_tried_with_backoff() {
 }
 
 #[tokio::test]
+async fn a_cluster_that_becomes_ready_right_after_a_refused_call_is_asked_at_once() {
+    let world = World::with(&[applied("acme")]);
+    let reconciler = world.started();
+    world.engine().set_unreachable(true);
+    assert_eq!(world.pass_of(&reconciler, "acme").await, Next::Failed(ErrorClass::Transient));
+    world.engine().set_unreachable(false);
+    world.apiserver.edit::<WorkflowCluster>(HOME, "prod-east", |cluster| {
+        cluster["status"]["readyReplicas"] = json!(1);
+    });
+    assert_eq!(world.pass_of(&reconciler, "acme").await, SETTLED);
+    let message = "tenant acme is in the engine as the spec says";
+    assert_eq!(world.told("acme"), told("Active", message));
+    assert_eq!(world.engine().tenant("acme"), Some(held("acme")));
+}
+
+#[tokio::test]
 async fn a_name_that_another_object_has_is_never_taken_over() {
     let world = World::with(&[applied("acme")]);
     let theirs = Tenant { owner: Some("another".into()), ..held("acme") };
