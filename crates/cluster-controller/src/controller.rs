@@ -97,7 +97,10 @@ impl Reconciler for ClusterReconciler {
         };
         let observed = match Box::pin(observe(context, &cluster, &target)).await {
             Ok(observed) => observed,
-            Err(unread) => return self.report(&cluster, assess_unread(&cluster, &unread)).await,
+            Err(unread) => {
+                tracing::warn!(problem = unread.problem, "the world could not be read");
+                return self.report(&cluster, assess_unread(&cluster, &unread)).await;
+            }
         };
         let now = context.clock.now();
         let plan = plan(&cluster, &target, &context.settings, &observed, now);

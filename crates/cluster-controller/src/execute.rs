@@ -10,8 +10,10 @@ use api_types::engine_access::{
 };
 use api_types::labels::CLUSTER_CONTROLLER;
 use controller_kit::apply::WriteError;
+use controller_kit::grant::{NamespaceRole, missing_grant};
 use controller_kit::outcome::ErrorClass;
 use controller_kit::plan::{Desired, is_controlled_by};
+use controller_kit::run::chain;
 use engine_client::CredentialError;
 use engine_client::{Credential, WorkerKey};
 use jiff::Timestamp;
@@ -83,7 +85,9 @@ impl Failure {
     #[must_use]
     pub fn told(&self) -> String {
         match self {
-            Self::Write(error) => error.told(),
+            Self::Write(error) => {
+                missing_grant(&error.source, NamespaceRole::Cluster).unwrap_or_else(|| error.told())
+            }
             Self::NameTaken { .. } | Self::Certificate { .. } | Self::Credential { .. } => self.to_string(),
         }
     }
@@ -104,7 +108,7 @@ pub async fn execute(
                 applied.renewed_certificate |= matches!(step, Step::IssueCertificate { renewal: true, .. });
             }
             Err(failure) => {
-                tracing::warn!(error = failure.told(), "step failed");
+                tracing::warn!(error = %chain(&failure), "step failed");
                 let is_over = failure.class() == ErrorClass::Transient;
                 applied.failures.push(failure);
                 if is_over {

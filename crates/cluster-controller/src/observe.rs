@@ -8,6 +8,7 @@ pub mod secrets;
 pub mod service_monitor;
 
 use api_types::WorkflowCluster;
+use controller_kit::grant::{NamespaceRole, missing_grant};
 use controller_kit::outcome::ErrorClass;
 use controller_kit::run::chain;
 use kube::ResourceExt as _;
@@ -45,6 +46,8 @@ pub struct Observed {
 pub struct Unread {
     /// What failed.
     pub problem: String,
+    /// The permission that is missing, if that is the cause.
+    pub missing_grant: Option<String>,
     /// What that means.
     pub class: ErrorClass,
 }
@@ -55,6 +58,7 @@ impl Unread {
     pub fn of(object: &str, error: &kube::Error) -> Self {
         Self {
             problem: format!("failed to read {object}: {}", chain(error)),
+            missing_grant: missing_grant(error, NamespaceRole::Cluster),
             class: ErrorClass::of_kube(error),
         }
     }

@@ -1,6 +1,6 @@
 //! From a WorkflowCluster to its engine: the address from its status, the CA and the token by name from its namespace.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,17 @@ use api_types::engine_access::{
 use engine_client::{
     Credential, Engine, EngineAccess, EngineAddress, EngineError, EngineProvider, EngineTls, WorkerKey,
 };
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client, ResourceExt as _};
 
 use crate::outcome::ErrorClass;
 
-/// How long a CA and a token are used before they are read again. They change once in months; a refused credential
-/// makes them be read at once.
-const FRESH: Duration = Duration::from_mins(1);
+/// How long a CA and a token are used before they are read again. They change once in months, and an engine that
+/// refuses one of them makes both be read at once: see [`EngineConnector::forget`].
+const FRESH: Duration = Duration::from_mins(10);
+/// The same for a worker key: no engine is asked with it here, so none can refuse it.
+const FRESH_WORKER_KEY: Duration = Duration::from_mins(1);
 
 /// As whom an engine is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,9 +91,21 @@ pub struct EngineConnector {
     known: Arc<Mutex<HashMap<String, Known>>>,
 }
 
+/// What a cluster's namespace says of its engine.
+#[derive(Clone)]
 struct Known {
     read_at: Instant,
-    access: EngineAccess,
+    endpoint: (String, u16),
+    ca_pem: String,
+    credentials: BTreeMap<String, ByteString>,
+}
+
+/// What workers of a cluster are given to reach its engine.
+pub struct WorkerAccess {
+    /// The public CA bundle, PEM.
+    pub ca_pem: String,
+    /// The secret from which their tokens are minted.
+    pub worker_key: WorkerKey,
 }
 
 impl EngineConnector {
@@ -108,21 +123,21 @@ impl EngineConnector {
 
     /// Address, CA and credential of a cluster's engine.
     pub async fn access(&self, cluster: &WorkflowCluster) -> Result<EngineAccess, AccessError> {
-        let key = cluster.uid().unwrap_or_default();
-        let endpoint = endpoint_of(cluster)?;
-        if let Some(known) = self.recall(&key)
-            && (known.address.host.as_str(), known.address.port) == (endpoint.0.as_str(), endpoint.1)
-        {
-            return Ok(known);
-        }
-        let ca_pem = self.read_ca(cluster).await?;
-        let credential = self.read_token(cluster).await?;
-        let (host, port) = endpoint;
+        let Known { endpoint: (host, port), ca_pem, credentials, .. } = self.known(cluster, FRESH).await?;
+        let key = match self.role {
+            EngineRole::Controller => CONTROLLER_TOKEN_KEY,
+            EngineRole::Monitor => MONITOR_TOKEN_KEY,
+        };
+        let credential = self.parse(cluster, &credentials, key, "token", Credential::parse)?;
         let address = EngineAddress { host, port, tls: Some(EngineTls { ca_pem, server_name: None }) };
-        let access = EngineAccess { address, credential };
-        let known = Known { read_at: Instant::now(), access: access.clone() };
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(key, known);
-        Ok(access)
+        Ok(EngineAccess { address, credential })
+    }
+
+    /// CA and worker key of a cluster; all its workers share what was read a moment ago.
+    pub async fn worker_access(&self, cluster: &WorkflowCluster) -> Result<WorkerAccess, AccessError> {
+        let Known { ca_pem, credentials, .. } = self.known(cluster, FRESH_WORKER_KEY).await?;
+        let worker_key = self.parse(cluster, &credentials, WORKER_KEY_KEY, "worker key", WorkerKey::parse)?;
+        Ok(WorkerAccess { ca_pem, worker_key })
     }
 
     /// Makes the next call read CA and token again: after the engine refused the credential or its certificate was not
@@ -131,8 +146,46 @@ impl EngineConnector {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&cluster.uid().unwrap_or_default());
     }
 
-    /// The public CA bundle of a cluster's engine, PEM.
-    pub async fn read_ca(&self, cluster: &WorkflowCluster) -> Result<String, AccessError> {
+    async fn known(&self, cluster: &WorkflowCluster, fresh: Duration) -> Result<Known, AccessError> {
+        let endpoint = endpoint_of(cluster)?;
+        let uid = cluster.uid().unwrap_or_default();
+        if let Some(known) = self.recall(&uid, &endpoint, fresh) {
+            return Ok(known);
+        }
+        let ca_pem = self.read_ca(cluster).await?;
+        let credentials = self.read_credentials(cluster).await?;
+        let known = Known { read_at: Instant::now(), endpoint, ca_pem, credentials };
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, known.clone());
+        Ok(known)
+    }
+
+    fn recall(&self, uid: &str, endpoint: &(String, u16), fresh: Duration) -> Option<Known> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_good = |known: &&Known| known.endpoint == *endpoint && known.read_at.elapsed() < fresh;
+        known.get(uid).filter(is_good).cloned()
+    }
+
+    /// What cannot be used is not kept: whoever mends it must not wait.
+    fn parse<T, E>(
+        &self,
+        cluster: &WorkflowCluster,
+        credentials: &BTreeMap<String, ByteString>,
+        key: &str,
+        what: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<T, AccessError> {
+        let text = credentials.get(key).and_then(|value| std::str::from_utf8(&value.0).ok());
+        let parsed = match text {
+            None => Err(format!("key {key} is missing")),
+            Some(text) => parse(text).map_err(|_| format!("key {key} is not a {what}")),
+        };
+        parsed.map_err(|problem| {
+            self.forget(cluster);
+            malformed(cluster, &secret(cluster), &problem)
+        })
+    }
+
+    async fn read_ca(&self, cluster: &WorkflowCluster) -> Result<String, AccessError> {
         let name = ca_config_map_name(&cluster.name_any());
         let object = format!("ConfigMap {name}");
         let api: Api<ConfigMap> =
@@ -142,40 +195,16 @@ impl EngineConnector {
         ca.ok_or_else(|| malformed(cluster, &object, &format!("key {CA_CERT_KEY} is missing")))
     }
 
-    /// The secret from which this cluster's worker tokens are minted.
-    pub async fn read_worker_key(&self, cluster: &WorkflowCluster) -> Result<WorkerKey, AccessError> {
-        let text = self.read_credential(cluster, WORKER_KEY_KEY).await?;
-        WorkerKey::parse(&text).map_err(|_| {
-            malformed(cluster, &secret(cluster), &format!("key {WORKER_KEY_KEY} is not a worker key"))
-        })
-    }
-
-    async fn read_token(&self, cluster: &WorkflowCluster) -> Result<Credential, AccessError> {
-        let key = match self.role {
-            EngineRole::Controller => CONTROLLER_TOKEN_KEY,
-            EngineRole::Monitor => MONITOR_TOKEN_KEY,
-        };
-        let text = self.read_credential(cluster, key).await?;
-        Credential::parse(&text)
-            .map_err(|_| malformed(cluster, &secret(cluster), &format!("key {key} is not a token")))
-    }
-
-    async fn read_credential(&self, cluster: &WorkflowCluster, key: &str) -> Result<String, AccessError> {
-        let object = secret(cluster);
+    async fn read_credentials(
+        &self,
+        cluster: &WorkflowCluster,
+    ) -> Result<BTreeMap<String, ByteString>, AccessError> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &cluster.namespace().unwrap_or_default());
         let found = api
             .get_opt(&credentials_secret_name(&cluster.name_any()))
             .await
-            .map_err(|source| read_error(cluster, &object, source))?;
-        let bytes = found.and_then(|secret| secret.data).and_then(|mut data| data.remove(key));
-        bytes
-            .and_then(|bytes| String::from_utf8(bytes.0).ok())
-            .ok_or_else(|| malformed(cluster, &object, &format!("key {key} is missing")))
-    }
-
-    fn recall(&self, key: &str) -> Option<EngineAccess> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(key).filter(|known| known.read_at.elapsed() < FRESH).map(|known| known.access.clone())
+            .map_err(|source| read_error(cluster, &secret(cluster), source))?;
+        Ok(found.and_then(|secret| secret.data).unwrap_or_default())
     }
 }
 

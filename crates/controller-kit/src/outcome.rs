@@ -14,7 +14,8 @@ pub enum ErrorClass {
     Transient,
     /// Another write came first: retried at once with a fresh view.
     Conflict,
-    /// A permission, policy or resource quota refuses: retried slowly.
+    /// A permission, policy or resource quota refuses: retried with the same backoff, because nobody tells when it is
+    /// granted.
     Denied,
     /// Our own mistake, for instance an object that the API server refuses as malformed: retried slowly, loudly logged.
     Defect,
@@ -115,19 +116,19 @@ impl Next {
         const MIN_BACKOFF: Duration = Duration::from_millis(500);
         /// An engine that is away for an hour must be found again soon after it returns.
         const MAX_BACKOFF: Duration = Duration::from_mins(1);
-        /// A permission or a defect is mended by people.
+        /// A defect is mended by a new version.
         const SLOW: Duration = Duration::from_mins(5);
         match self {
             Self::Settled { resync } => Some(resync.mul_f64(1.0 + 0.1 * jitter)),
             Self::Wait { recheck } => Some(recheck),
             Self::Gone | Self::Failed(ErrorClass::Invalid) => None,
             Self::Failed(ErrorClass::Conflict) => Some(MIN_BACKOFF.mul_f64(1.0 + jitter)),
-            Self::Failed(ErrorClass::Transient) => {
+            Self::Failed(ErrorClass::Transient | ErrorClass::Denied) => {
                 let doubled = MIN_BACKOFF.saturating_mul(1 << failures.saturating_sub(1).min(10));
                 // Half fixed, half random: many objects of one dead engine must not come back as one wave.
                 Some(doubled.min(MAX_BACKOFF).mul_f64(0.5 + 0.5 * jitter))
             }
-            Self::Failed(ErrorClass::Denied | ErrorClass::Defect) => Some(SLOW.mul_f64(1.0 + 0.1 * jitter)),
+            Self::Failed(ErrorClass::Defect) => Some(SLOW.mul_f64(1.0 + 0.1 * jitter)),
         }
     }
 }
@@ -148,7 +149,8 @@ mod tests {
     #[case::third_failure(Next::Failed(ErrorClass::Transient), 3, 1.0, Some(2_000))]
     #[case::many_failures_are_capped(Next::Failed(ErrorClass::Transient), 99, 1.0, Some(60_000))]
     #[case::jitter_halves_at_most(Next::Failed(ErrorClass::Transient), 99, 0.0, Some(30_000))]
-    #[case::denied(Next::Failed(ErrorClass::Denied), 9, 0.0, Some(300_000))]
+    #[case::denied_a_moment_ago(Next::Failed(ErrorClass::Denied), 1, 1.0, Some(500))]
+    #[case::denied_for_long(Next::Failed(ErrorClass::Denied), 99, 1.0, Some(60_000))]
     #[case::defect(Next::Failed(ErrorClass::Defect), 9, 0.0, Some(300_000))]
     fn delays(
         #[case] next: Next,

@@ -111,7 +111,10 @@ impl Reconciler for WorkerReconciler {
         }
         let observed = match observe(context, &worker).await {
             Ok(observed) => observed,
-            Err(unread) => return self.report(&worker, assess_unread(&worker, &unread)).await,
+            Err(unread) => {
+                tracing::warn!(problem = unread.problem, "the world could not be read");
+                return self.report(&worker, assess_unread(&worker, &unread)).await;
+            }
         };
         let verdict = validate(&worker);
         let plan = plan(&worker, &observed, &verdict);

@@ -7,20 +7,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
-use controller_kit::engine::{AccessError, is_callable};
+use controller_kit::engine::{AccessError, WorkerAccess, is_callable};
+use controller_kit::grant::{NamespaceRole, missing_grant};
 use controller_kit::outcome::ErrorClass;
 use controller_kit::reference::{Referrer, Resolved, resolve};
 use controller_kit::run::chain;
 use engine_client::Credential;
 use engine_client::model::DEFAULT_TENANT;
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use children::{Children, observe_children};
-use pods::{StuckPod, observe_stuck_pod};
+use pods::{StuckPod, is_complete, observe_stuck_pod};
 
 /// The world as one pass sees it.
 pub struct Observed {
@@ -91,6 +93,8 @@ pub enum Missing {
 pub struct Unread {
     /// What was read, and the answer.
     pub problem: String,
+    /// The permission that is missing, if that is the cause.
+    pub missing_grant: Option<String>,
     /// What that means.
     pub class: ErrorClass,
 }
@@ -101,6 +105,7 @@ impl Unread {
     pub fn of(object: &str, error: &kube::Error) -> Self {
         Self {
             problem: format!("failed to read {object}: {}", chain(error)),
+            missing_grant: missing_grant(error, NamespaceRole::Workload),
             class: ErrorClass::of_kube(error),
         }
     }
@@ -109,14 +114,15 @@ impl Unread {
 /// Reads everything that the plan depends on.
 pub async fn observe(context: &Context, worker: &WorkflowWorker) -> Result<Observed, Unread> {
     let namespace = worker.namespace().unwrap_or_default();
-    let (references, children, missing) = futures::try_join!(
+    let (references, children) = futures::try_join!(
         observe_references(context, worker, &namespace),
         observe_children(context, worker, &namespace),
-        observe_missing(context, worker, &namespace),
     )?;
-    let (access, stuck) = futures::try_join!(
+    let fleet = children.deployment.as_deref();
+    let (access, missing, stuck) = futures::try_join!(
         async { Ok(observe_access(context, &references).await) },
-        observe_stuck_pod(context, worker, &namespace, children.deployment.as_deref()),
+        observe_missing(context, worker, &namespace, fleet),
+        observe_stuck_pod(context, worker, &namespace, fleet),
     )?;
     Ok(Observed { references, access, children, missing, stuck })
 }
@@ -188,9 +194,8 @@ async fn observe_access(context: &Context, references: &References) -> AccessVie
     let endpoint = cluster.status.as_ref().and_then(|status| status.endpoint.as_ref());
     let Some(endpoint) = endpoint.filter(|_| is_callable(cluster)) else { return AccessView::NotAsked };
     let tenant_id = tenant.as_ref().map_or_else(|| DEFAULT_TENANT.to_owned(), |tenant| tenant.name_any());
-    let read = futures::try_join!(context.engines.read_ca(cluster), context.engines.read_worker_key(cluster));
-    match read {
-        Ok((ca_pem, worker_key)) => AccessView::Known(Access {
+    match context.engines.worker_access(cluster).await {
+        Ok(WorkerAccess { ca_pem, worker_key }) => AccessView::Known(Access {
             address: format!("{}:{}", endpoint.host, endpoint.port),
             ca_pem,
             token: worker_key.mint(&tenant_id),
@@ -199,12 +204,17 @@ async fn observe_access(context: &Context, references: &References) -> AccessVie
     }
 }
 
+/// Pods that run have what they need: it is asked for only while some are missing.
 async fn observe_missing(
     context: &Context,
     worker: &WorkflowWorker,
     namespace: &str,
+    fleet: Option<&Deployment>,
 ) -> Result<Vec<Missing>, Unread> {
     let mut missing = Vec::new();
+    if fleet.is_some_and(is_complete) {
+        return Ok(missing);
+    }
     if let Some(name) = worker.spec.service_account()
         && !exists::<ServiceAccount>(context, namespace, name).await?
     {

@@ -11,7 +11,9 @@ use api_types::worker::{WorkerPhase, WorkerReason as Reason, WorkflowWorkerStatu
 use api_types::{MAX_MESSAGE_CHARS, WorkflowWorker};
 use controller_kit::apply::WriteError;
 use controller_kit::condition::{Standing, Truth, Wanted, merge, summary};
+use controller_kit::engine::AccessError;
 use controller_kit::events::News;
+use controller_kit::grant::{NamespaceRole, missing_grant};
 use controller_kit::message::bounded;
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::status::news;
@@ -92,7 +94,8 @@ fn assess_failure(applied: &Applied, facts: &Facts) -> Option<Assessment> {
     let failure = applied.failure.as_ref()?;
     let class = failure.class();
     let reason = if is_about_the_spec(failure) { Reason::InvalidSpec } else { class.reason().into() };
-    Some(judged(hindered(facts), standing_of(class), reason, failure.told(), Next::Failed(class)))
+    let told = missing_grant(&failure.source, NamespaceRole::Workload).unwrap_or_else(|| failure.told());
+    Some(judged(hindered(facts), standing_of(class), reason, told, Next::Failed(class)))
 }
 
 fn assess_references(observed: &Observed, facts: &Facts) -> Option<Assessment> {
@@ -153,11 +156,19 @@ fn assess_neighbours(
     }
     if let AccessView::NotReady(error) = &observed.access {
         let (reason, next) = (Reason::EngineCredentialsMissing, Next::Failed(error.class()));
-        return Some(judged(hindered(facts), Standing::InProgress, reason, error.to_string(), next));
+        return Some(judged(hindered(facts), Standing::InProgress, reason, told_access(error), next));
     }
     let (reason, message) = told_missing(observed.missing.first()?, &worker.namespace().unwrap_or_default());
     let next = Next::Wait { recheck: RECHECK_MISSING };
     Some(judged(hindered(facts), Standing::Stalled, reason, message, next))
+}
+
+fn told_access(error: &AccessError) -> String {
+    let missing = match error {
+        AccessError::Read { source, .. } => missing_grant(source, NamespaceRole::Cluster),
+        _ => None,
+    };
+    missing.unwrap_or_else(|| error.to_string())
 }
 
 fn assess_rollout(facts: &Facts) -> Option<Assessment> {
@@ -220,7 +231,7 @@ pub fn assess_unread(worker: &WorkflowWorker, unread: &Unread) -> Assessment {
         phase: if runs { WorkerPhase::Degraded } else { WorkerPhase::Pending },
         standing: standing_of(unread.class),
         reason: unread.class.reason().into(),
-        message: unread.problem.clone(),
+        message: unread.missing_grant.as_ref().unwrap_or(&unread.problem).clone(),
         next: Next::Failed(unread.class),
         facts: None,
     }

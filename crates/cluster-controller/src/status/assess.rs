@@ -73,7 +73,7 @@ pub fn assess_unread(cluster: &WorkflowCluster, unread: &Unread) -> Assessment {
         phase: if has_run(cluster) { ClusterPhase::Degraded } else { ClusterPhase::Pending },
         standing: if unread.class == ErrorClass::Denied { Standing::Stalled } else { Standing::InProgress },
         reason: reason_of(unread.class),
-        message: unread.problem.clone(),
+        message: unread.missing_grant.as_ref().unwrap_or(&unread.problem).clone(),
         next: Next::Failed(unread.class),
         facts: None,
         news: Vec::new(),

@@ -214,7 +214,8 @@ fn what_is_known_stays_when_nothing_could_be_read() {
     let before = cluster.status.clone().unwrap();
     assert!(before.ready && before.accepts_deployments);
 
-    let unread = |class| Unread { problem: "failed to read Secret acme/db".to_owned(), class };
+    let unread =
+        |class| Unread { problem: "failed to read Secret acme/db".to_owned(), missing_grant: None, class };
     let transient = assess_unread(&cluster, &unread(ErrorClass::Transient));
     assert_eq!(build_status(&cluster, &transient, today()), before);
 

@@ -140,15 +140,20 @@ async fn an_engine_can_be_called_once_it_has_an_endpoint_and_until_its_cluster_g
 }
 
 #[tokio::test]
-async fn the_workers_key_is_read_and_checked() {
+async fn the_workers_key_is_checked_and_read_once_for_all_workers_of_a_cluster() {
     let apiserver = furnished();
     let key = WorkerKey::generate().unwrap();
-    let connector = connector(&apiserver, EngineRole::Controller);
-    let missing = connector.read_worker_key(&cluster()).await.unwrap_err();
+    let connector = connector(&apiserver, EngineRole::Monitor);
+    let Err(missing) = connector.worker_access(&cluster()).await else { panic!("there is no key") };
     assert!(missing.to_string().contains("key worker-key is missing"), "{missing}");
     apiserver.edit::<Secret>("workflow-system", "prod-engine-credentials", |secret| {
-        secret["data"]["worker-key"] = json!(k8s_openapi::ByteString(key.expose().into_bytes()));
+        secret["data"]["worker-key"] = json!(ByteString(key.expose().into_bytes()));
     });
-    let read = connector.read_worker_key(&cluster()).await.unwrap();
-    assert_eq!(read.mint("acme").expose(), key.mint("acme").expose());
+    apiserver.forget_requests();
+    for _ in 0..50 {
+        let read = connector.worker_access(&cluster()).await.unwrap();
+        assert_eq!(read.worker_key.mint("acme").expose(), key.mint("acme").expose());
+        assert_eq!(read.ca_pem, "not a certificate");
+    }
+    assert_eq!(reads(&apiserver), BOTH);
 }

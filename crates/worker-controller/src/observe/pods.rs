@@ -46,7 +46,7 @@ pub async fn observe_stuck_pod(
     Ok(find_stuck(&pods.items, context.clock.now()))
 }
 
-fn is_complete(deployment: &Deployment) -> bool {
+pub(super) fn is_complete(deployment: &Deployment) -> bool {
     let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let status = deployment.status.clone().unwrap_or_default();
     let (exist, available) = (status.replicas.unwrap_or(0), status.available_replicas.unwrap_or(0));

@@ -379,8 +379,11 @@ fn what_passes_by_itself_does_not_undo_what_runs(#[case] code: u16) {
 #[test]
 fn what_could_not_be_read_keeps_what_was_known_of_the_pods() {
     let worker = ready_worker();
-    let unread =
-        Unread { problem: "failed to read Deployment a/b: forbidden".into(), class: ErrorClass::Denied };
+    let unread = Unread {
+        problem: "failed to read Deployment a/b: forbidden".into(),
+        missing_grant: None,
+        class: ErrorClass::Denied,
+    };
     let assessment = assess_unread(&worker, &unread);
     let expected = Assessment {
         phase: WorkerPhase::Degraded,

@@ -4,6 +4,7 @@ use api_types::WorkflowWorker;
 use api_types::labels::TENANT;
 use api_types::reason::Reason as _;
 use api_types::worker::{WorkerPhase, WorkerReason, WorkflowWorkerStatus};
+use controller_kit::controller::Reconciler as _;
 use controller_kit::outcome::{ErrorClass, Next};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, MetricSpec};
@@ -13,6 +14,9 @@ use kube::Client;
 use serde_json::{Value, json};
 use test_support::crash::{run_until_settled, survives_crash_at_every_write};
 use test_support::{FakeApiServer, builders, reply};
+
+use worker_controller::controller::WorkerReconciler;
+use worker_controller::status::RESYNC;
 
 use crate::world::{
     CLUSTER, EVERY_FIELD, SEED, WORKER, ca_config_map, caches, context, credentials, directory, pass,
@@ -267,22 +271,61 @@ async fn a_foreign_deployment_is_neither_adopted_nor_scaled() {
     settle(&apiserver).await;
 }
 
-#[tokio::test]
-async fn a_namespace_that_did_not_opt_in_is_told_with_the_refusal() {
-    let apiserver = world(&seed());
-    apiserver.intercept(|request| {
-        let is_workload = request.path.contains("/deployments/");
-        is_workload.then(|| reply::forbidden("deployments.apps", WORKER, "no RoleBinding").into())
+/// As RBAC refuses, in whichever namespace the path names.
+fn refuse(apiserver: &FakeApiServer, part_of_path: &'static str, namespace: &'static str) {
+    apiserver.intercept(move |request| {
+        let why = format!(
+            r#"User "system:serviceaccount:workflow-system:workflow-worker-controller" cannot get resource "x" in API group "" in the namespace "{namespace}""#
+        );
+        let is_meant = request.path.contains(part_of_path);
+        is_meant.then(|| reply::forbidden("x", WORKER, &why).into())
     });
-    let next = one_pass(&apiserver).await;
-    assert_eq!(next, Next::Failed(ErrorClass::Denied));
+}
+
+#[tokio::test]
+async fn a_namespace_that_did_not_opt_in_is_told_with_the_role_binding_that_is_missing() {
+    let apiserver = world(&seed());
+    refuse(&apiserver, "/namespaces/acme-tenant/deployments/", ACME);
+    assert_eq!(one_pass(&apiserver).await, Next::Failed(ErrorClass::Denied));
     assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::Denied));
-    assert!(
-        status(&apiserver)
-            .message
-            .unwrap()
-            .starts_with("failed to read Deployment acme-tenant/payment-worker")
-    );
+    let message = "no permission in namespace acme-tenant: create a RoleBinding there of ClusterRole \
+                   workflow-worker-controller-workload-namespace to ServiceAccount workflow-system/workflow-worker-controller";
+    assert_eq!(status(&apiserver).message.as_deref(), Some(message));
+}
+
+#[tokio::test]
+async fn a_clusters_namespace_that_is_closed_is_told_with_the_role_binding_that_is_missing() {
+    let apiserver = world(&seed());
+    refuse(&apiserver, "/secrets/prod-east-engine-credentials", HOME);
+    assert_eq!(one_pass(&apiserver).await, Next::Failed(ErrorClass::Denied));
+    assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::EngineCredentialsMissing));
+    let message = "no permission in namespace workflow-system: create a RoleBinding there of ClusterRole \
+                   workflow-worker-controller-cluster-namespace to ServiceAccount workflow-system/workflow-worker-controller";
+    assert_eq!(status(&apiserver).message.as_deref(), Some(message));
+}
+
+#[tokio::test]
+async fn a_settled_worker_costs_one_read_per_resync() {
+    let apiserver = world(&worker(EVERY_FIELD, ACME, |_| ()));
+    settle(&apiserver).await;
+    let client = apiserver.client();
+    let context = context(&client, directory(&client).await, caches(&client, ACME).await);
+    let reconciler = WorkerReconciler { context };
+    let settled = std::sync::Arc::new(apiserver.get::<WorkflowWorker>(ACME, WORKER).unwrap());
+    let requests = async || {
+        apiserver.forget_requests();
+        let next = Box::pin(reconciler.reconcile(settled.clone())).await.next;
+        assert_eq!(next, Next::Settled { resync: RESYNC });
+        let requests = apiserver.requests().into_iter();
+        requests.map(|request| format!("{} {}", request.method, request.path)).collect::<Vec<_>>()
+    };
+    let own = "GET /api/v1/namespaces/acme-tenant/secrets/payment-worker-engine-access";
+    let ca = "GET /api/v1/namespaces/workflow-system/configmaps/prod-east-engine-ca";
+    let key = "GET /api/v1/namespaces/workflow-system/secrets/prod-east-engine-credentials";
+    assert_eq!(requests().await, [own, ca, key], "the first of a cluster's workers reads for all");
+    for _ in 0..20 {
+        assert_eq!(requests().await, [own]);
+    }
 }
 
 #[tokio::test]

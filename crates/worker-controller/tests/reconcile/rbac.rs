@@ -100,6 +100,12 @@ async fn the_documented_rights_are_enough_for_a_whole_life_and_the_opt_in_is_nee
     fleet.apply(EVERY_FIELD, with_grant(&home)).await;
     pass(&client, &home.client, &fleet.namespace).await;
     assert_eq!(fleet.ready_reason().await, "Denied");
+    let message = format!(
+        "no permission in namespace {}: create a RoleBinding there of ClusterRole …-workload-namespace to User worker-controller-test",
+        fleet.namespace
+    );
+    let worker = fleet.api::<api_types::WorkflowWorker>().get(WORKER).await.unwrap();
+    assert_eq!(worker.status.unwrap().message, Some(message));
 
     let rules = rules_in_the_fleets_namespace();
     grant_in(&home.client, &fleet.namespace, IN_THE_FLEETS_NAMESPACE, rules, "worker-controller-test").await;

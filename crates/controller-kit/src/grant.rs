@@ -1,0 +1,53 @@
+//! What a person must create when the Kubernetes API refuses for want of a permission.
+
+/// The role of the installation's charts that lacks in a namespace: `<service account>-<suffix>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamespaceRole {
+    /// For namespaces that WorkflowClusters are in.
+    Cluster,
+    /// For namespaces that WorkflowWorkers are in.
+    Workload,
+}
+
+impl NamespaceRole {
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster-namespace",
+            Self::Workload => "workload-namespace",
+        }
+    }
+}
+
+/// The RoleBinding that is missing, if `error` says that one is; `None` for every other refusal (admission, quota).
+///
+/// Which request was refused is left out: several run at once, and the message must not change with the one that comes
+/// first.
+#[must_use]
+pub fn missing_grant(error: &kube::Error, role: NamespaceRole) -> Option<String> {
+    let kube::Error::Api(status) = error else { return None };
+    let (user, namespace) = parse_refusal(&status.message)?;
+    let suffix = role.suffix();
+    let (role, subject) = match user
+        .strip_prefix("system:serviceaccount:")
+        .and_then(|name| name.split_once(':'))
+    {
+        Some((home, account)) => (format!("{account}-{suffix}"), format!("ServiceAccount {home}/{account}")),
+        None => (format!("…-{suffix}"), format!("User {user}")),
+    };
+    Some(format!(
+        "no permission in namespace {namespace}: create a RoleBinding there of ClusterRole {role} to {subject}"
+    ))
+}
+
+/// User and namespace of `… is forbidden: User "u" cannot get resource "r" in API group "g" in the namespace "n"`, the
+/// words of every authorizer of the API server.
+fn parse_refusal(message: &str) -> Option<(&str, &str)> {
+    let (_, rest) = message.split_once("is forbidden: User \"")?;
+    let (user, rest) = rest.split_once("\" cannot ")?;
+    let (_, rest) = rest.split_once(" in the namespace \"")?;
+    let (namespace, _) = rest.split_once('"')?;
+    Some((user, namespace))
+}
+
+#[cfg(test)]
+mod tests;
