@@ -69,7 +69,7 @@ binary_path() { # <crate>
 
 build_project_binaries() { # <name...>
   local name wanted=() of_profile packages
-  export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+  export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$repository/target}
   for name in "$@"; do
     [[ $name == postgres ]] || wanted+=("$name")
   done
