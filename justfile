@@ -3,8 +3,9 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 export WORKFLOW_OPERATOR_CACHE := env("WORKFLOW_OPERATOR_CACHE", env("XDG_CACHE_HOME", env("HOME") / ".cache") / "workflow-operator")
-# Not in the shared cache: cargo would take what another checkout compiled for this one's whenever its files are the older ones.
-export CARGO_TARGET_DIR := env("CARGO_TARGET_DIR", justfile_directory() / "target")
+# One per checkout: cargo would take what another one compiled for this one's whenever its files are the older ones. A new clone at the
+# same place finds what it can use again.
+export CARGO_TARGET_DIR := env("CARGO_TARGET_DIR", WORKFLOW_OPERATOR_CACHE / "target" / sha256(justfile_directory()))
 
 cluster := justfile_directory() / "tests/cluster/cluster"
 # By which the local node's kube-apiserver shows itself to aggregated servers.
