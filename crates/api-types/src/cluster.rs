@@ -164,7 +164,7 @@ pub struct Postgres {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_ref: Option<ExternalPostgres>,
     /// A Postgres made by another operator. Stored but not acted on by this version: condition `Supported` says so and
-    /// the cluster stays Pending. Use `externalRef`.
+    /// the cluster stays Pending. Make one yourself, for example with `CloudNativePG`, and name it in `externalRef`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed: Option<ManagedPostgres>,
 }
@@ -173,7 +173,8 @@ pub struct Postgres {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalPostgres {
-    /// DNS name or IP address of the primary, without port.
+    /// DNS name or IP address of the primary, without port. One word is a Service of this namespace: `postgres` is
+    /// `postgres.<namespace>.svc`, also for `verify-full`.
     #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::HOST))]
     #[x_kube(validation = POSTGRES_HOST)]
     pub host: String,
@@ -321,7 +322,8 @@ pub struct Observability {
     /// Prometheus metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Metrics>,
-    /// OpenTelemetry traces.
+    /// OpenTelemetry traces. Stored but not acted on by this version: the engine sends no OTLP yet, and condition
+    /// `Supported` says so while `enabled` is true. Use `metrics`; everything else works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracing: Option<Tracing>,
 }
@@ -337,18 +339,18 @@ pub struct Metrics {
     pub service_monitor: Option<bool>,
 }
 
-/// OpenTelemetry traces of the engine.
+/// OpenTelemetry traces of the engine; stored, not acted on.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[x_kube(validation = TRACING_ENDPOINT)]
 #[serde(rename_all = "camelCase")]
 pub struct Tracing {
-    /// Whether traces are exported.
+    /// Whether traces are to be exported, once the engine can.
     pub enabled: bool,
     /// OTLP gRPC endpoint, `host:port` or `http(s)://host:port`; required when enabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = grammar::ENDPOINT_MAX), regex(pattern = grammar::ENDPOINT))]
     pub otlp_endpoint: Option<String>,
-    /// Share of requests that are traced, 0 to 1; 1 when left out.
+    /// Share of requests to be traced, 0 to 1; 1 when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1))]
     pub sample_ratio: Option<f64>,
@@ -358,8 +360,9 @@ pub struct Tracing {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterAuthentication {
-    /// Users' tokens from an OpenID Connect issuer. Stored but not acted on by this version: condition `Supported` says
-    /// so; the engine accepts only the tokens that the operator makes.
+    /// Users' tokens from an OpenID Connect issuer. Stored but not acted on by this version, and condition `Supported`
+    /// says so: the engine accepts only the tokens that the operator makes. Give clients those of Secret
+    /// `<name>-engine-credentials`; everything else works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oidc: Option<Oidc>,
 }

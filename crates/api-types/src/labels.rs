@@ -12,6 +12,11 @@ pub const WORKER: &str = "workflow.example.com/worker";
 
 /// Annotation, `"true"`: gives up a cleanup that cannot end. What is left behind is told in an event.
 pub const FORCE_DELETE: &str = "workflow.example.com/force-delete";
+/// Annotation on a `WorkflowCluster`, written by a person: the MAJOR version that it may step up to. It counts only while it
+/// is exactly `spec.version`.
+pub const APPROVE_UPGRADE: &str = "workflow.example.com/approve-upgrade";
+/// Annotation on the StatefulSet of an engine: digest of the pod template that was applied last.
+pub const TEMPLATE_DIGEST: &str = "workflow.example.com/template-digest";
 /// Annotation on pod templates: digest of the Secrets and ConfigMaps that pods read only at their start.
 pub const CONFIG_DIGEST: &str = "workflow.example.com/config-digest";
 

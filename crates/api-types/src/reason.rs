@@ -130,7 +130,7 @@ macro_rules! with_common_reasons {
                     => "Stop the other writer; the message names the object and the fields.",
                 Denied Warning
                     "The Kubernetes API refused a request: missing permission, admission policy or resource quota."
-                    => "Grant what the message names, or change the policy; it is retried slowly.",
+                    => "Grant what the message names, or change the policy; it is tried again within a minute.",
                 KubernetesUnavailable Warning
                     "The Kubernetes API did not answer in time; it is retried with backoff."
                     => "Nothing, unless it lasts: then look at the health of the control plane.",

@@ -3,7 +3,9 @@
 use api_types::cluster::ClusterReason;
 use api_types::cluster::ClusterReason as Reason;
 use api_types::cluster::ExternalPostgres;
+use api_types::engine_access::credentials_secret_name;
 use api_types::{WorkflowCluster, violations};
+use kube::ResourceExt as _;
 use semver::Version;
 
 /// What the builders need beside the object itself; with it, no builder can fail.
@@ -11,7 +13,7 @@ use semver::Version;
 pub struct Target {
     /// `spec.version`.
     pub version: Version,
-    /// `spec.postgres.externalRef`.
+    /// `spec.postgres.externalRef`, its host as everybody looks it up and checks it in the server's certificate.
     pub postgres: ExternalPostgres,
 }
 
@@ -42,7 +44,10 @@ pub fn validate(cluster: &WorkflowCluster) -> Verdict {
         return refuse(Reason::InvalidSpec, "spec.version must be a SemVer version".to_owned());
     };
     match &cluster.spec.postgres.external_ref {
-        Some(postgres) => Ok(Target { version, postgres: postgres.clone() }),
+        Some(postgres) => {
+            let host = resolvable(&postgres.host, &cluster.namespace().unwrap_or_default());
+            Ok(Target { version, postgres: ExternalPostgres { host, ..postgres.clone() } })
+        }
         None => refuse(
             Reason::FieldsNotActedOn,
             "spec.postgres.managed is stored but not acted on by this version: create a Postgres yourself and name it in \
@@ -52,16 +57,23 @@ pub fn validate(cluster: &WorkflowCluster) -> Verdict {
     }
 }
 
+/// A single word is a Service beside the engine, whose pods would find it by their search path. In full the name is the
+/// same for them and for this process, which lives elsewhere; `verify-full` compares it with the certificate.
+fn resolvable(host: &str, namespace: &str) -> String {
+    if host.contains(['.', ':']) { host.to_owned() } else { format!("{host}.{namespace}.svc") }
+}
+
 /// Fields of a valid spec that are stored and not acted on, each with what to do instead.
 #[must_use]
-pub fn fields_not_acted_on(cluster: &WorkflowCluster) -> Vec<&'static str> {
+pub fn fields_not_acted_on(cluster: &WorkflowCluster) -> Vec<String> {
     let spec = &cluster.spec;
     let mut fields = Vec::new();
     if spec.authentication.as_ref().is_some_and(|authentication| authentication.oidc.is_some()) {
-        fields.push("spec.authentication.oidc (use the tokens in Secret <name>-engine-credentials)");
+        let tokens = credentials_secret_name(&cluster.name_any());
+        fields.push(format!("spec.authentication.oidc (use the tokens in Secret {tokens})"));
     }
     if spec.enabled_tracing().is_some() {
-        fields.push("spec.observability.tracing (use the metrics)");
+        fields.push("spec.observability.tracing (no OTLP is sent yet; use the metrics)".to_owned());
     }
     fields
 }

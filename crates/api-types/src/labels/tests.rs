@@ -42,3 +42,20 @@ fn controllers_share_neither_field_manager_nor_finalizer() {
     let finalizers: std::collections::BTreeSet<_> = owners.iter().map(|owner| owner.finalizer).collect();
     assert_eq!((managers.len(), finalizers.len()), (4, 4));
 }
+
+#[test]
+fn every_label_and_annotation_of_ours_is_documented() {
+    let page = include_str!("../../../../docs/ownership.md");
+    let ours = [
+        TENANT,
+        CLUSTER,
+        WORKER,
+        FORCE_DELETE,
+        APPROVE_UPGRADE,
+        TEMPLATE_DIGEST,
+        CONFIG_DIGEST,
+        APPLIED_HASH,
+    ];
+    let missing: Vec<_> = ours.into_iter().filter(|word| !page.contains(&format!("`{word}`"))).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+}

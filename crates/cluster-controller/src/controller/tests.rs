@@ -74,6 +74,12 @@ async fn a_new_cluster_comes_up_and_then_costs_nothing() {
         ]
     );
     assert_eq!(
+        find(&found.conditions, "Supported").unwrap().message,
+        "not acted on: spec.authentication.oidc (use the tokens in Secret prod-east-engine-credentials), \
+         spec.observability.tracing (no OTLP is sent yet; use the metrics), \
+         spec.observability.metrics.serviceMonitor (install the CRDs of monitoring.coreos.com/v1)"
+    );
+    assert_eq!(
         WorkflowClusterStatus { conditions: Vec::new(), ..found },
         WorkflowClusterStatus {
             observed_generation: Some(1),

@@ -77,16 +77,11 @@ pub async fn observe_login(
         Some(name) => read(context, cluster, name).await?,
         None => None,
     };
-    Ok(build_login(target, &cluster.namespace().unwrap_or_default(), secret.as_ref(), ca.as_ref()))
+    Ok(build_login(target, secret.as_ref(), ca.as_ref()))
 }
 
 /// The login that spec and Secrets describe.
-pub fn build_login(
-    target: &Target,
-    namespace: &str,
-    secret: Option<&Sealed>,
-    ca: Option<&Sealed>,
-) -> Result<Login, Trouble> {
+pub fn build_login(target: &Target, secret: Option<&Sealed>, ca: Option<&Sealed>) -> Result<Login, Trouble> {
     let postgres = &target.postgres;
     let database_secret = Named { field: "databaseSecret", name: &postgres.database_secret };
     let secret = database_secret.present(secret)?;
@@ -106,7 +101,7 @@ pub fn build_login(
         }
     };
     Ok(Login {
-        host: resolvable(&postgres.host, namespace),
+        host: postgres.host.clone(),
         port: postgres.port(),
         user: user.to_owned(),
         password: password.to_owned(),
@@ -114,11 +109,6 @@ pub fn build_login(
         ssl_mode: postgres.ssl_mode(),
         ca_pem,
     })
-}
-
-/// A single label is a Service beside the engine: its pods find it by their search path, this process lives elsewhere.
-fn resolvable(host: &str, namespace: &str) -> String {
-    if host.contains(['.', ':']) { host.to_owned() } else { format!("{host}.{namespace}.svc") }
 }
 
 struct Named<'a> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::cluster::ClusterReason as Reason;
-use api_types::labels::Component;
+use api_types::labels::{APPROVE_UPGRADE, Component};
 use api_types::names;
 use controller_kit::plan::digest;
 use engine_client::version_policy::{Verdict, judge};
@@ -26,8 +26,6 @@ use crate::observe::Observed;
 use crate::observe::pods::PodView;
 use crate::observe::postgres::{Database, PostgresView};
 
-/// Annotation on a WorkflowCluster: the MAJOR version that a person lets it step up to.
-pub const APPROVE_UPGRADE: &str = "workflow.example.com/approve-upgrade";
 /// Attempts after the first, over about five minutes: a Postgres that restarts meanwhile is no failed migration.
 const BACKOFF_LIMIT: i32 = 5;
 /// A Job that says "done" while the database does not, for so long, was made for another database.

@@ -4,7 +4,7 @@ use api_types::engine_access::{
     ADMIN_PORT, CONTROLLER_TOKEN_KEY, GRPC_PORT, MONITOR_TOKEN_KEY, TLS_CERT_KEY, TLS_PRIVATE_KEY_KEY,
     WORKER_KEY_KEY, credentials_secret_name, headless_service_name, tls_secret_name,
 };
-use api_types::labels::{Component, VERSION, selector};
+use api_types::labels::{Component, TEMPLATE_DIGEST, VERSION, selector};
 use api_types::scheduling::Resources;
 use controller_kit::plan::digest;
 use k8s_openapi::api::apps::v1::{
@@ -23,8 +23,6 @@ use super::pod::{
 use super::services::{ADMIN_PORT_NAME, GRPC_PORT_NAME};
 use super::{Blueprint, body_of};
 
-/// Annotation on the StatefulSet: digest of the pod template that was applied last.
-pub const TEMPLATE_DIGEST: &str = "workflow.example.com/template-digest";
 /// Name of the container.
 pub const CONTAINER: &str = "engine";
 const TLS_DIR: &str = "/etc/workflow/tls";

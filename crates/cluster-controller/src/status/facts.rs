@@ -222,7 +222,7 @@ fn build_supported(cluster: &WorkflowCluster, observed: &Observed) -> Option<Wan
         (ServiceMonitorView::Unread { .. }, true) => Reason::Denied,
         (_, true) => Reason::ServiceMonitorCrdMissing,
     };
-    let told: Vec<String> = fields.into_iter().map(str::to_owned).chain(monitor).collect();
+    let told: Vec<String> = fields.into_iter().chain(monitor).collect();
     let message = || format!("not acted on: {}", told.join(", "));
     (!told.is_empty()).then(|| Wanted::new(SUPPORTED, Truth::False, reason, message()))
 }

@@ -1,13 +1,43 @@
 use rstest::rstest;
 
 use super::*;
-use crate::testing::{MINIMAL, SEED, cluster, minimal};
+use crate::observe::secrets::build_login;
+use crate::plan::{migration, stateful_set};
+use crate::testing::{MINIMAL, SEED, cluster, minimal, secret, target, with_blueprint};
 
 #[test]
 fn a_valid_spec_gives_its_target() {
     let cluster = cluster(MINIMAL);
-    let postgres = cluster.spec.postgres.external_ref.clone().unwrap();
+    let mut postgres = cluster.spec.postgres.external_ref.clone().unwrap();
+    postgres.host = "postgres.acme.svc".to_owned();
     assert_eq!(validate(&cluster), Ok(Target { version: Version::new(1, 2, 3), postgres }));
+}
+
+/// `verify-full` compares this name with the certificate: one that only one of them checks locks the other one out.
+#[rstest]
+#[case::a_service_of_the_namespace("postgres", "postgres.acme.svc")]
+#[case::a_service_elsewhere("postgres.data", "postgres.data")]
+#[case::a_name_in_full("postgres.example.com", "postgres.example.com")]
+#[case::an_address("10.0.0.7", "10.0.0.7")]
+#[case::an_address_with_colons("2001:db8::1", "2001:db8::1")]
+fn controller_engine_and_migration_look_the_host_up_by_the_same_name(#[case] host: &str, #[case] name: &str) {
+    let cluster = minimal(|cluster| {
+        let postgres = cluster.spec.postgres.external_ref.as_mut().unwrap();
+        postgres.host = host.to_owned();
+        postgres.ssl_mode = Some(api_types::cluster::SslMode::VerifyFull);
+    });
+    let secret = secret("db", &[("username", "u"), ("password", "p")]);
+    let login = build_login(&target(&cluster), Some(&secret), None).unwrap();
+    let names = with_blueprint(&cluster, |blueprint| {
+        let set = stateful_set::build(blueprint, &Version::new(1, 2, 3), 1);
+        let job = migration::build_job(blueprint, migration::UpTo::All, false);
+        [set.spec.unwrap().template, job.spec.unwrap().template].map(|template| {
+            let env = template.spec.unwrap().containers.remove(0).env.unwrap();
+            let host = env.into_iter().find(|variable| variable.name == "WORKFLOW_DATABASE_HOST");
+            host.unwrap().value.unwrap()
+        })
+    });
+    assert_eq!((login.host.as_str(), names), (name, [name.to_owned(), name.to_owned()]));
 }
 
 #[rstest]
@@ -61,9 +91,9 @@ fn every_field_that_is_not_acted_on_is_told_with_what_to_do_instead() {
     assert_eq!(
         fields_not_acted_on(&cluster(SEED)),
         [
-            "spec.authentication.oidc (use the tokens in Secret <name>-engine-credentials)",
-            "spec.observability.tracing (use the metrics)",
+            "spec.authentication.oidc (use the tokens in Secret prod-east-engine-credentials)",
+            "spec.observability.tracing (no OTLP is sent yet; use the metrics)",
         ]
     );
-    assert_eq!(fields_not_acted_on(&cluster(MINIMAL)), Vec::<&str>::new());
+    assert_eq!(fields_not_acted_on(&cluster(MINIMAL)), Vec::<String>::new());
 }

@@ -7,7 +7,7 @@ fn login(yaml: &str, database_secret: Option<&[(&str, &str)]>, ca: Option<&str>)
     let target = target(&cluster(yaml));
     let database_secret = database_secret.map(|entries| secret("db", entries));
     let ca = ca.map(|pem| secret("db-ca", &[("ca.crt", pem)]));
-    build_login(&target, "acme", database_secret.as_ref(), ca.as_ref())
+    build_login(&target, database_secret.as_ref(), ca.as_ref())
 }
 
 const USER: (&str, &str) = ("username", "engine\n");
