@@ -75,6 +75,11 @@ impl<K: Resource<DynamicType = ()> + Clone> Queue<K> {
         objects.into_iter().for_each(|object| self.push(object));
     }
 
+    /// Drops our own last write of this object once the watch shows it, or something newer.
+    pub fn catch_up(&self, watched: &K) {
+        self.memory.catch_up(watched);
+    }
+
     /// Drops what is remembered of an object that is gone.
     pub fn forget(&self, object: &ObjectRef<K>) {
         self.memory.forget(object);
@@ -116,16 +121,21 @@ pub async fn run_controller<R: Reconciler>(
     let QueueEnd { receiver, memory } = queue;
     let fairness = Arc::new(Fairness::new(limits.concurrency));
     let wishes = receiver.take_until(stop.cancelled_owned()).map(Ok::<_, std::convert::Infallible>);
+    let watched = store.clone();
     let pass = move |object: Arc<R::Object>, _: Arc<()>| {
         let (reconciler, memory, metrics, fairness) =
             (reconciler.clone(), memory.clone(), metrics.clone(), fairness.clone());
-        let deadline = limits.deadline;
+        let (deadline, watched) = (limits.deadline, watched.clone());
         async move {
             let _permit = fairness.permit(&object.namespace().unwrap_or_default()).await;
             let object = memory.freshest(object);
-            Ok::<_, std::convert::Infallible>(
-                run_pass(&*reconciler, object, &memory, &metrics, deadline).await,
-            )
+            let reference = ObjectRef::from_obj(&*object);
+            let action = run_pass(&*reconciler, object, &memory, &metrics, deadline).await;
+            // The watch may have shown the pass's write before the pass ended.
+            if let Some(watched) = watched.get(&reference) {
+                memory.catch_up(&watched);
+            }
+            Ok::<_, std::convert::Infallible>(action)
         }
         .boxed()
     };
@@ -204,17 +214,19 @@ impl<K: Resource<DynamicType = ()> + Clone> Memory<K> {
 
     /// Our own last write while the watch lags behind it, else what the watch shows.
     fn freshest(&self, watched: Arc<K>) -> Arc<K> {
-        let reference = ObjectRef::from_obj(&*watched);
+        self.catch_up(&watched);
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.get(&ObjectRef::from_obj(&*watched)).cloned().unwrap_or(watched)
+    }
+
+    /// Keeps our write only while it is newer than what the watch shows of the same object.
+    fn catch_up(&self, watched: &K) {
+        let reference = ObjectRef::from_obj(watched);
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        match written.get(&reference) {
-            Some(ours) if ours.uid() == watched.uid() && version_of(&**ours) > version_of(&*watched) => {
-                ours.clone()
-            }
-            Some(_) => {
-                written.remove(&reference);
-                watched
-            }
-            None => watched,
+        let is_outdated =
+            |ours: &Arc<K>| ours.uid() != watched.uid() || version_of(&**ours) <= version_of(watched);
+        if written.get(&reference).is_some_and(is_outdated) {
+            written.remove(&reference);
         }
     }
 

@@ -2,6 +2,7 @@
 //! this room only publishes, and keeps a flapping object from flooding the namespace.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use crate::message::bounded;
 /// The same news about the same object is published once in this time, also when it was withdrawn in between.
 const QUIET_TIME: Duration = Duration::from_mins(1);
 /// Beyond so many remembered news the old ones are forgotten.
-const REMEMBERED: usize = 10_000;
+const REMEMBERED: usize = 1_000;
 
 /// Type of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +47,8 @@ pub struct Publisher {
     controller: &'static str,
     instance: String,
     clock: Clock,
-    published: Arc<Mutex<HashMap<(String, News), Instant>>>,
+    /// Digests of object and news: the texts of a thousand objects would outweigh all else that is kept of them.
+    published: Arc<Mutex<HashMap<u64, Instant>>>,
 }
 
 impl Publisher {
@@ -63,7 +65,7 @@ impl Publisher {
 
     /// The same for an object that is only known by reference.
     pub async fn publish_about(&self, regarding: ObjectReference, news: News) {
-        if !self.remember(regarding.uid.clone().unwrap_or_default(), &news) {
+        if !self.remember(regarding.uid.as_deref(), &news) {
             return;
         }
         let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".to_owned());
@@ -103,13 +105,15 @@ impl Publisher {
     }
 
     /// `false`: told a moment ago.
-    fn remember(&self, uid: String, news: &News) -> bool {
+    fn remember(&self, uid: Option<&str>, news: &News) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (uid, news).hash(&mut hasher);
+        let key = hasher.finish();
         let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if published.len() >= REMEMBERED {
             published.retain(|_, at| now.duration_since(*at) < QUIET_TIME);
         }
-        let key = (uid, news.clone());
         if published.get(&key).is_some_and(|at| now.duration_since(*at) < QUIET_TIME) {
             return false;
         }

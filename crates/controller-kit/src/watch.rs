@@ -27,8 +27,11 @@ use crate::events::{EventType, News, Publisher};
 use crate::metrics::Metrics;
 
 mod feed;
+mod names;
+mod slim;
 
 use feed::{Change, Feed, Invalid};
+use names::Names;
 
 /// A watch without any sign of life for so long is wedged, and the process is better restarted. Twice the 290 s after
 /// which a quiet watch is opened anew, which is a sign of life.
@@ -97,6 +100,7 @@ where
         for change in changes {
             match change {
                 Change::Present(object) => {
+                    queue.catch_up(&object);
                     let trigger = trigger_of(object.meta());
                     if seen.insert(key_of(object.meta()), trigger) != Some(trigger) {
                         queue.push(ObjectRef::from_obj(&*object));
@@ -115,7 +119,7 @@ where
             }
         }
     };
-    let stream = watch(api.clone(), watcher::Config::default());
+    let stream = watch(api.clone(), list_config());
     let watch = build_watch(context, name, api.resource_url(), stream, on_event);
     (store, watch)
 }
@@ -144,7 +148,7 @@ where
         }
         std::future::ready(())
     };
-    let stream = watch(api.clone(), watcher::Config::default());
+    let stream = watch(api.clone(), list_config());
     let watch = build_watch(context, name, api.resource_url(), stream, on_event);
     (store, watch)
 }
@@ -210,14 +214,14 @@ where
         }
         std::future::ready(())
     };
-    let config =
-        watcher::Config::default().labels(&format!("{}={managed_by}", api_types::labels::MANAGED_BY));
+    let config = list_config().labels(&format!("{}={managed_by}", api_types::labels::MANAGED_BY));
     let stream = watch(api.clone(), config);
     let watch = build_watch(context, name, api.resource_url(), stream, on_event);
     (store, watch)
 }
 
-/// Watches only the metadata of a kind and keeps none of it: each change is mapped to the objects that depend on it.
+/// Watches only the metadata of a kind and keeps none of it but names: each change is mapped to the objects that depend
+/// on it. Of what went away while nobody watched, the mapping is given no more than namespace and name.
 pub fn watch_metadata<K, Owner, M>(
     context: &WatchContext,
     name: &'static str,
@@ -230,13 +234,14 @@ where
     M: Fn(&PartialObjectMeta<K>) -> Vec<ObjectRef<Owner>> + Send + Sync + 'static,
 {
     let api: Api<PartialObjectMeta<K>> = Api::all(context.client.clone());
+    let mut names = Names::default();
     let on_event = move |event: Event<PartialObjectMeta<K>>| {
-        if let Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) = &event {
-            queue.push_all(dependants(object));
+        for object in names.accept(event) {
+            queue.push_all(dependants(&object));
         }
         std::future::ready(())
     };
-    let stream = watch(api.clone(), watcher::Config::default());
+    let stream = watch(api.clone(), list_config());
     build_watch(context, name, api.resource_url(), stream, on_event)
 }
 
@@ -260,9 +265,15 @@ where
         }
         std::future::ready(())
     };
-    let stream = watch(api.clone(), watcher::Config::default());
+    let stream = watch(api.clone(), list_config());
     let watch = build_watch(context, name, api.resource_url(), stream, on_event);
     (store, watch)
+}
+
+/// A page of a list is in memory twice, as text and decoded: kube's 500 objects with their documents would set the size
+/// of the process for good.
+fn list_config() -> watcher::Config {
+    watcher::Config::default().page_size(100)
 }
 
 fn build_watch<T, F, Fut>(

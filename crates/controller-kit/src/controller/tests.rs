@@ -131,6 +131,45 @@ async fn stopping_ends_the_loop() {
     tokio::time::timeout(Duration::from_secs(5), running.task).await.unwrap().unwrap();
 }
 
+/// Its pass writes version 2, which the watch shows before the pass ends.
+struct Overtaken(std::sync::Mutex<kube::runtime::reflector::store::Writer<ConfigMap>>);
+
+impl Reconciler for Overtaken {
+    type Object = ConfigMap;
+
+    async fn reconcile(&self, _: Arc<ConfigMap>) -> Pass<ConfigMap> {
+        let written = object("ns", "a", "2");
+        self.0.lock().unwrap().apply_watcher_event(&Event::Apply(written.clone()));
+        Pass { next: Next::Gone, written: Some(written) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_the_watch_shows_is_not_kept_until_the_next_pass() {
+    let (reader, mut writer) = store();
+    let (queue, end) = Queue::new();
+    for event in [Event::Init, Event::InitApply(object("ns", "a", "1")), Event::InitDone] {
+        writer.apply_watcher_event(&event);
+    }
+    queue.push(ObjectRef::from_obj(&object("ns", "a", "1")));
+    let memory = queue.memory.clone();
+    let limits = Limits { concurrency: 4, deadline: Duration::from_secs(30) };
+    let reconciler = Arc::new(Overtaken(std::sync::Mutex::new(writer)));
+    let running =
+        run_controller(reconciler, reader.clone(), end, limits, Metrics::new(), CancellationToken::new());
+    let task = tokio::spawn(running);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(reader.state()[0].resource_version().as_deref(), Some("2"));
+    assert!(memory.written.lock().unwrap().is_empty());
+
+    memory.remember(ObjectRef::from_obj(&object("ns", "a", "3")), object("ns", "a", "3"));
+    queue.catch_up(&object("ns", "a", "2"));
+    assert_eq!(memory.written.lock().unwrap().len(), 1, "the watch lags behind");
+    queue.catch_up(&object("ns", "a", "3"));
+    assert!(memory.written.lock().unwrap().is_empty());
+    task.abort();
+}
+
 /// Notes when its passes begin; all of them fail.
 struct Failing(std::sync::Mutex<Vec<tokio::time::Instant>>);
 

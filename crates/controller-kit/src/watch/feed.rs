@@ -9,6 +9,8 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt as _};
 
+use super::slim::slim;
+
 /// What a watch makes known, told once the store shows it: whoever is queued must find there what queued it.
 pub(super) enum Change<K> {
     /// It is new, or may have changed.
@@ -31,7 +33,10 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Feed<K> {
 
     /// A list shows in the store only when it is complete, and only then is anything told of it, also what went away
     /// while nobody watched.
-    pub(super) fn accept(&mut self, event: Event<K>) -> Vec<Change<K>> {
+    pub(super) fn accept(&mut self, mut event: Event<K>) -> Vec<Change<K>> {
+        if let Event::Apply(object) | Event::InitApply(object) = &mut event {
+            slim(object.meta_mut());
+        }
         match event {
             Event::Apply(object) => {
                 let reference = ObjectRef::from_obj(&object);

@@ -1,6 +1,11 @@
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::ObjectMeta;
+use serde_json::json;
+use test_support::FakeApiServer;
+use test_support::reply::{Reply, failure};
 
 use super::*;
+use crate::clock::Clock;
 
 #[test]
 fn a_status_write_is_no_trigger_and_a_new_generation_is() {
@@ -27,4 +32,77 @@ fn backoff_is_capped_at_ten_seconds_plus_jitter_and_starts_again() {
     assert!(delays.iter().all(|delay| *delay <= Duration::from_secs(20)), "{delays:?}");
     backoff.reset();
     assert!(backoff.next().unwrap() <= Duration::from_secs(1));
+}
+
+fn context(apiserver: &FakeApiServer) -> WatchContext {
+    let (client, clock) = (apiserver.client(), Clock::fixed(jiff::Timestamp::UNIX_EPOCH));
+    WatchContext {
+        publisher: Publisher::new(client.clone(), "controller", "pod-0".into(), clock),
+        client,
+        metrics: Metrics::new(),
+        progress: Progress::default(),
+    }
+}
+
+/// Both are there at first, and `gone` no more when the watch, which has expired, lists again.
+fn with_an_expired_watch() -> FakeApiServer {
+    let apiserver = FakeApiServer::new();
+    let lists = std::sync::atomic::AtomicUsize::new(0);
+    apiserver.intercept(move |request| {
+        if request.query("watch").is_some() {
+            return Some(Reply::ok(json!({"type": "ERROR", "object": failure(410, "Expired", "too old")})));
+        }
+        let is_first = lists.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+        let names = if is_first { vec!["gone", "there"] } else { vec!["there"] };
+        let item = |name: &str| json!({"metadata": {"namespace": "acme", "name": name, "uid": name}});
+        let items: Vec<_> = names.into_iter().map(item).collect();
+        Some(Reply::ok(json!({"metadata": {"resourceVersion": "1"}, "items": items})))
+    });
+    apiserver
+}
+
+/// Names for which dependants were asked, until `gone` was the second time.
+async fn asked_for(build: impl FnOnce(&WatchContext, Queue<ConfigMap>, Asked) -> Watch) -> Vec<String> {
+    let apiserver = with_an_expired_watch();
+    let (queue, _end) = Queue::new();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let watch = build(&context(&apiserver), queue, Asked(tell));
+    let task = tokio::spawn(watch.task);
+    let mut names = Vec::new();
+    let both = async {
+        while names.iter().filter(|name| *name == "gone").count() < 2 {
+            names.push(told.recv().await.unwrap());
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(10), both).await;
+    task.abort();
+    names.retain(|name| name == "gone");
+    names
+}
+
+struct Asked(tokio::sync::mpsc::UnboundedSender<String>);
+
+impl Asked {
+    fn note<K: Resource<DynamicType = ()>>(&self, object: &K) -> Vec<ObjectRef<ConfigMap>> {
+        assert_eq!(object.namespace().as_deref(), Some("acme"));
+        self.0.send(object.name_any()).unwrap();
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn what_went_away_while_nobody_watched_is_told_to_its_dependants() {
+    let expected = ["gone", "gone"];
+    let of_metadata = asked_for(|context, queue, asked| {
+        watch_metadata::<Secret, _, _>(context, "Secret", queue, move |object| asked.note(object))
+    });
+    assert_eq!(of_metadata.await, expected, "metadata without a store");
+    let of_stored_metadata = asked_for(|context, queue, asked| {
+        watch_metadata_store::<Secret, _, _>(context, "Secret", queue, move |object| asked.note(object)).1
+    });
+    assert_eq!(of_stored_metadata.await, expected, "metadata");
+    let of_referenced = asked_for(|context, queue, asked| {
+        watch_referenced(context, "Secret", queue, move |object: &Secret| asked.note(object)).1
+    });
+    assert_eq!(of_referenced.await, expected, "objects");
 }
