@@ -1,5 +1,7 @@
 # `./dev <recipe>` runs these and brings what they need; with `just` at hand, `just <recipe>` is the same.
 
+# Cargo compiles dependencies anew for every other selection of packages, because their features differ: hence no -p in what the demo and
+# `ci` run; the target's name selects.
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 export WORKFLOW_OPERATOR_CACHE := env("WORKFLOW_OPERATOR_CACHE", env("XDG_CACHE_HOME", env("HOME") / ".cache") / "workflow-operator")
@@ -46,8 +48,8 @@ sample: install
 
 # The main job, end to end: cluster, operator, sample, and a worker fleet that scales on job lag
 demo: sample
-    @cargo build --quiet --locked -p e2e --bin demo
-    WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" "$CARGO_TARGET_DIR/debug/demo"
+    @cargo build --locked --workspace --bin demo
+    @WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" "$CARGO_TARGET_DIR/debug/demo"
 
 # Format the code
 fmt:
@@ -70,7 +72,7 @@ test:
 test-apiserver:
     @{{ cluster }} build
     @{{ cluster }} test-packages
-    KUBEBUILDER_ASSETS="$({{ cluster }} bin-dir)" REQUIRE_APISERVER=1 REQUIRE_POSTGRES=1 cargo test --workspace --exclude e2e --locked
+    KUBEBUILDER_ASSETS="$({{ cluster }} bin-dir)" REQUIRE_APISERVER=1 REQUIRE_POSTGRES=1 cargo test --workspace --locked
 
 # Test what the charts and the sample's manifests render, and what a real apiserver makes of it (UPDATE=1 accepts a new rendering)
 test-charts:
@@ -80,7 +82,7 @@ test-charts:
 
 # Run the end-to-end tests on the node (or KUBE_CONTEXT)
 e2e: sample
-    WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --locked -p e2e --lib --test node -- --test-threads=1
+    REQUIRE_E2E=1 WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --workspace --locked --test node -- --test-threads=1
 
 # Measure what docs/benchmarks.md tells, on the local node and an otherwise idle machine (half an hour; builds for release)
 bench: bench-processes bench-adapter bench-engine
@@ -112,9 +114,9 @@ bench-sample:
 
 # Write the CRDs to crds/ and the CRD chart, and the tables in docs/, from the Rust types
 gen:
-    cargo run --quiet --locked -p api-types --bin crdgen -- crds
+    cargo run --quiet --locked --bin crdgen -- crds
     charts/generate-crds.sh
-    cargo run --quiet --locked -p api-types --bin crdgen -- --docs docs
+    cargo run --quiet --locked --bin crdgen -- --docs docs
 
 # Fail when what `gen` writes is not what the Rust types say
 gen-check:
@@ -123,9 +125,9 @@ gen-check:
     fresh=$(mktemp -d)
     trap 'rm -rf "$fresh"' EXIT
     cp -r docs charts/workflow-crds/templates "$fresh"
-    cargo run --quiet --locked -p api-types --bin crdgen -- "$fresh/crds"
+    cargo run --quiet --locked --bin crdgen -- "$fresh/crds"
     charts/generate-crds.sh "$fresh/templates"
-    cargo run --quiet --locked -p api-types --bin crdgen -- --docs "$fresh/docs"
+    cargo run --quiet --locked --bin crdgen -- --docs "$fresh/docs"
     drifted=()
     for generated in crds charts/workflow-crds/templates docs; do
       diff -ru "$generated" "$fresh/${generated##*/}" || drifted+=("$generated")

@@ -21,7 +21,7 @@ start_control_plane() {
     --requestheader-extra-headers-prefix=X-Remote-Extra- --requestheader-group-headers=X-Remote-Group \
     --requestheader-username-headers=X-Remote-User --enable-aggregator-routing=true \
     --proxy-client-cert-file="$pki/front-proxy-client.crt" --proxy-client-key-file="$pki/front-proxy-client.key"
-  wait_until 90 "the API server's readiness" "$state/log/kube-apiserver.log" api_server_ready
+  wait_until 90 "the API server's readiness" kube-apiserver api_server_ready
 
   # One of each: without leader election a slow moment of a busy machine does not end them.
   start kube-controller-manager "$bin/kube-controller-manager" --leader-elect=false --bind-address="$node_ip" \

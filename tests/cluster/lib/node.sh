@@ -149,7 +149,7 @@ create_cgroups() {
 start_container_runtime() {
   write_containerd_config
   start containerd containerd --config "$state/containerd/config.toml" --log-level warn
-  wait_until 30 "containerd's start" "$state/log/containerd.log" node_ctr version
+  wait_until 30 "containerd's start" containerd node_ctr version
 }
 
 start_node() {
@@ -164,7 +164,7 @@ start_node() {
     --proxy-mode=iptables --cluster-cidr="$pod_cidr" --nodeport-addresses="$node_ip/32" \
     --metrics-bind-address="$node_ip:10249" --healthz-bind-address="$node_ip:10256" \
     --iptables-min-sync-period=100ms --conntrack-max-per-core=0 --conntrack-min=0
-  wait_until 90 "the node's readiness" "$state/log/kubelet.log" node_ready
+  wait_until 90 "the node's readiness" kubelet node_ready
 }
 
 node_ready() {

@@ -48,11 +48,6 @@ wait_quietly() {
   done
 }
 
-# wait_until <seconds> <what> <log to look at> <command...>
-wait_until() {
-  wait_quietly "$1" "${@:4}" || fail "$2 did not happen within $1 s; see $3"
-}
-
 require_root() {
   [[ $EUID -eq 0 ]] || fail "'$1' must run as root: it creates network interfaces, mounts and cgroups"
 }

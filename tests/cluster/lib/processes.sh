@@ -44,6 +44,31 @@ start() { # <daemon> <command...>
   env "$marker=$state" setsid nohup "$@" >"$state/log/$name.log" 2>&1 </dev/null 8>&- 9>&- &
 }
 
+# One that was started and does not run any more.
+ended_daemon() {
+  local daemon
+  for daemon in "${daemons[@]}"; do
+    if [[ -f $state/log/$daemon.log && -z $(daemon_pid "$daemon") ]]; then
+      printf '%s\n' "$daemon"
+      return 0
+    fi
+  done
+}
+
+# wait_until <seconds> <what> <daemon whose log tells more> <command...>: not longer than every daemon that was started runs.
+wait_until() {
+  local limit=$1 what=$2 log=$state/log/$3.log began=$SECONDS ended
+  shift 3
+  until wait_quietly 2 "$@"; do
+    ended=$(ended_daemon)
+    if [[ -n $ended ]]; then
+      tail -n 5 "$state/log/$ended.log" >&2
+      fail "$ended ended; its whole log is $state/log/$ended.log"
+    fi
+    ((SECONDS - began < limit)) || fail "$what did not happen within $limit s; see $log"
+  done
+}
+
 # A kubelet or kube-proxy that is not ours, in our network namespace, would fight over the same iptables chains.
 foreign_node_process() {
   local pid name own

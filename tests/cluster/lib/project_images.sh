@@ -68,19 +68,19 @@ binary_path() { # <crate>
 }
 
 build_project_binaries() { # <name...>
-  local name wanted=() of_profile packages
+  local name wanted=() of_profile binaries
   export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$repository/target}
   for name in "$@"; do
     [[ $name == postgres ]] || wanted+=("$name")
   done
   for of_profile in "$profile" release-engine; do
-    packages=()
+    binaries=()
     for name in "${wanted[@]}"; do
-      [[ $(cargo_profile "$name") != "$of_profile" ]] || packages+=(--package "$name" --bin "$name")
+      [[ $(cargo_profile "$name") != "$of_profile" ]] || binaries+=(--bin "$name")
     done
-    ((${#packages[@]} > 0)) || continue
-    step "$cache/log/cargo-$of_profile.log" "compiling $((${#packages[@]} / 4)) programs (cargo, profile $of_profile)" \
-      cargo build --manifest-path "$repository/Cargo.toml" --profile "$of_profile" "${packages[@]}"
+    ((${#binaries[@]} > 0)) || continue
+    step "$cache/log/cargo-$of_profile.log" "compiling $((${#binaries[@]} / 2)) programs (cargo, profile $of_profile)" \
+      cargo build --manifest-path "$repository/Cargo.toml" --profile "$of_profile" "${binaries[@]}"
   done
 }
 
