@@ -1,0 +1,338 @@
+//! Answers: model → proto.
+
+use crate::convert::{TooPrecise, wire_count, wire_small_count, wire_variables};
+use crate::{model, proto};
+
+fn wire_timestamp(at: jiff::Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
+}
+
+fn all<Wire, Model>(values: Vec<Model>) -> Vec<Wire>
+where
+    Wire: From<Model>,
+{
+    values.into_iter().map(Into::into).collect()
+}
+
+impl From<model::EngineInfo> for proto::GetInfoResponse {
+    fn from(info: model::EngineInfo) -> Self {
+        Self {
+            engine_kind: info.engine_kind,
+            version: info.version,
+            schema_version: info.schema_version,
+            min_schema_version: info.min_schema_version,
+            max_schema_version: info.max_schema_version,
+            node_id: info.node_id,
+            nodes: all(info.nodes),
+            capabilities: info.capabilities.into_iter().collect(),
+            started_at: Some(wire_timestamp(info.started_at)),
+        }
+    }
+}
+
+impl From<model::Node> for proto::Node {
+    fn from(node: model::Node) -> Self {
+        Self { id: node.id, version: node.version, last_seen_at: Some(wire_timestamp(node.last_seen_at)) }
+    }
+}
+
+impl From<model::HealthComponent> for proto::HealthComponent {
+    fn from(component: model::HealthComponent) -> Self {
+        match component {
+            model::HealthComponent::Database => Self::Database,
+            model::HealthComponent::Schema => Self::Schema,
+            model::HealthComponent::Leases => Self::Leases,
+            model::HealthComponent::Other => Self::Unspecified,
+        }
+    }
+}
+
+impl From<model::EngineHealth> for proto::GetHealthResponse {
+    fn from(health: model::EngineHealth) -> Self {
+        Self { overall: proto::HealthState::from(health.overall).into(), checks: all(health.checks) }
+    }
+}
+
+impl From<model::HealthCheck> for proto::HealthCheck {
+    fn from(check: model::HealthCheck) -> Self {
+        Self {
+            component: proto::HealthComponent::from(check.component).into(),
+            state: proto::HealthState::from(check.state).into(),
+            reason: check.reason.unwrap_or_default(),
+            since: check.since.map(wire_timestamp),
+        }
+    }
+}
+
+impl From<model::MigrationStep> for proto::MigrationStep {
+    fn from(step: model::MigrationStep) -> Self {
+        Self {
+            id: step.id,
+            description: step.description,
+            kind: proto::MigrationKind::from(step.kind).into(),
+            checksum: step.checksum,
+        }
+    }
+}
+
+impl From<model::MigrationPlan> for proto::PlanMigrationResponse {
+    fn from(plan: model::MigrationPlan) -> Self {
+        Self { verdict: proto::VersionVerdict::from(plan.verdict).into(), steps: all(plan.steps) }
+    }
+}
+
+impl From<model::AppliedMigration> for proto::AppliedMigration {
+    fn from(applied: model::AppliedMigration) -> Self {
+        Self { step: Some(applied.step.into()), applied_at: applied.applied_at.map(wire_timestamp) }
+    }
+}
+
+impl From<model::MigrationStatus> for proto::GetMigrationStatusResponse {
+    fn from(status: model::MigrationStatus) -> Self {
+        Self {
+            current: status.current,
+            newest_known: status.newest_known,
+            applied: all(status.applied),
+            pending: all(status.pending),
+            dirty: status.dirty,
+            lock_holder: status.lock_holder.unwrap_or_default(),
+        }
+    }
+}
+
+impl From<model::Finding> for proto::Finding {
+    fn from(finding: model::Finding) -> Self {
+        Self {
+            rule_id: finding.rule_id,
+            severity: proto::Severity::from(finding.severity).into(),
+            element_id: finding.element_id.unwrap_or_default(),
+            line: finding.line,
+            column: finding.column,
+            message: finding.message,
+        }
+    }
+}
+
+impl From<model::Validation> for proto::ValidateProcessResponse {
+    fn from(validation: model::Validation) -> Self {
+        Self {
+            deployable: validation.deployable,
+            findings: all(validation.findings),
+            truncated: validation.truncated,
+            process_ids: validation.process_ids,
+            job_types: validation.job_types,
+        }
+    }
+}
+
+impl From<model::ProcessDefinition> for proto::ProcessDefinition {
+    fn from(definition: model::ProcessDefinition) -> Self {
+        Self {
+            key: definition.key,
+            tenant_id: definition.tenant_id,
+            process_id: definition.process_id,
+            version: wire_small_count(definition.version),
+            version_tag: definition.version_tag.unwrap_or_default(),
+            content_sha256: definition.content_sha256,
+            deployed_at: Some(wire_timestamp(definition.deployed_at)),
+            job_types: definition.job_types,
+        }
+    }
+}
+
+impl From<model::DeployResult> for proto::DeployProcessResponse {
+    fn from(result: model::DeployResult) -> Self {
+        use proto::deploy_process_response::{Deployed, Rejected, Result as Wire};
+        let wire = match result {
+            model::DeployResult::Deployed { outcome, definition } => Wire::Deployed(Deployed {
+                outcome: proto::DeployOutcome::from(outcome).into(),
+                definition: Some(definition.into()),
+            }),
+            model::DeployResult::Rejected { findings, truncated } => {
+                Wire::Rejected(Rejected { findings: all(findings), truncated })
+            }
+        };
+        Self { result: Some(wire) }
+    }
+}
+
+impl From<model::ManagedDefinition> for proto::GetProcessDefinitionResponse {
+    fn from(managed: model::ManagedDefinition) -> Self {
+        Self { definition: Some(managed.definition.into()), owner: managed.owner.unwrap_or_default() }
+    }
+}
+
+impl From<model::ProcessDeletion> for proto::DeleteProcessResponse {
+    fn from(deletion: model::ProcessDeletion) -> Self {
+        match deletion {
+            model::ProcessDeletion::Retired { versions } => {
+                Self { deleted: wire_small_count(versions), owned_by_other: false }
+            }
+            model::ProcessDeletion::OwnedByOther => Self { deleted: 0, owned_by_other: true },
+        }
+    }
+}
+
+impl From<model::PutOutcome> for proto::PutTenantResponse {
+    fn from(outcome: model::PutOutcome) -> Self {
+        Self { outcome: proto::PutOutcome::from(outcome).into() }
+    }
+}
+
+impl From<model::TenantDeletion> for proto::DeleteTenantResponse {
+    fn from(deletion: model::TenantDeletion) -> Self {
+        Self {
+            deleted: deletion == model::TenantDeletion::Deleted,
+            owned_by_other: deletion == model::TenantDeletion::OwnedByOther,
+        }
+    }
+}
+
+impl From<model::TenantUsage> for proto::TenantUsage {
+    fn from(usage: model::TenantUsage) -> Self {
+        Self {
+            tenant_id: usage.tenant_id,
+            active_instances: wire_count(usage.active_instances),
+            jobs_last_minute: wire_count(usage.jobs_last_minute),
+            storage_bytes: wire_count(usage.storage_bytes),
+            measured_at: Some(wire_timestamp(usage.measured_at)),
+            over: usage.over.into_iter().map(|quota| proto::QuotaKind::from(quota).into()).collect(),
+        }
+    }
+}
+
+impl From<Vec<model::TenantUsage>> for proto::ListTenantUsageResponse {
+    fn from(usages: Vec<model::TenantUsage>) -> Self {
+        Self { usages: all(usages) }
+    }
+}
+
+impl From<model::Isolation> for proto::VerifyIsolationResponse {
+    fn from(isolation: model::Isolation) -> Self {
+        Self { isolated: isolation.isolated, violations: isolation.violations }
+    }
+}
+
+impl From<model::StartedInstance> for proto::StartInstanceResponse {
+    fn from(started: model::StartedInstance) -> Self {
+        Self { instance_key: started.instance_key, process_definition_key: started.process_definition_key }
+    }
+}
+
+impl From<model::StartedInstances> for proto::StartInstancesResponse {
+    fn from(started: model::StartedInstances) -> Self {
+        Self { instance_keys: started.instance_keys, process_definition_key: started.process_definition_key }
+    }
+}
+
+impl TryFrom<model::Job> for proto::Job {
+    type Error = TooPrecise;
+
+    fn try_from(job: model::Job) -> Result<Self, TooPrecise> {
+        Ok(Self {
+            key: job.key,
+            tenant_id: job.tenant_id,
+            r#type: job.job_type,
+            instance_key: job.instance_key,
+            process_definition_key: job.process_definition_key,
+            process_id: job.process_id,
+            element_id: job.element_id,
+            headers: job.headers.into_iter().collect(),
+            variables: Some(wire_variables(&job.variables)?),
+            retries: wire_small_count(job.retries),
+            lease_epoch: job.lease_epoch,
+            lease_expires_at: Some(wire_timestamp(job.lease_expires_at)),
+            created_at: Some(wire_timestamp(job.created_at)),
+        })
+    }
+}
+
+impl TryFrom<Vec<model::Job>> for proto::ActivateJobsResponse {
+    type Error = TooPrecise;
+
+    fn try_from(jobs: Vec<model::Job>) -> Result<Self, TooPrecise> {
+        Ok(Self { jobs: jobs.into_iter().map(proto::Job::try_from).collect::<Result<_, _>>()? })
+    }
+}
+
+impl TryFrom<Vec<model::Job>> for proto::StreamActivatedJobsResponse {
+    type Error = TooPrecise;
+
+    fn try_from(jobs: Vec<model::Job>) -> Result<Self, TooPrecise> {
+        Ok(Self { jobs: jobs.into_iter().map(proto::Job::try_from).collect::<Result<_, _>>()? })
+    }
+}
+
+impl From<jiff::Timestamp> for proto::ExtendJobResponse {
+    fn from(lease_expires_at: jiff::Timestamp) -> Self {
+        Self { lease_expires_at: Some(wire_timestamp(lease_expires_at)) }
+    }
+}
+
+impl From<model::Incident> for proto::Incident {
+    fn from(incident: model::Incident) -> Self {
+        Self {
+            key: incident.key,
+            element_id: incident.element_id,
+            message: incident.message,
+            raised_at: Some(wire_timestamp(incident.raised_at)),
+        }
+    }
+}
+
+impl TryFrom<model::Instance> for proto::GetInstanceResponse {
+    type Error = TooPrecise;
+
+    fn try_from(instance: model::Instance) -> Result<Self, TooPrecise> {
+        Ok(Self {
+            key: instance.key,
+            process_definition_key: instance.process_definition_key,
+            process_id: instance.process_id,
+            version: wire_small_count(instance.version),
+            state: proto::InstanceState::from(instance.state).into(),
+            variables: Some(wire_variables(&instance.variables)?),
+            incidents: all(instance.incidents),
+        })
+    }
+}
+
+impl From<model::JobLag> for proto::JobLag {
+    fn from(lag: model::JobLag) -> Self {
+        Self {
+            tenant_id: lag.series.tenant_id,
+            job_type: lag.series.job_type,
+            activatable: wire_count(lag.activatable),
+            oldest_run_at: lag.oldest_run_at.map(wire_timestamp),
+            activated: wire_count(lag.activated),
+        }
+    }
+}
+
+impl From<model::JobSeries> for proto::JobLag {
+    fn from(series: model::JobSeries) -> Self {
+        Self { tenant_id: series.tenant_id, job_type: series.job_type, ..Self::default() }
+    }
+}
+
+impl From<model::JobLagReport> for proto::ListJobLagResponse {
+    fn from(report: model::JobLagReport) -> Self {
+        Self { lags: all(report.lags), measured_at: Some(wire_timestamp(report.measured_at)) }
+    }
+}
+
+impl From<model::JobLagUpdate> for proto::WatchJobLagResponse {
+    fn from(update: model::JobLagUpdate) -> Self {
+        Self {
+            snapshot: update.snapshot,
+            lags: all(update.lags),
+            removed: all(update.removed),
+            measured_at: Some(wire_timestamp(update.measured_at)),
+        }
+    }
+}
+
+impl From<model::Tenant> for proto::GetTenantResponse {
+    fn from(tenant: model::Tenant) -> Self {
+        Self { tenant: Some((&tenant).into()) }
+    }
+}
