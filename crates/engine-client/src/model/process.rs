@@ -1,3 +1,5 @@
+use std::fmt;
+
 use jiff::Timestamp;
 
 /// How bad a [`Finding`] is.
@@ -36,7 +38,7 @@ pub struct Finding {
 }
 
 /// A document to be judged, not deployed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ValidateProcess {
     /// Whose rules count.
     pub tenant_id: String,
@@ -44,6 +46,18 @@ pub struct ValidateProcess {
     pub content: Vec<u8>,
     /// How strictly.
     pub mode: LintMode,
+}
+
+/// Documents are their owners' business: how long one is, is all that a log may tell.
+impl fmt::Debug for ValidateProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tenant_id, content, mode } = self;
+        f.debug_struct("ValidateProcess")
+            .field("tenant_id", tenant_id)
+            .field("content", &format_args!("{} bytes", content.len()))
+            .field("mode", mode)
+            .finish()
+    }
 }
 
 /// What the engine thinks of a document.
@@ -63,7 +77,7 @@ pub struct Validation {
 
 /// A document to be deployed. Unchanged content is [`DeployOutcome::Unchanged`] whatever its name; older content is a
 /// new version.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct DeployProcess {
     /// See [`request_id`](crate::request_id()).
     pub request_id: String,
@@ -82,6 +96,24 @@ pub struct DeployProcess {
     /// Who manages the process id (the uid of a WorkflowProcess); `None` = nobody. Another owner's process id is
     /// [`ErrorClass::AlreadyOwned`](crate::ErrorClass::AlreadyOwned).
     pub owner: Option<String>,
+}
+
+/// As for [`ValidateProcess`]; the digest tells which document it is.
+impl fmt::Debug for DeployProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { request_id, tenant_id, resource_name, content, content_sha256, version_tag, mode, owner } =
+            self;
+        f.debug_struct("DeployProcess")
+            .field("request_id", request_id)
+            .field("tenant_id", tenant_id)
+            .field("resource_name", resource_name)
+            .field("content", &format_args!("{} bytes", content.len()))
+            .field("content_sha256", content_sha256)
+            .field("version_tag", version_tag)
+            .field("mode", mode)
+            .field("owner", owner)
+            .finish()
+    }
 }
 
 /// How a deploy ended.

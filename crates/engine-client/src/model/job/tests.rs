@@ -1,0 +1,79 @@
+use super::*;
+use crate::model::{DeployProcess, LintMode, ValidateProcess};
+
+const SECRET: &str = "4111-1111";
+
+fn variables() -> Variables {
+    Variables::from_iter([("card".to_owned(), SECRET.into())])
+}
+
+fn job() -> Job {
+    Job {
+        key: 1,
+        tenant_id: "acme".into(),
+        job_type: "charge".into(),
+        instance_key: 2,
+        process_definition_key: 3,
+        process_id: "order".into(),
+        element_id: "Task_charge".into(),
+        headers: BTreeMap::new(),
+        variables: variables(),
+        retries: 3,
+        lease_epoch: 1,
+        lease_expires_at: Timestamp::UNIX_EPOCH,
+        created_at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+#[test]
+fn debug_tells_neither_variables_nor_documents() {
+    let start = StartInstance {
+        request_id: "r".into(),
+        tenant_id: "acme".into(),
+        process_id: "order".into(),
+        version: None,
+        variables: variables(),
+    };
+    let starts = StartInstances {
+        request_id: "r".into(),
+        tenant_id: "acme".into(),
+        process_id: "order".into(),
+        version: None,
+        variables: vec![variables()],
+    };
+    let complete = CompleteJob { job: job().job_ref(), variables: variables() };
+    let instance = Instance {
+        key: 2,
+        process_definition_key: 3,
+        process_id: "order".into(),
+        version: 1,
+        state: InstanceState::Active,
+        variables: variables(),
+        incidents: Vec::new(),
+    };
+    let deploy = DeployProcess {
+        request_id: "r".into(),
+        tenant_id: "acme".into(),
+        resource_name: "acme/order".into(),
+        content: SECRET.into(),
+        content_sha256: "00".into(),
+        version_tag: None,
+        mode: LintMode::Strict,
+        owner: None,
+    };
+    let validate =
+        ValidateProcess { tenant_id: "acme".into(), content: SECRET.into(), mode: LintMode::Strict };
+    for told in [
+        format!("{start:?}"),
+        format!("{starts:?}"),
+        format!("{:?}", job()),
+        format!("{complete:?}"),
+        format!("{instance:?}"),
+    ] {
+        assert!(told.contains("variables: 1 of them") && !told.contains(SECRET), "{told}");
+    }
+    for told in [format!("{deploy:?}"), format!("{validate:?}")] {
+        let bytes = format!("{:?}", SECRET.as_bytes());
+        assert!(told.contains("content: 9 bytes") && !told.contains(&bytes), "{told}");
+    }
+}
