@@ -136,7 +136,7 @@ gen-check:
 
 # Check licenses, sources and duplicate dependencies
 deny:
-    @cargo deny --version >/dev/null 2>&1 || env -u CARGO_TARGET_DIR cargo install --locked --quiet cargo-deny@0.20.2
+    @cargo deny --version >/dev/null 2>&1 || { echo "installing cargo-deny ..."; env -u CARGO_TARGET_DIR cargo install --locked --quiet cargo-deny@0.20.2; }
     cargo deny check bans licenses sources
 
 # Everything that must pass before a merge

@@ -34,6 +34,8 @@ step() {
   else
     printf ' failed after %d s\n' $((SECONDS - began))
     tail -n 20 "$log" >&2
+    # Nothing could be written to the log then.
+    (($(df --output=avail "$log" | tail -n 1) > 100000)) || say "the disk that $log is on is full" >&2
     fail "$label failed; the whole log is $log"
   fi
 }
