@@ -2,7 +2,9 @@
 -- The first schema. Conventions (docs/spec/engine.md):
 --   * every table that holds a tenant's data starts with tenant_id and is walled by row-level security (end of file);
 --   * no foreign keys between hot tables: a job, its instance and its incidents are always written by one statement;
---   * text that is only compared is COLLATE "C".
+--   * text that is only compared is COLLATE "C";
+--   * the planner must have no choice: a plan that was made while a queue was empty meets a million jobs a minute later
+--     (storage.rs).
 
 -- One value is a block of 1024 keys that one engine process hands out: (1 << 51) | (block << 10 | i).
 CREATE SEQUENCE workflow.key_block AS bigint MINVALUE 1;
@@ -20,8 +22,8 @@ CREATE TABLE workflow.tenant (
     storage_measured_at  timestamptz
 );
 
--- What a tenant uses, in 16 shards so that writers rarely meet: the sum over the shards counts. A tenant with a quota
--- starts instances through shard 0 only, whose row lock makes the quota exact.
+-- What a tenant uses, in 64 shards so that writers rarely meet, who hold theirs until their commit is synced: the sum over
+-- the shards counts. A tenant with a quota starts instances through shard 0 only, whose row lock makes the quota exact.
 CREATE TABLE workflow.tenant_counter (
     tenant_id        text COLLATE "C" NOT NULL CHECK (tenant_id <> ''),
     shard            smallint NOT NULL,
@@ -85,7 +87,8 @@ CREATE TABLE workflow.instance (
 -- the lease, a failure to the end of the backoff, so an expired lease needs no sweeper and counts as lag from its expiry.
 CREATE TABLE workflow.job (
     tenant_id      text COLLATE "C" NOT NULL CHECK (tenant_id <> ''),
-    key            bigint NOT NULL,
+    -- Alone, so that jobs named by their keys are found by this index and no other.
+    key            bigint PRIMARY KEY,
     type           text COLLATE "C" NOT NULL,
     instance_key   bigint NOT NULL,
     definition_key bigint NOT NULL,
@@ -95,16 +98,17 @@ CREATE TABLE workflow.job (
     -- NULL = nobody holds a lease.
     worker         text,
     lease_epoch    bigint NOT NULL DEFAULT 0,
-    -- An incident waits for a person: never activated.
+    -- An incident waits for a person: never activated, held by nobody.
     parked         boolean NOT NULL DEFAULT false,
     created_at     timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (tenant_id, key)
+    CHECK (worker IS NULL OR NOT parked)
 ) WITH (
     fillfactor = 70,
     autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_vacuum_cost_delay = 0
 );
 CREATE INDEX job_waiting ON workflow.job (tenant_id, type, run_at) WHERE NOT parked;
+CREATE INDEX job_parked ON workflow.job (tenant_id) WHERE parked;
 
 CREATE TABLE workflow.incident (
     tenant_id    text COLLATE "C" NOT NULL CHECK (tenant_id <> ''),

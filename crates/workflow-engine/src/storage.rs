@@ -1,4 +1,9 @@
 //! All SQL on tenants' data. Every function takes a transaction of one tenant or the monitor's, never a bare connection.
+//!
+//! Sessions plan each statement once, for whatever size the tables then have (`database::prepare_session`), so what starts,
+//! takes and completes jobs is written such that only one plan is possible: rows are found by `key = ANY` of an array, by
+//! `ON CONFLICT`, or in a LATERAL that has to run for each row. A join of the written table with an array is none of these:
+//! on a table that looks empty, reading all of the tenant's rows seems cheaper than looking each up.
 
 pub mod definitions;
 pub mod instances;

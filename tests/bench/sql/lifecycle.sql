@@ -1,13 +1,17 @@
 -- The life of :size jobs in the engine's own transactions: started, activated, completed. The statements are those of
--- crates/workflow-engine/src/storage (instances::observe_start_ground, instances::write_changes, jobs::activate_jobs,
--- jobs::delete_completed), with the arrays that the engine sends written as series. The tenant is set for the session, so
--- that beginning is one round trip here as there.
+-- crates/workflow-engine/src (database::begin_tenant, storage::instances::observe_start_ground and write_changes,
+-- storage::jobs::activate_jobs and delete_completed), with the arrays that the engine sends written as series. Beginning is
+-- one round trip here as there.
 \set n :n + 1
 \set first :base + :client_id * 1000000000 + :n * :size * 2
-\set start_shard random(0, 15)
-\set shard random(1, 15)
+\set start_shard random(0, 63)
+\set shard random(1, 63)
+\startpipeline
 BEGIN;
-SELECT pg_advisory_xact_lock_shared(1), t.suspended, t.max_active_instances, t.max_jobs_per_minute, t.max_storage_bytes,
+SET LOCAL workflow.tenant_id = '_default';
+SELECT pg_advisory_xact_lock_shared(1);
+\endpipeline
+SELECT t.suspended, t.max_active_instances, t.max_jobs_per_minute, t.max_storage_bytes,
        used.active_instances, used.jobs, d.key
 FROM workflow.tenant t
 CROSS JOIN LATERAL (
@@ -20,10 +24,13 @@ LEFT JOIN workflow.process_definition d
   ON d.tenant_id = '_default' AND d.process_id = 'order' AND d.retired_at IS NULL
  AND d.version = (SELECT p.last_version FROM workflow.process p WHERE p.tenant_id = '_default' AND p.process_id = 'order')
 WHERE t.tenant_id = '_default';
-WITH started AS (
-    INSERT INTO workflow.instance (tenant_id, key, definition_key, state, marking, variables, ended_at)
-    SELECT '_default', :first::bigint + s * 2, :definition::bigint, 1, '{"resting": 1}'::jsonb, '{}'::jsonb, NULL
-    FROM generate_series(0, :size::bigint - 1) AS s
+WITH kept AS (
+    INSERT INTO workflow.instance AS i (tenant_id, key, definition_key, state, marking, variables, ended_at)
+    SELECT '_default', :first::bigint + k * 2, :definition::bigint, 1, '{"resting": 1}'::jsonb, '{}'::jsonb, NULL
+    FROM generate_series(0, :size::bigint - 1) AS k
+    ON CONFLICT (tenant_id, key) DO UPDATE
+    SET state = EXCLUDED.state, marking = EXCLUDED.marking, ended_at = EXCLUDED.ended_at,
+        variables = CASE EXCLUDED.variables WHEN 'null' THEN i.variables ELSE EXCLUDED.variables END
 ), queued AS (
     INSERT INTO workflow.job (tenant_id, key, type, instance_key, definition_key, element_id, retries, run_at)
     SELECT '_default', :first::bigint + j * 2 + 1, 'charge-payment', :first::bigint + j * 2, :definition::bigint, 'charge',
@@ -43,7 +50,10 @@ WITH started AS (
 )
 SELECT coalesce(sum(active_instances), 0)::bigint, coalesce(sum(jobs), 0)::bigint FROM counted;
 COMMIT;
+\startpipeline
 BEGIN;
+SET LOCAL workflow.tenant_id = '_default';
+\endpipeline
 WITH picked AS MATERIALIZED (
     SELECT waiting.key, waiting.run_at
     FROM unnest(ARRAY['charge-payment']) AS wanted(type)
@@ -54,37 +64,46 @@ WITH picked AS MATERIALIZED (
     ) waiting
     WHERE EXISTS (SELECT FROM workflow.tenant t WHERE t.tenant_id = '_default' AND NOT t.suspended)
     ORDER BY waiting.run_at LIMIT :size::bigint
+), chosen AS MATERIALIZED (
+    SELECT array_agg(key) AS keys, array_agg(run_at) AS run_ats FROM picked
 ), taken AS (
     UPDATE workflow.job AS j
     SET worker = 'bench', lease_epoch = j.lease_epoch + 1, run_at = now() + make_interval(secs => 60)
-    FROM picked, workflow.instance i
-    WHERE j.tenant_id = '_default' AND j.key = picked.key AND i.tenant_id = '_default' AND i.key = j.instance_key
+    WHERE j.tenant_id = '_default' AND j.key = ANY ((SELECT keys FROM chosen)::bigint[])
     RETURNING j.key, j.type, j.instance_key, j.definition_key, j.element_id, j.retries, j.lease_epoch,
-              j.run_at AS lease_expires_at, j.created_at, picked.run_at AS waited_since, i.variables
+              j.run_at AS lease_expires_at, j.created_at,
+              ((SELECT run_ats FROM chosen))[array_position((SELECT keys FROM chosen), j.key)] AS waited_since,
+              (SELECT i.variables FROM workflow.instance i
+               WHERE i.tenant_id = '_default' AND i.key = j.instance_key) AS variables
 )
 -- As arrays, so that another client may have been faster.
 SELECT coalesce(array_agg(key), '{}') AS jobs, coalesce(array_agg(lease_epoch), '{}') AS epochs,
        coalesce(array_agg(instance_key), '{}') AS instances, count(*) AS taken
 FROM taken \gset
 COMMIT;
+\startpipeline
 BEGIN;
-WITH held AS MATERIALIZED (
-    SELECT j.key FROM unnest(:jobs::bigint[], :epochs::bigint[]) AS done(key, lease_epoch)
-    JOIN workflow.job j ON j.tenant_id = '_default' AND j.key = done.key
-    WHERE j.lease_epoch = done.lease_epoch AND j.worker IS NOT NULL AND NOT j.parked
-    ORDER BY j.key FOR UPDATE OF j
-), deleted AS (
-    DELETE FROM workflow.job j USING held WHERE j.tenant_id = '_default' AND j.key = held.key
+SET LOCAL workflow.tenant_id = '_default';
+\endpipeline
+WITH deleted AS (
+    DELETE FROM workflow.job j
+    WHERE j.tenant_id = '_default' AND j.key = ANY (:jobs::bigint[]) AND j.worker IS NOT NULL
+      AND j.lease_epoch = (:epochs::bigint[])[array_position(:jobs::bigint[], j.key)]
     RETURNING j.key, j.element_id, j.instance_key
 )
-SELECT d.key, d.element_id, i.key, i.definition_key, i.marking, i.variables
-FROM deleted d JOIN workflow.instance i ON i.tenant_id = '_default' AND i.key = d.instance_key
-WHERE i.state = 1 ORDER BY i.key, d.key FOR UPDATE OF i;
-WITH moved AS (
-    UPDATE workflow.instance AS i
-    SET marking = '{"resting": 0}'::jsonb, variables = coalesce(NULL, i.variables), state = 2, ended_at = now()
-    FROM unnest(:instances::bigint[]) AS m(key)
-    WHERE i.tenant_id = '_default' AND i.key = m.key
+SELECT d.key, d.element_id, d.instance_key, i.definition_key, i.marking, i.variables
+FROM (SELECT * FROM deleted ORDER BY instance_key, key) d
+CROSS JOIN LATERAL (
+    SELECT i.definition_key, i.marking, i.variables FROM workflow.instance i
+    WHERE i.tenant_id = '_default' AND i.key = d.instance_key AND i.state = 1 FOR UPDATE
+) i;
+WITH kept AS (
+    INSERT INTO workflow.instance AS i (tenant_id, key, definition_key, state, marking, variables, ended_at)
+    SELECT '_default', k.key, :definition::bigint, 2, '{"resting": 0}'::jsonb, 'null'::jsonb, now()
+    FROM unnest(:instances::bigint[]) AS k(key)
+    ON CONFLICT (tenant_id, key) DO UPDATE
+    SET state = EXCLUDED.state, marking = EXCLUDED.marking, ended_at = EXCLUDED.ended_at,
+        variables = CASE EXCLUDED.variables WHEN 'null' THEN i.variables ELSE EXCLUDED.variables END
 ), counted AS (
     INSERT INTO workflow.tenant_counter AS c (tenant_id, shard, active_instances, minute, jobs, jobs_before)
     VALUES ('_default', :shard::smallint, - :taken::bigint, floor(extract(epoch FROM now()) / 60)::bigint, 0, 0)

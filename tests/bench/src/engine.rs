@@ -56,7 +56,14 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<()> {
         "{} clients, {} s per round, {} rounds of each in turn; PostgreSQL syncs every commit",
         options.clients, options.seconds, options.rounds
     ));
-    head(&["", "engine /s", "pgbench /s", "engine / pgbench", "processors busy in the engine's rounds"]);
+    head(&[
+        "",
+        "engine /s",
+        "pgbench /s",
+        "engine / pgbench",
+        "PostgreSQL's processor time per lifecycle: engine, pgbench",
+        "processors busy in the engine's rounds",
+    ]);
     for size in [1, options.batch] {
         let (mut ours, mut bare) = (Vec::new(), Vec::new());
         for _ in 0..options.rounds {
@@ -65,12 +72,16 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<()> {
         }
         let ratios = ours.iter().zip(&bare).map(|(ours, bare)| ours.rate / bare.rate);
         let rate = |rounds: &[Round]| format!("{:.0}", Spread::of(rounds.iter().map(|round| round.rate)));
+        let work = |rounds: &[Round]| {
+            format!("{:.3} ms", Spread::of(rounds.iter().map(|round| 1000.0 * round.postgres / round.rate)))
+        };
         let busy = |part: fn(&Round) -> f64| format!("{:.2}", Spread::of(ours.iter().map(part)));
         row(&[
             &if size == 1 { "single".to_owned() } else { format!("batches of {size}") },
             &rate(&ours),
             &rate(&bare),
             &format!("{:.2}", Spread::of(ratios)),
+            &format!("{}, {}", work(&ours), work(&bare)),
             &format!(
                 "engine {}, PostgreSQL {}, clients {}, whole machine {}",
                 busy(|round| round.engine),

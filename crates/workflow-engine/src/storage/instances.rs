@@ -117,10 +117,13 @@ impl Changes {
     }
 }
 
+/// Rows of a tenant's counter. Each is locked until the commit that wrote it is synced.
+const SHARDS: i16 = 64;
+
 /// Which counter row a write goes through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CounterShard {
-    /// Any of the sixteen: writers rarely meet.
+    /// Any of them: writers rarely meet.
     Any,
     /// Shard 0, which starts under a quota share: its row lock makes the returned usage exact.
     Exact,
@@ -131,48 +134,40 @@ pub enum CounterShard {
 impl CounterShard {
     fn number(self) -> i16 {
         match self {
-            Self::Any => rand::random_range(0..16),
+            Self::Any => rand::random_range(0..SHARDS),
             Self::Exact => 0,
-            Self::NotExact => rand::random_range(1..16),
+            Self::NotExact => rand::random_range(1..SHARDS),
         }
     }
 }
 
-/// Writes the changes in one statement and returns what the tenant then uses, as seen by the counter's shard.
+/// Writes the changes in one statement and returns what the tenant then uses, as seen by the counter's shard. Instances
+/// that moved are there and locked, so their insert always turns into an update.
 pub async fn write_changes(
     tx: &mut TenantTx,
     changes: &Changes,
     shard: CounterShard,
 ) -> Result<Usage, sqlx::Error> {
     let tenant = tx.tenant().clone();
-    let keys = |rows: &[InstanceRow]| rows.iter().map(|row| row.key).collect::<Vec<_>>();
-    let markings =
-        |rows: &[InstanceRow]| rows.iter().map(|row| Json(row.marking.clone())).collect::<Vec<_>>();
-    let variables =
-        |rows: &[InstanceRow]| rows.iter().map(|row| row.variables.clone().map(Json)).collect::<Vec<_>>();
-    let completed = |rows: &[InstanceRow]| rows.iter().map(|row| row.completed).collect::<Vec<_>>();
+    let kept = || changes.started.iter().chain(&changes.moved);
     let (active_instances, jobs_this_minute) = sqlx::query_as::<_, (i64, i64)>(
-        "WITH started AS (
-             INSERT INTO workflow.instance (tenant_id, key, definition_key, state, marking, variables, ended_at)
-             SELECT $1, s.key, s.definition_key, CASE WHEN s.completed THEN 2 ELSE 1 END, s.marking,
-                    coalesce(s.variables, '{}'), CASE WHEN s.completed THEN now() END
+        "WITH kept AS (
+             INSERT INTO workflow.instance AS i (tenant_id, key, definition_key, state, marking, variables, ended_at)
+             SELECT $1, k.key, k.definition_key, CASE WHEN k.completed THEN 2 ELSE 1 END, k.marking,
+                    coalesce(k.variables, 'null'), CASE WHEN k.completed THEN now() END
              FROM unnest($2::bigint[], $3::bigint[], $4::jsonb[], $5::jsonb[], $6::boolean[])
-                  AS s(key, definition_key, marking, variables, completed)
-         ), moved AS (
-             UPDATE workflow.instance AS i
-             SET marking = m.marking, variables = coalesce(m.variables, i.variables),
-                 state = CASE WHEN m.completed THEN 2 ELSE 1 END, ended_at = CASE WHEN m.completed THEN now() END
-             FROM unnest($7::bigint[], $8::jsonb[], $9::jsonb[], $10::boolean[])
-                  AS m(key, marking, variables, completed)
-             WHERE i.tenant_id = $1 AND i.key = m.key
+                  AS k(key, definition_key, marking, variables, completed)
+             ON CONFLICT (tenant_id, key) DO UPDATE
+             SET state = EXCLUDED.state, marking = EXCLUDED.marking, ended_at = EXCLUDED.ended_at,
+                 variables = CASE EXCLUDED.variables WHEN 'null' THEN i.variables ELSE EXCLUDED.variables END
          ), queued AS (
              INSERT INTO workflow.job (tenant_id, key, type, instance_key, definition_key, element_id, retries, run_at)
              SELECT $1, j.key, j.type, j.instance_key, j.definition_key, j.element_id, j.retries, now()
-             FROM unnest($11::bigint[], $12::text[], $13::bigint[], $14::bigint[], $15::text[], $16::integer[])
+             FROM unnest($7::bigint[], $8::text[], $9::bigint[], $10::bigint[], $11::text[], $12::integer[])
                   AS j(key, type, instance_key, definition_key, element_id, retries)
          ), counted AS (
              INSERT INTO workflow.tenant_counter AS c (tenant_id, shard, active_instances, minute, jobs, jobs_before)
-             VALUES ($1, $17, $18, floor(extract(epoch FROM now()) / 60)::bigint, cardinality($11), 0)
+             VALUES ($1, $13, $14, floor(extract(epoch FROM now()) / 60)::bigint, cardinality($7), 0)
              ON CONFLICT (tenant_id, shard) DO UPDATE
              SET active_instances = c.active_instances + EXCLUDED.active_instances,
                  jobs_before = CASE WHEN EXCLUDED.minute <= c.minute THEN c.jobs_before
@@ -187,19 +182,15 @@ pub async fn write_changes(
              SELECT active_instances, jobs FROM counted
              UNION ALL
              SELECT o.active_instances, CASE WHEN o.minute = (SELECT minute FROM counted) THEN o.jobs ELSE 0 END
-             FROM workflow.tenant_counter o WHERE o.tenant_id = $1 AND $17 = 0 AND o.shard <> 0
+             FROM workflow.tenant_counter o WHERE o.tenant_id = $1 AND $13 = 0 AND o.shard <> 0
          ) shards",
     )
     .bind(tenant.as_str())
-    .bind(keys(&changes.started))
-    .bind(changes.started.iter().map(|row| row.definition_key).collect::<Vec<_>>())
-    .bind(markings(&changes.started))
-    .bind(variables(&changes.started))
-    .bind(completed(&changes.started))
-    .bind(keys(&changes.moved))
-    .bind(markings(&changes.moved))
-    .bind(variables(&changes.moved))
-    .bind(completed(&changes.moved))
+    .bind(kept().map(|row| row.key).collect::<Vec<_>>())
+    .bind(kept().map(|row| row.definition_key).collect::<Vec<_>>())
+    .bind(kept().map(|row| Json(&row.marking)).collect::<Vec<_>>())
+    .bind(kept().map(|row| row.variables.as_ref().map(Json)).collect::<Vec<_>>())
+    .bind(kept().map(|row| row.completed).collect::<Vec<_>>())
     .bind(changes.jobs.iter().map(|job| job.key).collect::<Vec<_>>())
     .bind(changes.jobs.iter().map(|job| job.job_type.as_str()).collect::<Vec<_>>())
     .bind(changes.jobs.iter().map(|job| job.instance_key).collect::<Vec<_>>())

@@ -70,13 +70,17 @@ pub async fn activate_jobs(tx: &mut TenantTx, demand: &Demand) -> Result<Vec<Act
              ) waiting
              WHERE EXISTS (SELECT FROM workflow.tenant t WHERE t.tenant_id = $1 AND NOT t.suspended)
              ORDER BY waiting.run_at LIMIT $3
+         ), chosen AS MATERIALIZED (
+             SELECT array_agg(key) AS keys, array_agg(run_at) AS run_ats FROM picked
          )
          UPDATE workflow.job AS j
          SET worker = $4, lease_epoch = j.lease_epoch + 1, run_at = now() + make_interval(secs => $5)
-         FROM picked, workflow.instance i
-         WHERE j.tenant_id = $1 AND j.key = picked.key AND i.tenant_id = $1 AND i.key = j.instance_key
+         WHERE j.tenant_id = $1 AND j.key = ANY ((SELECT keys FROM chosen)::bigint[])
          RETURNING j.key, j.type, j.instance_key, j.definition_key, j.element_id, j.retries, j.lease_epoch,
-                   j.run_at AS lease_expires_at, j.created_at, picked.run_at AS waited_since, i.variables",
+                   j.run_at AS lease_expires_at, j.created_at,
+                   ((SELECT run_ats FROM chosen))[array_position((SELECT keys FROM chosen), j.key)] AS waited_since,
+                   (SELECT i.variables FROM workflow.instance i
+                    WHERE i.tenant_id = $1 AND i.key = j.instance_key) AS variables",
     )
     .bind(tenant.as_str())
     .bind(&demand.job_types)
@@ -102,7 +106,8 @@ pub struct CompletedJob {
 }
 
 /// Deletes those of the jobs whose lease still holds and locks their instances, in one statement and in the order of
-/// their keys, so that two batches never wait for each other in a circle. Ordered by instance.
+/// their keys (the index takes the array's in order), so that two batches never wait for each other in a circle. Ordered
+/// by instance.
 pub async fn delete_completed(
     tx: &mut TenantTx,
     keys: &[i64],
@@ -110,18 +115,18 @@ pub async fn delete_completed(
 ) -> Result<Vec<CompletedJob>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     let rows = sqlx::query_as::<_, (i64, String, i64, i64, Json<Marking>, Value)>(
-        "WITH held AS MATERIALIZED (
-             SELECT j.key FROM unnest($2::bigint[], $3::bigint[]) AS done(key, lease_epoch)
-             JOIN workflow.job j ON j.tenant_id = $1 AND j.key = done.key
-             WHERE j.lease_epoch = done.lease_epoch AND j.worker IS NOT NULL AND NOT j.parked
-             ORDER BY j.key FOR UPDATE OF j
-         ), deleted AS (
-             DELETE FROM workflow.job j USING held WHERE j.tenant_id = $1 AND j.key = held.key
+        "WITH deleted AS (
+             DELETE FROM workflow.job j
+             WHERE j.tenant_id = $1 AND j.key = ANY ($2) AND j.worker IS NOT NULL
+               AND j.lease_epoch = $3[array_position($2, j.key)]
              RETURNING j.key, j.element_id, j.instance_key
          )
-         SELECT d.key, d.element_id, i.key, i.definition_key, i.marking, i.variables
-         FROM deleted d JOIN workflow.instance i ON i.tenant_id = $1 AND i.key = d.instance_key
-         WHERE i.state = 1 ORDER BY i.key, d.key FOR UPDATE OF i",
+         SELECT d.key, d.element_id, d.instance_key, i.definition_key, i.marking, i.variables
+         FROM (SELECT * FROM deleted ORDER BY instance_key, key) d
+         CROSS JOIN LATERAL (
+             SELECT i.definition_key, i.marking, i.variables FROM workflow.instance i
+             WHERE i.tenant_id = $1 AND i.key = d.instance_key AND i.state = 1 FOR UPDATE
+         ) i",
     )
     .bind(tenant.as_str())
     .bind(keys)
@@ -155,7 +160,7 @@ pub enum Lease {
 pub async fn observe_lease(tx: &mut TenantTx, key: i64, epoch: i64) -> Result<Lease, sqlx::Error> {
     let tenant = tx.tenant().clone();
     let held: Option<bool> = sqlx::query_scalar(
-        "SELECT lease_epoch = $3 AND worker IS NOT NULL AND NOT parked FROM workflow.job
+        "SELECT lease_epoch = $3 AND worker IS NOT NULL FROM workflow.job
          WHERE tenant_id = $1 AND key = $2",
     )
     .bind(tenant.as_str())
@@ -181,7 +186,7 @@ pub async fn record_failure(
     let tenant = tx.tenant().clone();
     sqlx::query_scalar(
         "UPDATE workflow.job SET worker = NULL, retries = $4, run_at = now() + make_interval(secs => $5)
-         WHERE tenant_id = $1 AND key = $2 AND lease_epoch = $3 AND worker IS NOT NULL AND NOT parked
+         WHERE tenant_id = $1 AND key = $2 AND lease_epoch = $3 AND worker IS NOT NULL
          RETURNING type",
     )
     .bind(tenant.as_str())
@@ -205,7 +210,7 @@ pub async fn record_incident(
     sqlx::query_scalar(
         "WITH parked AS (
              UPDATE workflow.job SET worker = NULL, retries = 0, parked = true
-             WHERE tenant_id = $1 AND key = $2 AND lease_epoch = $3 AND worker IS NOT NULL AND NOT parked
+             WHERE tenant_id = $1 AND key = $2 AND lease_epoch = $3 AND worker IS NOT NULL
              RETURNING instance_key, element_id, type
          ), raised AS (
              INSERT INTO workflow.incident (tenant_id, instance_key, key, element_id, message)
@@ -232,7 +237,7 @@ pub async fn extend_lease(
     let tenant = tx.tenant().clone();
     let expires_at: Option<jiff_sqlx::Timestamp> = sqlx::query_scalar(
         "UPDATE workflow.job SET run_at = now() + make_interval(secs => $4)
-         WHERE tenant_id = $1 AND key = $2 AND lease_epoch = $3 AND worker IS NOT NULL AND NOT parked
+         WHERE tenant_id = $1 AND key = $2 AND lease_epoch = $3 AND worker IS NOT NULL
          RETURNING run_at",
     )
     .bind(tenant.as_str())
@@ -250,10 +255,9 @@ pub async fn release_unseen(tx: &mut TenantTx, jobs: &[ActivatedJob]) -> Result<
 
     let tenant = tx.tenant().clone();
     sqlx::query(
-        "UPDATE workflow.job AS j SET worker = NULL, run_at = unseen.run_at
-         FROM unnest($2::bigint[], $3::bigint[], $4::timestamptz[]) AS unseen(key, lease_epoch, run_at)
-         WHERE j.tenant_id = $1 AND j.key = unseen.key AND j.lease_epoch = unseen.lease_epoch
-           AND j.worker IS NOT NULL AND NOT j.parked",
+        "UPDATE workflow.job AS j SET worker = NULL, run_at = $4[array_position($2, j.key)]
+         WHERE j.tenant_id = $1 AND j.key = ANY ($2) AND j.worker IS NOT NULL
+           AND j.lease_epoch = $3[array_position($2, j.key)]",
     )
     .bind(tenant.as_str())
     .bind(jobs.iter().map(|job| job.key).collect::<Vec<_>>())
@@ -272,9 +276,9 @@ pub async fn list_running_leases(
 ) -> Result<Vec<i64>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query_scalar(
-        "SELECT j.key FROM unnest($2::bigint[], $3::bigint[]) AS taken(key, lease_epoch)
-         JOIN workflow.job j ON j.tenant_id = $1 AND j.key = taken.key AND j.lease_epoch = taken.lease_epoch
-         WHERE j.worker IS NOT NULL AND NOT j.parked AND j.run_at > now()",
+        "SELECT j.key FROM workflow.job j
+         WHERE j.tenant_id = $1 AND j.key = ANY ($2) AND j.worker IS NOT NULL AND j.run_at > now()
+           AND j.lease_epoch = $3[array_position($2, j.key)]",
     )
     .bind(tenant.as_str())
     .bind(keys)

@@ -196,7 +196,8 @@ pub async fn sample_storage(tx: &mut TenantTx) -> Result<(), sqlx::Error> {
         "UPDATE workflow.tenant SET storage_measured_at = now(), storage_bytes =
              (SELECT coalesce(sum(pg_column_size(d.*)), 0) FROM workflow.process_definition d WHERE d.tenant_id = $1)
            + (SELECT coalesce(sum(pg_column_size(i.*)), 0) FROM workflow.instance i WHERE i.tenant_id = $1)
-           + (SELECT coalesce(sum(pg_column_size(j.*)), 0) FROM workflow.job j WHERE j.tenant_id = $1)
+           + (SELECT coalesce(sum(pg_column_size(j.*)), 0) FROM workflow.job j WHERE j.tenant_id = $1 AND NOT j.parked)
+           + (SELECT coalesce(sum(pg_column_size(j.*)), 0) FROM workflow.job j WHERE j.tenant_id = $1 AND j.parked)
          WHERE tenant_id = $1
            AND (storage_measured_at IS NULL OR storage_measured_at < now() - interval '60 seconds')",
     )

@@ -8,6 +8,7 @@ mod lag;
 mod migrate;
 mod models;
 mod outage;
+mod plans;
 mod roles;
 mod routing;
 mod serve;

@@ -13,6 +13,9 @@ use super::world::{World, script};
 
 /// Keys that the engine never gives: its own begin at 2^51.
 const FIRST_KEY: u64 = 1 << 60;
+/// Sessions as the engine prepares its own (`database::prepare_session`).
+const SESSION: &str = "-c search_path=pg_catalog -c jit=off -c plan_cache_mode=force_generic_plan -c enable_seqscan=off \
+                       -c enable_bitmapscan=off";
 /// Keys of one run.
 const KEYS: u64 = 100_000_000_000;
 
@@ -37,7 +40,7 @@ pub(crate) async fn play(world: &World, options: &Options, size: u32) -> anyhow:
         .args(["--host", &database.host, "--port", &database.port.to_string()])
         .args(["--username", &database.user, &database.name])
         .env("PGPASSWORD", &database.password)
-        .env("PGOPTIONS", "-c workflow.tenant_id=_default -c search_path=pg_catalog -c jit=off")
+        .env("PGOPTIONS", SESSION)
         .stdin(Stdio::null())
         .output()
         .await
