@@ -125,7 +125,7 @@ gen-check:
     fresh=$(mktemp -d)
     trap 'rm -rf "$fresh"' EXIT
     cp -r docs charts/workflow-crds/templates "$fresh"
-    cargo run --quiet --locked --bin crdgen -- "$fresh/crds"
+    cargo run --locked --bin crdgen -- "$fresh/crds"
     charts/generate-crds.sh "$fresh/templates"
     cargo run --quiet --locked --bin crdgen -- --docs "$fresh/docs"
     drifted=()
@@ -139,5 +139,17 @@ deny:
     @cargo deny --version >/dev/null 2>&1 || { echo "installing cargo-deny ..."; env -u CARGO_TARGET_DIR cargo install --locked --quiet cargo-deny@0.20.2; }
     cargo deny check bans licenses sources
 
+# Compiler output of checkouts that are gone: a new clone at another place per run of CI would fill the disk.
+[private]
+forget-gone-checkouts:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    shopt -s nullglob
+    mkdir -p "$CARGO_TARGET_DIR"
+    echo "{{ justfile_directory() }}" >"$CARGO_TARGET_DIR/checkout"
+    for note in "$WORKFLOW_OPERATOR_CACHE"/target/*/checkout; do
+      [[ -e $(<"$note") ]] || rm -rf "${note%/checkout}"
+    done
+
 # Everything that must pass before a merge
-ci: lint gen-check deny test-charts test-apiserver e2e
+ci: forget-gone-checkouts lint gen-check deny test-charts test-apiserver e2e
