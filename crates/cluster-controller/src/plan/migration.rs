@@ -167,19 +167,24 @@ fn is_approved(blueprint: &Blueprint<'_>) -> bool {
 }
 
 fn refuse(verdict: Verdict, from: &Version, to: &Version, set: Option<&StatefulSet>) -> Migration {
+    let refused = |what_to_do: String| format!("{from} → {to}: {}{what_to_do}", verdict.explanation());
     let message = match verdict {
-        Verdict::Prerelease => format!("spec.version {to}: {}", verdict.explanation()),
-        Verdict::Breaking => {
-            format!(
-                "{from} → {to}: {}: annotate the WorkflowCluster with {APPROVE_UPGRADE}={to}",
-                verdict.explanation()
-            )
+        Verdict::Prerelease => {
+            format!("spec.version {to}: {}; set it to a release", verdict.explanation())
         }
+        Verdict::Breaking => refused(format!(": annotate the WorkflowCluster with {APPROVE_UPGRADE}={to}")),
         Verdict::Downgrade if set.is_none() => {
             let message = format!("the database has the schema of {from}, newer than spec.version {to}");
             return Migration::Refused { reason: Reason::SchemaTooNew, message };
         }
-        _ => format!("{from} → {to}: {}", verdict.explanation()),
+        Verdict::Downgrade => refused(format!("; set spec.version back to {from}")),
+        Verdict::SkippedMinor => {
+            refused(format!("; set spec.version to a {}.{} version first", from.major, from.minor + 1))
+        }
+        Verdict::SkippedMajor => {
+            refused(format!("; set spec.version to a {}.x version first", from.major + 1))
+        }
+        Verdict::Same | Verdict::Compatible => refused(String::new()),
     };
     Migration::Refused { reason: Reason::UpgradeRefused, message }
 }

@@ -77,7 +77,7 @@ const RESYNC: Next = Next::Settled { resync: Duration::from_mins(1) };
 #[case::login_refused(|o: &mut Observed| o.postgres = trouble(Reason::PostgresAuthenticationFailed), (ClusterPhase::Degraded, Standing::Stalled, Reason::PostgresAuthenticationFailed, "the cause", wait(5)))]
 #[case::tls(|o: &mut Observed| o.postgres = trouble(Reason::PostgresTlsFailed), (ClusterPhase::Degraded, Standing::Stalled, Reason::PostgresTlsFailed, "the cause", wait(5)))]
 #[case::old_server(|o: &mut Observed| o.postgres = trouble(Reason::PostgresVersionUnsupported), (ClusterPhase::Degraded, Standing::Stalled, Reason::PostgresVersionUnsupported, "the cause", wait(5)))]
-#[case::downgrade(|o: &mut Observed| o.postgres = reachable(Some("1.3.0")), (ClusterPhase::Degraded, Standing::Stalled, Reason::UpgradeRefused, "1.3.0 → 1.2.3: a downgrade is never possible, restore a backup instead", wait(60)))]
+#[case::downgrade(|o: &mut Observed| o.postgres = reachable(Some("1.3.0")), (ClusterPhase::Degraded, Standing::Stalled, Reason::UpgradeRefused, "1.3.0 → 1.2.3: a downgrade is never possible, restore a backup instead; set spec.version back to 1.3.0", wait(60)))]
 #[case::name_taken(foreign_service, (ClusterPhase::Degraded, Standing::Stalled, Reason::NameTaken, "Service acme/dev-engine exists and belongs to something else: delete or rename it", wait(60)))]
 fn a_world_that_ran_before(#[case] change: fn(&mut Observed), #[case] expected: Told) {
     let mut observed = settled();

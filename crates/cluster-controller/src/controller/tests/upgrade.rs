@@ -166,7 +166,7 @@ async fn a_refused_upgrade_keeps_the_engine_that_runs() {
     let world = running(MINIMAL).await;
     world.edit(|cluster| cluster["spec"]["version"] = json!("1.1.0"));
     world.settle().await;
-    let message = "1.2.3 → 1.1.0: a downgrade is never possible, restore a backup instead";
+    let message = "1.2.3 → 1.1.0: a downgrade is never possible, restore a backup instead; set spec.version back to 1.2.3";
     assert_eq!(told(&world), phase(ClusterPhase::Degraded, Reason::UpgradeRefused, message));
     let found = status(&world);
     assert_eq!((found.version.as_deref(), found.accepts_deployments), (Some("1.2.3"), true));

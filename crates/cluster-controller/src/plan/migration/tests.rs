@@ -43,13 +43,19 @@ fn refused(reason: Reason, message: &str) -> Migration {
     "1.4.0",
     Some("1.2.3"),
     Some("1.2.3"),
-    refused(Reason::UpgradeRefused, "1.2.3 → 1.4.0: at most one MINOR may be stepped up at once")
+    refused(
+        Reason::UpgradeRefused,
+        "1.2.3 → 1.4.0: at most one MINOR may be stepped up at once; set spec.version to a 1.3 version first"
+    )
 )]
 #[case::skipped_major(
     "3.0.0",
     Some("1.2.3"),
     Some("1.2.3"),
-    refused(Reason::UpgradeRefused, "1.2.3 → 3.0.0: at most one MAJOR may be stepped up at once")
+    refused(
+        Reason::UpgradeRefused,
+        "1.2.3 → 3.0.0: at most one MAJOR may be stepped up at once; set spec.version to a 2.x version first"
+    )
 )]
 #[case::downgrade(
     "1.1.0",
@@ -57,7 +63,7 @@ fn refused(reason: Reason, message: &str) -> Migration {
     Some("1.2.3"),
     refused(
         Reason::UpgradeRefused,
-        "1.2.3 → 1.1.0: a downgrade is never possible, restore a backup instead"
+        "1.2.3 → 1.1.0: a downgrade is never possible, restore a backup instead; set spec.version back to 1.2.3"
     )
 )]
 #[case::newer_schema(
@@ -81,7 +87,7 @@ fn refused(reason: Reason, message: &str) -> Migration {
     None,
     refused(
         Reason::UpgradeRefused,
-        "spec.version 1.3.0-rc.1: pre-releases are neither a target nor a starting point"
+        "spec.version 1.3.0-rc.1: pre-releases are neither a target nor a starting point; set it to a release"
     )
 )]
 #[case::prerelease(
@@ -90,7 +96,7 @@ fn refused(reason: Reason, message: &str) -> Migration {
     Some("1.2.3"),
     refused(
         Reason::UpgradeRefused,
-        "spec.version 1.3.0-rc.1: pre-releases are neither a target nor a starting point"
+        "spec.version 1.3.0-rc.1: pre-releases are neither a target nor a starting point; set it to a release"
     )
 )]
 #[case::foreign_marker(

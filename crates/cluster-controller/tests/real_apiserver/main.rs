@@ -2,6 +2,8 @@
 //! `docs/spec/workflowcluster.md` names under "Permissions".
 #![cfg(test)]
 
+mod upgrade;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +42,7 @@ use test_support::wait::eventually;
 const CLUSTER: &str = "prod-east";
 const ENGINE: &str = "prod-east-engine";
 /// The seed's manifest.
-const SEED: &str = include_str!("../testdata/seed.yaml");
+const SEED: &str = include_str!("../../testdata/seed.yaml");
 
 /// A database whose marker is set by the migration Job of [`Home::answer`].
 #[derive(Clone, Default)]
@@ -237,7 +239,7 @@ impl Home {
     }
 
     /// A new user's rights reach the authorizer through a watch.
-    async fn settle_with_fresh_rights(&self) {
+    async fn await_rights(&self) {
         let granted = eventually("the rights arrive", Duration::from_secs(20), || async {
             match self.pass().await.next {
                 Next::Failed(ErrorClass::Denied) => Err("denied"),
@@ -245,6 +247,10 @@ impl Home {
             }
         });
         Box::pin(granted).await;
+    }
+
+    async fn settle_with_fresh_rights(&self) {
+        self.await_rights().await;
         self.settle().await;
     }
 
@@ -427,13 +433,7 @@ async fn retained_secrets_outlive_the_cluster_and_serve_the_next_one() {
     let apiserver = test_support::require_controller_manager!();
     let home = Home::new(apiserver, "retain").await;
     home.apply(|cluster| cluster["spec"]["deletionPolicy"] = json!("Retain")).await;
-    let granted = eventually("the rights arrive", Duration::from_secs(20), || async {
-        match home.pass().await.next {
-            Next::Failed(ErrorClass::Denied) => Err("denied"),
-            _ => Ok(()),
-        }
-    });
-    Box::pin(granted).await;
+    home.await_rights().await;
     home.pass().await;
     let secrets = async || {
         let ours = ListParams::default().labels("app.kubernetes.io/managed-by=workflow-operator");
