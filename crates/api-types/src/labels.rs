@@ -17,6 +17,9 @@ pub const FORCE_DELETE: &str = "workflow.example.com/force-delete";
 pub const APPROVE_UPGRADE: &str = "workflow.example.com/approve-upgrade";
 /// Annotation on the StatefulSet of an engine: digest of the pod template that was applied last.
 pub const TEMPLATE_DIGEST: &str = "workflow.example.com/template-digest";
+/// Annotation on the Deployment of a fleet: the `spec.replicas` that its number of pods does not follow, because an
+/// autoscaler sets that, or set it last.
+pub const KEPT_OVER_REPLICAS: &str = "workflow.example.com/kept-over-replicas";
 /// Annotation on pod templates: digest of the Secrets and ConfigMaps that pods read only at their start.
 pub const CONFIG_DIGEST: &str = "workflow.example.com/config-digest";
 

@@ -189,6 +189,10 @@ pub struct WorkflowProcessStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71))]
     pub source_digest: Option<String>,
+    /// Version of the engine that refused the bytes (reason `RejectedByEngine`); another version is asked once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub refused_by_version: Option<String>,
     /// Job types that the definition needs, sorted; the first 256 of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(max = 255)))]

@@ -80,7 +80,8 @@ pub struct WorkflowWorkerSpec {
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = grammar::JOB_TYPE_MAX), regex(pattern = grammar::JOB_TYPE)))]
     #[x_kube(merge_strategy = ListMerge::Set, validation = JOB_TYPES_ENCODE)]
     pub job_types: Vec<String>,
-    /// Number of pods, 0 to 1000. With `autoscaling` only the number to start with.
+    /// Number of pods, 0 to 1000. With `autoscaling` only the number to start with; when `autoscaling` is removed, the pods
+    /// that run stay until this number is changed. 0 without `autoscaling` always stops the fleet.
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = MAX_WORKER_REPLICAS))]
     pub replicas: i32,

@@ -174,9 +174,11 @@ fn plan_deployment(uid: &str, blueprint: &Blueprint<'_>, live: Option<&Deploymen
     let replicas = deployment::plan_replicas(&blueprint.worker.spec, live);
     let verdict = plan_child(uid, Desired::of(&deployment::build(blueprint, replicas)), live);
     match (verdict, live) {
-        // Who owns the number of pods was read from this version. Should the autoscaler write in between, the apply is
-        // refused instead of taking the pods back, and the next pass sees what it did.
-        (ChildVerdict::Apply(mut desired), Some(live)) if blueprint.worker.spec.autoscaling.is_some() => {
+        // The number of pods, and who owns it, was read from this version. Should the autoscaler write in between, the
+        // apply is refused instead of taking the pods back, and the next pass sees what it did.
+        (ChildVerdict::Apply(mut desired), Some(live))
+            if deployment::differs_from_spec(&blueprint.worker.spec, replicas) =>
+        {
             desired.body["metadata"]["resourceVersion"] = json!(live.resource_version());
             ChildVerdict::Apply(desired)
         }

@@ -198,6 +198,11 @@ fn assess_rollout(facts: &Facts) -> Option<Assessment> {
 
 /// The pods are as they shall be.
 fn assess_metrics(facts: &Facts) -> Assessment {
+    if let Some(kept) = facts.kept_replicas {
+        let message =
+            format!("{kept} pods run, as the autoscaler left them; change spec.replicas to set their number");
+        return judged(WorkerPhase::Running, Standing::Ready, Reason::Running, message, SETTLED);
+    }
     match &facts.metrics {
         MetricsView::Disabled | MetricsView::Available => judged(
             WorkerPhase::Running,

@@ -53,6 +53,7 @@ fn every_label_and_annotation_of_ours_is_documented() {
         FORCE_DELETE,
         APPROVE_UPGRADE,
         TEMPLATE_DIGEST,
+        KEPT_OVER_REPLICAS,
         CONFIG_DIGEST,
         APPLIED_HASH,
     ];

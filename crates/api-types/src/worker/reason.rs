@@ -26,7 +26,7 @@ crate::reason::kind_reasons! {
             "The autoscaler cannot read `wf_job_lag_seconds`; it keeps the current number of pods."
             => "Look at the job-lag-metrics-adapter and the APIService `v1beta1.external.metrics.k8s.io`.",
         AutoscalingDisabled Normal
-            "`spec.autoscaling` is not set: the number of pods is `spec.replicas`."
+            "`spec.autoscaling` is not set: the number of pods is `spec.replicas`, or what an autoscaler left until that is changed."
             => "Nothing.",
         AutoscalerConflict Warning
             "Another HorizontalPodAutoscaler targets the same Deployment; the message names it."

@@ -1,7 +1,9 @@
 //! The Deployment: the worker image under the environment contract, with no right but to work.
 
+use std::collections::BTreeMap;
+
 use api_types::engine_access::{ACCESS_TOKEN_KEY, CA_CERT_KEY, worker_access_secret_name};
-use api_types::labels::{CONFIG_DIGEST, Component, WORKER_CONTROLLER, selector};
+use api_types::labels::{CONFIG_DIGEST, Component, KEPT_OVER_REPLICAS, WORKER_CONTROLLER, selector};
 use api_types::worker::{Autoscaling, EnvVar as UserVariable};
 use api_types::{WorkflowWorkerSpec, worker_env};
 use controller_kit::plan::digest;
@@ -29,12 +31,19 @@ const SCRATCH_VOLUME: &str = "tmp";
 
 /// The number of pods to apply; `None` leaves it to whoever owns it.
 ///
+/// Without autoscaling that is `spec.replicas`, but for one case: the pods that an autoscaler left stay until the user
+/// names another number, because the work that they were added for is still there, and the number in the spec may be
+/// nobody's decision but the schema's default. 0 is always a decision.
+///
 /// Server-side apply forgets a field that is no longer sent, and the number of pods would fall back to its default, 1.
 /// So with autoscaling the live number is sent along, which changes nothing, until somebody else — the autoscaler, through
 /// the scale subresource — is an owner of the field.
 #[must_use]
 pub fn plan_replicas(spec: &WorkflowWorkerSpec, live: Option<&Deployment>) -> Option<i32> {
-    let Some(autoscaling) = &spec.autoscaling else { return Some(spec.replicas) };
+    let Some(autoscaling) = &spec.autoscaling else {
+        let left = live.filter(|live| spec.replicas > 0 && is_kept_over(live, spec)).map(current_replicas);
+        return Some(left.map_or(spec.replicas, |left| left.max(spec.replicas)));
+    };
     // An autoscaler lets a fleet of 0 alone for ever: that is how one is switched off by hand.
     let Some(current) = live.map(current_replicas).filter(|current| *current > 0) else {
         return Some(seed_replicas(spec, autoscaling));
@@ -45,6 +54,16 @@ pub fn plan_replicas(spec: &WorkflowWorkerSpec, live: Option<&Deployment>) -> Op
 
 fn seed_replicas(spec: &WorkflowWorkerSpec, autoscaling: &Autoscaling) -> i32 {
     spec.replicas.min(autoscaling.max_replicas).max(autoscaling.min_replicas)
+}
+
+/// Is the number of pods another one than the spec's?
+#[must_use]
+pub fn differs_from_spec(spec: &WorkflowWorkerSpec, replicas: Option<i32>) -> bool {
+    spec.autoscaling.is_some() || replicas != Some(spec.replicas)
+}
+
+fn is_kept_over(live: &Deployment, spec: &WorkflowWorkerSpec) -> bool {
+    live.annotations().get(KEPT_OVER_REPLICAS) == Some(&spec.replicas.to_string())
 }
 
 fn current_replicas(live: &Deployment) -> i32 {
@@ -65,7 +84,9 @@ fn has_other_owner_of_replicas(live: &Deployment) -> bool {
 /// Builds it.
 #[must_use]
 pub fn build(blueprint: &Blueprint<'_>, replicas: Option<i32>) -> Deployment {
-    let name = blueprint.worker.name_any();
+    let (name, worker) = (blueprint.worker.name_any(), &blueprint.worker.spec);
+    let kept_over = differs_from_spec(worker, replicas)
+        .then(|| BTreeMap::from([(KEPT_OVER_REPLICAS.to_owned(), worker.replicas.to_string())]));
     Deployment {
         spec: Some(DeploymentSpec {
             replicas,
@@ -81,7 +102,7 @@ pub fn build(blueprint: &Blueprint<'_>, replicas: Option<i32>) -> Deployment {
             template: build_template(blueprint, &name),
             ..DeploymentSpec::default()
         }),
-        metadata: blueprint.metadata(name),
+        metadata: ObjectMeta { annotations: kept_over, ..blueprint.metadata(name) },
         ..Deployment::default()
     }
 }

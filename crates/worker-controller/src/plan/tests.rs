@@ -130,18 +130,37 @@ fn a_new_template_keeps_the_pods_that_the_autoscaler_asked_for() {
 fn autoscaling_switched_on_keeps_the_pods_that_run() {
     let (before, after) = (worker_with(|w| w["spec"]["replicas"] = json!(5)), autoscaled());
     let world = settled(&before, Some(5));
-    assert_eq!(planned(&after, &world), steps(vec![autoscaler(&after)]));
+    assert_eq!(planned(&after, &world), steps(vec![guarded_deployment(&after, Some(5)), autoscaler(&after)]));
 }
 
 #[test]
-fn autoscaling_switched_off_removes_the_autoscaler_before_the_number_is_set() {
-    let (before, after) = (autoscaled(), worker_with(|w| w["spec"]["replicas"] = json!(3)));
-    let world = settled(&before, Some(8));
+fn autoscaling_switched_off_removes_the_autoscaler_and_keeps_the_pods_that_run() {
+    let before = worker_with(|worker| {
+        worker["spec"]["replicas"] = json!(3);
+        worker["spec"]["autoscaling"] = json!({"minReplicas": 2, "maxReplicas": 20});
+    });
+    let after = worker_with(|worker| worker["spec"]["replicas"] = json!(3));
+    let mut world = settled(&before, None);
+    edit::<Deployment>(&mut world.children.deployment, |it| it["spec"]["replicas"] = json!(8));
     let autoscaler = world.children.autoscaler.clone().unwrap();
     assert_eq!(
         planned(&after, &world),
-        steps(vec![Step::Delete(Doomed::of(&*autoscaler)), deployment(&after, Some(3))])
+        steps(vec![Step::Delete(Doomed::of(&*autoscaler)), guarded_deployment(&after, Some(8))])
     );
+    assert_eq!(planned(&after, &settled(&after, Some(8))), Plan::converged());
+
+    // A crash after the deletion changes nothing of it.
+    let mut crashed = world;
+    crashed.children.autoscaler = None;
+    assert_eq!(planned(&after, &crashed), steps(vec![guarded_deployment(&after, Some(8))]));
+}
+
+#[test]
+fn pods_that_an_autoscaler_left_stay_until_the_spec_names_another_number() {
+    let before = worker_with(|worker| worker["spec"]["replicas"] = json!(3));
+    let after = worker_with(|worker| worker["spec"]["replicas"] = json!(2));
+    let world = settled(&before, Some(8));
+    assert_eq!(planned(&after, &world), steps(vec![deployment(&after, Some(2))]));
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub struct Facts {
     pub replicas: i32,
     /// Pods that are ready.
     pub ready_replicas: i32,
+    /// Pods that are wanted although the spec names fewer: as many as an autoscaler left.
+    pub kept_replicas: Option<i32>,
     /// Where the Deployment stands.
     pub rollout: Rollout,
     /// Where the autoscaler stands.
@@ -72,11 +74,18 @@ pub fn read_facts(worker: &WorkflowWorker, observed: &Observed, applied: &Applie
     Facts {
         replicas: status.replicas.unwrap_or(0),
         ready_replicas: status.ready_replicas.unwrap_or(0),
+        kept_replicas: deployment.and_then(|deployment| read_kept_replicas(worker, deployment)),
         rollout: deployment
             .map_or(Rollout::Absent, |deployment| read_rollout(worker, observed, applied, deployment)),
         metrics: read_metrics(worker, autoscaler),
         lag_seconds: autoscaler.and_then(lag::read_lag_seconds),
     }
+}
+
+fn read_kept_replicas(worker: &WorkflowWorker, deployment: &Deployment) -> Option<i32> {
+    let wanted = deployment.spec.as_ref()?.replicas?;
+    let spec = &worker.spec;
+    (spec.autoscaling.is_none() && spec.replicas > 0 && wanted > spec.replicas).then_some(wanted)
 }
 
 /// Pods that an autoscaler is adding are not waited for: a fleet that grows is as good as before. Those that cannot start

@@ -45,7 +45,7 @@ fn expected_of(
 }
 
 fn facts(pods: i32, rollout: Rollout, metrics: MetricsView, lag_seconds: Option<i64>) -> Facts {
-    Facts { replicas: pods, ready_replicas: pods, rollout, metrics, lag_seconds }
+    Facts { replicas: pods, ready_replicas: pods, kept_replicas: None, rollout, metrics, lag_seconds }
 }
 
 fn failure(code: u16, message: &str) -> Applied {
@@ -67,6 +67,20 @@ fn a_fleet_that_runs_is_ready() {
         facts(1, Rollout::Complete, MetricsView::Disabled, None),
     );
     assert_eq!(assessed(&worker, &running(&worker, 1, 0)), expected);
+}
+
+#[test]
+fn pods_that_an_autoscaler_left_are_told_with_what_sets_their_number() {
+    let worker = worker_with(|worker| worker["spec"]["replicas"] = json!(3));
+    let expected = expected_of(
+        WorkerPhase::Running,
+        Standing::Ready,
+        Reason::Running,
+        "8 pods run, as the autoscaler left them; change spec.replicas to set their number",
+        SETTLED,
+        Facts { kept_replicas: Some(8), ..facts(8, Rollout::Complete, MetricsView::Disabled, None) },
+    );
+    assert_eq!(assessed(&worker, &running(&worker, 8, 0)), expected);
 }
 
 #[test]
@@ -172,6 +186,7 @@ fn a_pod_that_does_not_start_is_named(#[case] ready: i32, #[case] phase: WorkerP
     world.stuck = Some(StuckPod { pod: "payment-worker-1".into(), state: "ImagePullBackOff".into() });
     let message = "pod payment-worker-1 does not start: ImagePullBackOff";
     let facts = Facts {
+        kept_replicas: None,
         replicas: 1,
         ready_replicas: ready,
         rollout: Rollout::Failed(message.into()),

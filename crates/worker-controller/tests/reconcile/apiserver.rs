@@ -214,7 +214,7 @@ async fn what_the_autoscaler_scaled_stays_whatever_else_changes() {
 
 /// Without the handover the apply that no longer names the number would set it to 1.
 #[tokio::test]
-async fn autoscaling_switched_on_never_drops_a_pod() {
+async fn autoscaling_switched_on_and_off_never_drops_a_pod() {
     let apiserver = test_support::require_apiserver!();
     let home = Home::new(apiserver, "toggle").await;
     home.apply(SEED, fixed(6)).await;
@@ -235,10 +235,21 @@ async fn autoscaling_switched_on_never_drops_a_pod() {
     home.passes(2).await;
     assert_eq!(home.replicas().await, 9);
 
+    // The seed's `replicas: 3` is what the autoscaled fleet does not follow.
+    home.apply(SEED, fixed(3)).await;
+    home.passes(3).await;
+    assert_eq!(home.replicas().await, 9, "switched off, the pods that run stay");
+    assert_eq!(home.api::<HorizontalPodAutoscaler>().get_opt(WORKER).await.unwrap(), None);
+    home.apply(SEED, |worker| {
+        fixed(3)(worker);
+        worker["spec"]["image"] = json!("acme/payment-worker:3.0.0");
+    })
+    .await;
+    home.passes(2).await;
+    assert_eq!(home.replicas().await, 9, "whatever else changes");
     home.apply(SEED, fixed(4)).await;
     home.passes(2).await;
-    assert_eq!(home.replicas().await, 4, "without autoscaling the spec rules");
-    assert_eq!(home.api::<HorizontalPodAutoscaler>().get_opt(WORKER).await.unwrap(), None);
+    assert_eq!(home.replicas().await, 4, "until the spec names another number");
     home.apply(SEED, autoscaling).await;
     home.passes(2).await;
     assert_eq!(home.replicas().await, 4);

@@ -33,13 +33,29 @@ fn live(replicas: Option<i32>, managed_fields: &[Value]) -> Deployment {
     deployment.as_deref().cloned().unwrap()
 }
 
+fn kept_over(replicas: &str, mut live: Deployment) -> Deployment {
+    live.metadata.annotations = Some(BTreeMap::from([(KEPT_OVER_REPLICAS.to_owned(), replicas.to_owned())]));
+    live
+}
+
+fn fixed(live: Deployment) -> Deployment {
+    Deployment { metadata: ObjectMeta { annotations: None, ..live.metadata }, ..live }
+}
+
 #[rstest]
-#[case::new(None, Some(3))]
-#[case::scaled_by_hand(Some(live(Some(7), &[ours()])), Some(3))]
-#[case::left_by_an_autoscaler(Some(live(Some(8), &[autoscalers()])), Some(3))]
-fn without_autoscaling_the_spec_rules(#[case] live: Option<Deployment>, #[case] expected: Option<i32>) {
-    let worker = worker_with(|worker| worker["spec"]["replicas"] = json!(3));
-    assert_eq!(plan_replicas(&worker.spec, live.as_ref()), expected);
+#[case::new(None, 3, 3)]
+#[case::scaled_by_hand(Some(fixed(live(Some(7), &[ours()]))), 3, 3)]
+#[case::left_by_an_autoscaler(Some(kept_over("3", live(Some(8), &[autoscalers()]))), 3, 8)]
+#[case::left_below_the_spec(Some(kept_over("3", live(Some(2), &[autoscalers()]))), 3, 3)]
+#[case::left_and_then_set(Some(kept_over("3", live(Some(8), &[autoscalers()]))), 4, 4)]
+#[case::left_and_then_stopped(Some(kept_over("0", live(Some(8), &[autoscalers()]))), 0, 0)]
+fn without_autoscaling_the_spec_rules_as_soon_as_it_changes(
+    #[case] live: Option<Deployment>,
+    #[case] replicas: i32,
+    #[case] expected: i32,
+) {
+    let worker = worker_with(|worker| worker["spec"]["replicas"] = json!(replicas));
+    assert_eq!(plan_replicas(&worker.spec, live.as_ref()), Some(expected));
 }
 
 #[rstest]
