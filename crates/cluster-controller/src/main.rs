@@ -4,7 +4,8 @@ use clap::Parser as _;
 use cluster_controller::{args::Args, controller};
 use controller_kit::run::Leadership;
 
-#[tokio::main]
+// Not one per processor of the node: a controller waits for others, and each thread has a heap of its own.
+#[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     let Args { service, settings } = Args::parse();
     controller_kit::run("cluster-controller", service, Leadership::Leader, async |service| {

@@ -130,7 +130,8 @@ pub async fn run_controller<R: Reconciler>(
             let _permit = fairness.permit(&object.namespace().unwrap_or_default()).await;
             let object = memory.freshest(object);
             let reference = ObjectRef::from_obj(&*object);
-            let action = run_pass(&*reconciler, object, &memory, &metrics, deadline).await;
+            // Boxed here: what waits for its permit must not hold the room of a whole pass.
+            let action = Box::pin(run_pass(&*reconciler, object, &memory, &metrics, deadline)).await;
             // The watch may have shown the pass's write before the pass ended.
             if let Some(watched) = watched.get(&reference) {
                 memory.catch_up(&watched);

@@ -7,7 +7,8 @@ use controller_kit::run::Leadership;
 use engine_client::{EnginePool, Timeouts};
 use process_controller::{args::Args, controller};
 
-#[tokio::main]
+// Not one per processor of the node: a controller waits for others, and each thread has a heap of its own.
+#[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     controller_kit::run("process-controller", args.service, Leadership::Leader, async |service| {

@@ -1,6 +1,7 @@
 //! All reads. What is absent or cannot be reached is a value.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use api_types::process::Validation;
@@ -15,6 +16,7 @@ use engine_client::model::{DEFAULT_TENANT, DefinitionRef, ManagedDefinition};
 use engine_client::{Engine, EngineError, ErrorClass as EngineClass};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt as _};
+use tokio::sync::Semaphore;
 
 use crate::context::Context;
 
@@ -52,7 +54,7 @@ pub enum SourceView {
 }
 
 /// Bytes and what the linter says of them. These bytes are deployed, no others.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Document {
     /// As read.
     pub bytes: Arc<[u8]>,
@@ -60,6 +62,17 @@ pub struct Document {
     pub sha256: String,
     /// Findings, process ids, job types.
     pub report: Report,
+}
+
+/// Whole documents are none of a log's business.
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document")
+            .field("bytes", &self.bytes.len())
+            .field("sha256", &self.sha256)
+            .field("report", &self.report)
+            .finish()
+    }
 }
 
 impl Document {
@@ -193,7 +206,11 @@ async fn observe_config_map(
     })
 }
 
-/// Linting is work for the processor, not for the reactor that serves all other passes.
+/// Documents that are linted at the same time. It is work for the processor, so that more would not be faster; each takes a
+/// multiple of its document's memory, on a thread with a heap of its own that keeps its size.
+static LINTING: Semaphore = Semaphore::const_new(2);
+
+/// Linting is not for the reactor that serves all other passes.
 async fn observe_document(bytes: Vec<u8>, validation: Validation) -> SourceView {
     if bytes.is_empty() {
         return SourceView::Invalid("spec.source: the document is empty; expected BPMN 2.0 XML".to_owned());
@@ -202,6 +219,7 @@ async fn observe_document(bytes: Vec<u8>, validation: Validation) -> SourceView 
         Validation::Strict => Mode::Strict,
         Validation::Lenient => Mode::Lenient,
     };
+    let _permit = LINTING.acquire().await;
     let linted = tokio::task::spawn_blocking(move || {
         let (sha256, report) = (bpmn::digest(&bytes), bpmn::lint(&bytes, mode));
         Document { bytes: bytes.into(), sha256, report }
