@@ -44,7 +44,7 @@ pub type Plan = controller_kit::plan::Plan<Step, ProcessReason>;
 #[must_use]
 pub fn plan(process: &WorkflowProcess, observed: &Observed, verdict: &Verdict) -> Plan {
     let Some(Ok(deployable)) = verdict else { return Plan::converged() };
-    if process.spec.is_paused() || former_rejection(process, deployable).is_some() {
+    if process.spec.is_paused() || former_rejection(process, observed, deployable).is_some() {
         return Plan::converged();
     }
     let Ok(resolved) = &observed.references else { return Plan::converged() };
@@ -73,15 +73,27 @@ pub fn plan(process: &WorkflowProcess, observed: &Observed, verdict: &Verdict) -
     Plan { steps, wait: None }
 }
 
-/// Why the engine refused exactly these bytes in this generation, if it did: it is not asked again.
+/// Why the engine refused exactly these bytes in this generation, if it did: the same version of it is not asked again.
 #[must_use]
-pub fn former_rejection(process: &WorkflowProcess, deployable: &Deployable) -> Option<String> {
+pub fn former_rejection(
+    process: &WorkflowProcess,
+    observed: &Observed,
+    deployable: &Deployable,
+) -> Option<String> {
     let status = process.status.as_ref()?;
     let valid = find(&status.conditions, VALID)?;
+    let version = engine_version(observed);
     let is_rejection = valid.reason == Reason::RejectedByEngine.as_str()
         && valid.observed_generation == process.metadata.generation
-        && status.source_digest == Some(deployable.document.told_digest());
+        && status.source_digest == Some(deployable.document.told_digest())
+        && (version.is_none() || version == status.refused_by_version.as_deref());
     is_rejection.then(|| valid.message.clone())
+}
+
+/// The version that every pod of the engine runs, as far as the cluster tells one.
+#[must_use]
+pub fn engine_version(observed: &Observed) -> Option<&str> {
+    observed.references.as_ref().ok()?.cluster.status.as_ref()?.version.as_deref()
 }
 
 fn plan_wait(resolved: &Resolved) -> Option<Wait<ProcessReason>> {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use api_types::condition::{DEPLOYED, PAUSED, SUPPORTED, VALID, WORKERS_AVAILABLE};
+use api_types::condition::{DEPLOYED, PAUSED, READY, RECONCILING, SUPPORTED, VALID, WORKERS_AVAILABLE};
 use api_types::process::ProcessReason as Reason;
 use api_types::process::{ProcessPhase, ProcessReason, WorkflowProcessStatus};
 use api_types::reason::Reason as _;
 use api_types::reference::DeletionPolicy;
 use api_types::{MAX_MESSAGE_CHARS, WorkflowProcess};
-use controller_kit::condition::{Standing, Truth, Wanted, merge, summary};
+use controller_kit::condition::{Standing, Truth, Wanted, find, merge, summary};
 use controller_kit::events::{EventType, News};
 use controller_kit::message::bounded;
 use controller_kit::outcome::{ErrorClass, Next};
@@ -17,18 +17,25 @@ use engine_client::model::{
     DeployOutcome, DeployResult, Finding, ProcessDefinition, ProcessDeletion, Severity,
 };
 use engine_client::{EngineError, ErrorClass as EngineClass};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::cleanup::is_forced;
 use crate::controller::RESYNC;
 use crate::execute::{Applied, Failure};
 use crate::observe::{EngineView, Observed, SourceView, is_deleting, retirable_ids};
-use crate::plan::{Plan, former_rejection};
+use crate::plan::{Plan, engine_version, former_rejection};
 use crate::validate::{Refusal, Verdict};
 
 /// Another object owns the process id. It may give it up, and nothing tells us when it does.
 const RECHECK_OWNER: Duration = Duration::from_mins(5);
+/// What a process waits for while everything around it starts, one after the other. To whom it matters it is one wait:
+/// the event tells that it begins, the status names what is awaited.
+const WAITS: [Reason; 4] =
+    [Reason::ClusterNotReady, Reason::ClusterUpdating, Reason::TenantNotReady, Reason::EngineUnreachable];
+/// So long the status of a wait names what was awaited when it began: a start in good order costs one write. The recheck
+/// of a wait comes after the same time.
+const STEADY_WAIT: SignedDuration = SignedDuration::from_mins(1);
 /// A quota may become free without any object changing.
 const RECHECK_QUOTA: Duration = Duration::from_mins(1);
 
@@ -153,7 +160,7 @@ fn assess_refusal(
         }
         None => {}
     }
-    let rejection = told_rejection(process, verdict, applied)?;
+    let rejection = told_rejection(process, observed, verdict, applied)?;
     let reason = Reason::RejectedByEngine;
     Some(judge(ProcessPhase::Failed, Standing::Stalled, reason, &rejection, until_changed))
 }
@@ -259,12 +266,17 @@ fn assess_engine_error(error: &EngineError) -> Assessment {
 }
 
 /// Why the engine refuses the document: now, or when it was asked about the same bytes before.
-fn told_rejection(process: &WorkflowProcess, verdict: &Verdict, applied: &Applied) -> Option<String> {
+fn told_rejection(
+    process: &WorkflowProcess,
+    observed: &Observed,
+    verdict: &Verdict,
+    applied: &Applied,
+) -> Option<String> {
     if let Some(DeployResult::Rejected { findings, .. }) = &applied.deployed {
         return Some(told_findings(findings));
     }
     let Some(Ok(deployable)) = verdict else { return None };
-    former_rejection(process, deployable)
+    former_rejection(process, observed, deployable)
 }
 
 fn told_findings(findings: &[Finding]) -> String {
@@ -288,7 +300,9 @@ pub fn build_status(
     now: Timestamp,
 ) -> WorkflowProcessStatus {
     let former = process.status.clone().unwrap_or_default();
-    if keeps_former(process, &former, verdict, assessment) {
+    if keeps_former(process, &former, verdict, assessment)
+        || goes_on_waiting(process, &former, assessment, now)
+    {
         return former;
     }
     let Assessment { phase, standing, reason, message, definition, .. } = assessment;
@@ -319,6 +333,7 @@ pub fn build_status(
         ready: *standing == Standing::Ready,
         message: Some(bounded(message)),
         conditions: merge(&former.conditions, wanted, generation, now),
+        refused_by_version: told_refuser(&former, observed, *reason, applied),
         // What ran last stays told while nothing newer is known: an outage does not undo a deployment.
         process_definition_key: known.map(|d| d.key).or(former.process_definition_key),
         bpmn_process_id: told_process_id(&former, known, applied),
@@ -326,6 +341,21 @@ pub fn build_status(
         deployed_at: known.map(|d| Time(d.deployed_at)).or(former.deployed_at.clone()),
         source_digest: told_digest(verdict, *reason, known).or(former.source_digest),
         job_types: job_types.into_iter().take(256).collect(),
+    }
+}
+
+/// Which version of the engine refused the document: this one now, or whoever did when it was asked.
+fn told_refuser(
+    former: &WorkflowProcessStatus,
+    observed: &Observed,
+    reason: Reason,
+    applied: &Applied,
+) -> Option<String> {
+    let was_asked = applied.deployed.is_some() || applied.failure.is_some();
+    match reason {
+        Reason::RejectedByEngine if was_asked => engine_version(observed).map(str::to_owned),
+        Reason::RejectedByEngine => former.refused_by_version.clone(),
+        _ => None,
     }
 }
 
@@ -377,6 +407,27 @@ fn keeps_former(
     passing && same_source && former.ready && former.observed_generation == process.metadata.generation
 }
 
+/// Does only the reason of a young wait change?
+fn goes_on_waiting(
+    process: &WorkflowProcess,
+    former: &WorkflowProcessStatus,
+    assessment: &Assessment,
+    now: Timestamp,
+) -> bool {
+    let is_young = find(&former.conditions, RECONCILING)
+        .is_some_and(|since| now.duration_since(since.last_transition_time.0) < STEADY_WAIT);
+    is_young
+        && is_wait(former)
+        && WAITS.contains(&assessment.reason)
+        && former.observed_generation == process.metadata.generation
+}
+
+/// Does this status tell of one of the [`WAITS`]?
+fn is_wait(status: &WorkflowProcessStatus) -> bool {
+    find(&status.conditions, READY)
+        .is_some_and(|ready| WAITS.iter().any(|wait| wait.as_str() == ready.reason))
+}
+
 fn build_valid(verdict: &Verdict, reason: ProcessReason, message: &str) -> Option<Wanted<ProcessReason>> {
     match verdict {
         Some(Ok(_)) if reason == Reason::RejectedByEngine => {
@@ -414,12 +465,14 @@ fn build_workers_available(job_types: &[String], observed: &Observed) -> Wanted<
     Wanted::new(WORKERS_AVAILABLE, Truth::False, Reason::WorkersMissing, message)
 }
 
-/// The events of a pass.
+/// The events of a pass. Another reason for the same wait is none.
 #[must_use]
 pub fn build_news(process: &WorkflowProcess, status: &WorkflowProcessStatus, applied: &Applied) -> Vec<News> {
     let former = process.status.clone().unwrap_or_default();
-    let mut told: Vec<News> =
-        news::<ProcessReason>(&former.conditions, &status.conditions).into_iter().collect();
+    let mut told: Vec<News> = news::<ProcessReason>(&former.conditions, &status.conditions)
+        .into_iter()
+        .filter(|_| !(is_wait(&former) && is_wait(status)))
+        .collect();
     if let Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition }) = &applied.deployed
         && former.ready
         && former.observed_generation == process.metadata.generation

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use api_types::WorkflowProcess;
 use api_types::labels::FORCE_DELETE;
@@ -6,7 +7,7 @@ use api_types::process::ProcessReason;
 use controller_kit::apply::WriteError;
 use controller_kit::engine::AccessError;
 use controller_kit::plan::Wait;
-use controller_kit::reference::Refused;
+use controller_kit::reference::{Refused, Resolved};
 use engine_client::Operation;
 use engine_client::model::QuotaKind;
 use kube::ResourceExt as _;
@@ -14,7 +15,9 @@ use serde_json::json;
 
 use super::*;
 use crate::plan::{Step, plan};
-use crate::testing::{NO_TASK_DEFINITION, ORDER_FLOW, definition, observed, owned, process, process_from};
+use crate::testing::{
+    NO_TASK_DEFINITION, ORDER_FLOW, cluster, definition, observed, owned, process, process_from, tenant,
+};
 use crate::validate::validate;
 
 /// One pass, and what it has to be judged as.
@@ -75,8 +78,12 @@ impl Case {
     }
 
     fn status(&self) -> WorkflowProcessStatus {
+        self.status_at(now())
+    }
+
+    fn status_at(&self, now: Timestamp) -> WorkflowProcessStatus {
         let verdict = validate(&self.process, &self.observed);
-        build_status(&self.process, &self.observed, &verdict, &self.applied, &self.assess(), now())
+        build_status(&self.process, &self.observed, &verdict, &self.applied, &self.assess(), now)
     }
 }
 
@@ -403,4 +410,60 @@ fn a_rejection_holds_until_source_or_spec_change() {
     case.process.metadata.generation = Some(2);
     let steps = plan(&case.process, &case.observed, &verdict).steps;
     assert!(matches!(steps.as_slice(), [Step::Deploy(_)]), "{steps:?}");
+}
+
+#[test]
+fn another_version_of_the_engine_is_asked_once_more() {
+    let version = |case: &mut Case, version: Option<&str>| {
+        let mut cluster = cluster();
+        cluster.status.as_mut().unwrap().version = version.map(str::to_owned);
+        case.observed.references =
+            Ok(Resolved { cluster: Arc::new(cluster), tenant: Some(Arc::new(tenant())) });
+    };
+    let is_asked = |case: &Case| {
+        let verdict = validate(&case.process, &case.observed);
+        !plan(&case.process, &case.observed, &verdict).steps.is_empty()
+    };
+    let mut case = named("rejected");
+    version(&mut case, Some("1.2.3"));
+    case.process.status = Some(case.status());
+    let answer = std::mem::take(&mut case.applied);
+    for (now, expected) in [(Some("1.2.3"), false), (None, false), (Some("1.3.0"), true)] {
+        version(&mut case, now);
+        assert_eq!(is_asked(&case), expected, "{now:?}");
+        assert_eq!(case.status().refused_by_version.is_some(), !expected, "{now:?}");
+    }
+    case.applied = answer;
+    case.process.status = Some(case.status());
+    assert_eq!(case.status().refused_by_version.as_deref(), Some("1.3.0"));
+    assert!(!is_asked(&case));
+}
+
+fn named(name: &str) -> Case {
+    cases().into_iter().find(|case| case.name == name).unwrap()
+}
+
+#[test]
+fn another_reason_for_the_same_wait_is_no_event_and_told_when_the_wait_is_a_minute_old() {
+    use Reason::{ClusterNotReady, ClusterUpdating, EngineUnreachable, TenantNotReady};
+    let began = named("cluster").status();
+    for mut case in cases() {
+        case.process.status = Some(began.clone());
+        let goes_on =
+            [ClusterNotReady, ClusterUpdating, EngineUnreachable, TenantNotReady].contains(&case.expected.2);
+        let at = |seconds| case.status_at(now() + Duration::from_secs(seconds));
+        assert_eq!(at(59) == began, goes_on, "{}", case.name);
+        let later = at(60);
+        assert_eq!(later == began, case.name == "cluster", "{}", case.name);
+        let news = build_news(&case.process, &later, &case.applied);
+        assert_eq!(news.is_empty(), goes_on, "{}: {news:?}", case.name);
+    }
+}
+
+#[test]
+fn a_new_generation_is_told_at_once_also_while_it_waits() {
+    let mut case = named("tenant");
+    case.process.status = Some(named("cluster").status());
+    case.process.metadata.generation = Some(2);
+    assert_eq!(case.status().observed_generation, Some(2));
 }

@@ -129,6 +129,42 @@ async fn a_life_costs_few_writes_and_few_events_and_a_settled_process_none() {
     assert!(world.events("order-flow").len() <= 3, "{:?}", world.events("order-flow"));
 }
 
+/// Cluster and tenant as they are while both start: each change is followed by a pass.
+#[tokio::test]
+async fn a_process_that_is_applied_with_its_cluster_tells_once_that_it_waits() {
+    let world = inline();
+    let set_cluster = |status: Value| {
+        world.apiserver.edit::<WorkflowCluster>("workflow-system", "prod-east", |cluster| {
+            cluster["status"] = status;
+        });
+    };
+    let set_tenant = |ready: bool| {
+        world.apiserver.edit::<WorkflowTenant>("workflow-system", "acme", |tenant| {
+            tenant["status"]["ready"] = json!(ready);
+        });
+    };
+    let endpoint = crate::testing::cluster().status.unwrap().endpoint;
+    set_tenant(false);
+    set_cluster(json!({}));
+    assert_eq!(world.settle("order-flow").await, Next::Wait { recheck: Duration::from_mins(1) });
+    set_cluster(json!({"endpoint": endpoint}));
+    assert_eq!(world.settle("order-flow").await, Next::Wait { recheck: Duration::from_mins(1) });
+    set_cluster(json!({"endpoint": endpoint, "acceptsDeployments": true, "ready": true}));
+    assert_eq!(world.settle("order-flow").await, Next::Wait { recheck: Duration::from_mins(1) });
+    set_tenant(true);
+    assert_eq!(world.settle("order-flow").await, SETTLED);
+    world.delete("order-flow").await;
+    assert_eq!(world.settle("order-flow").await, Next::Gone);
+
+    let waits =
+        "ClusterNotReady: WorkflowCluster workflow-system/prod-east has no endpoint yet or is being deleted";
+    assert_eq!(
+        world.events("order-flow"),
+        [event("ClusterNotReady", waits), event("Deployed", "Deployed v1 (key=1)")]
+    );
+    assert_eq!(world.writes().0, 4, "wait, finalizer, deployed, finalizer");
+}
+
 #[tokio::test]
 async fn an_invalid_document_fails_with_rule_and_place_and_without_any_engine_call() {
     let world = World::with(&[applied("order-flow", &json!({"bpmn": NO_TASK_DEFINITION}))]);
