@@ -114,6 +114,23 @@ async fn a_new_cluster_comes_up_and_then_costs_nothing() {
 }
 
 #[tokio::test]
+async fn a_settled_cluster_costs_four_reads_per_resync() {
+    let world = running(MINIMAL).await;
+    let reconciler = world.reconciler(world.apiserver.client());
+    let cluster = std::sync::Arc::new(world.cluster());
+    reconciler.reconcile(cluster.clone()).await;
+    for _ in 0..5 {
+        world.apiserver.forget_requests();
+        assert_eq!(reconciler.reconcile(cluster.clone()).await.next, Next::Settled { resync: RESYNC });
+        let requests = world.apiserver.requests().into_iter();
+        let mut requests: Vec<_> = requests.map(|it| format!("{} {}", it.method, it.path)).collect();
+        requests.sort();
+        let secrets = ["db", "dev-engine-ca-key", "dev-engine-credentials", "dev-engine-tls"];
+        assert_eq!(requests, secrets.map(|name| format!("GET /api/v1/namespaces/acme/secrets/{name}")));
+    }
+}
+
+#[tokio::test]
 async fn a_crash_between_any_two_writes_ends_where_no_crash_ends() {
     let report = survives_crash_at_every_write(
         async || World::new(&minimal(2)),

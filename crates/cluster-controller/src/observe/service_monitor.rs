@@ -61,9 +61,12 @@ pub enum ServiceMonitorView {
     },
 }
 
-/// Asks by name each time: a kind that may not exist cannot be watched. An object that is absent and a kind that is
+/// Asks by name, while one is wanted each time: a kind that may not exist cannot be watched. An object that is absent and a kind that is
 /// absent both answer 404; only the first says which object.
 pub async fn observe_service_monitor(context: &Context, cluster: &WorkflowCluster) -> ServiceMonitorView {
+    if is_known_to_be_dropped(cluster) {
+        return ServiceMonitorView::Known(None);
+    }
     let name = engine_name(&cluster.name_any());
     let namespace = cluster.namespace().unwrap_or_default();
     let api: Api<ServiceMonitor> = Api::namespaced(context.client.clone(), &namespace);
@@ -78,6 +81,15 @@ pub async fn observe_service_monitor(context: &Context, cluster: &WorkflowCluste
             class: ErrorClass::of_kube(&error),
         },
     }
+}
+
+/// None is wanted, and a pass over this very spec ended well: it left none.
+fn is_known_to_be_dropped(cluster: &WorkflowCluster) -> bool {
+    let settled = cluster
+        .status
+        .as_ref()
+        .is_some_and(|status| status.ready && status.observed_generation == cluster.metadata.generation);
+    settled && !cluster.spec.wants_service_monitor()
 }
 
 fn names_object(status: &kube::core::Status) -> bool {

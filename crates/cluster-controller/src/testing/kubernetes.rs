@@ -115,7 +115,7 @@ impl World {
     }
 
     /// A controller process with its caches up to date.
-    fn reconciler(&self, client: Client) -> ClusterReconciler {
+    pub(crate) fn reconciler(&self, client: Client) -> ClusterReconciler {
         let now = self.state.lock().unwrap().now;
         let clock = Clock::fixed(now);
         ClusterReconciler {

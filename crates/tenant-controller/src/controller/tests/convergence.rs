@@ -200,11 +200,21 @@ async fn fifty_tenants_of_one_cluster_cost_two_reads_per_interval() {
     }
     let reconciler = world.started();
     world.engine().forget_calls();
+    world.apiserver.forget_requests();
     for tenant in &tenants {
         assert_eq!(world.pass_of(&reconciler, tenant.metadata.name.as_deref().unwrap()).await, SETTLED);
     }
     let operations: Vec<_> = world.engine().calls().into_iter().map(|call| call.operation).collect();
     assert_eq!(operations, [Operation::ListTenants, Operation::ListTenantUsage]);
+    let requests = world.apiserver.requests().into_iter();
+    let requests: Vec<_> = requests.map(|request| format!("{} {}", request.method, request.path)).collect();
+    assert_eq!(
+        requests,
+        [
+            "GET /api/v1/namespaces/workflow-system/configmaps/prod-east-engine-ca",
+            "GET /api/v1/namespaces/workflow-system/secrets/prod-east-engine-credentials",
+        ]
+    );
 }
 
 #[tokio::test]
