@@ -62,7 +62,7 @@ pub(crate) const ENV_ONE_OF: CelRule =
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Ready", type_ = "boolean", json_path = ".status.ready"),
     printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas", description = "Ready worker pods"),
-    printcolumn(name = "Lag", type_ = "integer", json_path = ".status.currentLagSeconds", description = "Seconds that the oldest job waits"),
+    printcolumn(name = "Lag-Seconds", type_ = "integer", json_path = ".status.currentLagSeconds", description = "Seconds that the oldest job waits"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]

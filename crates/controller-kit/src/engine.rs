@@ -16,6 +16,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client, ResourceExt as _};
 
+use crate::grant::{NamespaceRole, missing_grant};
 use crate::outcome::ErrorClass;
 
 /// How long a CA and a token are used before they are read again. They change once in months, and an engine that
@@ -71,6 +72,16 @@ pub enum AccessError {
 }
 
 impl AccessError {
+    /// For status and event: what is wrong, or which permission is missing.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let missing = match self {
+            Self::Read { source, .. } => missing_grant(source, NamespaceRole::Cluster),
+            _ => None,
+        };
+        missing.unwrap_or_else(|| self.to_string())
+    }
+
     /// What it means for the next attempt.
     #[must_use]
     pub fn class(&self) -> ErrorClass {

@@ -11,7 +11,7 @@ use controller_kit::events::{EventType, News};
 use controller_kit::message::bounded;
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::status::news;
-use engine_client::model::{PutOutcome, TenantDeletion, TenantUsage};
+use engine_client::model::{PutOutcome, QuotaKind, TenantDeletion, TenantUsage};
 use engine_client::{EngineError, ErrorClass as EngineClass};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -101,7 +101,7 @@ pub fn assess(
                 TenantPhase::Pending,
                 Standing::InProgress,
                 Reason::EngineCredentialsMissing,
-                error.to_string(),
+                error.told(),
                 next,
             )
         }
@@ -134,7 +134,7 @@ fn assess_deletion(observed: &Observed, applied: &Applied) -> Assessment {
             blocked(format!("the engine cannot delete the tenant: {error}"), deletion_class(error))
         }
         (None, EngineView::NotReady(error)) => {
-            blocked(format!("the engine cannot be called: {error}"), error.class())
+            blocked(format!("the engine cannot be called: {}", error.told()), error.class())
         }
         _ => {
             let message = "the tenant is deleted, the object goes next".to_owned();
@@ -194,7 +194,13 @@ fn assess_engine_error(error: &EngineError) -> Assessment {
             (TenantPhase::Degraded, Standing::Stalled, Reason::InternalError, failed)
         }
     };
-    Assessment { phase, standing, reason, message: error.to_string(), next }
+    let what_to_do = match error.class() {
+        EngineClass::AlreadyOwned => {
+            "; a WorkflowTenant of this name uses the same engine: delete that one, or rename this one"
+        }
+        _ => "",
+    };
+    Assessment { phase, standing, reason, message: format!("{error}{what_to_do}"), next }
 }
 
 /// The whole status.
@@ -263,9 +269,17 @@ fn build_within_quota(usage: &TenantUsage) -> Wanted<TenantReason> {
     if usage.over.is_empty() {
         return Wanted::new(WITHIN_QUOTA, Truth::True, Reason::WithinQuota, "usage is below every quota");
     }
-    let over: Vec<_> = usage.over.iter().map(|quota| quota.as_str()).collect();
-    let message = format!("used up: {}; raise spec.quotas or let instances end", over.join(", "));
+    let over: Vec<_> = usage.over.iter().map(|quota| field_of(*quota)).collect();
+    let message = format!("used up: {}; raise it, or let the tenant use less", over.join(", "));
     Wanted::new(WITHIN_QUOTA, Truth::False, Reason::QuotaExceeded, message)
+}
+
+const fn field_of(quota: QuotaKind) -> &'static str {
+    match quota {
+        QuotaKind::ActiveInstances => "spec.quotas.maxActiveInstances",
+        QuotaKind::JobsPerMinute => "spec.quotas.maxJobsPerMinute",
+        QuotaKind::Storage => "spec.quotas.maxStorageGB",
+    }
 }
 
 /// The events of a pass.

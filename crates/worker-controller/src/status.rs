@@ -11,7 +11,6 @@ use api_types::worker::{WorkerPhase, WorkerReason as Reason, WorkflowWorkerStatu
 use api_types::{MAX_MESSAGE_CHARS, WorkflowWorker};
 use controller_kit::apply::WriteError;
 use controller_kit::condition::{Standing, Truth, Wanted, merge, summary};
-use controller_kit::engine::AccessError;
 use controller_kit::events::News;
 use controller_kit::grant::{NamespaceRole, missing_grant};
 use controller_kit::message::bounded;
@@ -156,19 +155,11 @@ fn assess_neighbours(
     }
     if let AccessView::NotReady(error) = &observed.access {
         let (reason, next) = (Reason::EngineCredentialsMissing, Next::Failed(error.class()));
-        return Some(judged(hindered(facts), Standing::InProgress, reason, told_access(error), next));
+        return Some(judged(hindered(facts), Standing::InProgress, reason, error.told(), next));
     }
     let (reason, message) = told_missing(observed.missing.first()?, &worker.namespace().unwrap_or_default());
     let next = Next::Wait { recheck: RECHECK_MISSING };
     Some(judged(hindered(facts), Standing::Stalled, reason, message, next))
-}
-
-fn told_access(error: &AccessError) -> String {
-    let missing = match error {
-        AccessError::Read { source, .. } => missing_grant(source, NamespaceRole::Cluster),
-        _ => None,
-    };
-    missing.unwrap_or_else(|| error.to_string())
 }
 
 fn assess_rollout(facts: &Facts) -> Option<Assessment> {

@@ -232,3 +232,64 @@ async fn status_words_are_closed() {
         );
     }
 }
+
+/// What `kubectl get -o wide` shows: the columns and cells come from the apiserver.
+async fn table(client: &Client, namespace: &str, plural: &str) -> (Vec<String>, Vec<Vec<Value>>) {
+    let path = format!("/apis/workflow.example.com/v1alpha1/namespaces/{namespace}/{plural}");
+    let mut request = kube::core::Request::new(path).list(&kube::api::ListParams::default()).unwrap();
+    request.headers_mut().insert("accept", "application/json;as=Table;v=v1;g=meta.k8s.io".parse().unwrap());
+    let table: Value = client.request(request).await.unwrap();
+    let columns: Vec<_> = table["columnDefinitions"].as_array().unwrap().iter().collect();
+    // The age is another one each time.
+    let shown: Vec<usize> = (0..columns.len()).filter(|n| columns[*n]["name"] != "Age").collect();
+    let names = shown.iter().map(|n| columns[*n]["name"].as_str().unwrap().to_owned()).collect();
+    let rows = table["rows"].as_array().unwrap().iter();
+    (names, rows.map(|row| shown.iter().map(|n| row["cells"][*n].clone()).collect()).collect())
+}
+
+#[tokio::test]
+async fn kubectl_get_shows_phase_readiness_and_each_kinds_own_figures() {
+    let apiserver = test_support::require_apiserver!();
+    let (client, namespace) = prepared(apiserver, "columns").await;
+    let expected = [
+        (
+            "WorkflowCluster",
+            "workflowclusters",
+            json!({"phase": "Running", "ready": true, "version": "1.2.3", "readyReplicas": 3, "message": "m"}),
+            ["Name", "Phase", "Ready", "Version", "Replicas", "Message"].as_slice(),
+            json!(["prod-east", "Running", true, "1.2.3", 3, "m"]),
+        ),
+        (
+            "WorkflowTenant",
+            "workflowtenants",
+            json!({"phase": "Active", "ready": true, "currentInstances": 4231, "currentStorageGB": 12.3, "message": "m"}),
+            &["Name", "Phase", "Ready", "Instances", "Message"],
+            json!(["acme", "Active", true, 4231, "m"]),
+        ),
+        (
+            "WorkflowProcess",
+            "workflowprocesses",
+            json!({"phase": "Deployed", "ready": true, "version": 3, "processDefinitionKey": 2_251_799_813_685_250_i64, "message": "m"}),
+            &["Name", "Phase", "Ready", "Version", "Key", "Message"],
+            json!(["order-flow", "Deployed", true, 3, 2_251_799_813_685_250_i64, "m"]),
+        ),
+        (
+            "WorkflowWorker",
+            "workflowworkers",
+            json!({"phase": "Running", "ready": true, "readyReplicas": 8, "currentLagSeconds": 85, "message": "m"}),
+            &["Name", "Phase", "Ready", "Replicas", "Lag-Seconds", "Message"],
+            json!(["payment-worker", "Running", true, 8, 85, "m"]),
+        ),
+    ];
+    for (kind, plural, status, columns, cells) in expected {
+        let (_, manifest) = seeds().into_iter().find(|(_, manifest)| manifest["kind"] == kind).unwrap();
+        let api = api(&client, &namespace, kind);
+        let mut manifest = manifest;
+        manifest["metadata"]["namespace"] = json!(namespace);
+        apply(&api, &manifest).await.unwrap();
+        let status = Patch::Merge(json!({"status": status}));
+        api.patch_status(name(&manifest), &PatchParams::default(), &status).await.unwrap();
+        let (shown, rows) = table(&client, &namespace, plural).await;
+        assert_eq!((shown, json!(rows)), (columns.iter().map(ToString::to_string).collect(), json!([cells])));
+    }
+}

@@ -258,11 +258,14 @@ impl View<'_> {
         if self.plan.rollout.is_rolling && status.replicas > 0 {
             let updated =
                 if self.plan.rollout.change.template { 0 } else { status.updated_replicas.unwrap_or(0) };
-            let message = format!("{updated} of {replicas} engine pods are replaced");
+            let message = format!("{updated} of {replicas} engine pods have been replaced");
             return Some(self.moving(Reason::RollingOut, message, RECHECK_MOVING));
         }
         if status.replicas > replicas {
-            let message = format!("{} engine pods are ending", status.replicas - replicas);
+            let message = match status.replicas - replicas {
+                1 => "1 engine pod is ending".to_owned(),
+                several => format!("{several} engine pods are ending"),
+            };
             return Some(self.moving(Reason::ScalingDown, message, RECHECK_MOVING));
         }
         Some(self.moving(
@@ -306,7 +309,7 @@ impl View<'_> {
         match &self.observed.engine {
             EngineView::NotAsked => self.moving(
                 Reason::EngineStarting,
-                "the engine is about to be asked".to_owned(),
+                "waiting for the first answer of the engine".to_owned(),
                 RECHECK_AT_ONCE,
             ),
             EngineView::Unreachable(problem) => unhealthy(format!("the engine does not answer: {problem}")),

@@ -162,9 +162,10 @@ pub(super) fn told_migration(plan: &Plan) -> Option<(ClusterReason, String)> {
             Reason::MigrationRunning,
             format!("migration Job {name} has prepared the schema; the pods follow"),
         ),
-        JobState::Succeeded => {
-            (Reason::MigrationRunning, format!("migration Job {name} is done; the database is asked"))
-        }
+        JobState::Succeeded => (
+            Reason::MigrationRunning,
+            format!("migration Job {name} is done; waiting for the database to show it"),
+        ),
         JobState::Failed => (
             Reason::MigrationFailed,
             format!("migration Job {name} failed: read its log; delete it to try again, or change the spec"),

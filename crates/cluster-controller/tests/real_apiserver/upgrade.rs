@@ -28,6 +28,15 @@ struct Nodes {
     rolled: RefCell<Vec<Vec<String>>>,
 }
 
+impl Nodes {
+    fn note(&self, versions: Vec<String>) {
+        let mut rolled = self.rolled.borrow_mut();
+        if versions.len() == 3 && rolled.last() != Some(&versions) {
+            rolled.push(versions);
+        }
+    }
+}
+
 struct Upgrade {
     home: Home,
     engine: FakeEngine,
@@ -68,12 +77,7 @@ impl Upgrade {
             }
         }
         versions.sort();
-        let versions: Vec<_> = versions.into_iter().map(|(_, version)| version).collect();
-        let mut rolled = nodes.rolled.borrow_mut();
-        if versions.len() == 3 && rolled.last() != Some(&versions) {
-            rolled.push(versions);
-        }
-        drop(rolled);
+        nodes.note(versions.into_iter().map(|(_, version)| version).collect());
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
 

@@ -156,7 +156,7 @@ fn cases() -> Vec<Case> {
                 Failed,
                 Stalled,
                 Reason::NameTaken,
-                put,
+                "put tenant: why; a WorkflowTenant of this name uses the same engine: delete that one, or rename this one",
                 Next::Wait { recheck: std::time::Duration::from_mins(5) },
             ),
         )

@@ -132,7 +132,7 @@ async fn a_quota_that_is_used_up_is_told_once() {
     world.engine().set_usage(usage(10_000, 0, &[QuotaKind::ActiveInstances]));
     world.settle("acme").await;
     world.settle("acme").await;
-    let message = "used up: active-instances; raise spec.quotas or let instances end";
+    let message = "used up: spec.quotas.maxActiveInstances; raise it, or let the tenant use less";
     let conditions = world.status("acme").conditions;
     let within = find(&conditions, WITHIN_QUOTA).unwrap();
     assert_eq!((within.status.as_str(), within.message.as_str()), ("False", message));
@@ -182,7 +182,8 @@ async fn a_name_that_another_object_has_is_never_taken_over() {
     let theirs = Tenant { owner: Some("another".into()), ..held("acme") };
     world.engine().set_tenant(theirs.clone());
     assert_eq!(world.pass("acme").await, Next::Wait { recheck: std::time::Duration::from_mins(5) });
-    let message = "put tenant: tenant acme is managed by another owner";
+    let message = "put tenant: tenant acme is managed by another owner; a WorkflowTenant of this name uses the same \
+                   engine: delete that one, or rename this one";
     assert_eq!(world.told("acme"), told("Failed", message));
     assert_eq!(world.events("acme"), [event("NameTaken", &format!("NameTaken: {message}"))]);
 
