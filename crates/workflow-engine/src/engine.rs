@@ -2,6 +2,7 @@
 //! who may call it was settled before.
 
 mod deploy;
+mod gathering;
 pub mod jobs;
 mod start;
 mod tenants;
@@ -9,6 +10,7 @@ mod variables;
 
 use std::future::Future;
 
+use engine_client::proto::StartInstancesResponse;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::Database;
@@ -20,6 +22,9 @@ use crate::storage::keys::Keys;
 use crate::streams::InFlight;
 use crate::tenant_id::TenantId;
 use crate::wakeups::Wakeups;
+use gathering::Gathering;
+use jobs::Completion;
+use start::Start;
 
 /// How often a transaction that lost a race is done again.
 const ATTEMPTS: usize = 3;
@@ -32,6 +37,8 @@ pub struct Engine {
     pub definitions: Definitions,
     pub wakeups: Wakeups,
     pub in_flight: InFlight,
+    completing: Gathering<(i64, Completion), bool>,
+    starting: Gathering<Start, StartInstancesResponse>,
     pub lag: LagSampler,
     pub metrics: Metrics,
     /// The node shuts down: whatever waits, ends.
@@ -46,6 +53,8 @@ impl Engine {
             definitions: Definitions::default(),
             wakeups: Wakeups::default(),
             in_flight: InFlight::default(),
+            completing: Gathering::default(),
+            starting: Gathering::default(),
             database,
             metrics,
             stop,

@@ -70,6 +70,17 @@ impl Error {
         }
     }
 
+    /// Whether the transaction certainly changed nothing: it was given up here, or Postgres itself refused it. A connection
+    /// that breaks at the commit leaves that open.
+    pub fn is_rolled_back(&self) -> bool {
+        !matches!(self, Self::Database(error) if !matches!(error, sqlx::Error::Database(_)))
+    }
+
+    /// The database does not answer.
+    pub fn away() -> Self {
+        Self::Database(sqlx::Error::PoolTimedOut)
+    }
+
     /// Text that Postgres cannot hold, a number out of range: the request's fault, not ours.
     pub fn is_bad_data(error: &sqlx::Error) -> bool {
         matches!(error, sqlx::Error::Database(error) if error.code().is_some_and(|code| code.starts_with("22")))

@@ -1,6 +1,7 @@
 //! The work of workers: taking jobs, finishing them, and reading what became of an instance.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine_client::proto::{
@@ -8,6 +9,7 @@ use engine_client::proto::{
     CompleteJobsResponse, ExtendJobRequest, ExtendJobResponse, FailJobRequest, FailJobResponse,
     GetInstanceRequest, GetInstanceResponse, Incident, InstanceState, Job,
 };
+use futures::future::join_all;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -134,16 +136,45 @@ impl Engine {
         Ok(())
     }
 
-    pub async fn complete(&self, request: CompleteJobRequest) -> Result<CompleteJobResponse, Error> {
+    pub async fn complete(
+        self: &Arc<Self>,
+        request: CompleteJobRequest,
+    ) -> Result<CompleteJobResponse, Error> {
         let tenant = tenant_id(&request.tenant_id)?;
         let (key, epoch) = (request.key, request.lease_epoch);
-        let completions = build_completions([request])?;
-        let lost = settle_races(|| self.complete_once(&tenant, &completions)).await?;
-        if lost.is_empty() {
+        let (engine, owner) = (Arc::clone(self), tenant.clone());
+        let write = |completions| async move { engine.complete_together(&owner, completions).await };
+        if self.completing.write(&tenant, build_completion(request)?, write).await? {
             return Ok(CompleteJobResponse {});
         }
         let mut tx = self.database.tenant(&tenant).await?;
         Err(why_lost(&mut tx, key, epoch).await)
+    }
+
+    /// Whether each of the jobs was held. If one fails all, each is completed alone: none suffers from another's variables.
+    async fn complete_together(
+        &self,
+        tenant: &TenantId,
+        completions: Vec<(i64, Completion)>,
+    ) -> Vec<Result<bool, Error>> {
+        let together: BTreeMap<i64, Completion> = completions.iter().cloned().collect();
+        // Two workers may name the same job.
+        if together.len() == completions.len() {
+            match settle_races(|| self.complete_once(tenant, &together)).await {
+                Ok(lost) => return completions.iter().map(|(key, _)| Ok(!lost.contains(key))).collect(),
+                Err(error) if completions.len() == 1 => return vec![Err(error)],
+                // Perhaps they were completed: only who asked may ask again.
+                Err(error) if !error.is_rolled_back() => {
+                    return completions.iter().map(|_| Err(Error::away())).collect();
+                }
+                Err(_) => {}
+            }
+        }
+        join_all(completions.into_iter().map(async |completion| {
+            let alone = BTreeMap::from([completion]);
+            settle_races(|| self.complete_once(tenant, &alone)).await.map(|lost| lost.is_empty())
+        }))
+        .await
     }
 
     pub async fn complete_many(&self, request: CompleteJobsRequest) -> Result<CompleteJobsResponse, Error> {
@@ -152,7 +183,8 @@ impl Engine {
             return Err(Error::Invalid("jobs must have 1 to 1000 entries".to_owned()));
         }
         let asked = request.jobs.len();
-        let completions = build_completions(request.jobs)?;
+        let completions: BTreeMap<i64, Completion> =
+            request.jobs.into_iter().map(build_completion).collect::<Result<_, _>>()?;
         if completions.len() < asked {
             return Err(Error::Invalid("jobs must name each key once".to_owned()));
         }
@@ -269,22 +301,15 @@ impl Engine {
 }
 
 /// What a worker says about a finished job.
-#[derive(Debug)]
-struct Completion {
+#[derive(Debug, Clone)]
+pub struct Completion {
     lease_epoch: i64,
     variables: Map<String, Value>,
 }
 
-fn build_completions(
-    requests: impl IntoIterator<Item = CompleteJobRequest>,
-) -> Result<BTreeMap<i64, Completion>, Error> {
-    requests
-        .into_iter()
-        .map(|request| {
-            let variables = variables::from_wire(request.variables)?;
-            Ok((request.key, Completion { lease_epoch: request.lease_epoch, variables }))
-        })
-        .collect()
+fn build_completion(request: CompleteJobRequest) -> Result<(i64, Completion), Error> {
+    let variables = variables::from_wire(request.variables)?;
+    Ok((request.key, Completion { lease_epoch: request.lease_epoch, variables }))
 }
 
 /// All moves of one instance in one transaction.

@@ -1,12 +1,17 @@
 //! Starting instances.
 
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::sync::Arc;
+
 use engine_client::model::QuotaKind;
 use engine_client::proto::{
     StartInstanceRequest, StartInstanceResponse, StartInstancesRequest, StartInstancesResponse,
 };
+use futures::future::join_all;
 use serde_json::{Map, Value};
 
 use super::{Engine, require_text, settle_races, tenant_id, variables};
+use crate::database::TenantTx;
 use crate::error::Error;
 use crate::runtime::definitions::CompiledDefinition;
 use crate::runtime::tokens::{self, Advance};
@@ -21,8 +26,8 @@ const MAX_STARTS: usize = 1000;
 
 /// Which process, and with what.
 #[derive(Debug)]
-struct Start {
-    tenant: TenantId,
+pub(super) struct Start {
+    request: Option<Request>,
     process_id: String,
     version: i32,
     variables: Vec<Value>,
@@ -30,12 +35,15 @@ struct Start {
 
 impl Engine {
     pub async fn start_instance(
-        &self,
+        self: &Arc<Self>,
         request: StartInstanceRequest,
     ) -> Result<StartInstanceResponse, Error> {
-        let remembered = Request::of("StartInstance", &request.request_id, &request)?;
-        let start = Start::new(&request.tenant_id, request.process_id, request.version, [request.variables])?;
-        let started = settle_races(|| self.start_once(&start, remembered.as_ref())).await?;
+        let request_id = Request::of("StartInstance", &request.request_id, &request)?;
+        let tenant = tenant_id(&request.tenant_id)?;
+        let start = Start::new(request_id, request.process_id, request.version, [request.variables])?;
+        let (engine, owner) = (Arc::clone(self), tenant.clone());
+        let write = |starts| async move { engine.start_together(&owner, starts).await };
+        let started = self.starting.write(&tenant, start, write).await?;
         Ok(StartInstanceResponse {
             instance_key: started.instance_keys.first().copied().unwrap_or_default(),
             process_definition_key: started.process_definition_key,
@@ -51,56 +59,110 @@ impl Engine {
                 "variables must have 1 to {MAX_STARTS} entries, one per instance"
             )));
         }
-        let remembered = Request::of("StartInstances", &request.request_id, &request)?;
+        let request_id = Request::of("StartInstances", &request.request_id, &request)?;
+        let tenant = tenant_id(&request.tenant_id)?;
         let all = request.variables.into_iter().map(Some);
-        let start = Start::new(&request.tenant_id, request.process_id, request.version, all)?;
-        settle_races(|| self.start_once(&start, remembered.as_ref())).await
+        let start = [Start::new(request_id, request.process_id, request.version, all)?];
+        let started = settle_races(|| self.start_once(&tenant, &start)).await?;
+        Ok(started.into_iter().next().unwrap_or_default())
     }
 
+    /// An answer for each. If one fails all, each is started alone: none suffers from another's mistake.
+    async fn start_together(
+        &self,
+        tenant: &TenantId,
+        starts: Vec<Start>,
+    ) -> Vec<Result<StartInstancesResponse, Error>> {
+        match settle_races(|| self.start_once(tenant, &starts)).await {
+            Ok(started) => started.into_iter().map(Ok).collect(),
+            Err(error) if starts.len() == 1 => vec![Err(error)],
+            // Perhaps they were started: only who asked may ask again.
+            Err(error) if !error.is_rolled_back() => starts.iter().map(|_| Err(Error::away())).collect(),
+            Err(_) => {
+                join_all(starts.iter().map(async |start| {
+                    let alone = std::slice::from_ref(start);
+                    let started = settle_races(|| self.start_once(tenant, alone)).await?;
+                    Ok(started.into_iter().next().unwrap_or_default())
+                }))
+                .await
+            }
+        }
+    }
+
+    /// One transaction for all of them, in order.
     async fn start_once(
         &self,
+        tenant: &TenantId,
+        starts: &[Start],
+    ) -> Result<Vec<StartInstancesResponse>, Error> {
+        let mut tx = self.database.tenant_shared(tenant).await?;
+        let mut responses = Vec::with_capacity(starts.len());
+        let mut changes = Changes::default();
+        let mut grounds: BTreeMap<(&str, i32), StartGround> = BTreeMap::new();
+        for start in starts {
+            if let Some(answer) = request_log::find_answer(&mut tx, start.request.as_ref()).await? {
+                responses.push(answer);
+                continue;
+            }
+            let process = (start.process_id.as_str(), start.version);
+            let ground = match grounds.entry(process) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    let ground = instances::observe_start_ground(&mut tx, process.0, process.1).await?;
+                    unknown.insert(ground.ok_or_else(|| Error::unknown_tenant(tenant.as_str()))?)
+                }
+            };
+            let response = self.add_start(&mut tx, start, ground, &mut changes).await?;
+            request_log::record_answer(&mut tx, start.request.as_ref(), &response).await?;
+            responses.push(response);
+        }
+        // The tenant's quotas are the same in each.
+        if let Some(ground) = grounds.into_values().next() {
+            let limited = ground.quotas.limit_starts();
+            let shard = if limited { CounterShard::Exact } else { CounterShard::Any };
+            let usage = instances::write_changes(&mut tx, &changes, shard).await?;
+            if limited {
+                // The counter is locked now: what it says is exact, and refusing rolls everything back.
+                require_quota(tenant, &ground, usage)?;
+            }
+        }
+        tx.commit().await?;
+        self.announce(tenant, &changes);
+        self.metrics.instances_started(changes.started.len());
+        self.metrics.jobs_created(changes.jobs.len());
+        Ok(responses)
+    }
+
+    /// Adds what one start changes.
+    async fn add_start(
+        &self,
+        tx: &mut TenantTx,
         start: &Start,
-        request: Option<&Request>,
+        ground: &StartGround,
+        changes: &mut Changes,
     ) -> Result<StartInstancesResponse, Error> {
-        let mut tx = self.database.tenant_shared(&start.tenant).await?;
-        if let Some(answer) = request_log::find_answer(&mut tx, request).await? {
-            return Ok(answer);
-        }
-        let ground = instances::observe_start_ground(&mut tx, &start.process_id, start.version)
-            .await?
-            .ok_or_else(|| Error::unknown_tenant(start.tenant.as_str()))?;
+        let tenant = tx.tenant().clone();
         if ground.suspended {
-            return Err(Error::suspended_tenant(start.tenant.as_str()));
+            return Err(Error::suspended_tenant(tenant.as_str()));
         }
-        let definition_key = ground.definition_key.ok_or_else(|| start.no_such_process())?;
-        let starting = i64::try_from(start.variables.len()).unwrap_or(i64::MAX);
+        let definition_key = ground.definition_key.ok_or_else(|| start.no_such_process(&tenant))?;
+        let before = changes.started.len();
+        let starting = i64::try_from(before + start.variables.len()).unwrap_or(i64::MAX);
         // Cheap and not exact: whoever is far over its quota should not cost writes.
         let wanted = Usage { active_instances: ground.usage.active_instances + starting, ..ground.usage };
-        require_quota(&start.tenant, &ground, wanted)?;
-        let definition = self.definitions.find(&mut tx, definition_key).await?;
+        require_quota(&tenant, ground, wanted)?;
+        let definition = self.definitions.find(tx, definition_key).await?;
         let advances: Vec<Advance> = start
             .variables
             .iter()
             .map(|variables| tokens::advance_start(&definition.process, variables))
             .collect();
-        let keys = self.keys.take(&mut tx, advances.iter().map(|advance| 1 + keys_of(advance)).sum()).await?;
-        let changes = build_changes(&definition, &start.variables, advances, keys);
-        let shard = if ground.quotas.limit_starts() { CounterShard::Exact } else { CounterShard::Any };
-        let usage = instances::write_changes(&mut tx, &changes, shard).await?;
-        if ground.quotas.limit_starts() {
-            // The counter is locked now: what it says is exact, and refusing rolls everything back.
-            require_quota(&start.tenant, &ground, usage)?;
-        }
-        let response = StartInstancesResponse {
-            instance_keys: changes.started.iter().map(|instance| instance.key).collect(),
+        let keys = self.keys.take(tx, advances.iter().map(|advance| 1 + keys_of(advance)).sum()).await?;
+        add_instances(changes, &definition, &start.variables, advances, keys);
+        Ok(StartInstancesResponse {
+            instance_keys: changes.started[before..].iter().map(|instance| instance.key).collect(),
             process_definition_key: definition_key,
-        };
-        request_log::record_answer(&mut tx, request, &response).await?;
-        tx.commit().await?;
-        self.announce(&start.tenant, &changes);
-        self.metrics.instances_started(changes.started.len());
-        self.metrics.jobs_created(changes.jobs.len());
-        Ok(response)
+        })
     }
 
     /// Wakes whoever waits for the new jobs; only after the commit, else they would look too early.
@@ -111,12 +173,11 @@ impl Engine {
 
 impl Start {
     fn new(
-        tenant: &str,
+        request: Option<Request>,
         process_id: String,
         version: i32,
         wire_variables: impl IntoIterator<Item = Option<prost_types::Struct>>,
     ) -> Result<Self, Error> {
-        let tenant = tenant_id(tenant)?;
         require_text("process_id", &process_id, 255)?;
         if version < 0 {
             return Err(Error::Invalid("version must be 0 (the latest) or above".to_owned()));
@@ -130,12 +191,12 @@ impl Start {
                 Ok(object)
             })
             .collect::<Result<Vec<_>, Error>>()?;
-        Ok(Self { tenant, process_id, version, variables })
+        Ok(Self { request, process_id, version, variables })
     }
 
-    fn no_such_process(&self) -> Error {
+    fn no_such_process(&self, tenant: &TenantId) -> Error {
         let version = if self.version == 0 { String::new() } else { format!(" version {}", self.version) };
-        Error::NotFound(format!("tenant {} has no process {}{version}", self.tenant, self.process_id))
+        Error::NotFound(format!("tenant {tenant} has no process {}{version}", self.process_id))
     }
 }
 
@@ -169,13 +230,13 @@ pub(super) fn keys_of(advance: &Advance) -> usize {
     advance.jobs.len() + advance.incidents.len()
 }
 
-fn build_changes(
+fn add_instances(
+    changes: &mut Changes,
     definition: &CompiledDefinition,
     variables: &[Value],
     advances: Vec<Advance>,
     keys: Vec<i64>,
-) -> Changes {
-    let mut changes = Changes::default();
+) {
     let mut keys = keys.into_iter();
     for (variables, advance) in variables.iter().zip(advances) {
         let key = keys.next().unwrap_or_default();
@@ -186,9 +247,8 @@ fn build_changes(
             variables: Some(variables.clone()),
             completed: advance.completed,
         });
-        add_work(&mut changes, definition.key, key, advance, &mut keys);
+        add_work(changes, definition.key, key, advance, &mut keys);
     }
-    changes
 }
 
 /// The jobs and incidents that a move of tokens left behind.

@@ -262,3 +262,38 @@ async fn malformed_requests_of_workers_are_refused_with_the_field() {
         assert!(status.message().contains(field), "{} does not name {field}", status.message());
     }
 }
+
+#[tokio::test]
+async fn requests_that_are_written_together_do_not_suffer_from_each_other() {
+    let world = World::new(database!());
+    let engine = world.serve("engine-0").await;
+    let caller = engine.controller();
+    caller.deploy("_default", &one_task("order", "charge")).await;
+    let starts = (0..30).map(async |number| {
+        let process_id = if number % 3 == 0 { "unknown" } else { "order" };
+        caller.try_start("_default", process_id, &json!({})).await.map_err(|status| status.code())
+    });
+    let mut started = futures::future::join_all(starts).await;
+    assert_eq!(started.iter().filter(|start| **start == Err(Code::NotFound)).count(), 10, "{started:?}");
+    started.retain(Result::is_ok);
+    started.sort_by_key(|start| start.unwrap_or_default());
+    started.dedup();
+    assert_eq!(started.len(), 20);
+
+    let jobs = caller.activate("_default", "charge", 20).await;
+    let stale = Job { lease_epoch: jobs[0].lease_epoch + 1, ..jobs[0].clone() };
+    let (small, huge) = (json!({}), json!({"text": "x".repeat(1_100_000)}));
+    let (all, twice) = (jobs[1..].iter(), jobs[1..5].iter());
+    let completions = all.chain(twice).map(|job| caller.try_complete(job, &small));
+    let (completed, refused, lost) = tokio::join!(
+        futures::future::join_all(completions),
+        caller.try_complete(&jobs[0], &huge),
+        caller.try_complete(&stale, &small),
+    );
+    let codes =
+        |code| completed.iter().filter(|done| matches!(done, Err(status) if status.code() == code)).count();
+    assert_eq!((completed.iter().filter(|done| done.is_ok()).count(), codes(Code::NotFound)), (19, 4));
+    assert_eq!(refused.expect_err("should be too large").code(), Code::InvalidArgument);
+    assert_eq!(lost.expect_err("should be lost").code(), Code::Aborted);
+    caller.complete(&jobs[0], &json!({})).await;
+}

@@ -1,0 +1,56 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::*;
+
+/// Answers each item with how many were written together, after 10 ms.
+async fn count(items: Vec<u32>) -> Vec<Result<usize, Error>> {
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    items.iter().map(|_| Ok(items.len())).collect()
+}
+
+fn writing(
+    gathering: &Arc<Gathering<u32, usize>>,
+    tenant: &str,
+    item: u32,
+) -> JoinHandle<Result<usize, Error>> {
+    let (gathering, tenant) = (Arc::clone(gathering), TenantId::parse(tenant).expect("should be an id"));
+    tokio::spawn(async move { gathering.write(&tenant, item, count).await })
+}
+
+async fn answers(writings: impl IntoIterator<Item = JoinHandle<Result<usize, Error>>>) -> Vec<usize> {
+    let mut answers = Vec::new();
+    for writing in writings {
+        answers.push(writing.await.expect("should end").expect("should be written"));
+    }
+    answers
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_while_one_is_written_is_written_together_next() {
+    let gathering = Arc::default();
+    let all: Vec<_> = (0..5).map(|item| writing(&gathering, "acme", item)).collect();
+    let other = writing(&gathering, "globex", 9);
+    assert_eq!((answers(all).await, answers([other]).await), (vec![1, 4, 4, 4, 4], vec![1]));
+    assert_eq!(answers([writing(&gathering, "acme", 5)]).await, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_while_writing_for_others_leaves_them_their_answers() {
+    let gathering = Arc::default();
+    let [first, leader, follower] = [1, 2, 3].map(|item| writing(&gathering, "acme", item));
+    tokio::time::sleep(Duration::from_millis(15)).await;
+    leader.abort();
+    assert_eq!(answers([first, follower, writing(&gathering, "acme", 4)]).await, [1, 2, 1]);
+}
+
+#[tokio::test]
+async fn a_panic_while_writing_is_an_error_for_those_who_waited_and_nobody_after() {
+    let gathering = Arc::<Gathering<u32, usize>>::default();
+    let tenant = TenantId::parse("acme").expect("should be an id");
+    let broken = async |items: Vec<u32>| vec![Ok(items[1] as usize)];
+    assert!(matches!(gathering.write(&tenant, 1, broken).await, Err(Error::Defect(_))));
+    assert_eq!(answers([writing(&gathering, "acme", 2)]).await, [1]);
+}
