@@ -8,9 +8,12 @@ use e2e::story::{Load, Summary, tell};
 async fn main() -> anyhow::Result<()> {
     let progress = Progress::default();
     let cluster = Cluster::named().await?;
-    let summary = tell(&cluster, progress, Load::default()).await?;
-    print_summary(progress, &summary);
-    Ok(())
+    let told = tell(&cluster, progress, Load::default()).await;
+    if let Ok(summary) = &told {
+        print_summary(progress, summary);
+    }
+    print_where_to_look(progress);
+    told.map(|_| ())
 }
 
 fn print_summary(progress: Progress, summary: &Summary) {
@@ -24,8 +27,13 @@ fn print_summary(progress: Progress, summary: &Summary) {
         "  {:<58} {} -> {} -> {}",
         "worker replicas", summary.replicas_before, summary.replicas_peak, summary.replicas_after
     ));
+}
+
+/// Also after a failure: the custom resources say why.
+fn print_where_to_look(progress: Progress) {
     progress.row("");
     progress.row("Where to look next");
+    progress.row("  ./dev status                                  the node, and the pods that do not run");
     progress.row("  ./dev kubectl get wfc,wft,wfp,wfw -A          the custom resources");
     progress.row("  ./dev kubectl describe wfp order-flow -n acme-tenant");
     progress.row("  ./dev kubectl get events -A --sort-by=.metadata.creationTimestamp");
