@@ -69,7 +69,8 @@ binary_path() { # <crate>
 
 build_project_binaries() { # <name...>
   local name wanted=() of_profile binaries
-  export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$repository/target}
+  # As the justfile has it.
+  export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target/$(printf '%s' "$repository" | sha256sum | cut -d' ' -f1)}
   for name in "$@"; do
     [[ $name == postgres ]] || wanted+=("$name")
   done
