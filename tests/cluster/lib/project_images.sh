@@ -68,7 +68,7 @@ binary_path() { # <crate>
 }
 
 build_project_binaries() { # <name...>
-  local name wanted=() of_profile binaries
+  local name wanted=() of_profile binaries selection
   # As the justfile has it.
   export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target/$(printf '%s' "$repository" | sha256sum | cut -d' ' -f1)}
   for name in "$@"; do
@@ -77,11 +77,14 @@ build_project_binaries() { # <name...>
   for of_profile in "$profile" release-engine; do
     binaries=()
     for name in "${wanted[@]}"; do
-      [[ $(cargo_profile "$name") != "$of_profile" ]] || binaries+=(--bin "$name")
+      [[ $(cargo_profile "$name") != "$of_profile" ]] || binaries+=("$name")
     done
     ((${#binaries[@]} > 0)) || continue
-    step "$cache/log/cargo-$of_profile.log" "compiling $((${#binaries[@]} / 2)) programs (cargo, profile $of_profile)" \
-      cargo build --manifest-path "$repository/Cargo.toml" --profile "$of_profile" "${binaries[@]}"
+    selection=("${binaries[@]/#/--bin=}")
+    # What is released has no feature that only a test or a bench of the workspace asks for.
+    [[ $of_profile == dev ]] || selection+=("${binaries[@]/#/--package=}")
+    step "$cache/log/cargo-$of_profile.log" "compiling ${#binaries[@]} programs (cargo, profile $of_profile)" \
+      cargo build --manifest-path "$repository/Cargo.toml" --profile "$of_profile" "${selection[@]}"
   done
 }
 
