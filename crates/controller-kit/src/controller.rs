@@ -126,10 +126,13 @@ pub async fn run_controller<R: Reconciler>(
         let (reconciler, memory, metrics, fairness) =
             (reconciler.clone(), memory.clone(), metrics.clone(), fairness.clone());
         let (deadline, watched) = (limits.deadline, watched.clone());
+        let reference = ObjectRef::from_obj(&*object);
         async move {
-            let _permit = fairness.permit(&object.namespace().unwrap_or_default()).await;
+            let _permit = fairness.permit(reference.namespace.as_deref().unwrap_or_default()).await;
+            // Not as it was when its turn was asked for: that may be long ago, and our own last write is no longer
+            // remembered once the watch shows it.
+            let Some(object) = watched.get(&reference) else { return Ok(Action::await_change()) };
             let object = memory.freshest(object);
-            let reference = ObjectRef::from_obj(&*object);
             // Boxed here: what waits for its permit must not hold the room of a whole pass.
             let action = Box::pin(run_pass(&*reconciler, object, &memory, &metrics, deadline)).await;
             // The watch may have shown the pass's write before the pass ended.

@@ -8,7 +8,7 @@ cache=${WORKFLOW_OPERATOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/workflow-operat
 
 # One folder per host, not per checkout: bridges, iptables rules and addresses are host-wide too.
 state=${WORKFLOW_OPERATOR_CLUSTER_STATE:-/var/lib/workflow-operator-cluster}
-lock=/run/lock/workflow-operator-cluster.lock
+lock=/run/workflow-operator-cluster.lock
 
 # Every process of the node has this variable in its environment, with the state folder as its value: the only safe way to know
 # one's own after a crash (a pid file may name a stranger's process by then).

@@ -170,6 +170,53 @@ async fn a_write_that_the_watch_shows_is_not_kept_until_the_next_pass() {
     task.abort();
 }
 
+/// Its first pass holds the namespace's only place until it is released; notes which version each pass worked on.
+struct Queued {
+    release: Notify,
+    seen: std::sync::Mutex<Vec<(String, String)>>,
+}
+
+impl Reconciler for Queued {
+    type Object = ConfigMap;
+
+    async fn reconcile(&self, object: Arc<ConfigMap>) -> Pass<ConfigMap> {
+        if object.name_any() == "first" {
+            self.release.notified().await;
+        }
+        let seen = (object.name_any(), object.resource_version().unwrap());
+        self.seen.lock().unwrap().push(seen);
+        Pass::unwritten(Next::Gone)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_its_turn_works_on_what_the_watch_shows_then() {
+    let (reader, mut writer) = store();
+    let (queue, end) = Queue::new();
+    writer.apply_watcher_event(&Event::Init);
+    for name in ["first", "changed", "gone"] {
+        writer.apply_watcher_event(&Event::InitApply(object("ns", name, "1")));
+    }
+    writer.apply_watcher_event(&Event::InitDone);
+    let reconciler = Arc::new(Queued { release: Notify::new(), seen: std::sync::Mutex::default() });
+    let limits = Limits { concurrency: 2, deadline: Duration::from_secs(30) };
+    let running =
+        run_controller(reconciler.clone(), reader, end, limits, Metrics::new(), CancellationToken::new());
+    let task = tokio::spawn(running);
+    for name in ["first", "changed", "gone"] {
+        queue.push(ObjectRef::from_obj(&object("ns", name, "1")));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    writer.apply_watcher_event(&Event::Apply(object("ns", "changed", "2")));
+    queue.catch_up(&object("ns", "changed", "2"));
+    writer.apply_watcher_event(&Event::Delete(object("ns", "gone", "1")));
+    reconciler.release.notify_one();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let seen = reconciler.seen.lock().unwrap().clone();
+    assert_eq!(seen, [("first".to_owned(), "1".to_owned()), ("changed".to_owned(), "2".to_owned())]);
+    task.abort();
+}
+
 /// Notes when its passes begin; all of them fail.
 struct Failing(std::sync::Mutex<Vec<tokio::time::Instant>>);
 
