@@ -1,7 +1,6 @@
 //! Watches and the pass.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api_types::WorkflowCluster;
 use api_types::labels::{CLUSTER_CONTROLLER, OPERATOR};
@@ -25,9 +24,6 @@ use crate::status::{
     Assessment, assess, assess_deletion, assess_refusal, assess_unread, build_news, build_status,
 };
 use crate::validate::validate;
-
-/// What no watch shows is found after this time: a database that went away, a rotated Secret, a new CRD.
-pub const RESYNC: Duration = Duration::from_mins(1);
 
 /// Starts watches and controller.
 pub fn start(service: &mut Service, settings: Settings) {

@@ -3,6 +3,8 @@
 mod assess;
 mod facts;
 
+use std::time::Duration;
+
 pub use assess::{assess, assess_deletion, assess_refusal, assess_unread};
 pub use facts::Facts;
 
@@ -18,6 +20,9 @@ use controller_kit::status::news;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
+
+/// What no watch shows is found after this time: a database that went away, a rotated Secret, a new CRD.
+pub const RESYNC: Duration = Duration::from_mins(1);
 
 /// The pass in one judgement: status, events and next look follow from it.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,6 @@
 //! Watches and the pass.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api_types::labels::PROCESS_CONTROLLER;
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
@@ -24,9 +23,6 @@ use crate::observe::{is_deleting, observe};
 use crate::plan::plan;
 use crate::status::{assess, build_farewell, build_news, build_status};
 use crate::validate::validate;
-
-/// A definition that the engine lost (a restored database) is found after this time.
-pub const RESYNC: Duration = Duration::from_mins(10);
 
 /// Starts watches and controller. `engines` is a pool of connections in production.
 pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {

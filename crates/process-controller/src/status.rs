@@ -21,7 +21,6 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::cleanup::is_forced;
-use crate::controller::RESYNC;
 use crate::execute::{Applied, Failure};
 use crate::observe::{EngineView, Observed, SourceView, is_deleting, retirable_ids};
 use crate::plan::{Plan, engine_version, former_rejection};
@@ -36,6 +35,8 @@ const WAITS: [Reason; 4] =
 /// So long the status of a wait names what was awaited when it began: a start in good order costs one write. The recheck
 /// of a wait comes after the same time.
 const STEADY_WAIT: SignedDuration = SignedDuration::from_mins(1);
+/// A definition that the engine lost (a restored database) is found after this time.
+pub const RESYNC: Duration = Duration::from_mins(10);
 /// A quota may become free without any object changing.
 const RECHECK_QUOTA: Duration = Duration::from_mins(1);
 

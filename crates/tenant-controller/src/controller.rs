@@ -1,7 +1,6 @@
 //! Watches and the pass.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api_types::labels::TENANT_CONTROLLER;
 use api_types::{WorkflowCluster, WorkflowTenant};
@@ -25,9 +24,6 @@ use crate::observe::{is_deleting, observe};
 use crate::plan::plan;
 use crate::status::{assess, build_farewell, build_news, build_status};
 use crate::validate::validate;
-
-/// Usage and engine-side drift are looked at this often.
-pub const USAGE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Starts watches and controller. `engines` is a pool of connections in production.
 pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {

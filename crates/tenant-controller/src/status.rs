@@ -1,5 +1,7 @@
 //! What the user is told, and when to look again. Pure.
 
+use std::time::Duration;
+
 use api_types::WorkflowTenant;
 use api_types::condition::{PAUSED, SYNCED, WITHIN_QUOTA};
 use api_types::reason::{CommonReason, Reason as _};
@@ -17,11 +19,13 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::cleanup::is_forced;
-use crate::controller::USAGE_INTERVAL;
 use crate::execute::{Applied, Failure};
 use crate::observe::{EngineView, Observed, is_deleting};
 use crate::plan::Plan;
 use crate::validate::Verdict;
+
+/// Usage and engine-side drift are looked at this often.
+pub const USAGE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The pass in one judgement: status and next look both follow from it.
 #[derive(Clone, Debug, PartialEq)]

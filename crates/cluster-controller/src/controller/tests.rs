@@ -13,6 +13,7 @@ use test_support::crash::survives_crash_at_every_write;
 use super::*;
 use crate::observe::postgres::{PostgresView, Trouble};
 use crate::observe::service_monitor::ServiceMonitor;
+use crate::status::RESYNC;
 use crate::testing::kubernetes::World;
 use crate::testing::{MINIMAL, SEED, days, reachable};
 

@@ -14,8 +14,7 @@ use engine_client::model::HealthState;
 use jiff::Timestamp;
 
 use super::facts::told_migration;
-use super::{Assessment, Facts};
-use crate::controller::RESYNC;
+use super::{Assessment, Facts, RESYNC};
 use crate::execute::Applied;
 use crate::observe::children::is_observed;
 use crate::observe::engine::EngineView;

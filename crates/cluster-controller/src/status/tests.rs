@@ -58,10 +58,10 @@ const fn wait(seconds: u64) -> Next {
     Next::Wait { recheck: Duration::from_secs(seconds) }
 }
 
-const RESYNC: Next = Next::Settled { resync: Duration::from_mins(1) };
+const SETTLED: Next = Next::Settled { resync: Duration::from_mins(1) };
 
 #[rstest]
-#[case::running(|_: &mut Observed| (), (ClusterPhase::Running, Standing::Ready, Reason::Running, "3 engine pods serve at version 1.2.3", RESYNC))]
+#[case::running(|_: &mut Observed| (), (ClusterPhase::Running, Standing::Ready, Reason::Running, "3 engine pods serve at version 1.2.3", SETTLED))]
 #[case::no_stateful_set(|o: &mut Observed| o.children.stateful_set = None, (ClusterPhase::Degraded, Standing::InProgress, Reason::Reconciling, "the engine's objects are being created", wait(1)))]
 #[case::rolling(|o: &mut Observed| o.children = with_set(rolling_set(&cluster(true), "1.2.3", 3)), (ClusterPhase::Running, Standing::InProgress, Reason::RollingOut, "3 of 3 engine pods have been replaced", wait(5)))]
 #[case::starting(|o: &mut Observed| unready(o, 1), (ClusterPhase::Running, Standing::InProgress, Reason::EngineStarting, "2 of 3 engine pods are ready", wait(5)))]

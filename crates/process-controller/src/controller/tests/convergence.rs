@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use serde_json::{Value, json};
 use test_support::builders;
 
-use crate::controller::RESYNC;
+use crate::status::RESYNC;
 use crate::testing::{HOME, NO_TASK_DEFINITION, ORDER_FLOW, World, applied};
 
 const SETTLED: Next = Next::Settled { resync: RESYNC };

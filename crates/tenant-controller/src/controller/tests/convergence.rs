@@ -10,7 +10,7 @@ use engine_client::model::{QuotaKind, Tenant};
 use k8s_openapi::api::core::v1::Namespace;
 use serde_json::{Value, json};
 
-use crate::controller::USAGE_INTERVAL;
+use crate::status::USAGE_INTERVAL;
 use crate::testing::{HOME, World, applied, held, usage};
 
 const SETTLED: Next = Next::Settled { resync: USAGE_INTERVAL };
