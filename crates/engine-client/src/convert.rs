@@ -158,7 +158,7 @@ fn json(value: Value) -> Result<serde_json::Value, Malformed> {
         Some(Kind::ListValue(list)) => {
             list.values.into_iter().map(json).collect::<Result<Vec<_>, _>>()?.into()
         }
-        Some(Kind::StructValue(value)) => variables(Some(value))?.into(),
+        Some(Kind::StructValue(value)) => variables(Some(value))?.0.into(),
     })
 }
 
@@ -174,7 +174,7 @@ fn wire_variables(value: &Variables) -> Result<Struct, TooPrecise> {
     wire_struct("", value)
 }
 
-fn wire_struct(path: &str, value: &Variables) -> Result<Struct, TooPrecise> {
+fn wire_struct(path: &str, value: &serde_json::Map<String, serde_json::Value>) -> Result<Struct, TooPrecise> {
     let fields = value.iter().map(|(name, value)| {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         Ok((name.clone(), wire_value(&path, value)?))

@@ -28,7 +28,7 @@ fn time(second: i64) -> Timestamp {
 }
 
 fn variables(value: serde_json::Value) -> Variables {
-    serde_json::from_value(value).expect("value should be an object")
+    Variables(serde_json::from_value(value).expect("value should be an object"))
 }
 
 fn token(text: &str) -> Credential {
@@ -348,7 +348,7 @@ async fn work_is_done_over_the_wire() {
             tenant_id: DEFAULT_TENANT.to_owned(),
             process_id: "order".to_owned(),
             version: None,
-            variables: vec![Variables::new(); 3],
+            variables: vec![Variables::default(); 3],
         })
         .await
         .expect("engine should start");
@@ -410,8 +410,8 @@ async fn work_is_done_over_the_wire() {
     assert_ne!(rest[0].key, third.key);
     let extended = client.extend_job(&rest[0].job_ref(), Duration::from_mins(2)).await;
     assert_eq!(extended, Ok(Timestamp::UNIX_EPOCH + Duration::from_mins(2)));
-    let stranger = CompleteJob { job: second.job_ref(), variables: Variables::new() };
-    let mine = CompleteJob { job: rest[0].job_ref(), variables: Variables::new() };
+    let stranger = CompleteJob { job: second.job_ref(), variables: Variables::default() };
+    let mine = CompleteJob { job: rest[0].job_ref(), variables: Variables::default() };
     assert_eq!(client.complete_jobs(DEFAULT_TENANT, &[mine, stranger]).await, Ok(vec![second.key]));
     assert_eq!(client.get_instance(DEFAULT_TENANT, 999).await, Ok(None));
 }

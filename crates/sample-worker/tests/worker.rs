@@ -11,6 +11,7 @@ use engine_client::{
     fake::{FakeEngine, FakeServer},
     model::{
         DeployProcess, Instance, InstanceState, LintMode, PutOutcome, StartInstance, Tenant, TenantQuotas,
+        Variables,
     },
 };
 use serde_json::{Value, json};
@@ -110,7 +111,7 @@ impl Fleet {
             tenant_id: "acme".to_owned(),
             process_id: process_id.to_owned(),
             version: None,
-            variables: serde_json::from_value(variables).expect("variables should be an object"),
+            variables: Variables(serde_json::from_value(variables).expect("variables should be an object")),
         };
         self.engine.start_instance(&start).await.expect("engine should start").instance_key
     }
@@ -129,7 +130,7 @@ impl Fleet {
 
     async fn until_complete(&self, key: i64) -> Value {
         self.until("completion", |_| self.instance(key).state == InstanceState::Completed).await;
-        Value::Object(self.instance(key).variables)
+        Value::Object(self.instance(key).variables.0)
     }
 }
 

@@ -143,8 +143,10 @@ async fn work(client: EngineClient, size: u32, until: Instant) -> anyhow::Result
     while Instant::now() < until {
         start(&client, size).await?;
         let jobs = client.activate_jobs(&demand).await?;
-        let completions: Vec<CompleteJob> =
-            jobs.iter().map(|job| CompleteJob { job: job.job_ref(), variables: Variables::new() }).collect();
+        let completions: Vec<CompleteJob> = jobs
+            .iter()
+            .map(|job| CompleteJob { job: job.job_ref(), variables: Variables::default() })
+            .collect();
         match completions.as_slice() {
             // Another client was faster; its next round has more.
             [] => continue,
@@ -162,12 +164,12 @@ async fn work(client: EngineClient, size: u32, until: Instant) -> anyhow::Result
 async fn start(client: &EngineClient, size: u32) -> anyhow::Result<()> {
     let (request_id, tenant_id, process_id) = (String::new(), DEFAULT_TENANT.to_owned(), "order".to_owned());
     if size == 1 {
-        let variables = Variables::new();
+        let variables = Variables::default();
         client
             .start_instance(&StartInstance { request_id, tenant_id, process_id, version: None, variables })
             .await?;
     } else {
-        let variables = vec![Variables::new(); usize::try_from(size)?];
+        let variables = vec![Variables::default(); usize::try_from(size)?];
         client
             .start_instances(&StartInstances { request_id, tenant_id, process_id, version: None, variables })
             .await?;

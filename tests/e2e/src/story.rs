@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
-use engine_client::model::StartInstances;
+use engine_client::model::{StartInstances, Variables};
 use k8s_openapi::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -79,9 +79,9 @@ pub async fn tell(cluster: &Cluster, progress: Progress, load: Load) -> anyhow::
 }
 
 /// One order in five is above the sample worker's limit, so that both ways of the process are taken.
-fn build_order(order: usize) -> engine_client::model::Variables {
+fn build_order(order: usize) -> Variables {
     let fields = json!({"orderId": format!("order-{order}"), "amount": 50 + 50 * (order % 25)});
-    fields.as_object().cloned().unwrap_or_default()
+    Variables(fields.as_object().cloned().unwrap_or_default())
 }
 
 /// Waits until every kind of object says that it is ready, in the order in which they depend on each other.

@@ -6,7 +6,7 @@ use crate::{model, proto};
 
 fn object(value: serde_json::Value) -> Variables {
     match value {
-        serde_json::Value::Object(fields) => fields,
+        serde_json::Value::Object(fields) => Variables(fields),
         other => panic!("{other} should be an object"),
     }
 }

@@ -300,7 +300,7 @@ impl World {
         self.jobs.remove(&job.key);
         let done = !self.jobs.values().any(|entry| entry.job.instance_key == instance_key);
         if let Some((_, instance)) = self.instances.get_mut(&instance_key) {
-            instance.variables.extend(variables.clone());
+            instance.variables.extend(variables.0.clone());
             if done {
                 instance.state = InstanceState::Completed;
             }

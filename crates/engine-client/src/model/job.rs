@@ -1,13 +1,45 @@
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
 /// Variables of an instance: a JSON object. Numbers are IEEE doubles on the wire, so an integer beyond ±2^53 is refused
-/// rather than rounded; send it as a string.
-pub type Variables = serde_json::Map<String, serde_json::Value>;
+/// rather than rounded; send it as a string. They are customers' data: `Debug` tells no more than how many there are.
+#[derive(Clone, Default, PartialEq)]
+pub struct Variables(pub serde_json::Map<String, serde_json::Value>);
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of them", self.len())
+    }
+}
+
+impl Deref for Variables {
+    type Target = serde_json::Map<String, serde_json::Value>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Variables {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl FromIterator<(String, serde_json::Value)> for Variables {
+    fn from_iter<I: IntoIterator<Item = (String, serde_json::Value)>>(variables: I) -> Self {
+        Self(variables.into_iter().collect())
+    }
+}
 
 /// Starts one instance.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StartInstance {
     /// See [`request_id`](crate::request_id()); empty = do not remember.
     pub request_id: String,
@@ -21,19 +53,6 @@ pub struct StartInstance {
     pub variables: Variables,
 }
 
-/// Variables are customers' data: how many there are, is all that a log may tell. So with all that carry them.
-impl fmt::Debug for StartInstance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StartInstance")
-            .field("request_id", &self.request_id)
-            .field("tenant_id", &self.tenant_id)
-            .field("process_id", &self.process_id)
-            .field("version", &self.version)
-            .field("variables", &format_args!("{} of them", self.variables.len()))
-            .finish()
-    }
-}
-
 /// The instance that was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StartedInstance {
@@ -44,7 +63,7 @@ pub struct StartedInstance {
 }
 
 /// Starts many instances of one process in one transaction.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StartInstances {
     /// See [`request_id`](crate::request_id()); empty = do not remember.
     pub request_id: String,
@@ -56,18 +75,6 @@ pub struct StartInstances {
     pub version: Option<u32>,
     /// One instance each, 1 to 1000.
     pub variables: Vec<Variables>,
-}
-
-impl fmt::Debug for StartInstances {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StartInstances")
-            .field("request_id", &self.request_id)
-            .field("tenant_id", &self.tenant_id)
-            .field("process_id", &self.process_id)
-            .field("version", &self.version)
-            .field("variables", &format_args!("{} of them", self.variables.len()))
-            .finish()
-    }
 }
 
 /// The instances that were started.
@@ -112,7 +119,7 @@ pub struct StreamJobs {
 }
 
 /// A piece of work under a lease.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     /// Unique over all tenants.
     pub key: i64,
@@ -142,26 +149,6 @@ pub struct Job {
     pub created_at: Timestamp,
 }
 
-impl fmt::Debug for Job {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job")
-            .field("key", &self.key)
-            .field("tenant_id", &self.tenant_id)
-            .field("job_type", &self.job_type)
-            .field("instance_key", &self.instance_key)
-            .field("process_definition_key", &self.process_definition_key)
-            .field("process_id", &self.process_id)
-            .field("element_id", &self.element_id)
-            .field("headers", &self.headers)
-            .field("retries", &self.retries)
-            .field("lease_epoch", &self.lease_epoch)
-            .field("lease_expires_at", &self.lease_expires_at)
-            .field("created_at", &self.created_at)
-            .field("variables", &format_args!("{} of them", self.variables.len()))
-            .finish()
-    }
-}
-
 impl Job {
     /// What a completion, failure or extension must carry.
     pub fn job_ref(&self) -> JobRef {
@@ -181,21 +168,12 @@ pub struct JobRef {
 }
 
 /// A job that is done.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CompleteJob {
     /// Which one.
     pub job: JobRef,
     /// Merged into the instance's variables.
     pub variables: Variables,
-}
-
-impl fmt::Debug for CompleteJob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CompleteJob")
-            .field("job", &self.job)
-            .field("variables", &format_args!("{} of them", self.variables.len()))
-            .finish()
-    }
 }
 
 /// A job that could not be done.
@@ -223,7 +201,7 @@ pub enum InstanceState {
 }
 
 /// One run of a process.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
     /// Unique over all tenants.
     pub key: i64,
@@ -239,20 +217,6 @@ pub struct Instance {
     pub variables: Variables,
     /// Open incidents.
     pub incidents: Vec<Incident>,
-}
-
-impl fmt::Debug for Instance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Instance")
-            .field("key", &self.key)
-            .field("process_definition_key", &self.process_definition_key)
-            .field("process_id", &self.process_id)
-            .field("version", &self.version)
-            .field("state", &self.state)
-            .field("incidents", &self.incidents)
-            .field("variables", &format_args!("{} of them", self.variables.len()))
-            .finish()
-    }
 }
 
 /// Something that stopped an instance and that a person must look at.

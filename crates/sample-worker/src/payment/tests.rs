@@ -1,7 +1,7 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::perform;
+use super::{Variables, perform};
 
 #[rstest]
 #[case::small("charge-payment", json!({"amount": 12.5}), Ok(json!({"paymentApproved": true, "paymentMessage": "approved"})))]
@@ -22,7 +22,7 @@ fn job_gives_its_variables(
     #[case] variables: Value,
     #[case] expected: Result<Value, &str>,
 ) {
-    let variables = serde_json::from_value(variables).expect("variables should be an object");
-    let done = perform(job_type, &variables).map(Value::Object);
+    let variables = Variables(serde_json::from_value(variables).expect("variables should be an object"));
+    let done = perform(job_type, &variables).map(|done| Value::Object(done.0));
     assert_eq!(done, expected.map_err(ToOwned::to_owned));
 }

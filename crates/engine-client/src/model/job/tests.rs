@@ -63,15 +63,13 @@ fn debug_tells_neither_variables_nor_documents() {
     };
     let validate =
         ValidateProcess { tenant_id: "acme".into(), content: SECRET.into(), mode: LintMode::Strict };
-    for told in [
-        format!("{start:?}"),
-        format!("{starts:?}"),
-        format!("{:?}", job()),
-        format!("{complete:?}"),
-        format!("{instance:?}"),
-    ] {
+    for told in
+        [format!("{start:?}"), format!("{:?}", job()), format!("{complete:?}"), format!("{instance:?}")]
+    {
         assert!(told.contains("variables: 1 of them") && !told.contains(SECRET), "{told}");
     }
+    let told = format!("{starts:?}");
+    assert!(told.contains("variables: [1 of them]") && !told.contains(SECRET), "{told}");
     for told in [format!("{deploy:?}"), format!("{validate:?}")] {
         let bytes = format!("{:?}", SECRET.as_bytes());
         assert!(told.contains("content: 9 bytes") && !told.contains(&bytes), "{told}");
