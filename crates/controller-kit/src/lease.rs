@@ -23,25 +23,51 @@ use crate::clock::Clock;
 /// before the fence closes.
 pub const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// May this process write? Cheap to clone; all clones are one gate.
+/// May this process write, and as which holder? Cheap to clone; all clones are one gate.
 #[derive(Clone, Debug)]
 pub struct Fence {
     epoch: Instant,
     /// Milliseconds after `epoch` until which writing is safe; `u64::MAX` = always.
     open_until: Arc<AtomicU64>,
+    /// See [`Fence::token`]; 0 = none.
+    token: Arc<AtomicU64>,
 }
 
 impl Fence {
     /// No write passes until the first renewal.
     #[must_use]
     pub fn closed() -> Self {
-        Self { epoch: Instant::now(), open_until: Arc::new(AtomicU64::new(0)) }
+        Self::until(0, 0)
     }
 
-    /// Always open: for services that only read, and for tests.
+    /// Always open and without a token: for services that only read, and for tests.
     #[must_use]
     pub fn open() -> Self {
-        Self { epoch: Instant::now(), open_until: Arc::new(AtomicU64::new(u64::MAX)) }
+        Self::until(u64::MAX, 0)
+    }
+
+    /// Always open, with this token: for tests of what is sent along with a write.
+    #[must_use]
+    pub fn open_with(token: u64) -> Self {
+        Self::until(u64::MAX, token)
+    }
+
+    fn until(open_until: u64, token: u64) -> Self {
+        Self {
+            epoch: Instant::now(),
+            open_until: Arc::new(AtomicU64::new(open_until)),
+            token: Arc::new(AtomicU64::new(token)),
+        }
+    }
+
+    /// The fencing token: a number that grows with every change of the holder and stays the same for as long as one
+    /// holder leads. Whoever receives writes and remembers the largest token it has seen can refuse a former holder that
+    /// was asleep, which no clock of that holder can do. Microseconds from 1970 to the Lease's `spec.acquireTime`, so it
+    /// grows on when the Lease is deleted and made anew. `None` for a service without a lease, and before the first
+    /// acquisition; it stays after the fence has closed, because a call under way is still this holder's.
+    #[must_use]
+    pub fn token(&self) -> Option<u64> {
+        Some(self.token.load(Ordering::Acquire)).filter(|token| *token > 0)
     }
 
     /// Is writing safe at this moment?
@@ -52,6 +78,14 @@ impl Fence {
 
     fn is_open_at(&self, at: Instant) -> bool {
         self.millis(at) < self.open_until.load(Ordering::Acquire)
+    }
+
+    /// The token first: no write may pass without it.
+    fn extend(&self, until: Instant, token: Option<u64>) {
+        if let Some(token) = token {
+            self.token.store(token, Ordering::Release);
+        }
+        self.extend_until(until);
     }
 
     fn extend_until(&self, at: Instant) {
@@ -196,8 +230,8 @@ impl LeaderLease {
         };
         match written {
             Ok(lease) => {
+                self.fence.extend(began + self.write_window(), token_of(&lease));
                 self.seen = Some(Seen { lease, unchanged_since: began });
-                self.fence.extend_until(began + self.write_window());
                 Ok(true)
             }
             // Somebody was quicker; the next look tells who.
@@ -220,7 +254,8 @@ impl LeaderLease {
         let record = if holder == self.identity {
             self.build_spec(spec.acquire_time, wall, transitions)
         } else if holder.is_empty() || now.duration_since(seen.unchanged_since) >= self.duration_of(&spec) {
-            self.build_spec(Some(wall.clone()), wall, transitions + 1)
+            let acquired = later_than(spec.acquire_time.as_ref(), &wall);
+            self.build_spec(Some(acquired), wall, transitions + 1)
         } else {
             return Decision::Wait;
         };
@@ -263,6 +298,17 @@ impl LeaderLease {
 
 fn holder_of(lease: &Lease) -> &str {
     lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or("")
+}
+
+/// The time of an acquisition is the fencing token, so it is later than the former one whatever the clocks say.
+fn later_than(former: Option<&MicroTime>, now: &MicroTime) -> MicroTime {
+    let next = former.and_then(|former| former.0.checked_add(jiff::SignedDuration::from_micros(1)).ok());
+    next.map_or_else(|| now.clone(), |next| MicroTime(next.max(now.0)))
+}
+
+fn token_of(lease: &Lease) -> Option<u64> {
+    let acquired = lease.spec.as_ref()?.acquire_time.as_ref()?;
+    u64::try_from(acquired.0.as_microsecond()).ok()
 }
 
 /// Keeps the time of the first sight of an unchanged record.

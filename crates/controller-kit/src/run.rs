@@ -68,6 +68,9 @@ pub struct Service {
     pub args: ServiceArgs,
     /// With deadlines; fenced for a leader.
     pub client: kube::Client,
+    /// Whether this replica may write, and the token that says so to others than Kubernetes. [`Service::client`] asks it
+    /// by itself.
+    pub fence: Fence,
     /// Registry.
     pub metrics: Metrics,
     /// Probes.
@@ -93,7 +96,7 @@ impl Service {
         fence: Fence,
     ) -> Result<Self, RunError> {
         let (metrics, progress, clock) = (Metrics::new(), Progress::default(), Clock::system());
-        let gate = CallGate { fence, metrics: metrics.clone(), progress: progress.clone() };
+        let gate = CallGate { fence: fence.clone(), metrics: metrics.clone(), progress: progress.clone() };
         let client = build_client(config, &gate).map_err(RunError::Client)?;
         Ok(Self {
             name,
@@ -101,6 +104,7 @@ impl Service {
             admin: Admin::new(metrics.clone()),
             args,
             client,
+            fence,
             metrics,
             clock,
             stop: CancellationToken::new(),
@@ -276,7 +280,7 @@ fn build_lease(service: &Service, fence: Fence) -> LeaderLease {
     let api = Api::namespaced(service.client.clone(), &service.args.pod_namespace);
     // A restarted container of the same pod is another life.
     let identity = format!("{}_{}", service.args.pod_name, uuid::Uuid::new_v4());
-    LeaderLease::new(api, service.name, identity, service.args.lease_duration, service.clock.clone(), fence)
+    LeaderLease::new(api, service.name, identity, service.args.lease_duration, Clock::precise(), fence)
 }
 
 async fn first_ended(supervised: &mut JoinSet<(&'static str, Result<(), String>)>) -> RunError {

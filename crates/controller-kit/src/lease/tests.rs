@@ -101,3 +101,45 @@ fn the_fence_closes_by_itself() {
 async fn the_holder_stops_before_anyone_can_take_over() {
     assert!(candidate("me", None).write_window() < DURATION);
 }
+
+#[test]
+fn every_change_of_the_holder_makes_the_token_larger_whatever_the_clocks_say() {
+    let at = |micros: i64| MicroTime(Timestamp::from_microsecond(micros).unwrap());
+    let cases = [
+        ("the first holder", None, 7, 7),
+        ("a clock that goes on", Some(5), 7, 7),
+        ("two in one instant", Some(7), 7, 8),
+        ("a clock that lags behind the former holder's", Some(9_000_000), 7, 9_000_001),
+    ];
+    for (case, former, now, expected) in cases {
+        assert_eq!(later_than(former.map(at).as_ref(), &at(now)), at(expected), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn the_token_changes_with_the_holder_and_not_with_a_renewal() {
+    let acquired = MicroTime(Timestamp::from_microsecond(5_000_001).unwrap());
+    let token_written = |holder: &str| {
+        let mut lease = record(holder, "1");
+        lease.spec.as_mut().unwrap().acquire_time = Some(acquired.clone());
+        let seen = Seen { lease, unchanged_since: Instant::now() };
+        match candidate("me", Some(seen)).decide(Instant::now()) {
+            Decision::Create(lease) | Decision::Write(lease) => token_of(&lease),
+            Decision::Wait => None,
+        }
+    };
+    assert_eq!(token_written("me"), Some(5_000_001), "renewed");
+    assert_eq!(token_written(""), Some(5_000_002), "taken over by a replica whose clock lags behind");
+}
+
+#[test]
+fn a_fence_tells_its_token_once_it_has_one() {
+    assert_eq!(Fence::open().token(), None);
+    assert_eq!(Fence::open_with(3).token(), Some(3));
+    let fence = Fence::closed();
+    assert_eq!(fence.token(), None);
+    fence.clone().extend(Instant::now() + DURATION, Some(4));
+    assert_eq!((fence.token(), fence.is_open()), (Some(4), true));
+    fence.close();
+    assert_eq!((fence.token(), fence.is_open()), (Some(4), false), "a call under way is still this holder's");
+}
