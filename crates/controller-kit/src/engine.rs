@@ -9,15 +9,19 @@ use api_types::engine_access::{
     CA_CERT_KEY, CONTROLLER_TOKEN_KEY, MONITOR_TOKEN_KEY, WORKER_KEY_KEY, ca_config_map_name,
     credentials_secret_name,
 };
+use engine_client::model::Owner;
 use engine_client::{
-    Credential, Engine, EngineAccess, EngineAddress, EngineError, EngineProvider, EngineTls, WorkerKey,
+    Credential, Engine, EngineAccess, EngineAddress, EngineError, EnginePool, EngineProvider, EngineTls,
+    Timeouts, WorkerKey, Writer,
 };
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client, Resource, ResourceExt as _};
 
 use crate::grant::{NamespaceRole, missing_grant};
 use crate::outcome::ErrorClass;
+use crate::run::Service;
 
 /// How long a CA and a token are used before they are read again. They change once in months, and an engine that
 /// refuses one of them makes both be read at once: see [`EngineConnector::forget`].
@@ -219,8 +223,32 @@ impl EngineConnector {
     }
 }
 
-/// Can this cluster's engine be asked at all? One that is being deleted takes what is in its engine along; one without
-/// an endpoint has no engine yet.
+/// The object as the owner of what it has in the engine. Kind, namespace and name are its identity there; so the same
+/// object that is deleted and applied again, or restored from a backup, takes over what a former life of it owned.
+#[must_use]
+pub fn owner_of<K>(object: &K) -> Owner
+where
+    K: Resource<DynamicType = ()>,
+{
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    Owner {
+        id: format!("{}/{namespace}/{name}", K::kind(&())),
+        uid: object.uid().unwrap_or_default(),
+        created_at: object.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+    }
+}
+
+/// A connection pool whose calls show that this replica leads. All replicas of a controller have the same name there.
+pub fn leading_pool(service: &Service) -> Result<EnginePool, EngineError> {
+    let fence = service.fence.clone();
+    let read_fence = move || fence.is_open().then(|| fence.token()).flatten();
+    let name = format!("{}/{}", service.args.pod_namespace, service.name);
+    let writer = Writer::new(&name, Arc::new(read_fence))?;
+    Ok(EnginePool::new(Timeouts::default()).fenced(writer))
+}
+
+/// Can this cluster's engine be given anything new? One that is being deleted gets nothing more; one without an endpoint has
+/// no engine yet.
 #[must_use]
 pub fn is_callable(cluster: &WorkflowCluster) -> bool {
     cluster.metadata.deletion_timestamp.is_none()

@@ -10,6 +10,10 @@
 //!   entitled to its cluster);
 //! - what is missing and what is not granted cannot be told apart.
 
+mod deletion;
+
+pub use deletion::{Unasked, observe_cluster_of_deleted};
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -149,9 +153,7 @@ fn tenant_is_entitled(
         && (cluster.namespace().as_ref() == Some(&home) || is_labelled(directory, &home, &tenant.name_any()))
 }
 
-/// The cluster that a reference names, whether or not the referrer may use it: for a deletion, which only gives up what
-/// the engine records as the object's own. A grant that was withdrawn must not leave it behind there.
-pub fn find_cluster(
+fn find_cluster(
     directory: &dyn Directory,
     cluster_namespace: &str,
     own: &str,

@@ -24,7 +24,7 @@ use tonic::{
     transport::Channel,
 };
 
-use crate::{EngineAddress, EngineError, ErrorClass, Operation, convert::Malformed, refusal};
+use crate::{EngineAddress, EngineError, ErrorClass, Operation, Writer, convert::Malformed, refusal};
 
 mod trace_context;
 pub use worker::JobStream;
@@ -76,12 +76,12 @@ type AuthenticatedChannel = InterceptedService<Channel, Outgoing>;
 impl EngineClient {
     pub(crate) fn new(
         channel: Channel,
-        authorization: MetadataValue<Ascii>,
+        outgoing: Outgoing,
         address: EngineAddress,
         timeouts: Timeouts,
     ) -> Self {
         Self {
-            channel: InterceptedService::new(channel, Outgoing { authorization }),
+            channel: InterceptedService::new(channel, outgoing),
             timeouts,
             address: Arc::new(address),
             denied: Arc::default(),
@@ -197,14 +197,18 @@ impl fmt::Debug for EngineClient {
 
 /// Puts who we are and which trace we are in on every request.
 #[derive(Clone)]
-struct Outgoing {
-    authorization: MetadataValue<Ascii>,
+pub(crate) struct Outgoing {
+    pub(crate) authorization: MetadataValue<Ascii>,
+    pub(crate) writer: Option<Writer>,
 }
 
 impl Interceptor for Outgoing {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let metadata = request.metadata_mut();
         metadata.insert("authorization", self.authorization.clone());
+        if let Some(writer) = &self.writer {
+            writer.show(metadata)?;
+        }
         trace_context::inject(metadata);
         Ok(request)
     }

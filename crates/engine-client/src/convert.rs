@@ -135,6 +135,10 @@ fn timestamp(field: &'static str, value: Option<prost_types::Timestamp>) -> Resu
     maybe_timestamp(field, value)?.ok_or(Malformed { field, expected: "present" })
 }
 
+pub(crate) fn wire_timestamp(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
+}
+
 pub(crate) fn wire_duration(value: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(value.as_secs()).unwrap_or(i64::MAX),

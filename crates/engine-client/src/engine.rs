@@ -8,10 +8,10 @@ use futures::stream::BoxStream;
 use crate::{
     EngineAccess, EngineError,
     model::{
-        DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult, EngineHealth, EngineInfo,
-        Isolation, JobLagFilter, JobLagReport, JobLagUpdate, ManagedDefinition, MigrationPlan,
-        MigrationStatus, ProcessDefinition, ProcessDeletion, PutOutcome, Tenant, TenantDeletion, TenantUsage,
-        ValidateProcess, Validation,
+        DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,
+        EngineHealth, EngineInfo, Isolation, JobLagFilter, JobLagReport, JobLagUpdate, ManagedDefinition,
+        MigrationPlan, MigrationStatus, ProcessDefinition, ProcessDeletion, PutTenant, Tenant,
+        TenantDeletion, TenantUsage, ValidateProcess, Validation,
     },
 };
 
@@ -53,18 +53,18 @@ pub trait Engine: fmt::Debug + Send + Sync {
         definition: &DefinitionRef,
     ) -> Result<Option<ManagedDefinition>, EngineError>;
 
-    /// All versions of all processes of a tenant, or only the latest ones.
+    /// Versions of processes of a tenant.
     async fn list_process_definitions(
         &self,
         tenant_id: &str,
-        latest_only: bool,
+        filter: &DefinitionFilter,
     ) -> Result<Vec<ProcessDefinition>, EngineError>;
 
     /// Retires a process id. Deleting what is not there succeeds.
     async fn delete_process(&self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError>;
 
     /// Makes the tenant what it should be.
-    async fn put_tenant(&self, request_id: &str, tenant: &Tenant) -> Result<PutOutcome, EngineError>;
+    async fn put_tenant(&self, request_id: &str, tenant: &Tenant) -> Result<PutTenant, EngineError>;
 
     /// The tenant as the engine has it.
     async fn get_tenant(&self, tenant_id: &str) -> Result<Option<Tenant>, EngineError>;

@@ -17,6 +17,7 @@ mod pool;
 pub mod refusal;
 mod request_id;
 pub mod version_policy;
+mod writer;
 
 /// The generated messages, clients and servers of `workflow.engine.v1`.
 ///
@@ -36,3 +37,4 @@ pub use engine::{Engine, EngineProvider, JobLagStream};
 pub use error::{EngineError, ErrorClass, MAX_MESSAGE_CHARS, Operation};
 pub use pool::EnginePool;
 pub use request_id::request_id;
+pub use writer::{FENCE_HEADER, ReadFence, WRITER_HEADER, Writer};

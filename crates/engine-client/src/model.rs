@@ -6,6 +6,7 @@
 mod cluster;
 mod job;
 mod migration;
+mod owner;
 mod process;
 mod tenant;
 
@@ -18,14 +19,15 @@ pub use job::{
 pub use migration::{
     AppliedMigration, MigrationKind, MigrationPlan, MigrationStatus, MigrationStep, VersionVerdict,
 };
+pub use owner::{Claim, Owner, claim};
 pub use process::{
-    DefinitionRef, DeleteProcess, DeployOutcome, DeployProcess, DeployResult, Finding, LintMode,
-    ManagedDefinition, OnInstances, ProcessDefinition, ProcessDeletion, Severity, ValidateProcess,
+    DefinitionFilter, DefinitionRef, DeleteProcess, DeployOutcome, DeployProcess, DeployResult, Finding,
+    LintMode, ManagedDefinition, OnInstances, ProcessDefinition, ProcessDeletion, Severity, ValidateProcess,
     Validation,
 };
 pub use tenant::{
-    DeleteTenant, DeleteTenantMode, Isolation, PutOutcome, QuotaKind, Tenant, TenantDeletion, TenantQuotas,
-    TenantUsage,
+    DeleteTenant, DeleteTenantMode, Isolation, PutOutcome, PutTenant, QuotaKind, Tenant, TenantDeletion,
+    TenantQuotas, TenantUsage,
 };
 
 /// The tenant of work that names none. Ids that begin with `_` belong to the engine.

@@ -18,7 +18,7 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Uri};
 
 use crate::{
     Engine, EngineAccess, EngineAddress, EngineClient, EngineError, EngineProvider, ErrorClass, Operation,
-    Timeouts,
+    Timeouts, Writer, client::Outgoing,
 };
 
 /// Connections that nobody asked for this long are dropped.
@@ -39,6 +39,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct EnginePool {
     timeouts: Timeouts,
+    writer: Option<Writer>,
     connections: Arc<Mutex<HashMap<Key, Connection>>>,
 }
 
@@ -58,7 +59,13 @@ struct Key {
 impl EnginePool {
     /// An empty pool; must be used within a tokio runtime.
     pub fn new(timeouts: Timeouts) -> Self {
-        Self { timeouts, connections: Arc::default() }
+        Self { timeouts, writer: None, connections: Arc::default() }
+    }
+
+    /// The same for a controller of which only one replica may write: every call shows the replica's fence.
+    #[must_use]
+    pub fn fenced(self, writer: Writer) -> Self {
+        Self { writer: Some(writer), ..self }
     }
 
     /// The client for this engine. Does not wait: the connection is made by the first call.
@@ -73,7 +80,7 @@ impl EnginePool {
             connection.last_used = now;
             return Ok(connection.client.clone());
         }
-        let client = connect_lazily(access, self.timeouts)?;
+        let client = connect_lazily(access, self.timeouts, self.writer.clone())?;
         connections.retain(|other, _| (&other.host, other.port) != (&key.host, key.port));
         if connections.len() >= MAX_CONNECTIONS {
             let oldest = connections.iter().min_by_key(|(_, connection)| connection.last_used);
@@ -117,7 +124,11 @@ impl Key {
     }
 }
 
-fn connect_lazily(access: &EngineAccess, timeouts: Timeouts) -> Result<EngineClient, EngineError> {
+fn connect_lazily(
+    access: &EngineAccess,
+    timeouts: Timeouts,
+    writer: Option<Writer>,
+) -> Result<EngineClient, EngineError> {
     let EngineAccess { address, credential } = access;
     let refused = |what: String| EngineError::new(Operation::Connect, ErrorClass::Invalid, what);
     let authorization = credential.authorization().map_err(|error| refused(error.to_string()))?;
@@ -143,7 +154,8 @@ fn connect_lazily(access: &EngineAccess, timeouts: Timeouts) -> Result<EngineCli
             .tls_config(config)
             .map_err(|_| refused(format!("server name of engine {address} is no DNS name or IP address")))?;
     }
-    Ok(EngineClient::new(endpoint.connect_lazy(), authorization, address.clone(), timeouts))
+    let outgoing = Outgoing { authorization, writer };
+    Ok(EngineClient::new(endpoint.connect_lazy(), outgoing, address.clone(), timeouts))
 }
 
 /// A host with a path or a user in it parses as well, as something else.

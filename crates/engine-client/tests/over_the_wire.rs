@@ -8,13 +8,13 @@ use engine_client::{
     WorkerKey,
     fake::{FakeEngine, FakeServer},
     model::{
-        ActivateJobs, AppliedMigration, CompleteJob, DEFAULT_TENANT, DefinitionRef, DeleteProcess,
-        DeleteTenant, DeleteTenantMode, DeployOutcome, DeployProcess, DeployResult, EngineHealth, FailJob,
-        Finding, HealthCheck, HealthComponent, HealthState, Instance, InstanceState, Isolation, JobLag,
-        JobLagFilter, JobLagUpdate, JobRef, JobSeries, LintMode, MigrationKind, MigrationPlan,
-        MigrationStatus, MigrationStep, Node, OnInstances, ProcessDeletion, PutOutcome, QuotaKind, Severity,
-        StartInstance, StartInstances, StreamJobs, Tenant, TenantDeletion, TenantQuotas, TenantUsage,
-        ValidateProcess, Variables, VersionVerdict,
+        ActivateJobs, AppliedMigration, CompleteJob, DEFAULT_TENANT, DefinitionFilter, DefinitionRef,
+        DeleteProcess, DeleteTenant, DeleteTenantMode, DeployOutcome, DeployProcess, DeployResult,
+        EngineHealth, FailJob, Finding, HealthCheck, HealthComponent, HealthState, Instance, InstanceState,
+        Isolation, JobLag, JobLagFilter, JobLagUpdate, JobRef, JobSeries, LintMode, MigrationKind,
+        MigrationPlan, MigrationStatus, MigrationStep, Node, OnInstances, Owner, ProcessDeletion, PutOutcome,
+        PutTenant, QuotaKind, Severity, StartInstance, StartInstances, StreamJobs, Tenant, TenantDeletion,
+        TenantQuotas, TenantUsage, ValidateProcess, Variables, VersionVerdict,
     },
 };
 use futures::StreamExt as _;
@@ -29,6 +29,10 @@ fn time(second: i64) -> Timestamp {
 
 fn variables(value: serde_json::Value) -> Variables {
     Variables(serde_json::from_value(value).expect("value should be an object"))
+}
+
+fn owner(uid: &str) -> Owner {
+    Owner { id: format!("WorkflowTest/{uid}"), uid: uid.to_owned(), created_at: Timestamp::UNIX_EPOCH }
 }
 
 fn token(text: &str) -> Credential {
@@ -55,7 +59,8 @@ fn deploy(request_id: &str, content: Vec<u8>) -> DeployProcess {
         content,
         version_tag: Some("v1".to_owned()),
         mode: LintMode::Strict,
-        owner: Some("uid-1".to_owned()),
+        owner: Some(owner("uid-1")),
+        follows_version: None,
     }
 }
 
@@ -70,7 +75,7 @@ fn tenant(id: &str, generation: i64) -> Tenant {
         },
         rls: true,
         suspended: true,
-        owner: Some("uid-2".to_owned()),
+        owner: Some(owner("uid-2")),
         generation,
     }
 }
@@ -152,22 +157,30 @@ async fn story_of_a_controller(engine: &dyn Engine) -> Vec<String> {
         request_id: String::new(),
         tenant_id: DEFAULT_TENANT.to_owned(),
         process_id: "order".to_owned(),
-        owner: owner.to_owned(),
+        owner: self::owner(owner),
         on_instances: OnInstances::Fail,
         retain,
     };
     let delete_tenant = |owner: &str, mode| DeleteTenant {
         request_id: String::new(),
         tenant_id: "acme".to_owned(),
-        owner: owner.to_owned(),
+        owner: self::owner(owner),
         mode,
     };
     let validate =
         |content| ValidateProcess { tenant_id: "acme".to_owned(), content, mode: LintMode::Lenient };
     let wrong_digest =
         DeployProcess { content_sha256: "00".to_owned(), ..deploy("d", document("order", &[])) };
-    let stranger =
-        DeployProcess { owner: Some("uid-9".to_owned()), ..deploy("e", document("order", &["a"])) };
+    let stranger = DeployProcess { owner: Some(owner("uid-9")), ..deploy("e", document("order", &["a"])) };
+    // The same object, deleted and applied again.
+    let reborn = |uid: &str| Owner { id: owner(uid).id, uid: format!("{uid}-again"), created_at: time(5) };
+    let heir = DeployProcess { owner: Some(reborn("uid-1")), ..deploy("", document("order", &["a"])) };
+    let late = DeployProcess { follows_version: Some(1), ..heir.clone() };
+    let late = DeployProcess { content: document("order", &["c"]), ..late };
+    let late = DeployProcess { content_sha256: format!("{:x}", Sha256::digest(&late.content)), ..late };
+    let (all, latest) = (DefinitionFilter::default(), DefinitionFilter { latest_only: true, owner_id: None });
+    let owned = DefinitionFilter { latest_only: true, owner_id: Some(owner("uid-1").id) };
+    let owned_by_other = DefinitionFilter { latest_only: true, owner_id: Some(owner("uid-9").id) };
     let filter = JobLagFilter { tenant_ids: vec![DEFAULT_TENANT.to_owned()], job_types: vec![] };
     tell!(
         engine.info(),
@@ -188,8 +201,15 @@ async fn story_of_a_controller(engine: &dyn Engine) -> Vec<String> {
         engine.get_process_definition(DEFAULT_TENANT, &DefinitionRef::LatestOf("order".to_owned())),
         engine.get_process_definition(DEFAULT_TENANT, &DefinitionRef::Key(1)),
         engine.get_process_definition(DEFAULT_TENANT, &DefinitionRef::Key(999)),
-        engine.list_process_definitions(DEFAULT_TENANT, false),
-        engine.list_process_definitions(DEFAULT_TENANT, true),
+        engine.list_process_definitions(DEFAULT_TENANT, &all),
+        engine.list_process_definitions(DEFAULT_TENANT, &latest),
+        engine.list_process_definitions(DEFAULT_TENANT, &owned),
+        engine.list_process_definitions(DEFAULT_TENANT, &owned_by_other),
+        engine.deploy_process(&heir),
+        engine.deploy_process(&late),
+        engine.deploy_process(&deploy("g", document("order", &["a"]))),
+        engine.delete_process(&DeleteProcess { owner: reborn("uid-1"), ..delete("uid-1", true) }),
+        engine.deploy_process(&deploy("h", document("order", &["a"]))),
         engine.delete_process(&delete("uid-9", false)),
         engine.delete_process(&delete("uid-1", true)),
         engine.put_tenant("p", &tenant("acme", 2)),
@@ -225,14 +245,14 @@ async fn every_answer_arrives_as_it_was_meant() {
     let server = FakeServer::start(&world()).expect("loopback should be there");
     let wired = story_of_a_controller(&client(&server)).await;
     assert_eq!(wired, direct);
-    assert_eq!(direct.len(), 40);
+    assert_eq!(direct.len(), 47);
 }
 
 #[tokio::test]
 async fn outcomes_of_the_story_are_the_promised_ones() {
     let engine = world();
     let outcome = async |request| match engine.deploy_process(&request).await {
-        Ok(DeployResult::Deployed { outcome, definition }) => Ok((outcome, definition.version)),
+        Ok(DeployResult::Deployed { outcome, definition, .. }) => Ok((outcome, definition.version)),
         Ok(DeployResult::Rejected { findings, .. }) => panic!("{findings:?}"),
         Err(error) => Err(error.class().clone()),
     };
@@ -251,15 +271,18 @@ async fn outcomes_of_the_story_are_the_promised_ones() {
 
     let put =
         async |tenant: &Tenant| engine.put_tenant("", tenant).await.map_err(|error| error.class().clone());
-    assert_eq!(put(&tenant("acme", 2)).await, Ok(PutOutcome::Created));
-    assert_eq!(put(&tenant("acme", 2)).await, Ok(PutOutcome::Unchanged));
-    assert_eq!(put(&tenant("acme", 3)).await, Ok(PutOutcome::Updated));
+    assert_eq!(put(&tenant("acme", 2)).await, Ok(PutTenant { outcome: PutOutcome::Created, adopted: false }));
+    assert_eq!(
+        put(&tenant("acme", 2)).await,
+        Ok(PutTenant { outcome: PutOutcome::Unchanged, adopted: false })
+    );
+    assert_eq!(put(&tenant("acme", 3)).await, Ok(PutTenant { outcome: PutOutcome::Updated, adopted: false }));
     assert_eq!(put(&tenant("acme", 2)).await, Err(ErrorClass::Stale));
 
     let delete = DeleteTenant {
         request_id: String::new(),
         tenant_id: "acme".to_owned(),
-        owner: "uid-2".to_owned(),
+        owner: owner("uid-2"),
         mode: DeleteTenantMode::Purge,
     };
     assert_eq!(engine.delete_tenant(&delete).await, Ok(TenantDeletion::Deleted));
@@ -460,7 +483,7 @@ async fn deleting_what_is_not_there_succeeds() {
         request_id: String::new(),
         tenant_id: DEFAULT_TENANT.to_owned(),
         process_id: "order".to_owned(),
-        owner: "uid-1".to_owned(),
+        owner: owner("uid-1"),
         on_instances: OnInstances::Cancel,
         retain: false,
     };

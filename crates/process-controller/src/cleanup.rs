@@ -2,22 +2,23 @@
 
 use api_types::WorkflowProcess;
 use api_types::labels::FORCE_DELETE;
+use controller_kit::reference::Unasked;
 use kube::ResourceExt as _;
 
-use crate::observe::{EngineView, Observed, retirable_ids};
+use crate::observe::{EngineView, Observed};
 use crate::plan::{Plan, Step, build_retire};
 
 /// Retires what this object owns in the engine, then lets the object go.
 ///
-/// No engine is asked when the cluster is gone or going: its definitions go with it. An engine that does not answer
-/// holds the object until it does, or until a person gives the definitions up with the force-delete annotation.
+/// Only a cluster that does not exist lets the object go unasked. An engine that cannot be asked, or does not answer, holds
+/// the object until it does, or until a person gives the definitions up with the force-delete annotation.
 #[must_use]
 pub fn plan_cleanup(process: &WorkflowProcess, observed: &Observed) -> Plan {
-    let retires = match &observed.engine {
-        EngineView::NotAsked => Vec::new(),
-        _ if is_forced(process) => Vec::new(),
-        EngineView::NotReady(_) | EngineView::Failed(_) => return Plan::converged(),
-        EngineView::Answered { .. } => retirable_ids(process, &observed.source),
+    let retires: &[String] = match &observed.engine {
+        EngineView::Unasked(Unasked::ClusterGone) => &[],
+        _ if is_forced(process) => &[],
+        EngineView::Holds { process_ids, .. } => process_ids,
+        _ => return Plan::converged(),
     };
     let retires = retires.iter().map(|process_id| Step::Retire(build_retire(process, process_id)));
     Plan { steps: retires.chain([Step::RemoveFinalizer]).collect(), wait: None }

@@ -7,7 +7,7 @@ use engine_client::model::{DeployResult, ProcessDeletion};
 use engine_client::{EngineError, ErrorClass};
 
 use crate::context::Context;
-use crate::observe::{EngineView, Observed};
+use crate::observe::Observed;
 use crate::plan::{Plan, Step};
 
 /// What became of the steps.
@@ -68,7 +68,7 @@ async fn execute_step(
             applied.written = Some(written.map_err(Failure::Write)?);
         }
         Step::Deploy(request) => {
-            if let EngineView::Answered { engine, .. } = &observed.engine {
+            if let Some((_, engine)) = observed.engine.answering() {
                 let result = engine
                     .deploy_process(request)
                     .await
@@ -77,7 +77,7 @@ async fn execute_step(
             }
         }
         Step::Retire(request) => {
-            if let EngineView::Answered { engine, .. } = &observed.engine {
+            if let Some((_, engine)) = observed.engine.answering() {
                 let result = engine
                     .delete_process(request)
                     .await
@@ -96,7 +96,7 @@ async fn execute_step(
 
 /// A refused credential is read anew by the next pass.
 fn refused(context: &Context, observed: &Observed, error: EngineError) -> Failure {
-    if let (ErrorClass::Denied, EngineView::Answered { cluster, .. }) = (error.class(), &observed.engine) {
+    if let (ErrorClass::Denied, Some((cluster, _))) = (error.class(), observed.engine.answering()) {
         context.engines.forget(cluster);
     }
     Failure::Engine(error)

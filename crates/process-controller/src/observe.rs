@@ -8,11 +8,11 @@ use api_types::process::Validation;
 use api_types::reference::{ConfigMapKeyRef, TenantRef};
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowWorker};
 use bpmn::{Mode, Report};
-use controller_kit::engine::{AccessError, is_callable};
+use controller_kit::engine::{AccessError, is_callable, owner_of};
 use controller_kit::outcome::ErrorClass;
-use controller_kit::reference::{Referrer, Refused, Resolved, find_cluster, resolve};
+use controller_kit::reference::{Referrer, Refused, Resolved, Unasked, observe_cluster_of_deleted, resolve};
 use controller_kit::run::chain;
-use engine_client::model::{DEFAULT_TENANT, DefinitionRef, ManagedDefinition};
+use engine_client::model::{DEFAULT_TENANT, DefinitionFilter, DefinitionRef, ManagedDefinition};
 use engine_client::{Engine, EngineError, ErrorClass as EngineClass};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt as _};
@@ -44,6 +44,8 @@ pub enum SourceView {
     Invalid(String),
     /// It is a kind of source that is not acted on.
     NotActedOn,
+    /// The object is being deleted: its source does not matter any more.
+    NotRead,
     /// The Kubernetes API did not give it.
     Unread {
         /// What failed.
@@ -83,11 +85,13 @@ impl Document {
     }
 }
 
-/// What the engine has under the process id of the document.
+/// What the engine has of this object.
 #[derive(Debug)]
 pub enum EngineView {
     /// There was nothing to ask, or nobody.
     NotAsked,
+    /// Of an object that is being deleted: nobody could be asked.
+    Unasked(Unasked),
     /// The cluster is not ready to be asked.
     NotReady(AccessError),
     /// It did not answer, or refused.
@@ -101,6 +105,28 @@ pub enum EngineView {
         /// The latest version, if there is any.
         latest: Option<ManagedDefinition>,
     },
+    /// Its answer to an object that is being deleted.
+    Holds {
+        /// Whose engine it is.
+        cluster: Arc<WorkflowCluster>,
+        /// For the execution of the plan.
+        engine: Arc<dyn Engine>,
+        /// Every process id that this object owns there.
+        process_ids: Vec<String>,
+    },
+}
+
+impl EngineView {
+    /// The engine that answered, and whose it is.
+    #[must_use]
+    pub fn answering(&self) -> Option<(&WorkflowCluster, &dyn Engine)> {
+        match self {
+            Self::Answered { cluster, engine, .. } | Self::Holds { cluster, engine, .. } => {
+                Some((&**cluster, &**engine))
+            }
+            Self::NotAsked | Self::Unasked(_) | Self::NotReady(_) | Self::Failed(_) => None,
+        }
+    }
 }
 
 /// Reads everything that the plan depends on.
@@ -112,19 +138,19 @@ pub async fn observe(context: &Context, process: &WorkflowProcess) -> Observed {
         tenant: process.spec.tenant_ref.as_ref(),
     };
     let references = resolve(&*context.directory, &context.cluster_namespace, referrer);
-    let cluster = match &references {
-        Ok(resolved) => Some(resolved.cluster.clone()),
-        // What was deployed while the grant held is still to be retired.
-        Err(_) if is_deleting(process) => {
-            find_cluster(&*context.directory, &context.cluster_namespace, &namespace, referrer.cluster)
-        }
-        Err(_) => None,
-    };
+    if is_deleting(process) {
+        // What was deployed while the grant held is still to be retired, whatever became of its source.
+        let engine = observe_holdings(context, process, &namespace).await;
+        return Observed {
+            references,
+            source: SourceView::NotRead,
+            engine,
+            served_job_types: BTreeSet::new(),
+        };
+    }
     let source = observe_source(context, process, &namespace).await;
-    let process_id =
-        if is_deleting(process) { retirable_ids(process, &source).pop() } else { id_in_document(&source) };
-    let engine = match (&cluster, process_id) {
-        (Some(cluster), Some(process_id)) if is_callable(cluster) => {
+    let engine = match (&references, id_in_document(&source)) {
+        (Ok(Resolved { cluster, .. }), Some(process_id)) if is_callable(cluster) => {
             observe_engine(context, cluster, process, process_id).await
         }
         _ => EngineView::NotAsked,
@@ -144,16 +170,6 @@ pub fn is_deleting(process: &WorkflowProcess) -> bool {
 #[must_use]
 pub fn tenant_id(reference: Option<&TenantRef>) -> String {
     reference.map_or_else(|| DEFAULT_TENANT.to_owned(), |tenant| tenant.name.clone())
-}
-
-/// The process ids under which the engine can hold something of this object: the one in its status, and the one in its
-/// document, whose deployment may have been the last thing a controller did before it was killed.
-#[must_use]
-pub fn retirable_ids(process: &WorkflowProcess, source: &SourceView) -> Vec<String> {
-    let told = process.status.as_ref().and_then(|status| status.bpmn_process_id.clone());
-    let mut ids: Vec<String> = told.into_iter().chain(id_in_document(source)).collect();
-    ids.dedup();
-    ids
 }
 
 fn id_in_document(source: &SourceView) -> Option<String> {
@@ -245,14 +261,45 @@ async fn observe_engine(
     let tenant = tenant_id(process.spec.tenant_ref.as_ref());
     match engine.get_process_definition(&tenant, &DefinitionRef::LatestOf(process_id)).await {
         Ok(latest) => EngineView::Answered { cluster: cluster.clone(), engine, latest },
-        Err(error) => {
-            // A refused credential or an untrusted certificate may only be outdated.
-            if matches!(error.class(), EngineClass::Denied | EngineClass::Unavailable) {
-                context.engines.forget(cluster);
-            }
-            EngineView::Failed(error)
-        }
+        Err(error) => failed(context, cluster, error),
     }
+}
+
+/// What a deletion has to retire: the engine knows it best. The status may lack what was deployed last before a controller
+/// was killed, and the source may be gone.
+async fn observe_holdings(context: &Context, process: &WorkflowProcess, namespace: &str) -> EngineView {
+    let cluster = observe_cluster_of_deleted(
+        &context.client,
+        &*context.directory,
+        &context.cluster_namespace,
+        namespace,
+        &process.spec.cluster_ref,
+    );
+    let cluster = match cluster.await {
+        Ok(cluster) => cluster,
+        Err(unasked) => return EngineView::Unasked(unasked),
+    };
+    let engine = match context.engines.connect(&cluster).await {
+        Ok(engine) => engine,
+        Err(error) => return EngineView::NotReady(error),
+    };
+    let tenant = tenant_id(process.spec.tenant_ref.as_ref());
+    let filter = DefinitionFilter { latest_only: true, owner_id: Some(owner_of(process).id) };
+    match engine.list_process_definitions(&tenant, &filter).await {
+        Ok(held) => {
+            let process_ids = held.into_iter().map(|definition| definition.process_id).collect();
+            EngineView::Holds { cluster, engine, process_ids }
+        }
+        Err(error) => failed(context, &cluster, error),
+    }
+}
+
+/// A refused credential or an untrusted certificate may only be outdated.
+fn failed(context: &Context, cluster: &WorkflowCluster, error: EngineError) -> EngineView {
+    if matches!(error.class(), EngineClass::Denied | EngineClass::Unavailable) {
+        context.engines.forget(cluster);
+    }
+    EngineView::Failed(error)
 }
 
 fn observe_served(context: &Context, process: &WorkflowProcess, resolved: &Resolved) -> BTreeSet<String> {

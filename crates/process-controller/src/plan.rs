@@ -11,10 +11,10 @@ use api_types::process::Validation;
 use api_types::reason::Reason as _;
 use api_types::reference::DeletionPolicy;
 use controller_kit::condition::find;
-use controller_kit::engine::is_callable;
+use controller_kit::engine::{is_callable, owner_of};
 use controller_kit::plan::Wait;
 use controller_kit::reference::Resolved;
-use engine_client::model::{DeleteProcess, DeployProcess, LintMode, OnInstances};
+use engine_client::model::{DeleteProcess, DeployProcess, LintMode, ManagedDefinition, OnInstances};
 use engine_client::request_id;
 use kube::ResourceExt as _;
 
@@ -59,7 +59,7 @@ pub fn plan(process: &WorkflowProcess, observed: &Observed, verdict: &Verdict) -
     let is_deployed = latest.as_ref().is_some_and(|latest| {
         latest.definition.content_sha256 == deployable.document.sha256
             && latest.definition.version_tag == process.spec.version_tag
-            && latest.owner == process.metadata.uid
+            && is_owned_by(latest, process)
     });
     if !is_deployed {
         let version = latest.as_ref().map_or(0, |latest| latest.definition.version);
@@ -94,6 +94,12 @@ pub fn former_rejection(
 #[must_use]
 pub fn engine_version(observed: &Observed) -> Option<&str> {
     observed.references.as_ref().ok()?.cluster.status.as_ref()?.version.as_deref()
+}
+
+/// Is it this very life of the object that manages the process id?
+#[must_use]
+pub fn is_owned_by(latest: &ManagedDefinition, process: &WorkflowProcess) -> bool {
+    latest.owner == Some(owner_of(process))
 }
 
 fn plan_wait(resolved: &Resolved) -> Option<Wait<ProcessReason>> {
@@ -140,7 +146,9 @@ fn build_deploy(process: &WorkflowProcess, deployable: &Deployable, latest: u32)
             Validation::Strict => LintMode::Strict,
             Validation::Lenient => LintMode::Lenient,
         },
-        owner: process.uid(),
+        owner: Some(owner_of(process)),
+        // A replica that was asleep must not deploy an older document as the latest one.
+        follows_version: Some(latest),
     }
 }
 
@@ -151,7 +159,7 @@ pub fn build_retire(process: &WorkflowProcess, process_id: &str) -> DeleteProces
         request_id: build_request_id(process, &format!("retire:{process_id}")),
         tenant_id: tenant_id(process.spec.tenant_ref.as_ref()),
         process_id: process_id.to_owned(),
-        owner: process.uid().unwrap_or_default(),
+        owner: owner_of(process),
         // Deleting a definition must not kill orders that are under way.
         on_instances: OnInstances::KeepRunning,
         retain: process.spec.deletion_policy() == DeletionPolicy::Retain,

@@ -12,6 +12,7 @@ use controller_kit::condition::{Standing, Truth, Wanted, find, merge, summary};
 use controller_kit::events::{EventType, News};
 use controller_kit::message::bounded;
 use controller_kit::outcome::{ErrorClass, Next};
+use controller_kit::reference::Unasked;
 use controller_kit::status::news;
 use engine_client::model::{
     DeployOutcome, DeployResult, Finding, ProcessDefinition, ProcessDeletion, Severity,
@@ -22,12 +23,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::cleanup::is_forced;
 use crate::execute::{Applied, Failure};
-use crate::observe::{EngineView, Observed, SourceView, is_deleting, retirable_ids};
-use crate::plan::{Plan, engine_version, former_rejection};
+use crate::observe::{EngineView, Observed, SourceView, is_deleting};
+use crate::plan::{Plan, engine_version, former_rejection, is_owned_by};
 use crate::validate::{Refusal, Verdict};
 
 /// Another object owns the process id. It may give it up, and nothing tells us when it does.
 const RECHECK_OWNER: Duration = Duration::from_mins(5);
+/// Safety net: the cluster is watched.
+const RECHECK_CLUSTER: Duration = Duration::from_mins(1);
 /// What a process waits for while everything around it starts, one after the other. To whom it matters it is one wait:
 /// the event tells that it begins, the status names what is awaited.
 const WAITS: [Reason; 4] =
@@ -190,7 +193,7 @@ fn running_definition(
     else {
         return None;
     };
-    let is_ours = latest.owner == process.metadata.uid;
+    let is_ours = is_owned_by(latest, process);
     let is_current = latest.definition.content_sha256 == deployable.document.sha256
         && latest.definition.version_tag == process.spec.version_tag;
     (is_ours && is_current).then(|| latest.definition.clone())
@@ -212,6 +215,14 @@ fn assess_deletion(observed: &Observed, applied: &Applied) -> Assessment {
         (None, EngineView::NotReady(error)) => {
             blocked(&format!("the engine cannot be called: {error}"), error.class())
         }
+        (None, EngineView::Unasked(Unasked::NoEndpoint { cluster })) => {
+            let message = format!(
+                "WorkflowCluster {cluster} has no endpoint, so its engine cannot be asked; correct or delete that cluster"
+            );
+            let next = Next::Wait { recheck: RECHECK_CLUSTER };
+            judge(ProcessPhase::Deleting, Standing::InProgress, Reason::DeletionBlocked, &message, next)
+        }
+        (None, EngineView::Unasked(Unasked::Unread { problem, class })) => blocked(problem, *class),
         _ => {
             let next = Next::Failed(ErrorClass::Conflict);
             let message = "the definition is retired, the object goes next";
@@ -474,7 +485,18 @@ pub fn build_news(process: &WorkflowProcess, status: &WorkflowProcessStatus, app
         .into_iter()
         .filter(|_| !(is_wait(&former) && is_wait(status)))
         .collect();
-    if let Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition }) = &applied.deployed
+    if let Some(DeployResult::Deployed { definition, adopted: true, .. }) = &applied.deployed {
+        told.push(News {
+            type_: EventType::Normal,
+            reason: Reason::Adopted.as_str().to_owned(),
+            note: format!(
+                "process {} was in the engine already; this object manages it now, at v{}",
+                definition.process_id, definition.version
+            ),
+        });
+    }
+    if let Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition, adopted: false }) =
+        &applied.deployed
         && former.ready
         && former.observed_generation == process.metadata.generation
         && former.source_digest == status.source_digest
@@ -491,15 +513,28 @@ pub fn build_news(process: &WorkflowProcess, status: &WorkflowProcessStatus, app
 /// The news of an object whose last step removed its finalizer.
 #[must_use]
 pub fn build_farewell(process: &WorkflowProcess, observed: &Observed, applied: &Applied) -> Option<News> {
-    let ids = retirable_ids(process, &observed.source).join(", ");
-    let may_be_left =
-        !matches!(&observed.engine, EngineView::NotAsked | EngineView::Answered { latest: None, .. });
-    if is_forced(process) && may_be_left {
-        return Some(News {
+    let told = process.status.as_ref().and_then(|status| status.bpmn_process_id.clone());
+    let (ids, is_certain) = match &observed.engine {
+        EngineView::Holds { process_ids, .. } => (process_ids.join(", "), true),
+        _ => (told.unwrap_or_else(|| "of this object".to_owned()), false),
+    };
+    let warning = |reason: ProcessReason, note: String| {
+        Some(News {
             type_: EventType::Warning,
-            reason: Reason::DeletionForced.as_str().to_owned(),
-            note: format!("DeletionForced: process {ids} may still be in the engine"),
+            reason: reason.as_str().to_owned(),
+            note: format!("{reason}: {note}"),
+        })
+    };
+    if matches!(&observed.engine, EngineView::Unasked(Unasked::ClusterGone)) {
+        // Without a deployment there is nothing that could be left.
+        return process.status.as_ref().and_then(|status| status.process_definition_key).and_then(|_| {
+            warning(Reason::LeftInDatabase, format!(
+                "process {ids} may still be in the database of its cluster, which is gone; the same object applied again takes it over"
+            ))
         });
+    }
+    if is_forced(process) && !(is_certain && ids.is_empty()) {
+        return warning(Reason::DeletionForced, format!("process {ids} may still be in the engine"));
     }
     let retained = process.spec.deletion_policy() == DeletionPolicy::Retain
         && matches!(applied.retired, Some(ProcessDeletion::Retired { .. }));

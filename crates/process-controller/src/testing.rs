@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant};
 use bpmn::Mode;
+use controller_kit::engine::owner_of;
 use controller_kit::reference::Resolved;
 use engine_client::fake::FakeEngine;
-use engine_client::model::{ManagedDefinition, ProcessDefinition};
+use engine_client::model::{ManagedDefinition, Owner, ProcessDefinition};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -104,6 +105,11 @@ pub(crate) fn observed(bpmn: &str, latest: Option<ManagedDefinition>) -> Observe
     }
 }
 
+/// [`process`] as the owner of what it has in the engine.
+pub(crate) fn owner() -> Owner {
+    owner_of(&process(ORDER_FLOW))
+}
+
 /// What the engine has after `bpmn` was deployed as version 3.
 pub(crate) fn definition(bpmn: &str) -> ProcessDefinition {
     ProcessDefinition {
@@ -119,5 +125,5 @@ pub(crate) fn definition(bpmn: &str) -> ProcessDefinition {
 }
 
 pub(crate) fn owned(definition: ProcessDefinition) -> ManagedDefinition {
-    ManagedDefinition { definition, owner: Some(UID.into()) }
+    ManagedDefinition { definition, owner: Some(owner()) }
 }

@@ -43,7 +43,7 @@ pub fn validate(process: &WorkflowProcess, observed: &Observed) -> Verdict {
             Reason::FieldsNotActedOn,
             "spec.source.gitRef is stored but not acted on by this version; use spec.source.configMapRef or spec.source.bpmn",
         ),
-        SourceView::Unread { .. } => None,
+        SourceView::Unread { .. } | SourceView::NotRead => None,
     }
 }
 

@@ -10,8 +10,8 @@ use engine_client::{
     Credential, CredentialVerifier, Engine as _, Operation, WorkerKey,
     fake::{FakeEngine, FakeServer},
     model::{
-        DeployProcess, Instance, InstanceState, LintMode, PutOutcome, StartInstance, Tenant, TenantQuotas,
-        Variables,
+        DeployProcess, Instance, InstanceState, LintMode, PutOutcome, PutTenant, StartInstance, Tenant,
+        TenantQuotas, Variables,
     },
 };
 use serde_json::{Value, json};
@@ -38,7 +38,10 @@ impl Fleet {
             owner: None,
             generation: 1,
         };
-        assert_eq!(engine.put_tenant("", &tenant).await, Ok(PutOutcome::Created));
+        assert_eq!(
+            engine.put_tenant("", &tenant).await,
+            Ok(PutTenant { outcome: PutOutcome::Created, adopted: false })
+        );
         for job_type in ["charge-payment", "refund-payment"] {
             let content = format!(
                 r#"<definitions><process id="{job_type}"><taskDefinition type="{job_type}"/></process></definitions>"#
@@ -52,6 +55,7 @@ impl Fleet {
                 version_tag: None,
                 mode: LintMode::Strict,
                 owner: None,
+                follows_version: None,
             };
             engine.deploy_process(&deploy).await.expect("engine should deploy");
         }

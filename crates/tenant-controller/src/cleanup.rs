@@ -3,7 +3,9 @@
 use api_types::WorkflowTenant;
 use api_types::labels::FORCE_DELETE;
 use api_types::reference::DeletionPolicy;
-use engine_client::model::{DeleteTenant, DeleteTenantMode};
+use controller_kit::engine::owner_of;
+use controller_kit::reference::Unasked;
+use engine_client::model::{Claim, DeleteTenant, DeleteTenantMode};
 use engine_client::request_id;
 use kube::ResourceExt as _;
 
@@ -12,25 +14,28 @@ use crate::plan::{Plan, Step};
 
 /// Deletes the tenant in the engine, then lets the object go.
 ///
-/// A tenant with running instances or managed processes is not deleted: the object waits and says so. No engine is asked
-/// when the cluster is gone or going. The force-delete annotation lets the object go and leaves the tenant.
+/// A tenant with running instances or managed processes is not deleted: the object waits and says so. Only a cluster that
+/// does not exist lets the object go unasked. The force-delete annotation lets the object go and leaves the tenant.
 #[must_use]
 pub fn plan_cleanup(tenant: &WorkflowTenant, observed: &Observed) -> Plan {
     let release = Plan { steps: vec![Step::RemoveFinalizer], wait: None };
     let found = match &observed.engine {
-        EngineView::NotAsked => return release,
+        EngineView::Unasked(Unasked::ClusterGone) => return release,
         _ if is_forced(tenant) => return release,
-        EngineView::NotReady(_) | EngineView::Failed(_) => return Plan::converged(),
         EngineView::Answered { tenant: found, .. } => found,
+        _ => return Plan::converged(),
     };
-    let uid = tenant.uid().unwrap_or_default();
-    if found.as_ref().is_none_or(|found| found.owner.as_ref() != Some(&uid)) {
+    let owner = owner_of(tenant);
+    let is_ours = found
+        .as_ref()
+        .is_some_and(|found| matches!(owner.claim(found.owner.as_ref()), Claim::Held | Claim::Inherited));
+    if !is_ours {
         return release;
     }
     let delete = DeleteTenant {
-        request_id: request_id(&uid, tenant.metadata.generation.unwrap_or_default(), "delete"),
+        request_id: request_id(&owner.uid, tenant.metadata.generation.unwrap_or_default(), "delete"),
         tenant_id: tenant.name_any(),
-        owner: uid,
+        owner,
         mode: match tenant.spec.deletion_policy() {
             DeletionPolicy::Delete => DeleteTenantMode::RefuseIfActive,
             DeletionPolicy::Retain => DeleteTenantMode::Retain,

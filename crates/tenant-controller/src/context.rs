@@ -7,11 +7,14 @@ use controller_kit::clock::Clock;
 use controller_kit::engine::EngineConnector;
 use controller_kit::events::Publisher;
 use controller_kit::reference::Directory;
+use kube::Client;
 
 use crate::census::Censuses;
 
 /// Shared by all passes.
 pub struct Context {
+    /// Reads of what no cache shows.
+    pub client: Client,
     /// Writes.
     pub writer: Writer,
     /// Events.

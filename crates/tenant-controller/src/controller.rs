@@ -51,6 +51,7 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
         move || listed.state().iter().map(|tenant| phase_row(tenant)).collect(),
     );
     let context = Context {
+        client: service.client.clone(),
         writer: Writer::new(service.client.clone(), TENANT_CONTROLLER.field_manager),
         publisher: service.publisher.clone(),
         clock: service.clock.clone(),

@@ -3,7 +3,7 @@
 use api_types::WorkflowTenant;
 use api_types::labels::TENANT_CONTROLLER;
 use controller_kit::apply::WriteError;
-use engine_client::model::{PutOutcome, TenantDeletion};
+use engine_client::model::{PutTenant, TenantDeletion};
 use engine_client::{EngineError, ErrorClass};
 use kube::ResourceExt as _;
 
@@ -19,7 +19,7 @@ pub struct Applied {
     /// The object is gone.
     pub gone: bool,
     /// The engine's answer to an upsert.
-    pub put: Option<PutOutcome>,
+    pub put: Option<PutTenant>,
     /// The engine's answer to a deletion.
     pub deleted: Option<TenantDeletion>,
     /// What ended the execution early.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use clap::Parser as _;
+use controller_kit::engine::leading_pool;
 use controller_kit::run::Leadership;
-use engine_client::{EnginePool, Timeouts};
 use tenant_controller::{args::Args, controller};
 
 // Not one per processor of the node: a controller waits for others, and each thread has a heap of its own.
@@ -12,8 +12,8 @@ use tenant_controller::{args::Args, controller};
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     controller_kit::run("tenant-controller", args.service, Leadership::Leader, async |service| {
-        controller::start(service, Arc::new(EnginePool::new(Timeouts::default())));
-        Ok::<_, std::convert::Infallible>(())
+        controller::start(service, Arc::new(leading_pool(service)?));
+        Ok::<_, engine_client::EngineError>(())
     })
     .await?;
     Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api_types::{WorkflowCluster, WorkflowTenant};
 use controller_kit::engine::{AccessError, is_callable};
-use controller_kit::reference::{Refused, find_cluster, resolve_tenant};
+use controller_kit::reference::{Refused, Unasked, observe_cluster_of_deleted, resolve_tenant};
 use engine_client::model::{Tenant, TenantUsage};
 use engine_client::{Engine, EngineError, ErrorClass};
 use kube::ResourceExt as _;
@@ -25,6 +25,8 @@ pub struct Observed {
 pub enum EngineView {
     /// There is nobody to ask.
     NotAsked,
+    /// Of an object that is being deleted: nobody could be asked.
+    Unasked(Unasked),
     /// The cluster is not ready to be asked.
     NotReady(AccessError),
     /// It did not answer, or refused.
@@ -42,20 +44,38 @@ pub enum EngineView {
 
 /// Reads everything that the plan depends on.
 pub async fn observe(context: &Context, tenant: &WorkflowTenant) -> Observed {
-    let cluster =
-        resolve_tenant(&*context.directory, &context.cluster_namespace, tenant).or_else(|refused| {
-            // What was written while the grant held is still to be deleted.
-            let (namespace, reference) = (tenant.namespace().unwrap_or_default(), &tenant.spec.cluster_ref);
-            is_deleting(tenant)
-                .then(|| find_cluster(&*context.directory, &context.cluster_namespace, &namespace, reference))
-                .flatten()
-                .ok_or(refused)
-        });
+    let cluster = resolve_tenant(&*context.directory, &context.cluster_namespace, tenant);
+    if is_deleting(tenant) {
+        // What was written while the grant held is still to be deleted.
+        return observe_of_deleted(context, tenant, cluster).await;
+    }
     let engine = match &cluster {
         Ok(cluster) if is_callable(cluster) => observe_engine(context, cluster, &tenant.name_any()).await,
         _ => EngineView::NotAsked,
     };
     Observed { cluster, engine }
+}
+
+async fn observe_of_deleted(
+    context: &Context,
+    tenant: &WorkflowTenant,
+    cluster: Result<Arc<WorkflowCluster>, Refused>,
+) -> Observed {
+    let namespace = tenant.namespace().unwrap_or_default();
+    let found = observe_cluster_of_deleted(
+        &context.client,
+        &*context.directory,
+        &context.cluster_namespace,
+        &namespace,
+        &tenant.spec.cluster_ref,
+    );
+    match found.await {
+        Ok(found) => {
+            let engine = observe_engine(context, &found, &tenant.name_any()).await;
+            Observed { cluster: Ok(found), engine }
+        }
+        Err(unasked) => Observed { cluster, engine: EngineView::Unasked(unasked) },
+    }
 }
 
 /// Is it to go?

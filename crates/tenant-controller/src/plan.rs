@@ -5,7 +5,7 @@ use std::time::Duration;
 use api_types::WorkflowTenant;
 use api_types::labels::TENANT_CONTROLLER;
 use api_types::tenant::TenantReason;
-use controller_kit::engine::is_callable;
+use controller_kit::engine::{is_callable, owner_of};
 use controller_kit::plan::Wait;
 use engine_client::model::{DeleteTenant, Tenant, TenantQuotas};
 use kube::ResourceExt as _;
@@ -75,7 +75,7 @@ pub fn build_tenant(tenant: &WorkflowTenant) -> Tenant {
         },
         rls: true,
         suspended: tenant.spec.is_suspended(),
-        owner: tenant.uid(),
+        owner: Some(owner_of(tenant)),
         generation: tenant.metadata.generation.unwrap_or_default(),
     }
 }

@@ -12,6 +12,7 @@ use controller_kit::condition::{Standing, Truth, Wanted, merge, summary};
 use controller_kit::events::{EventType, News};
 use controller_kit::message::bounded;
 use controller_kit::outcome::{ErrorClass, Next};
+use controller_kit::reference::Unasked;
 use controller_kit::status::news;
 use engine_client::model::{PutOutcome, QuotaKind, TenantDeletion, TenantUsage};
 use engine_client::{EngineError, ErrorClass as EngineClass};
@@ -26,6 +27,9 @@ use crate::validate::Verdict;
 
 /// Usage and engine-side drift are looked at this often.
 pub const USAGE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Safety net: the cluster is watched.
+const RECHECK_CLUSTER: Duration = Duration::from_mins(1);
 
 /// The pass in one judgement: status and next look both follow from it.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,7 +93,7 @@ pub fn assess(
         return judged(TenantPhase::Pending, Standing::InProgress, wait.reason, wait.message.clone(), next);
     }
     match &observed.engine {
-        EngineView::NotAsked => {
+        EngineView::NotAsked | EngineView::Unasked(_) => {
             let message = "the engine was not asked".to_owned();
             judged(
                 TenantPhase::Pending,
@@ -140,6 +144,14 @@ fn assess_deletion(observed: &Observed, applied: &Applied) -> Assessment {
         (None, EngineView::NotReady(error)) => {
             blocked(format!("the engine cannot be called: {}", error.told()), error.class())
         }
+        (None, EngineView::Unasked(Unasked::NoEndpoint { cluster })) => {
+            let message = format!(
+                "WorkflowCluster {cluster} has no endpoint, so its engine cannot be asked; correct or delete that cluster"
+            );
+            let next = Next::Wait { recheck: RECHECK_CLUSTER };
+            Assessment { next, ..blocked(message, ErrorClass::Transient) }
+        }
+        (None, EngineView::Unasked(Unasked::Unread { problem, class })) => blocked(problem.clone(), *class),
         _ => {
             let message = "the tenant is deleted, the object goes next".to_owned();
             deleting(Reason::Deleting, message, ErrorClass::Conflict)
@@ -293,7 +305,16 @@ pub fn build_news(tenant: &WorkflowTenant, status: &WorkflowTenantStatus, applie
     let mut told: Vec<News> =
         news::<TenantReason>(&former.conditions, &status.conditions).into_iter().collect();
     let was_settled = former.ready && former.observed_generation == tenant.metadata.generation;
-    if was_settled && matches!(applied.put, Some(PutOutcome::Created | PutOutcome::Updated)) {
+    if applied.put.is_some_and(|put| put.adopted) {
+        told.push(News {
+            type_: EventType::Normal,
+            reason: Reason::Adopted.as_str().to_owned(),
+            note: format!(
+                "tenant {} was in the engine already; this object manages it now",
+                tenant.name_any()
+            ),
+        });
+    } else if was_settled && applied.put.is_some_and(|put| put.outcome != PutOutcome::Unchanged) {
         told.push(News {
             type_: EventType::Normal,
             reason: Reason::DriftCorrected.as_str().to_owned(),
@@ -320,9 +341,19 @@ pub fn build_news(tenant: &WorkflowTenant, status: &WorkflowTenantStatus, applie
 /// The news of an object whose last step removed its finalizer.
 #[must_use]
 pub fn build_farewell(tenant: &WorkflowTenant, observed: &Observed, applied: &Applied) -> Option<News> {
+    if matches!(&observed.engine, EngineView::Unasked(Unasked::ClusterGone)) {
+        let reason = Reason::LeftInDatabase;
+        return Some(News {
+            type_: EventType::Warning,
+            reason: reason.as_str().to_owned(),
+            note: format!(
+                "{reason}: tenant {} may still be in the database of its cluster, which is gone; the same object applied again takes it over",
+                tenant.name_any()
+            ),
+        });
+    }
     if is_forced(tenant) {
-        let held =
-            !matches!(&observed.engine, EngineView::NotAsked | EngineView::Answered { tenant: None, .. });
+        let held = !matches!(&observed.engine, EngineView::Answered { tenant: None, .. });
         return held.then(|| News {
             type_: EventType::Warning,
             reason: Reason::DeletionForced.as_str().to_owned(),

@@ -13,9 +13,9 @@ use controller_kit::events::Publisher;
 use controller_kit::outcome::Next;
 use controller_kit::reference::Directory;
 use engine_client::fake::{FakeEngine, FakeEngines};
-use engine_client::model::{QuotaKind, Tenant, TenantQuotas, TenantUsage};
+use engine_client::model::{Owner, QuotaKind, Tenant, TenantQuotas, TenantUsage};
 use engine_client::{EngineProvider, Operation};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::DeleteParams;
@@ -58,6 +58,13 @@ pub(crate) fn tenant() -> WorkflowTenant {
     tenant
 }
 
+/// A life of the object `acme` that began so many seconds after that of [`applied`].
+pub(crate) fn owner(uid: &str, later: i64) -> Owner {
+    let created_at =
+        applied("acme").metadata.creation_timestamp.unwrap().0 + SignedDuration::from_secs(later);
+    Owner { id: format!("WorkflowTenant/{HOME}/acme"), uid: uid.into(), created_at }
+}
+
 /// [`applied`] as the engine has it.
 pub(crate) fn held(name: &str) -> Tenant {
     Tenant {
@@ -70,7 +77,7 @@ pub(crate) fn held(name: &str) -> Tenant {
         },
         rls: true,
         suspended: false,
-        owner: Some(format!("uid-of-{name}")),
+        owner: Some(owner(&format!("uid-of-{name}"), 0)),
         generation: 1,
     }
 }
@@ -127,7 +134,8 @@ impl World {
                 clock,
                 directory: Arc::new(Stored(self.apiserver.clone())),
                 cluster_namespace: HOME.into(),
-                engines: EngineConnector::new(client, engines, EngineRole::Controller),
+                engines: EngineConnector::new(client.clone(), engines, EngineRole::Controller),
+                client,
                 censuses: Censuses::default(),
             },
         }

@@ -16,7 +16,10 @@ CREATE TABLE workflow.tenant (
     max_jobs_per_minute  bigint NOT NULL CHECK (max_jobs_per_minute >= 0),
     max_storage_bytes    bigint NOT NULL CHECK (max_storage_bytes >= 0),
     suspended            boolean NOT NULL,
+    -- Who manages the tenant (workflow.engine.v1.Owner); '' = nobody.
     owner                text COLLATE "C" NOT NULL,
+    owner_uid            text COLLATE "C" NOT NULL DEFAULT '',
+    owner_created_at     timestamptz NOT NULL DEFAULT 'epoch',
     generation           bigint NOT NULL,
     storage_bytes        bigint NOT NULL DEFAULT 0,
     storage_measured_at  timestamptz
@@ -37,11 +40,14 @@ CREATE TABLE workflow.tenant_counter (
 
 -- A process id of a tenant: who manages it and which version is the latest. Its row is the lock that deployments take.
 CREATE TABLE workflow.process (
-    tenant_id      text COLLATE "C" NOT NULL CHECK (tenant_id <> ''),
-    process_id     text COLLATE "C" NOT NULL,
-    owner          text COLLATE "C" NOT NULL,
+    tenant_id        text COLLATE "C" NOT NULL CHECK (tenant_id <> ''),
+    process_id       text COLLATE "C" NOT NULL,
+    -- As the tenant's.
+    owner            text COLLATE "C" NOT NULL,
+    owner_uid        text COLLATE "C" NOT NULL,
+    owner_created_at timestamptz NOT NULL,
     -- Never goes back, not even when every version is retired.
-    last_version   integer NOT NULL,
+    last_version     integer NOT NULL,
     PRIMARY KEY (tenant_id, process_id)
 );
 
@@ -130,6 +136,12 @@ CREATE TABLE workflow.request_log (
     PRIMARY KEY (tenant_id, request_id)
 );
 CREATE INDEX request_log_age ON workflow.request_log (answered_at);
+
+-- Controllers of which only one replica may write, and the highest fence that each has shown; holds nothing of any tenant.
+CREATE TABLE workflow.writer (
+    name  text COLLATE "C" PRIMARY KEY,
+    fence bigint NOT NULL
+);
 
 -- Serving processes; holds nothing of any tenant.
 CREATE TABLE workflow.node (

@@ -2,6 +2,7 @@
 //! who may call it was settled before.
 
 mod deploy;
+mod fences;
 mod gathering;
 pub mod jobs;
 mod start;
@@ -10,7 +11,8 @@ mod variables;
 
 use std::future::Future;
 
-use engine_client::proto::StartInstancesResponse;
+use engine_client::model::{Claim, Owner, claim};
+use engine_client::proto::{self, StartInstancesResponse};
 use tokio_util::sync::CancellationToken;
 
 use crate::database::Database;
@@ -22,6 +24,7 @@ use crate::storage::keys::Keys;
 use crate::streams::InFlight;
 use crate::tenant_id::TenantId;
 use crate::wakeups::Wakeups;
+pub use fences::{Fence, Fences};
 use gathering::Gathering;
 use jobs::Completion;
 use start::Start;
@@ -35,6 +38,7 @@ pub struct Engine {
     pub database: Database,
     pub keys: Keys,
     pub definitions: Definitions,
+    pub fences: Fences,
     pub wakeups: Wakeups,
     pub in_flight: InFlight,
     completing: Gathering<(i64, Completion), bool>,
@@ -51,6 +55,7 @@ impl Engine {
             lag: LagSampler::default(),
             keys: Keys::default(),
             definitions: Definitions::default(),
+            fences: Fences::default(),
             wakeups: Wakeups::default(),
             in_flight: InFlight::default(),
             completing: Gathering::default(),
@@ -87,6 +92,34 @@ pub fn page_size(asked: i32) -> Result<i64, Error> {
 
 fn tenant_id(id: &str) -> Result<TenantId, Error> {
     Ok(TenantId::parse(id)?)
+}
+
+/// The wire's owner; absent = nobody.
+fn owner(wire: Option<proto::Owner>) -> Result<Option<Owner>, Error> {
+    let Some(wire) = wire else { return Ok(None) };
+    require_text("owner.id", &wire.id, 512)?;
+    require_text("owner.uid", &wire.uid, 255)?;
+    Owner::try_from(wire).map(Some).map_err(|malformed| Error::Invalid(malformed.to_string()))
+}
+
+/// Refuses who may not write what the claim was made on.
+fn refuse_claim(claim: Claim, what: impl Fn() -> String) -> Result<(), Error> {
+    match claim {
+        Claim::Free | Claim::Held | Claim::Inherited => Ok(()),
+        Claim::Superseded => {
+            Err(Error::Stale(format!("{} was taken over by a later object of the same name", what())))
+        }
+        Claim::Foreign => Err(Error::Owned(format!("{} is managed by another owner", what()))),
+    }
+}
+
+/// May this caller delete what is recorded as this owner's? What nobody manages may be deleted by nobody only.
+fn may_delete(caller: Option<&Owner>, recorded: Option<&Owner>) -> bool {
+    match claim(caller, recorded) {
+        Claim::Held | Claim::Inherited => true,
+        Claim::Free => caller.is_none(),
+        Claim::Superseded | Claim::Foreign => false,
+    }
 }
 
 fn require_text(field: &str, text: &str, max_chars: usize) -> Result<(), Error> {

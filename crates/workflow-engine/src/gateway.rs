@@ -57,8 +57,6 @@ struct DeployBody {
     validate: Validate,
     #[serde(default)]
     request_id: String,
-    #[serde(default)]
-    owner: String,
 }
 
 fn default_tenant() -> String {
@@ -132,11 +130,13 @@ async fn deploy(
             Validate::Lenient => LintMode::Lenient,
         }
         .into(),
-        owner: body.owner,
+        // Whom nobody's controller manages: the id must be nobody else's.
+        owner: None,
+        follows_version: None,
     };
     let method = Method::DeployProcess;
     let answer =
-        api.call(method, &extensions, "", |engine| async move { engine.deploy(request).await }).await;
+        api.call(method, &extensions, "", |engine| async move { engine.deploy(request, None).await }).await;
     match answer.map(|response| response.into_inner().result) {
         Ok(Some(DeployResult::Deployed(deployed))) => {
             let created = deployed.outcome() == DeployOutcome::Created;

@@ -26,7 +26,7 @@ use futures::FutureExt;
 use tonic::service::Routes;
 use tonic::{Code, Extensions, Response, Status};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Fence};
 use crate::error::Error;
 use crate::node::Node;
 
@@ -159,8 +159,12 @@ impl Api {
         F: Future<Output = Result<T, Error>>,
     {
         self.call_node(method, extensions, tenant_id, async {
+            let engine = self.node.engine()?;
+            if let Some(fence) = extensions.get::<Fence>() {
+                engine.record_fence(fence).await?;
+            }
             // Boxed: a use case's future is large, and it would be copied through every layer above.
-            Box::pin(work(self.node.engine()?)).await
+            Box::pin(work(engine)).await
         })
         .await
     }

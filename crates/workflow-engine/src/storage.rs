@@ -11,5 +11,7 @@ pub mod jobs;
 pub mod keys;
 pub mod lag;
 pub mod nodes;
+pub mod owners;
 pub mod request_log;
 pub mod tenants;
+pub mod writers;

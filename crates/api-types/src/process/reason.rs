@@ -61,6 +61,12 @@ crate::reason::kind_reasons! {
         WorkersMissing Warning
             "Job types of the definition have no `WorkflowWorker`; the message names them."
             => "Create a `WorkflowWorker` for them, unless workers run elsewhere.",
+        Adopted Normal
+            "The engine had the process already; nobody managed it, or a former object of the same name did. This object manages it now (event)."
+            => "Nothing.",
+        LeftInDatabase Warning
+            "The object was deleted while its cluster was gone: its definitions may still be in the cluster's database (event)."
+            => "Apply the same object again to take them over, or remove the database.",
         Retained Normal
             "The object was deleted with policy `Retain`: the definition stays in the engine (event)."
             => "Nothing.",

@@ -37,6 +37,12 @@ crate::reason::kind_reasons! {
         NotSupportedByEngine Warning
             "The engine's version lacks the call."
             => "Upgrade the engine.",
+        Adopted Normal
+            "The engine had the tenant already; nobody managed it, or a former object of the same name did. This object manages it now (event)."
+            => "Nothing.",
+        LeftInDatabase Warning
+            "The object was deleted while its cluster was gone: the tenant may still be in the cluster's database (event)."
+            => "Apply the same object again to take it over, or remove the database.",
         Retained Normal
             "The object was deleted with policy `Retain`: the tenant stays in the engine (event)."
             => "Nothing.",

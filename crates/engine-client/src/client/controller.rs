@@ -9,10 +9,10 @@ use crate::{
     Engine, EngineError, ErrorClass, JobLagStream, Operation,
     convert::{Malformed, wire_duration},
     model::{
-        DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult, EngineHealth, EngineInfo,
-        Isolation, JobLagFilter, JobLagReport, ManagedDefinition, MigrationPlan, MigrationStatus,
-        ProcessDefinition, ProcessDeletion, PutOutcome, Tenant, TenantDeletion, TenantUsage, ValidateProcess,
-        Validation,
+        DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,
+        EngineHealth, EngineInfo, Isolation, JobLagFilter, JobLagReport, ManagedDefinition, MigrationPlan,
+        MigrationStatus, ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage,
+        ValidateProcess, Validation,
     },
     proto::{
         GetHealthRequest, GetInfoRequest, GetMigrationStatusRequest, GetProcessDefinitionRequest,
@@ -111,16 +111,17 @@ impl Engine for EngineClient {
     async fn list_process_definitions(
         &self,
         tenant_id: &str,
-        latest_only: bool,
+        filter: &DefinitionFilter,
     ) -> Result<Vec<ProcessDefinition>, EngineError> {
         let operation = Operation::ListProcessDefinitions;
         let mut pages = Pages::new(operation);
         while let Some(page_token) = pages.next_token() {
             let ask = ListProcessDefinitionsRequest {
                 tenant_id: tenant_id.to_owned(),
-                latest_only,
+                latest_only: filter.latest_only,
                 page_size: PAGE_SIZE,
                 page_token,
+                owner_id: filter.owner_id.clone().unwrap_or_default(),
             };
             let page = self
                 .read(operation, self.timeouts.read, ask, |channel, request| async {
@@ -142,7 +143,7 @@ impl Engine for EngineClient {
         convert(operation, answer)
     }
 
-    async fn put_tenant(&self, request_id: &str, tenant: &Tenant) -> Result<PutOutcome, EngineError> {
+    async fn put_tenant(&self, request_id: &str, tenant: &Tenant) -> Result<PutTenant, EngineError> {
         let operation = Operation::PutTenant;
         let ask = PutTenantRequest { request_id: request_id.to_owned(), tenant: Some(tenant.into()) };
         let answer = self

@@ -14,6 +14,23 @@ fn present<T>(field: &'static str, value: Option<T>) -> Result<T, Malformed> {
     value.ok_or(Malformed { field, expected: "present" })
 }
 
+/// Absent = nobody.
+fn maybe_owner(owner: Option<proto::Owner>) -> Result<Option<model::Owner>, Malformed> {
+    owner.map(TryInto::try_into).transpose()
+}
+
+impl TryFrom<proto::Owner> for model::Owner {
+    type Error = Malformed;
+
+    fn try_from(owner: proto::Owner) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: owner.id,
+            uid: owner.uid,
+            created_at: timestamp("owner.created_at", owner.created_at)?,
+        })
+    }
+}
+
 impl TryFrom<proto::GetInfoResponse> for model::EngineInfo {
     type Error = Malformed;
 
@@ -166,6 +183,7 @@ impl TryFrom<proto::DeployProcessResponse> for model::DeployResult {
         Ok(match present("result", response.result)? {
             Wire::Deployed(deployed) => Self::Deployed {
                 outcome: deployed.outcome().try_into()?,
+                adopted: deployed.adopted,
                 definition: present("deployed.definition", deployed.definition)?.try_into()?,
             },
             Wire::Rejected(rejected) => {
@@ -181,7 +199,7 @@ impl TryFrom<proto::GetProcessDefinitionResponse> for model::ManagedDefinition {
     fn try_from(response: proto::GetProcessDefinitionResponse) -> Result<Self, Malformed> {
         Ok(Self {
             definition: present("definition", response.definition)?.try_into()?,
-            owner: non_empty(response.owner),
+            owner: maybe_owner(response.owner)?,
         })
     }
 }
@@ -220,7 +238,7 @@ impl TryFrom<proto::Tenant> for model::Tenant {
             quotas: tenant.quotas.unwrap_or_default().try_into()?,
             rls: tenant.rls,
             suspended: tenant.suspended,
-            owner: non_empty(tenant.owner),
+            owner: maybe_owner(tenant.owner)?,
             generation: tenant.generation,
         })
     }
@@ -234,11 +252,11 @@ impl TryFrom<proto::GetTenantResponse> for model::Tenant {
     }
 }
 
-impl TryFrom<proto::PutTenantResponse> for model::PutOutcome {
+impl TryFrom<proto::PutTenantResponse> for model::PutTenant {
     type Error = Malformed;
 
     fn try_from(response: proto::PutTenantResponse) -> Result<Self, Malformed> {
-        response.outcome().try_into()
+        Ok(Self { outcome: response.outcome().try_into()?, adopted: response.adopted })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What we ask: model → proto.
 
-use super::{TooPrecise, wire_count, wire_duration, wire_small_count, wire_variables};
+use super::{TooPrecise, wire_count, wire_duration, wire_small_count, wire_timestamp, wire_variables};
 use crate::{model, proto};
 
 impl From<&model::ValidateProcess> for proto::ValidateProcessRequest {
@@ -23,7 +23,18 @@ impl From<&model::DeployProcess> for proto::DeployProcessRequest {
             content_sha256: request.content_sha256.clone(),
             version_tag: request.version_tag.clone().unwrap_or_default(),
             mode: proto::LintMode::from(request.mode).into(),
-            owner: request.owner.clone().unwrap_or_default(),
+            owner: request.owner.as_ref().map(Into::into),
+            follows_version: request.follows_version.map(wire_small_count),
+        }
+    }
+}
+
+impl From<&model::Owner> for proto::Owner {
+    fn from(owner: &model::Owner) -> Self {
+        Self {
+            id: owner.id.clone(),
+            uid: owner.uid.clone(),
+            created_at: Some(wire_timestamp(owner.created_at)),
         }
     }
 }
@@ -43,7 +54,7 @@ impl From<&model::DeleteProcess> for proto::DeleteProcessRequest {
             request_id: request.request_id.clone(),
             tenant_id: request.tenant_id.clone(),
             process_id: request.process_id.clone(),
-            owner: request.owner.clone(),
+            owner: Some((&request.owner).into()),
             on_instances: proto::OnInstances::from(request.on_instances).into(),
             retain: request.retain,
         }
@@ -68,7 +79,7 @@ impl From<&model::Tenant> for proto::Tenant {
             quotas: Some((&tenant.quotas).into()),
             rls: tenant.rls,
             suspended: tenant.suspended,
-            owner: tenant.owner.clone().unwrap_or_default(),
+            owner: tenant.owner.as_ref().map(Into::into),
             generation: tenant.generation,
         }
     }
@@ -79,7 +90,7 @@ impl From<&model::DeleteTenant> for proto::DeleteTenantRequest {
         Self {
             request_id: request.request_id.clone(),
             tenant_id: request.tenant_id.clone(),
-            owner: request.owner.clone(),
+            owner: Some((&request.owner).into()),
             mode: proto::DeleteTenantMode::from(request.mode).into(),
         }
     }

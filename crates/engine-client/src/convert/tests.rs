@@ -39,7 +39,7 @@ fn number_that_json_lacks_is_refused() {
 
 #[test]
 fn unspecified_outcome_is_no_good_news() {
-    let answer = model::PutOutcome::try_from(proto::PutTenantResponse::default());
+    let answer = model::PutTenant::try_from(proto::PutTenantResponse::default());
     assert_eq!(answer, Err(Malformed { field: "PutOutcome", expected: "specified" }));
     let answer = model::EngineHealth::try_from(proto::GetHealthResponse { overall: 99, checks: vec![] });
     assert_eq!(answer, Err(Malformed { field: "HealthState", expected: "specified" }));

@@ -8,10 +8,10 @@ use super::FakeEngine;
 use crate::{
     Engine, EngineError, ErrorClass, JobLagStream, Operation,
     model::{
-        DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult, EngineHealth, EngineInfo,
-        Isolation, JobLagFilter, JobLagReport, ManagedDefinition, MigrationPlan, MigrationStatus,
-        ProcessDefinition, ProcessDeletion, PutOutcome, Tenant, TenantDeletion, TenantUsage, ValidateProcess,
-        Validation,
+        DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,
+        EngineHealth, EngineInfo, Isolation, JobLagFilter, JobLagReport, ManagedDefinition, MigrationPlan,
+        MigrationStatus, ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage,
+        ValidateProcess, Validation,
     },
 };
 
@@ -61,15 +61,10 @@ impl Engine for FakeEngine {
     async fn list_process_definitions(
         &self,
         tenant_id: &str,
-        latest_only: bool,
+        filter: &DefinitionFilter,
     ) -> Result<Vec<ProcessDefinition>, EngineError> {
         self.admit(Operation::ListProcessDefinitions, tenant_id).await?;
-        let world = self.world();
-        if !latest_only {
-            return Ok(world.definitions(tenant_id).cloned().collect());
-        }
-        let of_tenant = world.processes.iter().filter(|((tenant, _), _)| tenant == tenant_id);
-        Ok(of_tenant.filter_map(|(_, process)| process.versions.last().cloned()).collect())
+        Ok(self.world().listed(tenant_id, filter))
     }
 
     async fn delete_process(&self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError> {
@@ -82,7 +77,7 @@ impl Engine for FakeEngine {
         })
     }
 
-    async fn put_tenant(&self, request_id: &str, tenant: &Tenant) -> Result<PutOutcome, EngineError> {
+    async fn put_tenant(&self, request_id: &str, tenant: &Tenant) -> Result<PutTenant, EngineError> {
         self.admit(Operation::PutTenant, &tenant.id).await?;
         self.change(|world| {
             world.once(Operation::PutTenant, request_id, tenant, |world| world.put_tenant(tenant))

@@ -4,15 +4,15 @@ use super::{FakeEngine, World, refusal};
 use crate::{
     EngineError, ErrorClass, Operation,
     model::{
-        DefinitionRef, DeleteProcess, DeployOutcome, DeployProcess, DeployResult, Finding, InstanceState,
-        ManagedDefinition, OnInstances, ProcessDefinition, ProcessDeletion, Severity, ValidateProcess,
-        Validation,
+        Claim, DefinitionFilter, DefinitionRef, DeleteProcess, DeployOutcome, DeployProcess, DeployResult,
+        Finding, InstanceState, ManagedDefinition, OnInstances, Owner, ProcessDefinition, ProcessDeletion,
+        Severity, ValidateProcess, Validation, claim,
     },
 };
 
 #[derive(Default)]
 pub(super) struct Process {
-    pub(super) owner: Option<String>,
+    pub(super) owner: Option<Owner>,
     pub(super) versions: Vec<ProcessDefinition>,
     /// Numbers go on after a deletion.
     last_version: u32,
@@ -30,7 +30,7 @@ impl FakeEngine {
     }
 
     /// Who manages this process id.
-    pub fn process_owner(&self, tenant_id: &str, process_id: &str) -> Option<String> {
+    pub fn process_owner(&self, tenant_id: &str, process_id: &str) -> Option<Owner> {
         let id = (tenant_id.to_owned(), process_id.to_owned());
         self.world().processes.get(&id).and_then(|process| process.owner.clone())
     }
@@ -81,6 +81,21 @@ impl World {
         of_tenant.flat_map(|(_, process)| &process.versions)
     }
 
+    pub(super) fn listed(&self, tenant_id: &str, filter: &DefinitionFilter) -> Vec<ProcessDefinition> {
+        let wanted = |process: &&Process| {
+            filter.owner_id.is_none()
+                || process.owner.as_ref().map(|owner| &owner.id) == filter.owner_id.as_ref()
+        };
+        let of_tenant = self.processes.iter().filter(|((tenant, _), _)| tenant == tenant_id);
+        let skipped =
+            |process: &Process| if filter.latest_only { process.versions.len().saturating_sub(1) } else { 0 };
+        of_tenant
+            .map(|(_, process)| process)
+            .filter(wanted)
+            .flat_map(|process| process.versions.iter().skip(skipped(process)).cloned())
+            .collect()
+    }
+
     fn judge(&self, content: &[u8]) -> Result<Document, Vec<Finding>> {
         let text = String::from_utf8_lossy(content);
         match self.rejections.iter().find(|(marker, _)| text.contains(marker)) {
@@ -123,20 +138,36 @@ impl World {
         let key = self.key();
         let deployed_at = self.now;
         let process = self.processes.entry((request.tenant_id.clone(), process_id.clone())).or_default();
-        if process.owner.is_some() && process.owner != request.owner {
-            return refuse(
-                ErrorClass::AlreadyOwned,
-                format!("process {process_id} is managed by another owner"),
-            );
+        let claim = claim(request.owner.as_ref(), process.owner.as_ref());
+        match claim {
+            Claim::Foreign => {
+                return refuse(
+                    ErrorClass::AlreadyOwned,
+                    format!("process {process_id} is managed by another owner"),
+                );
+            }
+            Claim::Superseded => {
+                return refuse(ErrorClass::Stale, format!("process {process_id} has a later owner"));
+            }
+            Claim::Free | Claim::Held | Claim::Inherited => {}
         }
-        process.owner.clone_from(&request.owner);
         let latest = process.versions.last();
+        let is_same = latest.is_some_and(|latest| {
+            latest.content_sha256 == digest && latest.version_tag == request.version_tag
+        });
+        let known = latest.map_or(0, |latest| latest.version);
+        if !is_same && request.follows_version.is_some_and(|expected| expected != known) {
+            return refuse(ErrorClass::Stale, format!("the latest version is {known}"));
+        }
+        let adopted = latest.is_some() && request.owner.is_some() && claim != Claim::Held;
+        process.owner.clone_from(&request.owner);
         if let Some(same) = latest
             .filter(|latest| latest.content_sha256 == digest && latest.version_tag == request.version_tag)
         {
             return Ok(DeployResult::Deployed {
                 outcome: DeployOutcome::Unchanged,
                 definition: same.clone(),
+                adopted,
             });
         }
         let definition = ProcessDefinition {
@@ -151,7 +182,7 @@ impl World {
         };
         process.last_version = definition.version;
         process.versions.push(definition.clone());
-        Ok(DeployResult::Deployed { outcome: DeployOutcome::Created, definition })
+        Ok(DeployResult::Deployed { outcome: DeployOutcome::Created, definition, adopted })
     }
 
     pub(super) fn definition(&self, tenant_id: &str, wanted: &DefinitionRef) -> Option<ManagedDefinition> {
@@ -168,8 +199,10 @@ impl World {
         let id = (request.tenant_id.clone(), request.process_id.clone());
         let process = self.processes.get_mut(&id).filter(|process| !process.versions.is_empty());
         let Some(process) = process else { return Ok(ProcessDeletion::Retired { versions: 0 }) };
-        if process.owner.as_ref() != Some(&request.owner) && !(request.retain && process.owner.is_none()) {
-            return Ok(ProcessDeletion::OwnedByOther);
+        match request.owner.claim(process.owner.as_ref()) {
+            Claim::Held | Claim::Inherited => {}
+            Claim::Free if request.retain => {}
+            Claim::Free | Claim::Superseded | Claim::Foreign => return Ok(ProcessDeletion::OwnedByOther),
         }
         if request.retain {
             process.owner = None;

@@ -4,8 +4,8 @@ use super::{FakeEngine, World, refusal};
 use crate::{
     EngineError, ErrorClass, Operation,
     model::{
-        DeleteTenant, DeleteTenantMode, InstanceState, Isolation, PutOutcome, Tenant, TenantDeletion,
-        TenantUsage,
+        Claim, DeleteTenant, DeleteTenantMode, InstanceState, Isolation, PutOutcome, PutTenant, Tenant,
+        TenantDeletion, TenantUsage, claim,
     },
 };
 
@@ -32,7 +32,7 @@ impl FakeEngine {
 }
 
 impl World {
-    pub(super) fn put_tenant(&mut self, tenant: &Tenant) -> Result<PutOutcome, EngineError> {
+    pub(super) fn put_tenant(&mut self, tenant: &Tenant) -> Result<PutTenant, EngineError> {
         let refuse = |class, message: String| Err(EngineError::new(Operation::PutTenant, class, message));
         if tenant.id.is_empty() || tenant.id.starts_with('_') {
             return refuse(ErrorClass::Invalid, format!("tenant id {:?} belongs to the engine", tenant.id));
@@ -41,24 +41,34 @@ impl World {
             let message = "row-level security cannot be switched off".to_owned();
             return Err(refusal(Operation::PutTenant, "RLS_REQUIRED", message));
         }
-        match self.tenants.get(&tenant.id) {
-            Some(known) if known.owner.is_some() && known.owner != tenant.owner => {
+        let known = self.tenants.get(&tenant.id);
+        let claim = claim(tenant.owner.as_ref(), known.and_then(|known| known.owner.as_ref()));
+        match (claim, known) {
+            (Claim::Foreign, _) => {
                 return refuse(
                     ErrorClass::AlreadyOwned,
                     format!("tenant {} is managed by another owner", tenant.id),
                 );
             }
-            Some(known) if known.owner == tenant.owner && known.generation > tenant.generation => {
+            (Claim::Superseded, _) => {
+                return refuse(ErrorClass::Stale, format!("tenant {} has a later owner", tenant.id));
+            }
+            (Claim::Held, Some(known)) if known.generation > tenant.generation => {
                 return refuse(
                     ErrorClass::Stale,
                     format!("generation {} was there already", known.generation),
                 );
             }
-            Some(known) if known == tenant => return Ok(PutOutcome::Unchanged),
             _ => {}
         }
-        let known = self.tenants.insert(tenant.id.clone(), tenant.clone());
-        Ok(if known.is_some() { PutOutcome::Updated } else { PutOutcome::Created })
+        let adopted = known.is_some() && tenant.owner.is_some() && claim != Claim::Held;
+        let outcome = match known {
+            None => PutOutcome::Created,
+            Some(known) if known == tenant => PutOutcome::Unchanged,
+            Some(_) => PutOutcome::Updated,
+        };
+        self.tenants.insert(tenant.id.clone(), tenant.clone());
+        Ok(PutTenant { outcome, adopted })
     }
 
     pub(super) fn delete_tenant(&mut self, request: &DeleteTenant) -> Result<TenantDeletion, EngineError> {
@@ -67,9 +77,10 @@ impl World {
         let managed =
             self.processes.iter().any(|((tenant, _), process)| tenant == id && process.owner.is_some());
         let Some(tenant) = self.tenants.get_mut(id) else { return Ok(TenantDeletion::Deleted) };
-        let given_up = request.mode == DeleteTenantMode::Retain && tenant.owner.is_none();
-        if tenant.owner.as_ref() != Some(&request.owner) && !given_up {
-            return Ok(TenantDeletion::OwnedByOther);
+        match request.owner.claim(tenant.owner.as_ref()) {
+            Claim::Held | Claim::Inherited => {}
+            Claim::Free if request.mode == DeleteTenantMode::Retain => {}
+            Claim::Free | Claim::Superseded | Claim::Foreign => return Ok(TenantDeletion::OwnedByOther),
         }
         let refuse = |reason, message| Err(refusal(Operation::DeleteTenant, reason, message));
         match request.mode {

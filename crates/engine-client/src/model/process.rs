@@ -2,6 +2,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use super::Owner;
+
 /// How bad a [`Finding`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -93,16 +95,29 @@ pub struct DeployProcess {
     pub version_tag: Option<String>,
     /// How strictly the document is judged.
     pub mode: LintMode,
-    /// Who manages the process id (the uid of a WorkflowProcess); `None` = nobody. Another owner's process id is
-    /// [`ErrorClass::AlreadyOwned`](crate::ErrorClass::AlreadyOwned).
-    pub owner: Option<String>,
+    /// Who manages the process id (a WorkflowProcess); `None` = nobody. Another owner's process id is
+    /// [`ErrorClass::AlreadyOwned`](crate::ErrorClass::AlreadyOwned), a later life of this owner
+    /// [`ErrorClass::Stale`](crate::ErrorClass::Stale).
+    pub owner: Option<Owner>,
+    /// The latest version that the caller knows, 0 = none; `None` = any. Another one is
+    /// [`ErrorClass::Stale`](crate::ErrorClass::Stale), unless it has these bytes and this tag already.
+    pub follows_version: Option<u32>,
 }
 
 /// As for [`ValidateProcess`]; the digest tells which document it is.
 impl fmt::Debug for DeployProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { request_id, tenant_id, resource_name, content, content_sha256, version_tag, mode, owner } =
-            self;
+        let Self {
+            request_id,
+            tenant_id,
+            resource_name,
+            content,
+            content_sha256,
+            version_tag,
+            mode,
+            owner,
+            follows_version,
+        } = self;
         f.debug_struct("DeployProcess")
             .field("request_id", request_id)
             .field("tenant_id", tenant_id)
@@ -112,6 +127,7 @@ impl fmt::Debug for DeployProcess {
             .field("version_tag", version_tag)
             .field("mode", mode)
             .field("owner", owner)
+            .field("follows_version", follows_version)
             .finish()
     }
 }
@@ -125,6 +141,8 @@ pub enum DeployResult {
         outcome: DeployOutcome,
         /// The version.
         definition: ProcessDefinition,
+        /// The definitions were there, and nobody or an earlier life of the owner managed them.
+        adopted: bool,
     },
     /// The engine refuses the document; nothing changed.
     Rejected {
@@ -180,7 +198,16 @@ pub struct ManagedDefinition {
     /// The version that was asked for.
     pub definition: ProcessDefinition,
     /// Who manages the process id; `None` = nobody.
-    pub owner: Option<String>,
+    pub owner: Option<Owner>,
+}
+
+/// Which definitions of a tenant are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DefinitionFilter {
+    /// Only the latest version of each process id.
+    pub latest_only: bool,
+    /// Only those of process ids that this owner manages, in whichever of its lives ([`Owner::id`]).
+    pub owner_id: Option<String>,
 }
 
 /// What becomes of running instances when their process is deleted.
@@ -203,8 +230,8 @@ pub struct DeleteProcess {
     pub tenant_id: String,
     /// The BPMN process id.
     pub process_id: String,
-    /// Must equal the recorded owner, else nothing is deleted.
-    pub owner: String,
+    /// Must be the recorded owner or a later life of it, else nothing is deleted.
+    pub owner: Owner,
     /// What becomes of running instances.
     pub on_instances: OnInstances,
     /// Only give up ownership; the definitions stay startable.

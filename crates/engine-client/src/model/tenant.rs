@@ -2,6 +2,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::Owner;
+
 /// A tenant as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
@@ -16,9 +18,9 @@ pub struct Tenant {
     pub rls: bool,
     /// No new instances, no activations; running work stays.
     pub suspended: bool,
-    /// Who manages the tenant (the uid of a WorkflowTenant); `None` = nobody.
-    pub owner: Option<String>,
-    /// The owner's generation: an older one is [`ErrorClass::Stale`](crate::ErrorClass::Stale).
+    /// Who manages the tenant (a WorkflowTenant); `None` = nobody.
+    pub owner: Option<Owner>,
+    /// Generation of the owner's present life: an older one is [`ErrorClass::Stale`](crate::ErrorClass::Stale).
     pub generation: i64,
 }
 
@@ -44,6 +46,15 @@ pub enum PutOutcome {
     Unchanged,
 }
 
+/// The answer to an upsert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PutTenant {
+    /// What it did.
+    pub outcome: PutOutcome,
+    /// The tenant was there, and nobody or an earlier life of the owner managed it.
+    pub adopted: bool,
+}
+
 /// How thoroughly a tenant is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeleteTenantMode {
@@ -62,8 +73,8 @@ pub struct DeleteTenant {
     pub request_id: String,
     /// Which one.
     pub tenant_id: String,
-    /// Must equal the recorded owner, else nothing happens.
-    pub owner: String,
+    /// Must be the recorded owner or a later life of it, else nothing happens.
+    pub owner: Owner,
     /// How thoroughly.
     pub mode: DeleteTenantMode,
 }

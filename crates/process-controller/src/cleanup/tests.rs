@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use engine_client::fake::FakeEngine;
 use engine_client::model::{DeleteProcess, OnInstances};
 use engine_client::{EngineError, ErrorClass, Operation, request_id};
 use jiff::Timestamp;
@@ -7,7 +10,7 @@ use serde_json::json;
 
 use super::*;
 use crate::observe::{EngineView, SourceView};
-use crate::testing::{ORDER_FLOW, UID, definition, observed, owned, process};
+use crate::testing::{ORDER_FLOW, UID, cluster, observed, owner, process};
 
 fn doomed() -> WorkflowProcess {
     let mut doomed = process(ORDER_FLOW);
@@ -23,14 +26,19 @@ fn retire(process_id: &str, retain: bool) -> Step {
         request_id: request_id(UID, 2, &format!("retire:{process_id}:7")),
         tenant_id: "acme".into(),
         process_id: process_id.into(),
-        owner: UID.into(),
+        owner: owner(),
         on_instances: OnInstances::KeepRunning,
         retain,
     })
 }
 
-fn world() -> Observed {
-    observed(ORDER_FLOW, Some(owned(definition(ORDER_FLOW))))
+fn world(process_ids: &[&str]) -> Observed {
+    let engine = EngineView::Holds {
+        cluster: Arc::new(cluster()),
+        engine: Arc::new(FakeEngine::default()),
+        process_ids: process_ids.iter().map(|&id| id.to_owned()).collect(),
+    };
+    Observed { source: SourceView::NotRead, engine, ..observed(ORDER_FLOW, None) }
 }
 
 fn failed() -> EngineView {
@@ -44,39 +52,35 @@ fn the_definition_goes_before_the_object(#[case] policy: &str, #[case] retain: b
     let mut doomed = doomed();
     doomed.spec.deletion_policy = serde_json::from_value(json!(policy)).unwrap();
     let steps = vec![retire("order-flow", retain), Step::RemoveFinalizer];
-    assert_eq!(plan_cleanup(&doomed, &world()), Plan { steps, wait: None });
+    assert_eq!(plan_cleanup(&doomed, &world(&["order-flow"])), Plan { steps, wait: None });
 }
 
 #[test]
-fn both_the_former_and_the_new_process_id_are_retired() {
-    let mut doomed = doomed();
-    doomed.status.as_mut().unwrap().bpmn_process_id = Some("former".into());
+fn everything_that_the_engine_holds_of_the_object_is_retired() {
     let steps = vec![retire("former", false), retire("order-flow", false), Step::RemoveFinalizer];
-    assert_eq!(plan_cleanup(&doomed, &world()), Plan { steps, wait: None });
+    assert_eq!(plan_cleanup(&doomed(), &world(&["former", "order-flow"])), Plan { steps, wait: None });
+    let nothing = Plan { steps: vec![Step::RemoveFinalizer], wait: None };
+    assert_eq!(plan_cleanup(&doomed(), &world(&[])), nothing);
 }
 
-#[test]
-fn a_source_that_is_gone_does_not_matter() {
-    let world = Observed { source: SourceView::Missing("gone".into()), ..world() };
-    let steps = vec![retire("order-flow", false), Step::RemoveFinalizer];
-    assert_eq!(plan_cleanup(&doomed(), &world), Plan { steps, wait: None });
-}
-
-#[test]
-fn an_engine_that_does_not_answer_holds_the_object() {
-    let world = Observed { engine: failed(), ..world() };
+#[rstest]
+#[case::no_answer(failed())]
+#[case::no_endpoint(EngineView::Unasked(Unasked::NoEndpoint { cluster: "workflow-system/prod-east".into() }))]
+#[case::unread(EngineView::Unasked(Unasked::Unread { problem: "no".into(), class: controller_kit::outcome::ErrorClass::Transient }))]
+fn an_engine_that_cannot_be_asked_holds_the_object(#[case] engine: EngineView) {
+    let world = Observed { engine, ..world(&[]) };
     assert_eq!(plan_cleanup(&doomed(), &world), Plan::converged());
 }
 
 #[rstest]
-#[case::nobody_to_ask(EngineView::NotAsked, false)]
+#[case::cluster_gone(EngineView::Unasked(Unasked::ClusterGone), false)]
 #[case::given_up_without_an_answer(failed(), true)]
-#[case::given_up_with_an_answer(world().engine, true)]
+#[case::given_up_with_an_answer(world(&["order-flow"]).engine, true)]
 fn an_object_that_nothing_holds_goes(#[case] engine: EngineView, #[case] forced: bool) {
     let mut doomed = doomed();
     if forced {
         doomed.annotations_mut().insert(FORCE_DELETE.into(), "true".into());
     }
-    let world = Observed { engine, ..world() };
+    let world = Observed { engine, ..world(&[]) };
     assert_eq!(plan_cleanup(&doomed, &world), Plan { steps: vec![Step::RemoveFinalizer], wait: None });
 }

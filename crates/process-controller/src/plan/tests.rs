@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
 use controller_kit::reference::Refused;
+use engine_client::model::Owner;
 use rstest::rstest;
 use serde_json::json;
 
 use super::*;
 use crate::testing::{
-    NO_TASK_DEFINITION, ORDER_FLOW, UID, cluster, definition, observed, owned, process, tenant,
+    NO_TASK_DEFINITION, ORDER_FLOW, UID, cluster, definition, observed, owned, owner, process, tenant,
 };
 use crate::validate::validate;
 
@@ -24,7 +25,8 @@ fn deploy(latest: u32) -> Step {
         content_sha256: sha256,
         version_tag: Some("v1.2.3".into()),
         mode: LintMode::Strict,
-        owner: Some(UID.into()),
+        owner: Some(owner()),
+        follows_version: Some(latest),
     })
 }
 
@@ -49,7 +51,8 @@ fn a_deployed_process_needs_nothing() {
 #[case::other_bytes(owned(definition(NO_TASK_DEFINITION)))]
 #[case::other_version_tag({ let mut d = owned(definition(ORDER_FLOW)); d.definition.version_tag = None; d })]
 #[case::owned_by_nobody({ let mut d = owned(definition(ORDER_FLOW)); d.owner = None; d })]
-#[case::owned_by_another({ let mut d = owned(definition(ORDER_FLOW)); d.owner = Some("other".into()); d })]
+#[case::owned_by_another({ let mut d = owned(definition(ORDER_FLOW)); d.owner = Some(Owner { id: "other".into(), ..owner() }); d })]
+#[case::owned_by_a_former_life({ let mut d = owned(definition(ORDER_FLOW)); d.owner = Some(Owner { uid: "former".into(), ..owner() }); d })]
 fn anything_else_in_the_engine_is_answered_with_a_deploy(
     #[case] latest: engine_client::model::ManagedDefinition,
 ) {
@@ -109,7 +112,7 @@ fn the_former_process_id_is_retired_behind_its_successor() {
         request_id: request_id(UID, 1, "retire:former:7"),
         tenant_id: "acme".into(),
         process_id: "former".into(),
-        owner: UID.into(),
+        owner: owner(),
         on_instances: OnInstances::KeepRunning,
         retain: false,
     });

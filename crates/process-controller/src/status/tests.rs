@@ -9,6 +9,7 @@ use controller_kit::engine::AccessError;
 use controller_kit::plan::Wait;
 use controller_kit::reference::{Refused, Resolved};
 use engine_client::Operation;
+use engine_client::fake::FakeEngine;
 use engine_client::model::QuotaKind;
 use kube::ResourceExt as _;
 use serde_json::json;
@@ -234,6 +235,14 @@ fn deletions() -> Vec<Case> {
             "the engine cannot be called: WorkflowCluster workflow-system/prod-east has no status.endpoint yet", TRANSIENT))
             .change(deleting)
             .engine(EngineView::NotReady(no_endpoint())),
+        case("deletion: no endpoint", (Deleting, InProgress, Reason::DeletionBlocked,
+            "WorkflowCluster workflow-system/prod-east has no endpoint, so its engine cannot be asked; correct or delete that cluster",
+            Next::Wait { recheck: RECHECK_CLUSTER }))
+            .change(deleting)
+            .engine(EngineView::Unasked(Unasked::NoEndpoint { cluster: "workflow-system/prod-east".into() })),
+        case("deletion: cluster unread", (Deleting, InProgress, Reason::DeletionBlocked, "why", TRANSIENT))
+            .change(deleting)
+            .engine(EngineView::Unasked(Unasked::Unread { problem: "why".into(), class: ErrorClass::Transient })),
         case("deletion: may not write", (Deleting, InProgress, Reason::DeletionBlocked,
             "failed to add the finalizer to WorkflowProcess a/b: why", Next::Failed(ErrorClass::Denied)))
             .change(deleting)
@@ -274,7 +283,7 @@ fn every_reason_is_given_by_some_outcome() {
         given.extend(case.status().conditions.into_iter().map(|condition| condition.reason));
     }
     given.extend(farewells().into_iter().flatten().map(|news| news.reason));
-    given.extend(redeployment().into_iter().map(|news| news.reason));
+    given.extend(redeployment(false).into_iter().chain(redeployment(true)).map(|news| news.reason));
     let mut served = case("served", cases().remove(0).expected).runs();
     served.observed.served_job_types.clear();
     given.extend(served.status().conditions.into_iter().map(|condition| condition.reason));
@@ -282,27 +291,34 @@ fn every_reason_is_given_by_some_outcome() {
     assert_eq!(known.difference(&given).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
-fn redeployment() -> Vec<News> {
+fn redeployment(adopted: bool) -> Vec<News> {
     let mut case = case("redeployed", cases().remove(0).expected).runs();
     case.process.status = Some(case.status());
     let definition = definition(ORDER_FLOW);
-    case.applied.deployed = Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition });
+    case.applied.deployed =
+        Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition, adopted });
     build_news(&case.process, &case.status(), &case.applied)
 }
 
 #[test]
 fn a_lost_definition_is_news_and_a_new_source_is_not() {
     assert_eq!(
-        redeployment(),
+        redeployment(false),
         [News {
             type_: EventType::Normal,
             reason: "Redeployed".into(),
             note: "the engine had lost the definition; deployed it again as v3".into(),
         }]
     );
+    let adopted = "process order-flow was in the engine already; this object manages it now, at v3";
+    assert_eq!(
+        redeployment(true),
+        [News { type_: EventType::Normal, reason: "Adopted".into(), note: adopted.into() }]
+    );
     let mut case = case("new source", cases().remove(0).expected).runs();
     let definition = definition(ORDER_FLOW);
-    case.applied.deployed = Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition });
+    case.applied.deployed =
+        Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition, adopted: false });
     let told = build_news(&case.process, &case.status(), &case.applied);
     let deployed = News {
         type_: EventType::Normal,
@@ -312,25 +328,37 @@ fn a_lost_definition_is_news_and_a_new_source_is_not() {
     assert_eq!(told, [deployed]);
 }
 
-/// Forced without an answer, forced with one, retained, forced for nothing, deleted.
-fn farewells() -> [Option<News>; 5] {
-    let farewell = |annotated: bool, policy: &str, engine: EngineView, retired: Option<ProcessDeletion>| {
-        let mut process = process(ORDER_FLOW);
-        if annotated {
-            process.annotations_mut().insert(FORCE_DELETE.into(), "true".into());
-        }
-        process.spec.deletion_policy = serde_json::from_value(json!(policy)).unwrap();
-        let observed = Observed { engine, ..observed(ORDER_FLOW, None) };
-        build_farewell(&process, &observed, &Applied { retired, ..Applied::default() })
+/// Forced without an answer, forced with one, retained, forced for nothing, deleted, cluster gone, nothing ever deployed.
+fn farewells() -> [Option<News>; 7] {
+    let deployed = || json!({"bpmnProcessId": "order-flow", "processDefinitionKey": 7});
+    let farewell_of =
+        |status, annotated: bool, policy: &str, engine: EngineView, retired: Option<ProcessDeletion>| {
+            let mut process = process(ORDER_FLOW);
+            if annotated {
+                process.annotations_mut().insert(FORCE_DELETE.into(), "true".into());
+            }
+            process.spec.deletion_policy = serde_json::from_value(json!(policy)).unwrap();
+            process.status = serde_json::from_value(status).unwrap();
+            let observed = Observed { engine, ..observed(ORDER_FLOW, None) };
+            build_farewell(&process, &observed, &Applied { retired, ..Applied::default() })
+        };
+    let farewell =
+        |annotated, policy, engine, retired| farewell_of(deployed(), annotated, policy, engine, retired);
+    let holds = |process_ids: &[&str]| EngineView::Holds {
+        cluster: Arc::new(cluster()),
+        engine: Arc::new(FakeEngine::new()),
+        process_ids: process_ids.iter().map(|&id| id.to_owned()).collect(),
     };
-    let answered = |latest| observed(ORDER_FLOW, latest).engine;
+    let gone = || EngineView::Unasked(Unasked::ClusterGone);
     let retired = Some(ProcessDeletion::Retired { versions: 0 });
     [
         farewell(true, "Delete", EngineView::Failed(engine_error(EngineClass::Unavailable)), None),
-        farewell(true, "Delete", answered(Some(owned(definition(ORDER_FLOW)))), None),
-        farewell(false, "Retain", answered(Some(owned(definition(ORDER_FLOW)))), retired),
-        farewell(true, "Delete", answered(None), None),
-        farewell(false, "Delete", answered(Some(owned(definition(ORDER_FLOW)))), retired),
+        farewell(true, "Delete", holds(&["order-flow"]), None),
+        farewell(false, "Retain", holds(&["order-flow"]), retired),
+        farewell(true, "Delete", holds(&[]), None),
+        farewell(false, "Delete", holds(&["order-flow"]), retired),
+        farewell(false, "Delete", gone(), None),
+        farewell_of(json!({}), false, "Delete", gone(), None),
     ]
 }
 
@@ -346,7 +374,15 @@ fn what_is_left_behind_is_told_as_a_farewell() {
         reason: "Retained".into(),
         note: "process order-flow stays in the engine".into(),
     };
-    assert_eq!(farewells(), [Some(forced.clone()), Some(forced), Some(retained), None, None]);
+    let left = News {
+        type_: EventType::Warning,
+        reason: "LeftInDatabase".into(),
+        note: "LeftInDatabase: process order-flow may still be in the database of its cluster, which is gone; the same \
+               object applied again takes it over"
+            .into(),
+    };
+    let expected = [Some(forced.clone()), Some(forced), Some(retained), None, None, Some(left), None];
+    assert_eq!(farewells(), expected);
 }
 
 #[test]

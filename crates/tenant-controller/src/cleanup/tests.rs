@@ -1,4 +1,4 @@
-use engine_client::model::Tenant;
+use engine_client::model::{Owner, Tenant};
 use engine_client::{EngineError, ErrorClass, Operation};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -6,7 +6,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
-use crate::testing::{held, observed, tenant};
+use crate::testing::{held, observed, owner, tenant};
 
 fn doomed(policy: &str) -> WorkflowTenant {
     let mut doomed = tenant();
@@ -31,7 +31,7 @@ fn the_tenant_goes_before_the_object(#[case] policy: &str, #[case] mode: DeleteT
     let delete = DeleteTenant {
         request_id: request_id("uid-of-acme", 2, "delete"),
         tenant_id: "acme".into(),
-        owner: "uid-of-acme".into(),
+        owner: owner("uid-of-acme", 0),
         mode,
     };
     assert_eq!(
@@ -42,20 +42,31 @@ fn the_tenant_goes_before_the_object(#[case] policy: &str, #[case] mode: DeleteT
 
 #[rstest]
 #[case::never_made(None)]
-#[case::of_another(Some(Tenant { owner: Some("other".into()), ..held("acme") }))]
+#[case::of_another(Some(Tenant { owner: Some(Owner { id: "other".into(), ..owner("uid-of-acme", 0) }), ..held("acme") }))]
+#[case::of_a_later_life(Some(Tenant { owner: Some(owner("later", 9)), ..held("acme") }))]
 #[case::of_nobody(Some(Tenant { owner: None, ..held("acme") }))]
 fn what_is_not_ours_is_left_alone(#[case] found: Option<Tenant>) {
     assert_eq!(plan_cleanup(&doomed("Delete"), &observed(found, None)), release());
 }
 
 #[test]
-fn an_engine_that_does_not_answer_holds_the_object() {
-    let world = Observed { engine: failed(), ..observed(None, None) };
+fn what_an_earlier_life_left_goes_too() {
+    let left = Tenant { owner: Some(owner("earlier", -9)), ..held("acme") };
+    let steps = plan_cleanup(&doomed("Delete"), &observed(Some(left), None)).steps;
+    assert_eq!(steps.len(), 2, "{steps:?}");
+}
+
+#[rstest]
+#[case::no_answer(failed())]
+#[case::no_endpoint(EngineView::Unasked(Unasked::NoEndpoint { cluster: "workflow-system/prod-east".into() }))]
+#[case::unread(EngineView::Unasked(Unasked::Unread { problem: "no".into(), class: controller_kit::outcome::ErrorClass::Transient }))]
+fn an_engine_that_cannot_be_asked_holds_the_object(#[case] engine: EngineView) {
+    let world = Observed { engine, ..observed(None, None) };
     assert_eq!(plan_cleanup(&doomed("Delete"), &world), Plan::converged());
 }
 
 #[rstest]
-#[case::nobody_to_ask(EngineView::NotAsked, false)]
+#[case::cluster_gone(EngineView::Unasked(Unasked::ClusterGone), false)]
 #[case::given_up_without_an_answer(failed(), true)]
 #[case::given_up_with_an_answer(observed(Some(held("acme")), None).engine, true)]
 fn an_object_that_nothing_holds_goes(#[case] engine: EngineView, #[case] forced: bool) {

@@ -6,7 +6,7 @@ use controller_kit::engine::AccessError;
 use controller_kit::plan::Wait;
 use controller_kit::reference::Refused;
 use engine_client::Operation;
-use engine_client::model::QuotaKind;
+use engine_client::model::{PutTenant, QuotaKind};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
@@ -208,6 +208,12 @@ fn deletions() -> Vec<Case> {
             .engine(EngineView::Failed(engine_error(EngineClass::Unavailable))),
         case("deletion: refused", (Deleting, InProgress, Reason::DeletionBlocked, why, DENIED))
             .failure(Failure::Engine(engine_error(EngineClass::Invalid))),
+        case("deletion: no endpoint", (Deleting, InProgress, Reason::DeletionBlocked,
+            "WorkflowCluster workflow-system/prod-east has no endpoint, so its engine cannot be asked; correct or delete that cluster",
+            Next::Wait { recheck: RECHECK_CLUSTER }))
+            .engine(EngineView::Unasked(Unasked::NoEndpoint { cluster: "workflow-system/prod-east".into() })),
+        case("deletion: cluster unread", (Deleting, InProgress, Reason::DeletionBlocked, "why", TRANSIENT))
+            .engine(EngineView::Unasked(Unasked::Unread { problem: "why".into(), class: ErrorClass::Transient })),
         case(
             "deletion: no credentials",
             (
@@ -269,7 +275,7 @@ fn every_reason_is_given_by_some_outcome() {
         given.extend(case.status().conditions.into_iter().map(|condition| condition.reason));
     }
     given.extend(farewells().into_iter().flatten().map(|news| news.reason));
-    given.extend(drift().into_iter().map(|news| news.reason));
+    given.extend(drift(false).into_iter().chain(drift(true)).map(|news| news.reason));
     let known: BTreeSet<String> = TenantReason::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(known.difference(&given).collect::<Vec<_>>(), Vec::<&String>::new());
 }
@@ -282,10 +288,10 @@ fn over_quota() -> Case {
     active().engine(observed(Some(held("acme")), Some(usage(1, 0, &[QuotaKind::ActiveInstances]))).engine)
 }
 
-fn drift() -> Vec<News> {
+fn drift(adopted: bool) -> Vec<News> {
     let mut case = active();
     case.tenant.status = Some(case.status());
-    case.applied.put = Some(PutOutcome::Updated);
+    case.applied.put = Some(PutTenant { outcome: PutOutcome::Updated, adopted });
     build_news(&case.tenant, &case.status(), &case.applied)
 }
 
@@ -296,15 +302,18 @@ fn a_correction_is_news_once_the_tenant_was_settled() {
         reason: "DriftCorrected".into(),
         note: "the tenant in the engine differed from the spec and was corrected".into(),
     };
-    assert_eq!(drift(), [corrected]);
+    assert_eq!(drift(false), [corrected]);
+    let note = "tenant acme was in the engine already; this object manages it now";
+    let adopted = News { type_: EventType::Normal, reason: "Adopted".into(), note: note.into() };
+    assert_eq!(drift(true), [adopted]);
     let mut new = active();
-    new.applied.put = Some(PutOutcome::Created);
+    new.applied.put = Some(PutTenant { outcome: PutOutcome::Created, adopted: false });
     let told: Vec<_> = build_news(&new.tenant, &new.status(), &new.applied);
     assert_eq!(told.into_iter().map(|news| news.reason).collect::<Vec<_>>(), ["Synced"]);
 }
 
-/// Forced without an answer, forced with one, retained, forced for nothing, deleted.
-fn farewells() -> [Option<News>; 5] {
+/// Forced without an answer, forced with one, retained, forced for nothing, deleted, cluster gone.
+fn farewells() -> [Option<News>; 6] {
     let farewell = |forced: bool, policy: &str, engine: EngineView, deleted: Option<TenantDeletion>| {
         let mut tenant = tenant();
         if forced {
@@ -321,6 +330,7 @@ fn farewells() -> [Option<News>; 5] {
         farewell(false, "Retain", answered(), Some(TenantDeletion::Kept)),
         farewell(true, "Delete", observed(None, None).engine, None),
         farewell(false, "Delete", answered(), Some(TenantDeletion::Deleted)),
+        farewell(false, "Delete", EngineView::Unasked(Unasked::ClusterGone), None),
     ]
 }
 
@@ -336,7 +346,14 @@ fn what_is_left_behind_is_told_as_a_farewell() {
         reason: "Retained".into(),
         note: "tenant acme stays in the engine".into(),
     };
-    assert_eq!(farewells(), [Some(forced.clone()), Some(forced), Some(retained), None, None]);
+    let left = News {
+        type_: EventType::Warning,
+        reason: "LeftInDatabase".into(),
+        note: "LeftInDatabase: tenant acme may still be in the database of its cluster, which is gone; the same object \
+               applied again takes it over"
+            .into(),
+    };
+    assert_eq!(farewells(), [Some(forced.clone()), Some(forced), Some(retained), None, None, Some(left)]);
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use engine_client::model::{
-    DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult, EngineHealth, EngineInfo,
-    Isolation, JobLagFilter, JobLagReport, ManagedDefinition, MigrationPlan, MigrationStatus,
-    ProcessDefinition, ProcessDeletion, PutOutcome, Tenant, TenantDeletion, TenantUsage, ValidateProcess,
+    DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult, EngineHealth,
+    EngineInfo, Isolation, JobLagFilter, JobLagReport, ManagedDefinition, MigrationPlan, MigrationStatus,
+    ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage, ValidateProcess,
     Validation,
 };
 use engine_client::{Engine, EngineAccess, EngineError, EngineProvider, ErrorClass, JobLagStream, Operation};
@@ -93,16 +93,16 @@ impl Engine for FaultyEngine {
     async fn list_process_definitions(
         &self,
         tenant_id: &str,
-        latest_only: bool,
+        filter: &DefinitionFilter,
     ) -> Result<Vec<ProcessDefinition>, EngineError> {
-        pass!(self, read ListProcessDefinitions, list_process_definitions(tenant_id, latest_only))
+        pass!(self, read ListProcessDefinitions, list_process_definitions(tenant_id, filter))
     }
 
     async fn delete_process(&self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError> {
         pass!(self, write DeleteProcess, delete_process(request))
     }
 
-    async fn put_tenant(&self, request_id: &str, tenant: &Tenant) -> Result<PutOutcome, EngineError> {
+    async fn put_tenant(&self, request_id: &str, tenant: &Tenant) -> Result<PutTenant, EngineError> {
         pass!(self, write PutTenant, put_tenant(request_id, tenant))
     }
 

@@ -1,7 +1,7 @@
 //! Process definitions: judging, deploying, reading, deleting.
 
 use bpmn::{Mode, Report};
-use engine_client::model::QuotaKind;
+use engine_client::model::{Claim, Owner, QuotaKind, claim};
 use engine_client::proto::{
     DeleteProcessRequest, DeleteProcessResponse, DeployOutcome, DeployProcessRequest, DeployProcessResponse,
     Finding, GetProcessDefinitionRequest, GetProcessDefinitionResponse, LintMode,
@@ -10,7 +10,10 @@ use engine_client::proto::{
     get_process_definition_request::By,
 };
 
-use super::{Engine, page_size, require_short, require_text, settle_races, tenant_id};
+use super::{
+    Engine, Fence, fences, may_delete, owner, page_size, refuse_claim, require_short, require_text,
+    settle_races, tenant_id,
+};
 use crate::database::TenantTx;
 use crate::error::Error;
 use crate::storage::definitions::{self, Definition, NewDefinition};
@@ -18,6 +21,25 @@ use crate::storage::request_log::{self, Request};
 use crate::storage::tenants;
 use crate::tenant_id::TenantId;
 use crate::wire;
+
+/// Who deploys.
+#[derive(Debug)]
+struct Caller<'a> {
+    owner: Option<Owner>,
+    /// The latest version that the caller knows, 0 = none; `None` = any.
+    follows: Option<i32>,
+    fence: Option<&'a Fence>,
+}
+
+/// What is to be taken out of service, and by whom.
+#[derive(Debug)]
+struct Deletion<'a> {
+    process_id: &'a str,
+    owner: Option<&'a Owner>,
+    /// What becomes of running instances; `None` = only the ownership is given up.
+    retire: Option<OnInstances>,
+    fence: Option<&'a Fence>,
+}
 
 impl Engine {
     /// Judges a document; touches no database.
@@ -33,11 +55,15 @@ impl Engine {
         })
     }
 
-    pub async fn deploy(&self, request: DeployProcessRequest) -> Result<DeployProcessResponse, Error> {
+    pub async fn deploy(
+        &self,
+        request: DeployProcessRequest,
+        fence: Option<&Fence>,
+    ) -> Result<DeployProcessResponse, Error> {
         let tenant = tenant_id(&request.tenant_id)?;
         require_short("resource_name", &request.resource_name, 255)?;
         require_short("version_tag", &request.version_tag, 255)?;
-        require_short("owner", &request.owner, 255)?;
+        let caller = Caller { owner: owner(request.owner.clone())?, follows: request.follows_version, fence };
         let mode = lint_mode(request.mode())?;
         if request.content_sha256 != bpmn::digest(&request.content) {
             return Err(Error::Invalid(
@@ -72,37 +98,43 @@ impl Engine {
             content: &content,
             job_types: &report.job_types,
         };
-        settle_races(|| self.deploy_judged(&tenant, &request.owner, &candidate, remembered.as_ref())).await
+        settle_races(|| self.deploy_judged(&tenant, &caller, &candidate, remembered.as_ref())).await
     }
 
     async fn deploy_judged(
         &self,
         tenant: &TenantId,
-        owner: &str,
+        caller: &Caller<'_>,
         candidate: &NewDefinition<'_>,
         request: Option<&Request>,
     ) -> Result<DeployProcessResponse, Error> {
         let mut tx = self.database.tenant_shared(tenant).await?;
+        fences::require_current(&mut tx, caller.fence).await?;
         if let Some(answer) = request_log::find_answer(&mut tx, request).await? {
             return Ok(answer);
         }
         require_storage(&mut tx, candidate.content.len()).await?;
-        let process = definitions::lock_or_insert_process(&mut tx, candidate.process_id, owner).await?;
-        if process.owner != owner {
-            if !process.owner.is_empty() {
-                return Err(Error::Owned(format!(
-                    "process id {} of tenant {tenant} is managed by another owner",
-                    candidate.process_id
-                )));
-            }
-            definitions::set_owner(&mut tx, candidate.process_id, owner).await?;
+        let process_id = candidate.process_id;
+        let process = definitions::lock_or_insert_process(&mut tx, process_id).await?;
+        let claim = claim(caller.owner.as_ref(), process.owner.as_ref());
+        refuse_claim(claim, || format!("process id {process_id} of tenant {tenant}"))?;
+        if process.owner != caller.owner {
+            definitions::set_owner(&mut tx, process_id, caller.owner.as_ref()).await?;
         }
-        let latest = definitions::find_latest(&mut tx, candidate.process_id).await?;
+        let latest = definitions::find_latest(&mut tx, process_id).await?;
+        let known = latest.as_ref().map_or(0, |latest| latest.version);
+        let adopted = latest.is_some() && caller.owner.is_some() && claim != Claim::Held;
         let unchanged = latest.filter(|latest| {
             latest.sha256 == candidate.sha256 && latest.version_tag == candidate.version_tag
         });
         let (outcome, definition) = match unchanged {
             Some(latest) => (DeployOutcome::Unchanged, wire_definition(latest)),
+            None if caller.follows.is_some_and(|follows| follows != known) => {
+                return Err(Error::Stale(format!(
+                    "the latest version of process id {process_id} of tenant {tenant} is {known}, not {}",
+                    caller.follows.unwrap_or_default()
+                )));
+            }
             None => (
                 DeployOutcome::Created,
                 self.insert_next_version(&mut tx, candidate, process.last_version).await?,
@@ -112,6 +144,7 @@ impl Engine {
             result: Some(deploy_process_response::Result::Deployed(deploy_process_response::Deployed {
                 outcome: outcome.into(),
                 definition: Some(definition),
+                adopted,
             })),
         };
         request_log::record_answer(&mut tx, request, &response).await?;
@@ -154,7 +187,7 @@ impl Engine {
         };
         let definition = found
             .ok_or_else(|| Error::NotFound(format!("tenant {tenant} has no process definition {name}")))?;
-        let owner = definition.owner.clone();
+        let owner = definition.owner.as_ref().map(Into::into);
         Ok(GetProcessDefinitionResponse { definition: Some(wire_definition(definition)), owner })
     }
 
@@ -169,7 +202,7 @@ impl Engine {
             token => token.parse().map_err(|_| Error::Invalid("page_token is not one of ours".to_owned()))?,
         };
         let mut tx = self.database.tenant(&tenant).await?;
-        let page = definitions::list(&mut tx, request.latest_only, after, limit).await?;
+        let page = definitions::list(&mut tx, request.latest_only, &request.owner_id, after, limit).await?;
         let is_full = i64::try_from(page.len()).is_ok_and(|length| length == limit);
         let next_page_token = match page.last() {
             Some(last) if is_full => last.key.to_string(),
@@ -182,6 +215,7 @@ impl Engine {
     pub async fn delete_process(
         &self,
         request: DeleteProcessRequest,
+        fence: Option<&Fence>,
     ) -> Result<DeleteProcessResponse, Error> {
         let tenant = tenant_id(&request.tenant_id)?;
         require_text("process_id", &request.process_id, 255)?;
@@ -189,34 +223,44 @@ impl Engine {
         if on_instances == OnInstances::Unspecified && !request.retain {
             return Err(Error::Invalid("on_instances is required: FAIL, KEEP_RUNNING or CANCEL".to_owned()));
         }
+        let owner = owner(request.owner.clone())?;
         let remembered = Request::of("DeleteProcess", &request.request_id, &request)?;
-        settle_races(|| self.delete_process_once(&tenant, &request, on_instances, remembered.as_ref())).await
+        let deletion = Deletion {
+            process_id: &request.process_id,
+            owner: owner.as_ref(),
+            // Giving up touches no instance.
+            retire: (!request.retain).then_some(on_instances),
+            fence,
+        };
+        settle_races(|| self.delete_process_once(&tenant, &deletion, remembered.as_ref())).await
     }
 
     async fn delete_process_once(
         &self,
         tenant: &TenantId,
-        request: &DeleteProcessRequest,
-        on_instances: OnInstances,
+        deletion: &Deletion<'_>,
         remembered: Option<&Request>,
     ) -> Result<DeleteProcessResponse, Error> {
         let mut tx = self.database.tenant_exclusive(tenant).await?;
+        fences::require_current(&mut tx, deletion.fence).await?;
         if let Some(answer) = request_log::find_answer(&mut tx, remembered).await? {
             return Ok(answer);
         }
-        let process_id = request.process_id.as_str();
+        let process_id = deletion.process_id;
         let process = definitions::lock_process(&mut tx, process_id).await?;
         let is_there = definitions::find_latest(&mut tx, process_id).await?.is_some();
         let response = match process {
-            Some(process) if is_there && process.owner != request.owner => {
+            Some(process) if is_there && !may_delete(deletion.owner, process.owner.as_ref()) => {
                 // Given up before: giving it up again is done.
-                let given_up = request.retain && process.owner.is_empty();
+                let given_up = deletion.retire.is_none() && process.owner.is_none();
                 DeleteProcessResponse { deleted: 0, owned_by_other: !given_up }
             }
             Some(_) if is_there => {
-                let deleted =
-                    if request.retain { 0 } else { retire(&mut tx, process_id, on_instances).await? };
-                definitions::set_owner(&mut tx, process_id, "").await?;
+                let deleted = match deletion.retire {
+                    Some(on_instances) => retire(&mut tx, process_id, on_instances).await?,
+                    None => 0,
+                };
+                definitions::set_owner(&mut tx, process_id, None).await?;
                 DeleteProcessResponse { deleted, owned_by_other: false }
             }
             _ => DeleteProcessResponse { deleted: 0, owned_by_other: false },

@@ -1,5 +1,6 @@
 //! Tenants: upsert, reading, deleting, usage, and whether their walls hold.
 
+use engine_client::model::{Claim, Owner, claim};
 use engine_client::proto::{
     DeleteTenantMode, DeleteTenantRequest, DeleteTenantResponse, GetTenantRequest, GetTenantResponse,
     ListTenantUsageRequest, ListTenantUsageResponse, ListTenantsRequest, ListTenantsResponse, PutOutcome,
@@ -7,7 +8,9 @@ use engine_client::proto::{
     VerifyIsolationRequest, VerifyIsolationResponse,
 };
 
-use super::{Engine, page_size, require_short, settle_races, tenant_id};
+use super::{
+    Engine, Fence, fences, may_delete, owner, page_size, refuse_claim, require_short, settle_races, tenant_id,
+};
 use crate::error::Error;
 use crate::schema::isolation;
 use crate::storage::request_log::{self, Request};
@@ -16,13 +19,16 @@ use crate::tenant_id::TenantId;
 use crate::wire;
 
 impl Engine {
-    pub async fn put_tenant(&self, request: PutTenantRequest) -> Result<PutTenantResponse, Error> {
+    pub async fn put_tenant(
+        &self,
+        request: PutTenantRequest,
+        fence: Option<&Fence>,
+    ) -> Result<PutTenantResponse, Error> {
         let wanted =
             request.tenant.as_ref().ok_or_else(|| Error::Invalid("tenant is required".to_owned()))?;
         let id = tenant_id(&wanted.id)?;
         refuse_reserved(&id)?;
         require_short("tenant.display_name", &wanted.display_name, 255)?;
-        require_short("tenant.owner", &wanted.owner, 255)?;
         let quotas = build_quotas(wanted.quotas)?;
         if !wanted.rls {
             return Err(Error::Precondition {
@@ -31,42 +37,47 @@ impl Engine {
             });
         }
         let remembered = Request::of("PutTenant", &request.request_id, &request)?;
-        settle_races(|| self.put_tenant_once(&id, wanted, quotas, remembered.as_ref())).await
+        let wanted = tenants::Tenant {
+            id: id.to_string(),
+            display_name: wanted.display_name.clone(),
+            quotas,
+            suspended: wanted.suspended,
+            owner: owner(wanted.owner.clone())?,
+            generation: wanted.generation,
+            storage_bytes: 0,
+        };
+        settle_races(|| self.put_tenant_once(&id, &wanted, fence, remembered.as_ref())).await
     }
 
     async fn put_tenant_once(
         &self,
         id: &TenantId,
-        wanted: &Tenant,
-        quotas: Quotas,
+        wanted: &tenants::Tenant,
+        fence: Option<&Fence>,
         remembered: Option<&Request>,
     ) -> Result<PutTenantResponse, Error> {
         // Alone: when a suspension is answered, no start that began before it is still on its way.
         let mut tx = self.database.tenant_exclusive(id).await?;
+        fences::require_current(&mut tx, fence).await?;
         if let Some(answer) = request_log::find_answer(&mut tx, remembered).await? {
             return Ok(answer);
         }
         let found = tenants::find_tenant(&mut tx).await?;
-        if let Some(found) = &found {
-            if !found.owner.is_empty() && found.owner != wanted.owner {
-                return Err(Error::Owned(format!("tenant {id} is managed by another owner")));
-            }
-            if found.owner == wanted.owner && found.generation > wanted.generation {
-                return Err(Error::Stale(format!(
-                    "tenant {id} is at generation {}, which is newer than {}",
-                    found.generation, wanted.generation
-                )));
-            }
+        let claim = claim(wanted.owner.as_ref(), found.as_ref().and_then(|found| found.owner.as_ref()));
+        refuse_claim(claim, || format!("tenant {id}"))?;
+        // Generations of different lives cannot be compared.
+        if let Some(found) = &found
+            && claim == Claim::Held
+            && found.generation > wanted.generation
+        {
+            return Err(Error::Stale(format!(
+                "tenant {id} is at generation {}, which is newer than {}",
+                found.generation, wanted.generation
+            )));
         }
-        let tenant = tenants::Tenant {
-            id: id.to_string(),
-            display_name: wanted.display_name.clone(),
-            quotas,
-            suspended: wanted.suspended,
-            owner: wanted.owner.clone(),
-            generation: wanted.generation,
-            storage_bytes: found.as_ref().map_or(0, |found| found.storage_bytes),
-        };
+        let adopted = found.is_some() && wanted.owner.is_some() && claim != Claim::Held;
+        let storage_bytes = found.as_ref().map_or(0, |found| found.storage_bytes);
+        let tenant = tenants::Tenant { storage_bytes, ..wanted.clone() };
         let outcome = match &found {
             None => PutOutcome::Created,
             Some(found) if *found == tenant => PutOutcome::Unchanged,
@@ -75,7 +86,7 @@ impl Engine {
         if outcome != PutOutcome::Unchanged {
             tenants::upsert_tenant(&mut tx, &tenant).await?;
         }
-        let response = PutTenantResponse { outcome: outcome.into() };
+        let response = PutTenantResponse { outcome: outcome.into(), adopted };
         request_log::record_answer(&mut tx, remembered, &response).await?;
         tx.commit().await?;
         Ok(response)
@@ -101,37 +112,44 @@ impl Engine {
         Ok(ListTenantsResponse { tenants: page.into_iter().map(wire_tenant).collect(), next_page_token })
     }
 
-    pub async fn delete_tenant(&self, request: DeleteTenantRequest) -> Result<DeleteTenantResponse, Error> {
+    pub async fn delete_tenant(
+        &self,
+        request: DeleteTenantRequest,
+        fence: Option<&Fence>,
+    ) -> Result<DeleteTenantResponse, Error> {
         let id = tenant_id(&request.tenant_id)?;
         refuse_reserved(&id)?;
         let mode = request.mode();
         if mode == DeleteTenantMode::Unspecified {
             return Err(Error::Invalid("mode is required: REFUSE_IF_ACTIVE, PURGE or RETAIN".to_owned()));
         }
+        let owner = owner(request.owner.clone())?;
         let remembered = Request::of("DeleteTenant", &request.request_id, &request)?;
-        settle_races(|| self.delete_tenant_once(&id, &request.owner, mode, remembered.as_ref())).await
+        settle_races(|| self.delete_tenant_once(&id, owner.as_ref(), mode, fence, remembered.as_ref())).await
     }
 
     async fn delete_tenant_once(
         &self,
         id: &TenantId,
-        owner: &str,
+        owner: Option<&Owner>,
         mode: DeleteTenantMode,
+        fence: Option<&Fence>,
         remembered: Option<&Request>,
     ) -> Result<DeleteTenantResponse, Error> {
         let mut tx = self.database.tenant_exclusive(id).await?;
+        fences::require_current(&mut tx, fence).await?;
         if let Some(answer) = request_log::find_answer(&mut tx, remembered).await? {
             return Ok(answer);
         }
         let response = match tenants::find_tenant(&mut tx).await? {
             None => DeleteTenantResponse { deleted: true, owned_by_other: false },
-            Some(found) if found.owner != owner => {
+            Some(found) if !may_delete(owner, found.owner.as_ref()) => {
                 // Given up before: giving it up again is done.
-                let given_up = mode == DeleteTenantMode::Retain && found.owner.is_empty();
+                let given_up = mode == DeleteTenantMode::Retain && found.owner.is_none();
                 DeleteTenantResponse { deleted: false, owned_by_other: !given_up }
             }
             Some(found) if mode == DeleteTenantMode::Retain => {
-                tenants::upsert_tenant(&mut tx, &tenants::Tenant { owner: String::new(), ..found }).await?;
+                tenants::upsert_tenant(&mut tx, &tenants::Tenant { owner: None, ..found }).await?;
                 DeleteTenantResponse { deleted: false, owned_by_other: false }
             }
             Some(_) => {
@@ -249,7 +267,7 @@ fn wire_tenant(tenant: tenants::Tenant) -> Tenant {
         }),
         rls: true,
         suspended: tenant.suspended,
-        owner: tenant.owner,
+        owner: tenant.owner.as_ref().map(Into::into),
         generation: tenant.generation,
     }
 }

@@ -5,15 +5,17 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use engine_client::{
-    CONTROLLER_TOKEN_FILE, Credential, CredentialError, CredentialVerifier, MONITOR_TOKEN_FILE, Role,
-    WORKER_KEY_FILE, WorkerKey,
+    CONTROLLER_TOKEN_FILE, Credential, CredentialError, CredentialVerifier, FENCE_HEADER, MONITOR_TOKEN_FILE,
+    Role, WORKER_KEY_FILE, WRITER_HEADER, WorkerKey,
 };
 use http::header::AUTHORIZATION;
 use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
 use crate::digest;
+use crate::engine::Fence;
 use crate::metrics::Metrics;
 
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -91,6 +93,22 @@ fn read(directory: &Path) -> Result<(Arc<CredentialVerifier>, [u8; 32]), Error> 
     Ok((Arc::new(verifier), content))
 }
 
+/// Which replica of a controller calls; absent for callers of which any may write.
+fn read_fence(metadata: &MetadataMap) -> Result<Option<Fence>, Status> {
+    let text = |name| metadata.get(name).map(|value| value.to_str());
+    match (text(WRITER_HEADER), text(FENCE_HEADER)) {
+        (None, None) => Ok(None),
+        (Some(Ok(writer)), Some(Ok(number))) if (1..=255).contains(&writer.len()) => {
+            number.parse().map(|number| Some(Fence { writer: writer.to_owned(), number })).map_err(|_| {
+                Status::invalid_argument(format!("{FENCE_HEADER} must be a whole number of 64 bits"))
+            })
+        }
+        _ => Err(Status::invalid_argument(format!(
+            "{WRITER_HEADER} (1 to 255 characters) and {FENCE_HEADER} belong together"
+        ))),
+    }
+}
+
 /// Puts the caller's role beside the request, before its body is read.
 #[derive(Debug, Clone)]
 pub struct Authenticate {
@@ -111,6 +129,11 @@ impl Interceptor for Authenticate {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let header = request.metadata().get(AUTHORIZATION.as_str()).and_then(|value| value.to_str().ok());
         let role = self.role(header)?;
+        if role == Role::Controller
+            && let Some(fence) = read_fence(request.metadata())?
+        {
+            request.extensions_mut().insert(fence);
+        }
         request.extensions_mut().insert(role);
         Ok(request)
     }

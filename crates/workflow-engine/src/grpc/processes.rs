@@ -7,6 +7,7 @@ use engine_client::proto::{
 use tonic::{Request, Response, Status};
 
 use super::{Api, Method};
+use crate::engine::Fence;
 
 #[tonic::async_trait]
 impl ProcessService for Api {
@@ -24,12 +25,10 @@ impl ProcessService for Api {
         request: Request<DeployProcessRequest>,
     ) -> Result<Response<DeployProcessResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        self.call(
-            Method::DeployProcess,
-            &extensions,
-            "",
-            |engine| async move { engine.deploy(request).await },
-        )
+        let fence = extensions.get::<Fence>();
+        self.call(Method::DeployProcess, &extensions, "", |engine| async move {
+            engine.deploy(request, fence).await
+        })
         .await
     }
 
@@ -58,6 +57,13 @@ impl ProcessService for Api {
     ) -> Result<Response<DeleteProcessResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let method = Method::DeleteProcess;
-        self.call(method, &extensions, "", |engine| async move { engine.delete_process(request).await }).await
+        let fence = extensions.get::<Fence>();
+        self.call(
+            method,
+            &extensions,
+            "",
+            |engine| async move { engine.delete_process(request, fence).await },
+        )
+        .await
     }
 }

@@ -7,6 +7,7 @@ use engine_client::proto::{
 use tonic::{Request, Response, Status};
 
 use super::{Api, Method};
+use crate::engine::Fence;
 
 #[tonic::async_trait]
 impl TenantService for Api {
@@ -15,12 +16,10 @@ impl TenantService for Api {
         request: Request<PutTenantRequest>,
     ) -> Result<Response<PutTenantResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        self.call(
-            Method::PutTenant,
-            &extensions,
-            "",
-            |engine| async move { engine.put_tenant(request).await },
-        )
+        let fence = extensions.get::<Fence>();
+        self.call(Method::PutTenant, &extensions, "", |engine| async move {
+            engine.put_tenant(request, fence).await
+        })
         .await
     }
 
@@ -57,8 +56,9 @@ impl TenantService for Api {
         request: Request<DeleteTenantRequest>,
     ) -> Result<Response<DeleteTenantResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
+        let fence = extensions.get::<Fence>();
         self.call(Method::DeleteTenant, &extensions, "", |engine| async move {
-            engine.delete_tenant(request).await
+            engine.delete_tenant(request, fence).await
         })
         .await
     }

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 /// Every table of ours that holds tenants' rows; all others are listed here with their reason by being absent:
-/// `node`, `schema_migration` and `schema_state` hold nothing of any tenant.
+/// `node`, `schema_migration`, `schema_state` and `writer` hold nothing of any tenant.
 const WALLED: [&str; 9] = [
     "incident",
     "instance",

@@ -1,9 +1,11 @@
 //! Process ids and their deployed versions.
 
+use engine_client::model::Owner;
 use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use super::owners;
 use crate::database::TenantTx;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +18,8 @@ pub struct Definition {
     pub sha256: String,
     pub deployed_at: Timestamp,
     pub job_types: Vec<String>,
-    pub owner: String,
+    /// Who manages the process id; `None` = nobody.
+    pub owner: Option<Owner>,
 }
 
 /// Columns of a [`Definition`], from definition `d` and process `p`.
@@ -24,7 +27,7 @@ macro_rules! select_definition {
     ($rest:literal) => {
         concat!(
             "SELECT d.key, d.tenant_id, d.process_id, d.version, d.version_tag, d.sha256, d.deployed_at, d.job_types,
-                    p.owner
+                    p.owner, p.owner_uid, p.owner_created_at
              FROM workflow.process_definition d
              JOIN workflow.process p ON p.tenant_id = d.tenant_id AND p.process_id = d.process_id ",
             $rest
@@ -43,7 +46,7 @@ impl Definition {
             sha256: row.try_get("sha256")?,
             deployed_at: row.try_get::<jiff_sqlx::Timestamp, _>("deployed_at")?.to_jiff(),
             job_types: row.try_get("job_types")?,
-            owner: row.try_get("owner")?,
+            owner: owners::from_row(row)?,
         })
     }
 }
@@ -51,51 +54,69 @@ impl Definition {
 /// A process id, locked until the transaction ends: deployments of it take turns, in all replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockedProcess {
-    pub owner: String,
+    pub owner: Option<Owner>,
     pub last_version: i32,
 }
 
-/// Makes the process id when it is new, and locks it.
+impl LockedProcess {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self { owner: owners::from_row(row)?, last_version: row.try_get("last_version")? })
+    }
+}
+
+/// Makes the process id when it is new, and locks it. A new one is managed by nobody.
 pub async fn lock_or_insert_process(
     tx: &mut TenantTx,
     process_id: &str,
-    owner: &str,
 ) -> Result<LockedProcess, sqlx::Error> {
     let tenant = tx.tenant().clone();
-    let (owner, last_version) = sqlx::query_as::<_, (String, i32)>(
-        "INSERT INTO workflow.process AS p (tenant_id, process_id, owner, last_version) VALUES ($1, $2, $3, 0)
+    let row = sqlx::query(
+        "INSERT INTO workflow.process AS p (tenant_id, process_id, owner, owner_uid, owner_created_at, last_version)
+         VALUES ($1, $2, '', '', 'epoch', 0)
          ON CONFLICT (tenant_id, process_id) DO UPDATE SET owner = p.owner
-         RETURNING p.owner, p.last_version",
+         RETURNING p.owner, p.owner_uid, p.owner_created_at, p.last_version",
     )
     .bind(tenant.as_str())
     .bind(process_id)
-    .bind(owner)
     .fetch_one(tx.connection())
     .await?;
-    Ok(LockedProcess { owner, last_version })
+    LockedProcess::from_row(&row)
 }
 
 /// Locks the process id; `None` = it never was deployed.
 pub async fn lock_process(tx: &mut TenantTx, process_id: &str) -> Result<Option<LockedProcess>, sqlx::Error> {
     let tenant = tx.tenant().clone();
-    let row = sqlx::query_as::<_, (String, i32)>(
-        "SELECT owner, last_version FROM workflow.process WHERE tenant_id = $1 AND process_id = $2 FOR UPDATE",
+    sqlx::query(
+        "SELECT owner, owner_uid, owner_created_at, last_version FROM workflow.process
+         WHERE tenant_id = $1 AND process_id = $2 FOR UPDATE",
     )
     .bind(tenant.as_str())
     .bind(process_id)
     .fetch_optional(tx.connection())
-    .await?;
-    Ok(row.map(|(owner, last_version)| LockedProcess { owner, last_version }))
+    .await?
+    .map(|row| LockedProcess::from_row(&row))
+    .transpose()
 }
 
-pub async fn set_owner(tx: &mut TenantTx, process_id: &str, owner: &str) -> Result<(), sqlx::Error> {
+/// `None` = nobody.
+pub async fn set_owner(
+    tx: &mut TenantTx,
+    process_id: &str,
+    owner: Option<&Owner>,
+) -> Result<(), sqlx::Error> {
     let tenant = tx.tenant().clone();
-    sqlx::query("UPDATE workflow.process SET owner = $3 WHERE tenant_id = $1 AND process_id = $2")
-        .bind(tenant.as_str())
-        .bind(process_id)
-        .bind(owner)
-        .execute(tx.connection())
-        .await?;
+    let (id, uid, created_at) = owners::to_columns(owner);
+    sqlx::query(
+        "UPDATE workflow.process SET owner = $3, owner_uid = $4, owner_created_at = $5
+         WHERE tenant_id = $1 AND process_id = $2",
+    )
+    .bind(tenant.as_str())
+    .bind(process_id)
+    .bind(id)
+    .bind(uid)
+    .bind(created_at)
+    .execute(tx.connection())
+    .await?;
     Ok(())
 }
 
@@ -124,22 +145,25 @@ pub async fn find_by_key(tx: &mut TenantTx, key: i64) -> Result<Option<Definitio
         .transpose()
 }
 
-/// Definitions in the order of their keys, after `after`.
+/// Definitions in the order of their keys, after `after`; an empty `owner_id` = of every owner.
 pub async fn list(
     tx: &mut TenantTx,
     latest_only: bool,
+    owner_id: &str,
     after: i64,
     limit: i64,
 ) -> Result<Vec<Definition>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query(select_definition!(
         "WHERE d.tenant_id = $1 AND d.retired_at IS NULL AND (NOT $2 OR d.version = p.last_version) AND d.key > $3
+           AND ($5 = '' OR p.owner = $5)
          ORDER BY d.key LIMIT $4"
     ))
     .bind(tenant.as_str())
     .bind(latest_only)
     .bind(after)
     .bind(limit)
+    .bind(owner_id)
     .fetch_all(tx.connection())
     .await?
     .iter()

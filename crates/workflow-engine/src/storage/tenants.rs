@@ -1,9 +1,11 @@
 //! Tenants, their quotas and what they use.
 
+use engine_client::model::Owner;
 use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use super::owners;
 use crate::database::{MonitorTx, TenantTx};
 
 /// 0 = no limit.
@@ -27,7 +29,8 @@ pub struct Tenant {
     pub display_name: String,
     pub quotas: Quotas,
     pub suspended: bool,
-    pub owner: String,
+    /// Who manages the tenant; `None` = nobody.
+    pub owner: Option<Owner>,
     pub generation: i64,
     /// As last sampled.
     pub storage_bytes: i64,
@@ -37,7 +40,7 @@ macro_rules! select_tenant {
     ($rest:literal) => {
         concat!(
             "SELECT tenant_id, display_name, max_active_instances, max_jobs_per_minute, max_storage_bytes, suspended,
-                    owner, generation, storage_bytes FROM workflow.tenant ",
+                    owner, owner_uid, owner_created_at, generation, storage_bytes FROM workflow.tenant ",
             $rest
         )
     };
@@ -54,7 +57,7 @@ impl Tenant {
                 max_storage_bytes: row.try_get("max_storage_bytes")?,
             },
             suspended: row.try_get("suspended")?,
-            owner: row.try_get("owner")?,
+            owner: owners::from_row(row)?,
             generation: row.try_get("generation")?,
             storage_bytes: row.try_get("storage_bytes")?,
         })
@@ -84,14 +87,16 @@ pub async fn list_tenants(tx: &mut MonitorTx, after: &str, limit: i64) -> Result
 
 /// The tenant's row as it shall be; its sampled storage stays.
 pub async fn upsert_tenant(tx: &mut TenantTx, tenant: &Tenant) -> Result<(), sqlx::Error> {
+    let (owner, owner_uid, owner_created_at) = owners::to_columns(tenant.owner.as_ref());
     sqlx::query(
         "INSERT INTO workflow.tenant (tenant_id, display_name, max_active_instances, max_jobs_per_minute,
-                                      max_storage_bytes, suspended, owner, generation)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                                      max_storage_bytes, suspended, generation, owner, owner_uid, owner_created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (tenant_id) DO UPDATE
          SET display_name = EXCLUDED.display_name, max_active_instances = EXCLUDED.max_active_instances,
              max_jobs_per_minute = EXCLUDED.max_jobs_per_minute, max_storage_bytes = EXCLUDED.max_storage_bytes,
-             suspended = EXCLUDED.suspended, owner = EXCLUDED.owner, generation = EXCLUDED.generation",
+             suspended = EXCLUDED.suspended, generation = EXCLUDED.generation, owner = EXCLUDED.owner,
+             owner_uid = EXCLUDED.owner_uid, owner_created_at = EXCLUDED.owner_created_at",
     )
     .bind(&tenant.id)
     .bind(&tenant.display_name)
@@ -99,8 +104,10 @@ pub async fn upsert_tenant(tx: &mut TenantTx, tenant: &Tenant) -> Result<(), sql
     .bind(tenant.quotas.max_jobs_per_minute)
     .bind(tenant.quotas.max_storage_bytes)
     .bind(tenant.suspended)
-    .bind(&tenant.owner)
     .bind(tenant.generation)
+    .bind(owner)
+    .bind(owner_uid)
+    .bind(owner_created_at)
     .execute(tx.connection())
     .await?;
     Ok(())

@@ -1,6 +1,6 @@
 use engine_client::proto::{
     DeleteProcessRequest, DeployOutcome, DeployProcessRequest, GetProcessDefinitionRequest,
-    ListProcessDefinitionsRequest, OnInstances, TenantQuotas, deploy_process_response,
+    ListProcessDefinitionsRequest, OnInstances, Owner, TenantQuotas, deploy_process_response,
     get_process_definition_request::By,
 };
 use rstest::rstest;
@@ -8,7 +8,7 @@ use serde_json::json;
 use tonic::Code;
 
 use crate::models::{one_task, without_task_definition};
-use crate::support::{Caller, World, database, deployed, deployment};
+use crate::support::{Caller, World, database, deployed, deployment, owner};
 
 async fn outcome(caller: &Caller, request: DeployProcessRequest) -> (DeployOutcome, i32, i64) {
     let deployed = deployed(caller.try_deploy(request).await.expect("should be answered"));
@@ -53,7 +53,7 @@ async fn the_same_bytes_are_unchanged_and_everything_else_is_a_new_version() {
         request_id: String::new(),
         tenant_id: "_default".to_owned(),
         process_id: "order".to_owned(),
-        owner: String::new(),
+        owner: None,
         on_instances: OnInstances::Fail.into(),
         retain: false,
     };
@@ -121,15 +121,17 @@ async fn a_process_id_belongs_to_its_owner() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
-    let by = |owner: &str, document: &str| DeployProcessRequest {
-        owner: owner.to_owned(),
+    let by = |owner: Option<Owner>, document: &str| DeployProcessRequest {
+        owner,
         ..deployment("_default", document)
     };
+    let (first, second) =
+        (owner("WorkflowProcess/a/order", "uid-1", 1), owner("WorkflowProcess/b/order", "uid-2", 2));
     let (one, two) = (one_task("order", "charge"), one_task("order", "refund"));
-    outcome(&caller, by("", &one)).await;
+    outcome(&caller, by(None, &one)).await;
     // Nobody's process is adopted, also by an unchanged deployment.
-    assert_eq!(outcome(&caller, by("uid-1", &one)).await.0, DeployOutcome::Unchanged);
-    for other in ["uid-2", ""] {
+    assert_eq!(outcome(&caller, by(Some(first.clone()), &one)).await.0, DeployOutcome::Unchanged);
+    for other in [Some(second.clone()), None] {
         let refused = caller.try_deploy(by(other, &two)).await.expect_err("should be owned");
         assert_eq!(refused.code(), Code::AlreadyExists);
     }
@@ -137,24 +139,24 @@ async fn a_process_id_belongs_to_its_owner() {
         request_id: String::new(),
         tenant_id: "_default".to_owned(),
         process_id: "order".to_owned(),
-        owner: "uid-2".to_owned(),
+        owner: Some(second.clone()),
         on_instances: OnInstances::Fail.into(),
         retain: false,
     };
     let kept = caller.processes().delete_process(delete.clone()).await.expect("should answer").into_inner();
     assert_eq!((kept.deleted, kept.owned_by_other), (0, true));
-    delete.owner = "uid-1".to_owned();
+    delete.owner = Some(first);
     delete.retain = true;
     let given_up = caller.processes().delete_process(delete).await.expect("should answer").into_inner();
     assert_eq!((given_up.deleted, given_up.owned_by_other), (0, false));
-    assert_eq!(outcome(&caller, by("uid-2", &one)).await.0, DeployOutcome::Unchanged);
+    assert_eq!(outcome(&caller, by(Some(second.clone()), &one)).await.0, DeployOutcome::Unchanged);
     let request = GetProcessDefinitionRequest {
         tenant_id: "_default".to_owned(),
         by: Some(By::ProcessId("order".to_owned())),
     };
     let found =
         caller.processes().get_process_definition(request).await.expect("should be there").into_inner();
-    assert_eq!(found.owner, "uid-2");
+    assert_eq!(found.owner, Some(second));
 }
 
 #[rstest]
@@ -177,7 +179,7 @@ async fn deleting_a_process_treats_its_instances_as_asked(
         request_id: String::new(),
         tenant_id: "_default".to_owned(),
         process_id: "order".to_owned(),
-        owner: String::new(),
+        owner: None,
         on_instances: on_instances.into(),
         retain: false,
     };
@@ -261,6 +263,7 @@ async fn definitions_are_listed_page_by_page() {
         latest_only: true,
         page_size: 2,
         page_token: String::new(),
+        owner_id: String::new(),
     };
     let mut listed = Vec::new();
     loop {

@@ -88,7 +88,7 @@ async fn a_type_is_forgotten_when_its_last_process_is_deleted() {
         request_id: String::new(),
         tenant_id: "_default".to_owned(),
         process_id: "order".to_owned(),
-        owner: String::new(),
+        owner: None,
         on_instances: OnInstances::KeepRunning.into(),
         retain: false,
     };
@@ -138,7 +138,7 @@ async fn watching_begins_with_everything_goes_on_with_changes_and_is_never_silen
         request_id: String::new(),
         tenant_id: "_default".to_owned(),
         process_id: "other".to_owned(),
-        owner: String::new(),
+        owner: None,
         on_instances: OnInstances::Fail.into(),
         retain: false,
     };

@@ -8,6 +8,7 @@ mod lag;
 mod migrate;
 mod models;
 mod outage;
+mod owners;
 mod plans;
 mod roles;
 mod routing;

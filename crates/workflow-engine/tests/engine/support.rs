@@ -12,10 +12,10 @@ use engine_client::proto::process_service_client::ProcessServiceClient;
 use engine_client::proto::tenant_service_client::TenantServiceClient;
 use engine_client::proto::{
     ActivateJobsRequest, CompleteJobRequest, DeployProcessRequest, DeployProcessResponse, GetInstanceRequest,
-    GetInstanceResponse, Job, LintMode, PutTenantRequest, StartInstanceRequest, Tenant, TenantQuotas,
+    GetInstanceResponse, Job, LintMode, Owner, PutTenantRequest, StartInstanceRequest, Tenant, TenantQuotas,
     deploy_process_response,
 };
-use engine_client::{Credential, WorkerKey};
+use engine_client::{Credential, EngineAccess, EngineAddress, EngineTls, WorkerKey};
 use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -275,6 +275,13 @@ impl Engine {
             .connect_timeout(Duration::from_secs(5))
     }
 
+    /// For a client of the controllers.
+    pub(crate) fn access(&self) -> EngineAccess {
+        let tls = Some(EngineTls { ca_pem: self.ca_pem.clone(), server_name: Some("localhost".to_owned()) });
+        let address = EngineAddress { host: "127.0.0.1".to_owned(), port: self.api, tls };
+        EngineAccess { address, credential: Credential::parse(&self.controller).expect("should be a token") }
+    }
+
     pub(crate) fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
@@ -426,7 +433,8 @@ pub(crate) fn deployment(tenant_id: &str, document: &str) -> DeployProcessReques
         content_sha256: bpmn::digest(document.as_bytes()),
         version_tag: String::new(),
         mode: LintMode::Lenient.into(),
-        owner: String::new(),
+        owner: None,
+        follows_version: None,
     }
 }
 
@@ -437,6 +445,12 @@ pub(crate) fn deployed(response: DeployProcessResponse) -> deploy_process_respon
     }
 }
 
+/// The life of an object that began in this second.
+pub(crate) fn owner(id: &str, uid: &str, second: i64) -> Owner {
+    let created_at = Some(prost_types::Timestamp { seconds: second, nanos: 0 });
+    Owner { id: id.to_owned(), uid: uid.to_owned(), created_at }
+}
+
 pub(crate) fn tenant(id: &str, quotas: TenantQuotas) -> Tenant {
     Tenant {
         id: id.to_owned(),
@@ -444,7 +458,7 @@ pub(crate) fn tenant(id: &str, quotas: TenantQuotas) -> Tenant {
         quotas: Some(quotas),
         rls: true,
         suspended: false,
-        owner: "the-owner".to_owned(),
+        owner: Some(owner("the-owner", "uid-1", 1)),
         generation: 1,
     }
 }

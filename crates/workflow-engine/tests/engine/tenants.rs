@@ -7,7 +7,7 @@ use serde_json::json;
 use tonic::Code;
 
 use crate::models::one_task;
-use crate::support::{Caller, World, database, tenant};
+use crate::support::{Caller, World, database, owner, tenant};
 
 async fn put(caller: &Caller, tenant: Tenant) -> Result<PutOutcome, Code> {
     let request = PutTenantRequest { request_id: String::new(), tenant: Some(tenant) };
@@ -32,7 +32,7 @@ async fn a_tenant_is_put_as_declared_by_its_newest_generation() {
     assert_eq!(put(&caller, second.clone()).await, Ok(PutOutcome::Updated));
     assert_eq!(put(&caller, first.clone()).await, Err(Code::Aborted));
     assert_eq!(
-        put(&caller, Tenant { owner: "other".to_owned(), ..second.clone() }).await,
+        put(&caller, Tenant { owner: Some(owner("other", "uid-9", 9)), ..second.clone() }).await,
         Err(Code::AlreadyExists)
     );
     let found = caller.tenants().get_tenant(GetTenantRequest { tenant_id: "acme".to_owned() }).await;
@@ -99,11 +99,11 @@ async fn a_tenant_with_work_is_deleted_only_when_everything_of_it_may_go() {
     caller.put_tenant("acme", TenantQuotas::default()).await;
     caller.deploy("acme", &one_task("order", "charge")).await;
     caller.start("acme", "order", &json!({})).await;
-    let delete = |owner: &str, mode: DeleteTenantMode| {
+    let delete = |id: &str, mode: DeleteTenantMode| {
         let request = DeleteTenantRequest {
             request_id: String::new(),
             tenant_id: "acme".to_owned(),
-            owner: owner.to_owned(),
+            owner: Some(owner(id, "uid-1", 1)),
             mode: mode.into(),
         };
         let mut tenants = caller.tenants();
@@ -122,16 +122,18 @@ async fn a_tenant_with_work_is_deleted_only_when_everything_of_it_may_go() {
     assert_eq!(delete("the-owner", DeleteTenantMode::Purge).await, Ok((true, false)));
     let start = caller.try_start("acme", "order", &json!({})).await.expect_err("should be gone");
     assert_eq!(start.code(), Code::FailedPrecondition);
-    let mut owner = world.session().await;
+    let mut session = world.session().await;
     sqlx::query("SELECT set_config('workflow.tenant_id', 'acme', false)")
-        .execute(&mut owner)
+        .execute(&mut session)
         .await
         .expect("should set");
     for table in ["job", "instance", "process", "process_definition", "job_type", "tenant_counter", "tenant"]
     {
         let query = format!("SELECT count(*) FROM workflow.{table}");
-        let left: i64 =
-            sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&mut owner).await.expect("should count");
+        let left: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+            .fetch_one(&mut session)
+            .await
+            .expect("should count");
         assert_eq!(left, 0, "{table}");
     }
 }
@@ -147,14 +149,15 @@ async fn a_retained_tenant_keeps_its_work_and_can_be_adopted() {
     let request = DeleteTenantRequest {
         request_id: String::new(),
         tenant_id: "acme".to_owned(),
-        owner: "the-owner".to_owned(),
+        owner: Some(owner("the-owner", "uid-1", 1)),
         mode: DeleteTenantMode::Retain.into(),
     };
     for _ in 0..2 {
         let kept = caller.tenants().delete_tenant(request.clone()).await.expect("should retain").into_inner();
         assert_eq!((kept.deleted, kept.owned_by_other), (false, false));
     }
-    let adopted = Tenant { owner: "new-owner".to_owned(), ..tenant("acme", TenantQuotas::default()) };
+    let adopted =
+        Tenant { owner: Some(owner("new-owner", "uid-2", 2)), ..tenant("acme", TenantQuotas::default()) };
     assert_eq!(put(&caller, adopted).await, Ok(PutOutcome::Updated));
     assert_eq!(caller.activate("acme", "charge", 10).await.len(), 1);
 }

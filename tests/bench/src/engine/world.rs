@@ -108,6 +108,7 @@ impl World {
             version_tag: None,
             mode: LintMode::Strict,
             owner: None,
+            follows_version: None,
         };
         for _ in 0..100 {
             match self.client()?.deploy_process(&request).await {

@@ -1,11 +1,7 @@
 //! Answers: model → proto.
 
-use crate::convert::{TooPrecise, wire_count, wire_small_count, wire_variables};
+use crate::convert::{TooPrecise, wire_count, wire_small_count, wire_timestamp, wire_variables};
 use crate::{model, proto};
-
-fn wire_timestamp(at: jiff::Timestamp) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
-}
 
 fn all<Wire, Model>(values: Vec<Model>) -> Vec<Wire>
 where
@@ -144,9 +140,10 @@ impl From<model::DeployResult> for proto::DeployProcessResponse {
     fn from(result: model::DeployResult) -> Self {
         use proto::deploy_process_response::{Deployed, Rejected, Result as Wire};
         let wire = match result {
-            model::DeployResult::Deployed { outcome, definition } => Wire::Deployed(Deployed {
+            model::DeployResult::Deployed { outcome, definition, adopted } => Wire::Deployed(Deployed {
                 outcome: proto::DeployOutcome::from(outcome).into(),
                 definition: Some(definition.into()),
+                adopted,
             }),
             model::DeployResult::Rejected { findings, truncated } => {
                 Wire::Rejected(Rejected { findings: all(findings), truncated })
@@ -158,7 +155,7 @@ impl From<model::DeployResult> for proto::DeployProcessResponse {
 
 impl From<model::ManagedDefinition> for proto::GetProcessDefinitionResponse {
     fn from(managed: model::ManagedDefinition) -> Self {
-        Self { definition: Some(managed.definition.into()), owner: managed.owner.unwrap_or_default() }
+        Self { definition: Some(managed.definition.into()), owner: managed.owner.as_ref().map(Into::into) }
     }
 }
 
@@ -173,9 +170,9 @@ impl From<model::ProcessDeletion> for proto::DeleteProcessResponse {
     }
 }
 
-impl From<model::PutOutcome> for proto::PutTenantResponse {
-    fn from(outcome: model::PutOutcome) -> Self {
-        Self { outcome: proto::PutOutcome::from(outcome).into() }
+impl From<model::PutTenant> for proto::PutTenantResponse {
+    fn from(put: model::PutTenant) -> Self {
+        Self { outcome: proto::PutOutcome::from(put.outcome).into(), adopted: put.adopted }
     }
 }
 

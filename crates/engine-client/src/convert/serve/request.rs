@@ -9,6 +9,10 @@ fn duration(field: &'static str, value: Option<prost_types::Duration>) -> Result
     Duration::try_from(value.unwrap_or_default()).map_err(|_| Malformed { field, expected: "0 or more" })
 }
 
+fn owner(value: Option<proto::Owner>) -> Result<model::Owner, Malformed> {
+    value.ok_or(Malformed { field: "owner", expected: "present" })?.try_into()
+}
+
 impl TryFrom<proto::ValidateProcessRequest> for model::ValidateProcess {
     type Error = Malformed;
 
@@ -29,7 +33,11 @@ impl TryFrom<proto::DeployProcessRequest> for model::DeployProcess {
             content: request.content,
             content_sha256: request.content_sha256,
             version_tag: non_empty(request.version_tag),
-            owner: non_empty(request.owner),
+            owner: request.owner.map(TryInto::try_into).transpose()?,
+            follows_version: request
+                .follows_version
+                .map(|version| small_count("follows_version", version))
+                .transpose()?,
         })
     }
 }
@@ -56,7 +64,7 @@ impl TryFrom<proto::DeleteProcessRequest> for model::DeleteProcess {
             request_id: request.request_id,
             tenant_id: request.tenant_id,
             process_id: request.process_id,
-            owner: request.owner,
+            owner: owner(request.owner)?,
             retain: request.retain,
         })
     }
@@ -70,7 +78,7 @@ impl TryFrom<proto::DeleteTenantRequest> for model::DeleteTenant {
             mode: request.mode().try_into()?,
             request_id: request.request_id,
             tenant_id: request.tenant_id,
-            owner: request.owner,
+            owner: owner(request.owner)?,
         })
     }
 }

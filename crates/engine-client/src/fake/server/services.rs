@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::{Engine, FakeEngine, Operation, found, page, refused, status};
 use crate::{
-    model::{CompleteJob, DefinitionRef, JobLagFilter, JobRef, StreamJobs, Tenant},
+    model::{CompleteJob, DefinitionFilter, DefinitionRef, JobLagFilter, JobRef, StreamJobs, Tenant},
     proto::{
         self, cluster_service_server::ClusterService, job_service_server::JobService,
         migration_service_server::MigrationService, process_service_server::ProcessService,
@@ -82,7 +82,11 @@ impl ProcessService for FakeEngine {
         request: Request<proto::ListProcessDefinitionsRequest>,
     ) -> Answer<proto::ListProcessDefinitionsResponse> {
         let request = request.into_inner();
-        let all = Engine::list_process_definitions(self, &request.tenant_id, request.latest_only);
+        let filter = DefinitionFilter {
+            latest_only: request.latest_only,
+            owner_id: Some(request.owner_id).filter(|id| !id.is_empty()),
+        };
+        let all = Engine::list_process_definitions(self, &request.tenant_id, &filter);
         let all = all.await.map_err(|error| status(&error))?;
         let (definitions, next_page_token) = page(all, request.page_size, &request.page_token)?;
         let definitions = definitions.into_iter().map(Into::into).collect();

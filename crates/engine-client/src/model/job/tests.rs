@@ -60,6 +60,7 @@ fn debug_tells_neither_variables_nor_documents() {
         version_tag: None,
         mode: LintMode::Strict,
         owner: None,
+        follows_version: None,
     };
     let validate =
         ValidateProcess { tenant_id: "acme".into(), content: SECRET.into(), mode: LintMode::Strict };

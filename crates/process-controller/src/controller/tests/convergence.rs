@@ -94,7 +94,7 @@ async fn a_new_process_is_deployed_and_tells_version_and_key() {
     );
     assert_eq!(world.events("order-flow"), [event("Deployed", "Deployed v1 (key=1)")]);
     let owner = world.engine().process_owner("acme", "order-flow");
-    assert_eq!(owner.as_deref(), Some("uid-of-order-flow"));
+    assert_eq!(owner.map(|owner| owner.uid).as_deref(), Some("uid-of-order-flow"));
 }
 
 fn condition(type_: &str, status: &str, reason: &str, message: &str) -> Value {

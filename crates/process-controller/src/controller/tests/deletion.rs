@@ -52,7 +52,7 @@ async fn an_unreachable_engine_blocks_until_it_returns() {
     world.delete("order-flow").await;
     assert_eq!(world.settle("order-flow").await, Next::Failed(ErrorClass::Transient));
     let message =
-        "the engine cannot retire the definition: get process definition: connection to the engine failed";
+        "the engine cannot retire the definition: list process definitions: connection to the engine failed";
     assert_eq!(world.told("order-flow"), ("Deleting".into(), Some(1), message.into()));
     assert_eq!(last_event(&world), ("DeletionBlocked".into(), format!("DeletionBlocked: {message}")));
     world.engine().heal();
@@ -102,25 +102,81 @@ async fn what_is_given_up_is_told_also_when_the_engine_answers() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_is_gone_or_going_takes_its_definitions_along() {
-    for gone in [true, false] {
-        let world = deployed("Delete").await;
-        if gone {
-            world.apiserver.remove::<WorkflowCluster>("workflow-system", "prod-east");
-        } else {
-            world.apiserver.remove::<WorkflowCluster>("workflow-system", "prod-east");
-            let mut going = crate::testing::cluster();
-            going.metadata.deletion_timestamp =
-                serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
-            going.metadata.finalizers = Some(vec!["workflow.example.com/cluster-cleanup".into()]);
-            world.apiserver.seed(&going);
-        }
-        world.engine().forget_calls();
-        world.delete("order-flow").await;
-        world.settle("order-flow").await;
-        assert!(is_gone(&world), "gone: {gone}");
-        assert_eq!(world.engine().calls(), []);
-    }
+async fn a_cluster_that_is_gone_lets_its_processes_go_and_tells_what_is_left() {
+    let world = deployed("Delete").await;
+    world.apiserver.remove::<WorkflowCluster>("workflow-system", "prod-east");
+    world.engine().forget_calls();
+    world.delete("order-flow").await;
+    world.settle("order-flow").await;
+    assert!(is_gone(&world));
+    assert_eq!(world.engine().calls(), []);
+    let note = "LeftInDatabase: process order-flow may still be in the database of its cluster, which is gone; the same \
+                object applied again takes it over";
+    assert_eq!(last_event(&world), ("LeftInDatabase".into(), note.into()));
+}
+
+/// The cluster waits for what is deleted with it.
+#[tokio::test]
+async fn a_cluster_that_is_being_deleted_is_still_asked() {
+    let world = deployed("Delete").await;
+    world.apiserver.edit::<WorkflowCluster>("workflow-system", "prod-east", |cluster| {
+        cluster["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        cluster["metadata"]["finalizers"] = json!(["workflow.example.com/cluster-cleanup"]);
+    });
+    world.delete("order-flow").await;
+    world.settle("order-flow").await;
+    assert!(is_gone(&world));
+    assert_eq!(world.engine().definitions("acme"), []);
+}
+
+#[tokio::test]
+async fn a_cluster_without_an_endpoint_holds_its_processes() {
+    let world = deployed("Delete").await;
+    world.apiserver.edit::<WorkflowCluster>("workflow-system", "prod-east", |cluster| {
+        cluster["status"] = json!({});
+    });
+    world.delete("order-flow").await;
+    assert_eq!(world.settle("order-flow").await, Next::Wait { recheck: std::time::Duration::from_mins(1) });
+    let message = "WorkflowCluster workflow-system/prod-east has no endpoint, so its engine cannot be asked; correct or \
+                   delete that cluster";
+    assert_eq!(world.told("order-flow"), ("Deleting".into(), Some(1), message.into()));
+    assert_eq!(last_event(&world), ("DeletionBlocked".into(), format!("DeletionBlocked: {message}")));
+}
+
+/// As when the ConfigMap of a process goes before it, and its controller was killed before it wrote the status.
+#[tokio::test]
+async fn neither_source_nor_status_is_needed_to_retire_a_process() {
+    let world = deployed("Delete").await;
+    world.edit("order-flow", |process| {
+        process["status"] = json!({});
+        process["spec"]["source"] = json!({"configMapRef": {"name": "gone", "key": "bpmn"}});
+    });
+    world.delete("order-flow").await;
+    world.settle("order-flow").await;
+    assert!(is_gone(&world));
+    assert_eq!(world.engine().definitions("acme"), []);
+}
+
+/// As when a GitOps tool deletes everything and applies it again on the same database.
+#[tokio::test]
+async fn the_same_process_applied_again_takes_over_what_was_left() {
+    let world = deployed("Delete").await;
+    world.apiserver.remove::<WorkflowCluster>("workflow-system", "prod-east");
+    world.delete("order-flow").await;
+    world.settle("order-flow").await;
+    assert!(is_gone(&world));
+
+    world.apiserver.seed(&crate::testing::cluster());
+    let mut again = applied("order-flow", &json!({"bpmn": ORDER_FLOW}));
+    again.metadata.uid = Some("uid-again".into());
+    again.metadata.creation_timestamp = serde_json::from_value(json!("2026-01-02T00:00:00Z")).unwrap();
+    world.apiserver.seed(&again);
+    world.settle("order-flow").await;
+    assert_eq!(world.engine().definitions("acme").len(), 1, "the same bytes are no new version");
+    assert_eq!(world.engine().process_owner("acme", "order-flow").unwrap().uid, "uid-again");
+    let note = "process order-flow was in the engine already; this object manages it now, at v1";
+    let told = world.events("order-flow");
+    assert!(told.contains(&("Adopted".into(), note.into())), "{told:?}");
 }
 
 #[tokio::test]

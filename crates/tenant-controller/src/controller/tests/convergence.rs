@@ -6,12 +6,12 @@ use api_types::{WorkflowCluster, WorkflowTenant};
 use controller_kit::condition::find;
 use controller_kit::outcome::{ErrorClass, Next};
 use engine_client::Operation;
-use engine_client::model::{QuotaKind, Tenant};
+use engine_client::model::{Owner, QuotaKind, Tenant};
 use k8s_openapi::api::core::v1::Namespace;
 use serde_json::{Value, json};
 
 use crate::status::USAGE_INTERVAL;
-use crate::testing::{HOME, World, applied, held, usage};
+use crate::testing::{HOME, World, applied, cluster, held, owner, usage};
 
 const SETTLED: Next = Next::Settled { resync: USAGE_INTERVAL };
 
@@ -179,7 +179,7 @@ async fn a_cluster_that_becomes_ready_right_after_a_refused_call_is_asked_at_onc
 #[tokio::test]
 async fn a_name_that_another_object_has_is_never_taken_over() {
     let world = World::with(&[applied("acme")]);
-    let theirs = Tenant { owner: Some("another".into()), ..held("acme") };
+    let theirs = Tenant { owner: Some(Owner { id: "another".into(), ..owner("uid", 0) }), ..held("acme") };
     world.engine().set_tenant(theirs.clone());
     assert_eq!(world.pass("acme").await, Next::Wait { recheck: std::time::Duration::from_mins(5) });
     let message = "put tenant: tenant acme is managed by another owner; a WorkflowTenant of this name uses the same \
@@ -275,7 +275,7 @@ async fn an_unreachable_engine_blocks_until_a_person_gives_the_tenant_up() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_is_gone_takes_its_tenants_along() {
+async fn a_cluster_that_is_gone_lets_its_tenants_go_and_tells_what_is_left() {
     let world = active().await;
     world.apiserver.remove::<WorkflowCluster>(HOME, "prod-east");
     world.engine().forget_calls();
@@ -283,6 +283,57 @@ async fn a_cluster_that_is_gone_takes_its_tenants_along() {
     world.settle("acme").await;
     assert!(is_gone(&world));
     assert_eq!(world.engine().calls(), []);
+    let note = "LeftInDatabase: tenant acme may still be in the database of its cluster, which is gone; the same object \
+                applied again takes it over";
+    assert_eq!(world.events("acme").pop(), Some(event("LeftInDatabase", note)));
+}
+
+/// The cluster waits for what is deleted with it.
+#[tokio::test]
+async fn a_cluster_that_is_being_deleted_is_still_asked() {
+    let world = active().await;
+    world.apiserver.edit::<WorkflowCluster>(HOME, "prod-east", |cluster| {
+        cluster["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        cluster["metadata"]["finalizers"] = json!(["workflow.example.com/cluster-cleanup"]);
+    });
+    world.delete("acme").await;
+    assert_eq!(world.settle("acme").await, Next::Gone);
+    assert_eq!((is_gone(&world), world.engine().tenant("acme")), (true, None));
+}
+
+#[tokio::test]
+async fn a_cluster_without_an_endpoint_holds_its_tenants() {
+    let world = active().await;
+    world.apiserver.edit::<WorkflowCluster>(HOME, "prod-east", |cluster| cluster["status"] = json!({}));
+    world.delete("acme").await;
+    assert_eq!(world.settle("acme").await, Next::Wait { recheck: std::time::Duration::from_mins(1) });
+    let message = "WorkflowCluster workflow-system/prod-east has no endpoint, so its engine cannot be asked; correct or \
+                   delete that cluster";
+    assert_eq!(world.told("acme"), told("Deleting", message));
+    assert_eq!(
+        world.events("acme").pop(),
+        Some(event("DeletionBlocked", &format!("DeletionBlocked: {message}")))
+    );
+}
+
+/// As when a GitOps tool deletes everything and applies it again on the same database.
+#[tokio::test]
+async fn the_same_tenant_applied_again_takes_over_what_was_left() {
+    let world = active().await;
+    world.apiserver.remove::<WorkflowCluster>(HOME, "prod-east");
+    world.delete("acme").await;
+    world.settle("acme").await;
+    assert!(is_gone(&world));
+
+    world.apiserver.seed(&cluster());
+    let mut again = applied("acme");
+    again.metadata.uid = Some("uid-of-acme-again".into());
+    again.metadata.creation_timestamp = serde_json::from_value(json!("2026-01-02T00:00:00Z")).unwrap();
+    world.apiserver.seed(&again);
+    assert_eq!(world.settle("acme").await, SETTLED);
+    assert_eq!(world.engine().tenant("acme").unwrap().owner.unwrap().uid, "uid-of-acme-again");
+    let note = "tenant acme was in the engine already; this object manages it now";
+    assert!(world.events("acme").contains(&event("Adopted", note)), "{:?}", world.events("acme"));
 }
 
 #[tokio::test]

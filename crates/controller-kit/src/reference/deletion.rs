@@ -1,0 +1,82 @@
+//! The cluster whose engine has to be asked before an object that is being deleted may go.
+//!
+//! "It is gone", "it cannot be read" and "its engine cannot be asked now" are three answers. Only the first lets an
+//! object go unasked: what the object owns in the engine would be left behind otherwise.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use api_types::WorkflowCluster;
+use api_types::reference::ClusterRef;
+use kube::{Api, Client, ResourceExt as _};
+
+use super::{Directory, find_cluster};
+use crate::grant::{NamespaceRole, missing_grant};
+use crate::outcome::ErrorClass;
+use crate::run::chain;
+
+/// Why no engine can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unasked {
+    /// No such cluster exists: the Kubernetes API said so just now.
+    ClusterGone,
+    /// The cluster exists and has no endpoint yet.
+    NoEndpoint {
+        /// `namespace/name`.
+        cluster: String,
+    },
+    /// Whether the cluster exists, or what it says, is not known.
+    Unread {
+        /// What was read, and the answer.
+        problem: String,
+        /// What that means for the next attempt.
+        class: ErrorClass,
+    },
+}
+
+/// The cluster that a reference names, whether or not the referrer may use it: a deletion only gives up what the engine
+/// records as the object's own. A cluster that is being deleted too is asked as well: it waits for that.
+///
+/// What the cache does not show is looked up at the API server. The cache may be behind, and may lack what this version
+/// cannot decode.
+pub async fn observe_cluster_of_deleted(
+    client: &Client,
+    directory: &dyn Directory,
+    cluster_namespace: &str,
+    own: &str,
+    reference: &ClusterRef,
+) -> Result<Arc<WorkflowCluster>, Unasked> {
+    if let Some(cluster) = find_cluster(directory, cluster_namespace, own, reference) {
+        let has_endpoint = cluster.status.as_ref().is_some_and(|status| status.endpoint.is_some());
+        return if has_endpoint {
+            Ok(cluster)
+        } else {
+            let cluster = format!("{}/{}", cluster.namespace().unwrap_or_default(), cluster.name_any());
+            Err(Unasked::NoEndpoint { cluster })
+        };
+    }
+    let homes: BTreeSet<&str> = match &reference.namespace {
+        Some(given) => [given.as_str()].into(),
+        None => [own, cluster_namespace].into(),
+    };
+    for home in homes {
+        let named = format!("WorkflowCluster {home}/{}", reference.name);
+        let api: Api<WorkflowCluster> = Api::namespaced(client.clone(), home);
+        match api.get_metadata_opt(&reference.name).await {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                let problem = format!("{named} exists, and this controller has not read it yet or cannot");
+                return Err(Unasked::Unread { problem, class: ErrorClass::Transient });
+            }
+            Err(error) => {
+                let problem = missing_grant(&error, NamespaceRole::Cluster)
+                    .unwrap_or_else(|| format!("failed to read {named}: {}", chain(&error)));
+                return Err(Unasked::Unread { problem, class: ErrorClass::of_kube(&error) });
+            }
+        }
+    }
+    Err(Unasked::ClusterGone)
+}
+
+#[cfg(test)]
+mod tests;
