@@ -6,12 +6,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, Executor, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::DatabaseArgs;
 use crate::schema::roles::Roles;
 use crate::tenant_id::TenantId;
+use transaction::Transaction;
+
+mod transaction;
 
 /// A request fails fast when Postgres is away; its caller has the better retry.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -84,11 +87,38 @@ pub async fn prepare_session(connection: &mut PgConnection, roles: &Roles) -> Re
     Ok(())
 }
 
-/// The pool of a serving process.
+/// The connections of a serving process.
 #[derive(Debug)]
 pub struct Database {
-    pool: RwLock<PgPool>,
+    pools: RwLock<Pools>,
     roles: Arc<Roles>,
+}
+
+#[derive(Debug, Clone)]
+struct Pools {
+    /// For transactions.
+    serving: PgPool,
+    /// One connection that is never used for anything else.
+    listening: PgPool,
+}
+
+impl Pools {
+    fn build(options: &PgConnectOptions, max_connections: u32, roles: &Arc<Roles>) -> Self {
+        Self {
+            serving: build_pool(options.clone(), max_connections, roles),
+            listening: build_pool(options.clone(), 1, roles),
+        }
+    }
+
+    fn set_connect_options(&self, options: &PgConnectOptions) {
+        self.serving.set_connect_options(options.clone());
+        self.listening.set_connect_options(options.clone());
+    }
+
+    /// Waits for whoever still holds a connection.
+    async fn close(self) {
+        tokio::join!(self.serving.close(), self.listening.close());
+    }
 }
 
 /// Opens nothing yet: connections come with the first transactions.
@@ -107,24 +137,28 @@ fn build_pool(options: PgConnectOptions, max_connections: u32, roles: &Arc<Roles
 }
 
 impl Database {
-    pub fn open(options: PgConnectOptions, max_connections: u32, roles: Roles) -> Self {
+    pub fn open(options: &PgConnectOptions, max_connections: u32, roles: Roles) -> Self {
         let roles = Arc::new(roles);
-        Self { pool: RwLock::new(build_pool(options, max_connections, &roles)), roles }
+        Self { pools: RwLock::new(Pools::build(options, max_connections, &roles)), roles }
+    }
+
+    fn current(&self) -> Pools {
+        self.pools.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn pool(&self) -> PgPool {
-        self.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current().serving
     }
 
     /// Gives up every connection. For when Postgres gives no answer at all: connections to a machine that is gone do
     /// not fail, they stay silent for a quarter of an hour, while a new one may reach its successor at once.
     pub fn renew(&self) {
-        let mut pool = self.pool.write().unwrap_or_else(PoisonError::into_inner);
-        let options = PgConnectOptions::clone(&pool.connect_options());
-        let fresh = build_pool(options, pool.options().get_max_connections(), &self.roles);
-        let given_up = std::mem::replace(&mut *pool, fresh);
-        // Closing waits for whoever still holds a connection; nobody needs to wait for that.
-        tokio::spawn(async move { given_up.close().await });
+        let mut pools = self.pools.write().unwrap_or_else(PoisonError::into_inner);
+        let (options, limit) =
+            (pools.serving.connect_options(), pools.serving.options().get_max_connections());
+        let given_up = std::mem::replace(&mut *pools, Pools::build(&options, limit, &self.roles));
+        // Nobody needs to wait for that.
+        tokio::spawn(given_up.close());
     }
 
     /// A transaction that sees and writes this tenant's rows only.
@@ -168,28 +202,29 @@ impl Database {
     }
 
     /// A transaction outside every tenant, for the tables that hold nothing of theirs.
-    pub async fn nobody(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.begin("BEGIN").await
+    pub async fn nobody(&self) -> Result<NobodyTx, sqlx::Error> {
+        Ok(NobodyTx { transaction: self.begin("BEGIN").await? })
     }
 
-    async fn begin(&self, statement: &str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    async fn begin(&self, statements: &str) -> Result<Transaction, sqlx::Error> {
         // After a restart of Postgres each pooled connection is dead once. Beginning has no effect, so it is retried
         // until the pool is through with them.
         let pool = self.pool();
         for _ in 0..pool.options().get_max_connections() {
-            match pool.begin_with(AssertSqlSafe(statement.to_owned())).await {
+            match Transaction::begin(&pool, statements).await {
                 Err(error) if is_dead_connection(&error) => {}
                 begun => return begun,
             }
         }
-        pool.begin_with(AssertSqlSafe(statement.to_owned())).await
+        Transaction::begin(&pool, statements).await
     }
 
-    /// A connection of its own that hears wake-ups.
+    /// A connection beside the pool that hears wake-ups. It ends when every connection is given up.
     pub async fn listener(&self) -> Result<PgListener, sqlx::Error> {
-        PgListener::connect_with(&self.pool()).await
+        PgListener::connect_with(&self.current().listening).await
     }
 
+    /// One statement and no transaction around it: given up half-way, it leaves none.
     pub async fn notify(&self, channel: &str, payloads: &[String]) -> Result<(), sqlx::Error> {
         sqlx::query("SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload")
             .bind(channel)
@@ -215,7 +250,7 @@ impl Database {
             match read() {
                 Ok(fresh) if current.as_ref() != Some(&fresh) => match connect_options(args, application) {
                     Ok(options) => {
-                        self.pool().set_connect_options(options);
+                        self.current().set_connect_options(&options);
                         current = Some(fresh);
                         tracing::info!("database credentials changed");
                     }
@@ -231,13 +266,13 @@ impl Database {
 /// Everything of one tenant happens through this.
 #[derive(Debug)]
 pub struct TenantTx {
-    transaction: Transaction<'static, Postgres>,
+    transaction: Transaction,
     tenant: TenantId,
 }
 
 impl TenantTx {
     pub fn connection(&mut self) -> &mut PgConnection {
-        &mut self.transaction
+        self.transaction.connection()
     }
 
     pub fn tenant(&self) -> &TenantId {
@@ -252,12 +287,28 @@ impl TenantTx {
 /// Lag, usage and the list of tenants are read through this.
 #[derive(Debug)]
 pub struct MonitorTx {
-    transaction: Transaction<'static, Postgres>,
+    transaction: Transaction,
 }
 
 impl MonitorTx {
     pub fn connection(&mut self) -> &mut PgConnection {
-        &mut self.transaction
+        self.transaction.connection()
+    }
+
+    pub async fn commit(self) -> Result<(), sqlx::Error> {
+        self.transaction.commit().await
+    }
+}
+
+/// What belongs to no tenant is read and written through this.
+#[derive(Debug)]
+pub struct NobodyTx {
+    transaction: Transaction,
+}
+
+impl NobodyTx {
+    pub fn connection(&mut self) -> &mut PgConnection {
+        self.transaction.connection()
     }
 
     pub async fn commit(self) -> Result<(), sqlx::Error> {
@@ -306,3 +357,6 @@ fn is_dead_connection(error: &sqlx::Error) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,7 +131,7 @@ impl Node {
     pub async fn observe_schema(&self) -> Result<State, Error> {
         if let Some(engine) = self.engine.get() {
             let mut tx = engine.database.nobody().await?;
-            let state = schema::observe_state(&mut tx).await?;
+            let state = schema::observe_state(tx.connection()).await?;
             tx.commit().await?;
             return Ok(state);
         }
@@ -210,7 +210,7 @@ impl Node {
             return Err(Obstacle::schema(format!("tenants are not walled off: {violation}")));
         }
         let options = self.connect_options()?;
-        let database = Database::open(options, self.args.database_max_connections, roles);
+        let database = Database::open(&options, self.args.database_max_connections, roles);
         let engine = Engine::new(database, self.metrics.clone(), self.stop.clone());
         self.beat(&engine).await?;
         let engine = self.engine.get_or_init(|| Arc::new(engine));
@@ -246,7 +246,7 @@ impl Node {
             let mut tx = engine.database.nobody().await?;
             nodes::record_heartbeat(&mut tx, &self.id, OWN_VERSION).await?;
             let nodes = nodes::list_nodes(&mut tx).await?;
-            let state = schema::observe_state(&mut tx).await?;
+            let state = schema::observe_state(tx.connection()).await?;
             tx.commit().await?;
             Ok::<_, sqlx::Error>((nodes, state))
         };

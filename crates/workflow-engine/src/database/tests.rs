@@ -1,0 +1,202 @@
+use std::pin::pin;
+use std::task::Poll;
+
+use futures::FutureExt as _;
+use sqlx::Executor as _;
+use test_support::postgres::TestDatabase;
+
+use super::*;
+use crate::args::UpTo;
+use crate::schema::migrate;
+
+const APPLICATION: &str = "the pool under test";
+
+/// A pool of one connection on a database with the engine's schema.
+async fn open_one(database: &TestDatabase) -> Database {
+    let mut session = PgConnection::connect_with(&database.options()).await.expect("should connect");
+    let order = migrate::Order {
+        to: migrate::OWN_VERSION.parse().expect("should be a version"),
+        up_to: UpTo::All,
+        approve_breaking: false,
+        lock_timeout: Duration::from_secs(30),
+    };
+    migrate::run(&mut session, &order).await.expect("should migrate");
+    Database::open(&database.options().application_name(APPLICATION), 1, Roles::default())
+}
+
+fn tenant(id: &str) -> TenantId {
+    TenantId::parse(id).expect("should be a tenant's id")
+}
+
+/// The tenant whose rows the next transaction sees, as Postgres has it.
+async fn next_transaction(database: &Database, id: &str) -> String {
+    let mut tx = database.tenant(&tenant(id)).await.expect("should begin");
+    let seen = sqlx::query_scalar("SELECT current_setting('workflow.tenant_id')")
+        .fetch_one(tx.connection())
+        .await
+        .expect("should select");
+    tx.commit().await.expect("should commit");
+    seen
+}
+
+/// Waits until the pool's only session, if it has one, is in no transaction.
+async fn await_idle(watcher: &mut PgConnection, after: &str) {
+    for _ in 0..200 {
+        let states: Vec<Option<String>> = sqlx::query_scalar(
+            "SELECT state FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database()",
+        )
+        .bind(APPLICATION)
+        .fetch_all(&mut *watcher)
+        .await
+        .expect("should select");
+        if states.iter().all(|state| state.as_deref() == Some("idle")) && states.len() <= 1 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the pool's session stays in a transaction after {after}");
+}
+
+/// Polls a future so many times, then drops it; whether it ended by then.
+async fn poll_times<T>(future: impl Future<Output = T>, times: usize) -> Option<T> {
+    let mut future = pin!(future);
+    let mut polled = 0;
+    std::future::poll_fn(|context| {
+        polled += 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(value) => Poll::Ready(Some(value)),
+            Poll::Pending if polled >= times => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_lock_that_is_not_given_in_time_costs_only_who_waited_for_it() {
+    let postgres = test_support::require_postgres!();
+    let test_database = postgres.fresh_database().await;
+    let database = open_one(&test_database).await;
+    let mut holder = PgConnection::connect_with(&test_database.options()).await.expect("should connect");
+    sqlx::query("SELECT pg_advisory_lock($1)")
+        .bind(lock_key(&tenant("acme")))
+        .execute(&mut holder)
+        .await
+        .expect("should lock");
+    let refused = database.tenant_shared(&tenant("acme")).await.expect_err("the lock is another's");
+    assert!(crate::error::Error::is_unavailable(&refused), "{refused}");
+    for _ in 0..3 {
+        assert_eq!(next_transaction(&database, "globex").await, "globex");
+    }
+    await_idle(&mut holder, "a lock timeout").await;
+}
+
+#[tokio::test]
+async fn a_beginning_that_was_given_up_at_any_point_leaves_no_transaction() {
+    let postgres = test_support::require_postgres!();
+    let test_database = postgres.fresh_database().await;
+    let database = open_one(&test_database).await;
+    let mut watcher = PgConnection::connect_with(&test_database.options()).await.expect("should connect");
+    let acme = tenant("acme");
+    // With and without a connection that is open already.
+    for times in 1..40 {
+        let begun = poll_times(database.tenant(&acme), times).await;
+        drop(begun);
+        await_idle(&mut watcher, &format!("a beginning of {times} polls")).await;
+        assert_eq!(next_transaction(&database, "globex").await, "globex", "after {times} polls");
+    }
+    for micros in (0..3_000).step_by(60) {
+        for kind in 0..4 {
+            let limit = Duration::from_micros(micros);
+            let after = format!("kind {kind} was given up after {micros} µs");
+            match kind {
+                0 => drop(tokio::time::timeout(limit, database.tenant_shared(&acme)).await),
+                1 => drop(tokio::time::timeout(limit, database.tenant_exclusive(&acme)).await),
+                2 => drop(tokio::time::timeout(limit, database.monitor()).await),
+                _ => drop(tokio::time::timeout(limit, database.nobody()).await),
+            }
+            assert_eq!(next_transaction(&database, "globex").await, "globex", "{after}");
+            await_idle(&mut watcher, &after).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_was_given_up_at_any_point_leaves_nothing() {
+    let postgres = test_support::require_postgres!();
+    let test_database = postgres.fresh_database().await;
+    let database = open_one(&test_database).await;
+    let mut watcher = PgConnection::connect_with(&test_database.options()).await.expect("should connect");
+    let work = async |fails: bool| {
+        let mut tx = database.tenant(&tenant("acme")).await?;
+        sqlx::query("SELECT pg_sleep(0.001) WHERE $1").bind(true).execute(tx.connection()).await?;
+        if fails {
+            sqlx::query("SELECT 1 / $1").bind(0).execute(tx.connection()).await?;
+        }
+        tx.commit().await
+    };
+    for times in 1..30 {
+        for fails in [false, true] {
+            let _ = poll_times(work(fails), times).await;
+            let after = format!("work of {times} polls (failing: {fails})");
+            assert_eq!(next_transaction(&database, "globex").await, "globex", "{after}");
+            await_idle(&mut watcher, &after).await;
+        }
+    }
+    // A panic is a drop like any other.
+    let panicking = async {
+        let _tx = database.tenant(&tenant("acme")).await.expect("should begin");
+        panic!("the work is wrong");
+    };
+    assert!(std::panic::AssertUnwindSafe(panicking).catch_unwind().await.is_err());
+    assert_eq!(next_transaction(&database, "globex").await, "globex");
+    await_idle(&mut watcher, "a panic").await;
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_leaves_no_transaction() {
+    let postgres = test_support::require_postgres!();
+    let test_database = postgres.fresh_database().await;
+    let database = open_one(&test_database).await;
+    let mut watcher = PgConnection::connect_with(&test_database.options()).await.expect("should connect");
+    watcher
+        .execute("CREATE TABLE public.strict (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+        .await
+        .expect("should create");
+    let mut tx = database.tenant(&tenant("acme")).await.expect("should begin");
+    sqlx::query("INSERT INTO public.strict VALUES (1), (1)")
+        .execute(tx.connection())
+        .await
+        .expect("is checked at the commit");
+    let refused = tx.commit().await.expect_err("the rows are not unique");
+    assert!(matches!(&refused, sqlx::Error::Database(error) if error.code().as_deref() == Some("23505")));
+    assert_eq!(next_transaction(&database, "globex").await, "globex");
+    await_idle(&mut watcher, "a failed commit").await;
+
+    // Postgres answers a COMMIT after a failed statement without an error, and keeps nothing.
+    let mut tx = database.tenant(&tenant("acme")).await.expect("should begin");
+    sqlx::query("SELECT 1 / $1").bind(0).execute(tx.connection()).await.expect_err("cannot be divided");
+    tx.commit().await.expect_err("nothing was kept");
+    assert_eq!(next_transaction(&database, "globex").await, "globex");
+}
+
+#[tokio::test]
+async fn hearing_wakeups_takes_no_connection_from_requests() {
+    let postgres = test_support::require_postgres!();
+    let test_database = postgres.fresh_database().await;
+    let database = open_one(&test_database).await;
+    let mut listener = database.listener().await.expect("should connect");
+    listener.listen("workflow_jobs").await.expect("should listen");
+    assert_eq!(next_transaction(&database, "globex").await, "globex");
+    for times in 1..12 {
+        let told = ["a payload".to_owned()];
+        let _ = poll_times(database.notify("workflow_jobs", &told), times).await;
+        assert_eq!(next_transaction(&database, "globex").await, "globex", "after {times} polls");
+    }
+    database.notify("workflow_jobs", &["the last one".to_owned()]).await.expect("should notify");
+    while listener.recv().await.expect("should hear").payload() != "the last one" {}
+    // A failover leaves silent connections behind, the listener's too.
+    database.renew();
+    let ended = async { while listener.recv().await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(5), ended).await.expect("the listener should end");
+}
