@@ -133,6 +133,27 @@ impl TestPostgres {
         }
     }
 
+    /// Copies the data of a stopped server, as a backup does; [`TestPostgres::restore_data`] goes back to it.
+    pub fn save_data(&self) {
+        self.copy_data("data", "saved");
+    }
+
+    /// Takes a stopped server back to where it was at [`TestPostgres::save_data`].
+    pub fn restore_data(&self) {
+        self.copy_data("saved", "data");
+    }
+
+    fn copy_data(&self, from: &str, to: &str) {
+        assert!(self.server.is_none(), "the server was not stopped");
+        let (from, to) = (self.folder.path().join(from), self.folder.path().join(to));
+        if to.exists() {
+            std::fs::remove_dir_all(&to).expect("the former data should be removed");
+        }
+        // With its owners and rights, on which the server insists.
+        let copied = Command::new("cp").arg("-a").arg(&from).arg(&to).status().expect("cp should start");
+        assert!(copied.success(), "{} was not copied", from.display());
+    }
+
     /// An empty database with its own owner.
     pub async fn fresh_database(&self) -> TestDatabase {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);

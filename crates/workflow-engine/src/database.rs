@@ -5,16 +5,21 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::DatabaseArgs;
 use crate::schema::roles::Roles;
 use crate::tenant_id::TenantId;
+use pools::Pools;
 use transaction::Transaction;
 
+mod history;
+mod pools;
 mod transaction;
+
+pub use history::History;
 
 /// A request fails fast when Postgres is away; its caller has the better retry.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -87,53 +92,11 @@ pub async fn prepare_session(connection: &mut PgConnection, roles: &Roles) -> Re
     Ok(())
 }
 
-/// The connections of a serving process.
+/// The way of a serving process to its database.
 #[derive(Debug)]
 pub struct Database {
     pools: RwLock<Pools>,
     roles: Arc<Roles>,
-}
-
-#[derive(Debug, Clone)]
-struct Pools {
-    /// For transactions.
-    serving: PgPool,
-    /// One connection that is never used for anything else.
-    listening: PgPool,
-}
-
-impl Pools {
-    fn build(options: &PgConnectOptions, max_connections: u32, roles: &Arc<Roles>) -> Self {
-        Self {
-            serving: build_pool(options.clone(), max_connections, roles),
-            listening: build_pool(options.clone(), 1, roles),
-        }
-    }
-
-    fn set_connect_options(&self, options: &PgConnectOptions) {
-        self.serving.set_connect_options(options.clone());
-        self.listening.set_connect_options(options.clone());
-    }
-
-    /// Waits for whoever still holds a connection.
-    async fn close(self) {
-        tokio::join!(self.serving.close(), self.listening.close());
-    }
-}
-
-/// Opens nothing yet: connections come with the first transactions.
-fn build_pool(options: PgConnectOptions, max_connections: u32, roles: &Arc<Roles>) -> PgPool {
-    let roles = Arc::clone(roles);
-    PgPoolOptions::new()
-        .max_connections(max_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        // A ping for every transaction would cost a round trip; `begin` retries on a dead connection instead.
-        .test_before_acquire(false)
-        .after_connect(move |connection, _| {
-            let roles = Arc::clone(&roles);
-            Box::pin(async move { prepare_session(connection, &roles).await })
-        })
-        .connect_lazy_with(options)
 }
 
 impl Database {
@@ -146,19 +109,33 @@ impl Database {
         self.pools.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn pool(&self) -> PgPool {
-        self.current().serving
-    }
-
     /// Gives up every connection. For when Postgres gives no answer at all: connections to a machine that is gone do
     /// not fail, they stay silent for a quarter of an hour, while a new one may reach its successor at once.
     pub fn renew(&self) {
+        self.replace(&self.current());
+    }
+
+    /// Builds new pools, unless somebody else has replaced these.
+    fn replace(&self, outdated: &Pools) {
         let mut pools = self.pools.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&pools.shared, &outdated.shared) {
+            return;
+        }
         let (options, limit) =
             (pools.serving.connect_options(), pools.serving.options().get_max_connections());
         let given_up = std::mem::replace(&mut *pools, Pools::build(&options, limit, &self.roles));
         // Nobody needs to wait for that.
         tokio::spawn(given_up.close());
+    }
+
+    /// The history that transactions which begin now most likely work on; `None` until a connection was made.
+    pub fn history(&self) -> Option<History> {
+        self.current().shared.history()
+    }
+
+    /// Why the engine takes no connection to this database, where Postgres itself would allow it.
+    pub fn refusal(&self) -> Option<String> {
+        self.current().shared.refusal()
     }
 
     /// A transaction that sees and writes this tenant's rows only.
@@ -185,7 +162,8 @@ impl Database {
     async fn begin_tenant(&self, tenant: &TenantId, then: &str) -> Result<TenantTx, sqlx::Error> {
         // One round trip. A TenantId cannot hold a quote.
         let begin = format!("BEGIN; SET LOCAL workflow.tenant_id = '{tenant}'; {then}");
-        Ok(TenantTx { transaction: self.begin(&begin).await?, tenant: tenant.clone() })
+        let Begun { transaction, history } = self.begin(&begin).await?;
+        Ok(TenantTx { transaction, history, tenant: tenant.clone() })
     }
 
     /// A transaction that reads the few tables that may be read across tenants, and writes nothing.
@@ -198,25 +176,43 @@ impl Database {
         let begin = format!(
             "BEGIN READ ONLY; {role} SET LOCAL workflow.scope = 'monitor'; SET LOCAL statement_timeout = '30s';"
         );
-        Ok(MonitorTx { transaction: self.begin(&begin).await? })
+        let Begun { transaction, history } = self.begin(&begin).await?;
+        Ok(MonitorTx { transaction, history })
     }
 
     /// A transaction outside every tenant, for the tables that hold nothing of theirs.
     pub async fn nobody(&self) -> Result<NobodyTx, sqlx::Error> {
-        Ok(NobodyTx { transaction: self.begin("BEGIN").await? })
+        Ok(NobodyTx { transaction: self.begin("BEGIN").await?.transaction })
     }
 
-    async fn begin(&self, statements: &str) -> Result<Transaction, sqlx::Error> {
-        // After a restart of Postgres each pooled connection is dead once. Beginning has no effect, so it is retried
-        // until the pool is through with them.
-        let pool = self.pool();
-        for _ in 0..pool.options().get_max_connections() {
-            match Transaction::begin(&pool, statements).await {
-                Err(error) if is_dead_connection(&error) => {}
-                begun => return begun,
+    async fn begin(&self, statements: &str) -> Result<Begun, sqlx::Error> {
+        let mut attempts = 0;
+        loop {
+            let pools = self.current();
+            let begun = tokio::select! {
+                begun = Transaction::begin(&pools.serving, statements) => begun,
+                // The pool would try to connect until its time is over.
+                () = pools.shared.outdated.cancelled() => Err(sqlx::Error::PoolClosed),
+            };
+            if pools.shared.outdated.is_cancelled() {
+                tracing::warn!("the database is not the one that it was; what was known of it is dropped");
+                self.replace(&pools);
+            }
+            match (begun, pools.shared.history()) {
+                (Ok(transaction), Some(history)) => return Ok(Begun { transaction, history }),
+                // After a restart of Postgres each pooled connection is dead once, and then the pools may be replaced.
+                // Beginning has no effect, so it is retried until it is through with all that.
+                (Err(error), _)
+                    if attempts <= pools.serving.options().get_max_connections()
+                        && (is_dead_connection(&error) || matches!(error, sqlx::Error::PoolClosed)) =>
+                {
+                    attempts += 1;
+                }
+                (Err(error), _) => return Err(error),
+                // Connections are taken only with a history.
+                (Ok(_), None) => return Err(sqlx::Error::BeginFailed),
             }
         }
-        Transaction::begin(&pool, statements).await
     }
 
     /// A connection beside the pool that hears wake-ups. It ends when every connection is given up.
@@ -229,14 +225,14 @@ impl Database {
         sqlx::query("SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload")
             .bind(channel)
             .bind(payloads)
-            .execute(&self.pool())
+            .execute(&self.current().serving)
             .await?;
         Ok(())
     }
 
     /// Connections open, and those of them in use.
     pub fn usage(&self) -> (u32, u32) {
-        let pool = self.pool();
+        let pool = self.current().serving;
         let open = pool.size();
         (open, open.saturating_sub(u32::try_from(pool.num_idle()).unwrap_or(u32::MAX)))
     }
@@ -263,10 +259,17 @@ impl Database {
     }
 }
 
+#[derive(Debug)]
+struct Begun {
+    transaction: Transaction,
+    history: History,
+}
+
 /// Everything of one tenant happens through this.
 #[derive(Debug)]
 pub struct TenantTx {
     transaction: Transaction,
+    history: History,
     tenant: TenantId,
 }
 
@@ -279,6 +282,11 @@ impl TenantTx {
         &self.tenant
     }
 
+    /// What this transaction learns is good for this history only.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         self.transaction.commit().await
     }
@@ -288,9 +296,15 @@ impl TenantTx {
 #[derive(Debug)]
 pub struct MonitorTx {
     transaction: Transaction,
+    history: History,
 }
 
 impl MonitorTx {
+    /// As [`TenantTx::history`].
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
     pub fn connection(&mut self) -> &mut PgConnection {
         self.transaction.connection()
     }

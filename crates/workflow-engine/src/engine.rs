@@ -67,18 +67,26 @@ impl Engine {
     }
 }
 
-/// Does a transaction again when Postgres chose it as the loser of a race.
-async fn settle_races<T, F>(transaction: impl Fn() -> F) -> Result<T, Error>
+/// Does a transaction again when Postgres chose it as the loser of a race, and with other keys when one of its keys was
+/// in use.
+async fn settle_races<T, F>(keys: &Keys, transaction: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
-    for _ in 1..ATTEMPTS {
+    let mut attempts = 1;
+    loop {
         match transaction().await {
-            Err(error) if error.is_lost_race() => {}
+            Err(error) if error.is_key_collision() => {
+                keys.forget();
+                if attempts == ATTEMPTS {
+                    return Err(error);
+                }
+            }
+            Err(error) if error.is_lost_race() && attempts < ATTEMPTS => {}
             settled => return settled,
         }
+        attempts += 1;
     }
-    transaction().await
 }
 
 /// The wire's int32 page size: 0 = 100, at most 1000.

@@ -5,6 +5,9 @@ use engine_client::model::QuotaKind;
 
 use crate::tenant_id;
 
+/// Constraints that a key from `storage::keys` can meet.
+const KEYS: [&str; 4] = ["process_definition_pkey", "instance_pkey", "job_pkey", "incident_pkey"];
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The request can never succeed as it is.
@@ -68,6 +71,13 @@ impl Error {
             Some("23505") => error.constraint() == Some("request_log_pkey"),
             _ => false,
         }
+    }
+
+    /// A new row has the key of one that is there: the database gave out keys that are in use.
+    pub fn is_key_collision(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
+        error.code().as_deref() == Some("23505")
+            && error.constraint().is_some_and(|constraint| KEYS.contains(&constraint))
     }
 
     /// Whether the transaction certainly changed nothing: it was given up here, or Postgres itself refused it. A connection

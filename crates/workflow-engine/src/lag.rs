@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::database::{Database, in_time};
+use crate::database::{Database, History, in_time};
 use crate::error::Error;
 use crate::storage::lag::{self, Lag};
 
@@ -40,6 +40,8 @@ pub struct LagSampler {
 /// When the latest sample was taken, and what was counted last.
 #[derive(Debug, Default)]
 struct Taken {
+    /// From which history of the database all of it is.
+    from: Option<History>,
     at: Option<Instant>,
     counts: HashMap<Pair, i64>,
     count_due: Option<Instant>,
@@ -57,11 +59,15 @@ impl LagSampler {
         let mut taken = self.taken.lock().await;
         if let (Some(at), Some(sample)) = (taken.at, self.latest.borrow().clone())
             && at.elapsed() < INTERVAL
+            && taken.from == database.history()
         {
             return Ok(sample);
         }
         let began = Instant::now();
         let mut tx = database.monitor().await?;
+        if taken.from.as_ref() != Some(tx.history()) {
+            *taken = Taken { from: Some(tx.history().clone()), ..Taken::default() };
+        }
         if taken.count_due.is_none_or(|due| due <= began) {
             let counts = lag::count_activatable(&mut tx).await?;
             taken.counts = counts

@@ -250,7 +250,10 @@ impl Node {
             tx.commit().await?;
             Ok::<_, sqlx::Error>((nodes, state))
         };
-        let (nodes, state) = beat.await.map_err(|error| Obstacle::database(&error))?;
+        let (nodes, state) = beat.await.map_err(|error| match engine.database.refusal() {
+            Some(reason) => Obstacle { component: Component::Database, reason },
+            None => Obstacle::database(&error),
+        })?;
         let (open, in_use) = engine.database.usage();
         self.metrics.set_connections(open, in_use);
         *self.info.lock().unwrap_or_else(PoisonError::into_inner) =

@@ -200,3 +200,52 @@ async fn hearing_wakeups_takes_no_connection_from_requests() {
     let ended = async { while listener.recv().await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(5), ended).await.expect("the listener should end");
 }
+
+#[tokio::test]
+async fn transactions_tell_when_the_database_is_no_longer_the_one_that_it_was() {
+    let postgres = test_support::require_postgres!();
+    let test_database = postgres.fresh_database().await;
+    let database = open_one(&test_database).await;
+    let acme = tenant("acme");
+    let mut owner = PgConnection::connect_with(&test_database.options()).await.expect("should connect");
+    let begin = async || database.tenant(&acme).await.map(|tx| tx.history().clone());
+    let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                     WHERE application_name = 'the pool under test' AND datname = current_database()";
+
+    let first = begin().await.expect("should begin");
+    assert_eq!(database.history().as_ref(), Some(&first));
+    // A connection that breaks alone says nothing about the database.
+    owner.execute(terminate).await.expect("should terminate");
+    assert_eq!(begin().await.expect("should begin"), first);
+
+    // A dump that is restored into the same database makes the sequence anew.
+    let restored =
+        "DROP SEQUENCE workflow.key_block; CREATE SEQUENCE workflow.key_block AS bigint MINVALUE 1;";
+    owner.execute(restored).await.expect("should restore");
+    owner.execute(terminate).await.expect("should terminate");
+    let second = begin().await.expect("should begin");
+    assert_ne!(second, first);
+    assert_eq!(database.history().as_ref(), Some(&second));
+
+    // The walls of a database that was not looked at yet may be down.
+    owner.execute("ALTER TABLE workflow.job NO FORCE ROW LEVEL SECURITY").await.expect("should alter");
+    owner.execute(restored).await.expect("should restore");
+    owner.execute(terminate).await.expect("should terminate");
+    let refused = begin().await.expect_err("the walls are down");
+    assert!(crate::error::Error::is_unavailable(&refused), "{refused}");
+    let reason = database.refusal().expect("should say why");
+    assert!(reason.contains("table job does not force"), "{reason}");
+    owner.execute("ALTER TABLE workflow.job FORCE ROW LEVEL SECURITY").await.expect("should alter");
+    let third = begin().await.expect("should begin");
+    assert!(third != first && third != second);
+    assert_eq!(database.refusal(), None);
+
+    // Server, database, sequence and timeline; a provider may keep the timeline to itself.
+    assert_eq!(format!("{third:?}").matches('/').count(), 3, "{third:?}");
+    let superuser = postgres.superuser().database(&test_database.name);
+    let mut superuser = PgConnection::connect_with(&superuser).await.expect("should connect");
+    superuser.execute("REVOKE EXECUTE ON FUNCTION pg_walfile_name FROM PUBLIC").await.expect("should revoke");
+    owner.execute(terminate).await.expect("should terminate");
+    let without = begin().await.expect("should begin");
+    assert!(format!("{third:?}").starts_with(format!("{without:?}").trim_end_matches("\")")), "{without:?}");
+}

@@ -98,7 +98,8 @@ impl Engine {
             content: &content,
             job_types: &report.job_types,
         };
-        settle_races(|| self.deploy_judged(&tenant, &caller, &candidate, remembered.as_ref())).await
+        settle_races(&self.keys, || self.deploy_judged(&tenant, &caller, &candidate, remembered.as_ref()))
+            .await
     }
 
     async fn deploy_judged(
@@ -232,7 +233,7 @@ impl Engine {
             retire: (!request.retain).then_some(on_instances),
             fence,
         };
-        settle_races(|| self.delete_process_once(&tenant, &deletion, remembered.as_ref())).await
+        settle_races(&self.keys, || self.delete_process_once(&tenant, &deletion, remembered.as_ref())).await
     }
 
     async fn delete_process_once(

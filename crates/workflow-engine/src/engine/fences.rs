@@ -5,10 +5,10 @@
 //! succeeded.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Engine;
-use crate::database::TenantTx;
+use crate::database::{History, TenantTx};
 use crate::error::Error;
 use crate::storage::writers;
 
@@ -22,38 +22,55 @@ pub struct Fence {
 /// Numbers that are recorded in the database for certain: whoever comes with one of these costs no write.
 #[derive(Debug, Default)]
 pub struct Fences {
-    recorded: Mutex<HashMap<String, i64>>,
+    recorded: Mutex<Recorded>,
+}
+
+#[derive(Debug, Default)]
+struct Recorded {
+    by: Option<History>,
+    numbers: HashMap<String, i64>,
 }
 
 /// A cluster has a handful of writers.
 const MAX_WRITERS: usize = 64;
 
 impl Fences {
-    fn is_recorded(&self, fence: &Fence) -> bool {
-        let recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
-        recorded.get(&fence.writer).is_some_and(|number| *number >= fence.number)
+    fn is_recorded(&self, history: &History, fence: &Fence) -> bool {
+        self.of(history).numbers.get(&fence.writer).is_some_and(|number| *number >= fence.number)
     }
 
-    fn remember(&self, fence: &Fence) {
-        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
-        if recorded.len() >= MAX_WRITERS {
-            recorded.clear();
+    fn remember(&self, history: &History, fence: &Fence) {
+        let numbers = &mut self.of(history).numbers;
+        if numbers.len() >= MAX_WRITERS {
+            numbers.clear();
         }
-        let number = recorded.entry(fence.writer.clone()).or_default();
+        let number = numbers.entry(fence.writer.clone()).or_default();
         *number = fence.number.max(*number);
+    }
+
+    /// What this history of the database has; another one may have lost it.
+    fn of(&self, history: &History) -> MutexGuard<'_, Recorded> {
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        if recorded.by.as_ref() != Some(history) {
+            *recorded = Recorded { by: Some(history.clone()), numbers: HashMap::new() };
+        }
+        recorded
     }
 }
 
 impl Engine {
     /// Makes the number known to every node before the call begins.
     pub async fn record_fence(&self, fence: &Fence) -> Result<(), Error> {
-        if self.fences.is_recorded(fence) {
+        let history = self.database.history();
+        if history.as_ref().is_some_and(|history| self.fences.is_recorded(history, fence)) {
             return Ok(());
         }
         let mut tx = self.database.nobody().await?;
         writers::record_fence(&mut tx, &fence.writer, fence.number).await?;
         tx.commit().await?;
-        self.fences.remember(fence);
+        if let Some(history) = &history {
+            self.fences.remember(history, fence);
+        }
         Ok(())
     }
 }

@@ -160,7 +160,7 @@ impl Engine {
         let together: BTreeMap<i64, Completion> = completions.iter().cloned().collect();
         // Two workers may name the same job.
         if together.len() == completions.len() {
-            match settle_races(|| self.complete_once(tenant, &together)).await {
+            match settle_races(&self.keys, || self.complete_once(tenant, &together)).await {
                 Ok(lost) => return completions.iter().map(|(key, _)| Ok(!lost.contains(key))).collect(),
                 Err(error) if completions.len() == 1 => return vec![Err(error)],
                 // Perhaps they were completed: only who asked may ask again.
@@ -172,7 +172,7 @@ impl Engine {
         }
         join_all(completions.into_iter().map(async |completion| {
             let alone = BTreeMap::from([completion]);
-            settle_races(|| self.complete_once(tenant, &alone)).await.map(|lost| lost.is_empty())
+            settle_races(&self.keys, || self.complete_once(tenant, &alone)).await.map(|lost| lost.is_empty())
         }))
         .await
     }
@@ -188,7 +188,7 @@ impl Engine {
         if completions.len() < asked {
             return Err(Error::Invalid("jobs must name each key once".to_owned()));
         }
-        let lost = settle_races(|| self.complete_once(&tenant, &completions)).await?;
+        let lost = settle_races(&self.keys, || self.complete_once(&tenant, &completions)).await?;
         Ok(CompleteJobsResponse { lost })
     }
 
@@ -236,16 +236,20 @@ impl Engine {
             Duration::ZERO..=MAX_BACKOFF,
         )?;
         let message: String = printable(&request.error_message);
-        let mut tx = self.database.tenant(&tenant).await?;
         let incident = retries == 0;
-        let job_type = if incident {
-            let incident_key = self.keys.take(&mut tx, 1).await?.remove(0);
-            jobs::record_incident(&mut tx, key, epoch, incident_key, &message).await?
-        } else {
-            jobs::record_failure(&mut tx, key, epoch, retries, backoff).await?
+        let record = async || {
+            let mut tx = self.database.tenant(&tenant).await?;
+            let job_type = if incident {
+                let incident_key = self.keys.take(&mut tx, 1).await?.remove(0);
+                jobs::record_incident(&mut tx, key, epoch, incident_key, &message).await?
+            } else {
+                jobs::record_failure(&mut tx, key, epoch, retries, backoff).await?
+            };
+            let Some(job_type) = job_type else { return Err(why_lost(&mut tx, key, epoch).await) };
+            tx.commit().await?;
+            Ok(job_type)
         };
-        let Some(job_type) = job_type else { return Err(why_lost(&mut tx, key, epoch).await) };
-        tx.commit().await?;
+        let job_type = settle_races(&self.keys, record).await?;
         if !incident && backoff.is_zero() {
             self.wakeups.announce(&tenant, [job_type.as_str()]);
         }

@@ -63,7 +63,7 @@ impl Engine {
         let tenant = tenant_id(&request.tenant_id)?;
         let all = request.variables.into_iter().map(Some);
         let start = [Start::new(request_id, request.process_id, request.version, all)?];
-        let started = settle_races(|| self.start_once(&tenant, &start)).await?;
+        let started = settle_races(&self.keys, || self.start_once(&tenant, &start)).await?;
         Ok(started.into_iter().next().unwrap_or_default())
     }
 
@@ -73,7 +73,7 @@ impl Engine {
         tenant: &TenantId,
         starts: Vec<Start>,
     ) -> Vec<Result<StartInstancesResponse, Error>> {
-        match settle_races(|| self.start_once(tenant, &starts)).await {
+        match settle_races(&self.keys, || self.start_once(tenant, &starts)).await {
             Ok(started) => started.into_iter().map(Ok).collect(),
             Err(error) if starts.len() == 1 => vec![Err(error)],
             // Perhaps they were started: only who asked may ask again.
@@ -81,7 +81,7 @@ impl Engine {
             Err(_) => {
                 join_all(starts.iter().map(async |start| {
                     let alone = std::slice::from_ref(start);
-                    let started = settle_races(|| self.start_once(tenant, alone)).await?;
+                    let started = settle_races(&self.keys, || self.start_once(tenant, alone)).await?;
                     Ok(started.into_iter().next().unwrap_or_default())
                 }))
                 .await

@@ -46,7 +46,7 @@ impl Engine {
             generation: wanted.generation,
             storage_bytes: 0,
         };
-        settle_races(|| self.put_tenant_once(&id, &wanted, fence, remembered.as_ref())).await
+        settle_races(&self.keys, || self.put_tenant_once(&id, &wanted, fence, remembered.as_ref())).await
     }
 
     async fn put_tenant_once(
@@ -125,7 +125,10 @@ impl Engine {
         }
         let owner = owner(request.owner.clone())?;
         let remembered = Request::of("DeleteTenant", &request.request_id, &request)?;
-        settle_races(|| self.delete_tenant_once(&id, owner.as_ref(), mode, fence, remembered.as_ref())).await
+        settle_races(&self.keys, || {
+            self.delete_tenant_once(&id, owner.as_ref(), mode, fence, remembered.as_ref())
+        })
+        .await
     }
 
     async fn delete_tenant_once(

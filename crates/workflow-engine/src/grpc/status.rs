@@ -19,6 +19,10 @@ pub fn to_status(method: Method, error: Error) -> Status {
         Error::Precondition { reason, message } => refusal::precondition(reason, message),
         Error::NotReady(reason) => Status::unavailable(reason),
         Error::ShuttingDown => Status::unavailable("the node is shutting down"),
+        error if error.is_key_collision() => {
+            tracing::error!(method = method.name(), error = %error, "the database gives out keys that are in use");
+            Status::unavailable("the database gives out keys that are in use: try again")
+        }
         Error::Database(error) if Error::is_unavailable(&error) => {
             tracing::warn!(method = method.name(), error = %error, "database is not available");
             Status::unavailable("the database is not available")

@@ -1,19 +1,22 @@
-//! Compiled definitions, kept per key: a definition never changes, so each process compiles it once.
+//! Compiled definitions, kept per key: in one history of the database a definition never changes, so each process
+//! compiles it once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bpmn::Process;
 
-use crate::database::TenantTx;
+use crate::database::{History, TenantTx};
 use crate::error::Error;
 use crate::storage;
+use crate::tenant_id::TenantId;
 
 /// Above this the cache starts over: a compiled definition is some kilobytes.
 const MAX_KEPT: usize = 4096;
 
 #[derive(Debug)]
 pub struct CompiledDefinition {
+    pub tenant: TenantId,
     pub key: i64,
     pub process_id: String,
     pub version: i32,
@@ -22,13 +25,21 @@ pub struct CompiledDefinition {
 
 #[derive(Debug, Default)]
 pub struct Definitions {
-    compiled: Mutex<HashMap<i64, Arc<CompiledDefinition>>>,
+    compiled: Mutex<Compiled>,
+}
+
+#[derive(Debug, Default)]
+struct Compiled {
+    from: Option<History>,
+    kept: HashMap<i64, Arc<CompiledDefinition>>,
 }
 
 impl Definitions {
-    /// The key must come from a row of the transaction's tenant: the cache itself knows no walls.
+    /// The key comes from a row of the transaction's tenant, whose definition it is.
     pub async fn find(&self, tx: &mut TenantTx, key: i64) -> Result<Arc<CompiledDefinition>, Error> {
-        if let Some(compiled) = self.kept(key) {
+        let known = self.of(tx.history()).kept.get(&key).cloned();
+        // The cache has no walls: a key names its tenant's definition and no other's.
+        if let Some(compiled) = known.filter(|compiled| compiled.tenant == *tx.tenant()) {
             return Ok(compiled);
         }
         let (process_id, version, content) = storage::definitions::find_content(tx, key)
@@ -40,8 +51,9 @@ impl Definitions {
             .ok_or_else(|| {
                 Error::Defect(format!("definition {key} is no longer executable by this version"))
             })?;
-        let compiled = Arc::new(CompiledDefinition { key, process_id, version, process });
-        let mut kept = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        let compiled =
+            Arc::new(CompiledDefinition { tenant: tx.tenant().clone(), key, process_id, version, process });
+        let kept = &mut self.of(tx.history()).kept;
         if kept.len() >= MAX_KEPT {
             kept.clear();
         }
@@ -49,8 +61,13 @@ impl Definitions {
         Ok(compiled)
     }
 
-    fn kept(&self, key: i64) -> Option<Arc<CompiledDefinition>> {
-        self.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+    /// What was read in this history; nothing of another one is left.
+    fn of(&self, history: &History) -> MutexGuard<'_, Compiled> {
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if compiled.from.as_ref() != Some(history) {
+            *compiled = Compiled { from: Some(history.clone()), kept: HashMap::new() };
+        }
+        compiled
     }
 }
 

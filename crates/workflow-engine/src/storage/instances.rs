@@ -141,22 +141,29 @@ impl CounterShard {
     }
 }
 
-/// Writes the changes in one statement and returns what the tenant then uses, as seen by the counter's shard. Instances
-/// that moved are there and locked, so their insert always turns into an update.
+/// Writes the changes in one statement and returns what the tenant then uses, as seen by the counter's shard. A started
+/// instance whose key is in use is refused by Postgres ([`crate::error::Error::is_key_collision`]). Instances that moved
+/// are there and locked, so their insert always turns into an update.
 pub async fn write_changes(
     tx: &mut TenantTx,
     changes: &Changes,
     shard: CounterShard,
 ) -> Result<Usage, sqlx::Error> {
     let tenant = tx.tenant().clone();
-    let kept = || changes.started.iter().chain(&changes.moved);
+    let Changes { started, moved, .. } = changes;
     let (active_instances, jobs_this_minute) = sqlx::query_as::<_, (i64, i64)>(
-        "WITH kept AS (
-             INSERT INTO workflow.instance AS i (tenant_id, key, definition_key, state, marking, variables, ended_at)
-             SELECT $1, k.key, k.definition_key, CASE WHEN k.completed THEN 2 ELSE 1 END, k.marking,
-                    coalesce(k.variables, 'null'), CASE WHEN k.completed THEN now() END
+        "WITH started AS (
+             INSERT INTO workflow.instance (tenant_id, key, definition_key, state, marking, variables, ended_at)
+             SELECT $1, s.key, s.definition_key, CASE WHEN s.completed THEN 2 ELSE 1 END, s.marking,
+                    coalesce(s.variables, '{}'), CASE WHEN s.completed THEN now() END
              FROM unnest($2::bigint[], $3::bigint[], $4::jsonb[], $5::jsonb[], $6::boolean[])
-                  AS k(key, definition_key, marking, variables, completed)
+                  AS s(key, definition_key, marking, variables, completed)
+         ), moved AS (
+             INSERT INTO workflow.instance AS i (tenant_id, key, definition_key, state, marking, variables, ended_at)
+             SELECT $1, m.key, m.definition_key, CASE WHEN m.completed THEN 2 ELSE 1 END, m.marking,
+                    coalesce(m.variables, 'null'), CASE WHEN m.completed THEN now() END
+             FROM unnest($15::bigint[], $16::bigint[], $17::jsonb[], $18::jsonb[], $19::boolean[])
+                  AS m(key, definition_key, marking, variables, completed)
              ON CONFLICT (tenant_id, key) DO UPDATE
              SET state = EXCLUDED.state, marking = EXCLUDED.marking, ended_at = EXCLUDED.ended_at,
                  variables = CASE EXCLUDED.variables WHEN 'null' THEN i.variables ELSE EXCLUDED.variables END
@@ -186,11 +193,11 @@ pub async fn write_changes(
          ) shards",
     )
     .bind(tenant.as_str())
-    .bind(kept().map(|row| row.key).collect::<Vec<_>>())
-    .bind(kept().map(|row| row.definition_key).collect::<Vec<_>>())
-    .bind(kept().map(|row| Json(&row.marking)).collect::<Vec<_>>())
-    .bind(kept().map(|row| row.variables.as_ref().map(Json)).collect::<Vec<_>>())
-    .bind(kept().map(|row| row.completed).collect::<Vec<_>>())
+    .bind(started.iter().map(|row| row.key).collect::<Vec<_>>())
+    .bind(started.iter().map(|row| row.definition_key).collect::<Vec<_>>())
+    .bind(started.iter().map(|row| Json(&row.marking)).collect::<Vec<_>>())
+    .bind(started.iter().map(|row| row.variables.as_ref().map(Json)).collect::<Vec<_>>())
+    .bind(started.iter().map(|row| row.completed).collect::<Vec<_>>())
     .bind(changes.jobs.iter().map(|job| job.key).collect::<Vec<_>>())
     .bind(changes.jobs.iter().map(|job| job.job_type.as_str()).collect::<Vec<_>>())
     .bind(changes.jobs.iter().map(|job| job.instance_key).collect::<Vec<_>>())
@@ -199,6 +206,11 @@ pub async fn write_changes(
     .bind(changes.jobs.iter().map(|job| job.retries).collect::<Vec<_>>())
     .bind(shard.number())
     .bind(changes.active_delta())
+    .bind(moved.iter().map(|row| row.key).collect::<Vec<_>>())
+    .bind(moved.iter().map(|row| row.definition_key).collect::<Vec<_>>())
+    .bind(moved.iter().map(|row| Json(&row.marking)).collect::<Vec<_>>())
+    .bind(moved.iter().map(|row| row.variables.as_ref().map(Json)).collect::<Vec<_>>())
+    .bind(moved.iter().map(|row| row.completed).collect::<Vec<_>>())
     .fetch_one(tx.connection())
     .await?;
     if !changes.incidents.is_empty() {

@@ -1,9 +1,9 @@
 //! Keys of definitions, instances, jobs and incidents: unique in the whole cluster, handed out without a round trip.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::database::TenantTx;
+use crate::database::{History, TenantTx};
 
 /// Partition 1 of 1: keys are `(partition << 51) | counter`.
 const PARTITION_BITS: i64 = 1 << 51;
@@ -11,15 +11,22 @@ const PARTITION_BITS: i64 = 1 << 51;
 const BLOCK: usize = 1 << BLOCK_BITS;
 const BLOCK_BITS: u32 = 10;
 
-/// The rest of the blocks that this process drew from the database's sequence.
+/// The rest of the blocks that this process drew from the database's sequence. They are good for one history of the
+/// database: in another the sequence may give them to somebody else.
 #[derive(Debug, Default)]
 pub struct Keys {
-    free: Mutex<Vec<Range<i64>>>,
+    drawn: Mutex<Drawn>,
+}
+
+#[derive(Debug, Default)]
+struct Drawn {
+    from: Option<History>,
+    free: Vec<Range<i64>>,
 }
 
 impl Keys {
     pub async fn take(&self, tx: &mut TenantTx, count: usize) -> Result<Vec<i64>, sqlx::Error> {
-        let mut taken = self.take_free(count);
+        let mut taken = self.of(tx.history()).take_free(count);
         while taken.len() < count {
             let missing = (count - taken.len()).div_ceil(BLOCK);
             let blocks: Vec<i64> =
@@ -27,29 +34,44 @@ impl Keys {
                     .bind(i64::try_from(missing).unwrap_or(i64::MAX))
                     .fetch_all(tx.connection())
                     .await?;
-            self.add(blocks);
-            taken.extend(self.take_free(count - taken.len()));
+            let mut drawn = self.of(tx.history());
+            drawn.add(blocks);
+            taken.extend(drawn.take_free(count - taken.len()));
         }
         Ok(taken)
     }
 
-    fn add(&self, blocks: Vec<i64>) {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.extend(blocks.into_iter().map(|block| {
+    /// For when a key turned out to be in use: the others of its block may be as well.
+    pub fn forget(&self) {
+        self.drawn.lock().unwrap_or_else(PoisonError::into_inner).free.clear();
+    }
+
+    /// What was drawn in this history; nothing of another one is left.
+    fn of(&self, history: &History) -> MutexGuard<'_, Drawn> {
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        if drawn.from.as_ref() != Some(history) {
+            *drawn = Drawn { from: Some(history.clone()), free: Vec::new() };
+        }
+        drawn
+    }
+}
+
+impl Drawn {
+    fn add(&mut self, blocks: Vec<i64>) {
+        self.free.extend(blocks.into_iter().map(|block| {
             let first = PARTITION_BITS | (block << BLOCK_BITS);
             first..first + (1 << BLOCK_BITS)
         }));
     }
 
-    fn take_free(&self, count: usize) -> Vec<i64> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+    fn take_free(&mut self, count: usize) -> Vec<i64> {
         let mut taken = Vec::with_capacity(count);
-        while let Some(range) = free.last_mut() {
+        while let Some(range) = self.free.last_mut() {
             taken.extend(range.by_ref().take(count - taken.len()));
             if taken.len() == count {
                 break;
             }
-            free.pop();
+            self.free.pop();
         }
         taken
     }
@@ -61,7 +83,7 @@ mod tests {
 
     #[test]
     fn keys_carry_the_partition_and_never_repeat() {
-        let keys = Keys::default();
+        let mut keys = Drawn::default();
         keys.add(vec![1, 2]);
         let mut taken = keys.take_free(1500);
         assert_eq!((taken.len(), taken.iter().all(|key| key >> 51 == 1)), (1500, true));

@@ -1,23 +1,17 @@
 //! Controllers of which only one replica may write. A replica that was succeeded, and does not know it yet, must not
 //! change anything: the highest fence that a writer has shown counts.
 
-use sqlx::{Postgres, Transaction};
-
-use crate::database::TenantTx;
+use crate::database::{NobodyTx, TenantTx};
 
 /// Records a fence, unless a higher one is known.
-pub async fn record_fence(
-    tx: &mut Transaction<'static, Postgres>,
-    writer: &str,
-    fence: i64,
-) -> Result<(), sqlx::Error> {
+pub async fn record_fence(tx: &mut NobodyTx, writer: &str, fence: i64) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO workflow.writer AS w (name, fence) VALUES ($1, $2)
          ON CONFLICT (name) DO UPDATE SET fence = EXCLUDED.fence WHERE w.fence < EXCLUDED.fence",
     )
     .bind(writer)
     .bind(fence)
-    .execute(&mut **tx)
+    .execute(tx.connection())
     .await?;
     Ok(())
 }

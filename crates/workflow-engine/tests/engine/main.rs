@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod deploy;
+mod history;
 mod isolation;
 mod jobs;
 mod lag;
