@@ -4,6 +4,7 @@ pub mod children;
 pub mod engine;
 pub mod pods;
 pub mod postgres;
+pub mod revisions;
 pub mod secrets;
 pub mod service_monitor;
 
@@ -19,6 +20,7 @@ use children::{Children, observe_children};
 use engine::{EngineView, observe_engine};
 use pods::{PodView, observe_pods};
 use postgres::PostgresView;
+use revisions::is_rolled_out;
 use secrets::{AccessView, observe_access, observe_login};
 use service_monitor::{ServiceMonitorView, observe_service_monitor};
 
@@ -33,7 +35,7 @@ pub struct Observed {
     pub access: AccessView,
     /// All other children.
     pub children: Children,
-    /// The pods, while they are not all as they should be.
+    /// The pods of the engine, and those of a migration that is not finished.
     pub pods: Vec<PodView>,
     /// The engine's own judgement of itself.
     pub engine: EngineView,
@@ -81,7 +83,8 @@ pub async fn observe(
     let database = login.as_ref().ok().map(|login| login.database.clone());
     let postgres = match login {
         Ok(login) => {
-            let freshness = postgres::freshness(cluster, &children);
+            let is_rolled_out = is_rolled_out(&children, &pods, cluster.spec.replicas);
+            let freshness = postgres::freshness(cluster, is_rolled_out);
             context.postgres.observe(&cluster.uid().unwrap_or_default(), &login, freshness).await
         }
         Err(trouble) => PostgresView::Unusable(trouble),

@@ -130,11 +130,17 @@ pub(crate) fn pod(ordinal: i32, revision: &str, ready: bool) -> PodView {
         uid: format!("uid-pod-{ordinal}"),
         ordinal: Some(ordinal),
         revision: Some(revision.to_owned()),
+        version: Some("1.2.3".to_owned()),
         ready,
         terminating: false,
         trouble: None,
         unready_since: (!ready).then(today),
     }
+}
+
+/// The pods of a settled StatefulSet.
+pub(crate) fn settled_pods(replicas: i32) -> Vec<PodView> {
+    (0..replicas).map(|ordinal| pod(ordinal, "new", true)).collect()
 }
 
 pub(crate) fn with_set(set: StatefulSet) -> Children {

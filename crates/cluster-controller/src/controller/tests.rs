@@ -115,7 +115,7 @@ async fn a_new_cluster_comes_up_and_then_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_settled_cluster_costs_four_reads_per_resync() {
+async fn a_settled_cluster_costs_five_reads_per_resync() {
     let world = running(MINIMAL).await;
     let reconciler = world.reconciler(world.apiserver.client());
     let cluster = std::sync::Arc::new(world.cluster());
@@ -126,8 +126,14 @@ async fn a_settled_cluster_costs_four_reads_per_resync() {
         let requests = world.apiserver.requests().into_iter();
         let mut requests: Vec<_> = requests.map(|it| format!("{} {}", it.method, it.path)).collect();
         requests.sort();
-        let secrets = ["db", "dev-engine-ca-key", "dev-engine-credentials", "dev-engine-tls"];
-        assert_eq!(requests, secrets.map(|name| format!("GET /api/v1/namespaces/acme/secrets/{name}")));
+        let reads = [
+            "pods",
+            "secrets/db",
+            "secrets/dev-engine-ca-key",
+            "secrets/dev-engine-credentials",
+            "secrets/dev-engine-tls",
+        ];
+        assert_eq!(requests, reads.map(|read| format!("GET /api/v1/namespaces/acme/{read}")));
     }
 }
 

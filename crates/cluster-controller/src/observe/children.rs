@@ -116,27 +116,10 @@ impl Children {
         let status = self.stateful_set.as_ref().and_then(|set| set.status.as_ref());
         status.and_then(|status| status.ready_replicas).unwrap_or(0)
     }
-
-    /// Every pod is there, of the current template, and ready.
-    #[must_use]
-    pub fn is_rolled_out(&self, replicas: i32) -> bool {
-        let Some(set) = &self.stateful_set else { return false };
-        !is_rolling(set)
-            && set.spec.as_ref().and_then(|spec| spec.replicas) == Some(replicas)
-            && set.status.as_ref().is_some_and(|status| status.replicas == replicas)
-            && self.ready_replicas() == replicas
-    }
 }
 
 /// Kubernetes has seen the latest spec: its counts and revisions speak of it.
 #[must_use]
 pub fn is_observed(set: &StatefulSet) -> bool {
     set.status.as_ref().is_some_and(|status| status.observed_generation >= set.metadata.generation)
-}
-
-/// Kubernetes has not seen the latest template yet, or some pod is not of it.
-#[must_use]
-pub fn is_rolling(set: &StatefulSet) -> bool {
-    let revisions = set.status.as_ref().map(|status| (&status.current_revision, &status.update_revision));
-    !is_observed(set) || revisions.is_none_or(|(current, update)| current != update)
 }

@@ -1,7 +1,7 @@
-//! The pods of a cluster, while they are not all as they should be.
+//! The pods of a cluster.
 
 use api_types::WorkflowCluster;
-use api_types::labels::{Component, selector, selector_text};
+use api_types::labels::{Component, VERSION, selector, selector_text};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::api::ListParams;
@@ -9,6 +9,7 @@ use kube::{Api, ResourceExt as _};
 
 use super::Unread;
 use super::children::Children;
+use super::revisions::may_own;
 use crate::context::Context;
 
 /// What the plan needs to know of a pod.
@@ -24,6 +25,8 @@ pub struct PodView {
     pub ordinal: Option<i32>,
     /// Revision of the template that it was made from.
     pub revision: Option<String>,
+    /// Version of what it runs.
+    pub version: Option<String>,
     /// Ready to serve.
     pub ready: bool,
     /// On its way out.
@@ -34,7 +37,8 @@ pub struct PodView {
     pub unready_since: Option<Timestamp>,
 }
 
-/// Lists engine and migration pods, unless the StatefulSet says that all is well.
+/// Lists the engine's pods, always: the StatefulSet's counts do not tell what each of them runs. The pods of migrations
+/// only while a Job is not finished.
 pub async fn observe_pods(
     context: &Context,
     cluster: &WorkflowCluster,
@@ -42,16 +46,14 @@ pub async fn observe_pods(
 ) -> Result<Vec<PodView>, Unread> {
     let (engine, migration) = futures::try_join!(
         async {
-            if children.is_rolled_out(cluster.spec.replicas) {
-                return Ok(Vec::new());
-            }
-            list(context, cluster, Component::Engine).await
+            let Some(set) = &children.stateful_set else { return Ok(Vec::new()) };
+            list(context, cluster, Component::Engine, |pod| may_own(set, pod)).await
         },
         async {
             if children.jobs.iter().all(|job| is_finished(job)) {
                 return Ok(Vec::new());
             }
-            list(context, cluster, Component::Migration).await
+            list(context, cluster, Component::Migration, |_| true).await
         },
     )?;
     Ok(engine.into_iter().chain(migration).collect())
@@ -71,13 +73,14 @@ async fn list(
     context: &Context,
     cluster: &WorkflowCluster,
     component: Component,
+    belongs: impl Fn(&Pod) -> bool,
 ) -> Result<Vec<PodView>, Unread> {
     let namespace = cluster.namespace().unwrap_or_default();
     let api: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
     let labels = selector_text(&selector(component, &cluster.name_any()));
     let listed = api.list(&ListParams::default().labels(&labels)).await;
     let listed = listed.map_err(|error| Unread::of(&format!("Pods {labels} in {namespace}"), &error))?;
-    let mut pods: Vec<PodView> = listed.items.iter().map(view).collect();
+    let mut pods: Vec<PodView> = listed.items.iter().filter(|pod| belongs(pod)).map(view).collect();
     pods.sort_by(|a, b| (a.ordinal, &a.name).cmp(&(b.ordinal, &b.name)));
     Ok(pods)
 }
@@ -99,6 +102,7 @@ pub fn view(pod: &Pod) -> PodView {
         namespace: pod.namespace().unwrap_or_default(),
         uid: pod.uid().unwrap_or_default(),
         revision: labels.get("controller-revision-hash").cloned(),
+        version: labels.get(VERSION).cloned(),
         ready: ready.is_some_and(|ready| ready.status == "True"),
         terminating: pod.metadata.deletion_timestamp.is_some(),
         trouble: trouble(pod),

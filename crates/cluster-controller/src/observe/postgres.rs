@@ -16,8 +16,6 @@ use sqlx::{Connection as _, Executor as _};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::children::Children;
-
 /// The engine needs Postgres 15.
 const MIN_SERVER_VERSION: i32 = 150_000;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -109,17 +107,13 @@ pub struct Trouble {
 
 /// How old an answer may be.
 #[must_use]
-pub fn freshness(cluster: &WorkflowCluster, children: &Children) -> Duration {
+pub fn freshness(cluster: &WorkflowCluster, is_rolled_out: bool) -> Duration {
     let status = cluster.status.as_ref();
     let is_migrated = status.is_some_and(|status| {
         status.version.as_ref() == Some(&cluster.spec.version)
             && find(&status.conditions, MIGRATED).is_some_and(|migrated| migrated.status == "True")
     });
-    if is_migrated && children.is_rolled_out(cluster.spec.replicas) {
-        FRESH_WHEN_SETTLED
-    } else {
-        FRESH_WHEN_MOVING
-    }
+    if is_migrated && is_rolled_out { FRESH_WHEN_SETTLED } else { FRESH_WHEN_MOVING }
 }
 
 /// Whoever can ask a database: servers in production, a table in tests.

@@ -140,7 +140,7 @@ pub fn plan_migration(blueprint: &Blueprint<'_>, observed: &Observed, now: Times
     let up_to = match set {
         Some(set) if !is_fresh && runs_pods(set) => match version_of(set) {
             Some(version) if version == *target => {
-                if !observed.children.is_rolled_out(blueprint.cluster.spec.replicas) {
+                if !observed.is_rolled_out(blueprint.cluster.spec.replicas) {
                     return Migration::Expanded;
                 }
                 UpTo::All

@@ -11,9 +11,9 @@ use super::Blueprint;
 use super::migration::Migration;
 use super::stateful_set::{self, changes_template, version_of};
 use crate::observe::Observed;
-use crate::observe::children::{is_observed, is_rolling};
 use crate::observe::pods::PodView;
 use crate::observe::postgres::PostgresView;
+use crate::observe::revisions::{is_rolling, restores_wanted, wanted_revision};
 
 /// Where the pods stand, and the next step.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,9 +23,9 @@ pub struct Rollout {
     /// Pods below this ordinal keep the former template. Equal to the replicas when nothing is rolled: a new template
     /// then begins with nobody.
     pub partition: i32,
-    /// Pods that are stuck on a former template although their turn has come.
+    /// Pods of another template that do not serve, and that Kubernetes would make anew from the wanted one.
     pub stuck: Vec<Doomed>,
-    /// Some pod is not of the latest template.
+    /// Some pod is not of the wanted template.
     pub is_rolling: bool,
     /// What this plan changes on a StatefulSet that exists.
     pub change: Change,
@@ -58,58 +58,61 @@ pub fn plan_rollout(blueprint: &Blueprint<'_>, observed: &Observed, migration: &
     };
     let template = changes_template(&stateful_set::build(blueprint, &version, replicas), live);
     let former = live.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    let partition = if template { replicas } else { next_partition(replicas, live, observed) };
+    let replaces = template || replicas > former;
     Rollout {
         version: Some(version),
-        partition,
-        stuck: if template { Vec::new() } else { stuck_pods(live, &observed.pods) },
-        is_rolling: template || is_rolling(live),
+        // Pods that are added in the middle of a roll begin with the former template, as all others did.
+        partition: if replaces { replicas } else { next_partition(replicas, live, observed) },
+        stuck: if template { Vec::new() } else { stuck_pods(replicas, live, observed) },
+        is_rolling: template || is_rolling(live, &observed.pods),
         change: Change { scale: (former != replicas).then_some((former, replicas)), template },
     }
 }
 
-/// One step down when everything above it is done and the engine is healthy.
+/// One step down when every pod that has the wanted template is good and the engine is healthy. A step goes to the
+/// highest pod that needs one: those that have the wanted template already, for instance on the way back to it, are left
+/// alone.
 fn next_partition(replicas: i32, live: &StatefulSet, observed: &Observed) -> i32 {
     let current = partition_of(live).min(replicas);
-    if !is_observed(live) {
-        return current;
-    }
-    if !is_rolling(live) {
+    let Some(wanted) = wanted_revision(live) else { return current };
+    if !is_rolling(live, &observed.pods) {
         return replicas;
     }
     if !matches!(observed.postgres, PostgresView::Reachable(_)) {
         return current;
     }
-    let pods = || observed.pods.iter().filter(|pod| pod.ordinal.is_some());
-    if !pods().any(|pod| pod.ready) {
+    if !observed.engine_pods().any(|pod| pod.ready) {
         // Nobody serves: there is nothing to protect, and waiting for health would be waiting for ever.
         return 0;
     }
-    let revision = update_revision(live);
-    let is_done = |ordinal: i32| {
-        pods().any(|pod| {
-            pod.ordinal == Some(ordinal)
-                && pod.ready
-                && !pod.terminating
-                && pod.revision.as_deref() == revision
-        })
+    let pod_at = |ordinal: i32| observed.engine_pods().find(|pod| pod.ordinal == Some(ordinal));
+    let needs_step = |ordinal: &i32| match pod_at(*ordinal) {
+        Some(pod) if pod.revision.as_deref() != Some(wanted) => true,
+        // What is made below the partition is of the former template, unless that is the wanted one again.
+        Some(pod) => pod.terminating && !restores_wanted(live),
+        None => !restores_wanted(live),
     };
-    if (current..replicas).all(is_done) && observed.engine.is_serving() {
-        (current - 1).max(0)
-    } else {
-        current
-    }
+    let Some(next) = (0..current).rev().find(needs_step) else { return current };
+    let has_wanted = |pod: &&PodView| pod.revision.as_deref() == Some(wanted);
+    let is_done = (current..replicas).all(|ordinal| pod_at(ordinal).is_some_and(|pod| pod.is_good(wanted)))
+        && observed.engine_pods().filter(has_wanted).all(|pod| pod.is_good(wanted));
+    let serves = pod_at(next).is_some_and(|pod| pod.ready);
+    if is_done && (observed.engine.is_serving() || !serves) { next } else { current }
 }
 
-/// Kubernetes waits for such a pod for ever in some versions and settings, even after its template was corrected.
-fn stuck_pods(live: &StatefulSet, pods: &[PodView]) -> Vec<Doomed> {
-    if !is_observed(live) || !is_rolling(live) {
-        return Vec::new();
-    }
-    let (partition, revision) = (partition_of(live), update_revision(live));
-    pods.iter()
-        .filter(|pod| pod.ordinal.is_some_and(|ordinal| ordinal >= partition))
-        .filter(|pod| !pod.ready && !pod.terminating && pod.revision.as_deref() != revision)
+/// Kubernetes waits for such a pod for ever in some versions and settings, even after its template was corrected, and
+/// below the partition in all of them.
+fn stuck_pods(replicas: i32, live: &StatefulSet, observed: &Observed) -> Vec<Doomed> {
+    let Some(wanted) = wanted_revision(live) else { return Vec::new() };
+    // While Postgres is away, pods that are not ready are not stuck.
+    let is_reachable = matches!(observed.postgres, PostgresView::Reachable(_));
+    let is_stuck = |pod: &&PodView| !pod.ready && !pod.terminating && (is_reachable || pod.trouble.is_some());
+    let partition = if restores_wanted(live) { 0 } else { partition_of(live) };
+    observed
+        .engine_pods()
+        .filter(|pod| pod.ordinal.is_some_and(|ordinal| (partition..replicas).contains(&ordinal)))
+        .filter(|pod| pod.revision.as_deref() != Some(wanted))
+        .filter(is_stuck)
         .map(|pod| Doomed {
             resource: ApiResource::erase::<Pod>(&()),
             namespace: pod.namespace.clone(),
@@ -117,10 +120,6 @@ fn stuck_pods(live: &StatefulSet, pods: &[PodView]) -> Vec<Doomed> {
             uid: pod.uid.clone(),
         })
         .collect()
-}
-
-fn update_revision(live: &StatefulSet) -> Option<&str> {
-    live.status.as_ref()?.update_revision.as_deref()
 }
 
 fn partition_of(live: &StatefulSet) -> i32 {
@@ -131,5 +130,7 @@ fn partition_of(live: &StatefulSet) -> i32 {
         .unwrap_or(0)
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use api_types::engine_access::{
 };
 use api_types::labels::{Component, TEMPLATE_DIGEST, VERSION, selector};
 use api_types::scheduling::Resources;
-use controller_kit::plan::digest;
+use controller_kit::plan::{digest, is_subset};
 use k8s_openapi::api::apps::v1::{
     RollingUpdateStatefulSetStrategy, StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy,
 };
@@ -64,7 +64,11 @@ pub fn build(blueprint: &Blueprint<'_>, version: &Version, partition: i32) -> St
 /// Whether applying `desired` would give new pods another template than `live` has.
 #[must_use]
 pub fn changes_template(desired: &StatefulSet, live: &StatefulSet) -> bool {
+    let template =
+        |set: &StatefulSet| set.spec.as_ref().map(|spec| body_of(&spec.template)).unwrap_or_default();
     desired.annotations().get(TEMPLATE_DIGEST) != live.annotations().get(TEMPLATE_DIGEST)
+        // The annotation stays when somebody else changes the template, for instance with `kubectl rollout undo`.
+        || !is_subset(&template(desired), &template(live))
 }
 
 /// The version in the pod template.

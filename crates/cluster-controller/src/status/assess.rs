@@ -145,7 +145,7 @@ impl View<'_> {
     }
 
     fn judge_paused(&self) -> Option<Judgement> {
-        let is_served = self.observed.children.is_rolled_out(self.cluster.spec.replicas);
+        let is_served = self.observed.is_rolled_out(self.cluster.spec.replicas);
         self.cluster.spec.is_paused().then(|| Judgement {
             phase: if is_served { self.settled_phase() } else { self.troubled_phase(ClusterPhase::Pending) },
             standing: if is_served { Standing::Ready } else { Standing::InProgress },
@@ -233,7 +233,7 @@ impl View<'_> {
                 RECHECK_AT_ONCE,
             ));
         };
-        if children.is_rolled_out(replicas) && !self.plan.rollout.is_rolling {
+        if self.observed.is_rolled_out(replicas) && !self.plan.rollout.is_rolling {
             return None;
         }
         if let Some(trouble) = self.observed.pods.iter().find_map(|pod| self.trouble_of(pod)) {
@@ -255,8 +255,7 @@ impl View<'_> {
         let status = set.status.clone().unwrap_or_default();
         let ready = children.ready_replicas();
         if self.plan.rollout.is_rolling && status.replicas > 0 {
-            let updated =
-                if self.plan.rollout.change.template { 0 } else { status.updated_replicas.unwrap_or(0) };
+            let updated = if self.plan.rollout.change.template { 0 } else { self.observed.replaced_pods() };
             let message = format!("{updated} of {replicas} engine pods have been replaced");
             return Some(self.moving(Reason::RollingOut, message, RECHECK_MOVING));
         }
@@ -328,7 +327,9 @@ impl View<'_> {
     }
 
     fn running_version(&self) -> String {
-        self.plan.rollout.version.as_ref().unwrap_or(&self.target.version).to_string()
+        let running = self.observed.running_version().map(str::to_owned);
+        running
+            .unwrap_or_else(|| self.plan.rollout.version.as_ref().unwrap_or(&self.target.version).to_string())
     }
 
     fn settled(&self, reason: ClusterReason, message: String) -> Judgement {

@@ -44,7 +44,7 @@ impl Facts {
         let set = observed.children.stateful_set.as_deref();
         let set_status = set.and_then(|set| set.status.as_ref());
         let ready_replicas = observed.children.ready_replicas();
-        let is_uniform = observed.children.is_rolled_out(cluster.spec.replicas) && !plan.rollout.is_rolling;
+        let is_uniform = observed.is_rolled_out(cluster.spec.replicas) && !plan.rollout.is_rolling;
         let (name, namespace) = (cluster.name_any(), cluster.namespace().unwrap_or_default());
         let endpoint = plan.rollout.version.is_some().then(|| Endpoint {
             host: engine_host(&name, &namespace),
@@ -55,7 +55,9 @@ impl Facts {
         Self {
             replicas: set_status.map_or(0, |status| status.replicas),
             ready_replicas,
-            version: set.filter(|_| is_uniform).and_then(version_of).map(|version| version.to_string()),
+            version: set.filter(|_| is_uniform).and_then(version_of).map(|of_template| {
+                observed.running_version().map_or_else(|| of_template.to_string(), str::to_owned)
+            }),
             schema_version: match &observed.postgres {
                 PostgresView::Reachable(database) => database.schema_version,
                 PostgresView::Unusable(_) => None,

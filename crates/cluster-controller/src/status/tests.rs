@@ -16,8 +16,8 @@ use crate::observe::engine::EngineView;
 use crate::observe::postgres::{PostgresView, Trouble};
 use crate::observe::{Observed, Unread};
 use crate::testing::{
-    days, ended, minimal, nothing, pod, reachable, rolling_set, serving, settings, settled_set, target,
-    today, with_set,
+    days, ended, minimal, nothing, pod, reachable, rolling_set, serving, settings, settled_pods, settled_set,
+    target, today, with_set,
 };
 use crate::validate::Refusal;
 
@@ -38,6 +38,7 @@ fn settled() -> Observed {
     observed.postgres = reachable(Some("1.2.3"));
     observed.engine = serving();
     observed.children = with_set(settled_set(&cluster(true), "1.2.3"));
+    observed.pods = settled_pods(3);
     observed
 }
 
@@ -64,6 +65,7 @@ const SETTLED: Next = Next::Settled { resync: Duration::from_mins(1) };
 #[case::running(|_: &mut Observed| (), (ClusterPhase::Running, Standing::Ready, Reason::Running, "3 engine pods serve at version 1.2.3", SETTLED))]
 #[case::no_stateful_set(|o: &mut Observed| o.children.stateful_set = None, (ClusterPhase::Degraded, Standing::InProgress, Reason::Reconciling, "the engine's objects are being created", wait(1)))]
 #[case::rolling(|o: &mut Observed| o.children = with_set(rolling_set(&cluster(true), "1.2.3", 3)), (ClusterPhase::Running, Standing::InProgress, Reason::RollingOut, "3 of 3 engine pods have been replaced", wait(5)))]
+#[case::a_pod_of_a_given_up_version(|o: &mut Observed| o.pods[2] = crate::observe::pods::PodView { version: Some("1.3.0".into()), ..pod(2, "given-up", true) }, (ClusterPhase::Running, Standing::InProgress, Reason::RollingOut, "2 of 3 engine pods have been replaced", wait(5)))]
 #[case::starting(|o: &mut Observed| unready(o, 1), (ClusterPhase::Running, Standing::InProgress, Reason::EngineStarting, "2 of 3 engine pods are ready", wait(5)))]
 #[case::ending(|o: &mut Observed| surplus(o, 2), (ClusterPhase::Running, Standing::InProgress, Reason::ScalingDown, "2 engine pods are ending", wait(5)))]
 #[case::stuck_pod(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { trouble: Some("ImagePullBackOff".into()), ..pod(1, "new", false) }]; }, (ClusterPhase::Degraded, Standing::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1: ImagePullBackOff", wait(5)))]

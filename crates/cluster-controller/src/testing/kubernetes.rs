@@ -1,6 +1,6 @@
 //! The parts of Kubernetes, of the engine and of Postgres that answer to what a pass wrote, over a fake apiserver.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use api_types::WorkflowCluster;
@@ -15,7 +15,7 @@ use engine_client::fake::{FakeEngine, FakeEngines};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use k8s_openapi::api::events::v1::Event;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher;
@@ -46,6 +46,8 @@ struct State {
     /// Images that no node can pull.
     bad_images: BTreeSet<String>,
     failing_jobs: bool,
+    /// What the StatefulSet's ControllerRevisions hold.
+    templates: BTreeMap<String, PodTemplateSpec>,
     /// The partition at each change of it.
     partitions: Vec<i64>,
 }
@@ -77,6 +79,7 @@ impl World {
             now: today(),
             bad_images: BTreeSet::new(),
             failing_jobs: false,
+            templates: BTreeMap::new(),
             partitions: Vec::new(),
         };
         let engine = engines.at(&host, 26500);
@@ -201,7 +204,7 @@ impl World {
     }
 
     fn answer_job(&self, job: &Job) -> bool {
-        let mut state = self.state.lock().unwrap();
+        let state = self.state.lock().unwrap();
         if job.status.is_some() || !matches!(state.postgres, PostgresView::Reachable(_)) {
             return false;
         }
@@ -209,6 +212,15 @@ impl World {
         if state.bad_images.contains(container.image.as_deref().unwrap()) {
             return false;
         }
+        drop(state);
+        self.end_job(job);
+        true
+    }
+
+    /// The Job ends; a complete migration leaves its marker.
+    pub(crate) fn end_job(&self, job: &Job) {
+        let mut state = self.state.lock().unwrap();
+        let container = &job.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0];
         let args = container.args.clone().unwrap();
         let how = if state.failing_jobs { "Failed" } else { "Complete" };
         if how == "Complete" && args[4] == "all" {
@@ -219,17 +231,16 @@ impl World {
             job["status"] =
                 json!({"conditions": [{"type": how, "status": "True", "lastTransitionTime": now}]});
         });
-        true
     }
 
-    /// As the StatefulSet controller does it: pods by partition, one outdated pod replaced when all newer ones are ready.
+    /// As the StatefulSet controller does it: missing pods by partition; of the pods from the partition on, the highest
+    /// whose revision is not the latest one is replaced, unless one above it is not ready.
     fn answer_set(&self, set: &StatefulSet) -> bool {
         let (namespace, name) = (set.namespace().unwrap(), set.name_any());
         let spec = set.spec.as_ref().unwrap();
         let revision = digest(&serde_json::to_value(&spec.template).unwrap());
         let strategy = spec.update_strategy.as_ref().unwrap().rolling_update.as_ref().unwrap();
         let (replicas, partition) = (spec.replicas.unwrap(), strategy.partition.unwrap());
-        let image = spec.template.spec.as_ref().unwrap().containers[0].image.clone().unwrap();
         let former = set.status.clone().unwrap_or_default();
         let current = former.current_revision.clone().unwrap_or_else(|| revision.clone());
         {
@@ -237,15 +248,18 @@ impl World {
             if state.partitions.last() != Some(&partition.into()) {
                 state.partitions.push(partition.into());
             }
+            state.templates.insert(revision.clone(), spec.template.clone());
         }
 
-        let is_good = !self.state.lock().unwrap().bad_images.contains(&image);
         for ordinal in 0..replicas {
             let pod = format!("{name}-{ordinal}");
             if self.apiserver.get::<Pod>(&namespace, &pod).is_none() {
                 let made_from = if ordinal < partition { &current } else { &revision };
-                let ready = is_good || *made_from != revision;
-                self.apiserver.seed(&build_pod(set, &pod, made_from, ready));
+                let state = self.state.lock().unwrap();
+                let template = &state.templates[made_from];
+                let image = &template.spec.as_ref().unwrap().containers[0].image;
+                let ready = !state.bad_images.contains(image.as_ref().unwrap());
+                self.apiserver.seed(&build_pod(&namespace, template, &pod, made_from, ready));
             }
         }
         let revision_of = |pod: &Pod| pod.labels()["controller-revision-hash"].clone();
@@ -255,14 +269,18 @@ impl World {
                 self.apiserver.remove::<Pod>(&namespace, &pod.name_any());
             }
         }
-        let pods = self.pods(&name);
-        let outdated = pods.iter().rev().find(|pod| {
+        for pod in self.pods(&name).iter().rev() {
             let ordinal: i32 = pod.name_any().rsplit('-').next().unwrap().parse().unwrap();
-            ordinal >= partition && revision_of(pod) != revision
-        });
-        let newer_are_ready = pods.iter().filter(|pod| revision_of(pod) == revision).all(is_ready);
-        if let Some(outdated) = outdated.filter(|_| newer_are_ready) {
-            self.apiserver.remove::<Pod>(&namespace, &outdated.name_any());
+            if ordinal < partition {
+                break;
+            }
+            if revision_of(pod) != revision {
+                self.apiserver.remove::<Pod>(&namespace, &pod.name_any());
+                break;
+            }
+            if !is_ready(pod) {
+                break;
+            }
         }
 
         let pods = self.pods(&name);
@@ -338,8 +356,7 @@ fn is_ready(pod: &Pod) -> bool {
     })
 }
 
-fn build_pod(set: &StatefulSet, name: &str, revision: &str, ready: bool) -> Pod {
-    let template = &set.spec.as_ref().unwrap().template;
+fn build_pod(namespace: &str, template: &PodTemplateSpec, name: &str, revision: &str, ready: bool) -> Pod {
     let mut labels = template.metadata.as_ref().unwrap().labels.clone().unwrap();
     labels.insert("controller-revision-hash".to_owned(), revision.to_owned());
     let waiting = json!([{
@@ -349,7 +366,7 @@ fn build_pod(set: &StatefulSet, name: &str, revision: &str, ready: bool) -> Pod 
     serde_json::from_value(json!({
         "metadata": {
             "name": name,
-            "namespace": set.namespace(),
+            "namespace": namespace,
             "labels": labels,
             "annotations": {"image": template.spec.as_ref().unwrap().containers[0].image},
         },

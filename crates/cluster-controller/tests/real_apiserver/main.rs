@@ -26,7 +26,7 @@ use engine_client::fake::FakeEngines;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
@@ -216,6 +216,7 @@ impl Home {
         }
         for set in self.api::<StatefulSet>().list(&ListParams::default()).await.unwrap() {
             let replicas = set.spec.as_ref().unwrap().replicas;
+            self.answer_pods(&set).await;
             let status = json!({"status": {
                 "observedGeneration": set.metadata.generation,
                 "replicas": replicas,
@@ -229,6 +230,30 @@ impl Home {
                 .patch_status(&set.name_any(), &params, &Patch::Merge(status))
                 .await
                 .unwrap();
+        }
+    }
+
+    /// As many ready pods as the StatefulSet asks for.
+    async fn answer_pods(&self, set: &StatefulSet) {
+        let pods = self.api::<Pod>();
+        let (template, name) = (&set.spec.as_ref().unwrap().template, set.name_any());
+        let wanted: Vec<_> = (0..set.spec.as_ref().unwrap().replicas.unwrap())
+            .map(|ordinal| format!("{name}-{ordinal}"))
+            .collect();
+        let live = pods.list(&ListParams::default()).await.unwrap();
+        for pod in
+            live.iter().map(Pod::name_any).filter(|pod| pod.starts_with(&name) && !wanted.contains(pod))
+        {
+            pods.delete(&pod, &DeleteParams::default().grace_period(0)).await.unwrap();
+        }
+        for name in wanted.iter().filter(|name| live.iter().all(|pod| pod.name_any() != **name)) {
+            let mut labels = json!(template.metadata.as_ref().unwrap().labels);
+            labels["controller-revision-hash"] = json!("r1");
+            let pod = read(json!({"metadata": {"name": name, "labels": labels}, "spec": template.spec}));
+            pods.create(&PostParams::default(), &pod).await.unwrap();
+            let ready = json!([{"type": "Ready", "status": "True"}]);
+            let status = Patch::Merge(json!({"status": {"phase": "Running", "conditions": ready}}));
+            pods.patch_status(name, &PatchParams::default(), &status).await.unwrap();
         }
     }
 

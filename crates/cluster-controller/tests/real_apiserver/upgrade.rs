@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use api_types::cluster::ClusterPhase;
 use api_types::labels::APPROVE_UPGRADE;
 use engine_client::fake::FakeEngine;
-use k8s_openapi::api::core::v1::Pod;
+use kube::api::PropagationPolicy;
 
 use super::*;
 
@@ -242,4 +242,65 @@ async fn a_step_that_is_not_allowed_is_refused_with_the_version_to_set_and_touch
         .await;
     upgrade.await_running(&nodes, "2.0.0").await;
     assert_eq!(upgrade.versions().await, only("2.0.0"));
+}
+
+/// Rounds until the youngest pod is of `version`, ready or not.
+async fn begin_roll(upgrade: &Upgrade, nodes: &Nodes, version: &str) {
+    let begun = eventually("the first pod is replaced", PATIENCE, || async {
+        upgrade.round(nodes).await;
+        let rolled = nodes.rolled.borrow();
+        if rolled.last().is_some_and(|pods| pods[2] == version) { Ok(()) } else { Err(format!("{rolled:?}")) }
+    });
+    Box::pin(begun).await;
+}
+
+#[tokio::test]
+async fn back_in_the_middle_of_a_roll_every_pod_goes_back() {
+    let apiserver = test_support::require_controller_manager!();
+    let upgrade = Upgrade::from_1_2_2(apiserver, "back").await;
+    upgrade.set_version("1.2.3").await;
+    let nodes = Nodes::default();
+    begin_roll(&upgrade, &nodes, "1.2.3").await;
+    upgrade.set_version("1.2.2").await;
+    upgrade.await_running(&nodes, "1.2.2").await;
+    assert_eq!(upgrade.versions().await, only("1.2.2"));
+    let of_122 = || "1.2.2".to_owned();
+    assert_eq!(*nodes.rolled.borrow().last().unwrap(), [of_122(), of_122(), of_122()]);
+    let set = upgrade.home.api::<StatefulSet>().get(ENGINE).await.unwrap().spec.unwrap();
+    assert_eq!(set.update_strategy.unwrap().rolling_update.unwrap().partition, Some(3));
+}
+
+#[tokio::test]
+async fn a_pod_that_cannot_start_is_replaced_on_the_way_back_and_by_a_third_version() {
+    let apiserver = test_support::require_controller_manager!();
+    let upgrade = Upgrade::from_1_2_2(apiserver, "stuck").await;
+    for next in ["1.2.2", "1.2.4"] {
+        let nodes = Nodes { holds_back: Some("1.2.3"), ..Nodes::default() };
+        upgrade.set_version("1.2.3").await;
+        begin_roll(&upgrade, &nodes, "1.2.3").await;
+        upgrade.rounds(&nodes).await;
+        assert_eq!(nodes.rolled.borrow().last().unwrap()[..2], ["1.2.2", "1.2.2"]);
+        upgrade.set_version(next).await;
+        upgrade.await_running(&nodes, next).await;
+        assert_eq!(upgrade.versions().await, only(next));
+    }
+}
+
+#[tokio::test]
+async fn a_stateful_set_made_anew_over_the_pods_of_another_version_rolls_them() {
+    let apiserver = test_support::require_controller_manager!();
+    let upgrade = Upgrade::from_1_2_2(apiserver, "orphan").await;
+    let nodes = Nodes::default();
+    upgrade.set_version("1.2.3").await;
+    begin_roll(&upgrade, &nodes, "1.2.3").await;
+    let sets = upgrade.home.api::<StatefulSet>();
+    let orphan =
+        DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
+    sets.delete(ENGINE, &orphan).await.unwrap();
+    let gone = eventually("the StatefulSet is gone", PATIENCE, || async {
+        if sets.get_opt(ENGINE).await.unwrap().is_none() { Ok(()) } else { Err("it is still there") }
+    });
+    Box::pin(gone).await;
+    upgrade.await_running(&nodes, "1.2.3").await;
+    assert_eq!(upgrade.versions().await, only("1.2.3"));
 }

@@ -175,3 +175,112 @@ async fn a_refused_upgrade_keeps_the_engine_that_runs() {
     world.settle().await;
     assert!(status(&world).ready);
 }
+
+/// Passes and answers until this many pods run this image, ready or not.
+async fn roll_until(world: &World, image: &str, count: usize) {
+    for _ in 0..60 {
+        let on_it = world.pods_told().iter().filter(|(found, _)| found == image).count();
+        if on_it == count {
+            return;
+        }
+        world.reconcile(world.apiserver.client()).await;
+        world.answer();
+    }
+    panic!("never {count} of {image}: {:?}", world.pods_told());
+}
+
+#[tokio::test]
+async fn back_in_the_middle_of_a_roll_no_pod_stays_behind() {
+    for (count, partitions) in [(1, vec![3, 2, 3, 2, 3]), (2, vec![3, 2, 1, 3, 2, 1, 3])] {
+        let world = running(&minimal(3)).await;
+        world.edit(|cluster| cluster["spec"]["version"] = json!("1.3.0"));
+        roll_until(&world, &format!("{IMAGE}:1.3.0"), count).await;
+        world.edit(|cluster| cluster["spec"]["version"] = json!("1.2.3"));
+        let pass = world.reconcile(world.apiserver.client()).await;
+        world.answer();
+        world.reconcile(world.apiserver.client()).await;
+        assert_ne!(told(&world).1, "Running", "{pass:?}");
+        world.settle().await;
+        assert_eq!(world.pods_told(), vec![(format!("{IMAGE}:1.2.3"), true); 3]);
+        assert_eq!(
+            told(&world),
+            phase(ClusterPhase::Running, Reason::Running, "3 engine pods serve at version 1.2.3")
+        );
+        assert_eq!(world.partitions(), partitions, "{count}");
+    }
+}
+
+#[tokio::test]
+async fn back_from_a_template_that_cannot_start_its_pod_is_replaced_at_once() {
+    let world = running(&minimal(3)).await;
+    let bad = format!("{IMAGE}:1.3.0");
+    world.set_bad_image(&bad);
+    world.edit(|cluster| cluster["spec"]["version"] = json!("1.3.0"));
+    // The migration's image is the same: what it does is done by hand.
+    for job in {
+        world.settle().await;
+        world.apiserver.list::<Job>("acme")
+    } {
+        world.end_job(&job);
+    }
+    world.settle().await;
+    assert_eq!(world.pods_told().iter().filter(|(image, ready)| *image == bad && !ready).count(), 1);
+    // Not even a silent engine keeps a pod that does not serve.
+    world.engine.set_unreachable(true);
+    world.edit(|cluster| cluster["spec"]["version"] = json!("1.2.3"));
+    world.settle().await;
+    assert_eq!(world.pods_told(), vec![(format!("{IMAGE}:1.2.3"), true); 3]);
+}
+
+#[tokio::test]
+async fn a_third_template_in_the_middle_of_a_roll_reaches_every_pod() {
+    let world = running(&minimal(3)).await;
+    world.edit(|cluster| cluster["spec"]["image"] = json!("registry.example/second"));
+    roll_until(&world, "registry.example/second:1.2.3", 2).await;
+    world.edit(|cluster| cluster["spec"]["image"] = json!("registry.example/third"));
+    world.settle().await;
+    assert_eq!(world.pods_told(), vec![("registry.example/third:1.2.3".to_owned(), true); 3]);
+    assert!(status(&world).ready);
+}
+
+#[tokio::test]
+async fn a_stateful_set_that_was_made_anew_over_its_pods_is_no_proof_of_what_they_run() {
+    let world = running(&minimal(3)).await;
+    world.edit(|cluster| cluster["spec"]["image"] = json!("registry.example/second"));
+    roll_until(&world, "registry.example/second:1.2.3", 1).await;
+    world.apiserver.remove::<StatefulSet>("acme", "dev-engine");
+    world.settle().await;
+    assert_eq!(world.pods_told(), vec![("registry.example/second:1.2.3".to_owned(), true); 3]);
+    assert!(status(&world).ready);
+}
+
+#[tokio::test]
+async fn replicas_may_change_on_the_way_back() {
+    for replicas in [1, 2, 5] {
+        let world = running(&minimal(3)).await;
+        world.edit(|cluster| cluster["spec"]["version"] = json!("1.3.0"));
+        roll_until(&world, &format!("{IMAGE}:1.3.0"), 2).await;
+        world.edit(|cluster| {
+            cluster["spec"]["version"] = json!("1.2.3");
+            cluster["spec"]["replicas"] = json!(replicas);
+        });
+        world.settle().await;
+        assert_eq!(world.pods_told(), vec![(format!("{IMAGE}:1.2.3"), true); replicas], "{replicas}");
+        assert_eq!((status(&world).ready, status(&world).version.as_deref()), (true, Some("1.2.3")));
+    }
+}
+
+#[tokio::test]
+async fn scaling_out_in_the_middle_of_a_roll_does_not_begin_with_the_new_template() {
+    let world = running(&minimal(3)).await;
+    world.edit(|cluster| cluster["spec"]["version"] = json!("1.3.0"));
+    roll_until(&world, &format!("{IMAGE}:1.3.0"), 1).await;
+    world.engine.set_unreachable(true);
+    world.edit(|cluster| cluster["spec"]["replicas"] = json!(5));
+    world.settle().await;
+    let new = world.pods_told().iter().filter(|(image, _)| *image == format!("{IMAGE}:1.3.0")).count();
+    assert_eq!((world.pods_told().len(), new), (5, 1));
+    world.engine.set_unreachable(false);
+    world.settle().await;
+    assert_eq!(world.pods_told(), vec![(format!("{IMAGE}:1.3.0"), true); 5]);
+}

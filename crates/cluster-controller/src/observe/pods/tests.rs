@@ -10,7 +10,7 @@ fn pod(status: &Value) -> Pod {
             "name": "dev-engine-12",
             "namespace": "acme",
             "uid": "uid-12",
-            "labels": {"controller-revision-hash": "dev-engine-6f", "apps.kubernetes.io/pod-index": "12"},
+            "labels": {"controller-revision-hash": "dev-engine-6f", "apps.kubernetes.io/pod-index": "12", "app.kubernetes.io/version": "1.2.3"},
         },
         "status": status,
     }))
@@ -32,6 +32,7 @@ fn a_ready_pod_is_read() {
             uid: "uid-12".into(),
             ordinal: Some(12),
             revision: Some("dev-engine-6f".into()),
+            version: Some("1.2.3".into()),
             ready: true,
             terminating: false,
             trouble: None,

@@ -3,7 +3,8 @@ use rstest::rstest;
 use super::*;
 use crate::observe::postgres::Trouble;
 use crate::testing::{
-    days, ended, minimal, nothing, pod, reachable, rolling_set, settled_set, today, with_blueprint, with_set,
+    days, ended, minimal, nothing, pod, reachable, rolling_set, settled_pods, settled_set, today,
+    with_blueprint, with_set,
 };
 
 /// The verdict on a cluster with this version, a database with this marker, and a StatefulSet at this version.
@@ -13,6 +14,7 @@ fn planned(version: &str, marker: Option<&str>, runs: Option<&str>) -> Migration
     observed.postgres = reachable(marker);
     if let Some(runs) = runs {
         observed.children = with_set(settled_set(&cluster, runs));
+        observed.pods = settled_pods(1);
     }
     with_blueprint(&cluster, |blueprint| plan_migration(blueprint, &observed, today()))
 }

@@ -118,13 +118,90 @@ fn a_template_that_kubernetes_has_not_seen_is_awaited() {
     assert_eq!((rollout.partition, rollout.stuck), (3, Vec::new()));
 }
 
+/// Partition, and the revisions of three pods in the order of their ordinals, `!` = not ready; the StatefulSet wants `new`
+/// and makes lost pods from it, too.
+#[rstest]
+#[case::one_behind(3, ["new", "new", "given-up"], 2, &[])]
+#[case::two_behind(3, ["new", "given-up", "given-up"], 2, &[])]
+#[case::only_the_lowest(3, ["given-up", "new", "new"], 0, &[])]
+#[case::all_of_them(3, ["old", "old", "old"], 2, &[])]
+#[case::good_ones_are_left_alone(2, ["given-up", "new", "new"], 0, &[])]
+#[case::one_at_a_time(2, ["new", "given-up", "new!"], 2, &[])]
+#[case::not_while_another_one_is_unready(3, ["new!", "new", "given-up"], 3, &[])]
+#[case::stuck(3, ["new", "new", "given-up!"], 2, &["dev-engine-2"])]
+#[case::all_back(2, ["new", "new", "new"], 3, &[])]
+fn on_the_way_back(
+    #[case] partition: i32,
+    #[case] pods: [&str; 3],
+    #[case] expected: i32,
+    #[case] stuck: &[&str],
+) {
+    let mut set = rolling_set(&three(), "1.2.3", partition);
+    set.status.as_mut().unwrap().current_revision = Some("new".to_owned());
+    let mut observed = nothing();
+    (observed.children, observed.engine) = (with_set(set), serving());
+    observed.pods = (0..)
+        .zip(pods)
+        .map(|(ordinal, told)| pod(ordinal, told.trim_end_matches('!'), !told.ends_with('!')))
+        .collect();
+    let rollout = planned(&three(), &observed);
+    let doomed: Vec<_> = rollout.stuck.iter().map(|pod| pod.name.as_str()).collect();
+    assert_eq!((rollout.partition, doomed.as_slice()), (expected, stuck));
+    assert_eq!(rollout.is_rolling, pods != ["new"; 3]);
+}
+
 #[test]
-fn only_unready_pods_of_a_former_template_whose_turn_has_come_are_stuck() {
+fn a_pod_that_does_not_serve_is_replaced_whatever_the_engine_says() {
+    let mut observed = nothing();
+    observed.children = with_set(rolling_set(&three(), "1.2.3", 3));
+    observed.engine = EngineView::Unreachable("no answer".to_owned());
+    observed.pods = vec![pod(0, "old", true), pod(1, "old", true), pod(2, "given-up", false)];
+    assert_eq!(planned(&three(), &observed).partition, 2);
+}
+
+#[test]
+fn a_pod_that_is_only_away_from_its_database_is_not_stuck() {
+    let mut set = rolling_set(&three(), "1.2.3", 3);
+    set.status.as_mut().unwrap().current_revision = Some("new".to_owned());
+    let mut observed = nothing();
+    observed.children = with_set(set);
+    let reason = api_types::cluster::ClusterReason::PostgresUnreachable;
+    observed.postgres = PostgresView::Unusable(Trouble { reason, cause: String::new() });
+    let troubled = PodView { trouble: Some("ImagePullBackOff".to_owned()), ..pod(2, "given-up", false) };
+    observed.pods = vec![pod(0, "old", false), pod(1, "old", false), troubled];
+    let stuck: Vec<_> = planned(&three(), &observed).stuck.into_iter().map(|pod| pod.name).collect();
+    assert_eq!(stuck, ["dev-engine-2"]);
+}
+
+#[test]
+fn pods_that_are_added_in_the_middle_of_a_roll_begin_with_the_former_template() {
+    let mut observed = nothing();
+    let mut set = rolling_set(&three(), "1.2.3", 2);
+    set.spec.as_mut().unwrap().replicas = Some(3);
+    (observed.children, observed.engine) = (with_set(set), serving());
+    observed.pods = vec![pod(0, "old", true), pod(1, "old", true), pod(2, "new", true)];
+    let rollout = planned(&minimal(|cluster| cluster.spec.replicas = 5), &observed);
+    assert_eq!(rollout.partition, 5);
+}
+
+#[test]
+fn a_template_that_somebody_else_changed_is_put_back_and_begins_with_nobody() {
+    let mut set = settled_set(&three(), "1.2.3");
+    let containers = &mut set.spec.as_mut().unwrap().template.spec.as_mut().unwrap().containers;
+    containers[0].image = Some("registry.example/undone:1.2.2".to_owned());
+    let mut observed = nothing();
+    (observed.children, observed.engine) = (with_set(set), serving());
+    let rollout = planned(&three(), &observed);
+    assert_eq!((rollout.partition, rollout.is_rolling, rollout.change.template), (3, true, true));
+}
+
+#[test]
+fn below_the_partition_only_what_comes_back_with_the_wanted_template_is_stuck() {
     let mut observed = nothing();
     observed.children = with_set(rolling_set(&three(), "1.2.3", 1));
     let leaving = PodView { terminating: true, ..pod(1, "bad", false) };
     observed.pods =
-        vec![pod(0, "old", false), leaving, pod(2, "bad", false), pod(3, "new", false), pod(4, "old", true)];
+        vec![pod(0, "old", false), leaving, pod(2, "bad", false), pod(3, "bad", false), pod(4, "old", true)];
     let stuck: Vec<_> = planned(&three(), &observed)
         .stuck
         .into_iter()
