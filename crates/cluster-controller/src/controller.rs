@@ -15,11 +15,12 @@ use kube::ResourceExt as _;
 
 use crate::args::Settings;
 use crate::context::Context;
-use crate::execute::execute;
-use crate::observe::children::Caches;
+use crate::execute::{execute, withdraw_jobs};
+use crate::observe::children::{Caches, observe_jobs};
 use crate::observe::observe;
 use crate::observe::postgres::{PostgresProbe, Servers};
 use crate::plan::plan;
+use crate::plan::withdrawal::unwanted_by_refused;
 use crate::status::{
     Assessment, assess, assess_deletion, assess_refusal, assess_unread, build_news, build_status,
 };
@@ -89,7 +90,11 @@ impl Reconciler for ClusterReconciler {
         }
         let target = match validate(&cluster) {
             Ok(target) => target,
-            Err(refusal) => return self.report(&cluster, assess_refusal(&cluster, &refusal)).await,
+            Err(refusal) => {
+                let unwanted = unwanted_by_refused(&cluster, &observe_jobs(context, &cluster));
+                let withdrawn = withdraw_jobs(context, &unwanted).await;
+                return self.report(&cluster, assess_refusal(&cluster, &refusal, &withdrawn)).await;
+            }
         };
         let observed = match Box::pin(observe(context, &cluster, &target)).await {
             Ok(observed) => observed,

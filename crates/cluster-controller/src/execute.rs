@@ -12,7 +12,7 @@ use api_types::labels::CLUSTER_CONTROLLER;
 use controller_kit::apply::WriteError;
 use controller_kit::grant::{NamespaceRole, missing_grant};
 use controller_kit::outcome::ErrorClass;
-use controller_kit::plan::{Desired, is_controlled_by};
+use controller_kit::plan::{Desired, Doomed, is_controlled_by};
 use controller_kit::run::chain;
 use engine_client::CredentialError;
 use engine_client::{Credential, WorkerKey};
@@ -120,6 +120,14 @@ pub async fn execute(
     applied
 }
 
+/// Deletes migration Jobs of a cluster that is not acted on otherwise.
+pub async fn withdraw_jobs(context: &Context, jobs: &[Doomed]) -> Result<(), WriteError> {
+    for job in jobs {
+        context.writer.delete_behind_dependants(job).await?;
+    }
+    Ok(())
+}
+
 async fn execute_step(
     context: &Context,
     cluster: &WorkflowCluster,
@@ -143,6 +151,7 @@ async fn execute_step(
         }
         Step::Apply(desired) => apply(context, desired).await?,
         Step::CreateJob(desired) => create_job(context, cluster, desired).await?,
+        Step::WithdrawJob(doomed) => context.writer.delete_behind_dependants(doomed).await?,
         Step::Delete(doomed) => context.writer.delete(doomed).await?,
     }
     Ok(())

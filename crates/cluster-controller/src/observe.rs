@@ -16,7 +16,7 @@ use kube::ResourceExt as _;
 
 use crate::context::Context;
 use crate::validate::Target;
-use children::{Children, observe_children};
+use children::{Children, is_finished, observe_children};
 use engine::{EngineView, observe_engine};
 use pods::{PodView, observe_pods};
 use postgres::PostgresView;
@@ -85,7 +85,13 @@ pub async fn observe(
         Ok(login) => {
             let is_rolled_out = is_rolled_out(&children, &pods, cluster.spec.replicas);
             let freshness = postgres::freshness(cluster, is_rolled_out);
-            context.postgres.observe(&cluster.uid().unwrap_or_default(), &login, freshness).await
+            let uid = cluster.uid().unwrap_or_default();
+            let view = context.postgres.observe(&uid, &login, freshness).await;
+            if !children.jobs.iter().all(|job| is_finished(job)) {
+                // A migration may change what the database just said: it is asked again by the next pass.
+                context.postgres.forget(&uid);
+            }
+            view
         }
         Err(trouble) => PostgresView::Unusable(trouble),
     };

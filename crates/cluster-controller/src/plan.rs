@@ -10,6 +10,7 @@ pub mod rollout;
 pub mod service_monitor;
 pub mod services;
 pub mod stateful_set;
+pub mod withdrawal;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -61,7 +62,9 @@ pub enum Step {
     Apply(Desired),
     /// Creates a migration Job, whose template can never change.
     CreateJob(Desired),
-    /// Deletes an object that is no longer wanted, or a pod that is stuck on a former template.
+    /// Deletes a migration Job that is not wanted; it stays until its pods are gone.
+    WithdrawJob(Doomed),
+    /// Deletes an object that is no longer wanted, or a pod that is stuck on another template.
     Delete(Doomed),
 }
 
@@ -167,10 +170,11 @@ pub fn plan(
     let blueprint = Blueprint { cluster, target, settings, database };
 
     let mut draft = Draft { owner: cluster.uid().unwrap_or_default(), steps: Vec::new(), taken: Vec::new() };
-    let migration = plan_migration(&blueprint, observed, now);
+    let (migration, unwanted) = plan_migration(&blueprint, observed, now);
     let rollout = plan_rollout(&blueprint, observed, &migration);
     if !cluster.spec.is_paused() {
         plan_access(&blueprint, &observed.access, now, &mut draft);
+        draft.steps.extend(unwanted.into_iter().map(Step::WithdrawJob));
         plan_children(&blueprint, observed, &migration, &rollout, &mut draft);
     }
     Plan { steps: draft.steps, taken: draft.taken, migration, rollout }
@@ -191,9 +195,6 @@ fn plan_children(
     draft.want(&services::build_headless(blueprint), children.headless_service.as_deref());
     draft.want(&services::build_client(blueprint), children.service.as_deref());
     draft.want(&network_policy::build(blueprint), children.network_policy.as_deref());
-    for job in migration.outdated_jobs(&children.jobs) {
-        draft.steps.push(Step::Delete(Doomed::of(job)));
-    }
     if let Migration::Needed { job, state: migration::JobState::Missing, .. } = migration {
         draft.steps.push(Step::CreateJob(Desired::of(&**job)));
     }

@@ -206,6 +206,7 @@ pub(crate) fn told(steps: &[crate::plan::Step]) -> Vec<String> {
             Step::CreateCredentials { metadata } => format!("create credentials {}", name(metadata)),
             Step::Apply(desired) => format!("apply {} {}", desired.resource.kind, desired.name),
             Step::CreateJob(desired) => format!("create {} {}", desired.resource.kind, desired.name),
+            Step::WithdrawJob(doomed) => format!("withdraw {} {}", doomed.resource.kind, doomed.name),
             Step::Delete(doomed) => format!("delete {} {}", doomed.resource.kind, doomed.name),
         })
         .collect()

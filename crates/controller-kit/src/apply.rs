@@ -65,11 +65,21 @@ impl Writer {
 
     /// Deletes exactly the object that was seen; gone already is success. Its dependants are collected behind it.
     pub async fn delete(&self, doomed: &Doomed) -> Result<(), WriteError> {
+        self.delete_with(doomed, DeleteParams::background()).await
+    }
+
+    /// The same, but the object stays, with a deletion timestamp, until its dependants are gone: as long as it is there,
+    /// what it made may still be at work.
+    pub async fn delete_behind_dependants(&self, doomed: &Doomed) -> Result<(), WriteError> {
+        self.delete_with(doomed, DeleteParams::foreground()).await
+    }
+
+    async fn delete_with(&self, doomed: &Doomed, params: DeleteParams) -> Result<(), WriteError> {
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &doomed.namespace, &doomed.resource);
         let params = DeleteParams {
             preconditions: Some(Preconditions { uid: Some(doomed.uid.clone()), resource_version: None }),
-            ..DeleteParams::background()
+            ..params
         };
         match api.delete(&doomed.name, &params).await {
             Ok(_) => Ok(()),

@@ -61,6 +61,9 @@ crate::reason::kind_reasons! {
         MigrationFailed Warning
             "The migration Job failed; the message names the Job."
             => "Read the Job's log and correct the cause; a changed spec, or deleting the Job, starts a new one.",
+        MigrationWithdrawn Normal
+            "A migration Job that the spec does not ask for, or no longer, is ending; nothing that depends on the schema begins before it is gone."
+            => "Wait; if it lasts, the node of the Job's pod does not answer.",
         SchemaCurrent Normal
             "The database schema is the one that the version needs."
             => "Nothing.",

@@ -75,13 +75,27 @@ pub async fn observe_children(context: &Context, cluster: &WorkflowCluster) -> R
         place.find(&caches.network_policies, &engine, true),
         place.find(&caches.ingresses, &engine, cluster.spec.enabled_ingress().is_some()),
     )?;
-    let uid = cluster.uid().unwrap_or_default();
-    let is_ours = |job: &Arc<Job>| {
-        job.namespace().as_ref() == Some(&place.namespace) && is_controlled_by(job.meta(), &uid)
-    };
-    let mut jobs: Vec<_> = caches.jobs.state().into_iter().filter(is_ours).collect();
-    jobs.sort_by_key(|job| job.name_any());
+    let jobs = observe_jobs(context, cluster);
     Ok(Children { stateful_set, headless_service, service, ca_bundle, budget, network_policy, ingress, jobs })
+}
+
+/// The migration Jobs of this cluster, by name. They are always watched.
+#[must_use]
+pub fn observe_jobs(context: &Context, cluster: &WorkflowCluster) -> Vec<Arc<Job>> {
+    let (uid, namespace) = (cluster.uid().unwrap_or_default(), cluster.namespace());
+    let is_ours = |job: &Arc<Job>| job.namespace() == namespace && is_controlled_by(job.meta(), &uid);
+    let mut jobs: Vec<_> = context.caches.jobs.state().into_iter().filter(is_ours).collect();
+    jobs.sort_by_key(|job| job.name_any());
+    jobs
+}
+
+/// Nothing of it runs any more, or will.
+#[must_use]
+pub fn is_finished(job: &Job) -> bool {
+    let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions
+        .filter(|condition| condition.status == "True")
+        .any(|condition| condition.type_ == "Complete" || condition.type_ == "Failed")
 }
 
 struct Place<'a> {

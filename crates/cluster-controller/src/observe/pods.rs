@@ -8,7 +8,7 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 
 use super::Unread;
-use super::children::Children;
+use super::children::{Children, is_finished};
 use super::revisions::may_own;
 use crate::context::Context;
 
@@ -57,16 +57,6 @@ pub async fn observe_pods(
         },
     )?;
     Ok(engine.into_iter().chain(migration).collect())
-}
-
-fn is_finished(job: &k8s_openapi::api::batch::v1::Job) -> bool {
-    job.status.as_ref().is_some_and(|status| {
-        status
-            .conditions
-            .iter()
-            .flatten()
-            .any(|c| (c.type_ == "Complete" || c.type_ == "Failed") && c.status == "True")
-    })
 }
 
 async fn list(

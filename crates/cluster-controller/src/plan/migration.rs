@@ -8,7 +8,7 @@ use std::time::Duration;
 use api_types::cluster::ClusterReason as Reason;
 use api_types::labels::{APPROVE_UPGRADE, Component};
 use api_types::names;
-use controller_kit::plan::digest;
+use controller_kit::plan::{Doomed, digest};
 use engine_client::version_policy::{Verdict, judge};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -21,8 +21,10 @@ use semver::Version;
 
 use super::pod::{build_container, build_database_volumes, build_metadata, build_spec, variable};
 use super::stateful_set::version_of;
+use super::withdrawal::{doomed, unwanted, version_of_job};
 use super::{Blueprint, body_of};
 use crate::observe::Observed;
+use crate::observe::children::is_finished;
 use crate::observe::pods::PodView;
 use crate::observe::postgres::{Database, PostgresView};
 
@@ -46,6 +48,14 @@ pub enum Migration {
         reason: Reason,
         /// Which step, and the rule.
         message: String,
+    },
+    /// A Job that the spec does not ask for may still be at work; nothing that depends on the schema begins before it
+    /// is gone.
+    Withdrawn {
+        /// Name of the Job.
+        job: String,
+        /// Version that it migrates to.
+        version: String,
     },
     /// A Job must run.
     Needed {
@@ -98,26 +108,30 @@ impl Migration {
         match self {
             Self::Done | Self::Expanded => true,
             Self::Needed { up_to: UpTo::Expand, state, .. } => *state == JobState::Succeeded,
-            Self::Unknown | Self::Refused { .. } | Self::Needed { .. } => false,
+            Self::Unknown | Self::Refused { .. } | Self::Withdrawn { .. } | Self::Needed { .. } => false,
         }
-    }
-
-    /// Jobs that must go before another one is made. A finished one stays for its log until then.
-    pub fn outdated_jobs<'j>(&self, jobs: &'j [Arc<Job>]) -> Vec<&'j Job> {
-        let Self::Needed { job, state, .. } = self else { return Vec::new() };
-        let name = job.name_any();
-        let goes = |found: &&Job| found.name_any() != name || *state == JobState::Outdated;
-        jobs.iter()
-            .map(|found| &**found)
-            .filter(|found| found.metadata.deletion_timestamp.is_none())
-            .filter(goes)
-            .collect()
     }
 }
 
-/// Decides from the marker, the version policy and the pods that run.
+/// Judges the migration, and holds back what depends on the schema while a Job that is not wanted may still work on it.
 #[must_use]
-pub fn plan_migration(blueprint: &Blueprint<'_>, observed: &Observed, now: Timestamp) -> Migration {
+pub fn plan_migration(
+    blueprint: &Blueprint<'_>,
+    observed: &Observed,
+    now: Timestamp,
+) -> (Migration, Vec<Doomed>) {
+    let migration = judge_migration(blueprint, observed, now);
+    let unwanted = unwanted(&blueprint.target.version.to_string(), &migration, &observed.children.jobs);
+    let at_work = unwanted.iter().find(|job| !is_finished(job));
+    let withdrawn = at_work.map(|job| Migration::Withdrawn {
+        job: job.name_any(),
+        version: version_of_job(job).unwrap_or("another version").to_owned(),
+    });
+    (withdrawn.unwrap_or(migration), doomed(unwanted))
+}
+
+/// Decides from the marker, the version policy and the pods that run.
+fn judge_migration(blueprint: &Blueprint<'_>, observed: &Observed, now: Timestamp) -> Migration {
     let PostgresView::Reachable(database) = &observed.postgres else { return Migration::Unknown };
     let target = &blueprint.target.version;
     let set = observed.children.stateful_set.as_deref();
@@ -256,6 +270,9 @@ fn job_state(job: &Job, jobs: &[Arc<Job>], pods: &[PodView], up_to: UpTo, now: T
     }
     if since("Failed").is_some() {
         return JobState::Failed;
+    }
+    if found.metadata.deletion_timestamp.is_some() {
+        return JobState::Running(Some("it is being deleted".to_owned()));
     }
     let troubled = |pod: &PodView| pod.trouble.as_ref().map(|trouble| format!("pod {}: {trouble}", pod.name));
     JobState::Running(pods.iter().filter(|pod| pod.ordinal.is_none()).find_map(troubled))

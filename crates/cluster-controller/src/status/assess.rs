@@ -7,6 +7,7 @@ use api_types::cluster::ClusterReason as Reason;
 use api_types::cluster::{ClusterPhase, ClusterReason};
 use api_types::condition::{POSTGRES_REACHABLE, RECONCILING};
 use api_types::reason::Reason as _;
+use controller_kit::apply::WriteError;
 use controller_kit::condition::{Standing, find};
 use controller_kit::events::{EventType, News};
 use controller_kit::outcome::{ErrorClass, Next};
@@ -48,9 +49,14 @@ pub fn assess_deletion() -> Assessment {
     }
 }
 
-/// A spec that cannot be acted on.
+/// A spec that cannot be acted on. `withdrawn`: what became of the Jobs that it does not ask for; they are tried again
+/// until they go.
 #[must_use]
-pub fn assess_refusal(cluster: &WorkflowCluster, refusal: &Refusal) -> Assessment {
+pub fn assess_refusal(
+    cluster: &WorkflowCluster,
+    refusal: &Refusal,
+    withdrawn: &Result<(), WriteError>,
+) -> Assessment {
     let is_unsupported = refusal.reason == Reason::FieldsNotActedOn;
     let phase =
         if is_unsupported && !has_run(cluster) { ClusterPhase::Pending } else { ClusterPhase::Failed };
@@ -59,7 +65,7 @@ pub fn assess_refusal(cluster: &WorkflowCluster, refusal: &Refusal) -> Assessmen
         standing: Standing::Stalled,
         reason: refusal.reason,
         message: refusal.message.clone(),
-        next: Next::Failed(ErrorClass::Invalid),
+        next: Next::Failed(withdrawn.as_ref().err().map_or(ErrorClass::Invalid, WriteError::class)),
         facts: None,
         news: Vec::new(),
     }
@@ -146,11 +152,17 @@ impl View<'_> {
 
     fn judge_paused(&self) -> Option<Judgement> {
         let is_served = self.observed.is_rolled_out(self.cluster.spec.replicas);
+        let stays = match &self.plan.migration {
+            Migration::Withdrawn { job, version } => format!(
+                "; migration Job {job} for version {version}, which the spec does not ask for, stays until then"
+            ),
+            _ => String::new(),
+        };
         self.cluster.spec.is_paused().then(|| Judgement {
             phase: if is_served { self.settled_phase() } else { self.troubled_phase(ClusterPhase::Pending) },
             standing: if is_served { Standing::Ready } else { Standing::InProgress },
             reason: Reason::Paused,
-            message: "spec.paused is true: no owned object is written".to_owned(),
+            message: format!("spec.paused is true: no owned object is written{stays}"),
             next: Next::Settled { resync: RESYNC },
         })
     }
@@ -204,6 +216,10 @@ impl View<'_> {
     fn judge_migration(&self) -> Option<Judgement> {
         if let Migration::Refused { reason, message } = &self.plan.migration {
             return Some(self.stalled(*reason, message.clone()));
+        }
+        if let Migration::Withdrawn { .. } = &self.plan.migration {
+            let (reason, message) = told_migration(self.plan)?;
+            return Some(self.moving(reason, message, RECHECK_AT_ONCE * 2));
         }
         let Migration::Needed { up_to, state, .. } = &self.plan.migration else { return None };
         if *up_to == UpTo::Expand && *state == JobState::Succeeded {

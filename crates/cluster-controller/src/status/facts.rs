@@ -51,7 +51,10 @@ impl Facts {
             port: GRPC_PORT.into(),
             url: engine_url(&name, &namespace),
         });
-        let is_migrating = matches!(plan.migration, Migration::Needed { .. } | Migration::Expanded);
+        let is_migrating = matches!(
+            plan.migration,
+            Migration::Needed { .. } | Migration::Expanded | Migration::Withdrawn { .. }
+        );
         Self {
             replicas: set_status.map_or(0, |status| status.replicas),
             ready_replicas,
@@ -141,7 +144,7 @@ fn build_migrated(target: &Target, observed: &Observed, plan: &Plan) -> Wanted<C
         Migration::Refused { reason, message } => {
             Wanted::new(MIGRATED, Truth::False, *reason, message.clone())
         }
-        Migration::Needed { .. } => {
+        Migration::Needed { .. } | Migration::Withdrawn { .. } => {
             let (reason, message) = told_migration(plan).unwrap_or((Reason::MigrationRunning, String::new()));
             Wanted::new(MIGRATED, Truth::False, reason, message)
         }
@@ -150,6 +153,11 @@ fn build_migrated(target: &Target, observed: &Observed, plan: &Plan) -> Wanted<C
 
 /// A migration that is not done, in words.
 pub(super) fn told_migration(plan: &Plan) -> Option<(ClusterReason, String)> {
+    if let Migration::Withdrawn { job, version } = &plan.migration {
+        let message =
+            format!("migration Job {job} for version {version}, which the spec does not ask for, is ending");
+        return Some((Reason::MigrationWithdrawn, message));
+    }
     let Migration::Needed { up_to, job, state } = &plan.migration else { return None };
     let name = job.name_any();
     Some(match state {
@@ -186,7 +194,7 @@ fn build_upgrade_complete(
     let pending = |reason, message| Wanted::new(UPGRADE_COMPLETE, Truth::False, reason, message);
     match (&plan.migration, running) {
         (Migration::Refused { reason, message }, _) => pending(*reason, message.clone()),
-        (Migration::Needed { .. }, _) => {
+        (Migration::Needed { .. } | Migration::Withdrawn { .. }, _) => {
             let (reason, message) = told_migration(plan).unwrap_or((Reason::MigrationRunning, String::new()));
             pending(reason, message)
         }

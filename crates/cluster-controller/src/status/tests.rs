@@ -253,7 +253,7 @@ fn what_is_known_stays_when_nothing_could_be_read() {
 fn a_managed_postgres_leaves_the_cluster_pending_and_says_so() {
     let cluster = minimal(|_| ());
     let refusal = Refusal { reason: Reason::FieldsNotActedOn, message: "use externalRef".to_owned() };
-    let status = build_status(&cluster, &assess_refusal(&cluster, &refusal), today());
+    let status = build_status(&cluster, &assess_refusal(&cluster, &refusal, &Ok(())), today());
     let conditions: Vec<_> =
         status.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect();
     assert_eq!(
@@ -267,7 +267,7 @@ fn a_managed_postgres_leaves_the_cluster_pending_and_says_so() {
             ]
         )
     );
-    let news: Vec<_> = build_news(&cluster, &status, &assess_refusal(&cluster, &refusal))
+    let news: Vec<_> = build_news(&cluster, &status, &assess_refusal(&cluster, &refusal, &Ok(())))
         .into_iter()
         .map(|n| n.note)
         .collect();

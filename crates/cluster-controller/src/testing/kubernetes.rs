@@ -94,6 +94,10 @@ impl World {
         self.state.lock().unwrap().bad_images.insert(image.to_owned());
     }
 
+    pub(crate) fn set_good_image(&self, image: &str) {
+        self.state.lock().unwrap().bad_images.remove(image);
+    }
+
     pub(crate) fn set_failing_jobs(&self, failing: bool) {
         self.state.lock().unwrap().failing_jobs = failing;
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use api_types::cluster::ClusterPhase;
 use api_types::labels::APPROVE_UPGRADE;
 use engine_client::fake::FakeEngine;
+use k8s_openapi::api::core::v1::Node;
 use kube::api::PropagationPolicy;
 
 use super::*;
@@ -303,4 +304,79 @@ async fn a_stateful_set_made_anew_over_the_pods_of_another_version_rolls_them() 
     Box::pin(gone).await;
     upgrade.await_running(&nodes, "1.2.3").await;
     assert_eq!(upgrade.versions().await, only("1.2.3"));
+}
+
+/// The migration Jobs that exist, and how many pods they have.
+async fn migrations(upgrade: &Upgrade) -> (Vec<String>, usize) {
+    let jobs = upgrade.home.api::<Job>().list(&ListParams::default()).await.unwrap();
+    let to = |job: Job| {
+        job.spec.unwrap().template.metadata.unwrap().labels.unwrap()["app.kubernetes.io/version"].clone()
+    };
+    let of_migrations = ListParams::default().labels("app.kubernetes.io/component=migration");
+    let pods = upgrade.home.api::<Pod>().list(&of_migrations).await.unwrap().items;
+    let unfinished =
+        pods.iter().filter(|pod| pod.status.as_ref().and_then(|it| it.phase.as_deref()) != Some("Succeeded"));
+    (jobs.into_iter().map(to).collect(), unfinished.count())
+}
+
+async fn await_job(upgrade: &Upgrade, nodes: &Nodes, version: &str) {
+    let found = eventually("the Job has its pod", PATIENCE, || async {
+        upgrade.round(nodes).await;
+        let found = migrations(upgrade).await;
+        if found.0 == [version] && found.1 == 1 { Ok(()) } else { Err(format!("{found:?}")) }
+    });
+    Box::pin(found).await;
+}
+
+#[tokio::test]
+async fn a_called_off_upgrade_leaves_nothing_that_wants_to_change_the_schema() {
+    let apiserver = test_support::require_controller_manager!();
+    let upgrade = Upgrade::from_1_2_2(apiserver, "called-off").await;
+    let mut nodes = Nodes { holds_migrations: true, ..Nodes::default() };
+    upgrade.set_version("1.2.3").await;
+    await_job(&upgrade, &nodes, "1.2.3").await;
+    upgrade.set_version("1.2.2").await;
+    upgrade.await_running(&nodes, "1.2.2").await;
+    assert_eq!(migrations(&upgrade).await, (Vec::new(), 0));
+    nodes.holds_migrations = false;
+    upgrade.rounds(&nodes).await;
+    assert_eq!(*nodes.migrations.borrow(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_migration_at_work_is_given_time_to_end_before_anything_else_begins() {
+    let apiserver = test_support::require_controller_manager!();
+    let upgrade = Upgrade::from_1_2_2(apiserver, "at-work").await;
+    let nodes = Nodes { holds_migrations: true, ..Nodes::default() };
+    upgrade.set_version("1.2.3").await;
+    await_job(&upgrade, &nodes, "1.2.3").await;
+    // A pod on a node is gone only when its kubelet says so.
+    let node = upgrade.home.namespace.clone();
+    let machine = read::<Node>(json!({"metadata": {"name": node}}));
+    Api::all(upgrade.home.admin.clone()).create(&PostParams::default(), &machine).await.unwrap();
+    let pods = upgrade.home.api::<Pod>();
+    let of_migrations = ListParams::default().labels("app.kubernetes.io/component=migration");
+    let found = pods.list(&of_migrations).await.unwrap().items;
+    let pod = found
+        .iter()
+        .find(|pod| pod.metadata.labels.as_ref().unwrap()["app.kubernetes.io/version"] == "1.2.3");
+    let name = pod.unwrap().name_any();
+    let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"kind": "Node", "name": node}});
+    let params = PostParams::default();
+    pods.create_subresource::<_, Value>("binding", &name, &params, &binding).await.unwrap();
+
+    upgrade.set_version("1.2.4").await;
+    upgrade.rounds(&nodes).await;
+    let (phase, reason, message) = upgrade.told().await;
+    assert_eq!((phase, reason.as_str()), (Some(ClusterPhase::Upgrading), "MigrationWithdrawn"), "{message}");
+    assert_eq!(migrations(&upgrade).await, (vec!["1.2.3".to_owned()], 1));
+    assert!(pods.get(&name).await.unwrap().metadata.deletion_timestamp.is_some());
+
+    pods.delete(&name, &DeleteParams::default().grace_period(0)).await.unwrap();
+    let nodes = Nodes::default();
+    upgrade.await_running(&nodes, "1.2.4").await;
+    assert_eq!(
+        *nodes.migrations.borrow(),
+        ["migrate --to 1.2.4 --up-to expand", "migrate --to 1.2.4 --up-to all"]
+    );
 }

@@ -284,3 +284,134 @@ async fn scaling_out_in_the_middle_of_a_roll_does_not_begin_with_the_new_templat
     world.settle().await;
     assert_eq!(world.pods_told(), vec![(format!("{IMAGE}:1.3.0"), true); 5]);
 }
+
+/// A cluster of 1.2.3 on the way to 1.3.0, whose image cannot be pulled: its migration waits.
+async fn called_off() -> World {
+    let world = running(&minimal(2)).await;
+    world.set_bad_image(&format!("{IMAGE}:1.3.0"));
+    world.edit(|cluster| cluster["spec"]["version"] = json!("1.3.0"));
+    world.settle().await;
+    assert_eq!(migrations(&world), ["1.3.0"]);
+    world
+}
+
+/// Versions of the migration Jobs that are not finished.
+fn migrations(world: &World) -> Vec<String> {
+    let jobs = world.apiserver.list::<Job>("acme");
+    let unfinished = jobs.iter().filter(|job| job.status.is_none());
+    unfinished
+        .map(|job| {
+            job.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0].args.clone().unwrap()
+        })
+        .map(|args| args[2].clone())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_migration_that_is_no_longer_wanted_goes_and_the_engine_serves_on() {
+    let world = called_off().await;
+    world.apiserver.forget_requests();
+    world.edit(|cluster| cluster["spec"]["version"] = json!("1.2.3"));
+    world.settle().await;
+    assert_eq!(migrations(&world), Vec::<String>::new());
+    assert_eq!(
+        told(&world),
+        phase(ClusterPhase::Running, Reason::Running, "2 engine pods serve at version 1.2.3")
+    );
+    assert_eq!(world.pods_told(), vec![(format!("{IMAGE}:1.2.3"), true); 2]);
+    let deleted: Vec<_> = world
+        .apiserver
+        .mutations()
+        .into_iter()
+        .filter(|request| request.method == "DELETE")
+        .map(|request| request.body.unwrap()["propagationPolicy"].clone())
+        .collect();
+    assert_eq!(deleted, ["Foreground"], "its pods go before it does");
+}
+
+#[tokio::test]
+async fn a_migration_that_is_no_longer_wanted_goes_also_while_postgres_is_away() {
+    let world = called_off().await;
+    world.set_postgres(down());
+    world.edit(|cluster| cluster["spec"]["version"] = json!("1.2.3"));
+    world.settle().await;
+    assert_eq!((migrations(&world), told(&world).1), (Vec::new(), "PostgresUnreachable".to_owned()));
+}
+
+#[tokio::test]
+async fn a_migration_to_a_version_that_is_replaced_by_a_refused_one_goes() {
+    let world = called_off().await;
+    world.edit(|cluster| cluster["spec"]["version"] = json!("1.1.0"));
+    world.settle().await;
+    assert_eq!((migrations(&world), told(&world).1), (Vec::new(), "UpgradeRefused".to_owned()));
+}
+
+#[tokio::test]
+async fn a_migration_whose_approval_is_withdrawn_goes() {
+    let world = running(&minimal(2)).await;
+    world.set_bad_image(&format!("{IMAGE}:2.0.0"));
+    world.edit(|cluster| {
+        cluster["spec"]["version"] = json!("2.0.0");
+        cluster["metadata"]["annotations"] = json!({"workflow.example.com/approve-upgrade": "2.0.0"});
+    });
+    world.settle().await;
+    assert_eq!(migrations(&world), ["2.0.0"]);
+    world.edit(|cluster| cluster["metadata"]["annotations"] = json!({}));
+    world.settle().await;
+    assert_eq!((migrations(&world), told(&world).1), (Vec::new(), "UpgradeRefused".to_owned()));
+}
+
+#[tokio::test]
+async fn of_an_invalid_spec_only_the_version_is_believed() {
+    for (version, left) in [("1.2.3", vec![]), ("banana", vec![]), ("1.3.0", vec!["1.3.0"])] {
+        let world = called_off().await;
+        world.edit(|cluster| {
+            cluster["spec"]["version"] = json!(version);
+            cluster["spec"]["replicas"] = json!(1000);
+        });
+        world.settle().await;
+        assert_eq!(
+            (migrations(&world), told(&world).1),
+            (left.iter().map(ToString::to_string).collect(), "InvalidSpec".to_owned())
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_paused_cluster_says_that_an_unwanted_migration_goes_on() {
+    let world = called_off().await;
+    world.edit(|cluster| {
+        cluster["spec"]["version"] = json!("1.2.3");
+        cluster["spec"]["paused"] = json!(true);
+    });
+    world.settle().await;
+    let job = world
+        .apiserver
+        .list::<Job>("acme")
+        .iter()
+        .find(|job| job.status.is_none())
+        .map(kube::ResourceExt::name_any)
+        .unwrap();
+    let message = format!(
+        "spec.paused is true: no owned object is written; migration Job {job} for version 1.3.0, which the spec does not ask \
+         for, stays until then"
+    );
+    assert_eq!(told(&world), phase(ClusterPhase::Running, Reason::Paused, &message));
+    world.edit(|cluster| cluster["spec"]["paused"] = json!(false));
+    world.settle().await;
+    assert_eq!((migrations(&world), status(&world).ready), (Vec::new(), true));
+}
+
+#[tokio::test]
+async fn there_and_back_and_there_again_is_an_upgrade_like_any_other() {
+    let world = called_off().await;
+    world.edit(|cluster| cluster["spec"]["version"] = json!("1.2.3"));
+    world.settle().await;
+    world.set_good_image(&format!("{IMAGE}:1.3.0"));
+    world.edit(|cluster| cluster["spec"]["version"] = json!("1.3.0"));
+    world.settle().await;
+    assert_eq!(
+        told(&world),
+        phase(ClusterPhase::Running, Reason::Running, "2 engine pods serve at version 1.3.0")
+    );
+}
