@@ -38,7 +38,7 @@ async fn run() -> anyhow::Result<ExitCode> {
         .init();
     match cli.command {
         Command::Serve(args) => serve_until_signal(args).await?,
-        Command::Migrate(args) => migrate_once(args).await?,
+        Command::Migrate(args) => migrate_until_signal(args).await?,
         Command::Lint(_) => {}
     }
     Ok(ExitCode::SUCCESS)
@@ -58,6 +58,23 @@ async fn serve_until_signal(args: ServeArgs) -> anyhow::Result<()> {
         on_signal.cancel();
     });
     Ok(serve::run(args, stop).await?)
+}
+
+/// Process 1 of a container does not die of a signal that it does not listen for: a migration that is called off would
+/// go on for the whole grace period. The connection ends with it, and Postgres rolls the step back.
+async fn migrate_until_signal(args: MigrateArgs) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+    let told_to_end = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    tokio::select! {
+        done = migrate_once(args) => done,
+        () = told_to_end => anyhow::bail!("told to end before the migration was done; the next run goes on from here"),
+    }
 }
 
 async fn migrate_once(args: MigrateArgs) -> anyhow::Result<()> {

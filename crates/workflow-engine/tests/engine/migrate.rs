@@ -69,6 +69,42 @@ async fn a_migration_that_waits_in_vain_names_who_holds_the_lock() {
 }
 
 #[tokio::test]
+async fn a_migration_that_is_told_to_end_says_so_and_leaves_the_lock() {
+    let world = World::unmigrated(database!());
+    let mut holder = world.session().await;
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut holder).await.expect("should lock");
+    let mut waiting = world.command("migrate");
+    let mut run =
+        waiting.args(["--to", VERSION]).stderr(std::process::Stdio::piped()).spawn().expect("should run");
+    let waits = "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name LIKE 'workflow-engine migrate%'";
+    for _ in 0..100 {
+        let sessions: i64 = sqlx::query_scalar(waits).fetch_one(&mut holder).await.expect("should count");
+        if sessions == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let pid = run.id().to_string();
+    assert!(
+        std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("should signal").success()
+    );
+    let output = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut run.stderr.take().expect("should have"), &mut text)
+            .expect("should read");
+        (run.wait().expect("should end"), text)
+    });
+    let (status, text) = output.await.expect("should end");
+    // Not by the signal itself, which would not end the first process of a container.
+    assert_eq!(status.code(), Some(1), "{text}");
+    assert!(text.contains("told to end before the migration was done"), "{text}");
+    drop(holder);
+    let next = world.migrate(&[]);
+    assert!(next.status.success(), "{}", stderr(&next));
+}
+
+#[tokio::test]
 async fn a_migration_that_died_in_a_step_is_dirty_until_the_next_run_finishes_it() {
     let world = World::unmigrated(database!());
     let mut owner = world.session().await;
