@@ -8,6 +8,7 @@ use kube::Client;
 
 use crate::args::Settings;
 use crate::observe::children::Caches;
+use crate::observe::dependants::DependantCaches;
 use crate::observe::postgres::PostgresProbe;
 
 /// Shared by all passes.
@@ -22,6 +23,10 @@ pub struct Context {
     pub clock: Clock,
     /// Watched children.
     pub caches: Caches,
+    /// Who refers to the clusters.
+    pub dependants: DependantCaches,
+    /// Where a `clusterRef` without namespace leads when the referrer's own namespace has no such cluster.
+    pub cluster_namespace: String,
     /// Databases.
     pub postgres: PostgresProbe,
     /// Engines.

@@ -2,27 +2,30 @@
 
 use std::sync::Arc;
 
-use api_types::WorkflowCluster;
 use api_types::labels::{CLUSTER_CONTROLLER, OPERATOR};
+use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant};
 use controller_kit::Service;
 use controller_kit::apply::Writer;
 use controller_kit::controller::{Pass, Queue, Reconciler};
 use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::outcome::Next;
-use controller_kit::watch::{watch_children, watch_own};
+use controller_kit::watch::{watch_children, watch_own, watch_referenced};
 use engine_client::{EnginePool, Timeouts};
 use kube::ResourceExt as _;
 
 use crate::args::Settings;
+use crate::cleanup::plan_cleanup;
 use crate::context::Context;
-use crate::execute::{execute, withdraw_jobs};
+use crate::execute::{Cleaned, execute, execute_cleanup, withdraw_jobs};
 use crate::observe::children::{Caches, observe_jobs};
+use crate::observe::dependants::{DependantCaches, Referrer, observe_remains};
 use crate::observe::observe;
 use crate::observe::postgres::{PostgresProbe, Servers};
 use crate::plan::plan;
 use crate::plan::withdrawal::unwanted_by_refused;
 use crate::status::{
-    Assessment, assess, assess_deletion, assess_refusal, assess_unread, build_news, build_status,
+    Assessment, assess, assess_cleanup, assess_deletion, assess_refusal, assess_stuck_deletion,
+    assess_unread, build_news, build_status,
 };
 use crate::validate::validate;
 
@@ -39,7 +42,14 @@ pub fn start(service: &mut Service, settings: Settings) {
     let (network_policies, network_policy_watch) =
         watch_children(&context, "NetworkPolicy", OPERATOR, queue.clone());
     let (ingresses, ingress_watch) = watch_children(&context, "Ingress", OPERATOR, queue.clone());
-    let (jobs, job_watch) = watch_children(&context, "Job", OPERATOR, queue);
+    let (jobs, job_watch) = watch_children(&context, "Job", OPERATOR, queue.clone());
+    // They wake no cluster: one that is being deleted looks every second, and no other one depends on them.
+    let (tenants, tenant_watch) =
+        watch_referenced(&context, "WorkflowTenant", queue.clone(), |_: &Referrer<WorkflowTenant>| {
+            Vec::new()
+        });
+    let (processes, process_watch) =
+        watch_referenced(&context, "WorkflowProcess", queue, |_: &Referrer<WorkflowProcess>| Vec::new());
     service.watch([
         own,
         stateful_set_watch,
@@ -49,6 +59,8 @@ pub fn start(service: &mut Service, settings: Settings) {
         network_policy_watch,
         ingress_watch,
         job_watch,
+        tenant_watch,
+        process_watch,
     ]);
 
     let listed = clusters.clone();
@@ -64,6 +76,8 @@ pub fn start(service: &mut Service, settings: Settings) {
         publisher: service.publisher.clone(),
         clock: service.clock.clone(),
         caches: Caches { stateful_sets, services, config_maps, budgets, network_policies, ingresses, jobs },
+        dependants: DependantCaches { clusters: clusters.clone(), tenants, processes },
+        cluster_namespace: service.args.cluster_namespace.clone(),
         postgres: PostgresProbe::new(Arc::new(Servers::default())),
         engines: EngineConnector::new(service.client.clone(), provider, EngineRole::Controller),
         settings,
@@ -86,33 +100,60 @@ impl Reconciler for ClusterReconciler {
         let context = &self.context;
         if cluster.metadata.deletion_timestamp.is_some() {
             context.postgres.forget(&cluster.uid().unwrap_or_default());
-            return self.report(&cluster, assess_deletion()).await;
+            return Box::pin(self.clean_up(&cluster)).await;
         }
         let target = match validate(&cluster) {
             Ok(target) => target,
             Err(refusal) => {
                 let unwanted = unwanted_by_refused(&cluster, &observe_jobs(context, &cluster));
                 let withdrawn = withdraw_jobs(context, &unwanted).await;
-                return self.report(&cluster, assess_refusal(&cluster, &refusal, &withdrawn)).await;
+                return self.report(&cluster, assess_refusal(&cluster, &refusal, &withdrawn), None).await;
             }
         };
         let observed = match Box::pin(observe(context, &cluster, &target)).await {
             Ok(observed) => observed,
             Err(unread) => {
                 tracing::warn!(problem = unread.problem, "the world could not be read");
-                return self.report(&cluster, assess_unread(&cluster, &unread)).await;
+                return self.report(&cluster, assess_unread(&cluster, &unread), None).await;
             }
         };
         let now = context.clock.now();
         let plan = plan(&cluster, &target, &context.settings, &observed, now);
-        let applied = execute(context, &cluster, &observed.access, &plan).await;
-        self.report(&cluster, assess(&cluster, &target, &observed, &plan, &applied, now)).await
+        let mut applied = Box::pin(execute(context, &cluster, &observed.access, &plan)).await;
+        let written = applied.written.take();
+        self.report(&cluster, assess(&cluster, &target, &observed, &plan, &applied, now), written).await
     }
 }
 
 impl ClusterReconciler {
-    /// One status write, if anything changed, and the news in it.
-    async fn report(&self, cluster: &WorkflowCluster, assessment: Assessment) -> Pass<WorkflowCluster> {
+    /// A cluster that is to go: nothing that it consists of is touched while it stays.
+    async fn clean_up(&self, cluster: &WorkflowCluster) -> Pass<WorkflowCluster> {
+        let context = &self.context;
+        if !cluster.finalizers().iter().any(|finalizer| finalizer == CLUSTER_CONTROLLER.finalizer) {
+            return self.report(cluster, assess_deletion(), None).await;
+        }
+        let remains = observe_remains(context, cluster);
+        let plan = plan_cleanup(cluster, &remains, context.clock.now());
+        match (execute_cleanup(context, cluster, &plan).await, plan.wait) {
+            (Cleaned::Gone(written), _) => {
+                Pass { next: Next::Gone, written: written.map(|written| *written) }
+            }
+            (Cleaned::Failed(error), _) => {
+                tracing::warn!(error = error.told(), "the finalizer was not removed");
+                self.report(cluster, assess_stuck_deletion(&error), None).await
+            }
+            (Cleaned::Waiting, Some(wait)) => self.report(cluster, assess_cleanup(wait), None).await,
+            (Cleaned::Waiting, None) => self.report(cluster, assess_deletion(), None).await,
+        }
+    }
+
+    /// One status write, if anything changed, and the news in it. `former`: the cluster after a write of this pass.
+    async fn report(
+        &self,
+        cluster: &WorkflowCluster,
+        assessment: Assessment,
+        former: Option<WorkflowCluster>,
+    ) -> Pass<WorkflowCluster> {
         let context = &self.context;
         let status = build_status(cluster, &assessment, context.clock.now());
         match context.writer.apply_status(cluster, cluster.status.as_ref(), &status).await {
@@ -120,11 +161,11 @@ impl ClusterReconciler {
                 for news in build_news(cluster, &status, &assessment) {
                     context.publisher.publish(cluster, news).await;
                 }
-                Pass { next: assessment.next, written }
+                Pass { next: assessment.next, written: written.or(former) }
             }
             Err(error) => {
                 tracing::warn!(error = error.told(), "status not written");
-                Pass::unwritten(Next::Failed(error.class()))
+                Pass { next: Next::Failed(error.class()), written: former }
             }
         }
     }

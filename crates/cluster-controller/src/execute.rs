@@ -22,6 +22,7 @@ use kube::api::{Api, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Resource as _, ResourceExt as _};
 
 use crate::certificate::{self, Issued};
+use crate::cleanup;
 use crate::context::Context;
 use crate::observe::secrets::{AccessView, Sealed};
 use crate::plan::access::{build_secret, is_token, is_worker_key};
@@ -30,6 +31,8 @@ use crate::plan::{Plan, Step};
 /// What became of the steps.
 #[derive(Debug, Default)]
 pub struct Applied {
+    /// The cluster as the last write returned it.
+    pub written: Option<WorkflowCluster>,
     /// Steps that were done.
     pub done: usize,
     /// The engine got a certificate in the place of another one.
@@ -103,7 +106,8 @@ pub async fn execute(
     let mut applied = Applied::default();
     for step in &plan.steps {
         match execute_step(context, cluster, access, step).await {
-            Ok(()) => {
+            Ok(written) => {
+                applied.written = written.or(applied.written.take());
                 applied.done += 1;
                 applied.renewed_certificate |= matches!(step, Step::IssueCertificate { renewal: true, .. });
             }
@@ -128,14 +132,56 @@ pub async fn withdraw_jobs(context: &Context, jobs: &[Doomed]) -> Result<(), Wri
     Ok(())
 }
 
+/// What became of a cluster that is to go.
+#[derive(Debug)]
+pub enum Cleaned {
+    /// It stays, for the time being.
+    Waiting,
+    /// Nothing of ours holds it any more; the object as the last write returned it, unless it was gone before.
+    Gone(Option<Box<WorkflowCluster>>),
+    /// The API server refused to let it go.
+    Failed(WriteError),
+}
+
+/// Executes the plan of a cluster that is to go. A Job that cannot be deleted does not hold it: the garbage collector
+/// follows, and in a namespace that is being deleted the rights may be gone already.
+pub async fn execute_cleanup(context: &Context, cluster: &WorkflowCluster, plan: &cleanup::Plan) -> Cleaned {
+    for step in &plan.steps {
+        match step {
+            cleanup::Step::WithdrawJob(job) => {
+                if let Err(error) = context.writer.delete_behind_dependants(job).await {
+                    tracing::warn!(error = %chain(&error), "a migration Job is left to the garbage collector");
+                }
+            }
+            cleanup::Step::RemoveFinalizer { farewell } => {
+                let removed = context.writer.remove_finalizer(cluster, CLUSTER_CONTROLLER.finalizer).await;
+                let written = match removed {
+                    Ok(written) => written,
+                    Err(error) => return Cleaned::Failed(error),
+                };
+                if let Some(farewell) = farewell {
+                    // In a namespace that is being deleted no event can be made.
+                    tracing::warn!(left = farewell.note, "the cluster goes");
+                    context.publisher.publish(cluster, farewell.clone()).await;
+                }
+                return Cleaned::Gone(written.map(Box::new));
+            }
+        }
+    }
+    Cleaned::Waiting
+}
+
 async fn execute_step(
     context: &Context,
     cluster: &WorkflowCluster,
     access: &AccessView,
     step: &Step,
-) -> Result<(), Failure> {
+) -> Result<Option<WorkflowCluster>, Failure> {
     let now = context.clock.now();
     match step {
+        Step::AddFinalizer => {
+            return Ok(Some(context.writer.add_finalizer(cluster, CLUSTER_CONTROLLER.finalizer).await?));
+        }
         Step::CreateAuthority { metadata, former } => {
             let data = create_authority(cluster, metadata, former.as_deref(), now)?;
             context.writer.apply(&Desired::of(&build_secret(metadata.clone(), data))).await?;
@@ -154,7 +200,7 @@ async fn execute_step(
         Step::WithdrawJob(doomed) => context.writer.delete_behind_dependants(doomed).await?,
         Step::Delete(doomed) => context.writer.delete(doomed).await?,
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Server-side apply keeps what others put into a list, even where it makes the object impossible, for instance a port

@@ -6,11 +6,13 @@
 //! does), never drops one, and never adopts or overwrites an object that belongs to somebody else.
 //!
 //! One pass is [`controller`]: [`observe`](mod@observe) (all reads) → [`validate`](mod@validate) → [`plan`](mod@plan)
-//! (pure) → [`execute`](mod@execute) (all writes) → [`status`] (pure). There is no finalizer: children go with their
-//! owner, and the database is never touched.
+//! (pure) → [`execute`](mod@execute) (all writes) → [`status`] (pure). A cluster that is deleted stays until the
+//! tenants and processes that are deleted with it are cleaned up ([`cleanup`]); its children go with it, and the database
+//! is never touched.
 
 pub mod args;
 pub mod certificate;
+pub mod cleanup;
 pub mod context;
 pub mod controller;
 pub mod execute;

@@ -1,6 +1,7 @@
 //! All reads. What is absent or cannot be reached is a value.
 
 pub mod children;
+pub mod dependants;
 pub mod engine;
 pub mod pods;
 pub mod postgres;

@@ -15,7 +15,7 @@ pub mod withdrawal;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use api_types::labels::{CLUSTER, Component, recommended};
+use api_types::labels::{CLUSTER, CLUSTER_CONTROLLER, Component, recommended};
 use api_types::{WorkflowCluster, engine_access};
 use controller_kit::plan::{
     ChildVerdict, Desired, Doomed, build_owner_reference, is_controlled_by, plan_child,
@@ -37,6 +37,8 @@ use rollout::{Rollout, plan_rollout};
 /// One write.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
+    /// From then on a deletion waits for the tenants and processes that are deleted with the cluster.
+    AddFinalizer,
     /// A new authority; `former` stays trusted beside it.
     CreateAuthority {
         /// Metadata of the Secret.
@@ -173,6 +175,9 @@ pub fn plan(
     let (migration, unwanted) = plan_migration(&blueprint, observed, now);
     let rollout = plan_rollout(&blueprint, observed, &migration);
     if !cluster.spec.is_paused() {
+        if !cluster.finalizers().iter().any(|finalizer| finalizer == CLUSTER_CONTROLLER.finalizer) {
+            draft.steps.push(Step::AddFinalizer);
+        }
         plan_access(&blueprint, &observed.access, now, &mut draft);
         draft.steps.extend(unwanted.into_iter().map(Step::WithdrawJob));
         plan_children(&blueprint, observed, &migration, &rollout, &mut draft);

@@ -5,7 +5,9 @@ mod facts;
 
 use std::time::Duration;
 
-pub use assess::{assess, assess_deletion, assess_refusal, assess_unread};
+pub use assess::{
+    assess, assess_cleanup, assess_deletion, assess_refusal, assess_stuck_deletion, assess_unread,
+};
 pub use facts::Facts;
 
 use api_types::cluster::{ClusterPhase, ClusterReason, WorkflowClusterStatus};
@@ -106,8 +108,15 @@ pub fn build_news(
     assessment: &Assessment,
 ) -> Vec<News> {
     let former = cluster.status.clone().unwrap_or_default();
-    let mut told: Vec<News> =
-        news::<ClusterReason>(&former.conditions, &status.conditions).into_iter().collect();
+    // Whom a deletion waits for changes by the second: that it waits is told once.
+    let is_told = |news: &News| {
+        assessment.reason == ClusterReason::AwaitingDependants
+            && find(&former.conditions, READY).is_some_and(|ready| ready.reason == news.reason)
+    };
+    let mut told: Vec<News> = news::<ClusterReason>(&former.conditions, &status.conditions)
+        .into_iter()
+        .filter(|news| !is_told(news))
+        .collect();
     told.extend(assessment.news.iter().cloned());
     let supported =
         |conditions| find(conditions, SUPPORTED).map(|found| (found.reason.clone(), found.message.clone()));

@@ -194,6 +194,7 @@ pub(crate) fn told(steps: &[crate::plan::Step]) -> Vec<String> {
     steps
         .iter()
         .map(|step| match step {
+            Step::AddFinalizer => "add the finalizer".to_owned(),
             Step::CreateAuthority { metadata, former: None } => {
                 format!("create authority {}", name(metadata))
             }

@@ -10,8 +10,10 @@
 //!   entitled to its cluster);
 //! - what is missing and what is not granted cannot be told apart.
 
+mod candidates;
 mod deletion;
 
+pub use candidates::cluster_candidates;
 pub use deletion::{Unasked, observe_cluster_of_deleted};
 
 use std::collections::BTreeMap;
@@ -159,12 +161,10 @@ fn find_cluster(
     own: &str,
     reference: &ClusterRef,
 ) -> Option<Arc<WorkflowCluster>> {
-    match &reference.namespace {
-        Some(namespace) => directory.cluster(namespace, &reference.name),
-        None => directory
-            .cluster(own, &reference.name)
-            .or_else(|| directory.cluster(cluster_namespace, &reference.name)),
-    }
+    let at = |candidate: ObjectRef<WorkflowCluster>| {
+        directory.cluster(candidate.namespace.as_deref().unwrap_or_default(), &candidate.name)
+    };
+    cluster_candidates(cluster_namespace, own, reference).into_iter().find_map(at)
 }
 
 fn find_tenant(

@@ -73,6 +73,12 @@ crate::reason::kind_reasons! {
         UpgradeRefused Warning
             "The change of `spec.version` is a downgrade or skips a major version; the running version is kept."
             => "Set `spec.version` to a version that the message allows.",
+        AwaitingDependants Normal
+            "The cluster is being deleted, and its engine serves on until the tenants and processes that are deleted with it are cleaned up; the message names them."
+            => "Wait, at most five minutes, or give up what they have in the database with the annotation `workflow.example.com/force-delete: \"true\"` on the WorkflowCluster.",
+        LeftInDatabase Warning
+            "The cluster is gone, and the database still holds what the named tenants and processes had in it (event)."
+            => "Nothing, or apply a cluster on the same database and the same objects again: they take it over, and can then be deleted in order.",
         CertificateRotated Normal
             "The engine's certificate was renewed before its end (event)."
             => "Nothing.",

@@ -17,6 +17,7 @@ use crate::status::RESYNC;
 use crate::testing::kubernetes::World;
 use crate::testing::{MINIMAL, SEED, days, reachable};
 
+mod deletion;
 mod upgrade;
 
 const IMAGE: &str = "ghcr.io/example/workflow-engine";

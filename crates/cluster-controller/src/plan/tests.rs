@@ -65,6 +65,7 @@ fn a_new_cluster_is_migrated_before_its_engine_starts() {
     assert_eq!(
         told(&plan.steps),
         [
+            "add the finalizer",
             "create credentials dev-engine-credentials",
             "create authority dev-engine-ca-key",
             "apply Service dev-engine-headless",
@@ -87,7 +88,7 @@ fn a_migrated_cluster_gets_its_engine() {
     observed.postgres = reachable(Some("1.2.3"));
     let plan = planned(&minimal(|cluster| cluster.spec.replicas = 2), &observed);
     assert_eq!(
-        told(&plan.steps)[2..],
+        told(&plan.steps)[3..],
         [
             "apply Service dev-engine-headless",
             "apply Service dev-engine",
@@ -140,12 +141,12 @@ fn settled(cluster: &WorkflowCluster) -> Observed {
     observed
 }
 
-/// The steps that do not concern the Secrets.
+/// The steps that do not concern the Secrets, nor the cluster itself.
 fn children_told(plan: &Plan) -> Vec<String> {
     told(&plan.steps)
         .into_iter()
         .filter(|line| !line.contains("ertificate") && !line.contains("redentials"))
-        .filter(|line| !line.contains("Secret"))
+        .filter(|line| !line.contains("Secret") && !line.contains("finalizer"))
         .collect()
 }
 

@@ -11,6 +11,7 @@ use controller_kit::apply::WriteError;
 use controller_kit::condition::{Standing, find};
 use controller_kit::events::{EventType, News};
 use controller_kit::outcome::{ErrorClass, Next};
+use controller_kit::plan::Wait;
 use engine_client::model::HealthState;
 use jiff::Timestamp;
 
@@ -47,6 +48,23 @@ pub fn assess_deletion() -> Assessment {
         facts: None,
         news: Vec::new(),
     }
+}
+
+/// A cluster on its way out that waits for others. Its endpoint stays in the status: they are to ask its engine.
+#[must_use]
+pub fn assess_cleanup(wait: Wait<ClusterReason>) -> Assessment {
+    Assessment {
+        reason: wait.reason,
+        message: wait.message,
+        next: Next::Wait { recheck: wait.recheck },
+        ..assess_deletion()
+    }
+}
+
+/// A cluster on its way out that the API server does not let go.
+#[must_use]
+pub fn assess_stuck_deletion(error: &WriteError) -> Assessment {
+    Assessment { message: error.told(), next: Next::Failed(error.class()), ..assess_deletion() }
 }
 
 /// A spec that cannot be acted on. `withdrawn`: what became of the Jobs that it does not ask for; they are tried again

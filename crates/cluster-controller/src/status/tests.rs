@@ -297,14 +297,14 @@ fn what_was_told_stays_until_kubernetes_has_seen_the_change() {
     assert_eq!((during.reason, during.message), (Reason::RollingOut, before.message));
 }
 
-/// `DeletionBlocked` and `DeletionForced` belong to kinds with a finalizer; every other reason of the enum is told
-/// somewhere in this crate.
+/// Nothing blocks the deletion of a cluster for good; every other reason of the enum is told somewhere in this crate.
 #[test]
 fn every_reason_is_used() {
     let sources = [
         include_str!("assess.rs"),
         include_str!("facts.rs"),
         include_str!("../status.rs"),
+        include_str!("../cleanup.rs"),
         include_str!("../validate.rs"),
         include_str!("../plan/migration.rs"),
         include_str!("../observe/postgres.rs"),
@@ -315,5 +315,26 @@ fn every_reason_is_used() {
         .map(|reason| reason.as_str())
         .filter(|reason| !sources.iter().any(|source| source.contains(&format!("Reason::{reason}"))))
         .collect();
-    assert_eq!(unused, ["DeletionBlocked", "DeletionForced"], "{}", json!(unused));
+    assert_eq!(unused, ["DeletionBlocked"], "{}", json!(unused));
+}
+
+#[test]
+fn that_a_deletion_waits_is_told_once_whoever_is_awaited() {
+    let mut cluster = cluster(true);
+    let awaits = |whom: &str| {
+        let wait = controller_kit::plan::Wait {
+            reason: Reason::AwaitingDependants,
+            message: format!("waits for {whom}"),
+            recheck: Duration::from_secs(1),
+        };
+        assess_cleanup(wait)
+    };
+    let mut told = Vec::new();
+    for whom in ["both", "one", "the other"] {
+        let status = build_status(&cluster, &awaits(whom), today());
+        told.extend(build_news(&cluster, &status, &awaits(whom)).into_iter().map(|news| news.note));
+        assert_eq!(status.message, Some(format!("waits for {whom}")));
+        cluster.status = Some(status);
+    }
+    assert_eq!(told, ["waits for both"]);
 }

@@ -29,6 +29,7 @@ use super::{reachable, secret, settings, today};
 use crate::context::Context;
 use crate::controller::ClusterReconciler;
 use crate::observe::children::Caches;
+use crate::observe::dependants::DependantCaches;
 use crate::observe::postgres::{Databases, Login, PostgresProbe, PostgresView};
 
 /// An apiserver, what answers to it, a database and an engine.
@@ -139,6 +140,12 @@ impl World {
                     ingresses: self.cache(),
                     jobs: self.cache(),
                 },
+                dependants: DependantCaches {
+                    clusters: self.read_all(|_| true),
+                    tenants: self.read_all(|_| true),
+                    processes: self.read_all(|_| true),
+                },
+                cluster_namespace: "workflow-system".to_owned(),
                 postgres: PostgresProbe::new(Arc::new(FakeDatabase(self.state.clone()))),
                 engines: EngineConnector::new(
                     client.clone(),
@@ -155,15 +162,19 @@ impl World {
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + 'static,
     {
+        self.read_all(|object: &K| {
+            let manager = object.labels().get("app.kubernetes.io/managed-by");
+            manager.is_some_and(|manager| manager == "workflow-operator")
+        })
+    }
+
+    fn read_all<K>(&self, belongs: impl Fn(&K) -> bool) -> Store<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + 'static,
+    {
         let (store, mut writer) = reflector::store();
-        for object in self.apiserver.list::<K>("") {
-            if object
-                .labels()
-                .get("app.kubernetes.io/managed-by")
-                .is_some_and(|manager| manager == "workflow-operator")
-            {
-                writer.apply_watcher_event(&watcher::Event::Apply(object));
-            }
+        for object in self.apiserver.list::<K>("").into_iter().filter(belongs) {
+            writer.apply_watcher_event(&watcher::Event::Apply(object));
         }
         store
     }

@@ -2,6 +2,7 @@
 //! `docs/spec/workflowcluster.md` names under "Permissions".
 #![cfg(test)]
 
+mod deletion;
 mod upgrade;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use cluster_controller::args::{PullPolicy, Settings};
 use cluster_controller::context::Context;
 use cluster_controller::controller::ClusterReconciler;
 use cluster_controller::observe::children::Caches;
+use cluster_controller::observe::dependants::DependantCaches;
 use cluster_controller::observe::postgres::{Database, Databases, Login, PostgresProbe, PostgresView};
 use cluster_controller::status::RESYNC;
 use controller_kit::apply::Writer;
@@ -96,7 +98,8 @@ impl Home {
     async fn grant(&self, user: &str) {
         let permit = |group: &str, resources: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
         let everywhere = [
-            permit("workflow.example.com", &["workflowclusters"], &["list", "watch"]),
+            permit("workflow.example.com", &["workflowclusters"], &["list", "watch", "patch"]),
+            permit("workflow.example.com", &["workflowtenants", "workflowprocesses"], &["list", "watch"]),
             permit("workflow.example.com", &["workflowclusters/status"], &["patch"]),
             permit("workflow.example.com", &["workflowclusters/finalizers"], &["update"]),
             permit("apps", &["statefulsets"], &["list", "watch"]),
@@ -154,9 +157,16 @@ impl Home {
             + std::fmt::Debug
             + 'static,
     {
-        let (store, mut writer) = reflector::store();
         let ours = ListParams::default().labels("app.kubernetes.io/managed-by=workflow-operator");
-        for object in self.api::<K>().list(&ours).await.unwrap() {
+        self.read_all(self.api::<K>(), &ours).await
+    }
+
+    async fn read_all<K>(&self, api: Api<K>, which: &ListParams) -> Store<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + 'static,
+    {
+        let (store, mut writer) = reflector::store();
+        for object in api.list(which).await.unwrap() {
             writer.apply_watcher_event(&watcher::Event::Apply(object));
         }
         store
@@ -164,6 +174,16 @@ impl Home {
 
     /// One pass of a controller that knows nothing of the passes before.
     async fn pass(&self) -> Pass<WorkflowCluster> {
+        let cluster = self.cluster().await;
+        self.pass_over(cluster).await
+    }
+
+    async fn pass_over(&self, cluster: WorkflowCluster) -> Pass<WorkflowCluster> {
+        // The caches of all kinds at once are too large for a stack.
+        Box::pin(self.read_and_pass(cluster)).await
+    }
+
+    async fn read_and_pass(&self, cluster: WorkflowCluster) -> Pass<WorkflowCluster> {
         let clock = Clock::system();
         let client = self.controller.clone();
         let context = Context {
@@ -179,6 +199,12 @@ impl Home {
                 ingresses: self.cache().await,
                 jobs: self.cache().await,
             },
+            dependants: DependantCaches {
+                clusters: self.read_all(Api::all(self.admin.clone()), &ListParams::default()).await,
+                tenants: self.read_all(Api::all(self.admin.clone()), &ListParams::default()).await,
+                processes: self.read_all(Api::all(self.admin.clone()), &ListParams::default()).await,
+            },
+            cluster_namespace: "workflow-system".to_owned(),
             postgres: PostgresProbe::new(Arc::new(self.database.clone())),
             engines: EngineConnector::new(
                 client.clone(),
@@ -192,7 +218,7 @@ impl Home {
             },
             client,
         };
-        ClusterReconciler { context }.reconcile(Arc::new(self.cluster().await)).await
+        ClusterReconciler { context }.reconcile(Arc::new(cluster)).await
     }
 
     /// What Kubernetes' own controllers do: Jobs succeed, pods become ready.
@@ -469,6 +495,7 @@ async fn retained_secrets_outlive_the_cluster_and_serve_the_next_one() {
     let before = secrets().await;
     assert_eq!(before.len(), 3);
     home.api::<WorkflowCluster>().delete(CLUSTER, &DeleteParams::default()).await.unwrap();
+    home.pass().await;
     let collected = eventually("the other children are collected", Duration::from_mins(1), || async {
         match home.api::<Service>().get_opt(ENGINE).await.unwrap() {
             Some(_) => Err("the Service is still there"),

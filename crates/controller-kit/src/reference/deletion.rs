@@ -3,14 +3,13 @@
 //! "It is gone", "it cannot be read" and "its engine cannot be asked now" are three answers. Only the first lets an
 //! object go unasked: what the object owns in the engine would be left behind otherwise.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api_types::WorkflowCluster;
 use api_types::reference::ClusterRef;
 use kube::{Api, Client, ResourceExt as _};
 
-use super::{Directory, find_cluster};
+use super::{Directory, cluster_candidates, find_cluster};
 use crate::grant::{NamespaceRole, missing_grant};
 use crate::outcome::ErrorClass;
 use crate::run::chain;
@@ -55,13 +54,10 @@ pub async fn observe_cluster_of_deleted(
             Err(Unasked::NoEndpoint { cluster })
         };
     }
-    let homes: BTreeSet<&str> = match &reference.namespace {
-        Some(given) => [given.as_str()].into(),
-        None => [own, cluster_namespace].into(),
-    };
-    for home in homes {
+    for candidate in cluster_candidates(cluster_namespace, own, reference) {
+        let home = candidate.namespace.unwrap_or_default();
         let named = format!("WorkflowCluster {home}/{}", reference.name);
-        let api: Api<WorkflowCluster> = Api::namespaced(client.clone(), home);
+        let api: Api<WorkflowCluster> = Api::namespaced(client.clone(), &home);
         match api.get_metadata_opt(&reference.name).await {
             Ok(None) => {}
             Ok(Some(_)) => {

@@ -1,0 +1,136 @@
+//! The plan of a cluster that is to go. Pure.
+//!
+//! Kubernetes deletes in no order: a namespace, a prune of a GitOps tool or one `kubectl delete -f` takes cluster, tenants
+//! and processes together. What those have in the database can only be cleaned up while the engine runs, so the cluster
+//! stays, with all that it consists of, until they are done.
+
+use std::time::Duration;
+
+use api_types::WorkflowCluster;
+use api_types::cluster::ClusterReason;
+use api_types::labels::FORCE_DELETE;
+use api_types::reason::Reason as _;
+use controller_kit::events::{EventType, News};
+use controller_kit::plan::{Doomed, Wait};
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use crate::observe::dependants::{Dependant, EngineLife, Remains};
+use crate::plan::withdrawal::unwanted_by_deleted;
+
+/// Deletions that belong together do not arrive at the same moment.
+pub const GRACE: Duration = Duration::from_secs(10);
+/// A tenant whose instances still run is not cleaned up before they end: nothing waits for that without an end.
+pub const LONGEST: Duration = Duration::from_mins(5);
+/// Tenants and processes come and go by the hundred; one look per second is less than one per change.
+const RECHECK: Duration = Duration::from_secs(1);
+/// Characters for the names in a message, which has 256 in all.
+const ROOM_FOR_NAMES: usize = 120;
+
+/// One write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Deletes a migration that nobody will need.
+    WithdrawJob(Doomed),
+    /// The end of the object; what it consists of follows by its owner references.
+    RemoveFinalizer {
+        /// What is told of it.
+        farewell: Option<News>,
+    },
+}
+
+/// Ordered steps, then what is awaited.
+pub type Plan = controller_kit::plan::Plan<Step, ClusterReason>;
+
+/// Waits for those that are being deleted, too. Within [`GRACE`] anybody may still join them; who stays is not awaited
+/// after that. Nobody is awaited who could not be served: when the engine is gone, or after [`LONGEST`].
+#[must_use]
+pub fn plan_cleanup(cluster: &WorkflowCluster, remains: &Remains, now: Timestamp) -> Plan {
+    let mut steps: Vec<_> = unwanted_by_deleted(&remains.jobs).into_iter().map(Step::WithdrawJob).collect();
+    match judge(cluster, remains, now) {
+        Verdict::Wait(message) => {
+            let wait = Wait { reason: ClusterReason::AwaitingDependants, message, recheck: RECHECK };
+            Plan { steps, wait: Some(wait) }
+        }
+        Verdict::Go(farewell) => {
+            steps.push(Step::RemoveFinalizer { farewell });
+            Plan { steps, wait: None }
+        }
+    }
+}
+
+enum Verdict {
+    Wait(String),
+    Go(Option<News>),
+}
+
+fn judge(cluster: &WorkflowCluster, remains: &Remains, now: Timestamp) -> Verdict {
+    let Remains { engine, dependants, .. } = remains;
+    if dependants.is_empty() {
+        return Verdict::Go(None);
+    }
+    let go = |why: &str| Verdict::Go(Some(build_farewell(ClusterReason::LeftInDatabase, why, dependants)));
+    if is_forced(cluster) {
+        let farewell = build_farewell(ClusterReason::DeletionForced, "was not awaited", dependants);
+        return Verdict::Go(Some(farewell));
+    }
+    match engine {
+        EngineLife::Gone => return go("could not be cleaned up: the engine is gone already"),
+        EngineLife::Stopped => {
+            return go("could not be cleaned up: the engine is stopped (spec.replicas is 0)");
+        }
+        EngineLife::Lives => {}
+    }
+    let waited = cluster
+        .metadata
+        .deletion_timestamp
+        .as_ref()
+        .and_then(|since| Duration::try_from(now.duration_since(since.0)).ok())
+        .unwrap_or_default();
+    if waited >= LONGEST {
+        return go("was not cleaned up within five minutes");
+    }
+    let leaving: Vec<&Dependant> = dependants.iter().filter(|dependant| dependant.deleting).collect();
+    match (leaving.is_empty(), waited < GRACE) {
+        (true, true) => Verdict::Wait(format!(
+            "the engine serves on for {} s, should these be deleted too: {}",
+            GRACE.as_secs(),
+            told(dependants)
+        )),
+        (true, false) => go("was not deleted"),
+        (false, _) => Verdict::Wait(format!(
+            "the engine serves on, for at most {} minutes, until these are cleaned up: {}",
+            LONGEST.as_secs() / 60,
+            told(leaving)
+        )),
+    }
+}
+
+/// Does a person give up what the dependants have in the database?
+fn is_forced(cluster: &WorkflowCluster) -> bool {
+    cluster.annotations().get(FORCE_DELETE).is_some_and(|value| value == "true")
+}
+
+fn build_farewell(reason: ClusterReason, why: &str, dependants: &[Dependant]) -> News {
+    let note = format!(
+        "{reason}: the database keeps what {why}; the same objects applied again take it over: {}",
+        told(dependants)
+    );
+    News { type_: EventType::Warning, reason: reason.as_str().to_owned(), note }
+}
+
+/// The names, as many as there is room for.
+fn told<'d>(dependants: impl IntoIterator<Item = &'d Dependant>) -> String {
+    let names: Vec<String> = dependants.into_iter().map(ToString::to_string).collect();
+    let mut shown = String::new();
+    for (count, name) in names.iter().enumerate() {
+        if count > 0 && shown.chars().count() + name.chars().count() > ROOM_FOR_NAMES {
+            return format!("{shown} and {} more", names.len() - count);
+        }
+        shown = if count == 0 { name.clone() } else { format!("{shown}, {name}") };
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use rstest::rstest;
+
+use super::*;
+use crate::plan::migration::{UpTo, build_job};
+use crate::testing::{minimal, today, with_blueprint};
+
+fn deleted() -> WorkflowCluster {
+    minimal(|cluster| cluster.metadata.deletion_timestamp = Some(Time(today())))
+}
+
+fn forced() -> WorkflowCluster {
+    let mut cluster = deleted();
+    cluster.metadata.annotations = Some([(FORCE_DELETE.to_owned(), "true".to_owned())].into());
+    cluster
+}
+
+fn dependant(kind: &'static str, name: &str, deleting: bool) -> Dependant {
+    Dependant { kind, namespace: "acme".to_owned(), name: name.to_owned(), deleting }
+}
+
+fn flow() -> Dependant {
+    dependant("WorkflowProcess", "flow", true)
+}
+
+fn solo() -> Dependant {
+    dependant("WorkflowTenant", "solo", true)
+}
+
+fn staying() -> Dependant {
+    dependant("WorkflowTenant", "beta", false)
+}
+
+fn remains(engine: EngineLife, dependants: &[Dependant]) -> Remains {
+    Remains { engine, dependants: dependants.to_vec(), jobs: Vec::new() }
+}
+
+fn planned(cluster: &WorkflowCluster, remains: &Remains, seconds: i64) -> Plan {
+    plan_cleanup(cluster, remains, today() + jiff::SignedDuration::from_secs(seconds))
+}
+
+fn gone(reason: &str, note: &str) -> Plan {
+    let farewell =
+        News { type_: EventType::Warning, reason: reason.to_owned(), note: format!("{reason}: {note}") };
+    Plan { steps: vec![Step::RemoveFinalizer { farewell: Some(farewell) }], wait: None }
+}
+
+fn silently_gone() -> Plan {
+    Plan { steps: vec![Step::RemoveFinalizer { farewell: None }], wait: None }
+}
+
+fn waits(message: &str) -> Plan {
+    let reason = ClusterReason::AwaitingDependants;
+    Plan {
+        steps: Vec::new(),
+        wait: Some(Wait { reason, message: message.to_owned(), recheck: Duration::from_secs(1) }),
+    }
+}
+
+use EngineLife::{Gone, Lives, Stopped};
+
+#[rstest]
+#[case::nobody(deleted(), Lives, &[], 0, silently_gone())]
+#[case::nobody_and_no_engine(deleted(), Gone, &[], 0, silently_gone())]
+#[case::nobody_forced(forced(), Lives, &[], 0, silently_gone())]
+#[case::both_go(deleted(), Lives, &[flow(), solo()], 0, waits("the engine serves on, for at most 5 minutes, until these are cleaned up: WorkflowProcess acme/flow, WorkflowTenant acme/solo"))]
+#[case::one_goes_and_one_may_follow(deleted(), Lives, &[flow(), staying()], 3, waits("the engine serves on, for at most 5 minutes, until these are cleaned up: WorkflowProcess acme/flow"))]
+#[case::one_goes_and_one_stays(deleted(), Lives, &[flow(), staying()], 30, waits("the engine serves on, for at most 5 minutes, until these are cleaned up: WorkflowProcess acme/flow"))]
+#[case::a_clock_behind(deleted(), Lives, &[staying()], -5, waits("the engine serves on for 10 s, should these be deleted too: WorkflowTenant acme/beta"))]
+#[case::may_follow(deleted(), Lives, &[staying()], 9, waits("the engine serves on for 10 s, should these be deleted too: WorkflowTenant acme/beta"))]
+#[case::stays(deleted(), Lives, &[staying()], 10, gone("LeftInDatabase", "the database keeps what was not deleted; the same objects applied again take it over: WorkflowTenant acme/beta"))]
+#[case::almost_too_long(deleted(), Lives, &[flow()], 299, waits("the engine serves on, for at most 5 minutes, until these are cleaned up: WorkflowProcess acme/flow"))]
+#[case::too_long(deleted(), Lives, &[flow(), staying()], 300, gone("LeftInDatabase", "the database keeps what was not cleaned up within five minutes; the same objects applied again take it over: WorkflowProcess acme/flow, WorkflowTenant acme/beta"))]
+#[case::engine_gone(deleted(), Gone, &[flow()], 0, gone("LeftInDatabase", "the database keeps what could not be cleaned up: the engine is gone already; the same objects applied again take it over: WorkflowProcess acme/flow"))]
+#[case::engine_stopped(deleted(), Stopped, &[solo()], 0, gone("LeftInDatabase", "the database keeps what could not be cleaned up: the engine is stopped (spec.replicas is 0); the same objects applied again take it over: WorkflowTenant acme/solo"))]
+#[case::forced(forced(), Lives, &[flow()], 0, gone("DeletionForced", "the database keeps what was not awaited; the same objects applied again take it over: WorkflowProcess acme/flow"))]
+fn a_cluster_that_is_deleted(
+    #[case] cluster: WorkflowCluster,
+    #[case] engine: EngineLife,
+    #[case] dependants: &[Dependant],
+    #[case] seconds: i64,
+    #[case] expected: Plan,
+) {
+    assert_eq!(planned(&cluster, &remains(engine, dependants), seconds), expected);
+}
+
+#[test]
+fn pausing_holds_no_deletion_up() {
+    let mut cluster = deleted();
+    cluster.spec.paused = Some(true);
+    assert_eq!(planned(&cluster, &remains(Lives, &[]), 0), silently_gone());
+}
+
+#[test]
+fn migrations_end_at_once_also_while_others_are_awaited() {
+    let job: Job = with_blueprint(&deleted(), |blueprint| build_job(blueprint, UpTo::All, false));
+    let jobs = vec![std::sync::Arc::new(job.clone())];
+    let waiting = planned(&deleted(), &Remains { jobs, ..remains(Lives, &[flow()]) }, 0);
+    assert_eq!(waiting.steps, [Step::WithdrawJob(Doomed::of(&job))]);
+    assert!(waiting.wait.is_some());
+}
+
+#[test]
+fn many_names_are_cut_and_counted_and_the_text_fits_an_event() {
+    let many: Vec<_> =
+        (0..1000).map(|i| dependant("WorkflowProcess", &format!("flow-{i:04}"), true)).collect();
+    let Plan { wait: Some(wait), .. } = planned(&deleted(), &remains(Lives, &many), 0) else {
+        panic!("waits")
+    };
+    assert!(
+        wait.message.ends_with("WorkflowProcess acme/flow-0001, WorkflowProcess acme/flow-0002 and 997 more"),
+        "{}",
+        wait.message
+    );
+    let plan = planned(&deleted(), &remains(Gone, &many), 0);
+    let Some(Step::RemoveFinalizer { farewell: Some(farewell) }) = plan.steps.last() else { panic!("goes") };
+    assert!(farewell.note.chars().count() <= controller_kit::message::MAX_CHARS, "{}", farewell.note);
+}

@@ -1,0 +1,309 @@
+//! The end of a cluster, alone and together with tenants and processes.
+
+use api_types::labels::{CLUSTER_CONTROLLER, PROCESS_CONTROLLER, TENANT_CONTROLLER};
+use api_types::{WorkflowProcess, WorkflowTenant};
+use kube::api::DeleteParams;
+use kube::{Api, ResourceExt as _};
+use rstest::rstest;
+
+use super::*;
+
+/// A tenant and a process, as their controllers left them when they wrote them to the engine.
+fn seed_dependants(world: &World, namespace: &str, cluster: &serde_json::Value) {
+    let object = |kind: &str, name: &str, finalizer: &str, spec: serde_json::Value| {
+        json!({
+            "apiVersion": "workflow.example.com/v1alpha1", "kind": kind,
+            "metadata": {"name": name, "namespace": namespace, "finalizers": [finalizer]}, "spec": spec,
+        })
+    };
+    let tenant =
+        object("WorkflowTenant", "solo", TENANT_CONTROLLER.finalizer, json!({"clusterRef": cluster}));
+    world.apiserver.seed(&serde_json::from_value::<WorkflowTenant>(tenant).unwrap());
+    let spec =
+        json!({"clusterRef": cluster, "tenantRef": {"name": "solo"}, "source": {"bpmn": "<definitions/>"}});
+    let process = object("WorkflowProcess", "flow", PROCESS_CONTROLLER.finalizer, spec);
+    world.apiserver.seed(&serde_json::from_value::<WorkflowProcess>(process).unwrap());
+}
+
+async fn delete<K>(world: &World, namespace: &str, name: &str)
+where
+    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(world.apiserver.client(), namespace);
+    api.delete(name, &DeleteParams::default()).await.unwrap();
+}
+
+/// Its controller is done with it.
+fn release<K>(world: &World, namespace: &str, name: &str)
+where
+    K: kube::Resource<DynamicType = ()> + Clone + serde::Serialize + serde::de::DeserializeOwned,
+{
+    world.apiserver.remove::<K>(namespace, name);
+}
+
+fn is_there(world: &World) -> bool {
+    world.apiserver.get::<WorkflowCluster>("acme", "dev").is_some()
+}
+
+/// A running cluster, a tenant and a process of it, and the cluster deleted at the time of the world.
+async fn deleted_with_dependants() -> World {
+    let world = running(MINIMAL).await;
+    seed_dependants(&world, "acme", &json!({"name": "dev"}));
+    world.apiserver.set_now(crate::testing::today());
+    delete::<WorkflowCluster>(&world, "acme", "dev").await;
+    world
+}
+
+fn seconds(seconds: i64) -> jiff::SignedDuration {
+    jiff::SignedDuration::from_secs(seconds)
+}
+
+async fn pass(world: &World) -> Next {
+    world.reconcile(world.apiserver.client()).await.next
+}
+
+const WAITS: Next = Next::Wait { recheck: std::time::Duration::from_secs(1) };
+
+#[tokio::test]
+async fn a_cluster_has_the_finalizer_before_anything_else_of_it_exists() {
+    let world = World::new(MINIMAL);
+    pass(&world).await;
+    let first = world.apiserver.mutations().remove(0);
+    let finalizers = first.body.unwrap()["metadata"]["finalizers"].clone();
+    assert_eq!((first.method.as_str(), finalizers), ("PATCH", json!([CLUSTER_CONTROLLER.finalizer])));
+    world.settle().await;
+    assert_eq!(world.cluster().finalizers(), [CLUSTER_CONTROLLER.finalizer]);
+}
+
+#[tokio::test]
+async fn without_dependants_a_cluster_goes_at_once_and_writes_nothing_else() {
+    let world = running(MINIMAL).await;
+    delete::<WorkflowCluster>(&world, "acme", "dev").await;
+    world.apiserver.forget_requests();
+    assert_eq!(pass(&world).await, Next::Gone);
+    assert!(!is_there(&world));
+    let written: Vec<_> =
+        world.apiserver.mutations().into_iter().map(|it| format!("{} {}", it.method, it.path)).collect();
+    assert_eq!(written, ["PATCH /apis/workflow.example.com/v1alpha1/namespaces/acme/workflowclusters/dev"]);
+}
+
+#[tokio::test]
+async fn it_serves_on_until_those_that_are_deleted_with_it_are_done() {
+    let world = deleted_with_dependants().await;
+    let before = world.end_state();
+    assert_eq!(pass(&world).await, WAITS);
+    let found = status(&world);
+    assert_eq!(
+        told(&world),
+        phase(
+            ClusterPhase::Deleting,
+            Reason::AwaitingDependants,
+            "the engine serves on for 10 s, should these be deleted too: WorkflowProcess acme/flow, WorkflowTenant acme/solo"
+        )
+    );
+    assert!(found.endpoint.is_some() && !found.accepts_deployments && !found.ready);
+
+    // Theirs arrives within the grace.
+    world.pass_time(seconds(5));
+    delete::<WorkflowTenant>(&world, "acme", "solo").await;
+    delete::<WorkflowProcess>(&world, "acme", "flow").await;
+    assert_eq!(pass(&world).await, WAITS);
+    world.pass_time(seconds(60));
+    assert_eq!(pass(&world).await, WAITS);
+    release::<WorkflowProcess>(&world, "acme", "flow");
+    assert_eq!(pass(&world).await, WAITS);
+    assert_eq!(
+        told(&world).2,
+        "the engine serves on, for at most 5 minutes, until these are cleaned up: WorkflowTenant acme/solo"
+    );
+    assert!(status(&world).endpoint.is_some());
+    let children = |state: test_support::snapshot::Snapshot| {
+        state.into_iter().filter(|(path, _)| !path.starts_with("workflow")).collect::<Vec<_>>()
+    };
+    let during: Vec<_> = children(world.end_state());
+    assert_eq!(during, children(before), "nothing that it consists of was touched");
+
+    release::<WorkflowTenant>(&world, "acme", "solo");
+    assert_eq!(pass(&world).await, Next::Gone);
+    assert!(!is_there(&world));
+    let events = world.events();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(events[0].starts_with("Normal AwaitingDependants the engine serves on"), "{events:?}");
+}
+
+#[tokio::test]
+async fn it_does_not_wait_for_those_that_stay() {
+    let world = deleted_with_dependants().await;
+    assert_eq!(pass(&world).await, WAITS);
+    world.pass_time(seconds(10));
+    assert_eq!(pass(&world).await, Next::Gone);
+    assert!(!is_there(&world));
+    assert_eq!(
+        world.events().last().unwrap(),
+        "Warning LeftInDatabase LeftInDatabase: the database keeps what was not deleted; the same objects applied again \
+         take it over: WorkflowProcess acme/flow, WorkflowTenant acme/solo"
+    );
+}
+
+#[tokio::test]
+async fn a_dependant_that_is_never_done_does_not_hold_it_for_ever() {
+    let world = deleted_with_dependants().await;
+    delete::<WorkflowTenant>(&world, "acme", "solo").await;
+    for _ in 0..4 {
+        assert_eq!(pass(&world).await, WAITS);
+        world.pass_time(seconds(75));
+    }
+    assert_eq!(pass(&world).await, Next::Gone);
+    assert!(!is_there(&world));
+}
+
+#[rstest]
+#[case::gone(|world: &World| world.apiserver.remove::<StatefulSet>("acme", "dev-engine"))]
+#[case::going(|world: &World| world.apiserver.edit::<StatefulSet>("acme", "dev-engine", |set| {
+    set["metadata"]["deletionTimestamp"] = json!("2026-06-01T12:00:00Z");
+    set["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
+}))]
+#[tokio::test]
+async fn when_a_namespace_takes_the_engine_along_nobody_waits(#[case] take: fn(&World)) {
+    let world = deleted_with_dependants().await;
+    delete::<WorkflowTenant>(&world, "acme", "solo").await;
+    assert_eq!(pass(&world).await, WAITS);
+    take(&world);
+    // The rights in the namespace are gone, too.
+    world.apiserver.intercept(|request| {
+        let is_ours = request.path.contains("/workflowclusters/") || request.path.contains("/events");
+        (!is_ours && request.path.contains("/namespaces/acme/"))
+            .then(|| test_support::reply::forbidden("anything", "any", "no RBAC policy matched").into())
+    });
+    assert_eq!(pass(&world).await, Next::Gone);
+    assert!(!is_there(&world));
+    assert!(world.events().last().unwrap().contains("the engine is gone already"), "{:?}", world.events());
+}
+
+#[tokio::test]
+async fn force_delete_ends_the_wait() {
+    let world = deleted_with_dependants().await;
+    delete::<WorkflowTenant>(&world, "acme", "solo").await;
+    assert_eq!(pass(&world).await, WAITS);
+    world.edit(|cluster| {
+        cluster["metadata"]["annotations"] = json!({"workflow.example.com/force-delete": "true"});
+    });
+    assert_eq!(pass(&world).await, Next::Gone);
+    assert!(world.events().last().unwrap().starts_with("Warning DeletionForced"), "{:?}", world.events());
+}
+
+#[tokio::test]
+async fn a_paused_or_invalid_cluster_is_deleted_like_any_other() {
+    for change in [json!({"paused": true}), json!({"replicas": 1000}), json!({"version": "banana"})] {
+        let world = deleted_with_dependants().await;
+        world.edit(|cluster| {
+            for (field, value) in change.as_object().unwrap() {
+                cluster["spec"][field] = value.clone();
+            }
+        });
+        delete::<WorkflowTenant>(&world, "acme", "solo").await;
+        assert_eq!(pass(&world).await, WAITS, "{change}");
+        release::<WorkflowTenant>(&world, "acme", "solo");
+        world.pass_time(seconds(10));
+        assert_eq!(pass(&world).await, Next::Gone, "{change}");
+    }
+}
+
+/// A reference without namespace means the own namespace's cluster, then that of the installation's namespace.
+#[rstest]
+#[case::own(json!({"name": "dev"}), "acme", true)]
+#[case::from_elsewhere(json!({"name": "dev", "namespace": "acme"}), "beta", true)]
+#[case::another_name(json!({"name": "prod"}), "acme", false)]
+#[case::not_the_installations(json!({"name": "dev"}), "beta", false)]
+#[tokio::test]
+async fn only_those_that_refer_to_it_are_awaited(
+    #[case] reference: serde_json::Value,
+    #[case] namespace: &str,
+    #[case] awaited: bool,
+) {
+    let world = running(MINIMAL).await;
+    seed_dependants(&world, namespace, &reference);
+    world.apiserver.set_now(crate::testing::today());
+    delete::<WorkflowTenant>(&world, namespace, "solo").await;
+    delete::<WorkflowCluster>(&world, "acme", "dev").await;
+    assert_eq!(pass(&world).await, if awaited { WAITS } else { Next::Gone });
+}
+
+#[tokio::test]
+async fn an_object_that_never_reached_the_engine_is_not_awaited() {
+    let world = running(MINIMAL).await;
+    seed_dependants(&world, "acme", &json!({"name": "dev"}));
+    world
+        .apiserver
+        .edit::<WorkflowTenant>("acme", "solo", |tenant| tenant["metadata"]["finalizers"] = json!([]));
+    world.apiserver.edit::<WorkflowProcess>("acme", "flow", |process| {
+        process["metadata"]["finalizers"] = json!(["example.com/somebody-elses"]);
+    });
+    delete::<WorkflowCluster>(&world, "acme", "dev").await;
+    assert_eq!(pass(&world).await, Next::Gone);
+}
+
+#[tokio::test]
+async fn a_stopped_engine_is_not_waited_for() {
+    let world = running(MINIMAL).await;
+    world.edit(|cluster| cluster["spec"]["replicas"] = json!(0));
+    world.settle().await;
+    seed_dependants(&world, "acme", &json!({"name": "dev"}));
+    delete::<WorkflowCluster>(&world, "acme", "dev").await;
+    assert_eq!(pass(&world).await, Next::Gone);
+    assert!(world.events().last().unwrap().contains("the engine is stopped"), "{:?}", world.events());
+}
+
+#[tokio::test]
+async fn a_migration_ends_with_the_wait_and_holds_nothing() {
+    let world = running(MINIMAL).await;
+    world.set_bad_image(&format!("{IMAGE}:1.3.0"));
+    world.edit(|cluster| cluster["spec"]["version"] = json!("1.3.0"));
+    world.settle().await;
+    seed_dependants(&world, "acme", &json!({"name": "dev"}));
+    world.apiserver.set_now(crate::testing::today());
+    delete::<WorkflowCluster>(&world, "acme", "dev").await;
+    assert_eq!(pass(&world).await, WAITS);
+    assert!(world.apiserver.list::<Job>("acme").iter().all(|job| job.status.is_some()));
+}
+
+#[tokio::test]
+async fn what_others_hold_stays_and_is_not_told_twice() {
+    let world = deleted_with_dependants().await;
+    world.edit(|cluster| {
+        let finalizers = json!([CLUSTER_CONTROLLER.finalizer, "foregroundDeletion"]);
+        cluster["metadata"]["finalizers"] = finalizers;
+    });
+    world.apiserver.remove::<StatefulSet>("acme", "dev-engine");
+    assert_eq!(pass(&world).await, Next::Gone);
+    assert_eq!(world.cluster().finalizers(), ["foregroundDeletion"]);
+    assert_eq!(pass(&world).await, Next::Gone);
+    let farewells = world.events().iter().filter(|event| event.contains("LeftInDatabase")).count();
+    assert_eq!((farewells, told(&world).1.as_str()), (1, "Deleting"));
+}
+
+#[tokio::test]
+async fn a_crash_in_a_deletion_ends_where_no_crash_ends() {
+    let report = survives_crash_at_every_write(
+        async || deleted_with_dependants().await,
+        async |world, faults| {
+            for _ in 0..5 {
+                if !is_there(world) {
+                    break;
+                }
+                world.reconcile(faults.wrap(world.apiserver.client())).await;
+                if faults.stopped() {
+                    return Err("killed".to_owned());
+                }
+                world.pass_time(seconds(6));
+            }
+            Ok(())
+        },
+        async |world| world.end_state(),
+    )
+    .await;
+    assert!(report.writes.len() >= 3, "{:#?}", report.writes);
+}

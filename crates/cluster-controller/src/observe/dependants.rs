@@ -1,0 +1,210 @@
+//! The tenants and processes that refer to a cluster, and whether its engine can still be asked by them. Everything
+//! comes from watches: while a namespace is being deleted, rights in it may be gone before the cluster is.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use api_types::labels::{Owner, PROCESS_CONTROLLER, TENANT_CONTROLLER};
+use api_types::reference::ClusterRef;
+use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, engine_access};
+use controller_kit::reference::cluster_candidates;
+use k8s_openapi::api::batch::v1::Job;
+use kube::api::ObjectMeta;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt as _};
+use serde::{Deserialize, Deserializer};
+
+use super::children::observe_jobs;
+use crate::context::Context;
+
+/// A tenant or process as far as this controller reads it: whom it refers to, and whether it goes. Their documents would
+/// outweigh all else that is kept here.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(bound = "")]
+pub struct Referrer<K> {
+    #[serde(deserialize_with = "bare")]
+    metadata: ObjectMeta,
+    spec: ReferrerSpec,
+    #[serde(skip)]
+    kind: PhantomData<fn() -> K>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReferrerSpec {
+    cluster_ref: ClusterRef,
+}
+
+/// Labels, annotations and bookkeeping are not read.
+fn bare<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let full = ObjectMeta::deserialize(deserializer)?;
+    Ok(ObjectMeta {
+        name: full.name,
+        namespace: full.namespace,
+        uid: full.uid,
+        resource_version: full.resource_version,
+        deletion_timestamp: full.deletion_timestamp,
+        finalizers: full.finalizers,
+        ..ObjectMeta::default()
+    })
+}
+
+impl<K: Resource<DynamicType = ()>> Resource for Referrer<K> {
+    type DynamicType = ();
+    type Scope = K::Scope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        K::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        K::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        K::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        K::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+/// What is watched to know who refers to a cluster.
+pub struct DependantCaches {
+    /// All clusters: a reference without namespace means the first of two that exists.
+    pub clusters: Store<WorkflowCluster>,
+    /// All tenants.
+    pub tenants: Store<Referrer<WorkflowTenant>>,
+    /// All processes.
+    pub processes: Store<Referrer<WorkflowProcess>>,
+}
+
+/// An object that may have something in the engine of the cluster that it refers to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dependant {
+    /// `WorkflowTenant` or `WorkflowProcess`.
+    pub kind: &'static str,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// It is being deleted, too.
+    pub deleting: bool,
+}
+
+impl fmt::Display for Dependant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+/// Whether the engine of a cluster that is being deleted can still be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineLife {
+    /// It runs, or will again.
+    Lives,
+    /// There is no StatefulSet, or it is being deleted: with the namespace, or by the garbage collector in the foreground.
+    Gone,
+    /// It has no pods, and nobody will give it some.
+    Stopped,
+}
+
+/// What is left of a cluster that is being deleted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remains {
+    /// Its engine.
+    pub engine: EngineLife,
+    /// Who may have something in it, by name.
+    pub dependants: Vec<Dependant>,
+    /// Its migration Jobs.
+    pub jobs: Vec<Arc<Job>>,
+}
+
+/// Reads the caches; nothing is asked of the API server.
+#[must_use]
+pub fn observe_remains(context: &Context, cluster: &WorkflowCluster) -> Remains {
+    let caches = &context.dependants;
+    let mut dependants =
+        dependants_of(context, cluster, &caches.tenants, "WorkflowTenant", TENANT_CONTROLLER);
+    dependants.extend(dependants_of(
+        context,
+        cluster,
+        &caches.processes,
+        "WorkflowProcess",
+        PROCESS_CONTROLLER,
+    ));
+    dependants.sort();
+    Remains { engine: observe_life(context, cluster), dependants, jobs: observe_jobs(context, cluster) }
+}
+
+/// Those that carry their controller's finalizer, which is there before anything of them is in an engine.
+fn dependants_of<K>(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    store: &Store<Referrer<K>>,
+    kind: &'static str,
+    controller: Owner,
+) -> Vec<Dependant>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let has_finalizer = |referrer: &Referrer<K>| {
+        referrer.finalizers().iter().any(|finalizer| finalizer == controller.finalizer)
+    };
+    let dependant = |referrer: &Referrer<K>| Dependant {
+        kind,
+        namespace: referrer.namespace().unwrap_or_default(),
+        name: referrer.name_any(),
+        deleting: referrer.metadata.deletion_timestamp.is_some(),
+    };
+    let all = store.state();
+    all.iter()
+        .filter(|referrer| has_finalizer(referrer) && refers_to(context, referrer, cluster))
+        .map(|referrer| dependant(referrer))
+        .collect()
+}
+
+fn refers_to<K>(context: &Context, referrer: &Referrer<K>, cluster: &WorkflowCluster) -> bool
+where
+    K: Resource<DynamicType = ()> + Clone,
+{
+    let own = referrer.namespace().unwrap_or_default();
+    let this = ObjectRef::from_obj(cluster);
+    let is_there = |candidate: &ObjectRef<WorkflowCluster>| {
+        *candidate == this || context.dependants.clusters.get(candidate).is_some()
+    };
+    cluster_candidates(&context.cluster_namespace, &own, &referrer.spec.cluster_ref)
+        .into_iter()
+        .find(is_there)
+        .is_some_and(|found| found == this)
+}
+
+fn observe_life(context: &Context, cluster: &WorkflowCluster) -> EngineLife {
+    let name = engine_access::engine_name(&cluster.name_any());
+    let reference = ObjectRef::new(&name).within(&cluster.namespace().unwrap_or_default());
+    let has_endpoint = cluster.status.as_ref().is_some_and(|status| status.endpoint.is_some());
+    let Some(set) = context.caches.stateful_sets.get(&reference).filter(|_| has_endpoint) else {
+        return EngineLife::Gone;
+    };
+    let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let found = set.status.as_ref().map_or(0, |status| status.replicas);
+    match set.metadata.deletion_timestamp {
+        Some(_) => EngineLife::Gone,
+        None if wanted == 0 && found == 0 => EngineLife::Stopped,
+        None => EngineLife::Lives,
+    }
+}
+
+#[cfg(test)]
+mod tests;
