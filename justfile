@@ -84,6 +84,10 @@ test-charts:
 e2e: sample
     REQUIRE_E2E=1 WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --workspace --locked --test node -- --test-threads=1
 
+# The slow end-to-end tests on the node (or KUBE_CONTEXT), for a nightly run: all 24 orders of deletion, about ten minutes
+e2e-nightly: sample
+    REQUIRE_E2E=1 WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --workspace --locked --test node -- --test-threads=1 --ignored
+
 # Measure what docs/benchmarks.md tells, on the local node and an otherwise idle machine (half an hour; builds for release)
 bench: bench-processes bench-adapter bench-engine
 

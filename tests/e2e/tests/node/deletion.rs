@@ -1,109 +1,139 @@
-//! Deletion always ends.
+//! Deletion always ends, in whatever order, and the same manifests applied again on the same database work again.
 
 use std::time::Duration;
 
-use anyhow::Context as _;
-use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
-use e2e::cluster::Cluster;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt as _};
 use serde_json::json;
-use test_support::wait::{await_condition, await_gone};
+use test_support::wait::await_gone;
 
-use crate::fixture::{START, api, apply, bpmn, named_cluster};
+use crate::fixture::{api, named_cluster};
+use crate::lane::{KINDS, Kind, Lane};
 
-const ALL: &str = "e2e-all";
+pub(crate) const ALL: &str = "e2e-all";
 
-/// Runs a statement in the demo's Postgres, as the owner of its databases.
-async fn psql(cluster: &Cluster, credentials: &Credentials, statement: &str) -> anyhow::Result<()> {
-    let Credentials { username, password } = credentials;
-    let output = tokio::process::Command::new("kubectl")
-        .arg("--kubeconfig")
-        .arg(&cluster.kubeconfig)
-        .args([
-            "--namespace",
-            "workflow",
-            "exec",
-            "postgres-0",
-            "--",
-            "env",
-            &format!("PGPASSWORD={password}"),
-        ])
-        .args(["psql", "-h", "127.0.0.1", "-U", username, "-d", "postgres", "-c", statement])
-        .output()
-        .await
-        .context("starting kubectl")?;
-    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
-}
+/// Deleted all at once, the cluster waits at most five minutes for the others.
+const END: Duration = Duration::from_mins(7);
 
-struct Credentials {
-    username: String,
-    password: String,
-}
-
-fn read_credentials(secret: &Secret) -> Option<Credentials> {
-    let text = |key: &str| String::from_utf8(secret.data.as_ref()?.get(key)?.0.clone()).ok();
-    Some(Credentials { username: text("username")?, password: text("password")? })
+#[tokio::test]
+async fn with_the_cluster_first_the_others_are_cleaned_up_and_all_of_it_applied_again_works() {
+    let Some(cluster) = named_cluster("with_the_cluster_first").await else { return };
+    let lane = Lane::fresh(&cluster, "first").await;
+    lane.apply().await;
+    lane.await_ready().await;
+    for kind in KINDS {
+        lane.delete(kind).await;
+    }
+    lane.await_gone(END).await;
+    lane.apply().await;
+    lane.await_ready().await;
+    // The engine was asked: nothing of the former life was left to be taken over.
+    assert_eq!(lane.adopted().await, (false, false));
+    lane.remove().await;
 }
 
 #[tokio::test]
-async fn a_namespace_with_all_kinds_is_deleted() {
+async fn what_a_forced_deletion_leaves_in_the_database_is_taken_over_by_the_same_objects() {
+    let Some(cluster) = named_cluster("what_a_forced_deletion_leaves").await else { return };
+    let lane = Lane::fresh(&cluster, "forced").await;
+    lane.apply().await;
+    lane.await_ready().await;
+    for kind in [Kind::Tenant, Kind::Process, Kind::Cluster] {
+        lane.force(kind).await;
+    }
+    for kind in [Kind::Worker, Kind::Process, Kind::Tenant, Kind::Cluster] {
+        lane.delete(kind).await;
+    }
+    lane.await_gone(END).await;
+    lane.apply().await;
+    lane.await_ready().await;
+    assert_eq!(lane.adopted().await, (true, true));
+    lane.remove().await;
+}
+
+#[tokio::test]
+async fn a_namespace_with_all_kinds_is_deleted_and_all_of_it_applied_again_works() {
     let Some(cluster) = named_cluster("a_namespace_with_all_kinds_is_deleted").await else { return };
     let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
-    // A database of its own: the sample's must not notice.
-    let sample: Api<Secret> = api(&cluster, e2e::sample::SYSTEM_NAMESPACE);
-    let credentials = sample.get("wf-db-credentials").await.expect("should read the sample's credentials");
-    let login = read_credentials(&credentials).expect("should have a username and a password");
-    psql(&cluster, &login, "drop database if exists e2e with (force)").await.expect("should drop");
-    psql(&cluster, &login, "create database e2e").await.expect("should create");
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": ALL}, "data": credentials.data,
-    });
-    apply::<Secret>(&cluster, ALL, "db", &secret).await;
-
-    let object = |kind: &str, name: &str, spec: serde_json::Value| {
-        json!({
-            "apiVersion": "workflow.example.com/v1alpha1", "kind": kind,
-            "metadata": {"name": name, "namespace": ALL}, "spec": spec,
-        })
-    };
-    let postgres = json!({"externalRef": {"host": "postgres-primary.workflow.svc", "database": "e2e", "databaseSecret": "db"}});
-    let engine = json!({"version": "1.2.3", "replicas": 1, "postgres": postgres, "image": engine_image(&cluster).await,
-        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}});
-    apply::<WorkflowCluster>(&cluster, ALL, "all", &object("WorkflowCluster", "all", engine)).await;
-    let tenant = json!({"clusterRef": {"name": "all"}, "quotas": {"maxActiveInstances": 10}});
-    apply::<WorkflowTenant>(&cluster, ALL, "solo", &object("WorkflowTenant", "solo", tenant)).await;
-    let source = json!({"bpmn": bpmn("all-flow", "charge-payment")});
-    let process = json!({"clusterRef": {"name": "all"}, "tenantRef": {"name": "solo"}, "source": source});
-    apply::<WorkflowProcess>(&cluster, ALL, "flow", &object("WorkflowProcess", "flow", process)).await;
-    let worker = json!({"clusterRef": {"name": "all"}, "tenantRef": {"name": "solo"}, "image": "acme/payment-worker:1.2.3",
-        "jobTypes": ["charge-payment"], "replicas": 1, "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}}});
-    apply::<WorkflowWorker>(&cluster, ALL, "crew", &object("WorkflowWorker", "crew", worker)).await;
-    let processes: Api<WorkflowProcess> = api(&cluster, ALL);
-    await_condition(&processes, "flow", START, "is deployed", |process: &WorkflowProcess| {
-        process.status.as_ref().is_some_and(|status| status.ready)
-    })
-    .await;
+    let bindings: Api<RoleBinding> = api(&cluster, ALL);
+    let rights = bindings.list(&ListParams::default()).await.expect("should list the rights").items;
+    let lane = Lane::fresh(&cluster, "namespace").await;
+    lane.apply().await;
+    lane.await_ready().await;
 
     namespaces.delete(ALL, &DeleteParams::default()).await.expect("should delete");
     await_gone(&namespaces, ALL, Duration::from_mins(3)).await;
-    restore(&namespaces).await;
+    restore(&namespaces, &bindings, rights).await;
+    lane.apply().await;
+    lane.await_ready().await;
+    lane.remove().await;
 }
 
-/// The image that the sample's engines run, without its tag: `spec.image` is a repository.
-async fn engine_image(cluster: &Cluster) -> Option<String> {
-    let clusters: Api<WorkflowCluster> = api(cluster, e2e::sample::SYSTEM_NAMESPACE);
-    clusters.get(e2e::sample::CLUSTER).await.expect("should read the sample's cluster").spec.image
+/// All 24 orders, in four lanes at a time; about ten minutes.
+#[tokio::test]
+#[ignore = "takes ten minutes: `./dev e2e-nightly`"]
+async fn every_order_of_deletion_ends_and_all_of_it_applied_again_works() {
+    let Some(cluster) = named_cluster("every_order_of_deletion").await else { return };
+    let orders = orders();
+    assert_eq!(orders.len(), 24);
+    let lanes = orders.chunks(6).enumerate().map(|(number, orders)| {
+        let (cluster, orders) = (cluster.clone(), orders.to_vec());
+        tokio::spawn(async move {
+            let lane = Lane::fresh(&cluster, &format!("order-{number}")).await;
+            lane.apply().await;
+            lane.await_ready().await;
+            for order in orders {
+                eprintln!("{}: {order:?}", lane.name);
+                for kind in order {
+                    lane.delete(kind).await;
+                }
+                lane.await_gone(END).await;
+                lane.apply().await;
+                lane.await_ready().await;
+            }
+            lane.remove().await;
+        })
+    });
+    for lane in lanes.collect::<Vec<_>>() {
+        lane.await.expect("every order should end");
+    }
 }
 
-/// The charts keep rights in this namespace; the next installation needs it.
-async fn restore(namespaces: &Api<Namespace>) {
+/// Every order of the four kinds.
+fn orders() -> Vec<[Kind; 4]> {
+    let mut orders = Vec::new();
+    for first in KINDS {
+        for second in KINDS.into_iter().filter(|kind| *kind != first) {
+            for third in KINDS.into_iter().filter(|kind| ![first, second].contains(kind)) {
+                for fourth in KINDS.into_iter().filter(|kind| ![first, second, third].contains(kind)) {
+                    orders.push([first, second, third, fourth]);
+                }
+            }
+        }
+    }
+    orders
+}
+
+/// The charts keep rights in this namespace; what comes next needs it and them.
+async fn restore(namespaces: &Api<Namespace>, bindings: &Api<RoleBinding>, rights: Vec<RoleBinding>) {
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ALL,
         "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
-    namespaces
-        .patch(ALL, &PatchParams::apply("e2e").force(), &Patch::Apply(&namespace))
-        .await
-        .expect("should restore");
+    let params = PatchParams::apply("e2e").force();
+    namespaces.patch(ALL, &params, &Patch::Apply(&namespace)).await.expect("should restore the namespace");
+    for right in rights {
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {
+                "name": right.name_any(), "namespace": ALL,
+                "labels": right.metadata.labels, "annotations": right.metadata.annotations,
+            },
+            "roleRef": right.role_ref, "subjects": right.subjects,
+        });
+        bindings
+            .patch(&right.name_any(), &params, &Patch::Apply(&binding))
+            .await
+            .expect("should restore the rights");
+    }
 }

@@ -4,5 +4,6 @@
 mod deletion;
 mod faults;
 mod fixture;
+mod lane;
 mod processes;
 mod scaling;
