@@ -67,6 +67,21 @@ fn a_job_of_the_same_version_from_another_spec_goes_before_the_needed_one_is_mad
     assert_eq!(unwanted("1.2.3", &needed(JobState::Missing), &jobs), [&former]);
 }
 
+#[test]
+fn an_unfinished_job_of_the_same_version_for_another_database_goes() {
+    let elsewhere = minimal(|cluster| {
+        cluster.spec.postgres.external_ref.as_mut().unwrap().database = Some("former".to_owned());
+    });
+    let former = with_blueprint(&elsewhere, |blueprint| build_job(blueprint, UpTo::All, false));
+    let (migration, doomed) = planned("1.2.3", reachable(Some("1.2.3")), std::slice::from_ref(&former));
+    let expected = Migration::Withdrawn { job: former.name_any(), version: "1.2.3".to_owned() };
+    assert_eq!((migration, doomed), (expected, vec![former.name_any()]));
+    // While the database cannot be asked, not even its name may be known.
+    assert_eq!(planned("1.2.3", away(), &[former.clone()]), (Migration::Unknown, Vec::new()));
+    let finished = ended(former, "Complete", today());
+    assert_eq!(planned("1.2.3", reachable(Some("1.2.3")), &[finished]), (Migration::Done, Vec::new()));
+}
+
 /// A running engine of 1.2.3, whose schema is 1.2.3's.
 fn planned(version: &str, postgres: PostgresView, jobs: &[Job]) -> (Migration, Vec<String>) {
     let cluster = at(version);
