@@ -14,15 +14,17 @@ use crate::metrics::Metrics;
 use crate::watch::Progress;
 
 /// Longest wait for the head of an answer. kube sets none since 4.0, and a black-holed call would never return.
-/// Half of the shortest interval in which a lease holder notices that it cannot renew.
+/// A write of a leader gets no longer than its lease: [`Fence::time_to_write`].
 pub const CALL_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A call that was refused or gave up before the API server answered.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// See [`CALL_DEADLINE`].
-    #[error("the Kubernetes API did not answer {method} {path} within {} s", CALL_DEADLINE.as_secs())]
+    #[error("the Kubernetes API did not answer {method} {path} within {} s", within.as_secs_f64())]
     Deadline {
+        /// How long it was given.
+        within: Duration,
         /// The verb.
         method: Method,
         /// The path without its query.
@@ -81,29 +83,50 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
         let verb = verb_of(&method, request.uri().query());
-        if is_write(&method) && !is_lease(&path) && !self.gate.fence.is_open() {
-            return Box::pin(async move { Err(CallError::Fenced { path }.into()) });
+        let CallGate { fence, metrics, progress } = self.gate.clone();
+        let (mut within, mut under_way) = (CALL_DEADLINE, None);
+        if is_write(&method) && !is_lease(&path) {
+            let Some(time) = fence.time_to_write(CALL_DEADLINE) else {
+                return Box::pin(async move { Err(CallError::Fenced { path }.into()) });
+            };
+            if fence.is_bounded() {
+                limit_on_server(&mut request, time);
+            }
+            (within, under_way) = (time, Some(fence.begin_write(time)));
         }
-        let CallGate { metrics, progress, .. } = self.gate.clone();
         let answer = self.inner.call(request);
         Box::pin(async move {
             let began = Instant::now();
-            let result = tokio::time::timeout(CALL_DEADLINE, answer).await;
+            let result = tokio::time::timeout(within, answer).await;
             let code = match &result {
                 Ok(Ok(response)) => code_class(response.status().as_u16()),
                 Ok(Err(_)) => "error",
                 Err(_) => "timeout",
             };
+            // After an internal error or a timeout on the server the write may still be on its way to the storage.
+            if let Some(write) = under_way.filter(|_| matches!(code, "2xx" | "3xx" | "4xx")) {
+                write.answered();
+            }
             metrics.observe_api_call(verb, code, began.elapsed());
             if code == "2xx" && matches!(verb, "watch" | "read") {
                 progress.note(&path, Instant::now());
             }
-            result.unwrap_or_else(|_| Err(CallError::Deadline { method, path }.into()))
+            result.unwrap_or_else(|_| Err(CallError::Deadline { method, path, within }.into()))
         })
+    }
+}
+
+/// The API server gives up a request after the time in its query: what we no longer wait for shall not take effect.
+fn limit_on_server(request: &mut Request<Body>, time: Duration) {
+    let uri = request.uri();
+    let joined = uri.query().map_or('?', |_| '&');
+    let limited = format!("{uri}{joined}timeout={}ms", time.as_millis().max(1));
+    if let Ok(limited) = limited.parse() {
+        *request.uri_mut() = limited;
     }
 }
 

@@ -1,8 +1,19 @@
-//! The one place where wall-clock time is read.
+//! The one place where wall-clock time is read, and the time that a lease is measured with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
+
+/// Time since the machine was started: nobody can set it, and it goes on while the machine is suspended. [`Instant`] on
+/// Linux does not, and a holder that slept in between would take its lease for fresh.
+///
+/// [`Instant`]: std::time::Instant
+#[must_use]
+pub fn since_boot() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
+}
 
 /// Where "now" comes from: the system in production, a fixed instant in tests.
 #[derive(Clone)]

@@ -1,135 +1,191 @@
+#![allow(clippy::unchecked_time_subtraction, reason = "a test that subtracts too much shall fail")]
+
 mod apiserver;
+mod model;
 
 use jiff::Timestamp;
+use serde_json::json;
 
+use super::protocol::{Draft, Holder, Record};
 use super::*;
 
 const DURATION: Duration = Duration::from_secs(15);
+const SEEN: Duration = Duration::from_secs(1_000);
+/// 10:00:00 and five microseconds, as `acquireTime` and as token.
+const ACQUIRED: &str = "1970-01-01T10:00:00.000005Z";
+const TOKEN: u64 = 36_000_000_005;
 
-fn candidate(identity: &str, seen: Option<Seen>) -> LeaderLease {
-    let client = kube::Client::new(
-        tower::service_fn(|_: http::Request<kube::client::Body>| async {
-            Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("no server"))
-        }),
-        "ns",
-    );
-    let clock = Clock::fixed(Timestamp::UNIX_EPOCH);
-    let mut lease = LeaderLease::new(
-        Api::namespaced(client, "ns"),
-        "l",
-        identity.into(),
-        DURATION,
-        clock,
-        Fence::closed(),
-    );
-    lease.seen = seen;
-    lease
-}
-
-fn record(holder: &str, version: &str) -> Lease {
-    Lease {
-        metadata: ObjectMeta { resource_version: Some(version.into()), ..ObjectMeta::default() },
-        spec: Some(LeaseSpec {
-            holder_identity: Some(holder.into()),
-            lease_duration_seconds: Some(15),
-            lease_transitions: Some(4),
-            ..LeaseSpec::default()
-        }),
+fn record(holder: &Holder<&str>, version: &str) -> Record<String, String> {
+    Record {
+        uid: "u".into(),
+        version: version.into(),
+        holder: match holder {
+            Holder::Nobody => Holder::Nobody,
+            Holder::Released => Holder::Released,
+            Holder::Held(identity) => Holder::Held((*identity).to_owned()),
+        },
+        duration: DURATION,
+        token: TOKEN,
     }
 }
 
-fn written_holder(decision: Decision) -> Option<(String, i32)> {
-    let (Decision::Create(lease) | Decision::Write(lease)) = decision else { return None };
-    let spec = lease.spec.unwrap();
-    Some((spec.holder_identity.unwrap(), spec.lease_transitions.unwrap()))
+fn member(seen: Option<Record<String, String>>) -> Member<String, String> {
+    let mut member = Member::new("me".to_owned(), DURATION);
+    member.observe(seen, SEEN);
+    member
 }
 
-#[tokio::test]
-async fn who_may_write_the_record() {
-    let seen_at = Instant::now();
+fn leader() -> Member<String, String> {
+    let mut leader = member(Some(record(&Holder::Released, "1")));
+    leader.accept(record(&Holder::Held("me"), "2"), SEEN, SEEN + Duration::from_secs(3));
+    leader
+}
+
+fn ours(token: u64) -> Draft<String> {
+    Draft { holder: Holder::Held("me".into()), duration: DURATION, token }
+}
+
+#[test]
+fn what_a_candidate_does_about_the_record() {
+    let wall = TOKEN + 7;
+    let nearly = Duration::from_millis(14_999);
+    let rest = Step::Wait(Duration::from_millis(1));
+    let unheld = Draft { holder: Holder::Nobody, duration: DURATION, token: 0 };
     let cases = [
-        ("nobody has it", None, Duration::ZERO, Some(0)),
-        ("we have it", Some("me"), Duration::ZERO, Some(4)),
-        ("it was given away", Some(""), Duration::ZERO, Some(5)),
-        ("another holds it", Some("other"), Duration::from_millis(14_999), None),
-        ("another went silent for the whole duration", Some("other"), DURATION, Some(5)),
+        ("there is none: its former holder may still write", None, Duration::ZERO, Step::Create(unheld)),
+        ("it was made by a candidate", Some(Holder::Nobody), nearly, rest.clone()),
+        (
+            "and the whole duration has passed since",
+            Some(Holder::Nobody),
+            DURATION,
+            Step::Replace(ours(wall)),
+        ),
+        ("it was given away", Some(Holder::Released), Duration::ZERO, Step::Replace(ours(wall))),
+        ("another holds it", Some(Holder::Held("other")), nearly, rest),
+        ("another went silent", Some(Holder::Held("other")), DURATION, Step::Replace(ours(wall))),
+        (
+            "our write was taken without an answer",
+            Some(Holder::Held("me")),
+            nearly,
+            Step::Replace(ours(TOKEN)),
+        ),
     ];
     for (case, holder, later, expected) in cases {
-        let seen = holder.map(|holder| Seen { lease: record(holder, "1"), unchanged_since: seen_at });
-        let decision = candidate("me", seen).decide(seen_at + later);
-        assert_eq!(
-            written_holder(decision),
-            expected.map(|transitions| ("me".to_owned(), transitions)),
-            "{case}"
-        );
+        let seen = holder.map(|holder| record(&holder, "1"));
+        assert_eq!(member(seen).decide(SEEN + later, wall), expected, "{case}");
     }
 }
 
-#[tokio::test]
-async fn a_longer_duration_of_the_holder_is_respected() {
-    let mut lease = record("other", "1");
-    lease.spec.as_mut().unwrap().lease_duration_seconds = Some(60);
-    let seen_at = Instant::now();
-    let candidate = candidate("me", Some(Seen { lease, unchanged_since: seen_at }));
-    assert_eq!(candidate.decide(seen_at + Duration::from_secs(59)), Decision::Wait);
-    assert_ne!(candidate.decide(seen_at + Duration::from_mins(1)), Decision::Wait);
+#[test]
+fn what_a_holder_does_about_the_record() {
+    let other = Holder::Held("other");
+    let anew = Record { uid: "another".into(), ..record(&Holder::Held("me"), "9") };
+    let cases = [
+        ("it is as it was left", Some(record(&Holder::Held("me"), "2")), Step::Replace(ours(TOKEN))),
+        ("somebody else is in it", Some(record(&other, "3")), Step::Lost(Some("other".into()))),
+        ("somebody took the holder out", Some(record(&Holder::Released, "3")), Step::Lost(None)),
+        ("it was deleted", None, Step::Lost(None)),
+        ("it was restored from a backup", Some(anew), Step::Lost(None)),
+    ];
+    for (case, seen, expected) in cases {
+        let mut leader = leader();
+        leader.observe(seen, SEEN + Duration::from_secs(5));
+        assert_eq!(leader.decide(SEEN + Duration::from_secs(5), TOKEN + 9), expected, "{case}");
+    }
 }
 
 #[test]
-fn a_renewal_by_the_holder_restarts_the_wait() {
-    let first = Instant::now();
-    let later = first + Duration::from_secs(10);
-    let unchanged =
-        observe_seen(observe_seen(None, Some(record("o", "1")), first), Some(record("o", "1")), later);
-    assert_eq!(unchanged.unwrap().unchanged_since, first);
-    let renewed =
-        observe_seen(observe_seen(None, Some(record("o", "1")), first), Some(record("o", "2")), later);
-    assert_eq!(renewed.unwrap().unchanged_since, later);
+fn a_holder_counts_from_before_its_write_and_a_candidate_from_the_answer() {
+    let hold = leader().hold.unwrap();
+    assert_eq!((hold.until, hold.token), (SEEN + Duration::from_secs(10), TOKEN), "not from the answer");
+
+    let of_another = record(&Holder::Held("other"), "1");
+    let mut candidate = member(None);
+    candidate.observe(Some(of_another.clone()), SEEN);
+    candidate.observe(Some(of_another), SEEN + Duration::from_secs(10));
+    assert_eq!(candidate.decide(SEEN + DURATION, 0), Step::Replace(ours(TOKEN + 1)), "unchanged since");
+    candidate.observe(Some(record(&Holder::Held("other"), "2")), SEEN + Duration::from_secs(10));
+    assert_eq!(candidate.decide(SEEN + DURATION, 0), Step::Wait(Duration::from_secs(10)), "renewed since");
 }
 
 #[test]
-fn the_fence_closes_by_itself() {
-    let fence = Fence::closed();
-    let now = Instant::now();
-    assert!(!fence.is_open_at(now));
-    fence.extend_until(now + Duration::from_secs(10));
-    assert!(fence.is_open_at(now + Duration::from_secs(9)));
-    assert!(!fence.is_open_at(now + Duration::from_secs(11)));
-}
-
-#[tokio::test]
-async fn the_holder_stops_before_anyone_can_take_over() {
-    assert!(candidate("me", None).write_window() < DURATION);
+fn a_longer_duration_of_the_holder_is_respected() {
+    let held = Record { duration: Duration::from_mins(1), ..record(&Holder::Held("other"), "1") };
+    let candidate = member(Some(held));
+    assert_eq!(candidate.decide(SEEN + DURATION, 0), Step::Wait(Duration::from_secs(45)));
+    assert_eq!(candidate.decide(SEEN + Duration::from_mins(1), 0), Step::Replace(ours(TOKEN + 1)));
 }
 
 #[test]
 fn every_change_of_the_holder_makes_the_token_larger_whatever_the_clocks_say() {
-    let at = |micros: i64| MicroTime(Timestamp::from_microsecond(micros).unwrap());
-    let cases = [
-        ("the first holder", None, 7, 7),
-        ("a clock that goes on", Some(5), 7, 7),
-        ("two in one instant", Some(7), 7, 8),
-        ("a clock that lags behind the former holder's", Some(9_000_000), 7, 9_000_001),
-    ];
-    for (case, former, now, expected) in cases {
-        assert_eq!(later_than(former.map(at).as_ref(), &at(now)), at(expected), "{case}");
-    }
+    let taken = |member: &Member<String, String>, wall| match member.decide(SEEN + DURATION, wall) {
+        Step::Replace(draft) => draft.token,
+        step => panic!("{step:?}"),
+    };
+    let silent = member(Some(record(&Holder::Held("other"), "1")));
+    assert_eq!(taken(&silent, TOKEN + 2), TOKEN + 2, "a clock that goes on");
+    assert_eq!(taken(&silent, TOKEN), TOKEN + 1, "two in one instant");
+    assert_eq!(taken(&silent, 3), TOKEN + 1, "a clock that lags behind the former holder's");
+    let mut remembers = silent;
+    remembers.observe(None, SEEN);
+    let anew = Record { uid: "v".into(), token: 0, ..record(&Holder::Nobody, "9") };
+    remembers.observe(Some(anew), SEEN);
+    assert_eq!(taken(&remembers, 3), TOKEN + 1, "the Lease was deleted in between");
 }
 
-#[tokio::test]
-async fn the_token_changes_with_the_holder_and_not_with_a_renewal() {
-    let acquired = MicroTime(Timestamp::from_microsecond(5_000_001).unwrap());
-    let token_written = |holder: &str| {
-        let mut lease = record(holder, "1");
-        lease.spec.as_mut().unwrap().acquire_time = Some(acquired.clone());
-        let seen = Seen { lease, unchanged_since: Instant::now() };
-        match candidate("me", Some(seen)).decide(Instant::now()) {
-            Decision::Create(lease) | Decision::Write(lease) => token_of(&lease),
-            Decision::Wait => None,
-        }
-    };
-    assert_eq!(token_written("me"), Some(5_000_001), "renewed");
-    assert_eq!(token_written(""), Some(5_000_002), "taken over by a replica whose clock lags behind");
+#[test]
+fn the_lease_is_given_away_only_when_every_write_has_its_answer() {
+    let given = Draft { holder: Holder::Released, duration: DURATION, token: TOKEN };
+    assert_eq!(leader().release(false), Some(given));
+    assert_eq!(leader().release(true), None);
+    let mut lost = leader();
+    lost.observe(Some(record(&Holder::Held("other"), "3")), SEEN);
+    assert_eq!(lost.release(false), None, "it is not ours to give");
+}
+
+#[test]
+fn a_lease_is_read_and_written_over_with_all_else_that_is_in_it() {
+    let read: Lease = serde_json::from_value(json!({
+        "metadata": {"name": "l", "uid": "u", "resourceVersion": "1", "labels": {"a": "b"}},
+        "spec": {"holderIdentity": "other", "leaseDurationSeconds": 15, "leaseTransitions": 4,
+            "acquireTime": ACQUIRED, "renewTime": ACQUIRED},
+    }))
+    .unwrap();
+    assert_eq!(record_of(&read), record(&Holder::Held("other"), "1"));
+    let wall = Timestamp::from_second(50_000).unwrap();
+    let written =
+        |former: Option<&Lease>, draft| serde_json::to_value(build_lease("l", former, draft, wall)).unwrap();
+    assert_eq!(
+        written(Some(&read), ours(TOKEN + 1)),
+        json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": "l", "uid": "u", "resourceVersion": "1", "labels": {"a": "b"}},
+            "spec": {"holderIdentity": "me", "leaseDurationSeconds": 15, "leaseTransitions": 5,
+                "acquireTime": "1970-01-01T10:00:00.000006Z", "renewTime": "1970-01-01T13:53:20.000000Z"},
+        })
+    );
+    let made = written(None, Draft { holder: Holder::Nobody, duration: DURATION, token: 0 });
+    assert_eq!(
+        made["spec"],
+        json!({"leaseDurationSeconds": 15, "leaseTransitions": 0, "renewTime": "1970-01-01T13:53:20.000000Z"})
+    );
+    let unheld: Lease = serde_json::from_value(made).unwrap();
+    assert_eq!((record_of(&unheld).holder, record_of(&unheld).token), (Holder::Nobody, 0));
+    let taken = build_lease("l", Some(&unheld), ours(TOKEN), wall);
+    assert_eq!(taken.spec.unwrap().lease_transitions, Some(0), "the first holder follows nobody");
+}
+
+#[test]
+fn the_fence_closes_by_itself_and_no_write_outlasts_it() {
+    let (fence, call) = (Fence::closed(), Duration::from_secs(20));
+    assert_eq!(fence.time_to_write_at(SEEN, call), None);
+    fence.extend(SEEN + Duration::from_secs(10), TOKEN);
+    assert_eq!(fence.time_to_write_at(SEEN, call), Some(Duration::from_secs(10)));
+    let late = SEEN + Duration::from_secs(9);
+    assert_eq!(fence.time_to_write_at(late, call), Some(Duration::from_secs(1)));
+    assert_eq!(fence.time_to_write_at(SEEN + Duration::from_secs(10), call), None);
+    assert_eq!(Fence::open().time_to_write_at(SEEN, call), Some(call));
 }
 
 #[test]
@@ -138,8 +194,21 @@ fn a_fence_tells_its_token_once_it_has_one() {
     assert_eq!(Fence::open_with(3).token(), Some(3));
     let fence = Fence::closed();
     assert_eq!(fence.token(), None);
-    fence.clone().extend(Instant::now() + DURATION, Some(4));
+    fence.clone().extend(since_boot() + DURATION, 4);
     assert_eq!((fence.token(), fence.is_open()), (Some(4), true));
     fence.close();
     assert_eq!((fence.token(), fence.is_open()), (Some(4), false), "a call under way is still this holder's");
+}
+
+#[test]
+fn a_write_without_an_answer_is_remembered_for_as_long_as_it_may_take_effect() {
+    let (fence, margin) = (Fence::open(), Duration::from_secs(5));
+    assert!(!fence.has_unanswered_writes(margin));
+    let write = fence.begin_write(DURATION);
+    assert!(fence.has_unanswered_writes(margin), "under way");
+    write.answered();
+    assert!(!fence.has_unanswered_writes(margin));
+    drop(fence.begin_write(Duration::ZERO));
+    assert!(fence.has_unanswered_writes(margin), "given up");
+    assert!(!fence.has_unanswered_writes(Duration::ZERO), "and nothing is under way for so long");
 }

@@ -13,12 +13,21 @@ const SHORT: Duration = Duration::from_secs(5);
 
 fn contender(api: Api<Lease>, identity: &str) -> (LeaderLease, Fence) {
     let fence = Fence::closed();
-    let lease = LeaderLease::new(api, "leader", identity.into(), SHORT, Clock::system(), fence.clone());
+    let lease = LeaderLease::new(api, "leader", identity.into(), SHORT, Clock::precise(), fence.clone());
     (lease, fence)
 }
 
+/// A Lease that is free, as after an orderly end: one that is missing takes its whole duration.
+async fn give_away(api: &Api<Lease>) {
+    let free = Draft { holder: Holder::Released, duration: SHORT, token: 0 };
+    let wall = Clock::precise().now();
+    api.create(&PostParams::default(), &build_lease("leader", None, free, wall)).await.unwrap();
+}
+
 async fn leases(apiserver: &TestApiServer) -> Api<Lease> {
-    Api::namespaced(apiserver.client().await, &apiserver.namespace("lease").await)
+    let api = Api::namespaced(apiserver.client().await, &apiserver.namespace("lease").await);
+    give_away(&api).await;
+    api
 }
 
 #[tokio::test]
@@ -31,17 +40,17 @@ async fn a_paused_holder_has_stopped_writing_before_another_takes_over() {
     assert!(paused_fence.is_open());
 
     // Nobody drives `paused` from here on, as if its process were stopped.
-    let began = Instant::now();
+    let began = since_boot();
     let closed_after = async {
         while paused_fence.is_open() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        began.elapsed()
+        since_boot() - began
     };
     let taken_after = async {
         assert!(other.acquire(&CancellationToken::new()).await);
         assert!(!paused_fence.is_open(), "two writers");
-        began.elapsed()
+        since_boot() - began
     };
     let (closed_after, taken_after) = tokio::join!(closed_after, taken_after);
     assert!(closed_after < SHORT && taken_after >= SHORT, "closed {closed_after:?}, taken {taken_after:?}");
@@ -53,7 +62,8 @@ async fn a_paused_holder_has_stopped_writing_before_another_takes_over() {
     assert!(!paused_fence.is_open());
     assert!(other_fence.is_open(), "one renewal interval has passed, not the window");
     let record = api.get("leader").await.unwrap().spec.unwrap();
-    assert_eq!((record.holder_identity.as_deref(), record.lease_transitions), (Some("other"), Some(1)));
+    assert_eq!((record.holder_identity.as_deref(), record.lease_transitions), (Some("other"), Some(2)));
+    assert!(other_fence.token() > paused_fence.token(), "{other_fence:?} {paused_fence:?}");
 }
 
 #[tokio::test]
@@ -95,27 +105,68 @@ async fn a_client_without_the_lease_cannot_write() {
     assert_eq!(crate::outcome::ErrorClass::of_kube(&refused), crate::outcome::ErrorClass::Transient);
     assert_eq!(config_maps.get_opt("a").await.unwrap(), None);
 
-    let mut lease = LeaderLease::new(
-        Api::namespaced(client, &namespace),
-        "leader",
-        "me".into(),
-        SHORT,
-        Clock::system(),
-        fence,
-    );
+    let leases = Api::namespaced(client, &namespace);
+    give_away(&leases).await;
+    let mut lease = LeaderLease::new(leases, "leader", "me".into(), SHORT, Clock::precise(), fence);
     assert!(lease.acquire(&CancellationToken::new()).await);
     config_maps.create(&PostParams::default(), &object).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_holder_that_cannot_renew_gives_up_within_its_window() {
-    let faults = Faults::stop_before_write(2);
-    let api = Api::namespaced(faults.wrap(FakeApiServer::new().client()), "ns");
+    let (apiserver, faults) = (FakeApiServer::new(), Faults::stop_before_write(2));
+    give_away(&Api::namespaced(apiserver.client(), "ns")).await;
+    let api = Api::namespaced(faults.wrap(apiserver.client()), "ns");
     let (mut lease, fence) = contender(api, "cut off");
     assert!(lease.acquire(&CancellationToken::new()).await);
-    let began = Instant::now();
+    let began = since_boot();
     let lost = lease.hold(CancellationToken::new()).await.unwrap_err();
     assert!(matches!(lost, LeaseError::NotRenewed { .. }), "{lost}");
     assert!(!fence.is_open());
-    assert!(began.elapsed() < SHORT, "{:?}", began.elapsed());
+    assert!(since_boot() < began + SHORT, "{:?}", since_boot() - began);
+}
+
+#[tokio::test]
+async fn a_holder_whose_lease_is_deleted_ends_and_the_next_one_waits_for_the_whole_duration() {
+    let apiserver = require_apiserver!();
+    let api = leases(apiserver).await;
+    let (mut holder, holder_fence) = contender(api.clone(), "holder");
+    let (mut paused, paused_fence) = contender(api.clone(), "paused");
+    assert!(paused.acquire(&CancellationToken::new()).await);
+    let renewed = api.get("leader").await.unwrap();
+    api.delete("leader", &kube::api::DeleteParams::default()).await.unwrap();
+
+    // A renewal that was under way does not make it anew.
+    let late = api.replace("leader", &PostParams::default(), &renewed).await.unwrap_err();
+    assert!(matches!(&late, kube::Error::Api(status) if matches!(status.code, 404 | 409)), "{late}");
+    assert_eq!(api.get_opt("leader").await.unwrap(), None);
+
+    let began = since_boot();
+    assert!(paused_fence.is_open(), "it does not know yet");
+    assert!(holder.acquire(&CancellationToken::new()).await);
+    let waited = since_boot() - began;
+    assert!(!paused_fence.is_open(), "two writers");
+    assert!(waited >= SHORT && waited < SHORT + Duration::from_secs(2), "{waited:?}");
+    assert!(holder_fence.token() > paused_fence.token());
+
+    api.delete("leader", &kube::api::DeleteParams::default()).await.unwrap();
+    let lost = holder.hold(CancellationToken::new()).await.unwrap_err();
+    assert_eq!(lost.to_string(), "lost lease leader: somebody deleted it or took its holder out");
+    assert!(!holder_fence.is_open());
+    assert_eq!(api.get_opt("leader").await.unwrap(), None, "it is not made anew by the one that ends");
+}
+
+#[tokio::test]
+async fn a_lease_with_a_write_under_way_is_left_to_expire() {
+    let apiserver = require_apiserver!();
+    let api = leases(apiserver).await;
+    let (mut holder, fence) = contender(api.clone(), "holder");
+    let stop = CancellationToken::new();
+    assert!(holder.acquire(&stop).await);
+    drop(fence.begin_write(Duration::from_secs(3)));
+    stop.cancel();
+    holder.hold(stop).await.unwrap();
+    assert!(!fence.is_open());
+    let record = record_of(&api.get("leader").await.unwrap());
+    assert_eq!(record.holder, Holder::Held("holder".to_owned()));
 }
