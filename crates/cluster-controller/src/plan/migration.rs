@@ -121,7 +121,15 @@ pub fn plan_migration(
     now: Timestamp,
 ) -> (Migration, Vec<Doomed>) {
     let migration = judge_migration(blueprint, observed, now);
-    let unwanted = unwanted(&blueprint.target.version.to_string(), &migration, &observed.children.jobs);
+    let version = blueprint.target.version.to_string();
+    let asks_for = |name: &str| {
+        let kinds = [UpTo::Expand, UpTo::All].map(|up_to| [true, false].map(|approved| (up_to, approved)));
+        kinds
+            .iter()
+            .flatten()
+            .any(|(up_to, approved)| build_job(blueprint, *up_to, *approved).name_any() == name)
+    };
+    let unwanted = unwanted(&version, asks_for, &migration, &observed.children.jobs);
     let at_work = unwanted.iter().find(|job| !is_finished(job));
     let withdrawn = at_work.map(|job| Migration::Withdrawn {
         job: job.name_any(),

@@ -23,10 +23,15 @@ pub fn version_of_job(job: &Job) -> Option<&str> {
     labels.get(VERSION).map(String::as_str)
 }
 
-/// What must go of a cluster whose spec asks for `version`, as `migration` judges it. A finished Job of that version
-/// stays for its log. Also those that are going already.
+/// What must go of a cluster whose spec asks for `version`, as `migration` judges it; `asks_for` tells whether the spec
+/// makes a Job of this name at all. A finished Job of the version stays for its log. Also those that are going already.
 #[must_use]
-pub fn unwanted<'j>(version: &str, migration: &Migration, jobs: &'j [Arc<Job>]) -> Vec<&'j Job> {
+pub fn unwanted<'j>(
+    version: &str,
+    asks_for: impl Fn(&str) -> bool,
+    migration: &Migration,
+    jobs: &'j [Arc<Job>],
+) -> Vec<&'j Job> {
     let is_unwanted = |job: &Job| {
         version_of_job(job) != Some(version)
             || match migration {
@@ -35,9 +40,10 @@ pub fn unwanted<'j>(version: &str, migration: &Migration, jobs: &'j [Arc<Job>]) 
                 }
                 // What was allowed when the Job was made, for instance by an approval, no longer is.
                 Migration::Refused { .. } => !is_finished(job),
-                Migration::Unknown | Migration::Done | Migration::Expanded | Migration::Withdrawn { .. } => {
-                    false
-                }
+                // It leads to this version, but from another image, or in another database.
+                Migration::Done | Migration::Expanded => !is_finished(job) && !asks_for(&job.name_any()),
+                // Without its Secret not even the name of the database may be known.
+                Migration::Unknown | Migration::Withdrawn { .. } => false,
             }
     };
     jobs.iter().map(|job| &**job).filter(|job| is_unwanted(job)).collect()

@@ -271,6 +271,37 @@ async fn a_migration_ends_with_the_wait_and_holds_nothing() {
 }
 
 #[tokio::test]
+async fn a_migration_that_cannot_be_deleted_holds_no_cluster() {
+    let world = running(MINIMAL).await;
+    world.set_bad_image(&format!("{IMAGE}:1.3.0"));
+    world.edit(|cluster| cluster["spec"]["version"] = json!("1.3.0"));
+    world.settle().await;
+    delete::<WorkflowCluster>(&world, "acme", "dev").await;
+    world.apiserver.intercept(|request| {
+        let is_job = request.method == "DELETE" && request.path.contains("/jobs/");
+        is_job.then(|| test_support::reply::forbidden("jobs", "any", "no RBAC policy matched").into())
+    });
+    assert_eq!(pass(&world).await, Next::Gone);
+    assert!(!is_there(&world));
+}
+
+#[tokio::test]
+async fn an_api_server_that_does_not_let_it_go_is_told_and_asked_again() {
+    let world = running(MINIMAL).await;
+    delete::<WorkflowCluster>(&world, "acme", "dev").await;
+    world.apiserver.intercept(|request| {
+        let is_finalizer = request.method == "PATCH" && request.path.ends_with("/workflowclusters/dev");
+        is_finalizer.then(|| {
+            test_support::reply::forbidden("workflowclusters", "dev", "no RBAC policy matched").into()
+        })
+    });
+    assert_eq!(pass(&world).await, Next::Failed(ErrorClass::Denied));
+    let (phase, reason, message) = told(&world);
+    assert_eq!((phase, reason.as_str()), (Some(ClusterPhase::Deleting), "Deleting"));
+    assert!(message.starts_with("failed to remove the finalizer from WorkflowCluster acme/dev"), "{message}");
+}
+
+#[tokio::test]
 async fn what_others_hold_stays_and_is_not_told_twice() {
     let world = deleted_with_dependants().await;
     world.edit(|cluster| {

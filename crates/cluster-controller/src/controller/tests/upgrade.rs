@@ -378,6 +378,18 @@ async fn of_an_invalid_spec_only_the_version_is_believed() {
 }
 
 #[tokio::test]
+async fn a_migration_that_cannot_be_deleted_is_tried_again_though_the_spec_is_invalid() {
+    let world = called_off().await;
+    world.edit(|cluster| cluster["spec"]["version"] = json!("banana"));
+    world.apiserver.intercept(|request| {
+        let is_job = request.method == "DELETE" && request.path.contains("/jobs/");
+        is_job.then(|| test_support::reply::failure(503, "ServiceUnavailable", "try again").into())
+    });
+    let pass = world.reconcile(world.apiserver.client()).await;
+    assert_eq!((pass.next, told(&world).1), (Next::Failed(ErrorClass::Transient), "InvalidSpec".to_owned()));
+}
+
+#[tokio::test]
 async fn a_paused_cluster_says_that_an_unwanted_migration_goes_on() {
     let world = called_off().await;
     world.edit(|cluster| {
