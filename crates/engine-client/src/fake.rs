@@ -55,6 +55,9 @@ struct World {
     tenants: BTreeMap<String, Tenant>,
     usages: BTreeMap<String, TenantUsage>,
     isolation: BTreeMap<String, Isolation>,
+    /// Deletions of a tenant that are answered before it is gone.
+    purges: BTreeMap<String, u32>,
+    purging: BTreeSet<String>,
     processes: BTreeMap<(String, String), Process>,
     rejections: Vec<(String, Vec<Finding>)>,
     lags: BTreeMap<JobSeries, JobLag>,
@@ -113,6 +116,8 @@ impl FakeEngine {
             tenants: BTreeMap::from([(DEFAULT_TENANT.to_owned(), default_tenant)]),
             usages: BTreeMap::new(),
             isolation: BTreeMap::new(),
+            purges: BTreeMap::new(),
+            purging: BTreeSet::new(),
             processes: BTreeMap::new(),
             rejections: Vec::new(),
             lags: BTreeMap::new(),

@@ -93,6 +93,7 @@ fn lag(tenant_id: &str, job_type: &str, activatable: u64) -> JobLag {
 fn world() -> FakeEngine {
     let engine = FakeEngine::new();
     engine.set_now(time(100));
+    engine.set_purge("acme", 1);
     engine.change_info(|info| {
         info.nodes =
             vec![Node { id: "fake-0".to_owned(), version: "1.0.0".to_owned(), last_seen_at: time(99) }];
@@ -285,6 +286,9 @@ async fn outcomes_of_the_story_are_the_promised_ones() {
         owner: owner("uid-2"),
         mode: DeleteTenantMode::Purge,
     };
+    assert_eq!(engine.delete_tenant(&delete).await, Ok(TenantDeletion::Purging));
+    let reason = "TENANT_BEING_DELETED".to_owned();
+    assert_eq!(put(&tenant("acme", 4)).await, Err(ErrorClass::Precondition { reason }));
     assert_eq!(engine.delete_tenant(&delete).await, Ok(TenantDeletion::Deleted));
     assert_eq!(engine.delete_tenant(&delete).await, Ok(TenantDeletion::Deleted), "it is gone");
 }

@@ -48,6 +48,10 @@ pub async fn execute(
             applied.failure = Some(failure);
             break;
         }
+        // The object stays until nothing of the tenant is left.
+        if applied.deleted == Some(TenantDeletion::Purging) {
+            break;
+        }
     }
     applied
 }

@@ -27,6 +27,8 @@ use crate::validate::Verdict;
 
 /// Usage and engine-side drift are looked at this often.
 pub const USAGE_INTERVAL: Duration = Duration::from_secs(30);
+/// Each look lets the engine delete for some seconds; it goes on by itself as well.
+pub const PURGE_RECHECK: Duration = Duration::from_secs(5);
 
 /// Safety net: the cluster is watched.
 const RECHECK_CLUSTER: Duration = Duration::from_mins(1);
@@ -152,6 +154,12 @@ fn assess_deletion(observed: &Observed, applied: &Applied) -> Assessment {
             Assessment { next, ..blocked(message, ErrorClass::Transient) }
         }
         (None, EngineView::Unasked(Unasked::Unread { problem, class })) => blocked(problem.clone(), *class),
+        _ if applied.deleted == Some(TenantDeletion::Purging) => {
+            let message =
+                "the engine is deleting what the tenant has; the object goes when nothing is left".to_owned();
+            let next = Next::Wait { recheck: PURGE_RECHECK };
+            Assessment { next, ..deleting(Reason::Deleting, message, ErrorClass::Conflict) }
+        }
         _ => {
             let message = "the tenant is deleted, the object goes next".to_owned();
             deleting(Reason::Deleting, message, ErrorClass::Conflict)
@@ -193,6 +201,11 @@ fn assess_engine_error(error: &EngineError) -> Assessment {
         }
         EngineClass::AlreadyOwned => {
             (TenantPhase::Failed, Standing::Stalled, CommonReason::NameTaken.into(), RECHECK_OWNER)
+        }
+        // What a former tenant of this name left is still being deleted.
+        EngineClass::Precondition { reason } if reason == "TENANT_BEING_DELETED" => {
+            let next = Next::Wait { recheck: PURGE_RECHECK };
+            (TenantPhase::Pending, Standing::InProgress, Reason::Reconciling, next)
         }
         EngineClass::Denied => {
             (TenantPhase::Degraded, Standing::Stalled, Reason::EngineCredentialsMissing, failed)

@@ -22,8 +22,13 @@ CREATE TABLE workflow.tenant (
     owner_created_at     timestamptz NOT NULL DEFAULT 'epoch',
     generation           bigint NOT NULL,
     storage_bytes        bigint NOT NULL DEFAULT 0,
-    storage_measured_at  timestamptz
+    storage_measured_at  timestamptz,
+    -- The tombstone: what the tenant has is being deleted in slices, and nothing new comes. Never taken back.
+    deleting_since       timestamptz,
+    -- Some of its process definitions are `canceling`.
+    canceling            boolean NOT NULL DEFAULT false
 );
+CREATE INDEX tenant_unfinished ON workflow.tenant (tenant_id) WHERE deleting_since IS NOT NULL OR canceling;
 
 -- What a tenant uses, in 64 shards so that writers rarely meet, who hold theirs until their commit is synced: the sum over
 -- the shards counts. A tenant with a quota starts instances through shard 0 only, whose row lock makes the quota exact.
@@ -64,9 +69,12 @@ CREATE TABLE workflow.process_definition (
     deployed_at   timestamptz NOT NULL DEFAULT now(),
     -- Set when the process was deleted: no new instances, running ones finish.
     retired_at    timestamptz,
+    -- Its running instances are being canceled in slices.
+    canceling     boolean NOT NULL DEFAULT false,
     PRIMARY KEY (tenant_id, key),
     UNIQUE (tenant_id, process_id, version)
 );
+CREATE INDEX process_definition_canceling ON workflow.process_definition (tenant_id, key) WHERE canceling;
 
 -- Job types that are known although no job waits: their lag is an explicit zero.
 CREATE TABLE workflow.job_type (

@@ -62,6 +62,27 @@ impl Error {
         }
     }
 
+    pub fn tenant_being_deleted(tenant: &str) -> Self {
+        Self::Precondition {
+            reason: "TENANT_BEING_DELETED",
+            message: format!(
+                "tenant {tenant} is being deleted: nothing more is done for it, and its id is free when all of it is gone"
+            ),
+        }
+    }
+
+    /// It ran into a timeout of Postgres or of ours: less at once may do.
+    pub fn is_too_slow(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::PoolTimedOut) => true,
+            // query_canceled, lock_not_available, deadlock_detected.
+            Self::Database(sqlx::Error::Database(error)) => {
+                matches!(error.code().as_deref(), Some("57014" | "55P03" | "40P01"))
+            }
+            _ => false,
+        }
+    }
+
     /// The loser of a race that Postgres settled; doing it again settles it for good.
     pub fn is_lost_race(&self) -> bool {
         let Self::Database(sqlx::Error::Database(error)) = self else { return false };

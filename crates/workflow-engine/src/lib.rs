@@ -12,6 +12,7 @@ pub mod admin;
 pub mod args;
 pub mod clock;
 pub mod database;
+pub mod deletion;
 mod digest;
 pub mod engine;
 pub mod error;

@@ -235,6 +235,10 @@ impl Node {
             }
         });
         tokio::spawn({
+            let (node, engine) = (Arc::clone(self), Arc::clone(engine));
+            async move { upkeep::run_deletions(&node, &engine.database, &engine.stop).await }
+        });
+        tokio::spawn({
             let (engine, args, application) =
                 (Arc::clone(engine), self.args.database.clone(), self.application());
             async move { engine.database.follow_credentials(&args, &application, &engine.stop).await }

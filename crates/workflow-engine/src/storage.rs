@@ -12,6 +12,8 @@ pub mod keys;
 pub mod lag;
 pub mod nodes;
 pub mod owners;
+pub mod purge;
 pub mod request_log;
+pub mod retired;
 pub mod tenants;
 pub mod writers;

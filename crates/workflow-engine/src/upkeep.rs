@@ -1,14 +1,16 @@
-//! What has to be done now and then: forgetting what is past its time, and measuring storage. One replica is enough:
-//! the one whose name comes first among the living. Two at once would only do some of it twice.
+//! What has to be done now and then: ending deletions, forgetting what is past its time, and measuring storage. One replica
+//! is enough: the one whose name comes first among the living. Two at once would only do some of it twice.
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::{Database, in_time};
+use crate::deletion;
 use crate::error::Error;
 use crate::node::Node;
-use crate::storage::{instances, request_log, tenants};
+use crate::storage::{instances, purge, request_log, tenants};
 use crate::tenant_id::TenantId;
 
 const INTERVAL: Duration = Duration::from_mins(1);
@@ -18,6 +20,48 @@ const TENANTS_PER_PAGE: i64 = 500;
 /// Measuring reads everything that a tenant has.
 const MEASURE_TIMEOUT: Duration = Duration::from_secs(30);
 const SLICE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Somebody waits for a deletion to end.
+const DELETION_INTERVAL: Duration = Duration::from_secs(5);
+/// Then it is the next one's turn, so that a big tenant holds up no small one for long.
+const PURGE_TURN: Duration = Duration::from_secs(20);
+
+/// Ends what was to be deleted, also when nobody asks for it any more, until stopped.
+pub async fn run_deletions(node: &Node, database: &Database, stop: &CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(DELETION_INTERVAL)).await.is_some() {
+        if is_caretaker(node)
+            && let Some(Err(error)) = stop.run_until_cancelled(Box::pin(end_deletions(database))).await
+        {
+            tracing::warn!(error = %error, "deletions were interrupted; the next round goes on");
+        }
+    }
+}
+
+async fn end_deletions(database: &Database) -> Result<(), Error> {
+    let unfinished = in_time(SLICE_TIMEOUT, async {
+        let mut tx = database.monitor().await?;
+        let unfinished = purge::list_unfinished(&mut tx).await?;
+        tx.commit().await?;
+        Ok(unfinished)
+    })
+    .await?;
+    for (id, being_deleted) in unfinished {
+        let tenant = TenantId::parse(&id)?;
+        let ended = if being_deleted {
+            deletion::purge_and_delete(database, &tenant, Instant::now() + PURGE_TURN).await
+        } else {
+            // Without an end to its turn: where it is, is known to nobody else.
+            deletion::cancel_retired(database, &tenant, None).await
+        };
+        match ended {
+            Ok(true) => tracing::info!(%tenant, being_deleted, "what was to be deleted is gone"),
+            Ok(false) => {}
+            // One tenant's trouble must not be the others'.
+            Err(error) => tracing::warn!(%tenant, error = %error, "a deletion was interrupted"),
+        }
+    }
+    Ok(())
+}
 
 pub async fn run(node: &Node, database: &Database, instance_retention: Duration, stop: &CancellationToken) {
     // At once too: a tenant's storage should not be unknown for a minute.
@@ -53,7 +97,7 @@ async fn tend_all(
         .await?;
         let Some(last) = page.last() else { return Ok(()) };
         after.clone_from(&last.id);
-        for tenant in &page {
+        for tenant in page.iter().filter(|tenant| !tenant.being_deleted) {
             let tenant = TenantId::parse(&tenant.id)?;
             if stop.is_cancelled() {
                 return Ok(());

@@ -265,6 +265,7 @@ impl From<proto::DeleteTenantResponse> for model::TenantDeletion {
         match response {
             proto::DeleteTenantResponse { owned_by_other: true, .. } => Self::OwnedByOther,
             proto::DeleteTenantResponse { deleted: true, .. } => Self::Deleted,
+            proto::DeleteTenantResponse { purging: true, .. } => Self::Purging,
             proto::DeleteTenantResponse { .. } => Self::Kept,
         }
     }

@@ -97,9 +97,14 @@ impl Engine for FakeEngine {
     async fn delete_tenant(&self, request: &DeleteTenant) -> Result<TenantDeletion, EngineError> {
         self.admit(Operation::DeleteTenant, &request.tenant_id).await?;
         self.change(|world| {
-            world.once(Operation::DeleteTenant, &request.request_id, request, |world| {
+            let answer = world.once(Operation::DeleteTenant, &request.request_id, request, |world| {
                 world.delete_tenant(request)
-            })
+            });
+            // Asked again, it tells how far it is.
+            if answer == Ok(TenantDeletion::Purging) {
+                world.answers.remove(&request.request_id);
+            }
+            answer
         })
     }
 

@@ -25,6 +25,12 @@ impl FakeEngine {
         self.change(|world| world.usages.insert(usage.tenant_id.clone(), usage));
     }
 
+    /// Lets so many deletions of a tenant be answered with [`TenantDeletion::Purging`] before it is gone; meanwhile it cannot
+    /// be put.
+    pub fn set_purge(&self, tenant_id: &str, answers: u32) {
+        self.change(|world| world.purges.insert(tenant_id.to_owned(), answers));
+    }
+
     /// What [`Engine::verify_isolation`](crate::Engine::verify_isolation) tells about a tenant; at first all is well.
     pub fn set_isolation(&self, tenant_id: &str, isolation: Isolation) {
         self.change(|world| world.isolation.insert(tenant_id.to_owned(), isolation));
@@ -40,6 +46,10 @@ impl World {
         if !tenant.rls {
             let message = "row-level security cannot be switched off".to_owned();
             return Err(refusal(Operation::PutTenant, "RLS_REQUIRED", message));
+        }
+        if self.purging.contains(&tenant.id) {
+            let message = format!("tenant {} is being deleted", tenant.id);
+            return Err(refusal(Operation::PutTenant, "TENANT_BEING_DELETED", message));
         }
         let known = self.tenants.get(&tenant.id);
         let claim = claim(tenant.owner.as_ref(), known.and_then(|known| known.owner.as_ref()));
@@ -96,6 +106,12 @@ impl World {
             }
             DeleteTenantMode::RefuseIfActive | DeleteTenantMode::Purge => {}
         }
+        if let Some(answers) = self.purges.get_mut(id).filter(|answers| **answers > 0) {
+            *answers -= 1;
+            self.purging.insert(id.clone());
+            return Ok(TenantDeletion::Purging);
+        }
+        self.purging.remove(id);
         self.tenants.remove(id);
         self.usages.remove(id);
         self.processes.retain(|(tenant, _), _| tenant != id);

@@ -84,6 +84,8 @@ pub struct DeleteTenant {
 pub enum TenantDeletion {
     /// It is gone, also when it was before.
     Deleted,
+    /// It is on its way and cannot come back, but not everything of it is gone: ask again to hear of the end.
+    Purging,
     /// It stays and belongs to nobody: [`DeleteTenantMode::Retain`].
     Kept,
     /// Somebody else manages the tenant: nothing happened.

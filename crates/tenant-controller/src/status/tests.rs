@@ -169,6 +169,8 @@ fn cases() -> Vec<Case> {
             .failure(failed(EngineClass::Invalid)),
         case("precondition", (Failed, Stalled, Reason::RejectedByEngine, put, TRANSIENT))
             .failure(failed(precondition)),
+        case("former one is being deleted", (Pending, InProgress, Reason::Reconciling, put, Next::Wait { recheck: PURGE_RECHECK }))
+            .failure(failed(EngineClass::Precondition { reason: "TENANT_BEING_DELETED".into() })),
         case("quota of the engine", (Failed, Stalled, Reason::RejectedByEngine, put, TRANSIENT))
             .failure(failed(quota)),
         case("not found", (Failed, Stalled, Reason::RejectedByEngine, put, INVALID))
@@ -247,6 +249,19 @@ fn deletions() -> Vec<Case> {
             ),
         )
         .failure(write_failure(409)),
+        Case {
+            applied: Applied { deleted: Some(TenantDeletion::Purging), ..Applied::default() },
+            ..case(
+                "deletion: takes its time",
+                (
+                    Deleting,
+                    InProgress,
+                    Reason::Deleting,
+                    "the engine is deleting what the tenant has; the object goes when nothing is left",
+                    Next::Wait { recheck: PURGE_RECHECK },
+                ),
+            )
+        },
     ]
     .into_iter()
     .map(|case| case.change(deleting))

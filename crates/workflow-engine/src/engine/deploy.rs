@@ -10,15 +10,18 @@ use engine_client::proto::{
     get_process_definition_request::By,
 };
 
+use tokio::time::Instant;
+
 use super::{
     Engine, Fence, fences, may_delete, owner, page_size, refuse_claim, require_short, require_text,
     settle_races, tenant_id,
 };
 use crate::database::TenantTx;
+use crate::deletion;
 use crate::error::Error;
 use crate::storage::definitions::{self, Definition, NewDefinition};
 use crate::storage::request_log::{self, Request};
-use crate::storage::tenants;
+use crate::storage::{retired, tenants};
 use crate::tenant_id::TenantId;
 use crate::wire;
 
@@ -226,14 +229,23 @@ impl Engine {
         }
         let owner = owner(request.owner.clone())?;
         let remembered = Request::of("DeleteProcess", &request.request_id, &request)?;
-        let deletion = Deletion {
+        let until = Instant::now() + deletion::CALL_BUDGET;
+        let order = Deletion {
             process_id: &request.process_id,
             owner: owner.as_ref(),
             // Giving up touches no instance.
             retire: (!request.retain).then_some(on_instances),
             fence,
         };
-        settle_races(&self.keys, || self.delete_process_once(&tenant, &deletion, remembered.as_ref())).await
+        let response =
+            settle_races(&self.keys, || self.delete_process_once(&tenant, &order, remembered.as_ref()))
+                .await?;
+        if order.retire == Some(OnInstances::Cancel)
+            && let Err(error) = deletion::cancel_retired(&self.database, &tenant, Some(until)).await
+        {
+            tracing::debug!(%tenant, error = %error, "the upkeep cancels the rest of the instances");
+        }
+        Ok(response)
     }
 
     async fn delete_process_once(
@@ -275,9 +287,8 @@ impl Engine {
 async fn retire(tx: &mut TenantTx, process_id: &str, on_instances: OnInstances) -> Result<i32, Error> {
     match on_instances {
         OnInstances::KeepRunning => {}
-        OnInstances::Cancel => {
-            definitions::cancel_instances(tx, process_id).await?;
-        }
+        // Canceled in slices after this transaction: retired versions take no new ones.
+        OnInstances::Cancel => retired::mark_canceling(tx, process_id).await?,
         OnInstances::Fail | OnInstances::Unspecified => {
             let active = definitions::count_active_instances(tx, process_id).await?;
             if active > 0 {
@@ -298,6 +309,9 @@ async fn retire(tx: &mut TenantTx, process_id: &str, on_instances: OnInstances) 
 async fn require_storage(tx: &mut TenantTx, more: usize) -> Result<(), Error> {
     let id = tx.tenant().clone();
     let tenant = tenants::find_tenant(tx).await?.ok_or_else(|| Error::unknown_tenant(id.as_str()))?;
+    if tenant.being_deleted {
+        return Err(Error::tenant_being_deleted(id.as_str()));
+    }
     let limit = tenant.quotas.max_storage_bytes;
     let after = tenant.storage_bytes.saturating_add(i64::try_from(more).unwrap_or(i64::MAX));
     if limit > 0 && after > limit {

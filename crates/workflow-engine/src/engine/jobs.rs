@@ -107,7 +107,9 @@ impl Engine {
             let known = tenants::find_tenant(&mut tx).await?;
             let known = known.ok_or_else(|| Error::unknown_tenant(tenant.as_str()))?;
             tx.commit().await?;
-            return if known.suspended {
+            return if known.being_deleted {
+                Err(Error::tenant_being_deleted(tenant.as_str()))
+            } else if known.suspended {
                 Err(Error::suspended_tenant(tenant.as_str()))
             } else {
                 Ok((Vec::new(), rows))

@@ -142,6 +142,9 @@ impl Engine {
         changes: &mut Changes,
     ) -> Result<StartInstancesResponse, Error> {
         let tenant = tx.tenant().clone();
+        if ground.being_deleted {
+            return Err(Error::tenant_being_deleted(tenant.as_str()));
+        }
         if ground.suspended {
             return Err(Error::suspended_tenant(tenant.as_str()));
         }

@@ -8,11 +8,15 @@ use engine_client::proto::{
     VerifyIsolationRequest, VerifyIsolationResponse,
 };
 
+use tokio::time::Instant;
+
 use super::{
     Engine, Fence, fences, may_delete, owner, page_size, refuse_claim, require_short, settle_races, tenant_id,
 };
+use crate::deletion;
 use crate::error::Error;
 use crate::schema::isolation;
+use crate::storage::purge;
 use crate::storage::request_log::{self, Request};
 use crate::storage::tenants::{self, Quotas};
 use crate::tenant_id::TenantId;
@@ -45,6 +49,7 @@ impl Engine {
             owner: owner(wanted.owner.clone())?,
             generation: wanted.generation,
             storage_bytes: 0,
+            being_deleted: false,
         };
         settle_races(&self.keys, || self.put_tenant_once(&id, &wanted, fence, remembered.as_ref())).await
     }
@@ -63,6 +68,10 @@ impl Engine {
             return Ok(answer);
         }
         let found = tenants::find_tenant(&mut tx).await?;
+        // Nothing of the old one may appear in the new one.
+        if found.as_ref().is_some_and(|found| found.being_deleted) {
+            return Err(Error::tenant_being_deleted(id.as_str()));
+        }
         let claim = claim(wanted.owner.as_ref(), found.as_ref().and_then(|found| found.owner.as_ref()));
         refuse_claim(claim, || format!("tenant {id}"))?;
         // Generations of different lives cannot be compared.
@@ -125,12 +134,18 @@ impl Engine {
         }
         let owner = owner(request.owner.clone())?;
         let remembered = Request::of("DeleteTenant", &request.request_id, &request)?;
-        settle_races(&self.keys, || {
-            self.delete_tenant_once(&id, owner.as_ref(), mode, fence, remembered.as_ref())
-        })
-        .await
+        let until = Instant::now() + deletion::CALL_BUDGET;
+        loop {
+            let once = || self.delete_tenant_once(&id, owner.as_ref(), mode, fence, remembered.as_ref());
+            let response = settle_races(&self.keys, once).await?;
+            // The upkeep ends what this does not.
+            if !response.purging || !deletion::purge(&self.database, &id, Some(until)).await? {
+                return Ok(response);
+            }
+        }
     }
 
+    /// Marks the tenant, and deletes it once nothing else of it is left.
     async fn delete_tenant_once(
         &self,
         id: &TenantId,
@@ -145,25 +160,30 @@ impl Engine {
             return Ok(answer);
         }
         let response = match tenants::find_tenant(&mut tx).await? {
-            None => DeleteTenantResponse { deleted: true, owned_by_other: false },
+            None => DeleteTenantResponse { deleted: true, ..DeleteTenantResponse::default() },
             Some(found) if !may_delete(owner, found.owner.as_ref()) => {
                 // Given up before: giving it up again is done.
                 let given_up = mode == DeleteTenantMode::Retain && found.owner.is_none();
-                DeleteTenantResponse { deleted: false, owned_by_other: !given_up }
+                DeleteTenantResponse { owned_by_other: !given_up, ..DeleteTenantResponse::default() }
             }
-            Some(found) if mode == DeleteTenantMode::Retain => {
+            // What is being deleted cannot be kept any more.
+            Some(found) if mode == DeleteTenantMode::Retain && !found.being_deleted => {
                 tenants::upsert_tenant(&mut tx, &tenants::Tenant { owner: None, ..found }).await?;
-                DeleteTenantResponse { deleted: false, owned_by_other: false }
+                DeleteTenantResponse::default()
             }
-            Some(_) => {
-                if mode == DeleteTenantMode::RefuseIfActive {
+            Some(found) => {
+                if mode == DeleteTenantMode::RefuseIfActive && !found.being_deleted {
                     refuse_active(id, tenants::observe_work(&mut tx).await?)?;
                 }
-                tenants::purge_tenant(&mut tx).await?;
-                DeleteTenantResponse { deleted: true, owned_by_other: false }
+                purge::mark_deleting(&mut tx).await?;
+                let deleted = purge::delete_emptied(&mut tx).await?;
+                DeleteTenantResponse { deleted, purging: !deleted, ..DeleteTenantResponse::default() }
             }
         };
-        request_log::record_answer(&mut tx, remembered, &response).await?;
+        // Who asks again under the same id wants to know how far it is.
+        if !response.purging {
+            request_log::record_answer(&mut tx, remembered, &response).await?;
+        }
         tx.commit().await?;
         Ok(response)
     }

@@ -241,34 +241,6 @@ pub async fn count_active_instances(tx: &mut TenantTx, process_id: &str) -> Resu
     .await
 }
 
-/// Ends the running instances of all versions of a process, with their jobs and incidents; how many they were.
-pub async fn cancel_instances(tx: &mut TenantTx, process_id: &str) -> Result<i64, sqlx::Error> {
-    let tenant = tx.tenant().clone();
-    sqlx::query_scalar(
-        "WITH canceled AS (
-             UPDATE workflow.instance i SET state = 3, ended_at = now() FROM workflow.process_definition d
-             WHERE i.tenant_id = $1 AND i.state = 1 AND d.tenant_id = $1 AND d.key = i.definition_key
-               AND d.process_id = $2
-             RETURNING i.key
-         ), jobs AS (
-             DELETE FROM workflow.job j USING workflow.process_definition d
-             WHERE j.tenant_id = $1 AND d.tenant_id = $1 AND d.key = j.definition_key AND d.process_id = $2
-         ), incidents AS (
-             DELETE FROM workflow.incident n USING canceled c WHERE n.tenant_id = $1 AND n.instance_key = c.key
-         ), counted AS (
-             INSERT INTO workflow.tenant_counter AS c (tenant_id, shard, active_instances, minute, jobs, jobs_before)
-             SELECT $1, 1, -count(*), 0, 0, 0 FROM canceled
-             ON CONFLICT (tenant_id, shard) DO UPDATE
-             SET active_instances = c.active_instances + EXCLUDED.active_instances
-         )
-         SELECT count(*) FROM canceled",
-    )
-    .bind(tenant.as_str())
-    .bind(process_id)
-    .fetch_one(tx.connection())
-    .await
-}
-
 /// Retires every version of a process, and forgets job types that no other process has; how many versions they were.
 pub async fn retire_process(tx: &mut TenantTx, process_id: &str) -> Result<i64, sqlx::Error> {
     let tenant = tx.tenant().clone();

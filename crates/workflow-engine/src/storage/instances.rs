@@ -14,6 +14,7 @@ use crate::runtime::tokens::Marking;
 #[derive(Debug)]
 pub struct StartGround {
     pub suspended: bool,
+    pub being_deleted: bool,
     pub quotas: Quotas,
     pub usage: Usage,
     pub definition_key: Option<i64>,
@@ -33,8 +34,8 @@ pub async fn observe_start_ground(
     version: i32,
 ) -> Result<Option<StartGround>, sqlx::Error> {
     let tenant = tx.tenant().clone();
-    let row = sqlx::query_as::<_, (bool, i64, i64, i64, i64, i64, Option<i64>)>(
-        "SELECT t.suspended, t.max_active_instances, t.max_jobs_per_minute, t.max_storage_bytes,
+    let row = sqlx::query_as::<_, (bool, bool, i64, i64, i64, i64, i64, Option<i64>)>(
+        "SELECT t.suspended, t.deleting_since IS NOT NULL, t.max_active_instances, t.max_jobs_per_minute, t.max_storage_bytes,
                 used.active_instances, used.jobs, d.key
          FROM workflow.tenant t
          CROSS JOIN LATERAL (
@@ -55,9 +56,19 @@ pub async fn observe_start_ground(
     .fetch_optional(tx.connection())
     .await?;
     Ok(row.map(
-        |(suspended, instances, jobs, storage, active_instances, jobs_this_minute, definition_key)| {
+        |(
+            suspended,
+            being_deleted,
+            instances,
+            jobs,
+            storage,
+            active_instances,
+            jobs_this_minute,
+            definition_key,
+        )| {
             StartGround {
                 suspended,
+                being_deleted,
                 quotas: Quotas {
                     max_active_instances: instances,
                     max_jobs_per_minute: jobs,

@@ -56,7 +56,8 @@ pub struct Demand {
     pub lease: Duration,
 }
 
-/// Leases the jobs that have waited longest, in one statement. A suspended tenant's jobs stay where they are.
+/// Leases the jobs that have waited longest, in one statement. The jobs of a tenant that is suspended or being deleted stay
+/// where they are.
 pub async fn activate_jobs(tx: &mut TenantTx, demand: &Demand) -> Result<Vec<ActivatedJob>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     let rows = sqlx::query(
@@ -68,7 +69,7 @@ pub async fn activate_jobs(tx: &mut TenantTx, demand: &Demand) -> Result<Vec<Act
                  WHERE j.tenant_id = $1 AND j.type = wanted.type AND NOT j.parked AND j.run_at <= now()
                  ORDER BY j.run_at LIMIT $3 FOR UPDATE SKIP LOCKED
              ) waiting
-             WHERE EXISTS (SELECT FROM workflow.tenant t WHERE t.tenant_id = $1 AND NOT t.suspended)
+             WHERE EXISTS (SELECT FROM workflow.tenant t WHERE t.tenant_id = $1 AND NOT t.suspended AND t.deleting_since IS NULL)
              ORDER BY waiting.run_at LIMIT $3
          ), chosen AS MATERIALIZED (
              SELECT array_agg(key) AS keys, array_agg(run_at) AS run_ats FROM picked

@@ -34,13 +34,16 @@ pub struct Tenant {
     pub generation: i64,
     /// As last sampled.
     pub storage_bytes: i64,
+    /// [`super::purge::mark_deleting`].
+    pub being_deleted: bool,
 }
 
 macro_rules! select_tenant {
     ($rest:literal) => {
         concat!(
             "SELECT tenant_id, display_name, max_active_instances, max_jobs_per_minute, max_storage_bytes, suspended,
-                    owner, owner_uid, owner_created_at, generation, storage_bytes FROM workflow.tenant ",
+                    owner, owner_uid, owner_created_at, generation, storage_bytes,
+                    deleting_since IS NOT NULL AS being_deleted FROM workflow.tenant ",
             $rest
         )
     };
@@ -60,6 +63,7 @@ impl Tenant {
             owner: owners::from_row(row)?,
             generation: row.try_get("generation")?,
             storage_bytes: row.try_get("storage_bytes")?,
+            being_deleted: row.try_get("being_deleted")?,
         })
     }
 }
@@ -113,35 +117,17 @@ pub async fn upsert_tenant(tx: &mut TenantTx, tenant: &Tenant) -> Result<(), sql
     Ok(())
 }
 
-/// What holds a tenant: running instances, and process ids that somebody manages.
+/// What holds a tenant: running instances, and process ids that somebody manages. Running instances are counted as they
+/// start and end, so that none of those which ended is looked at.
 pub async fn observe_work(tx: &mut TenantTx) -> Result<(i64, i64), sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query_as(
-        "SELECT (SELECT count(*) FROM workflow.instance WHERE tenant_id = $1 AND state = 1),
+        "SELECT (SELECT coalesce(sum(active_instances), 0)::bigint FROM workflow.tenant_counter WHERE tenant_id = $1),
                 (SELECT count(*) FROM workflow.process WHERE tenant_id = $1 AND owner <> '')",
     )
     .bind(tenant.as_str())
     .fetch_one(tx.connection())
     .await
-}
-
-/// Everything of the tenant goes, in one transaction.
-pub async fn purge_tenant(tx: &mut TenantTx) -> Result<(), sqlx::Error> {
-    let tenant = tx.tenant().clone();
-    for statement in [
-        "DELETE FROM workflow.job WHERE tenant_id = $1",
-        "DELETE FROM workflow.incident WHERE tenant_id = $1",
-        "DELETE FROM workflow.instance WHERE tenant_id = $1",
-        "DELETE FROM workflow.job_type WHERE tenant_id = $1",
-        "DELETE FROM workflow.process_definition WHERE tenant_id = $1",
-        "DELETE FROM workflow.process WHERE tenant_id = $1",
-        "DELETE FROM workflow.tenant_counter WHERE tenant_id = $1",
-        "DELETE FROM workflow.request_log WHERE tenant_id = $1",
-        "DELETE FROM workflow.tenant WHERE tenant_id = $1",
-    ] {
-        sqlx::query(statement).bind(tenant.as_str()).execute(tx.connection()).await?;
-    }
-    Ok(())
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

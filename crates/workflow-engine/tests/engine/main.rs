@@ -11,6 +11,7 @@ mod models;
 mod outage;
 mod owners;
 mod plans;
+mod purge;
 mod roles;
 mod routing;
 mod serve;

@@ -181,6 +181,7 @@ impl From<model::TenantDeletion> for proto::DeleteTenantResponse {
         Self {
             deleted: deletion == model::TenantDeletion::Deleted,
             owned_by_other: deletion == model::TenantDeletion::OwnedByOther,
+            purging: deletion == model::TenantDeletion::Purging,
         }
     }
 }

@@ -10,7 +10,7 @@ use engine_client::model::{Owner, QuotaKind, Tenant};
 use k8s_openapi::api::core::v1::Namespace;
 use serde_json::{Value, json};
 
-use crate::status::USAGE_INTERVAL;
+use crate::status::{PURGE_RECHECK, USAGE_INTERVAL};
 use crate::testing::{HOME, World, applied, cluster, held, owner, usage};
 
 const SETTLED: Next = Next::Settled { resync: USAGE_INTERVAL };
@@ -222,6 +222,21 @@ async fn fifty_tenants_of_one_cluster_cost_two_reads_per_interval() {
 async fn a_deleted_tenant_goes_with_its_data() {
     let world = active().await;
     world.delete("acme").await;
+    assert_eq!(world.settle("acme").await, Next::Gone);
+    assert_eq!((is_gone(&world), world.engine().tenant("acme")), (true, None));
+}
+
+#[tokio::test]
+async fn a_tenant_with_much_to_delete_keeps_its_object_until_all_of_it_is_gone() {
+    let world = active().await;
+    world.engine().set_purge("acme", 2);
+    world.delete("acme").await;
+    let message = "the engine is deleting what the tenant has; the object goes when nothing is left";
+    for _ in 0..2 {
+        assert_eq!(world.pass("acme").await, Next::Wait { recheck: PURGE_RECHECK });
+        assert_eq!(world.told("acme"), told("Deleting", message));
+        assert!(!is_gone(&world));
+    }
     assert_eq!(world.settle("acme").await, Next::Gone);
     assert_eq!((is_gone(&world), world.engine().tenant("acme")), (true, None));
 }

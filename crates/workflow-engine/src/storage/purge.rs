@@ -1,0 +1,101 @@
+//! The rows of a tenant that is being deleted, in slices.
+
+use crate::database::{MonitorTx, TenantTx};
+
+/// What a tenant has, in the order in which it goes. Instances first: a completion locks its instance and adds jobs in the
+/// same transaction, so that without instances no jobs come any more; and a failure locks its job and adds an incident.
+/// Starts and deployments are refused before that. What is counted and the tenant's own row go last, together.
+///
+/// Each with the column that its index leads to, and with the condition of that index: jobs have none of all of a tenant's.
+macro_rules! for_each_table {
+    ($statement:ident) => {
+        [
+            $statement!("instance", "key", ""),
+            $statement!("job", "key", " AND NOT parked"),
+            $statement!("job", "key", " AND parked"),
+            $statement!("incident", "instance_key", ""),
+            $statement!("job_type", "type", ""),
+            $statement!("process_definition", "key", ""),
+            $statement!("process", "process_id", ""),
+            $statement!("request_log", "request_id", ""),
+        ]
+    };
+}
+
+macro_rules! delete_slice {
+    ($table:literal, $key:literal, $condition:literal) => {
+        concat!(
+            "DELETE FROM workflow.",
+            $table,
+            " WHERE tenant_id = $1 AND ",
+            $key,
+            " = ANY (ARRAY(SELECT ",
+            $key,
+            " FROM workflow.",
+            $table,
+            " WHERE tenant_id = $1",
+            $condition,
+            " LIMIT $2))"
+        )
+    };
+}
+
+macro_rules! is_there {
+    ($table:literal, $key:literal, $condition:literal) => {
+        concat!("SELECT EXISTS (SELECT FROM workflow.", $table, " WHERE tenant_id = $1", $condition, ")")
+    };
+}
+
+/// Tenants with something that goes in slices: themselves (true), or instances of retired versions.
+pub async fn list_unfinished(tx: &mut MonitorTx) -> Result<Vec<(String, bool)>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT tenant_id, deleting_since IS NOT NULL FROM workflow.tenant WHERE deleting_since IS NOT NULL OR canceling
+         ORDER BY tenant_id",
+    )
+    .fetch_all(tx.connection())
+    .await
+}
+
+/// The tombstone: from its commit on the tenant gets no new rows but by work that is under way.
+pub async fn mark_deleting(tx: &mut TenantTx) -> Result<(), sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query(
+        "UPDATE workflow.tenant SET deleting_since = coalesce(deleting_since, now()) WHERE tenant_id = $1",
+    )
+    .bind(tenant.as_str())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+/// Deletes at most so many rows; false = there was none left.
+pub async fn delete_slice(tx: &mut TenantTx, limit: i64) -> Result<bool, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let mut left = limit;
+    for statement in for_each_table!(delete_slice) {
+        let deleted =
+            sqlx::query(statement).bind(tenant.as_str()).bind(left).execute(tx.connection()).await?;
+        left -= i64::try_from(deleted.rows_affected()).unwrap_or(i64::MAX);
+        if left <= 0 {
+            return Ok(true);
+        }
+    }
+    Ok(left < limit)
+}
+
+/// Deletes the tenant itself, unless anything else of it is left: then nothing happens, and it is false.
+pub async fn delete_emptied(tx: &mut TenantTx) -> Result<bool, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    for statement in for_each_table!(is_there) {
+        if sqlx::query_scalar(statement).bind(tenant.as_str()).fetch_one(tx.connection()).await? {
+            return Ok(false);
+        }
+    }
+    for statement in [
+        "DELETE FROM workflow.tenant_counter WHERE tenant_id = $1",
+        "DELETE FROM workflow.tenant WHERE tenant_id = $1 AND deleting_since IS NOT NULL",
+    ] {
+        sqlx::query(statement).bind(tenant.as_str()).execute(tx.connection()).await?;
+    }
+    Ok(true)
+}

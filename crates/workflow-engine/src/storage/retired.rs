@@ -1,0 +1,128 @@
+//! Running instances of versions that were deleted together with them, ended in slices.
+
+use crate::database::TenantTx;
+
+/// Versions whose instances are being canceled, and the types of their jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Canceling {
+    pub keys: Vec<i64>,
+    job_types: Vec<String>,
+}
+
+/// From the commit on the running instances of all versions of the process end, whatever happens to who asked for it.
+/// The versions take no new instances: they are retired in the same transaction, which holds the tenant's lock alone.
+pub async fn mark_canceling(tx: &mut TenantTx, process_id: &str) -> Result<(), sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query(
+        "WITH tenant AS (UPDATE workflow.tenant SET canceling = true WHERE tenant_id = $1)
+         UPDATE workflow.process_definition SET canceling = true WHERE tenant_id = $1 AND process_id = $2",
+    )
+    .bind(tenant.as_str())
+    .bind(process_id)
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
+
+pub async fn find_canceling(tx: &mut TenantTx) -> Result<Option<Canceling>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let rows = sqlx::query_as::<_, (i64, Vec<String>)>(
+        "SELECT key, job_types FROM workflow.process_definition WHERE tenant_id = $1 AND canceling",
+    )
+    .bind(tenant.as_str())
+    .fetch_all(tx.connection())
+    .await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let (keys, types): (Vec<i64>, Vec<Vec<String>>) = rows.into_iter().unzip();
+    let mut job_types: Vec<String> = types.into_iter().flatten().collect();
+    job_types.sort_unstable();
+    job_types.dedup();
+    Ok(Some(Canceling { keys, job_types }))
+}
+
+/// Ends those among `limit` instances after `after`, with their incidents; where to go on. Their jobs are not theirs any
+/// more: a completion finds no running instance.
+pub async fn cancel_slice(
+    tx: &mut TenantTx,
+    canceling: &Canceling,
+    after: i64,
+    limit: i64,
+) -> Result<Option<i64>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query_scalar(
+        "WITH slice AS MATERIALIZED (
+             SELECT key, definition_key, state FROM workflow.instance
+             WHERE tenant_id = $1 AND key > $2 ORDER BY key LIMIT $3
+         ), canceled AS (
+             UPDATE workflow.instance i SET state = 3, ended_at = now()
+             WHERE i.tenant_id = $1 AND i.state = 1 AND i.key = ANY (ARRAY(
+                 SELECT key FROM slice WHERE state = 1 AND definition_key = ANY ($4)))
+             RETURNING i.key
+         ), incidents AS (
+             DELETE FROM workflow.incident n
+             WHERE n.tenant_id = $1 AND n.instance_key = ANY (ARRAY(SELECT key FROM canceled))
+         ), counted AS (
+             INSERT INTO workflow.tenant_counter AS c (tenant_id, shard, active_instances, minute, jobs, jobs_before)
+             SELECT $1, 1, -count(*), 0, 0, 0 FROM canceled HAVING count(*) > 0
+             ON CONFLICT (tenant_id, shard) DO UPDATE
+             SET active_instances = c.active_instances + EXCLUDED.active_instances
+         )
+         SELECT max(key) FROM slice HAVING count(*) = $3",
+    )
+    .bind(tenant.as_str())
+    .bind(after)
+    .bind(limit)
+    .bind(&canceling.keys)
+    .fetch_optional(tx.connection())
+    .await
+    .map(Option::flatten)
+}
+
+/// Deletes at most so many of their jobs; false = there was none left.
+pub async fn delete_jobs(tx: &mut TenantTx, canceling: &Canceling, limit: i64) -> Result<bool, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let waiting = sqlx::query(
+        "DELETE FROM workflow.job WHERE tenant_id = $1 AND key = ANY (ARRAY(
+             SELECT key FROM workflow.job
+             WHERE tenant_id = $1 AND type = ANY ($2) AND NOT parked AND definition_key = ANY ($3) LIMIT $4))",
+    )
+    .bind(tenant.as_str())
+    .bind(&canceling.job_types)
+    .bind(&canceling.keys)
+    .bind(limit)
+    .execute(tx.connection())
+    .await?;
+    let parked = sqlx::query(
+        "DELETE FROM workflow.job WHERE tenant_id = $1 AND key = ANY (ARRAY(
+             SELECT key FROM workflow.job
+             WHERE tenant_id = $1 AND parked AND definition_key = ANY ($2) LIMIT $3))",
+    )
+    .bind(tenant.as_str())
+    .bind(&canceling.keys)
+    .bind(limit)
+    .execute(tx.connection())
+    .await?;
+    Ok(waiting.rows_affected() + parked.rows_affected() > 0)
+}
+
+/// Nothing of them runs any more. The transaction holds the tenant's lock alone, so that no other is marked meanwhile.
+pub async fn mark_canceled(tx: &mut TenantTx, canceling: &Canceling) -> Result<(), sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query(
+        "UPDATE workflow.process_definition SET canceling = false WHERE tenant_id = $1 AND key = ANY ($2)",
+    )
+    .bind(tenant.as_str())
+    .bind(&canceling.keys)
+    .execute(tx.connection())
+    .await?;
+    sqlx::query(
+        "UPDATE workflow.tenant SET canceling = false WHERE tenant_id = $1 AND NOT EXISTS (
+             SELECT FROM workflow.process_definition d WHERE d.tenant_id = $1 AND d.canceling)",
+    )
+    .bind(tenant.as_str())
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
