@@ -3,7 +3,7 @@
 use std::path::Path;
 
 const PROTO_ROOT: &str = "../../proto";
-const SERVICES: [&str; 6] = ["types", "cluster", "migration", "process", "tenant", "job"];
+const SERVICES: [&str; 7] = ["types", "cluster", "migration", "process", "tenant", "job", "instance"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");

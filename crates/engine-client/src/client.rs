@@ -1,6 +1,7 @@
 //! [`EngineClient`]: the engine over gRPC.
 
 mod controller;
+mod instances;
 mod worker;
 
 use std::{
@@ -38,7 +39,7 @@ pub struct Timeouts {
     pub read: Duration,
     /// A call that changes something.
     pub write: Duration,
-    /// Judging or deploying a document.
+    /// Judging or deploying a document, and what changes up to a thousand instances.
     pub deploy: Duration,
     /// Silence on a stream: the engine promises a heartbeat every 10 s.
     pub stream_idle: Duration,

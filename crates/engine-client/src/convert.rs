@@ -2,6 +2,7 @@
 //! contract is refused.
 
 mod answer;
+mod instance;
 mod request;
 #[cfg(feature = "fake")]
 mod serve;

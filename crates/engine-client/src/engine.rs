@@ -9,9 +9,9 @@ use crate::{
     EngineAccess, EngineError,
     model::{
         DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,
-        EngineHealth, EngineInfo, Isolation, JobLagFilter, JobLagReport, JobLagUpdate, ManagedDefinition,
-        MigrationPlan, MigrationStatus, ProcessDefinition, ProcessDeletion, PutTenant, Tenant,
-        TenantDeletion, TenantUsage, ValidateProcess, Validation,
+        EngineHealth, EngineInfo, IncidentCount, Isolation, JobLagFilter, JobLagReport, JobLagUpdate,
+        ManagedDefinition, MigrationPlan, MigrationStatus, ProcessDefinition, ProcessDeletion, PutTenant,
+        Tenant, TenantDeletion, TenantUsage, ValidateProcess, Validation,
     },
 };
 
@@ -80,6 +80,9 @@ pub trait Engine: fmt::Debug + Send + Sync {
 
     /// Whether the tenant's rows are really walled off.
     async fn verify_isolation(&self, tenant_id: &str) -> Result<Isolation, EngineError>;
+
+    /// How many incidents are open, per version of a process that has any: all of a tenant in one call.
+    async fn count_incidents(&self, tenant_id: &str) -> Result<Vec<IncidentCount>, EngineError>;
 
     /// How long jobs wait now.
     async fn list_job_lag(&self, filter: &JobLagFilter) -> Result<JobLagReport, EngineError>;

@@ -7,6 +7,7 @@
 mod controller;
 mod definitions;
 mod faults;
+mod instances;
 mod jobs;
 mod lag;
 mod server;

@@ -4,6 +4,7 @@
 //! that lacks one is refused in `convert`, so absent data never reads as good news.
 
 mod cluster;
+mod instance;
 mod job;
 mod migration;
 mod owner;
@@ -11,10 +12,14 @@ mod process;
 mod tenant;
 
 pub use cluster::{EngineHealth, EngineInfo, HealthCheck, HealthComponent, HealthState, Node};
+pub use instance::{
+    CancelInstances, CanceledInstances, Incident, IncidentCount, IncidentFilter, Instance, InstanceFilter,
+    InstanceState, InstanceSummary, OpenElement, OpenJob, Page, ResolveIncidents, ResolvedIncidents,
+    Selection, SetVariables, UnresolvedIncident,
+};
 pub use job::{
-    ActivateJobs, CompleteJob, FailJob, Incident, Instance, InstanceState, Job, JobLag, JobLagFilter,
-    JobLagReport, JobLagUpdate, JobRef, JobSeries, StartInstance, StartInstances, StartedInstance,
-    StartedInstances, StreamJobs, Variables,
+    ActivateJobs, CompleteJob, FailJob, Job, JobLag, JobLagFilter, JobLagReport, JobLagUpdate, JobRef,
+    JobSeries, StartInstance, StartInstances, StartedInstance, StartedInstances, StreamJobs, Variables,
 };
 pub use migration::{
     AppliedMigration, MigrationKind, MigrationPlan, MigrationStatus, MigrationStep, VersionVerdict,

@@ -39,6 +39,11 @@ pub fn precondition(reason: &str, message: impl Into<String>) -> Status {
     Status::with_error_details(Code::FailedPrecondition, message, details)
 }
 
+/// The reason of a [`precondition`]; `None` = another refusal, or one without a reason.
+pub fn reason(status: &Status) -> Option<String> {
+    status.get_details_error_info().map(|info| info.reason).filter(|reason| !reason.is_empty())
+}
+
 /// What a failed call means to the caller.
 pub(crate) fn read(operation: Operation, status: &Status) -> EngineError {
     let quoting = |class, words| EngineError::quoting(operation, class, words, status.message());

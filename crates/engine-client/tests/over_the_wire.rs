@@ -230,6 +230,7 @@ async fn story_of_a_controller(engine: &dyn Engine) -> Vec<String> {
         engine.delete_tenant(&delete_tenant("uid-9", DeleteTenantMode::Purge)),
         engine.delete_tenant(&delete_tenant("uid-2", DeleteTenantMode::RefuseIfActive)),
         engine.delete_tenant(&delete_tenant("uid-2", DeleteTenantMode::RefuseIfActive)),
+        engine.count_incidents(DEFAULT_TENANT),
         engine.list_job_lag(&filter),
     );
     story
@@ -246,7 +247,7 @@ async fn every_answer_arrives_as_it_was_meant() {
     let server = FakeServer::start(&world()).expect("loopback should be there");
     let wired = story_of_a_controller(&client(&server)).await;
     assert_eq!(wired, direct);
-    assert_eq!(direct.len(), 47);
+    assert_eq!(direct.len(), 48);
 }
 
 #[tokio::test]
@@ -408,6 +409,9 @@ async fn work_is_done_over_the_wire() {
         state: InstanceState::Completed,
         variables: variables(json!({"amount": 12.5, "items": [1, 2], "paid": true})),
         incidents: vec![],
+        open_elements: vec![],
+        started_at: Some(Timestamp::UNIX_EPOCH),
+        ended_at: Some(Timestamp::UNIX_EPOCH),
     };
     assert_eq!(instance, Some(expected));
 

@@ -125,14 +125,24 @@ CREATE INDEX job_waiting ON workflow.job (tenant_id, type, run_at) WHERE NOT par
 CREATE INDEX job_parked ON workflow.job (tenant_id) WHERE parked;
 
 CREATE TABLE workflow.incident (
-    tenant_id    text COLLATE "C" NOT NULL CHECK (tenant_id <> ''),
-    instance_key bigint NOT NULL,
-    key          bigint NOT NULL,
-    element_id   text COLLATE "C" NOT NULL,
-    message      text NOT NULL,
-    raised_at    timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (tenant_id, instance_key, key)
+    tenant_id      text COLLATE "C" NOT NULL CHECK (tenant_id <> ''),
+    -- Alone, as in workflow.job.
+    key            bigint PRIMARY KEY,
+    instance_key   bigint NOT NULL,
+    definition_key bigint NOT NULL,
+    element_id     text COLLATE "C" NOT NULL,
+    message        text NOT NULL,
+    -- The parked job; NULL = tokens are held at the element without one.
+    job_key        bigint,
+    -- The flow over which the held tokens came, where they came over one: how the step is tried again.
+    flow_id        text COLLATE "C",
+    -- How many tokens are held; 0 = none is, a join waits in vain.
+    tokens         integer NOT NULL,
+    raised_at      timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX incident_instance ON workflow.incident (tenant_id, instance_key);
+-- Of no use to a statement that does not ask for it by `definition_key > 0`, so that none by key takes it.
+CREATE INDEX incident_definition ON workflow.incident (tenant_id, definition_key, key) WHERE definition_key > 0;
 
 -- Answers of the last 24 h, by request id.
 CREATE TABLE workflow.request_log (

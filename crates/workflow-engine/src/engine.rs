@@ -4,6 +4,8 @@
 mod deploy;
 mod fences;
 mod gathering;
+mod incidents;
+mod instances;
 pub mod jobs;
 mod start;
 mod tenants;
@@ -95,6 +97,14 @@ pub fn page_size(asked: i32) -> Result<i64, Error> {
         0 => Ok(100),
         1..=1000 => Ok(i64::from(asked)),
         _ => Err(Error::Invalid("page_size must be 0 to 1000".to_owned())),
+    }
+}
+
+/// Lists go on after a key; empty = from the beginning.
+fn page_token(token: &str) -> Result<i64, Error> {
+    match token {
+        "" => Ok(0),
+        token => token.parse().map_err(|_| Error::Invalid("page_token is not one of ours".to_owned())),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod credentials;
+mod instances;
 mod jobs;
 mod migration;
 mod processes;
@@ -18,9 +19,9 @@ use std::time::{Duration, Instant};
 
 use engine_client::Role;
 use engine_client::proto::{
-    cluster_service_server::ClusterServiceServer, job_service_server::JobServiceServer,
-    migration_service_server::MigrationServiceServer, process_service_server::ProcessServiceServer,
-    tenant_service_server::TenantServiceServer,
+    cluster_service_server::ClusterServiceServer, instance_service_server::InstanceServiceServer,
+    job_service_server::JobServiceServer, migration_service_server::MigrationServiceServer,
+    process_service_server::ProcessServiceServer, tenant_service_server::TenantServiceServer,
 };
 use futures::FutureExt;
 use tonic::service::Routes;
@@ -57,6 +58,14 @@ pub enum Method {
     FailJob,
     ExtendJob,
     GetInstance,
+    ListInstances,
+    SetVariables,
+    CancelInstance,
+    CancelInstances,
+    ListIncidents,
+    CountIncidents,
+    ResolveIncident,
+    ResolveIncidents,
     ListJobLag,
     WatchJobLag,
 }
@@ -88,6 +97,14 @@ impl Method {
             Self::FailJob => "FailJob",
             Self::ExtendJob => "ExtendJob",
             Self::GetInstance => "GetInstance",
+            Self::ListInstances => "ListInstances",
+            Self::SetVariables => "SetVariables",
+            Self::CancelInstance => "CancelInstance",
+            Self::CancelInstances => "CancelInstances",
+            Self::ListIncidents => "ListIncidents",
+            Self::CountIncidents => "CountIncidents",
+            Self::ResolveIncident => "ResolveIncident",
+            Self::ResolveIncidents => "ResolveIncidents",
             Self::ListJobLag => "ListJobLag",
             Self::WatchJobLag => "WatchJobLag",
         }
@@ -100,35 +117,71 @@ impl Method {
             Self::ActivateJobs => Duration::from_secs(40),
             // Deletions wait for starts and purge many rows.
             Self::DeleteTenant | Self::DeleteProcess => Duration::from_secs(90),
+            // A thousand instances at once.
+            Self::CancelInstances | Self::ResolveIncidents => Duration::from_secs(30),
             _ => Duration::from_secs(10),
+        }
+    }
+
+    fn audience(self) -> Audience {
+        match self {
+            Self::GetInfo | Self::GetHealth => Audience::Everyone,
+            Self::GetMigrationStatus
+            | Self::ListTenantUsage
+            | Self::ListJobLag
+            | Self::WatchJobLag
+            | Self::CountIncidents => Audience::Monitor,
+            Self::ActivateJobs
+            | Self::StreamActivatedJobs
+            | Self::CompleteJob
+            | Self::CompleteJobs
+            | Self::FailJob
+            | Self::ExtendJob => Audience::Workers,
+            Self::StartInstance
+            | Self::StartInstances
+            | Self::GetInstance
+            | Self::ListInstances
+            | Self::SetVariables
+            | Self::CancelInstance
+            | Self::CancelInstances
+            | Self::ListIncidents
+            | Self::ResolveIncident
+            | Self::ResolveIncidents => Audience::Clients,
+            Self::PlanMigration
+            | Self::ValidateProcess
+            | Self::DeployProcess
+            | Self::GetProcessDefinition
+            | Self::ListProcessDefinitions
+            | Self::DeleteProcess
+            | Self::PutTenant
+            | Self::GetTenant
+            | Self::ListTenants
+            | Self::DeleteTenant
+            | Self::VerifyIsolation => Audience::Controllers,
         }
     }
 
     /// `tenant_id` is the request's; methods without one pass an empty text, which is no worker's tenant.
     fn is_allowed(self, role: &Role, tenant_id: &str) -> bool {
-        match role {
-            Role::Controller => true,
-            Role::Monitor => matches!(
-                self,
-                Self::GetInfo
-                    | Self::GetHealth
-                    | Self::GetMigrationStatus
-                    | Self::ListTenantUsage
-                    | Self::ListJobLag
-                    | Self::WatchJobLag
-            ),
-            Role::Worker { tenant_id: own } => match self {
-                Self::GetInfo | Self::GetHealth => true,
-                Self::ActivateJobs
-                | Self::StreamActivatedJobs
-                | Self::CompleteJob
-                | Self::CompleteJobs
-                | Self::FailJob
-                | Self::ExtendJob => own == tenant_id,
-                _ => false,
-            },
+        match (role, self.audience()) {
+            (Role::Controller, _) | (_, Audience::Everyone) | (Role::Monitor, Audience::Monitor) => true,
+            (Role::Worker { tenant_id: own }, Audience::Workers) => own == tenant_id,
+            _ => false,
         }
     }
+}
+
+/// For whom a method is; the controllers' token opens all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Audience {
+    Everyone,
+    /// Figures, and nothing that a tenant's data could be read from.
+    Monitor,
+    /// The jobs of one tenant.
+    Workers,
+    /// The instances of one tenant.
+    Clients,
+    Controllers,
 }
 
 /// All services of one node.
@@ -145,6 +198,7 @@ impl Api {
             .add_service(ProcessServiceServer::with_interceptor(services(), authenticate.clone()))
             .add_service(TenantServiceServer::with_interceptor(services(), authenticate.clone()))
             .add_service(JobServiceServer::with_interceptor(services(), authenticate.clone()))
+            .add_service(InstanceServiceServer::with_interceptor(services(), authenticate.clone()))
     }
 
     /// A unary call on the engine: allowed, in time, counted, and a panic is this call's alone.

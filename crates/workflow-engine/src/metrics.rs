@@ -128,6 +128,15 @@ impl Metrics {
         self.instances.get_or_create(&JobLabels { event: "completed" }).inc_by(count as u64);
     }
 
+    pub fn instances_canceled(&self, count: usize) {
+        self.instances.get_or_create(&JobLabels { event: "canceled" }).inc_by(count as u64);
+    }
+
+    /// Jobs that got new attempts.
+    pub fn jobs_resolved(&self, count: usize) {
+        self.count_jobs("resolved", count);
+    }
+
     fn count_jobs(&self, event: &'static str, count: usize) {
         self.jobs.get_or_create(&JobLabels { event }).inc_by(count as u64);
     }

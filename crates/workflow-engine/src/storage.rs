@@ -5,7 +5,10 @@
 //! `ON CONFLICT`, or in a LATERAL that has to run for each row. A join of the written table with an array is none of these:
 //! on a table that looks empty, reading all of the tenant's rows seems cheaper than looking each up.
 
+pub mod cancel;
 pub mod definitions;
+pub mod incidents;
+pub mod instance_views;
 pub mod instances;
 pub mod jobs;
 pub mod keys;

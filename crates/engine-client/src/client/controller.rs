@@ -10,17 +10,18 @@ use crate::{
     convert::{Malformed, wire_duration},
     model::{
         DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,
-        EngineHealth, EngineInfo, Isolation, JobLagFilter, JobLagReport, ManagedDefinition, MigrationPlan,
-        MigrationStatus, ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage,
-        ValidateProcess, Validation,
+        EngineHealth, EngineInfo, IncidentCount, Isolation, JobLagFilter, JobLagReport, ManagedDefinition,
+        MigrationPlan, MigrationStatus, ProcessDefinition, ProcessDeletion, PutTenant, Tenant,
+        TenantDeletion, TenantUsage, ValidateProcess, Validation,
     },
     proto::{
-        GetHealthRequest, GetInfoRequest, GetMigrationStatusRequest, GetProcessDefinitionRequest,
-        GetTenantRequest, ListJobLagRequest, ListProcessDefinitionsRequest, ListTenantUsageRequest,
-        ListTenantsRequest, PlanMigrationRequest, PutTenantRequest, VerifyIsolationRequest,
-        WatchJobLagRequest, cluster_service_client::ClusterServiceClient,
-        job_service_client::JobServiceClient, migration_service_client::MigrationServiceClient,
-        process_service_client::ProcessServiceClient, tenant_service_client::TenantServiceClient,
+        CountIncidentsRequest, GetHealthRequest, GetInfoRequest, GetMigrationStatusRequest,
+        GetProcessDefinitionRequest, GetTenantRequest, ListJobLagRequest, ListProcessDefinitionsRequest,
+        ListTenantUsageRequest, ListTenantsRequest, PlanMigrationRequest, PutTenantRequest,
+        VerifyIsolationRequest, WatchJobLagRequest, cluster_service_client::ClusterServiceClient,
+        instance_service_client::InstanceServiceClient, job_service_client::JobServiceClient,
+        migration_service_client::MigrationServiceClient, process_service_client::ProcessServiceClient,
+        tenant_service_client::TenantServiceClient,
     },
 };
 
@@ -208,6 +209,17 @@ impl Engine for EngineClient {
             })
             .await?;
         Ok(answer.into())
+    }
+
+    async fn count_incidents(&self, tenant_id: &str) -> Result<Vec<IncidentCount>, EngineError> {
+        let operation = Operation::CountIncidents;
+        let ask = CountIncidentsRequest { tenant_id: tenant_id.to_owned() };
+        let answer = self
+            .read(operation, self.timeouts.read, ask, |channel, request| async {
+                InstanceServiceClient::new(channel).count_incidents(request).await
+            })
+            .await?;
+        convert(operation, answer)
     }
 
     async fn list_job_lag(&self, filter: &JobLagFilter) -> Result<JobLagReport, EngineError> {

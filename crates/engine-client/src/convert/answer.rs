@@ -358,35 +358,6 @@ impl TryFrom<proto::ExtendJobResponse> for jiff::Timestamp {
     }
 }
 
-impl TryFrom<proto::GetInstanceResponse> for model::Instance {
-    type Error = Malformed;
-
-    fn try_from(instance: proto::GetInstanceResponse) -> Result<Self, Malformed> {
-        Ok(Self {
-            state: instance.state().try_into()?,
-            key: instance.key,
-            process_definition_key: instance.process_definition_key,
-            process_id: instance.process_id,
-            version: small_count("version", instance.version)?,
-            variables: variables(instance.variables)?,
-            incidents: all(instance.incidents)?,
-        })
-    }
-}
-
-impl TryFrom<proto::Incident> for model::Incident {
-    type Error = Malformed;
-
-    fn try_from(incident: proto::Incident) -> Result<Self, Malformed> {
-        Ok(Self {
-            key: incident.key,
-            element_id: incident.element_id,
-            message: incident.message,
-            raised_at: timestamp("incident.raised_at", incident.raised_at)?,
-        })
-    }
-}
-
 impl TryFrom<proto::JobLag> for model::JobLag {
     type Error = Malformed;
 

@@ -9,9 +9,9 @@ use crate::{
     Engine, EngineError, ErrorClass, JobLagStream, Operation,
     model::{
         DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,
-        EngineHealth, EngineInfo, Isolation, JobLagFilter, JobLagReport, ManagedDefinition, MigrationPlan,
-        MigrationStatus, ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage,
-        ValidateProcess, Validation,
+        EngineHealth, EngineInfo, IncidentCount, Isolation, JobLagFilter, JobLagReport, ManagedDefinition,
+        MigrationPlan, MigrationStatus, ProcessDefinition, ProcessDeletion, PutTenant, Tenant,
+        TenantDeletion, TenantUsage, ValidateProcess, Validation,
     },
 };
 
@@ -124,6 +124,11 @@ impl Engine for FakeEngine {
         }
         let well = Isolation { isolated: true, violations: Vec::new() };
         Ok(world.isolation.get(tenant_id).cloned().unwrap_or(well))
+    }
+
+    async fn count_incidents(&self, tenant_id: &str) -> Result<Vec<IncidentCount>, EngineError> {
+        self.admit(Operation::CountIncidents, tenant_id).await?;
+        Ok(self.world().count_incidents(tenant_id))
     }
 
     async fn list_job_lag(&self, filter: &JobLagFilter) -> Result<JobLagReport, EngineError> {

@@ -197,17 +197,6 @@ impl World {
 
     pub(super) fn delete_process(&mut self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError> {
         let id = (request.tenant_id.clone(), request.process_id.clone());
-        let process = self.processes.get_mut(&id).filter(|process| !process.versions.is_empty());
-        let Some(process) = process else { return Ok(ProcessDeletion::Retired { versions: 0 }) };
-        match request.owner.claim(process.owner.as_ref()) {
-            Claim::Held | Claim::Inherited => {}
-            Claim::Free if request.retain => {}
-            Claim::Free | Claim::Superseded | Claim::Foreign => return Ok(ProcessDeletion::OwnedByOther),
-        }
-        if request.retain {
-            process.owner = None;
-            return Ok(ProcessDeletion::Retired { versions: 0 });
-        }
         let running: Vec<i64> = self
             .instances
             .iter()
@@ -218,6 +207,24 @@ impl World {
             })
             .map(|(key, _)| *key)
             .collect();
+        let process = self.processes.get_mut(&id).filter(|process| !process.versions.is_empty());
+        let Some(process) = process else {
+            if request.on_instances == OnInstances::Cancel && !request.retain {
+                for key in running {
+                    self.cancel(key);
+                }
+            }
+            return Ok(ProcessDeletion::Retired { versions: 0 });
+        };
+        match request.owner.claim(process.owner.as_ref()) {
+            Claim::Held | Claim::Inherited => {}
+            Claim::Free if request.retain => {}
+            Claim::Free | Claim::Superseded | Claim::Foreign => return Ok(ProcessDeletion::OwnedByOther),
+        }
+        if request.retain {
+            process.owner = None;
+            return Ok(ProcessDeletion::Retired { versions: 0 });
+        }
         match request.on_instances {
             OnInstances::Fail if !running.is_empty() => {
                 let message =

@@ -19,8 +19,8 @@ const RETRIES: u32 = 3;
 
 pub(super) struct FakeJob {
     pub(super) job: Job,
-    lease: Option<Lease>,
-    runnable_at: Timestamp,
+    pub(super) lease: Option<Lease>,
+    pub(super) runnable_at: Timestamp,
 }
 
 pub(super) struct Lease {
@@ -168,9 +168,7 @@ impl FakeEngine {
     /// Where an instance stands.
     pub async fn get_instance(&self, tenant_id: &str, key: i64) -> Result<Option<Instance>, EngineError> {
         self.admit(Operation::GetInstance, tenant_id).await?;
-        let world = self.world();
-        let instance = world.instances.get(&key).filter(|(tenant, _)| tenant == tenant_id);
-        Ok(instance.map(|(_, instance)| instance.clone()))
+        Ok(self.world().shown_instance(tenant_id, key))
     }
 }
 
@@ -215,6 +213,9 @@ impl World {
                 state: InstanceState::Active,
                 variables: variables.clone(),
                 incidents: Vec::new(),
+                open_elements: Vec::new(),
+                started_at: Some(self.now),
+                ended_at: None,
             };
             self.instances.insert(key, (tenant_id.to_owned(), instance));
             for job_type in &definition.job_types {
@@ -296,6 +297,7 @@ impl World {
         job: &JobRef,
         variables: &Variables,
     ) -> Result<(), EngineError> {
+        let now = self.now;
         let instance_key = self.held(operation, job)?.job.instance_key;
         self.jobs.remove(&job.key);
         let done = !self.jobs.values().any(|entry| entry.job.instance_key == instance_key);
@@ -303,6 +305,7 @@ impl World {
             instance.variables.extend(variables.0.clone());
             if done {
                 instance.state = InstanceState::Completed;
+                instance.ended_at = Some(now);
             }
         }
         Ok(())
@@ -320,16 +323,19 @@ impl World {
             return Ok(false);
         }
         if let Some((_, instance)) = self.instances.get_mut(&instance_key) {
-            let message = request.error_message.clone();
-            instance.incidents.push(Incident { key: incident_key, element_id, message, raised_at: now });
+            let incident = Incident {
+                key: incident_key,
+                element_id,
+                message: request.error_message.clone(),
+                raised_at: now,
+                instance_key,
+                process_definition_key: instance.process_definition_key,
+                process_id: instance.process_id.clone(),
+                version: instance.version,
+                job_key: Some(request.job.key),
+            };
+            instance.incidents.push(incident);
         }
         Ok(true)
-    }
-
-    pub(super) fn cancel(&mut self, instance_key: i64) {
-        self.jobs.retain(|_, entry| entry.job.instance_key != instance_key);
-        if let Some((_, instance)) = self.instances.get_mut(&instance_key) {
-            instance.state = InstanceState::Canceled;
-        }
     }
 }

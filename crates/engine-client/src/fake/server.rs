@@ -21,13 +21,14 @@ use crate::{
     Operation,
     convert::Malformed,
     proto::{
-        cluster_service_server::ClusterServiceServer, job_service_server::JobServiceServer,
-        migration_service_server::MigrationServiceServer, process_service_server::ProcessServiceServer,
-        tenant_service_server::TenantServiceServer,
+        cluster_service_server::ClusterServiceServer, instance_service_server::InstanceServiceServer,
+        job_service_server::JobServiceServer, migration_service_server::MigrationServiceServer,
+        process_service_server::ProcessServiceServer, tenant_service_server::TenantServiceServer,
     },
     refusal,
 };
 
+mod instances;
 mod services;
 
 /// A fake engine that listens on loopback, on threads of its own. Dropping it is like killing it: connections break.
@@ -139,6 +140,7 @@ impl FakeServerBuilder {
             .add_service(MigrationServiceServer::new(engine.clone()))
             .add_service(ProcessServiceServer::new(engine.clone()))
             .add_service(TenantServiceServer::new(engine.clone()))
+            .add_service(InstanceServiceServer::new(engine.clone()))
             .add_service(JobServiceServer::new(engine));
         runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).map_err(io::Error::other)?;

@@ -189,49 +189,6 @@ pub struct FailJob {
     pub error_message: String,
 }
 
-/// Where an instance stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InstanceState {
-    /// It runs.
-    Active,
-    /// It reached its end.
-    Completed,
-    /// It was cancelled.
-    Canceled,
-}
-
-/// One run of a process.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Instance {
-    /// Unique over all tenants.
-    pub key: i64,
-    /// The definition it runs.
-    pub process_definition_key: i64,
-    /// The BPMN process id.
-    pub process_id: String,
-    /// The definition's version.
-    pub version: u32,
-    /// Where it stands.
-    pub state: InstanceState,
-    /// Its variables now.
-    pub variables: Variables,
-    /// Open incidents.
-    pub incidents: Vec<Incident>,
-}
-
-/// Something that stopped an instance and that a person must look at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Incident {
-    /// Unique over all tenants.
-    pub key: i64,
-    /// Where in the model.
-    pub element_id: String,
-    /// What happened.
-    pub message: String,
-    /// When.
-    pub raised_at: Timestamp,
-}
-
 /// Which lags are asked for; an empty list = all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobLagFilter {

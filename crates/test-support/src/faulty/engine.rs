@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use engine_client::model::{
     DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult, EngineHealth,
-    EngineInfo, Isolation, JobLagFilter, JobLagReport, ManagedDefinition, MigrationPlan, MigrationStatus,
-    ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage, ValidateProcess,
-    Validation,
+    EngineInfo, IncidentCount, Isolation, JobLagFilter, JobLagReport, ManagedDefinition, MigrationPlan,
+    MigrationStatus, ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage,
+    ValidateProcess, Validation,
 };
 use engine_client::{Engine, EngineAccess, EngineError, EngineProvider, ErrorClass, JobLagStream, Operation};
 
@@ -124,6 +124,10 @@ impl Engine for FaultyEngine {
 
     async fn verify_isolation(&self, tenant_id: &str) -> Result<Isolation, EngineError> {
         pass!(self, read VerifyIsolation, verify_isolation(tenant_id))
+    }
+
+    async fn count_incidents(&self, tenant_id: &str) -> Result<Vec<IncidentCount>, EngineError> {
+        pass!(self, read CountIncidents, count_incidents(tenant_id))
     }
 
     async fn list_job_lag(&self, filter: &JobLagFilter) -> Result<JobLagReport, EngineError> {

@@ -13,8 +13,8 @@ use engine_client::proto::{
 use tokio::time::Instant;
 
 use super::{
-    Engine, Fence, fences, may_delete, owner, page_size, refuse_claim, require_short, require_text,
-    settle_races, tenant_id,
+    Engine, Fence, fences, may_delete, owner, page_size, page_token, refuse_claim, require_short,
+    require_text, settle_races, tenant_id,
 };
 use crate::database::TenantTx;
 use crate::deletion;
@@ -201,10 +201,7 @@ impl Engine {
     ) -> Result<ListProcessDefinitionsResponse, Error> {
         let tenant = tenant_id(&request.tenant_id)?;
         let limit = page_size(request.page_size)?;
-        let after = match request.page_token.as_str() {
-            "" => 0,
-            token => token.parse().map_err(|_| Error::Invalid("page_token is not one of ours".to_owned()))?,
-        };
+        let after = page_token(&request.page_token)?;
         let mut tx = self.database.tenant(&tenant).await?;
         let page = definitions::list(&mut tx, request.latest_only, &request.owner_id, after, limit).await?;
         let is_full = i64::try_from(page.len()).is_ok_and(|length| length == limit);
@@ -275,6 +272,11 @@ impl Engine {
                 };
                 definitions::set_owner(&mut tx, process_id, None).await?;
                 DeleteProcessResponse { deleted, owned_by_other: false }
+            }
+            // The versions were retired before; those of their instances that run can still be canceled.
+            Some(_) if deletion.retire == Some(OnInstances::Cancel) => {
+                retired::mark_canceling(&mut tx, process_id).await?;
+                DeleteProcessResponse { deleted: 0, owned_by_other: false }
             }
             _ => DeleteProcessResponse { deleted: 0, owned_by_other: false },
         };

@@ -1,4 +1,4 @@
-//! The work of workers: taking jobs, finishing them, and reading what became of an instance.
+//! The work of workers: taking jobs and finishing them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use engine_client::proto::{
     ActivateJobsRequest, ActivateJobsResponse, CompleteJobRequest, CompleteJobResponse, CompleteJobsRequest,
-    CompleteJobsResponse, ExtendJobRequest, ExtendJobResponse, FailJobRequest, FailJobResponse,
-    GetInstanceRequest, GetInstanceResponse, Incident, InstanceState, Job,
+    CompleteJobsResponse, ExtendJobRequest, ExtendJobResponse, FailJobRequest, FailJobResponse, Job,
 };
 use futures::future::join_all;
 use serde_json::{Map, Value};
@@ -271,39 +270,6 @@ impl Engine {
         tx.commit().await?;
         Ok(ExtendJobResponse { lease_expires_at: Some(wire::timestamp(expires_at)) })
     }
-
-    pub async fn get_instance(&self, request: GetInstanceRequest) -> Result<GetInstanceResponse, Error> {
-        let tenant = tenant_id(&request.tenant_id)?;
-        let mut tx = self.database.tenant(&tenant).await?;
-        let instance = instances::find_instance(&mut tx, request.key).await?.ok_or_else(|| {
-            Error::NotFound(format!("tenant {tenant} has no instance {}, or it ended long ago", request.key))
-        })?;
-        let state = match instance.state {
-            1 => InstanceState::Active,
-            2 => InstanceState::Completed,
-            3 => InstanceState::Canceled,
-            other => return Err(Error::Defect(format!("instance {} has state {other}", instance.key))),
-        };
-        let incidents = instance
-            .incidents
-            .into_iter()
-            .map(|incident| Incident {
-                key: incident.key,
-                element_id: incident.element_id,
-                message: incident.message,
-                raised_at: Some(wire::timestamp(incident.raised_at)),
-            })
-            .collect();
-        Ok(GetInstanceResponse {
-            key: instance.key,
-            process_definition_key: instance.definition_key,
-            process_id: instance.process_id,
-            version: instance.version,
-            state: state.into(),
-            variables: Some(variables::to_wire(&instance.variables)),
-            incidents,
-        })
-    }
 }
 
 /// What a worker says about a finished job.
@@ -342,6 +308,7 @@ fn build_move(
             variables::require_small(&variables)?;
             variables_changed = true;
         }
+        marking.jobs.retain(|key| *key != job.key);
         let advance = tokens::advance_completed(&definition.process, &marking, &job.element_id, &variables)
             .map_err(|error| Error::Defect(format!("instance {instance_key}: {error}")))?;
         marking = advance.marking.clone();
@@ -361,9 +328,9 @@ fn build_move(
 fn build_changes(moves: Vec<Move>, keys: Vec<i64>) -> Changes {
     let mut changes = Changes::default();
     let mut keys = keys.into_iter();
-    for Move { instance, advances } in moves {
+    for Move { mut instance, advances } in moves {
         for advance in advances {
-            add_work(&mut changes, instance.definition_key, instance.key, advance, &mut keys);
+            add_work(&mut changes, &mut instance, advance, &mut keys);
         }
         changes.moved.push(instance);
     }

@@ -242,29 +242,31 @@ fn add_instances(
 ) {
     let mut keys = keys.into_iter();
     for (variables, advance) in variables.iter().zip(advances) {
-        let key = keys.next().unwrap_or_default();
-        changes.started.push(InstanceRow {
-            key,
+        let mut instance = InstanceRow {
+            key: keys.next().unwrap_or_default(),
             definition_key: definition.key,
             marking: advance.marking.clone(),
             variables: Some(variables.clone()),
             completed: advance.completed,
-        });
-        add_work(changes, definition.key, key, advance, &mut keys);
+        };
+        add_work(changes, &mut instance, advance, &mut keys);
+        changes.started.push(instance);
     }
 }
 
-/// The jobs and incidents that a move of tokens left behind.
+/// The jobs and incidents that a move of tokens left behind; the instance's marking gets to know the jobs.
 pub(super) fn add_work(
     changes: &mut Changes,
-    definition_key: i64,
-    instance_key: i64,
+    instance: &mut InstanceRow,
     advance: Advance,
     keys: &mut impl Iterator<Item = i64>,
 ) {
+    let (instance_key, definition_key) = (instance.key, instance.definition_key);
     for job in advance.jobs {
+        let key = keys.next().unwrap_or_default();
+        instance.marking.jobs.push(key);
         changes.jobs.push(JobRow {
-            key: keys.next().unwrap_or_default(),
+            key,
             job_type: job.job_type,
             instance_key,
             definition_key,
@@ -273,11 +275,7 @@ pub(super) fn add_work(
         });
     }
     for incident in advance.incidents {
-        changes.incidents.push(IncidentRow {
-            key: keys.next().unwrap_or_default(),
-            instance_key,
-            element_id: incident.element_id,
-            message: incident.message,
-        });
+        let key = keys.next().unwrap_or_default();
+        changes.incidents.push(IncidentRow { key, instance_key, definition_key, incident });
     }
 }

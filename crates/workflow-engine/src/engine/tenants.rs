@@ -13,12 +13,14 @@ use tokio::time::Instant;
 use super::{
     Engine, Fence, fences, may_delete, owner, page_size, refuse_claim, require_short, settle_races, tenant_id,
 };
+use crate::database::TenantTx;
 use crate::deletion;
 use crate::error::Error;
 use crate::schema::isolation;
 use crate::storage::purge;
 use crate::storage::request_log::{self, Request};
 use crate::storage::tenants::{self, Quotas};
+use crate::storage::{incidents, instance_views};
 use crate::tenant_id::TenantId;
 use crate::wire;
 
@@ -173,7 +175,7 @@ impl Engine {
             }
             Some(found) => {
                 if mode == DeleteTenantMode::RefuseIfActive && !found.being_deleted {
-                    refuse_active(id, tenants::observe_work(&mut tx).await?)?;
+                    refuse_work(&mut tx).await?;
                 }
                 purge::mark_deleting(&mut tx).await?;
                 let deleted = purge::delete_emptied(&mut tx).await?;
@@ -232,17 +234,31 @@ fn refuse_reserved(id: &TenantId) -> Result<(), Error> {
     Ok(())
 }
 
-fn refuse_active(id: &TenantId, (instances, processes): (i64, i64)) -> Result<(), Error> {
-    if instances > 0 {
+/// Names what holds the deletion up, as far as one message can. Only when something runs are instances looked at.
+async fn refuse_work(tx: &mut TenantTx) -> Result<(), Error> {
+    const NAMED: usize = 10;
+    let id = tx.tenant().clone();
+    let (running, managed) = tenants::observe_work(tx).await?;
+    if running > 0 {
+        let stuck = match incidents::count_instances(tx).await? {
+            0 => String::new(),
+            stuck => format!(", {stuck} of them with an incident"),
+        };
+        let processes = instance_views::count_running(tx).await?;
+        let mut named: Vec<String> =
+            processes.iter().take(NAMED).map(|(process, count)| format!("{process}: {count}")).collect();
+        if processes.len() > NAMED {
+            named.push(format!("and {} other processes", processes.len() - NAMED));
+        }
         return Err(Error::Precondition {
             reason: "INSTANCES_ACTIVE",
-            message: format!("tenant {id} has {instances} running instances"),
+            message: format!("tenant {id} has {running} running instances{stuck} ({})", named.join(", ")),
         });
     }
-    if processes > 0 {
+    if managed > 0 {
         return Err(Error::Precondition {
             reason: "PROCESSES_MANAGED",
-            message: format!("tenant {id} has {processes} managed processes: delete those first"),
+            message: format!("tenant {id} has {managed} managed processes: delete those first"),
         });
     }
     Ok(())

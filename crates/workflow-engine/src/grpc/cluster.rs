@@ -11,8 +11,8 @@ use crate::schema::{self, migrate::OWN_VERSION};
 use crate::wire;
 
 /// What this engine can do; the names are part of the API.
-const CAPABILITIES: [&str; 6] =
-    ["tenants", "tenant-quotas", "tenant-rls", "job-lag", "job-stream", "json-gateway"];
+const CAPABILITIES: [&str; 7] =
+    ["tenants", "tenant-quotas", "tenant-rls", "job-lag", "job-stream", "json-gateway", "instances"];
 
 #[tonic::async_trait]
 impl ClusterService for Api {

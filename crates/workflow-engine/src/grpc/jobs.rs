@@ -24,7 +24,8 @@ impl JobService for Api {
         request: Request<StartInstanceRequest>,
     ) -> Result<Response<StartInstanceResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        self.call(Method::StartInstance, &extensions, "", |engine| async move {
+        let tenant_id = request.tenant_id.clone();
+        self.call(Method::StartInstance, &extensions, &tenant_id, |engine| async move {
             engine.start_instance(request).await
         })
         .await
@@ -35,7 +36,8 @@ impl JobService for Api {
         request: Request<StartInstancesRequest>,
     ) -> Result<Response<StartInstancesResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        self.call(Method::StartInstances, &extensions, "", |engine| async move {
+        let tenant_id = request.tenant_id.clone();
+        self.call(Method::StartInstances, &extensions, &tenant_id, |engine| async move {
             engine.start_instances(request).await
         })
         .await
@@ -109,13 +111,7 @@ impl JobService for Api {
         request: Request<GetInstanceRequest>,
     ) -> Result<Response<GetInstanceResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        self.call(
-            Method::GetInstance,
-            &extensions,
-            "",
-            |engine| async move { engine.get_instance(request).await },
-        )
-        .await
+        self.get_instance_as(&extensions, request).await
     }
 
     async fn list_job_lag(

@@ -28,6 +28,15 @@ fn worker_of(tenant_id: &str) -> Role {
 #[case::worker_starts_nothing(worker_of("acme"), Method::StartInstance, "acme", false)]
 #[case::worker_deploys_nothing(worker_of("acme"), Method::DeployProcess, "acme", false)]
 #[case::worker_sees_no_lag(worker_of("acme"), Method::ListJobLag, "", false)]
+#[case::worker_cancels_nothing(worker_of("acme"), Method::CancelInstance, "acme", false)]
+#[case::worker_lists_nothing(worker_of("acme"), Method::ListInstances, "acme", false)]
+#[case::worker_resolves_nothing(worker_of("acme"), Method::ResolveIncidents, "acme", false)]
+#[case::worker_counts_nothing(worker_of("acme"), Method::CountIncidents, "acme", false)]
+#[case::monitor_counts_incidents(Role::Monitor, Method::CountIncidents, "acme", true)]
+#[case::monitor_reads_no_incidents(Role::Monitor, Method::ListIncidents, "acme", false)]
+#[case::monitor_reads_no_instances(Role::Monitor, Method::GetInstance, "acme", false)]
+#[case::monitor_resolves_nothing(Role::Monitor, Method::ResolveIncident, "acme", false)]
+#[case::controller_resolves(Role::Controller, Method::ResolveIncident, "acme", true)]
 #[case::worker_reads_health(worker_of("acme"), Method::GetHealth, "", true)]
 fn a_role_opens_its_methods_only(
     #[case] role: Role,

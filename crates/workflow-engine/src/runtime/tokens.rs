@@ -18,6 +18,10 @@ pub struct Marking {
     /// Tokens that wait at a joining gateway, by the id of the flow they came over.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub arrived: BTreeMap<String, u32>,
+    /// Keys of the jobs that tokens rest for: how the jobs of an instance are found without an index that every job
+    /// would have to be entered in. The token game carries them along.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<i64>,
 }
 
 /// A job to create.
@@ -33,6 +37,10 @@ pub struct NewJob {
 pub struct NewIncident {
     pub element_id: String,
     pub message: String,
+    /// The flow over which the held tokens came.
+    pub flow_id: Option<String>,
+    /// How many tokens are held; 0 = a join waits in vain.
+    pub tokens: u32,
 }
 
 /// What a move of tokens left behind.
@@ -76,6 +84,26 @@ pub fn advance_completed(
     Ok(game.play())
 }
 
+/// The `tokens` that an incident holds at `element_id` try to go on; `flow_id` is the way over which they came.
+pub fn advance_retried(
+    process: &Process,
+    marking: &Marking,
+    (element_id, flow_id, tokens): (&str, Option<&str>, u32),
+    variables: &Value,
+) -> Result<Advance, Error> {
+    let unknown = |id: &str| Error::UnknownElement(id.to_owned());
+    let element = process.element_by_id(element_id).ok_or_else(|| unknown(element_id))?;
+    let flow = flow_id.map(|id| process.flow_by_id(id).ok_or_else(|| unknown(id))).transpose()?;
+    let mut marking = marking.clone();
+    marking.resting =
+        marking.resting.checked_sub(tokens).ok_or_else(|| Error::NoToken(element_id.to_owned()))?;
+    let mut game = Game::new(process, variables, marking);
+    for _ in 0..tokens {
+        game.enter(element, flow);
+    }
+    Ok(game.play())
+}
+
 struct Game<'model> {
     process: &'model Process,
     variables: &'model Value,
@@ -98,7 +126,7 @@ impl<'model> Game<'model> {
         let mut moves = 0;
         while let Some((element, flow)) = self.moving.pop_front() {
             if moves == MAX_MOVES {
-                self.stop_endless_loop(element);
+                self.stop_endless_loop((element, flow));
                 break;
             }
             moves += 1;
@@ -130,7 +158,7 @@ impl<'model> Game<'model> {
                         job_type: task.job_type.clone(),
                         retries: retries.max(1),
                     }),
-                    None => self.raise(&element.id, "the retries expression gives no number".to_owned()),
+                    None => self.raise(index, flow, 1, "the retries expression gives no number".to_owned()),
                 }
             }
             ElementKind::ExclusiveGateway { default } => match self.choose(index, *default) {
@@ -139,7 +167,8 @@ impl<'model> Game<'model> {
                 None if element.outgoing.is_empty() => {}
                 None => {
                     self.result.marking.resting += 1;
-                    self.raise(&element.id, "no condition is true and there is no default flow".to_owned());
+                    let message = "no condition is true and there is no default flow".to_owned();
+                    self.raise(index, flow, 1, message);
                 }
             },
             ElementKind::ParallelGateway => match flow {
@@ -195,20 +224,30 @@ impl<'model> Game<'model> {
         self.moving.push_back((element, flow));
     }
 
-    fn raise(&mut self, element_id: &str, message: String) {
-        self.result.incidents.push(NewIncident { element_id: element_id.to_owned(), message });
+    fn raise(&mut self, element: ElementIndex, flow: Option<FlowIndex>, tokens: u32, message: String) {
+        self.result.incidents.push(NewIncident {
+            element_id: self.process.element(element).id.clone(),
+            message,
+            flow_id: flow.map(|flow| self.process.flow(flow).id.clone()),
+            tokens,
+        });
     }
 
-    fn stop_endless_loop(&mut self, element: ElementIndex) {
-        let stopped = self.moving.len() + 1;
-        self.moving.clear();
-        self.result.marking.resting =
-            self.result.marking.resting.saturating_add(u32::try_from(stopped).unwrap_or(u32::MAX));
-        let id = self.process.element(element).id.clone();
-        self.raise(
-            &id,
-            format!("the process moved {MAX_MOVES} times without reaching a task or an end: it loops"),
-        );
+    /// Every token on its way stops where it is: one incident per way, so that all of them can be tried again.
+    fn stop_endless_loop(&mut self, stopped: (ElementIndex, Option<FlowIndex>)) {
+        let mut ways: Vec<((ElementIndex, Option<FlowIndex>), u32)> = Vec::new();
+        for way in std::iter::once(stopped).chain(std::mem::take(&mut self.moving)) {
+            match ways.iter_mut().find(|(known, _)| *known == way) {
+                Some((_, tokens)) => *tokens = tokens.saturating_add(1),
+                None => ways.push((way, 1)),
+            }
+        }
+        for ((element, flow), tokens) in ways {
+            self.result.marking.resting = self.result.marking.resting.saturating_add(tokens);
+            let message =
+                format!("the process moved {MAX_MOVES} times without reaching a task or an end: it loops");
+            self.raise(element, flow, tokens, message);
+        }
     }
 
     /// Tokens wait at a join, and no other token is left that could come.
@@ -216,8 +255,8 @@ impl<'model> Game<'model> {
         let waiting =
             self.result.marking.arrived.keys().next().and_then(|flow| self.process.flow_by_id(flow));
         if let Some(flow) = waiting {
-            let gateway = self.process.element(self.process.flow(flow).target).id.clone();
-            self.raise(&gateway, "the join waits for a token that can no longer come".to_owned());
+            let gateway = self.process.flow(flow).target;
+            self.raise(gateway, None, 0, "the join waits for a token that can no longer come".to_owned());
         }
     }
 }

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::types::Json;
 
 use super::tenants::Quotas;
 use crate::database::TenantTx;
-use crate::runtime::tokens::Marking;
+use crate::runtime::tokens::{Marking, NewIncident};
 
 /// What a start needs to know, in one read.
 #[derive(Debug)]
@@ -106,8 +105,8 @@ pub struct JobRow {
 pub struct IncidentRow {
     pub key: i64,
     pub instance_key: i64,
-    pub element_id: String,
-    pub message: String,
+    pub definition_key: i64,
+    pub incident: NewIncident,
 }
 
 /// Everything that one move of tokens changes.
@@ -232,72 +231,25 @@ pub async fn write_changes(
 
 async fn insert_incidents(tx: &mut TenantTx, incidents: &[IncidentRow]) -> Result<(), sqlx::Error> {
     let tenant = tx.tenant().clone();
+    let tokens = |row: &IncidentRow| i32::try_from(row.incident.tokens).unwrap_or(i32::MAX);
     sqlx::query(
-        "INSERT INTO workflow.incident (tenant_id, instance_key, key, element_id, message)
-         SELECT $1, n.instance_key, n.key, n.element_id, n.message
-         FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[])
-              AS n(instance_key, key, element_id, message)",
+        "INSERT INTO workflow.incident
+             (tenant_id, key, instance_key, definition_key, element_id, message, flow_id, tokens)
+         SELECT $1, n.key, n.instance_key, n.definition_key, n.element_id, n.message, n.flow_id, n.tokens
+         FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::integer[])
+              AS n(key, instance_key, definition_key, element_id, message, flow_id, tokens)",
     )
     .bind(tenant.as_str())
-    .bind(incidents.iter().map(|incident| incident.instance_key).collect::<Vec<_>>())
-    .bind(incidents.iter().map(|incident| incident.key).collect::<Vec<_>>())
-    .bind(incidents.iter().map(|incident| incident.element_id.as_str()).collect::<Vec<_>>())
-    .bind(incidents.iter().map(|incident| incident.message.as_str()).collect::<Vec<_>>())
+    .bind(incidents.iter().map(|row| row.key).collect::<Vec<_>>())
+    .bind(incidents.iter().map(|row| row.instance_key).collect::<Vec<_>>())
+    .bind(incidents.iter().map(|row| row.definition_key).collect::<Vec<_>>())
+    .bind(incidents.iter().map(|row| row.incident.element_id.as_str()).collect::<Vec<_>>())
+    .bind(incidents.iter().map(|row| row.incident.message.as_str()).collect::<Vec<_>>())
+    .bind(incidents.iter().map(|row| row.incident.flow_id.as_deref()).collect::<Vec<_>>())
+    .bind(incidents.iter().map(tokens).collect::<Vec<_>>())
     .execute(tx.connection())
     .await?;
     Ok(())
-}
-
-/// An instance as its readers see it.
-#[derive(Debug)]
-pub struct Instance {
-    pub key: i64,
-    pub definition_key: i64,
-    pub process_id: String,
-    pub version: i32,
-    pub state: i16,
-    pub variables: Value,
-    pub incidents: Vec<Incident>,
-}
-
-#[derive(Debug)]
-pub struct Incident {
-    pub key: i64,
-    pub element_id: String,
-    pub message: String,
-    pub raised_at: Timestamp,
-}
-
-pub async fn find_instance(tx: &mut TenantTx, key: i64) -> Result<Option<Instance>, sqlx::Error> {
-    let tenant = tx.tenant().clone();
-    let row = sqlx::query_as::<_, (i64, String, i32, i16, Value)>(
-        "SELECT i.definition_key, d.process_id, d.version, i.state, i.variables
-         FROM workflow.instance i
-         JOIN workflow.process_definition d ON d.tenant_id = i.tenant_id AND d.key = i.definition_key
-         WHERE i.tenant_id = $1 AND i.key = $2",
-    )
-    .bind(tenant.as_str())
-    .bind(key)
-    .fetch_optional(tx.connection())
-    .await?;
-    let Some((definition_key, process_id, version, state, variables)) = row else { return Ok(None) };
-    let incidents = sqlx::query_as::<_, (i64, String, String, jiff_sqlx::Timestamp)>(
-        "SELECT key, element_id, message, raised_at FROM workflow.incident
-         WHERE tenant_id = $1 AND instance_key = $2 ORDER BY key",
-    )
-    .bind(tenant.as_str())
-    .bind(key)
-    .fetch_all(tx.connection())
-    .await?
-    .into_iter()
-    .map(|(key, element_id, message, raised_at)| Incident {
-        key,
-        element_id,
-        message,
-        raised_at: raised_at.to_jiff(),
-    })
-    .collect();
-    Ok(Some(Instance { key, definition_key, process_id, version, state, variables, incidents }))
 }
 
 /// Forgets finished instances past their time, looking at `limit` instances after `after`; where to look next.

@@ -212,10 +212,10 @@ pub async fn record_incident(
         "WITH parked AS (
              UPDATE workflow.job SET worker = NULL, retries = 0, parked = true
              WHERE tenant_id = $1 AND key = $2 AND lease_epoch = $3 AND worker IS NOT NULL
-             RETURNING instance_key, element_id, type
+             RETURNING instance_key, definition_key, element_id, type
          ), raised AS (
-             INSERT INTO workflow.incident (tenant_id, instance_key, key, element_id, message)
-             SELECT $1, instance_key, $4, element_id, $5 FROM parked
+             INSERT INTO workflow.incident (tenant_id, key, instance_key, definition_key, element_id, message, job_key, tokens)
+             SELECT $1, $4, instance_key, definition_key, element_id, $5, $2, 1 FROM parked
          )
          SELECT type FROM parked",
     )

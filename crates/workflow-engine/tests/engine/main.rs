@@ -3,6 +3,8 @@
 
 mod deploy;
 mod history;
+mod incidents;
+mod instances;
 mod isolation;
 mod jobs;
 mod lag;

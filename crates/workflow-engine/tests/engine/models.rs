@@ -103,3 +103,21 @@ pub(crate) fn without_task_definition(process_id: &str) -> String {
     ];
     document(process_id, &parts.concat())
 }
+
+/// start → fork → left → join, and fork → skip → (join or end): the join never gets its second token.
+pub(crate) fn stuck_join(process_id: &str) -> String {
+    let parts = [
+        r#"<bpmn:startEvent id="start" /><bpmn:endEvent id="end" /><bpmn:endEvent id="other" />"#.to_owned(),
+        r#"<bpmn:parallelGateway id="fork" /><bpmn:parallelGateway id="join" />"#.to_owned(),
+        r#"<bpmn:exclusiveGateway id="skip" default="skip_other" />"#.to_owned(),
+        task("left", "left"),
+        flow("start", "fork"),
+        flow("fork", "left"),
+        flow("fork", "skip"),
+        flow("left", "join"),
+        flow_if("skip", "join", "both"),
+        flow("skip", "other"),
+        flow("join", "end"),
+    ];
+    document(process_id, &parts.concat())
+}

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use engine_client::proto::cluster_service_client::ClusterServiceClient;
+use engine_client::proto::instance_service_client::InstanceServiceClient;
 use engine_client::proto::job_service_client::JobServiceClient;
 use engine_client::proto::migration_service_client::MigrationServiceClient;
 use engine_client::proto::process_service_client::ProcessServiceClient;
@@ -355,6 +356,10 @@ impl Caller {
 
     pub(crate) fn jobs(&self) -> JobServiceClient<Authenticated> {
         JobServiceClient::new(self.service())
+    }
+
+    pub(crate) fn instances(&self) -> InstanceServiceClient<Authenticated> {
+        InstanceServiceClient::new(self.service())
     }
 
     pub(crate) async fn try_deploy(

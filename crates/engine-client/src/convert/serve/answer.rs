@@ -267,33 +267,6 @@ impl From<jiff::Timestamp> for proto::ExtendJobResponse {
     }
 }
 
-impl From<model::Incident> for proto::Incident {
-    fn from(incident: model::Incident) -> Self {
-        Self {
-            key: incident.key,
-            element_id: incident.element_id,
-            message: incident.message,
-            raised_at: Some(wire_timestamp(incident.raised_at)),
-        }
-    }
-}
-
-impl TryFrom<model::Instance> for proto::GetInstanceResponse {
-    type Error = TooPrecise;
-
-    fn try_from(instance: model::Instance) -> Result<Self, TooPrecise> {
-        Ok(Self {
-            key: instance.key,
-            process_definition_key: instance.process_definition_key,
-            process_id: instance.process_id,
-            version: wire_small_count(instance.version),
-            state: proto::InstanceState::from(instance.state).into(),
-            variables: Some(wire_variables(&instance.variables)?),
-            incidents: all(instance.incidents),
-        })
-    }
-}
-
 impl From<model::JobLag> for proto::JobLag {
     fn from(lag: model::JobLag) -> Self {
         Self {

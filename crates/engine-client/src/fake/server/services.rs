@@ -16,7 +16,7 @@ use crate::{
 type Answer<T> = Result<Response<T>, Status>;
 
 /// The request in domain terms.
-fn read<Wire, Model>(request: Request<Wire>) -> Result<Model, Status>
+pub(super) fn read<Wire, Model>(request: Request<Wire>) -> Result<Model, Status>
 where
     Model: TryFrom<Wire, Error = crate::convert::Malformed>,
 {

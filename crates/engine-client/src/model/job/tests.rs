@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{DeployProcess, LintMode, ValidateProcess};
+use crate::model::{DeployProcess, Instance, InstanceState, LintMode, ValidateProcess};
 
 const SECRET: &str = "4111-1111";
 
@@ -50,6 +50,9 @@ fn debug_tells_neither_variables_nor_documents() {
         state: InstanceState::Active,
         variables: variables(),
         incidents: Vec::new(),
+        open_elements: Vec::new(),
+        started_at: None,
+        ended_at: None,
     };
     let deploy = DeployProcess {
         request_id: "r".into(),

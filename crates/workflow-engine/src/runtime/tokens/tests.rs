@@ -52,7 +52,8 @@ fn job(element_id: &str) -> NewJob {
 }
 
 fn marking(resting: u32, arrived: &[(&str, u32)]) -> Marking {
-    Marking { resting, arrived: arrived.iter().map(|(flow, count)| ((*flow).to_owned(), *count)).collect() }
+    let arrived = arrived.iter().map(|(flow, count)| ((*flow).to_owned(), *count)).collect();
+    Marking { resting, arrived, jobs: Vec::new() }
 }
 
 #[test]
@@ -130,6 +131,8 @@ fn a_join_that_nothing_can_reach_any_more_is_an_incident_not_an_end() {
             incidents: vec![NewIncident {
                 element_id: "join".to_owned(),
                 message: "the join waits for a token that can no longer come".to_owned(),
+                flow_id: None,
+                tokens: 0,
             }],
             ..Advance::default()
         }
@@ -176,6 +179,8 @@ fn a_gateway_without_a_true_condition_holds_its_token_as_an_incident() {
             incidents: vec![NewIncident {
                 element_id: "x".to_owned(),
                 message: "no condition is true and there is no default flow".to_owned(),
+                flow_id: Some("s_x".to_owned()),
+                tokens: 1,
             }],
             ..Advance::default()
         }
@@ -199,6 +204,8 @@ fn retries_may_depend_on_variables(#[case] variables: Value, #[case] retries: Op
             incidents: vec![NewIncident {
                 element_id: "a".to_owned(),
                 message: "the retries expression gives no number".to_owned(),
+                flow_id: Some("s_a".to_owned()),
+                tokens: 1,
             }],
             ..Advance::default()
         },
@@ -234,4 +241,67 @@ fn what_does_not_fit_the_marking_is_an_error() {
         advance_completed(&process, &marking(0, &[]), "a", &json!({})),
         Err(Error::NoToken("a".to_owned()))
     );
+}
+
+#[test]
+fn what_an_incident_holds_goes_on_when_its_step_works() {
+    let elements =
+        [node("startEvent", "s"), node("endEvent", "e"), node("exclusiveGateway", "x"), task("a"), task("b")];
+    let flows = flows(&["s>x", "x>a if n &gt; 1", "x>b if n &lt; 0", "a>e", "b>e"]);
+    let process = process(&(elements.concat() + &flows));
+    let held = advance_start(&process, &json!({"n": 0}));
+    let retry = |n: i32| advance_retried(&process, &held.marking, ("x", Some("s_x"), 1), &json!({"n": n}));
+    assert_eq!(retry(0), Ok(held.clone()));
+    assert_eq!(
+        retry(2),
+        Ok(Advance { marking: marking(1, &[]), jobs: vec![job("a")], ..Advance::default() })
+    );
+    assert_eq!(
+        advance_retried(&process, &marking(0, &[]), ("x", None, 1), &json!({})),
+        Err(Error::NoToken("x".to_owned()))
+    );
+    assert_eq!(
+        advance_retried(&process, &held.marking, ("x", Some("gone"), 1), &json!({})),
+        Err(Error::UnknownElement("gone".to_owned()))
+    );
+}
+
+/// Two tokens that go round in circles, one of them towards a join.
+#[test]
+fn each_token_of_a_stopped_loop_can_be_tried_again_on_its_way() {
+    let elements = [
+        node("startEvent", "s"),
+        node("endEvent", "e"),
+        node("parallelGateway", "fork"),
+        node("parallelGateway", "join"),
+        r#"<bpmn:exclusiveGateway id="x" default="x_y" />"#.to_owned(),
+        r#"<bpmn:exclusiveGateway id="y" default="y_x" />"#.to_owned(),
+        r#"<bpmn:exclusiveGateway id="u" default="u_v" />"#.to_owned(),
+        r#"<bpmn:exclusiveGateway id="v" default="v_u" />"#.to_owned(),
+    ];
+    let flows = flows(&[
+        "s>fork",
+        "fork>x",
+        "fork>u",
+        "x>y",
+        "y>join if stop",
+        "y>x",
+        "u>v",
+        "v>join if stop",
+        "v>u",
+        "join>e",
+    ]);
+    let process = process(&(elements.concat() + &flows));
+    let stopped = advance_start(&process, &json!({}));
+    let held: u32 = stopped.incidents.iter().map(|incident| incident.tokens).sum();
+    assert_eq!((stopped.marking.resting, held, stopped.incidents.len()), (2, 2, 2));
+    let mut marking = stopped.marking;
+    let mut completed = false;
+    for incident in &stopped.incidents {
+        let way = (incident.element_id.as_str(), incident.flow_id.as_deref(), incident.tokens);
+        let advance = advance_retried(&process, &marking, way, &json!({"stop": true})).expect("should move");
+        assert_eq!(advance.incidents, []);
+        (marking, completed) = (advance.marking, advance.completed);
+    }
+    assert!(completed, "{marking:?}");
 }

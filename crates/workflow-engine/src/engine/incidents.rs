@@ -1,0 +1,430 @@
+//! Incidents: what waits for a person, and how it goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use engine_client::proto::resolve_incidents_request::Selection;
+use engine_client::proto::{
+    self, CountIncidentsRequest, CountIncidentsResponse, IncidentCount, IncidentFilter, ListIncidentsRequest,
+    ListIncidentsResponse, ResolveIncidentRequest, ResolveIncidentResponse, ResolveIncidentsRequest,
+    ResolveIncidentsResponse, UnresolvedIncident,
+};
+use serde_json::{Map, Value};
+
+use super::instances::{MAX_AT_ONCE, require_keys, require_process};
+use super::start::{add_work, keys_of};
+use super::{Engine, page_size, page_token, settle_races, tenant_id, variables};
+use crate::database::TenantTx;
+use crate::error::Error;
+use crate::runtime::definitions::CompiledDefinition;
+use crate::runtime::tokens::{self, Advance};
+use crate::storage::incidents::{self, Incident, Running};
+use crate::storage::instances::{self, Changes, CounterShard, InstanceRow};
+use crate::storage::request_log::{self, Request};
+use crate::tenant_id::TenantId;
+use crate::wire;
+
+/// Instances whose variables are in memory at once: each may have a mebibyte of them.
+const INSTANCES_AT_ONCE: usize = 32;
+
+impl Engine {
+    pub async fn list_incidents(
+        &self,
+        request: ListIncidentsRequest,
+    ) -> Result<ListIncidentsResponse, Error> {
+        let tenant = tenant_id(&request.tenant_id)?;
+        let limit = page_size(request.page_size)?;
+        let after = page_token(&request.page_token)?;
+        let filter = request.filter.unwrap_or_default();
+        require_filter(&filter)?;
+        let mut tx = self.database.tenant(&tenant).await?;
+        let (page, next) = page_of(&mut tx, &filter, after, limit).await?;
+        Ok(ListIncidentsResponse {
+            incidents: page.into_iter().map(wire_incident).collect(),
+            next_page_token: next,
+        })
+    }
+
+    pub async fn count_incidents(
+        &self,
+        request: CountIncidentsRequest,
+    ) -> Result<CountIncidentsResponse, Error> {
+        let tenant = tenant_id(&request.tenant_id)?;
+        let mut tx = self.database.tenant(&tenant).await?;
+        let counts = incidents::count(&mut tx).await?.into_iter().map(|count| IncidentCount {
+            process_definition_key: count.definition_key,
+            process_id: count.process_id,
+            version: count.version,
+            open: count.open,
+        });
+        Ok(CountIncidentsResponse { counts: counts.collect() })
+    }
+
+    pub async fn resolve_incident(
+        &self,
+        request: ResolveIncidentRequest,
+    ) -> Result<ResolveIncidentResponse, Error> {
+        let remembered = Request::of("ResolveIncident", &request.request_id, &request)?;
+        let tenant = tenant_id(&request.tenant_id)?;
+        let resolution = Resolution::new(request.retries, request.variables)?;
+        settle_races(&self.keys, || {
+            self.resolve_incident_once(&tenant, request.key, &resolution, remembered.as_ref())
+        })
+        .await
+    }
+
+    async fn resolve_incident_once(
+        &self,
+        tenant: &TenantId,
+        key: i64,
+        resolution: &Resolution,
+        remembered: Option<&Request>,
+    ) -> Result<ResolveIncidentResponse, Error> {
+        let mut tx = self.database.tenant_shared(tenant).await?;
+        if let Some(answer) = request_log::find_answer(&mut tx, remembered).await? {
+            return Ok(answer);
+        }
+        let resolved = self.resolve(&mut tx, &[key], resolution).await?;
+        if let Some((_, obstacle)) = resolved.unresolved.first() {
+            return Err(obstacle.error(tenant, key));
+        }
+        let response = ResolveIncidentResponse {};
+        request_log::record_answer(&mut tx, remembered, &response).await?;
+        tx.commit().await?;
+        self.tell_resolved(tenant, &resolved);
+        Ok(response)
+    }
+
+    pub async fn resolve_incidents(
+        &self,
+        request: ResolveIncidentsRequest,
+    ) -> Result<ResolveIncidentsResponse, Error> {
+        let remembered = Request::of("ResolveIncidents", &request.request_id, &request)?;
+        let tenant = tenant_id(&request.tenant_id)?;
+        let resolution = Resolution::new(request.retries, request.variables)?;
+        let after = page_token(&request.page_token)?;
+        let selection = match request.selection {
+            Some(Selection::Keys(keys)) => Selected::Keys(require_keys(keys)?),
+            Some(Selection::Filter(filter)) => {
+                require_filter(&filter)?;
+                Selected::Open(filter, after)
+            }
+            None => return Err(Error::Invalid("one of keys and filter is required".to_owned())),
+        };
+        settle_races(&self.keys, || {
+            self.resolve_incidents_once(&tenant, &selection, &resolution, remembered.as_ref())
+        })
+        .await
+    }
+
+    async fn resolve_incidents_once(
+        &self,
+        tenant: &TenantId,
+        selection: &Selected,
+        resolution: &Resolution,
+        remembered: Option<&Request>,
+    ) -> Result<ResolveIncidentsResponse, Error> {
+        let mut tx = self.database.tenant_shared(tenant).await?;
+        if let Some(answer) = request_log::find_answer(&mut tx, remembered).await? {
+            return Ok(answer);
+        }
+        let (keys, next_page_token) = match selection {
+            Selected::Keys(keys) => (keys.clone(), String::new()),
+            Selected::Open(filter, after) => {
+                let limit = i64::try_from(MAX_AT_ONCE).unwrap_or(i64::MAX);
+                let (page, next) = page_of(&mut tx, filter, *after, limit).await?;
+                (page.into_iter().map(|incident| incident.key).collect(), next)
+            }
+        };
+        let resolved = self.resolve(&mut tx, &keys, resolution).await?;
+        let response = ResolveIncidentsResponse {
+            resolved: i32::try_from(resolved.keys.len()).unwrap_or(i32::MAX),
+            unresolved: resolved
+                .unresolved
+                .iter()
+                .map(|(key, obstacle)| UnresolvedIncident {
+                    key: *key,
+                    reason: obstacle.reason().to_owned(),
+                    message: obstacle.message(tenant, *key),
+                })
+                .collect(),
+            next_page_token,
+        };
+        request_log::record_answer(&mut tx, remembered, &response).await?;
+        tx.commit().await?;
+        self.tell_resolved(tenant, &resolved);
+        Ok(response)
+    }
+
+    /// Each incident by itself, within one transaction: what is in the way of one does not hold up the others. Jobs are
+    /// locked before instances, as when they are completed.
+    async fn resolve(
+        &self,
+        tx: &mut TenantTx,
+        keys: &[i64],
+        resolution: &Resolution,
+    ) -> Result<Resolved, Error> {
+        let named = incidents::find(tx, keys).await?;
+        let jobs: Vec<i64> = named.iter().filter_map(|incident| incident.job_key).collect();
+        let parked: BTreeSet<i64> = incidents::lock_parked(tx, &jobs).await?.into_iter().collect();
+        let mut resolved = Resolved::default();
+        let mut instances: Vec<i64> = named.iter().map(|incident| incident.instance_key).collect();
+        instances.dedup();
+        for slice in instances.chunks(INSTANCES_AT_ONCE) {
+            let running = incidents::lock_running(tx, slice).await?;
+            // Read again, now that nobody else can resolve them.
+            let mut open: BTreeMap<i64, Vec<Incident>> = BTreeMap::new();
+            let of_slice = named.iter().filter(|incident| slice.contains(&incident.instance_key));
+            let of_slice: Vec<i64> = of_slice.map(|incident| incident.key).collect();
+            for incident in incidents::find(tx, &of_slice).await? {
+                if incident.job_key.is_none_or(|job| parked.contains(&job)) {
+                    open.entry(incident.instance_key).or_default().push(incident);
+                }
+            }
+            for instance in running {
+                let incidents = open.remove(&instance.key).unwrap_or_default();
+                self.resolve_in_instance(tx, instance, incidents, resolution, &mut resolved).await?;
+            }
+        }
+        let seen: BTreeSet<i64> =
+            resolved.keys.iter().chain(resolved.unresolved.iter().map(|(key, _)| key)).copied().collect();
+        let unknown = keys.iter().filter(|key| !seen.contains(key));
+        resolved.unresolved.extend(unknown.map(|key| (*key, Obstacle::Unknown)));
+        incidents::delete(tx, &resolved.keys).await?;
+        resolved.job_types = incidents::unpark(tx, &resolved.jobs, resolution.retries).await?;
+        Ok(resolved)
+    }
+
+    async fn resolve_in_instance(
+        &self,
+        tx: &mut TenantTx,
+        instance: Running,
+        incidents: Vec<Incident>,
+        resolution: &Resolution,
+        resolved: &mut Resolved,
+    ) -> Result<(), Error> {
+        let mut variables = instance.variables.clone();
+        variables::merge(&mut variables, resolution.variables.clone());
+        if variables::require_small(&variables).is_err() {
+            let too_large = incidents.iter().map(|incident| (incident.key, Obstacle::TooLarge));
+            resolved.unresolved.extend(too_large);
+            return Ok(());
+        }
+        let definition = self.definitions.find(tx, instance.definition_key).await?;
+        let mut retrial =
+            Retrial { instance: &instance, marking: instance.marking.clone(), advances: Vec::new() };
+        let before = resolved.keys.len();
+        for incident in incidents {
+            match retrial.try_again(&incident, &definition, &variables)? {
+                None => {
+                    resolved.keys.push(incident.key);
+                    resolved.jobs.extend(incident.job_key);
+                }
+                Some(obstacle) => resolved.unresolved.push((incident.key, obstacle)),
+            }
+        }
+        if resolved.keys.len() == before {
+            return Ok(());
+        }
+        let Retrial { marking, advances, .. } = retrial;
+        if advances.is_empty() {
+            if !resolution.variables.is_empty() {
+                incidents::update_variables(tx, instance.key, &variables).await?;
+            }
+            return Ok(());
+        }
+        let mut row = InstanceRow {
+            key: instance.key,
+            definition_key: instance.definition_key,
+            marking,
+            variables: (!resolution.variables.is_empty()).then_some(variables),
+            completed: advances.last().is_some_and(|advance| advance.completed),
+        };
+        let keys = self.keys.take(tx, advances.iter().map(keys_of).sum()).await?;
+        let (mut changes, mut keys) = (Changes::default(), keys.into_iter());
+        for advance in advances {
+            add_work(&mut changes, &mut row, advance, &mut keys);
+        }
+        changes.moved.push(row);
+        instances::write_changes(tx, &changes, CounterShard::NotExact).await?;
+        // Written: a thousand instances' variables need not stay in memory.
+        changes.moved.iter_mut().for_each(|row| row.variables = None);
+        resolved.moved.push(changes);
+        Ok(())
+    }
+
+    /// After the commit.
+    fn tell_resolved(&self, tenant: &TenantId, resolved: &Resolved) {
+        self.wakeups.announce(tenant, resolved.job_types.iter().map(String::as_str));
+        self.metrics.jobs_resolved(resolved.jobs.len());
+        for changes in &resolved.moved {
+            self.announce(tenant, changes);
+            self.metrics.jobs_created(changes.jobs.len());
+            self.metrics.instances_completed(changes.moved.iter().filter(|row| row.completed).count());
+        }
+    }
+}
+
+/// What a resolution resolves.
+#[derive(Debug)]
+enum Selected {
+    Keys(Vec<i64>),
+    /// Those after a key.
+    Open(IncidentFilter, i64),
+}
+
+/// How incidents are to be resolved.
+#[derive(Debug)]
+struct Resolution {
+    retries: i32,
+    variables: Map<String, Value>,
+}
+
+impl Resolution {
+    fn new(retries: i32, wire_variables: Option<prost_types::Struct>) -> Result<Self, Error> {
+        if retries < 1 {
+            return Err(Error::Invalid("retries must be 1 or above: how often the job is tried".to_owned()));
+        }
+        Ok(Self { retries, variables: variables::from_wire(wire_variables)? })
+    }
+}
+
+/// What one transaction resolved.
+#[derive(Debug, Default)]
+struct Resolved {
+    keys: Vec<i64>,
+    jobs: Vec<i64>,
+    job_types: Vec<String>,
+    moved: Vec<Changes>,
+    unresolved: Vec<(i64, Obstacle)>,
+}
+
+/// Why an incident is as it was.
+#[derive(Debug)]
+enum Obstacle {
+    Unknown,
+    /// The step fails as before.
+    Remains {
+        element_id: String,
+        message: String,
+    },
+    /// No variable and no worker can help.
+    Final {
+        element_id: String,
+        instance_key: i64,
+        message: String,
+    },
+    TooLarge,
+}
+
+impl Obstacle {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Unknown => "INCIDENT_UNKNOWN",
+            Self::Remains { .. } => "INCIDENT_REMAINS",
+            Self::Final { .. } => "INCIDENT_FINAL",
+            Self::TooLarge => "VARIABLES_TOO_LARGE",
+        }
+    }
+
+    fn message(&self, tenant: &TenantId, key: i64) -> String {
+        match self {
+            Self::Unknown => format!("tenant {tenant} has no open incident {key}"),
+            Self::Remains { element_id, message } => format!(
+                "incident {key} at {element_id} comes again: {message}; set variables with which the step works, or cancel the instance"
+            ),
+            Self::Final { element_id, instance_key, message } => format!(
+                "incident {key} at {element_id} cannot be resolved: {message}; cancel instance {instance_key}"
+            ),
+            Self::TooLarge => format!(
+                "incident {key} stays: with these variables its instance would have more than the limit"
+            ),
+        }
+    }
+
+    fn error(&self, tenant: &TenantId, key: i64) -> Error {
+        let message = self.message(tenant, key);
+        match self {
+            Self::Unknown => Error::NotFound(message),
+            Self::TooLarge => Error::Invalid(message),
+            Self::Remains { .. } | Self::Final { .. } => {
+                Error::Precondition { reason: self.reason(), message }
+            }
+        }
+    }
+}
+
+/// The steps of one instance that are tried again.
+struct Retrial<'instance> {
+    instance: &'instance Running,
+    marking: tokens::Marking,
+    advances: Vec<Advance>,
+}
+
+impl Retrial<'_> {
+    /// `None` = resolved: the job waits again, or the tokens went on.
+    fn try_again(
+        &mut self,
+        incident: &Incident,
+        definition: &CompiledDefinition,
+        variables: &Value,
+    ) -> Result<Option<Obstacle>, Error> {
+        if incident.job_key.is_some() {
+            return Ok(None);
+        }
+        let (element_id, message) = (incident.element_id.clone(), incident.message.clone());
+        if incident.tokens == 0 {
+            let instance_key = self.instance.key;
+            return Ok(Some(Obstacle::Final { element_id, instance_key, message }));
+        }
+        let held = (incident.element_id.as_str(), incident.flow_id.as_deref(), incident.tokens);
+        let advance = tokens::advance_retried(&definition.process, &self.marking, held, variables)
+            .map_err(|error| Error::Defect(format!("instance {}: {error}", self.instance.key)))?;
+        let again =
+            advance.incidents.iter().any(|new| new.element_id == element_id && new.message == message);
+        if again {
+            return Ok(Some(Obstacle::Remains { element_id, message }));
+        }
+        self.marking = advance.marking.clone();
+        self.advances.push(advance);
+        Ok(None)
+    }
+}
+
+async fn page_of(
+    tx: &mut TenantTx,
+    filter: &IncidentFilter,
+    after: i64,
+    limit: i64,
+) -> Result<(Vec<Incident>, String), Error> {
+    let page = match filter.instance_key {
+        0 => incidents::list(tx, &filter.process_id, filter.version, after, limit).await?,
+        instance => incidents::list_of_instance(tx, instance, after, limit).await?,
+    };
+    let is_full = i64::try_from(page.len()).is_ok_and(|length| length == limit);
+    let next = page.last().filter(|_| is_full).map(|last| last.key.to_string());
+    Ok((page, next.unwrap_or_default()))
+}
+
+fn require_filter(filter: &IncidentFilter) -> Result<(), Error> {
+    require_process(&filter.process_id, filter.version)?;
+    if filter.instance_key != 0 && !filter.process_id.is_empty() {
+        return Err(Error::Invalid(
+            "filter.instance_key goes alone: an instance is of one process and version".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn wire_incident(incident: Incident) -> proto::Incident {
+    proto::Incident {
+        key: incident.key,
+        element_id: incident.element_id,
+        message: incident.message,
+        raised_at: Some(wire::timestamp(incident.raised_at)),
+        instance_key: incident.instance_key,
+        process_definition_key: incident.definition_key,
+        process_id: incident.process_id,
+        version: incident.version,
+        job_key: incident.job_key.unwrap_or_default(),
+    }
+}

@@ -1,0 +1,189 @@
+use engine_client::proto::instance_service_server::InstanceService;
+use engine_client::proto::{
+    CancelInstanceRequest, CancelInstanceResponse, CancelInstancesRequest, CancelInstancesResponse,
+    CountIncidentsRequest, CountIncidentsResponse, GetInstanceRequest, GetInstanceResponse,
+    ListIncidentsRequest, ListIncidentsResponse, ListInstancesRequest, ListInstancesResponse,
+    ResolveIncidentRequest, ResolveIncidentResponse, ResolveIncidentsRequest, ResolveIncidentsResponse,
+    SetVariablesRequest, SetVariablesResponse,
+};
+use tonic::{Extensions, Request, Response, Status};
+
+use super::{Api, Method};
+
+/// The same for gRPC and for the JSON gateway: who may, then the use case.
+impl Api {
+    pub async fn get_instance_as(
+        &self,
+        extensions: &Extensions,
+        request: GetInstanceRequest,
+    ) -> Result<Response<GetInstanceResponse>, Status> {
+        let tenant_id = request.tenant_id.clone();
+        self.call(Method::GetInstance, extensions, &tenant_id, |engine| async move {
+            engine.get_instance(request).await
+        })
+        .await
+    }
+
+    pub async fn list_instances_as(
+        &self,
+        extensions: &Extensions,
+        request: ListInstancesRequest,
+    ) -> Result<Response<ListInstancesResponse>, Status> {
+        let tenant_id = request.tenant_id.clone();
+        self.call(Method::ListInstances, extensions, &tenant_id, |engine| async move {
+            engine.list_instances(request).await
+        })
+        .await
+    }
+
+    pub async fn set_variables_as(
+        &self,
+        extensions: &Extensions,
+        request: SetVariablesRequest,
+    ) -> Result<Response<SetVariablesResponse>, Status> {
+        let tenant_id = request.tenant_id.clone();
+        self.call(Method::SetVariables, extensions, &tenant_id, |engine| async move {
+            engine.set_variables(request).await
+        })
+        .await
+    }
+
+    pub async fn cancel_instance_as(
+        &self,
+        extensions: &Extensions,
+        request: CancelInstanceRequest,
+    ) -> Result<Response<CancelInstanceResponse>, Status> {
+        let tenant_id = request.tenant_id.clone();
+        self.call(Method::CancelInstance, extensions, &tenant_id, |engine| async move {
+            engine.cancel_instance(request).await
+        })
+        .await
+    }
+
+    pub async fn cancel_instances_as(
+        &self,
+        extensions: &Extensions,
+        request: CancelInstancesRequest,
+    ) -> Result<Response<CancelInstancesResponse>, Status> {
+        let tenant_id = request.tenant_id.clone();
+        self.call(Method::CancelInstances, extensions, &tenant_id, |engine| async move {
+            engine.cancel_instances(request).await
+        })
+        .await
+    }
+
+    pub async fn list_incidents_as(
+        &self,
+        extensions: &Extensions,
+        request: ListIncidentsRequest,
+    ) -> Result<Response<ListIncidentsResponse>, Status> {
+        let tenant_id = request.tenant_id.clone();
+        self.call(Method::ListIncidents, extensions, &tenant_id, |engine| async move {
+            engine.list_incidents(request).await
+        })
+        .await
+    }
+
+    pub async fn count_incidents_as(
+        &self,
+        extensions: &Extensions,
+        request: CountIncidentsRequest,
+    ) -> Result<Response<CountIncidentsResponse>, Status> {
+        let tenant_id = request.tenant_id.clone();
+        self.call(Method::CountIncidents, extensions, &tenant_id, |engine| async move {
+            engine.count_incidents(request).await
+        })
+        .await
+    }
+
+    pub async fn resolve_incident_as(
+        &self,
+        extensions: &Extensions,
+        request: ResolveIncidentRequest,
+    ) -> Result<Response<ResolveIncidentResponse>, Status> {
+        let tenant_id = request.tenant_id.clone();
+        self.call(Method::ResolveIncident, extensions, &tenant_id, |engine| async move {
+            engine.resolve_incident(request).await
+        })
+        .await
+    }
+
+    pub async fn resolve_incidents_as(
+        &self,
+        extensions: &Extensions,
+        request: ResolveIncidentsRequest,
+    ) -> Result<Response<ResolveIncidentsResponse>, Status> {
+        let tenant_id = request.tenant_id.clone();
+        self.call(Method::ResolveIncidents, extensions, &tenant_id, |engine| async move {
+            engine.resolve_incidents(request).await
+        })
+        .await
+    }
+}
+
+#[tonic::async_trait]
+impl InstanceService for Api {
+    async fn list_instances(
+        &self,
+        request: Request<ListInstancesRequest>,
+    ) -> Result<Response<ListInstancesResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        self.list_instances_as(&extensions, request).await
+    }
+
+    async fn set_variables(
+        &self,
+        request: Request<SetVariablesRequest>,
+    ) -> Result<Response<SetVariablesResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        self.set_variables_as(&extensions, request).await
+    }
+
+    async fn cancel_instance(
+        &self,
+        request: Request<CancelInstanceRequest>,
+    ) -> Result<Response<CancelInstanceResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        self.cancel_instance_as(&extensions, request).await
+    }
+
+    async fn cancel_instances(
+        &self,
+        request: Request<CancelInstancesRequest>,
+    ) -> Result<Response<CancelInstancesResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        self.cancel_instances_as(&extensions, request).await
+    }
+
+    async fn list_incidents(
+        &self,
+        request: Request<ListIncidentsRequest>,
+    ) -> Result<Response<ListIncidentsResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        self.list_incidents_as(&extensions, request).await
+    }
+
+    async fn count_incidents(
+        &self,
+        request: Request<CountIncidentsRequest>,
+    ) -> Result<Response<CountIncidentsResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        self.count_incidents_as(&extensions, request).await
+    }
+
+    async fn resolve_incident(
+        &self,
+        request: Request<ResolveIncidentRequest>,
+    ) -> Result<Response<ResolveIncidentResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        self.resolve_incident_as(&extensions, request).await
+    }
+
+    async fn resolve_incidents(
+        &self,
+        request: Request<ResolveIncidentsRequest>,
+    ) -> Result<Response<ResolveIncidentsResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        self.resolve_incidents_as(&extensions, request).await
+    }
+}

@@ -1,0 +1,92 @@
+//! Ending instances before their time. Jobs are locked before their instances and incidents after them, as everywhere
+//! else, so that cancelling and completing rarely wait for each other in a circle; when they do, the loser tries again.
+
+use std::collections::BTreeSet;
+
+use sqlx::types::Json;
+
+use crate::database::TenantTx;
+use crate::runtime::tokens::Marking;
+
+/// What was ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Canceled {
+    pub instances: Vec<i64>,
+    pub jobs: Vec<i64>,
+}
+
+/// Ends those of the instances that run, with their jobs and incidents.
+pub async fn cancel(tx: &mut TenantTx, keys: &[i64]) -> Result<Canceled, sqlx::Error> {
+    let known = find_jobs(tx, keys).await?;
+    delete_jobs(tx, &known).await?;
+    let running = lock(tx, keys).await?;
+    let instances: Vec<i64> = running.iter().map(|(key, _)| *key).collect();
+    let jobs: Vec<i64> = running.into_iter().flat_map(|(_, jobs)| jobs).collect();
+    // Made by a completion between the look and the lock.
+    let newer: Vec<i64> = jobs.iter().copied().filter(|key| !known.contains(key)).collect();
+    if !newer.is_empty() {
+        delete_jobs(tx, &newer).await?;
+    }
+    if !instances.is_empty() {
+        end(tx, &instances).await?;
+    }
+    Ok(Canceled { instances, jobs })
+}
+
+async fn find_jobs(tx: &mut TenantTx, keys: &[i64]) -> Result<BTreeSet<i64>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let markings = sqlx::query_scalar::<_, Json<Marking>>(
+        "SELECT marking FROM workflow.instance WHERE tenant_id = $1 AND key = ANY ($2) AND state = 1",
+    )
+    .bind(tenant.as_str())
+    .bind(keys)
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(markings.into_iter().flat_map(|Json(marking)| marking.jobs).collect())
+}
+
+async fn delete_jobs(tx: &mut TenantTx, keys: impl IntoIterator<Item = &i64>) -> Result<(), sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query("DELETE FROM workflow.job WHERE tenant_id = $1 AND key = ANY ($2)")
+        .bind(tenant.as_str())
+        .bind(keys.into_iter().copied().collect::<Vec<i64>>())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+async fn lock(tx: &mut TenantTx, keys: &[i64]) -> Result<Vec<(i64, Vec<i64>)>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    let rows = sqlx::query_as::<_, (i64, Json<Marking>)>(
+        "SELECT key, marking FROM workflow.instance
+         WHERE tenant_id = $1 AND key = ANY ($2) AND state = 1 ORDER BY key FOR UPDATE",
+    )
+    .bind(tenant.as_str())
+    .bind(keys)
+    .fetch_all(tx.connection())
+    .await?;
+    Ok(rows.into_iter().map(|(key, Json(marking))| (key, marking.jobs)).collect())
+}
+
+/// Only shard 0 of the counter may make starts under a quota wait: another one is written.
+async fn end(tx: &mut TenantTx, instances: &[i64]) -> Result<(), sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query(
+        "WITH ended AS (
+             UPDATE workflow.instance SET state = 3, ended_at = now()
+             WHERE tenant_id = $1 AND key = ANY ($2) RETURNING key
+         ), incidents AS (
+             DELETE FROM workflow.incident WHERE tenant_id = $1 AND instance_key = ANY ($2)
+         )
+         INSERT INTO workflow.tenant_counter AS c (tenant_id, shard, active_instances, minute, jobs, jobs_before)
+         SELECT $1, $3, -count(*), 0, 0, 0 FROM ended
+         ON CONFLICT (tenant_id, shard) DO UPDATE
+         SET active_instances = c.active_instances + EXCLUDED.active_instances",
+    )
+    .bind(tenant.as_str())
+    .bind(instances)
+    .bind(rand::random_range(1_i16..64))
+    .execute(tx.connection())
+    .await?;
+    Ok(())
+}
