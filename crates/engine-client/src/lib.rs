@@ -25,6 +25,10 @@ mod writer;
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 pub mod proto {
     tonic::include_proto!("workflow.engine.v1");
+
+    /// The contract as a `google.protobuf.FileDescriptorSet`, for reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/workflow.engine.v1.binpb"));
 }
 
 pub use address::{EngineAccess, EngineAddress, EngineTls};

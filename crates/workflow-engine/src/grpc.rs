@@ -2,6 +2,7 @@
 
 mod cluster;
 mod credentials;
+mod health;
 mod instances;
 mod jobs;
 mod migration;
@@ -19,17 +20,21 @@ use std::time::{Duration, Instant};
 
 use engine_client::Role;
 use engine_client::proto::{
-    cluster_service_server::ClusterServiceServer, instance_service_server::InstanceServiceServer,
-    job_service_server::JobServiceServer, migration_service_server::MigrationServiceServer,
-    process_service_server::ProcessServiceServer, tenant_service_server::TenantServiceServer,
+    FILE_DESCRIPTOR_SET, cluster_service_server::ClusterServiceServer,
+    instance_service_server::InstanceServiceServer, job_service_server::JobServiceServer,
+    migration_service_server::MigrationServiceServer, process_service_server::ProcessServiceServer,
+    tenant_service_server::TenantServiceServer,
 };
 use futures::FutureExt;
+use tonic::server::NamedService as _;
 use tonic::service::Routes;
+use tonic::service::interceptor::InterceptedService;
 use tonic::{Code, Extensions, Response, Status};
 
 use crate::engine::{Engine, Fence};
 use crate::error::Error;
 use crate::node::Node;
+use health::NodeHealth;
 
 /// Every method, with who may call it and how long it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -191,14 +196,33 @@ pub struct Api {
 }
 
 impl Api {
-    pub fn routes(&self, authenticate: &Authenticate) -> Routes {
+    /// Health needs no token, everything else does: also reflection, since who has no token has no use for the contract.
+    pub fn routes(&self, authenticate: &Authenticate) -> Result<Routes, tonic_reflection::server::Error> {
         let services = || self.clone();
-        Routes::new(ClusterServiceServer::with_interceptor(services(), authenticate.clone()))
+        let known = [
+            ClusterServiceServer::<Self>::NAME,
+            MigrationServiceServer::<Self>::NAME,
+            ProcessServiceServer::<Self>::NAME,
+            TenantServiceServer::<Self>::NAME,
+            JobServiceServer::<Self>::NAME,
+            InstanceServiceServer::<Self>::NAME,
+        ];
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        // Clients ask in the newer way or in the older one.
+        let (newer, older) = (reflection().build_v1()?, reflection().build_v1alpha()?);
+        Ok(Routes::new(ClusterServiceServer::with_interceptor(services(), authenticate.clone()))
             .add_service(MigrationServiceServer::with_interceptor(services(), authenticate.clone()))
             .add_service(ProcessServiceServer::with_interceptor(services(), authenticate.clone()))
             .add_service(TenantServiceServer::with_interceptor(services(), authenticate.clone()))
             .add_service(JobServiceServer::with_interceptor(services(), authenticate.clone()))
             .add_service(InstanceServiceServer::with_interceptor(services(), authenticate.clone()))
+            .add_service(InterceptedService::new(newer, authenticate.clone()))
+            .add_service(InterceptedService::new(older, authenticate.clone()))
+            .add_service(NodeHealth::server(Arc::clone(&self.node), &known)))
     }
 
     /// A unary call on the engine: allowed, in time, counted, and a panic is this call's alone.

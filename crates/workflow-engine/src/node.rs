@@ -119,6 +119,11 @@ impl Node {
         self.health().into_values().find_map(|check| check.reason)
     }
 
+    /// `None` = the node stopped meanwhile.
+    pub async fn rest(&self, time: Duration) -> Option<()> {
+        self.stop.run_until_cancelled(tokio::time::sleep(time)).await
+    }
+
     pub fn health(&self) -> Health {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

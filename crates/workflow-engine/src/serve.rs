@@ -40,6 +40,8 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    #[error("failed to build the reflection of the API")]
+    Reflection(#[source] tonic_reflection::server::Error),
     #[error("failed to serve the API")]
     ServeApi(#[source] tonic::transport::Error),
     #[error("failed to serve probes and metrics")]
@@ -151,7 +153,7 @@ async fn serve_api(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let api = Api { node };
-    let mut routes = api.routes(&authenticate);
+    let mut routes = api.routes(&authenticate).map_err(Error::Reflection)?;
     let grpc = std::mem::take(routes.axum_router_mut());
     *routes.axum_router_mut() = grpc.merge(gateway::router(api, authenticate));
     let (sender, connections) = mpsc::channel(64);

@@ -3,6 +3,7 @@
 
 mod deploy;
 mod history;
+mod discovery;
 mod incidents;
 mod instances;
 mod isolation;

@@ -324,7 +324,7 @@ impl Interceptor for Bearer {
     }
 }
 
-type Authenticated = InterceptedService<Channel, Bearer>;
+pub(crate) type Authenticated = InterceptedService<Channel, Bearer>;
 
 /// Someone with a token.
 #[derive(Clone)]
@@ -334,7 +334,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    fn service(&self) -> Authenticated {
+    pub(crate) fn service(&self) -> Authenticated {
         InterceptedService::new(self.channel.clone(), self.bearer.clone())
     }
 

@@ -1,0 +1,99 @@
+//! `grpc.health.v1`, for load balancers and probes that know no token: whether this node serves, and nothing else.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, stream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::{Request, Response, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+use crate::node::Node;
+
+/// How often a watch looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Watches at the same time: they are open to everybody.
+const MAX_WATCHES: usize = 256;
+
+/// The services of one node, which serve together or not at all.
+#[derive(Debug, Clone)]
+pub(super) struct NodeHealth {
+    node: Arc<Node>,
+    services: Arc<[&'static str]>,
+    watches: Arc<Semaphore>,
+}
+
+impl NodeHealth {
+    pub(super) fn server(node: Arc<Node>, services: &[&'static str]) -> HealthServer<Self> {
+        HealthServer::new(Self {
+            node,
+            services: services.into(),
+            watches: Arc::new(Semaphore::new(MAX_WATCHES)),
+        })
+    }
+
+    /// Empty = the whole node.
+    fn knows(&self, service: &str) -> bool {
+        service.is_empty() || self.services.contains(&service)
+    }
+}
+
+fn status_of(node: &Node) -> ServingStatus {
+    match node.obstacle() {
+        None => ServingStatus::Serving,
+        Some(_) => ServingStatus::NotServing,
+    }
+}
+
+/// What a watch remembers between two messages.
+struct Watch {
+    health: NodeHealth,
+    known: bool,
+    told: Option<ServingStatus>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Watch {
+    /// The present status at once, then each change; ends with the node.
+    async fn next(mut self) -> Option<(Result<HealthCheckResponse, Status>, Self)> {
+        loop {
+            let status =
+                if self.known { status_of(&self.health.node) } else { ServingStatus::ServiceUnknown };
+            if self.told != Some(status) {
+                self.told = Some(status);
+                return Some((Ok(HealthCheckResponse { status: status.into() }), self));
+            }
+            self.health.node.rest(INTERVAL).await?;
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Health for NodeHealth {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        if !self.knows(&request.get_ref().service) {
+            return Err(Status::not_found("this node has no such service"));
+        }
+        Ok(Response::new(HealthCheckResponse { status: status_of(&self.node).into() }))
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let permit = Arc::clone(&self.watches)
+            .try_acquire_owned()
+            .map_err(|_| Status::unavailable("too many watches of this node's health"))?;
+        let known = self.knows(&request.get_ref().service);
+        let watch = Watch { health: self.clone(), known, told: None, _permit: permit };
+        Ok(Response::new(Box::pin(stream::unfold(watch, Watch::next))))
+    }
+}
