@@ -30,9 +30,9 @@
 
 use crate::names;
 
-/// gRPC port of the engine.
+/// gRPC port of the engine, and its JSON API (`/api/v1`).
 pub const GRPC_PORT: u16 = 26500;
-/// REST and admin port of the engine: `/livez`, `/readyz`, `/metrics`, `/api/v1`.
+/// Admin port of the engine: `/livez`, `/readyz`, `/metrics`.
 pub const ADMIN_PORT: u16 = 8080;
 
 /// Key of a certificate authority, in ConfigMap and Secrets alike.

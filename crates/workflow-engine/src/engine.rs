@@ -9,7 +9,7 @@ mod instances;
 pub mod jobs;
 mod start;
 mod tenants;
-mod variables;
+pub(crate) mod variables;
 
 use std::future::Future;
 

@@ -1,5 +1,7 @@
-//! The JSON gateway: `POST /api/v1/processes/deploy`, a thin way to DeployProcess for whoever has no gRPC client. It
-//! shares the gRPC port, its TLS and its tokens.
+//! The JSON gateway: a thin way to DeployProcess and to the calls on instances and incidents, for whoever has no gRPC
+//! client. It shares the gRPC port, its TLS, its tokens and what is behind each call.
+
+mod instances;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
@@ -7,9 +9,9 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use engine_client::Role;
 use engine_client::proto::deploy_process_response::Result as DeployResult;
 use engine_client::proto::{DeployOutcome, DeployProcessRequest, Finding, LintMode, Severity};
+use engine_client::{Role, refusal};
 use serde::{Deserialize, Serialize};
 use tonic::{Code, Extensions, Status};
 
@@ -22,6 +24,7 @@ const MAX_BODY: usize = 3 << 20;
 pub fn router(api: Api, authenticate: Authenticate) -> Router {
     Router::new()
         .route("/api/v1/processes/deploy", post(deploy))
+        .merge(instances::routes())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(authenticate, require_role))
         .with_state(api)
@@ -91,6 +94,9 @@ struct Deployed {
 struct Problem {
     title: String,
     status: u16,
+    /// As gRPC's `ErrorInfo`: `UPPER_SNAKE_CASE`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<ProblemFinding>,
 }
@@ -113,7 +119,7 @@ async fn deploy(
 ) -> Response {
     let body = match body {
         Ok(Json(body)) => body,
-        Err(rejection) => return write_problem(rejection.status(), rejection.body_text(), Vec::new()),
+        Err(rejection) => return write_problem(rejection.status(), rejection.body_text(), None, Vec::new()),
     };
     let mut extensions = Extensions::new();
     extensions.insert(role);
@@ -156,9 +162,16 @@ async fn deploy(
         }
         Ok(Some(DeployResult::Rejected(rejected))) => {
             let findings = rejected.findings.into_iter().map(problem_finding).collect();
-            write_problem(StatusCode::UNPROCESSABLE_ENTITY, "the process is refused".to_owned(), findings)
+            write_problem(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "the process is refused".to_owned(),
+                None,
+                findings,
+            )
         }
-        Ok(None) => write_problem(StatusCode::INTERNAL_SERVER_ERROR, "no result".to_owned(), Vec::new()),
+        Ok(None) => {
+            write_problem(StatusCode::INTERNAL_SERVER_ERROR, "no result".to_owned(), None, Vec::new())
+        }
         Err(status) => problem(&status),
     }
 }
@@ -187,10 +200,15 @@ fn problem(status: &Status) -> Response {
         Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    write_problem(http, status.message().to_owned(), Vec::new())
+    write_problem(http, status.message().to_owned(), refusal::reason(status), Vec::new())
 }
 
-fn write_problem(status: StatusCode, title: String, findings: Vec<ProblemFinding>) -> Response {
-    let body = Json(Problem { title, status: status.as_u16(), findings });
+fn write_problem(
+    status: StatusCode,
+    title: String,
+    reason: Option<String>,
+    findings: Vec<ProblemFinding>,
+) -> Response {
+    let body = Json(Problem { title, status: status.as_u16(), reason, findings });
     (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
 }

@@ -4,6 +4,7 @@
 mod deploy;
 mod history;
 mod discovery;
+mod gateway;
 mod incidents;
 mod instances;
 mod isolation;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use engine_client::proto::{GetInfoRequest, InstanceState, VerifyIsolationRequest};
-use serde_json::{Value, json};
+use serde_json::json;
 use test_support::wait::eventually;
 
 use crate::models::{one_task, without_task_definition};
@@ -159,70 +159,6 @@ async fn a_superuser_serves_through_the_walled_role_and_not_at_all_without_it() 
     .await;
     assert_eq!(code, 503);
     assert!(reason.contains("tenants are not walled off") && reason.contains("superuser"), "{reason}");
-}
-
-/// One HTTP/1.1 request over TLS, as a person with curl would send it.
-async fn post(engine: &crate::support::Engine, token: Option<&str>, body: &str) -> (u16, Value) {
-    use rustls::pki_types::pem::PemObject;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    let mut roots = rustls::RootCertStore::empty();
-    let ca =
-        rustls::pki_types::CertificateDer::from_pem_slice(engine.ca_pem().as_bytes()).expect("should be PEM");
-    roots.add(ca).expect("should be a CA");
-    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
-    let stream = tokio::net::TcpStream::connect(("127.0.0.1", engine.api)).await.expect("should connect");
-    let name = "localhost".try_into().expect("should be a name");
-    let mut stream = connector.connect(name, stream).await.expect("should shake hands");
-    let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let request = format!(
-        "POST /api/v1/processes/deploy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{authorization}\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await.expect("should send");
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let code = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("should have a code");
-    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
-    (code, serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())))
-}
-
-#[tokio::test]
-async fn the_json_gateway_deploys_as_the_grpc_api_does() {
-    let world = World::new(database!());
-    let engine = world.serve("engine-0").await;
-    let token = engine.controller_token().to_owned();
-    let document = one_task("order", "charge");
-    let body = json!({"bpmn": document, "validate": "lenient"}).to_string();
-    let (code, created) = post(&engine, Some(&token), &body).await;
-    let key = created["processDefinitionKey"].as_i64().expect("should have a key");
-    assert_eq!(
-        (code, created),
-        (
-            201,
-            json!({
-                "outcome": "CREATED", "processDefinitionKey": key, "processDefinitionKeyString": key.to_string(),
-                "bpmnProcessId": "order", "version": 1, "versionTag": "", "tenantId": "_default",
-                "contentSha256": bpmn::digest(document.as_bytes()), "jobTypes": ["charge"],
-            })
-        )
-    );
-    let (code, unchanged) = post(&engine, Some(&token), &body).await;
-    assert_eq!((code, &unchanged["outcome"]), (200, &json!("UNCHANGED")));
-
-    let bad = json!({"bpmn": without_task_definition("order"), "validate": "lenient"}).to_string();
-    let (code, rejected) = post(&engine, Some(&token), &bad).await;
-    assert_eq!((code, &rejected["findings"][0]["ruleId"]), (422, &json!("missing-task-definition")));
-    let (code, problem) = post(&engine, Some(&token), r#"{"bpmn": "<x/>", "tenant": "acme"}"#).await;
-    assert!(
-        code == 422 && problem["title"].as_str().is_some_and(|title| title.contains("tenant")),
-        "{problem}"
-    );
-    assert_eq!(post(&engine, None, &body).await.0, 401);
-    assert_eq!(post(&engine, Some("guessed"), &body).await.0, 401);
 }
 
 #[tokio::test]
