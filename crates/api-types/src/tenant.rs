@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::grammar;
-use crate::reference::{ClusterRef, DeletionPolicy};
+use crate::reference::ClusterRef;
 use crate::schema::{self, CelRule};
 
 mod reason;
@@ -72,9 +72,11 @@ pub struct WorkflowTenantSpec {
     /// Stops all writes to the engine; the status is still reported and deletion still works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
-    /// `Delete` (default) removes the tenant and its data from the engine; `Retain` leaves both.
+    /// `Delete` (default) removes the tenant and its data from the engine once nothing runs there any more; `Purge` cancels
+    /// what runs and removes everything at once; `Retain` leaves tenant and data. It may be changed while the object is
+    /// being deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deletion_policy: Option<DeletionPolicy>,
+    pub deletion_policy: Option<TenantDeletionPolicy>,
 }
 
 impl WorkflowTenantSpec {
@@ -89,9 +91,22 @@ impl WorkflowTenantSpec {
     }
 
     /// What happens on deletion; `Delete` when the spec says nothing.
-    pub fn deletion_policy(&self) -> DeletionPolicy {
+    pub fn deletion_policy(&self) -> TenantDeletionPolicy {
         self.deletion_policy.unwrap_or_default()
     }
+}
+
+/// What happens to a tenant in the engine when its object is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "")] // the field's own words win
+pub enum TenantDeletionPolicy {
+    /// It is deleted too, unless something runs there: then the object waits.
+    #[default]
+    Delete,
+    /// It stays; only the object goes.
+    Retain,
+    /// It is deleted with everything, also what runs.
+    Purge,
 }
 
 /// What a tenant may use at most.

@@ -2,7 +2,7 @@
 
 use api_types::WorkflowTenant;
 use api_types::labels::FORCE_DELETE;
-use api_types::reference::DeletionPolicy;
+use api_types::tenant::TenantDeletionPolicy;
 use controller_kit::engine::owner_of;
 use controller_kit::reference::Unasked;
 use engine_client::model::{Claim, DeleteTenant, DeleteTenantMode};
@@ -14,8 +14,9 @@ use crate::plan::{Plan, Step};
 
 /// Deletes the tenant in the engine, then lets the object go.
 ///
-/// A tenant with running instances or managed processes is not deleted: the object waits and says so. Only a cluster that
-/// does not exist lets the object go unasked. The force-delete annotation lets the object go and leaves the tenant.
+/// A tenant with running instances or managed processes is not deleted, unless the policy is `Purge`: the object waits and
+/// says so. Only a cluster that does not exist lets the object go unasked. The force-delete annotation lets the object go and
+/// leaves the tenant.
 #[must_use]
 pub fn plan_cleanup(tenant: &WorkflowTenant, observed: &Observed) -> Plan {
     let release = Plan { steps: vec![Step::RemoveFinalizer], wait: None };
@@ -32,14 +33,16 @@ pub fn plan_cleanup(tenant: &WorkflowTenant, observed: &Observed) -> Plan {
     if !is_ours {
         return release;
     }
+    let mode = match tenant.spec.deletion_policy() {
+        TenantDeletionPolicy::Delete => DeleteTenantMode::RefuseIfActive,
+        TenantDeletionPolicy::Retain => DeleteTenantMode::Retain,
+        TenantDeletionPolicy::Purge => DeleteTenantMode::Purge,
+    };
     let delete = DeleteTenant {
         request_id: request_id(&owner.uid, tenant.metadata.generation.unwrap_or_default(), "delete"),
         tenant_id: tenant.name_any(),
         owner,
-        mode: match tenant.spec.deletion_policy() {
-            DeletionPolicy::Delete => DeleteTenantMode::RefuseIfActive,
-            DeletionPolicy::Retain => DeleteTenantMode::Retain,
-        },
+        mode,
     };
     Plan { steps: vec![Step::Delete(delete), Step::RemoveFinalizer], wait: None }
 }

@@ -5,9 +5,8 @@ use std::time::Duration;
 use api_types::WorkflowTenant;
 use api_types::condition::{PAUSED, SYNCED, WITHIN_QUOTA};
 use api_types::reason::{CommonReason, Reason as _};
-use api_types::reference::DeletionPolicy;
 use api_types::tenant::TenantReason as Reason;
-use api_types::tenant::{TenantPhase, TenantReason, WorkflowTenantStatus};
+use api_types::tenant::{TenantDeletionPolicy, TenantPhase, TenantReason, WorkflowTenantStatus};
 use controller_kit::condition::{Standing, Truth, Wanted, merge, summary};
 use controller_kit::events::{EventType, News};
 use controller_kit::message::bounded;
@@ -140,6 +139,9 @@ fn assess_deletion(observed: &Observed, applied: &Applied) -> Assessment {
         (Some(Failure::Write(error)), _) if error.class() != ErrorClass::Conflict => {
             blocked(error.told(), error.class())
         }
+        (Some(Failure::Engine(error)), _) if runs_still(error) => {
+            blocked(format!("{WHAT_RUNS}: {}", error.message()), deletion_class(error))
+        }
         (Some(Failure::Engine(error)), _) | (None, EngineView::Failed(error)) => {
             blocked(format!("the engine cannot delete the tenant: {error}"), deletion_class(error))
         }
@@ -165,6 +167,14 @@ fn assess_deletion(observed: &Observed, applied: &Applied) -> Assessment {
             deleting(Reason::Deleting, message, ErrorClass::Conflict)
         }
     }
+}
+
+/// What to do comes first: of many processes the message names as many as fit.
+const WHAT_RUNS: &str = "resolve or cancel what runs, or set spec.deletionPolicy to Purge";
+
+/// Is the tenant kept because instances run?
+fn runs_still(error: &EngineError) -> bool {
+    matches!(error.class(), EngineClass::Precondition { reason } if reason == "INSTANCES_ACTIVE")
 }
 
 /// A deletion is never given up, whatever the engine says.
@@ -334,6 +344,7 @@ pub fn build_news(tenant: &WorkflowTenant, status: &WorkflowTenantStatus, applie
             note: "the tenant in the engine differed from the spec and was corrected".to_owned(),
         });
     }
+    told.extend(build_way_out(tenant, &former, status));
     let is_over = |status: &WorkflowTenantStatus| {
         controller_kit::condition::find(&status.conditions, WITHIN_QUOTA)
             .filter(|c| c.status == "False")
@@ -349,6 +360,29 @@ pub fn build_news(tenant: &WorkflowTenant, status: &WorkflowTenantStatus, applie
         });
     }
     told
+}
+
+/// How to delete what runs, once: when the deletion begins to wait for it.
+fn build_way_out(
+    tenant: &WorkflowTenant,
+    former: &WorkflowTenantStatus,
+    status: &WorkflowTenantStatus,
+) -> Option<News> {
+    let waits = |status: &WorkflowTenantStatus| {
+        status.message.as_ref().is_some_and(|message| message.starts_with(WHAT_RUNS))
+    };
+    if waits(former) || !waits(status) {
+        return None;
+    }
+    let (namespace, name) = (tenant.namespace().unwrap_or_default(), tenant.name_any());
+    Some(News {
+        type_: EventType::Warning,
+        reason: TenantReason::from(CommonReason::DeletionBlocked).as_str().to_owned(),
+        note: format!(
+            "DeletionBlocked: to cancel it all: \
+             kubectl -n {namespace} patch wft {name} --type merge -p '{{\"spec\":{{\"deletionPolicy\":\"Purge\"}}}}'"
+        ),
+    })
 }
 
 /// The news of an object whose last step removed its finalizer.
@@ -373,12 +407,17 @@ pub fn build_farewell(tenant: &WorkflowTenant, observed: &Observed, applied: &Ap
             note: format!("DeletionForced: tenant {} may still be in the engine", tenant.name_any()),
         });
     }
-    let retained = tenant.spec.deletion_policy() == DeletionPolicy::Retain
-        && applied.deleted == Some(TenantDeletion::Kept);
-    retained.then(|| News {
+    let (reason, what) = match (tenant.spec.deletion_policy(), applied.deleted.as_ref()?) {
+        (TenantDeletionPolicy::Retain, TenantDeletion::Kept) => (Reason::Retained, "stays in the engine"),
+        (TenantDeletionPolicy::Purge, TenantDeletion::Deleted) => {
+            (Reason::Purged, "was deleted from the engine with everything that ran")
+        }
+        _ => return None,
+    };
+    Some(News {
         type_: EventType::Normal,
-        reason: Reason::Retained.as_str().to_owned(),
-        note: format!("tenant {} stays in the engine", tenant.name_any()),
+        reason: reason.as_str().to_owned(),
+        note: format!("tenant {} {what}", tenant.name_any()),
     })
 }
 

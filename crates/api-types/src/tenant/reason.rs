@@ -46,5 +46,8 @@ crate::reason::kind_reasons! {
         Retained Normal
             "The object was deleted with policy `Retain`: the tenant stays in the engine (event)."
             => "Nothing.",
+        Purged Normal
+            "The object was deleted with policy `Purge`: what ran was cancelled and everything of the tenant is gone (event)."
+            => "Nothing.",
     }
 }

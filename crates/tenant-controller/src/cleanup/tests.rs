@@ -27,6 +27,7 @@ fn failed() -> EngineView {
 #[rstest]
 #[case::delete("Delete", DeleteTenantMode::RefuseIfActive)]
 #[case::retain("Retain", DeleteTenantMode::Retain)]
+#[case::purge("Purge", DeleteTenantMode::Purge)]
 fn the_tenant_goes_before_the_object(#[case] policy: &str, #[case] mode: DeleteTenantMode) {
     let delete = DeleteTenant {
         request_id: request_id("uid-of-acme", 2, "delete"),

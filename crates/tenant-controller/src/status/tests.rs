@@ -217,6 +217,19 @@ fn deletions() -> Vec<Case> {
         case("deletion: cluster unread", (Deleting, InProgress, Reason::DeletionBlocked, "why", TRANSIENT))
             .engine(EngineView::Unasked(Unasked::Unread { problem: "why".into(), class: ErrorClass::Transient })),
         case(
+            "deletion: instances run",
+            (
+                Deleting,
+                InProgress,
+                Reason::DeletionBlocked,
+                "resolve or cancel what runs, or set spec.deletionPolicy to Purge: why",
+                TRANSIENT,
+            ),
+        )
+        .failure(Failure::Engine(engine_error(EngineClass::Precondition {
+            reason: "INSTANCES_ACTIVE".into(),
+        }))),
+        case(
             "deletion: no credentials",
             (
                 Deleting,
@@ -327,8 +340,8 @@ fn a_correction_is_news_once_the_tenant_was_settled() {
     assert_eq!(told.into_iter().map(|news| news.reason).collect::<Vec<_>>(), ["Synced"]);
 }
 
-/// Forced without an answer, forced with one, retained, forced for nothing, deleted, cluster gone.
-fn farewells() -> [Option<News>; 6] {
+/// Forced without an answer, forced with one, retained, purged, forced for nothing, deleted, cluster gone.
+fn farewells() -> [Option<News>; 7] {
     let farewell = |forced: bool, policy: &str, engine: EngineView, deleted: Option<TenantDeletion>| {
         let mut tenant = tenant();
         if forced {
@@ -343,6 +356,7 @@ fn farewells() -> [Option<News>; 6] {
         farewell(true, "Delete", EngineView::Failed(engine_error(EngineClass::Unavailable)), None),
         farewell(true, "Delete", answered(), None),
         farewell(false, "Retain", answered(), Some(TenantDeletion::Kept)),
+        farewell(false, "Purge", answered(), Some(TenantDeletion::Deleted)),
         farewell(true, "Delete", observed(None, None).engine, None),
         farewell(false, "Delete", answered(), Some(TenantDeletion::Deleted)),
         farewell(false, "Delete", EngineView::Unasked(Unasked::ClusterGone), None),
@@ -361,6 +375,11 @@ fn what_is_left_behind_is_told_as_a_farewell() {
         reason: "Retained".into(),
         note: "tenant acme stays in the engine".into(),
     };
+    let purged = News {
+        type_: EventType::Normal,
+        reason: "Purged".into(),
+        note: "tenant acme was deleted from the engine with everything that ran".into(),
+    };
     let left = News {
         type_: EventType::Warning,
         reason: "LeftInDatabase".into(),
@@ -368,7 +387,8 @@ fn what_is_left_behind_is_told_as_a_farewell() {
                applied again takes it over"
             .into(),
     };
-    assert_eq!(farewells(), [Some(forced.clone()), Some(forced), Some(retained), None, None, Some(left)]);
+    let expected = [Some(forced.clone()), Some(forced), Some(retained), Some(purged), None, None, Some(left)];
+    assert_eq!(farewells(), expected);
 }
 
 #[test]

@@ -2,9 +2,9 @@
 #![cfg(test)]
 
 mod deploy;
-mod history;
 mod discovery;
 mod gateway;
+mod history;
 mod incidents;
 mod instances;
 mod isolation;

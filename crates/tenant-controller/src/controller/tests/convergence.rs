@@ -261,15 +261,38 @@ async fn a_tenant_with_running_instances_waits_for_them() {
     for _ in 0..3 {
         assert_eq!(world.pass("acme").await, Next::Failed(ErrorClass::Transient));
     }
-    let message = "the engine cannot delete the tenant: delete tenant: tenant acme has 3 active instances";
+    let message = "resolve or cancel what runs, or set spec.deletionPolicy to Purge: tenant acme has 3 active instances";
     assert_eq!(world.told("acme"), told("Deleting", message));
+    let told = world.events("acme");
     assert_eq!(
-        world.events("acme").pop(),
-        Some(event("DeletionBlocked", &format!("DeletionBlocked: {message}")))
+        told[told.len() - 2..],
+        [
+            event("DeletionBlocked", &format!("DeletionBlocked: {message}")),
+            event(
+                "DeletionBlocked",
+                "DeletionBlocked: to cancel it all: kubectl -n workflow-system patch wft acme --type merge \
+                 -p '{\"spec\":{\"deletionPolicy\":\"Purge\"}}'"
+            ),
+        ]
     );
     world.engine().set_usage(usage(0, 0, &[]));
     assert_eq!(world.settle("acme").await, Next::Gone);
     assert!(is_gone(&world));
+}
+
+#[tokio::test]
+async fn a_tenant_that_waits_for_what_runs_is_purged_as_soon_as_its_policy_says_so() {
+    let world = active().await;
+    world.engine().set_usage(usage(3, 0, &[]));
+    world.delete("acme").await;
+    world.pass("acme").await;
+    assert_eq!(world.told("acme").0, "Deleting");
+    // As the event says.
+    world.edit("acme", |tenant| tenant["spec"]["deletionPolicy"] = json!("Purge"));
+    assert_eq!(world.pass("acme").await, Next::Gone);
+    assert_eq!((is_gone(&world), world.engine().tenant("acme")), (true, None));
+    let purged = event("Purged", "tenant acme was deleted from the engine with everything that ran");
+    assert_eq!(world.events("acme").pop(), Some(purged));
 }
 
 #[tokio::test]
