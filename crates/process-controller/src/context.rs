@@ -10,6 +10,8 @@ use controller_kit::events::Publisher;
 use controller_kit::reference::Directory;
 use kube::Client;
 
+use crate::incidents::OpenIncidents;
+
 /// Shared by all passes.
 pub struct Context {
     /// Reads of ConfigMaps.
@@ -26,6 +28,8 @@ pub struct Context {
     pub cluster_namespace: String,
     /// Engines.
     pub engines: EngineConnector,
+    /// What engines said of open incidents.
+    pub incidents: OpenIncidents,
     /// All workers, for the job types that they serve.
     pub workers: Arc<dyn Fn() -> Vec<Arc<WorkflowWorker>> + Send + Sync>,
 }

@@ -9,7 +9,7 @@ use controller_kit::apply::Writer;
 use controller_kit::controller::{Pass, Queue, Reconciler};
 use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::outcome::Next;
-use controller_kit::reference::CachedDirectory;
+use controller_kit::reference::{CachedDirectory, Directory};
 use controller_kit::watch::{watch_metadata, watch_metadata_store, watch_own, watch_referenced};
 use engine_client::EngineProvider;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -19,6 +19,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use crate::cleanup::plan_cleanup;
 use crate::context::Context;
 use crate::execute::execute;
+use crate::incidents::{Counter, OpenIncidents};
 use crate::observe::{is_deleting, observe};
 use crate::plan::plan;
 use crate::status::{assess, build_farewell, build_news, build_status};
@@ -59,7 +60,7 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
         });
     let known = processes.clone();
     let config_map_watch =
-        watch_metadata::<ConfigMap, _, _>(&context, "ConfigMap", queue, move |config_map| {
+        watch_metadata::<ConfigMap, _, _>(&context, "ConfigMap", queue.clone(), move |config_map| {
             dependants(&known, |process| {
                 process.namespace() == config_map.namespace()
                     && process
@@ -78,14 +79,25 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
         service.args.resource_status_limit,
         move || listed.state().iter().map(|process| phase_row(process)).collect(),
     );
+    let directory: Arc<dyn Directory> = Arc::new(CachedDirectory { clusters, tenants, namespaces });
+    let engines = EngineConnector::new(service.client.clone(), engines, EngineRole::Controller);
+    let counter = Counter {
+        directory: directory.clone(),
+        cluster_namespace: service.args.cluster_namespace.clone(),
+        engines: engines.clone(),
+        incidents: OpenIncidents::default(),
+    };
+    let incidents = counter.incidents.clone();
+    service.supervise("open incidents", counter.run(processes.clone(), queue));
     let context = Context {
         client: service.client.clone(),
         writer: Writer::new(service.client.clone(), PROCESS_CONTROLLER.field_manager),
         publisher: service.publisher.clone(),
         clock: service.clock.clone(),
-        directory: Arc::new(CachedDirectory { clusters, tenants, namespaces }),
+        directory,
         cluster_namespace: service.args.cluster_namespace.clone(),
-        engines: EngineConnector::new(service.client.clone(), engines, EngineRole::Controller),
+        engines,
+        incidents,
         workers: Arc::new(move || workers.state()),
     };
     service.control(ProcessReconciler { context }, processes, end);

@@ -5,13 +5,15 @@
 //! does not own.
 //!
 //! One pass is [`controller`]: [`observe`] (all reads) → [`validate`] → [`plan`] (pure) → [`execute`] (all writes) →
-//! [`status`] (pure). A deletion takes the same way with [`cleanup`] in the place of the plan.
+//! [`status`] (pure). A deletion takes the same way with [`cleanup`] in the place of the plan. Beside the passes,
+//! [`incidents`] asks engines how many incidents are open.
 
 pub mod args;
 pub mod cleanup;
 pub mod context;
 pub mod controller;
 pub mod execute;
+pub mod incidents;
 pub mod observe;
 pub mod plan;
 pub mod status;

@@ -31,6 +31,8 @@ pub struct Observed {
     pub engine: EngineView,
     /// Job types that a WorkflowWorker of the same cluster and tenant serves.
     pub served_job_types: BTreeSet<String>,
+    /// Open incidents of the process, as the engine said last; `None` = unknown.
+    pub open_incidents: Option<u64>,
 }
 
 /// The source as it was read.
@@ -146,6 +148,7 @@ pub async fn observe(context: &Context, process: &WorkflowProcess) -> Observed {
             source: SourceView::NotRead,
             engine,
             served_job_types: BTreeSet::new(),
+            open_incidents: None,
         };
     }
     let source = observe_source(context, process, &namespace).await;
@@ -157,7 +160,19 @@ pub async fn observe(context: &Context, process: &WorkflowProcess) -> Observed {
     };
     let served_job_types =
         references.as_ref().map(|resolved| observe_served(context, process, resolved)).unwrap_or_default();
-    Observed { references, source, engine, served_job_types }
+    let open_incidents = observe_incidents(context, process, &references);
+    Observed { references, source, engine, served_job_types, open_incidents }
+}
+
+/// Of the id that runs, which is the one in the status: a new document may have another.
+fn observe_incidents(
+    context: &Context,
+    process: &WorkflowProcess,
+    references: &Result<Resolved, Refused>,
+) -> Option<u64> {
+    let process_id = process.status.as_ref()?.bpmn_process_id.as_ref()?;
+    let cluster_uid = references.as_ref().ok()?.cluster.uid()?;
+    context.incidents.of(&cluster_uid, &tenant_id(process.spec.tenant_ref.as_ref()), process_id)
 }
 
 /// Is it to go?

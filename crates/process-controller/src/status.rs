@@ -23,7 +23,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::cleanup::is_forced;
 use crate::execute::{Applied, Failure};
-use crate::observe::{EngineView, Observed, SourceView, is_deleting};
+use crate::incidents::told_incidents;
+use crate::observe::{EngineView, Observed, SourceView, is_deleting, tenant_id};
 use crate::plan::{Plan, engine_version, former_rejection, is_owned_by};
 use crate::validate::{Refusal, Verdict};
 
@@ -312,10 +313,11 @@ pub fn build_status(
     now: Timestamp,
 ) -> WorkflowProcessStatus {
     let former = process.status.clone().unwrap_or_default();
+    let open_incidents = told_incidents(former.open_incidents, observed.open_incidents);
     if keeps_former(process, &former, verdict, assessment)
         || goes_on_waiting(process, &former, assessment, now)
     {
-        return former;
+        return WorkflowProcessStatus { open_incidents, ..former };
     }
     let Assessment { phase, standing, reason, message, definition, .. } = assessment;
     let generation = process.metadata.generation;
@@ -353,6 +355,7 @@ pub fn build_status(
         deployed_at: known.map(|d| Time(d.deployed_at)).or(former.deployed_at.clone()),
         source_digest: told_digest(verdict, *reason, known).or(former.source_digest),
         job_types: job_types.into_iter().take(256).collect(),
+        open_incidents,
     }
 }
 
@@ -507,7 +510,30 @@ pub fn build_news(process: &WorkflowProcess, status: &WorkflowProcessStatus, app
             note: format!("the engine had lost the definition; deployed it again as v{}", definition.version),
         });
     }
+    told.extend(build_incident_news(process, &former, status));
     told
+}
+
+/// The first open incident is worth an event, however many follow.
+fn build_incident_news(
+    process: &WorkflowProcess,
+    former: &WorkflowProcessStatus,
+    status: &WorkflowProcessStatus,
+) -> Option<News> {
+    let open = status.open_incidents.filter(|open| *open > 0)?;
+    if former.open_incidents.is_some_and(|open| open > 0) {
+        return None;
+    }
+    let process_id = status.bpmn_process_id.as_deref().unwrap_or_default();
+    let tenant = tenant_id(process.spec.tenant_ref.as_ref());
+    Some(News {
+        type_: EventType::Warning,
+        reason: Reason::IncidentsOpen.as_str().to_owned(),
+        note: format!(
+            "IncidentsOpen: {open} open. Resolve or cancel (docs/operations.md); list: GET \
+             /api/v1/incidents?tenantId={tenant}&bpmnProcessId={process_id}"
+        ),
+    })
 }
 
 /// The news of an object whose last step removed its finalizer.

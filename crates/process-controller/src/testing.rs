@@ -102,6 +102,7 @@ pub(crate) fn observed(bpmn: &str, latest: Option<ManagedDefinition>) -> Observe
             latest,
         },
         served_job_types: BTreeSet::from(["charge-payment".to_owned(), "refund-payment".to_owned()]),
+        open_incidents: None,
     }
 }
 

@@ -67,6 +67,9 @@ crate::reason::kind_reasons! {
         LeftInDatabase Warning
             "The object was deleted while its cluster was gone: its definitions may still be in the cluster's database (event)."
             => "Apply the same object again to take them over, or remove the database.",
+        IncidentsOpen Warning
+            "Instances of the process are held by incidents, the first ones since there were none (event)."
+            => "Look at them, then resolve or cancel: see [an instance has an incident](../operations.md#an-instance-has-an-incident).",
         Retained Normal
             "The object was deleted with policy `Retain`: the definition stays in the engine (event)."
             => "Nothing.",

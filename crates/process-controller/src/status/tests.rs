@@ -284,6 +284,7 @@ fn every_reason_is_given_by_some_outcome() {
     }
     given.extend(farewells().into_iter().flatten().map(|news| news.reason));
     given.extend(redeployment(false).into_iter().chain(redeployment(true)).map(|news| news.reason));
+    given.extend(incidents(None, 2).into_iter().map(|news| news.reason));
     let mut served = case("served", cases().remove(0).expected).runs();
     served.observed.served_job_types.clear();
     given.extend(served.status().conditions.into_iter().map(|condition| condition.reason));
@@ -298,6 +299,30 @@ fn redeployment(adopted: bool) -> Vec<News> {
     case.applied.deployed =
         Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition, adopted });
     build_news(&case.process, &case.status(), &case.applied)
+}
+
+/// The news of a deployed process when the engine tells of so many open incidents.
+fn incidents(former: Option<i64>, counted: u64) -> Vec<News> {
+    let mut case = case("incidents", cases().remove(0).expected).runs();
+    case.process.status = Some(WorkflowProcessStatus { open_incidents: former, ..case.status() });
+    case.observed.open_incidents = Some(counted);
+    build_news(&case.process, &case.status(), &case.applied)
+}
+
+#[test]
+fn the_first_open_incident_is_news_and_further_ones_are_not() {
+    let first = News {
+        type_: EventType::Warning,
+        reason: "IncidentsOpen".into(),
+        note: "IncidentsOpen: 2 open. Resolve or cancel (docs/operations.md); list: GET \
+               /api/v1/incidents?tenantId=acme&bpmnProcessId=order-flow"
+            .into(),
+    };
+    assert_eq!(incidents(None, 2), [first.clone()]);
+    assert_eq!(incidents(Some(0), 2), [first]);
+    assert_eq!(incidents(Some(1), 2), []);
+    assert_eq!(incidents(Some(2), 0), []);
+    assert_eq!(incidents(None, 0), []);
 }
 
 #[test]

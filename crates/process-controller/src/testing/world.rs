@@ -26,6 +26,7 @@ use test_support::{FakeApiServer, builders};
 use super::{cluster, tenant};
 use crate::context::Context;
 use crate::controller::ProcessReconciler;
+use crate::incidents::{Counter, OpenIncidents};
 
 /// Namespace of the processes.
 pub(crate) const HOME: &str = "acme-tenant";
@@ -35,6 +36,7 @@ pub(crate) const HOME: &str = "acme-tenant";
 pub(crate) struct World {
     pub(crate) apiserver: FakeApiServer,
     pub(crate) engines: FakeEngines,
+    pub(crate) incidents: OpenIncidents,
 }
 
 impl World {
@@ -49,7 +51,7 @@ impl World {
         apiserver.seed(&namespace);
         apiserver.seed(&cluster());
         apiserver.seed(&tenant());
-        let world = Self { apiserver, engines: FakeEngines::new() };
+        let world = Self { apiserver, engines: FakeEngines::new(), incidents: OpenIncidents::default() };
         world.engine().set_tenant(Tenant {
             id: "acme".to_owned(),
             display_name: "acme".to_owned(),
@@ -87,12 +89,29 @@ impl World {
                 directory: Arc::new(Stored(self.apiserver.clone())),
                 cluster_namespace: "workflow-system".into(),
                 engines: EngineConnector::new(client.clone(), engines, EngineRole::Controller),
+                incidents: self.incidents.clone(),
                 workers: Arc::new(move || {
                     apiserver.list::<WorkflowWorker>("").into_iter().map(Arc::new).collect()
                 }),
                 client,
             },
         }
+    }
+
+    /// What counts the incidents beside the passes.
+    pub(crate) fn counter(&self) -> Counter {
+        let provider = Arc::new(self.engines.clone());
+        Counter {
+            directory: Arc::new(Stored(self.apiserver.clone())),
+            cluster_namespace: "workflow-system".into(),
+            engines: EngineConnector::new(self.apiserver.client(), provider, EngineRole::Controller),
+            incidents: self.incidents.clone(),
+        }
+    }
+
+    /// All processes, as a watch shows them.
+    pub(crate) fn processes(&self) -> Vec<Arc<WorkflowProcess>> {
+        self.apiserver.list::<WorkflowProcess>("").into_iter().map(Arc::new).collect()
     }
 
     /// One pass of a controller that was started for it.
