@@ -21,9 +21,15 @@ use crate::observe::{is_deleting, tenant_id};
 /// Between two looks: a status is written no more often for this.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// What engines said last, by uid of the cluster, tenant and process id. Cheap to clone.
+/// Uid of a cluster, and a tenant on it.
+type TenantKey = (String, String);
+
+/// By process id.
+type Counts = BTreeMap<String, u64>;
+
+/// What engines said last. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct OpenIncidents(Arc<Mutex<HashMap<(String, String), BTreeMap<String, u64>>>>);
+pub struct OpenIncidents(Arc<Mutex<HashMap<TenantKey, Counts>>>);
 
 impl OpenIncidents {
     /// The newest figure of a process; `None` = its engine was not asked, or did not answer.
@@ -34,7 +40,7 @@ impl OpenIncidents {
         Some(counts.get(process_id).copied().unwrap_or_default())
     }
 
-    fn replace(&self, known: HashMap<(String, String), BTreeMap<String, u64>>) {
+    fn replace(&self, known: HashMap<TenantKey, Counts>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = known;
     }
 }
@@ -127,7 +133,7 @@ impl Counter {
         (!is_deleting(process) && is_callable(&resolved.cluster)).then_some(resolved.cluster)
     }
 
-    async fn ask(&self, group: &Group<'_>) -> BTreeMap<String, BTreeMap<String, u64>> {
+    async fn ask(&self, group: &Group<'_>) -> BTreeMap<String, Counts> {
         let mut answers = BTreeMap::new();
         let Ok(engine) = self.engines.connect(&group.cluster).await else { return answers };
         for tenant in group.tenants.keys() {
@@ -160,8 +166,8 @@ impl Counter {
 }
 
 /// All versions together, the retired ones as well.
-fn by_process(counts: Vec<IncidentCount>) -> BTreeMap<String, u64> {
-    let mut sums = BTreeMap::new();
+fn by_process(counts: Vec<IncidentCount>) -> Counts {
+    let mut sums = Counts::new();
     for count in counts {
         *sums.entry(count.process_id).or_default() += count.open;
     }

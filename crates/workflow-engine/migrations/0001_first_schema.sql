@@ -140,8 +140,8 @@ CREATE TABLE workflow.incident (
     tokens         integer NOT NULL,
     raised_at      timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX incident_instance ON workflow.incident (tenant_id, instance_key);
--- Of no use to a statement that does not ask for it by `definition_key > 0`, so that none by key takes it.
+-- Both are of no use to a statement that does not ask for them by `… > 0`, so that none by key takes them.
+CREATE INDEX incident_instance ON workflow.incident (tenant_id, instance_key) WHERE instance_key > 0;
 CREATE INDEX incident_definition ON workflow.incident (tenant_id, definition_key, key) WHERE definition_key > 0;
 
 -- Answers of the last 24 h, by request id.

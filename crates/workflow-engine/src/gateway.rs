@@ -1,7 +1,9 @@
 //! The JSON gateway: a thin way to DeployProcess and to the calls on instances and incidents, for whoever has no gRPC
 //! client. It shares the gRPC port, its TLS, its tokens and what is behind each call.
 
+mod incidents;
 mod instances;
+mod shape;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
@@ -25,6 +27,7 @@ pub fn router(api: Api, authenticate: Authenticate) -> Router {
     Router::new()
         .route("/api/v1/processes/deploy", post(deploy))
         .merge(instances::routes())
+        .merge(incidents::routes())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(authenticate, require_role))
         .with_state(api)

@@ -36,7 +36,10 @@ pub async fn cancel(tx: &mut TenantTx, keys: &[i64]) -> Result<Canceled, sqlx::E
 async fn find_jobs(tx: &mut TenantTx, keys: &[i64]) -> Result<BTreeSet<i64>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     let markings = sqlx::query_scalar::<_, Json<Marking>>(
-        "SELECT marking FROM workflow.instance WHERE tenant_id = $1 AND key = ANY ($2) AND state = 1",
+        "SELECT i.marking FROM unnest($2::bigint[]) AS named(key) CROSS JOIN LATERAL (
+             SELECT i.marking FROM workflow.instance i
+             WHERE i.tenant_id = $1 AND i.key = named.key AND i.state = 1 LIMIT 1
+         ) i",
     )
     .bind(tenant.as_str())
     .bind(keys)
@@ -58,8 +61,12 @@ async fn delete_jobs(tx: &mut TenantTx, keys: impl IntoIterator<Item = &i64>) ->
 async fn lock(tx: &mut TenantTx, keys: &[i64]) -> Result<Vec<(i64, Vec<i64>)>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     let rows = sqlx::query_as::<_, (i64, Json<Marking>)>(
-        "SELECT key, marking FROM workflow.instance
-         WHERE tenant_id = $1 AND key = ANY ($2) AND state = 1 ORDER BY key FOR UPDATE",
+        "SELECT i.key, i.marking
+         FROM (SELECT key FROM unnest($2::bigint[]) AS named(key) ORDER BY key) named
+         CROSS JOIN LATERAL (
+             SELECT i.key, i.marking FROM workflow.instance i
+             WHERE i.tenant_id = $1 AND i.key = named.key AND i.state = 1 FOR UPDATE
+         ) i",
     )
     .bind(tenant.as_str())
     .bind(keys)
@@ -68,18 +75,24 @@ async fn lock(tx: &mut TenantTx, keys: &[i64]) -> Result<Vec<(i64, Vec<i64>)>, s
     Ok(rows.into_iter().map(|(key, Json(marking))| (key, marking.jobs)).collect())
 }
 
-/// Only shard 0 of the counter may make starts under a quota wait: another one is written.
+/// The instances are there and locked, so their insert always turns into an update. Only shard 0 of the counter may make
+/// starts under a quota wait: another one is written.
 async fn end(tx: &mut TenantTx, instances: &[i64]) -> Result<(), sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query(
         "WITH ended AS (
-             UPDATE workflow.instance SET state = 3, ended_at = now()
-             WHERE tenant_id = $1 AND key = ANY ($2) RETURNING key
+             INSERT INTO workflow.instance (tenant_id, key, definition_key, state, marking, variables)
+             SELECT $1, ended.key, 0, 3, '{}', '{}' FROM unnest($2::bigint[]) AS ended(key)
+             ON CONFLICT (tenant_id, key) DO UPDATE SET state = 3, ended_at = now()
          ), incidents AS (
-             DELETE FROM workflow.incident WHERE tenant_id = $1 AND instance_key = ANY ($2)
+             DELETE FROM workflow.incident WHERE tenant_id = $1 AND key = ANY (ARRAY(
+                 SELECT n.key FROM unnest($2::bigint[]) AS ended(key) CROSS JOIN LATERAL (
+                     SELECT n.key FROM workflow.incident n
+                     WHERE n.tenant_id = $1 AND n.instance_key = ended.key AND n.instance_key > 0 OFFSET 0
+                 ) n))
          )
          INSERT INTO workflow.tenant_counter AS c (tenant_id, shard, active_instances, minute, jobs, jobs_before)
-         SELECT $1, $3, -count(*), 0, 0, 0 FROM ended
+         VALUES ($1, $3, -cardinality($2), 0, 0, 0)
          ON CONFLICT (tenant_id, shard) DO UPDATE
          SET active_instances = c.active_instances + EXCLUDED.active_instances",
     )

@@ -104,9 +104,14 @@ pub async fn list_of_instance(
 ) -> Result<Vec<Incident>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     let rows = sqlx::query_as::<_, IncidentColumns>(select_incident!(
-        "FROM workflow.incident n
-         JOIN workflow.process_definition d ON d.tenant_id = n.tenant_id AND d.key = n.definition_key
-         WHERE n.tenant_id = $1 AND n.instance_key = $2 AND n.key > $3 ORDER BY n.key LIMIT $4"
+        "FROM (
+             SELECT * FROM workflow.incident n
+             WHERE n.tenant_id = $1 AND n.instance_key = $2 AND n.instance_key > 0 OFFSET 0
+         ) n CROSS JOIN LATERAL (
+             SELECT d.process_id, d.version FROM workflow.process_definition d
+             WHERE d.tenant_id = $1 AND d.key = n.definition_key LIMIT 1
+         ) d
+         WHERE n.key > $3 ORDER BY n.key LIMIT $4"
     ))
     .bind(tenant.as_str())
     .bind(instance_key)
@@ -123,7 +128,7 @@ pub async fn find(tx: &mut TenantTx, keys: &[i64]) -> Result<Vec<Incident>, sqlx
     let rows = sqlx::query_as::<_, IncidentColumns>(select_incident!(
         "FROM workflow.incident n CROSS JOIN LATERAL (
              SELECT d.process_id, d.version FROM workflow.process_definition d
-             WHERE d.tenant_id = $1 AND d.key = n.definition_key
+             WHERE d.tenant_id = $1 AND d.key = n.definition_key LIMIT 1
          ) d
          WHERE n.tenant_id = $1 AND n.key = ANY ($2) ORDER BY n.instance_key, n.key"
     ))
@@ -153,7 +158,7 @@ pub async fn count(tx: &mut TenantTx) -> Result<Vec<Count>, sqlx::Error> {
              WHERE n.tenant_id = $1 AND n.definition_key > 0 GROUP BY n.definition_key
          ) c CROSS JOIN LATERAL (
              SELECT d.process_id, d.version FROM workflow.process_definition d
-             WHERE d.tenant_id = $1 AND d.key = c.definition_key
+             WHERE d.tenant_id = $1 AND d.key = c.definition_key LIMIT 1
          ) d
          ORDER BY d.process_id, d.version",
     )
@@ -165,7 +170,9 @@ pub async fn count(tx: &mut TenantTx) -> Result<Vec<Count>, sqlx::Error> {
 /// Instances that have one or more.
 pub async fn count_instances(tx: &mut TenantTx) -> Result<i64, sqlx::Error> {
     let tenant = tx.tenant().clone();
-    sqlx::query_scalar("SELECT count(DISTINCT instance_key) FROM workflow.incident WHERE tenant_id = $1")
+    sqlx::query_scalar(
+        "SELECT count(DISTINCT instance_key) FROM workflow.incident WHERE tenant_id = $1 AND instance_key > 0",
+    )
         .bind(tenant.as_str())
         .fetch_one(tx.connection())
         .await
@@ -181,18 +188,19 @@ pub async fn delete(tx: &mut TenantTx, keys: &[i64]) -> Result<u64, sqlx::Error>
     Ok(deleted.rows_affected())
 }
 
-/// Locks parked jobs in the order of their keys, before their instances: who completes jobs takes them in this order too.
-/// Which of them are still parked.
+/// Locks jobs in the order of their keys, before their instances: who completes jobs takes them in this order too. Which of
+/// them are parked. (To ask for parked ones only would let the statement read all of the tenant's.)
 pub async fn lock_parked(tx: &mut TenantTx, jobs: &[i64]) -> Result<Vec<i64>, sqlx::Error> {
     let tenant = tx.tenant().clone();
-    sqlx::query_scalar(
-        "SELECT j.key FROM workflow.job j WHERE j.tenant_id = $1 AND j.key = ANY ($2) AND j.parked
+    let locked = sqlx::query_as::<_, (i64, bool)>(
+        "SELECT j.key, j.parked FROM workflow.job j WHERE j.tenant_id = $1 AND j.key = ANY ($2)
          ORDER BY j.key FOR UPDATE",
     )
     .bind(tenant.as_str())
     .bind(jobs)
     .fetch_all(tx.connection())
-    .await
+    .await?;
+    Ok(locked.into_iter().filter(|(_, parked)| *parked).map(|(key, _)| key).collect())
 }
 
 /// Gives parked jobs new attempts: they can be taken at once, and nobody's former lease counts. Their types.
@@ -222,8 +230,12 @@ pub struct Running {
 pub async fn lock_running(tx: &mut TenantTx, keys: &[i64]) -> Result<Vec<Running>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     let rows = sqlx::query_as::<_, (i64, i64, Json<Marking>, Value)>(
-        "SELECT i.key, i.definition_key, i.marking, i.variables FROM workflow.instance i
-         WHERE i.tenant_id = $1 AND i.key = ANY ($2) AND i.state = 1 ORDER BY i.key FOR UPDATE",
+        "SELECT i.key, i.definition_key, i.marking, i.variables
+         FROM (SELECT key FROM unnest($2::bigint[]) AS named(key) ORDER BY key) named
+         CROSS JOIN LATERAL (
+             SELECT * FROM workflow.instance i
+             WHERE i.tenant_id = $1 AND i.key = named.key AND i.state = 1 FOR UPDATE
+         ) i",
     )
     .bind(tenant.as_str())
     .bind(keys)

@@ -145,13 +145,10 @@ macro_rules! look {
             "WITH slice AS MATERIALIZED (",
             $slice,
             "), chosen AS (
-                 SELECT i.key, i.definition_key, i.state, i.started_at, i.ended_at, n.open
-                 FROM slice s
+                 SELECT i.*, n.open FROM slice i
                  CROSS JOIN LATERAL (
-                     SELECT * FROM workflow.instance i WHERE i.tenant_id = $1 AND i.key = s.key
-                 ) i
-                 CROSS JOIN LATERAL (
-                     SELECT count(*) AS open FROM workflow.incident n WHERE n.tenant_id = $1 AND n.instance_key = s.key
+                     SELECT count(*) AS open FROM workflow.incident n
+                     WHERE n.tenant_id = $1 AND n.instance_key = i.key AND n.instance_key > 0
                  ) n
                  WHERE ($4 = 0 OR i.state = $4) AND ($5::bigint[] IS NULL OR i.definition_key = ANY ($5))
                    AND ($6::boolean IS NULL OR $6 = (n.open > 0))
@@ -161,7 +158,7 @@ macro_rules! look {
              FROM (VALUES (1)) once
              LEFT JOIN (chosen c CROSS JOIN LATERAL (
                  SELECT d.process_id, d.version FROM workflow.process_definition d
-                 WHERE d.tenant_id = $1 AND d.key = c.definition_key
+                 WHERE d.tenant_id = $1 AND d.key = c.definition_key LIMIT 1
              ) d) ON true
              ORDER BY c.key"
         )
@@ -190,11 +187,17 @@ async fn look(
     let tenant = tx.tenant().clone();
     let statement = match choice.has_incident {
         Some(true) => look!(
-            "SELECT DISTINCT n.instance_key AS key FROM workflow.incident n
-             WHERE n.tenant_id = $1 AND n.instance_key > $2 ORDER BY 1 LIMIT $3"
+            "SELECT i.* FROM (
+                 SELECT DISTINCT n.instance_key FROM workflow.incident n
+                 WHERE n.tenant_id = $1 AND n.instance_key > $2 AND n.instance_key > 0 ORDER BY 1 LIMIT $3
+             ) stuck CROSS JOIN LATERAL (
+                 SELECT i.key, i.definition_key, i.state, i.started_at, i.ended_at FROM workflow.instance i
+                 WHERE i.tenant_id = $1 AND i.key = stuck.instance_key LIMIT 1
+             ) i"
         ),
         _ => look!(
-            "SELECT i.key FROM workflow.instance i WHERE i.tenant_id = $1 AND i.key > $2 ORDER BY i.key LIMIT $3"
+            "SELECT i.key, i.definition_key, i.state, i.started_at, i.ended_at FROM workflow.instance i
+             WHERE i.tenant_id = $1 AND i.key > $2 ORDER BY i.key LIMIT $3"
         ),
     };
     let rows = sqlx::query_as::<_, Looked>(statement)

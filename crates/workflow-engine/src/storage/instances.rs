@@ -268,7 +268,8 @@ pub async fn delete_finished(
              WHERE i.tenant_id = $1 AND i.key = s.key AND s.ended_at < now() - make_interval(secs => $4)
              RETURNING i.key
          ), incidents AS (
-             DELETE FROM workflow.incident n USING old WHERE n.tenant_id = $1 AND n.instance_key = old.key
+             DELETE FROM workflow.incident n USING old
+             WHERE n.tenant_id = $1 AND n.instance_key = old.key AND n.instance_key > 0
          )
          SELECT max(key) FROM slice HAVING count(*) = $3",
     )

@@ -1,0 +1,159 @@
+//! What all calls share: keys, times and variables as JSON has them, and how a request is refused.
+
+use std::fmt;
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query};
+use axum::response::{IntoResponse, Response};
+use engine_client::{Role, proto};
+use jiff::Timestamp;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+use tonic::{Extensions, Status};
+
+use super::{default_tenant, problem, write_problem};
+use crate::engine::variables;
+
+/// What is wrong with a request before anybody is asked.
+pub(super) struct Refused(Box<Response>);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+macro_rules! refuse_rejected {
+    ($($rejection:ty),*) => { $(
+        impl From<$rejection> for Refused {
+            fn from(rejection: $rejection) -> Self {
+                Self(Box::new(write_problem(rejection.status(), rejection.body_text(), None, Vec::new())))
+            }
+        }
+    )* };
+}
+refuse_rejected!(JsonRejection, PathRejection, QueryRejection);
+
+impl From<Status> for Refused {
+    fn from(status: Status) -> Self {
+        Self(Box::new(problem(&status)))
+    }
+}
+
+pub(super) type Answer<T> = Result<Json<T>, Refused>;
+pub(super) type FromPath = Result<Path<Key>, PathRejection>;
+pub(super) type FromQuery<T> = Result<Query<T>, QueryRejection>;
+pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
+
+/// The caller, as the gRPC services know it.
+pub(super) fn caller(role: Role) -> Extensions {
+    let mut extensions = Extensions::new();
+    extensions.insert(role);
+    extensions
+}
+
+/// A key of the engine: a text of digits, since many JSON readers round whole numbers above 2^53. Requests may give a
+/// number too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Key(pub i64);
+
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Digits;
+        impl Visitor<'_> for Digits {
+            type Value = Key;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a key: a whole number, or a text of digits")
+            }
+
+            fn visit_i64<E: de::Error>(self, key: i64) -> Result<Key, E> {
+                Ok(Key(key))
+            }
+
+            fn visit_u64<E: de::Error>(self, key: u64) -> Result<Key, E> {
+                i64::try_from(key)
+                    .map(Key)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(key), &self))
+            }
+
+            fn visit_str<E: de::Error>(self, key: &str) -> Result<Key, E> {
+                key.parse().map(Key).map_err(|_| E::invalid_value(de::Unexpected::Str(key), &self))
+            }
+        }
+        deserializer.deserialize_any(Digits)
+    }
+}
+
+/// As [`Key`], from a path or a query, where everything is a text.
+pub(super) fn key_of_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Key>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(|key| Some(Key(key))).map_err(|_| de::Error::custom("expected a key: a text of digits"))
+}
+
+/// A key that names something, or none.
+pub(super) fn named(key: i64) -> Option<Key> {
+    (key != 0).then_some(Key(key))
+}
+
+pub(super) fn time(at: Option<prost_types::Timestamp>) -> Option<Timestamp> {
+    at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
+}
+
+/// Variables of a request. A number that the engine would round is refused.
+pub(super) fn wire_variables(fields: Map<String, Value>) -> Result<Option<prost_types::Struct>, Refused> {
+    let fields = Value::Object(fields);
+    if !is_exact(&fields) {
+        return Err(Status::invalid_argument(
+            "variables hold a whole number beyond ±2^53, which would be rounded: send it as a text",
+        )
+        .into());
+    }
+    Ok(Some(variables::to_wire(&fields)))
+}
+
+pub(super) fn is_exact(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => {
+            number.is_f64() || number.as_i64().is_some_and(|number| number.unsigned_abs() <= 1 << 53)
+        }
+        Value::Array(values) => values.iter().all(is_exact),
+        Value::Object(fields) => fields.values().all(is_exact),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct TenantQuery {
+    #[serde(default = "default_tenant")]
+    pub tenant_id: String,
+}
+
+/// `{}`.
+#[derive(Debug, Serialize)]
+pub(super) struct Done {}
+
+/// Keys or a filter, not both.
+pub(super) fn choose<Filter, Selection>(
+    keys: Option<Vec<Key>>,
+    filter: Option<Filter>,
+    of_keys: impl FnOnce(proto::Keys) -> Selection,
+    of_filter: impl FnOnce(Filter) -> Selection,
+) -> Result<Option<Selection>, Refused> {
+    match (keys, filter) {
+        (Some(keys), None) => {
+            Ok(Some(of_keys(proto::Keys { keys: keys.into_iter().map(|key| key.0).collect() })))
+        }
+        (None, Some(filter)) => Ok(Some(of_filter(filter))),
+        _ => Err(Status::invalid_argument("one of keys and filter is required").into()),
+    }
+}
