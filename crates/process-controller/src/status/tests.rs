@@ -318,7 +318,7 @@ fn the_first_open_incident_is_news_and_further_ones_are_not() {
                /api/v1/incidents?tenantId=acme&bpmnProcessId=order-flow"
             .into(),
     };
-    assert_eq!(incidents(None, 2), [first.clone()]);
+    assert_eq!(incidents(None, 2), incidents(Some(0), 2));
     assert_eq!(incidents(Some(0), 2), [first]);
     assert_eq!(incidents(Some(1), 2), []);
     assert_eq!(incidents(Some(2), 0), []);
