@@ -1,9 +1,13 @@
-use engine_client::proto::{GetHealthRequest, GetInfoRequest, HealthState, ListJobLagRequest, TenantQuotas};
+use engine_client::proto::{
+    CancelInstanceRequest, CountIncidentsRequest, GetHealthRequest, GetInfoRequest, HealthState,
+    ListIncidentsRequest, ListInstancesRequest, ListJobLagRequest, ResolveIncidentRequest,
+    SetVariablesRequest, TenantQuotas,
+};
 use serde_json::json;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use crate::models::one_task;
-use crate::support::{World, activation, database, deployment};
+use crate::support::{Caller, World, activation, database, deployment};
 
 #[tokio::test]
 async fn without_a_valid_token_nothing_is_answered() {
@@ -56,4 +60,37 @@ async fn the_monitor_reads_and_changes_nothing() {
     let take =
         monitor.try_activate(activation("_default", "charge", 1)).await.expect_err("should be refused");
     assert_eq!((start.code(), take.code()), (Code::PermissionDenied, Code::PermissionDenied));
+}
+
+/// What a caller is told who asks for everything that people do with instances of a tenant.
+async fn refusals(caller: &Caller, tenant_id: &str) -> Vec<Option<Status>> {
+    let tenant_id = tenant_id.to_owned();
+    let list = ListInstancesRequest { tenant_id: tenant_id.clone(), ..ListInstancesRequest::default() };
+    let incidents = ListIncidentsRequest { tenant_id: tenant_id.clone(), ..ListIncidentsRequest::default() };
+    let cancel = CancelInstanceRequest { tenant_id: tenant_id.clone(), ..CancelInstanceRequest::default() };
+    let set = SetVariablesRequest { tenant_id: tenant_id.clone(), ..SetVariablesRequest::default() };
+    let resolve = ResolveIncidentRequest { tenant_id, ..ResolveIncidentRequest::default() };
+    vec![
+        caller.instances().list_instances(list).await.err(),
+        caller.instances().list_incidents(incidents).await.err(),
+        caller.instances().cancel_instance(cancel).await.err(),
+        caller.instances().set_variables(set).await.err(),
+        caller.instances().resolve_incident(resolve).await.err(),
+    ]
+}
+
+#[tokio::test]
+async fn neither_a_worker_nor_the_monitor_looks_after_instances() {
+    let world = World::new(database!());
+    let engine = world.serve("engine-0").await;
+    for caller in [engine.worker("_default"), engine.monitor()] {
+        for refusal in refusals(&caller, "_default").await {
+            assert_eq!(refusal.map(|refusal| refusal.code()), Some(Code::PermissionDenied));
+        }
+    }
+    let count = CountIncidentsRequest { tenant_id: "_default".to_owned() };
+    let counted = engine.monitor().instances().count_incidents(count.clone()).await;
+    assert_eq!(counted.expect("should count").into_inner().counts, []);
+    let refused = engine.worker("_default").instances().count_incidents(count).await.expect_err("is refused");
+    assert_eq!(refused.code(), Code::PermissionDenied);
 }
