@@ -379,8 +379,10 @@ impl Retrial<'_> {
         let held = (incident.element_id.as_str(), incident.flow_id.as_deref(), incident.tokens);
         let advance = tokens::advance_retried(&definition.process, &self.marking, held, variables)
             .map_err(|error| Error::Defect(format!("instance {}: {error}", self.instance.key)))?;
-        let again =
-            advance.incidents.iter().any(|new| new.element_id == element_id && new.message == message);
+        let comes_again = |new: &tokens::NewIncident| {
+            new.message == message && (new.element_id == element_id || message == tokens::ENDLESS_LOOP)
+        };
+        let again = advance.incidents.iter().any(comes_again);
         if again {
             return Ok(Some(Obstacle::Remains { element_id, message }));
         }

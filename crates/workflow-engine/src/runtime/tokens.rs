@@ -8,6 +8,8 @@ use serde_json::Value;
 
 /// A model that moves this often without reaching a task or an end loops for ever.
 const MAX_MOVES: usize = 1_000;
+/// What is told of it: where the tokens stop says nothing, they would stop elsewhere the next time.
+pub const ENDLESS_LOOP: &str = "the process moved 1000 times without reaching a task or an end: it loops";
 
 /// Where an instance's tokens are between two transactions. Elements are named by id, since positions in a parsed
 /// model may change with the parser.
@@ -244,9 +246,7 @@ impl<'model> Game<'model> {
         }
         for ((element, flow), tokens) in ways {
             self.result.marking.resting = self.result.marking.resting.saturating_add(tokens);
-            let message =
-                format!("the process moved {MAX_MOVES} times without reaching a task or an end: it loops");
-            self.raise(element, flow, tokens, message);
+            self.raise(element, flow, tokens, ENDLESS_LOOP.to_owned());
         }
     }
 

@@ -10,7 +10,7 @@ use engine_client::refusal::reason;
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 
-use crate::models::{decision_without_default, fork_and_join, one_task, stuck_join};
+use crate::models::{decision_without_default, endless_loop, fork_and_join, one_task, stuck_join};
 use crate::support::{Caller, World, activation, database, wire_variables};
 
 pub(crate) async fn fail_for_good(caller: &Caller, job: &Job) {
@@ -150,6 +150,20 @@ async fn an_incident_without_a_job_is_tried_again_with_other_variables() {
     let ended = caller.instance("_default", instance).await;
     assert_eq!((ended.state(), ended.incidents.len()), (InstanceState::Completed, 0));
     assert_eq!(ended.variables, Some(wire_variables(&json!({"amount": 200, "why": "corrected"}))));
+}
+
+#[tokio::test]
+async fn a_loop_that_goes_on_is_not_resolved_wherever_it_stops_next() {
+    let world = World::new(database!());
+    let engine = world.serve("engine-0").await;
+    let caller = engine.controller();
+    caller.deploy("_default", &endless_loop("order")).await;
+    let instance = caller.start("_default", "order", &json!({})).await;
+    let key = caller.instance("_default", instance).await.incidents[0].key;
+    let refused = resolve(&caller, resolution("_default", key, &json!({}))).await.expect_err("should remain");
+    assert_eq!(reason(&refused).as_deref(), Some("INCIDENT_REMAINS"));
+    resolve(&caller, resolution("_default", key, &json!({"stop": true}))).await.expect("should resolve");
+    assert_eq!(caller.instance("_default", instance).await.state(), InstanceState::Completed);
 }
 
 #[tokio::test]

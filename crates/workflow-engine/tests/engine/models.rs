@@ -121,3 +121,19 @@ pub(crate) fn stuck_join(process_id: &str) -> String {
     ];
     document(process_id, &parts.concat())
 }
+
+/// start → x → y → z → x …, and each of them → end once `stop` is true.
+pub(crate) fn endless_loop(process_id: &str) -> String {
+    let gateway = |id: &str, next: &str| {
+        let default = format!(r#"<bpmn:exclusiveGateway id="{id}" default="{id}_{next}" />"#);
+        [default, flow(id, next), flow_if(id, "end", "stop")].concat()
+    };
+    let parts = [
+        r#"<bpmn:startEvent id="start" /><bpmn:endEvent id="end" />"#.to_owned(),
+        flow("start", "x"),
+        gateway("x", "y"),
+        gateway("y", "z"),
+        gateway("z", "x"),
+    ];
+    document(process_id, &parts.concat())
+}
