@@ -3,7 +3,8 @@
 //! - The process: [`args`], [`run`], [`telemetry`], [`admin`], [`metrics`], [`client`], [`lease`], [`watch`].
 //! - The pass: [`controller`] calls a [`controller::Reconciler`]; [`plan`] says what is to be done, [`apply`] does it,
 //!   [`condition`] and [`status`] tell the user, [`events`] tells the story, [`outcome`] says when to come back.
-//! - The neighbours: [`reference`](mod@reference) resolves references and grants, [`engine`] turns a WorkflowCluster into a connection,
+//! - The neighbours: [`reference`](mod@reference) resolves references and grants, [`concern`] says which of their changes
+//!   matter, [`engine`] turns a WorkflowCluster into a connection,
 //!   [`grant`] names the permission that is missing.
 //!
 //! It knows no domain: no BPMN, no Postgres, no engine semantics.
@@ -14,6 +15,7 @@ pub mod apply;
 pub mod args;
 pub mod client;
 pub mod clock;
+pub mod concern;
 pub mod condition;
 pub mod controller;
 pub mod engine;

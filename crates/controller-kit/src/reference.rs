@@ -167,6 +167,35 @@ fn find_cluster(
     cluster_candidates(cluster_namespace, own, reference).into_iter().find_map(at)
 }
 
+/// Where the cluster that a reference from the namespace `own` names can be, in the order of the search.
+#[must_use]
+pub fn cluster_homes<'a>(
+    reference: &'a ClusterRef,
+    own: &'a str,
+    cluster_namespace: &'a str,
+) -> Vec<&'a str> {
+    match &reference.namespace {
+        Some(namespace) => vec![namespace],
+        None if own == cluster_namespace => vec![own],
+        None => vec![own, cluster_namespace],
+    }
+}
+
+/// Where the tenant that a referrer names can be.
+#[must_use]
+pub fn tenant_homes<'a>(
+    reference: &'a TenantRef,
+    referrer: &Referrer<'a>,
+    cluster_namespace: &'a str,
+) -> Vec<&'a str> {
+    if let Some(namespace) = &reference.namespace {
+        return vec![namespace];
+    }
+    let mut homes = cluster_homes(referrer.cluster, referrer.namespace, cluster_namespace);
+    homes.push(referrer.namespace);
+    homes
+}
+
 fn find_tenant(
     directory: &dyn Directory,
     cluster_home: &str,

@@ -95,10 +95,28 @@ impl Service {
         config: kube::Config,
         fence: Fence,
     ) -> Result<Self, RunError> {
-        let (metrics, progress, clock) = (Metrics::new(), Progress::default(), Clock::system());
+        let (metrics, progress) = (Metrics::new(), Progress::default());
         let gate = CallGate { fence: fence.clone(), metrics: metrics.clone(), progress: progress.clone() };
         let client = build_client(config, &gate).map_err(RunError::Client)?;
-        Ok(Self {
+        Ok(Self::assemble(name, args, client, fence, metrics, progress))
+    }
+
+    /// The same around a client that asks no fence, for instance one of an API server in memory: for tests.
+    #[must_use]
+    pub fn with_client(name: &'static str, args: ServiceArgs, client: kube::Client, fence: Fence) -> Self {
+        Self::assemble(name, args, client, fence, Metrics::new(), Progress::default())
+    }
+
+    fn assemble(
+        name: &'static str,
+        args: ServiceArgs,
+        client: kube::Client,
+        fence: Fence,
+        metrics: Metrics,
+        progress: Progress,
+    ) -> Self {
+        let clock = Clock::system();
+        Self {
             name,
             publisher: Publisher::new(client.clone(), name, args.pod_name.clone(), clock.clone()),
             admin: Admin::new(metrics.clone()),
@@ -112,7 +130,7 @@ impl Service {
             listed: Vec::new(),
             supervised: JoinSet::new(),
             controllers: JoinSet::new(),
-        })
+        }
     }
 
     /// Waits until [`Service::stop`] is cancelled and gives running passes time to end, or until something ends that

@@ -26,10 +26,12 @@ use crate::controller::Queue;
 use crate::events::{EventType, News, Publisher};
 use crate::metrics::Metrics;
 
+mod concerns;
 mod feed;
 mod names;
 mod slim;
 
+use concerns::Concerns;
 use feed::{Change, Feed, Invalid};
 use names::Names;
 
@@ -124,28 +126,29 @@ where
     (store, watch)
 }
 
-/// Watches a kind that is only read: kept in a store, each change mapped to the objects that depend on it.
-pub fn watch_referenced<K, Owner, M>(
+/// Watches a kind that is only read, and keeps it in a store. Its dependants are queued when what they read of an object
+/// changes, which `concern` takes out of it: those of what it was and of what it is. See [`crate::concern`].
+pub fn watch_referenced<K, Owner, C>(
     context: &WatchContext,
     name: &'static str,
     queue: Queue<Owner>,
-    dependants: M,
+    concern: impl Fn(&K) -> C + Send + 'static,
+    dependants: impl Fn(&C) -> Vec<ObjectRef<Owner>> + Send + 'static,
 ) -> (Store<K>, Watch)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     Owner: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
-    M: Fn(&K) -> Vec<ObjectRef<Owner>> + Send + Sync + 'static,
+    C: Clone + PartialEq + Send + 'static,
 {
     let (store, mut feed) = Feed::new();
     let api: Api<DeserializeGuard<K>> = Api::all(context.client.clone());
+    let mut concerns = Concerns::new(concern);
     let on_event = move |event: Event<DeserializeGuard<K>>| {
         let (changes, invalid) = feed.accept_guarded(event);
         if let Some(Invalid { name, error, .. }) = invalid.as_deref() {
             tracing::warn!(kind = %K::kind(&()), name, error, "cannot be read");
         }
-        for Change::Present(object) | Change::Gone(object) in changes {
-            queue.push_all(dependants(&object));
-        }
+        queue.push_all(concerns.dependants_of(&changes, &dependants));
         std::future::ready(())
     };
     let stream = watch(api.clone(), list_config());
@@ -220,8 +223,8 @@ where
     (store, watch)
 }
 
-/// Watches only the metadata of a kind and keeps none of it but names: each change is mapped to the objects that depend
-/// on it. Of what went away while nobody watched, the mapping is given no more than namespace and name.
+/// Watches only the metadata of a kind and keeps none of it but names and versions: each change is mapped to the objects
+/// that depend on it. Of what went away while nobody watched, the mapping is given no more than namespace and name.
 pub fn watch_metadata<K, Owner, M>(
     context: &WatchContext,
     name: &'static str,
@@ -245,24 +248,24 @@ where
     build_watch(context, name, api.resource_url(), stream, on_event)
 }
 
-/// Watches only the metadata of a kind and keeps it.
-pub fn watch_metadata_store<K, Owner, M>(
+/// Watches only the metadata of a kind and keeps it. Dependants are queued as by [`watch_referenced`].
+pub fn watch_metadata_store<K, Owner, C>(
     context: &WatchContext,
     name: &'static str,
     queue: Queue<Owner>,
-    dependants: M,
+    concern: impl Fn(&PartialObjectMeta<K>) -> C + Send + 'static,
+    dependants: impl Fn(&C) -> Vec<ObjectRef<Owner>> + Send + 'static,
 ) -> (Store<PartialObjectMeta<K>>, Watch)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     Owner: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
-    M: Fn(&PartialObjectMeta<K>) -> Vec<ObjectRef<Owner>> + Send + Sync + 'static,
+    C: Clone + PartialEq + Send + 'static,
 {
     let (store, mut feed) = Feed::new();
     let api: Api<PartialObjectMeta<K>> = Api::all(context.client.clone());
+    let mut concerns = Concerns::new(concern);
     let on_event = move |event: Event<PartialObjectMeta<K>>| {
-        for Change::Present(object) | Change::Gone(object) in feed.accept(event) {
-            queue.push_all(dependants(&object));
-        }
+        queue.push_all(concerns.dependants_of(&feed.accept(event), &dependants));
         std::future::ready(())
     };
     let stream = watch(api.clone(), list_config());

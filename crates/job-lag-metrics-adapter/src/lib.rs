@@ -131,12 +131,22 @@ fn start_watches(service: &mut Service) -> CachedDirectory {
     let context = service.watch_context();
     // Nothing is queued: the sampler and the requests look into the stores.
     let (queue, _) = Queue::<WorkflowCluster>::new();
-    let (clusters, cluster_watch) =
-        watch_referenced::<WorkflowCluster, _, _>(&context, "WorkflowCluster", queue.clone(), |_| Vec::new());
-    let (tenants, tenant_watch) =
-        watch_referenced::<WorkflowTenant, _, _>(&context, "WorkflowTenant", queue.clone(), |_| Vec::new());
+    let (clusters, cluster_watch) = watch_referenced::<WorkflowCluster, _, _>(
+        &context,
+        "WorkflowCluster",
+        queue.clone(),
+        |_| (),
+        |()| Vec::new(),
+    );
+    let (tenants, tenant_watch) = watch_referenced::<WorkflowTenant, _, _>(
+        &context,
+        "WorkflowTenant",
+        queue.clone(),
+        |_| (),
+        |()| Vec::new(),
+    );
     let (namespaces, namespace_watch) =
-        watch_metadata_store::<Namespace, _, _>(&context, "Namespace", queue, |_| Vec::new());
+        watch_metadata_store::<Namespace, _, _>(&context, "Namespace", queue, |_| (), |()| Vec::new());
     for Watch { name, live, task, .. } in [cluster_watch, tenant_watch, namespace_watch] {
         service.admin.live.register(name, live);
         supervise_forever(service, name, task);

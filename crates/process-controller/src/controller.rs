@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use api_types::WorkflowProcess;
 use api_types::labels::PROCESS_CONTROLLER;
-use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
 use controller_kit::Service;
 use controller_kit::apply::Writer;
+use controller_kit::concern::{ClusterConcern, NamespaceConcern, TenantConcern};
 use controller_kit::controller::{Pass, Queue, Reconciler};
 use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::outcome::Next;
@@ -14,7 +15,6 @@ use controller_kit::watch::{watch_metadata, watch_metadata_store, watch_own, wat
 use engine_client::EngineProvider;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::ResourceExt as _;
-use kube::runtime::reflector::{ObjectRef, Store};
 
 use crate::cleanup::plan_cleanup;
 use crate::context::Context;
@@ -24,6 +24,7 @@ use crate::observe::{is_deleting, observe};
 use crate::plan::plan;
 use crate::status::{assess, build_farewell, build_news, build_status};
 use crate::validate::validate;
+use crate::wakening::{self, WorkerConcern};
 
 /// Starts watches and controller. `engines` is a pool of connections in production.
 pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
@@ -31,45 +32,33 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
     let (queue, end) = Queue::new();
     let (processes, own) = watch_own::<WorkflowProcess>(&context, "WorkflowProcess", queue.clone());
 
-    let known = processes.clone();
+    let (known, home) = (processes.clone(), service.args.cluster_namespace.clone());
     let (clusters, cluster_watch) =
-        watch_referenced(&context, "WorkflowCluster", queue.clone(), move |cluster: &WorkflowCluster| {
-            let name = cluster.name_any();
-            dependants(&known, |process| process.spec.cluster_ref.name == name)
+        watch_referenced(&context, "WorkflowCluster", queue.clone(), ClusterConcern::of, move |cluster| {
+            wakening::of_cluster(&known.state(), cluster, &home)
         });
-    let known = processes.clone();
+    let (known, home) = (processes.clone(), service.args.cluster_namespace.clone());
     let (tenants, tenant_watch) =
-        watch_referenced(&context, "WorkflowTenant", queue.clone(), move |tenant: &WorkflowTenant| {
-            let name = tenant.name_any();
-            dependants(&known, |process| {
-                process.spec.tenant_ref.as_ref().is_some_and(|reference| reference.name == name)
-            })
+        watch_referenced(&context, "WorkflowTenant", queue.clone(), TenantConcern::of, move |tenant| {
+            wakening::of_tenant(&known.state(), tenant, &home)
         });
-    let known = processes.clone();
+    let (known, home) = (processes.clone(), service.args.cluster_namespace.clone());
     let (workers, worker_watch) =
-        watch_referenced(&context, "WorkflowWorker", queue.clone(), move |worker: &WorkflowWorker| {
-            dependants(&known, |process| needs_one_of(process, &worker.spec.job_types))
+        watch_referenced(&context, "WorkflowWorker", queue.clone(), WorkerConcern::of, move |worker| {
+            wakening::of_worker(&known.state(), worker, &home)
         });
     let known = processes.clone();
-    let (namespaces, namespace_watch) =
-        watch_metadata_store::<Namespace, _, _>(&context, "Namespace", queue.clone(), move |namespace| {
-            let name = namespace.name_any();
-            dependants(&known, |process| {
-                process.namespace().as_ref() == Some(&name) && process.spec.tenant_ref.is_some()
-            })
-        });
+    let (namespaces, namespace_watch) = watch_metadata_store::<Namespace, _, _>(
+        &context,
+        "Namespace",
+        queue.clone(),
+        NamespaceConcern::of,
+        move |namespace| wakening::of_namespace(&known.state(), namespace),
+    );
     let known = processes.clone();
     let config_map_watch =
         watch_metadata::<ConfigMap, _, _>(&context, "ConfigMap", queue.clone(), move |config_map| {
-            dependants(&known, |process| {
-                process.namespace() == config_map.namespace()
-                    && process
-                        .spec
-                        .source
-                        .config_map_ref
-                        .as_ref()
-                        .is_some_and(|source| source.name == config_map.name_any())
-            })
+            wakening::of_config_map(&known.state(), config_map)
         });
     service.watch([own, cluster_watch, tenant_watch, worker_watch, namespace_watch, config_map_watch]);
 
@@ -148,25 +137,6 @@ impl Reconciler for ProcessReconciler {
             }
         }
     }
-}
-
-fn dependants(
-    processes: &Store<WorkflowProcess>,
-    depends: impl Fn(&WorkflowProcess) -> bool,
-) -> Vec<ObjectRef<WorkflowProcess>> {
-    processes
-        .state()
-        .iter()
-        .filter(|process| depends(process))
-        .map(|process| ObjectRef::from_obj(&**process))
-        .collect()
-}
-
-fn needs_one_of(process: &WorkflowProcess, job_types: &[String]) -> bool {
-    process
-        .status
-        .as_ref()
-        .is_some_and(|status| status.job_types.iter().any(|needed| job_types.contains(needed)))
 }
 
 fn phase_row(process: &WorkflowProcess) -> (String, String, String) {

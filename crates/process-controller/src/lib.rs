@@ -5,8 +5,8 @@
 //! does not own.
 //!
 //! One pass is [`controller`]: [`observe`] (all reads) → [`validate`] → [`plan`] (pure) → [`execute`] (all writes) →
-//! [`status`] (pure). A deletion takes the same way with [`cleanup`] in the place of the plan. Beside the passes,
-//! [`incidents`] asks engines how many incidents are open.
+//! [`status`] (pure). A deletion takes the same way with [`cleanup`] in the place of the plan. [`wakening`] says which
+//! changes elsewhere begin one. Beside the passes, [`incidents`] asks engines how many incidents are open.
 
 pub mod args;
 pub mod cleanup;
@@ -18,6 +18,7 @@ pub mod observe;
 pub mod plan;
 pub mod status;
 pub mod validate;
+pub mod wakening;
 
 #[cfg(test)]
 mod testing;

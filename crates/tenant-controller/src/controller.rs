@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use api_types::WorkflowTenant;
 use api_types::labels::TENANT_CONTROLLER;
-use api_types::{WorkflowCluster, WorkflowTenant};
 use controller_kit::Service;
 use controller_kit::apply::Writer;
+use controller_kit::concern::{ClusterConcern, NamespaceConcern};
 use controller_kit::controller::{Pass, Queue, Reconciler};
 use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::outcome::Next;
@@ -30,18 +31,22 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
     let context = service.watch_context();
     let (queue, end) = Queue::new();
     let (tenants, own) = watch_own::<WorkflowTenant>(&context, "WorkflowTenant", queue.clone());
-    let known = tenants.clone();
+    let (known, home) = (tenants.clone(), service.args.cluster_namespace.clone());
     let (clusters, cluster_watch) =
-        watch_referenced(&context, "WorkflowCluster", queue.clone(), move |cluster: &WorkflowCluster| {
-            let name = cluster.name_any();
-            dependants(&known, |tenant| tenant.spec.cluster_ref.name == name)
+        watch_referenced(&context, "WorkflowCluster", queue.clone(), ClusterConcern::of, move |cluster| {
+            dependants(&known, |tenant| {
+                let own = tenant.namespace().unwrap_or_default();
+                cluster.is_meant_by(&own, &tenant.spec.cluster_ref, &home)
+            })
         });
     let known = tenants.clone();
-    let (namespaces, namespace_watch) =
-        watch_metadata_store::<Namespace, _, _>(&context, "Namespace", queue, move |namespace| {
-            let name = namespace.name_any();
-            dependants(&known, |tenant| tenant.namespace().as_ref() == Some(&name))
-        });
+    let (namespaces, namespace_watch) = watch_metadata_store::<Namespace, _, _>(
+        &context,
+        "Namespace",
+        queue,
+        NamespaceConcern::of,
+        move |namespace| dependants(&known, |tenant| tenant.namespace().as_ref() == Some(&namespace.name)),
+    );
     service.watch([own, cluster_watch, namespace_watch]);
 
     let listed = tenants.clone();

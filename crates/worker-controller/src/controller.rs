@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use api_types::WorkflowWorker;
 use api_types::labels::{OPERATOR, WORKER_CONTROLLER};
-use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
 use controller_kit::Service;
 use controller_kit::apply::Writer;
+use controller_kit::concern::{ClusterConcern, NamespaceConcern, TenantConcern};
 use controller_kit::controller::{Pass, Queue, Reconciler};
 use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::outcome::Next;
-use controller_kit::reference::CachedDirectory;
+use controller_kit::reference::{CachedDirectory, Referrer};
 use controller_kit::watch::{
     watch_children, watch_children_by, watch_metadata_store, watch_own, watch_referenced,
 };
@@ -32,28 +33,26 @@ pub fn start(service: &mut Service) {
     let (queue, end) = Queue::new();
     let (workers, own) = watch_own::<WorkflowWorker>(&context, "WorkflowWorker", queue.clone());
 
-    let known = workers.clone();
+    let (known, home) = (workers.clone(), service.args.cluster_namespace.clone());
     let (clusters, cluster_watch) =
-        watch_referenced(&context, "WorkflowCluster", queue.clone(), move |cluster: &WorkflowCluster| {
-            let name = cluster.name_any();
-            dependants(&known, |worker| worker.spec.cluster_ref.name == name)
+        watch_referenced(&context, "WorkflowCluster", queue.clone(), ClusterConcern::of, move |cluster| {
+            dependants(&known, |own, worker| cluster.is_meant_by(own, &worker.spec.cluster_ref, &home))
         });
-    let known = workers.clone();
+    let (known, home) = (workers.clone(), service.args.cluster_namespace.clone());
     let (tenants, tenant_watch) =
-        watch_referenced(&context, "WorkflowTenant", queue.clone(), move |tenant: &WorkflowTenant| {
-            let name = tenant.name_any();
-            dependants(&known, |worker| {
-                worker.spec.tenant_ref.as_ref().is_some_and(|reference| reference.name == name)
-            })
+        watch_referenced(&context, "WorkflowTenant", queue.clone(), TenantConcern::of, move |tenant| {
+            dependants(&known, |own, worker| tenant.is_meant_by(&referrer(own, worker), &home))
         });
     let known = workers.clone();
-    let (namespaces, namespace_watch) =
-        watch_metadata_store::<Namespace, _, _>(&context, "Namespace", queue.clone(), move |namespace| {
-            let name = namespace.name_any();
-            dependants(&known, |worker| {
-                worker.namespace().as_ref() == Some(&name) && worker.spec.tenant_ref.is_some()
-            })
-        });
+    let (namespaces, namespace_watch) = watch_metadata_store::<Namespace, _, _>(
+        &context,
+        "Namespace",
+        queue.clone(),
+        NamespaceConcern::of,
+        move |namespace| {
+            dependants(&known, |own, worker| own == namespace.name && worker.spec.tenant_ref.is_some())
+        },
+    );
     let (deployments, deployment_watch) = watch_children(&context, "Deployment", OPERATOR, queue.clone());
     let (autoscalers, autoscaler_watch) =
         watch_children_by(&context, "HorizontalPodAutoscaler", OPERATOR, queue.clone(), autoscaler_concern);
@@ -146,14 +145,18 @@ impl WorkerReconciler {
 
 fn dependants(
     workers: &Store<WorkflowWorker>,
-    depends: impl Fn(&WorkflowWorker) -> bool,
+    depends: impl Fn(&str, &WorkflowWorker) -> bool,
 ) -> Vec<ObjectRef<WorkflowWorker>> {
     workers
         .state()
         .iter()
-        .filter(|worker| depends(worker))
+        .filter(|worker| depends(worker.metadata.namespace.as_deref().unwrap_or_default(), worker))
         .map(|worker| ObjectRef::from_obj(&**worker))
         .collect()
+}
+
+fn referrer<'a>(own: &'a str, worker: &'a WorkflowWorker) -> Referrer<'a> {
+    Referrer { namespace: own, cluster: &worker.spec.cluster_ref, tenant: worker.spec.tenant_ref.as_ref() }
 }
 
 fn phase_row(worker: &WorkflowWorker) -> (String, String, String) {

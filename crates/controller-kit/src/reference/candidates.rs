@@ -4,6 +4,8 @@ use api_types::WorkflowCluster;
 use api_types::reference::ClusterRef;
 use kube::runtime::reflector::ObjectRef;
 
+use super::cluster_homes;
+
 /// The clusters that a reference from namespace `own` may mean, in the order in which they count: the first that exists.
 #[must_use]
 pub fn cluster_candidates(
@@ -11,11 +13,7 @@ pub fn cluster_candidates(
     own: &str,
     reference: &ClusterRef,
 ) -> Vec<ObjectRef<WorkflowCluster>> {
-    let homes = match &reference.namespace {
-        Some(given) => vec![given.as_str()],
-        None if own == cluster_namespace => vec![own],
-        None => vec![own, cluster_namespace],
-    };
+    let homes = cluster_homes(reference, own, cluster_namespace);
     homes.into_iter().map(|home| ObjectRef::new(&reference.name).within(home)).collect()
 }
 

@@ -2,3 +2,4 @@ mod apiserver;
 mod convergence;
 mod crash;
 mod deletion;
+mod load;

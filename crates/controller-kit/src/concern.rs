@@ -1,0 +1,112 @@
+//! What an object's dependants read of it. A watch of a referenced kind wakes them only when this changes: a status tells
+//! much that is of no interest to them, and that changes every few seconds.
+//!
+//! Whatever a controller begins to read of a referenced object belongs here, or its passes learn of a change at their next
+//! resync only. A change of the spec always counts: `metadata.generation` is part of it.
+
+use api_types::labels::TENANT;
+use api_types::reference::ClusterRef;
+use api_types::{WorkflowCluster, WorkflowTenant};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt as _;
+use kube::api::PartialObjectMeta;
+
+use crate::reference::{Referrer, cluster_homes, tenant_homes};
+
+/// Of a WorkflowCluster: for tenants, processes and workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterConcern {
+    namespace: String,
+    name: String,
+    uid: Option<String>,
+    generation: Option<i64>,
+    is_deleting: bool,
+    /// An engine that serves again ends what dependants waited for, or failed with.
+    is_ready: bool,
+    accepts_deployments: bool,
+    endpoint: Option<(String, i32)>,
+    version: Option<String>,
+}
+
+impl ClusterConcern {
+    /// What `cluster` is to its dependants.
+    #[must_use]
+    pub fn of(cluster: &WorkflowCluster) -> Self {
+        let status = cluster.status.as_ref();
+        let endpoint = status.and_then(|status| status.endpoint.as_ref());
+        Self {
+            namespace: cluster.namespace().unwrap_or_default(),
+            name: cluster.name_any(),
+            uid: cluster.uid(),
+            generation: cluster.metadata.generation,
+            is_deleting: cluster.metadata.deletion_timestamp.is_some(),
+            is_ready: status.is_some_and(|status| status.ready),
+            accepts_deployments: status.is_some_and(|status| status.accepts_deployments),
+            endpoint: endpoint.map(|endpoint| (endpoint.host.clone(), endpoint.port)),
+            version: status.and_then(|status| status.version.clone()),
+        }
+    }
+
+    /// Could a reference from the namespace `own` mean this cluster? Also if it means another one now, which this one
+    /// would take the place of.
+    #[must_use]
+    pub fn is_meant_by(&self, own: &str, reference: &ClusterRef, cluster_namespace: &str) -> bool {
+        reference.name == self.name
+            && cluster_homes(reference, own, cluster_namespace).contains(&self.namespace.as_str())
+    }
+}
+
+/// Of a WorkflowTenant: for processes and workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantConcern {
+    namespace: String,
+    name: String,
+    uid: Option<String>,
+    generation: Option<i64>,
+    is_deleting: bool,
+    is_ready: bool,
+}
+
+impl TenantConcern {
+    /// What `tenant` is to its dependants.
+    #[must_use]
+    pub fn of(tenant: &WorkflowTenant) -> Self {
+        Self {
+            namespace: tenant.namespace().unwrap_or_default(),
+            name: tenant.name_any(),
+            uid: tenant.uid(),
+            generation: tenant.metadata.generation,
+            is_deleting: tenant.metadata.deletion_timestamp.is_some(),
+            is_ready: tenant.status.as_ref().is_some_and(|status| status.ready),
+        }
+    }
+
+    /// Could this reference mean this tenant? Also if it means another one now.
+    #[must_use]
+    pub fn is_meant_by(&self, referrer: &Referrer<'_>, cluster_namespace: &str) -> bool {
+        referrer.tenant.is_some_and(|reference| {
+            reference.name == self.name
+                && tenant_homes(reference, referrer, cluster_namespace).contains(&self.namespace.as_str())
+        })
+    }
+}
+
+/// Of a Namespace: the tenant that it is granted to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceConcern {
+    /// Its name.
+    pub name: String,
+    /// The label `workflow.example.com/tenant`.
+    pub tenant: Option<String>,
+}
+
+impl NamespaceConcern {
+    /// What `namespace` is to the objects in it.
+    #[must_use]
+    pub fn of(namespace: &PartialObjectMeta<Namespace>) -> Self {
+        Self { name: namespace.name_any(), tenant: namespace.labels().get(TENANT).cloned() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

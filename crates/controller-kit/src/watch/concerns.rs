@@ -1,0 +1,59 @@
+//! Whom a change of a referenced object concerns.
+
+use std::collections::{HashMap, HashSet};
+
+use kube::Resource;
+use kube::runtime::reflector::ObjectRef;
+
+use super::feed::Change;
+
+/// What dependants read of each object that is there.
+pub(super) struct Concerns<F, C> {
+    concern: F,
+    /// By namespace and name: it is what references name.
+    known: HashMap<(Option<String>, Option<String>), C>,
+}
+
+impl<F, C: Clone + PartialEq> Concerns<F, C> {
+    pub(super) fn new(concern: F) -> Self {
+        Self { concern, known: HashMap::new() }
+    }
+
+    /// Dependants of what has changed, each once: a list can tell of many objects.
+    pub(super) fn dependants_of<K, Owner>(
+        &mut self,
+        changes: &[Change<K>],
+        dependants: impl Fn(&C) -> Vec<ObjectRef<Owner>>,
+    ) -> HashSet<ObjectRef<Owner>>
+    where
+        K: Resource<DynamicType = ()>,
+        Owner: Resource<DynamicType = ()>,
+        F: Fn(&K) -> C,
+    {
+        let concerns = changes.iter().flat_map(|change| self.accept(change));
+        concerns.flat_map(|concern| dependants(&concern)).collect()
+    }
+
+    /// What it was and what it is, if that differs.
+    fn accept<K: Resource<DynamicType = ()>>(&mut self, change: &Change<K>) -> Vec<C>
+    where
+        F: Fn(&K) -> C,
+    {
+        let (Change::Present(object) | Change::Gone(object)) = change;
+        let name = (object.meta().namespace.clone(), object.meta().name.clone());
+        let (former, now) = match change {
+            Change::Present(object) => {
+                let now = (self.concern)(object);
+                if self.known.get(&name) == Some(&now) {
+                    return Vec::new();
+                }
+                (self.known.insert(name, now.clone()), Some(now))
+            }
+            Change::Gone(_) => (self.known.remove(&name), None),
+        };
+        former.into_iter().chain(now).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+use serde_json::{Value, json};
+use test_support::builders::{active_tenant, running_cluster, running_worker};
+
+use super::*;
+
+/// `namespace`, `name`, cluster reference, tenant reference, job types.
+fn process(
+    namespace: &str,
+    name: &str,
+    cluster: Value,
+    tenant: Value,
+    jobs: &[&str],
+) -> Arc<WorkflowProcess> {
+    let mut spec = json!({"clusterRef": cluster, "source": {"configMapRef": {"name": "bpmn", "key": "a"}}});
+    if !tenant.is_null() {
+        spec["tenantRef"] = tenant;
+    }
+    let object = json!({
+        "apiVersion": "workflow.example.com/v1alpha1",
+        "kind": "WorkflowProcess",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": spec,
+        "status": {"jobTypes": jobs},
+    });
+    Arc::new(serde_json::from_value(object).unwrap())
+}
+
+fn processes() -> Vec<Arc<WorkflowProcess>> {
+    let (east, acme) = (json!({"name": "east"}), json!({"name": "acme"}));
+    let elsewhere = json!({"name": "east", "namespace": "elsewhere"});
+    vec![
+        process("acme-1", "charges", east.clone(), acme.clone(), &["charge"]),
+        process("acme-2", "ships", east.clone(), acme.clone(), &["ship"]),
+        process("beta-1", "charges-too", east.clone(), json!({"name": "beta"}), &["charge"]),
+        process("acme-1", "on-west", json!({"name": "west"}), acme.clone(), &["charge"]),
+        process("acme-1", "on-another-east", elsewhere, acme, &["charge"]),
+        process("home", "without-tenant", east, Value::Null, &["charge"]),
+    ]
+}
+
+fn names(woken: Woken) -> Vec<String> {
+    woken.into_iter().map(|reference| reference.name).collect()
+}
+
+fn worker(namespace: &str, tenant: &str, jobs: &[&str]) -> WorkerConcern {
+    let mut worker = running_worker(namespace, "w", &running_cluster("home", "east"));
+    worker.spec.cluster_ref.namespace = None;
+    worker.spec.tenant_ref = Some(TenantRef { name: tenant.into(), namespace: None });
+    worker.spec.job_types = jobs.iter().map(|job| (*job).to_owned()).collect();
+    WorkerConcern::of(&worker)
+}
+
+#[test]
+fn a_worker_concerns_the_processes_of_its_tenant_and_cluster_that_have_jobs_for_it() {
+    let woken = |worker| names(of_worker(&processes(), &worker, "home"));
+    assert_eq!(woken(worker("acme-3", "acme", &["charge"])), ["charges"]);
+    assert_eq!(woken(worker("acme-3", "acme", &["charge", "ship"])), ["charges", "ships"]);
+    assert_eq!(woken(worker("acme-3", "beta", &["charge"])), ["charges-too"]);
+    assert_eq!(woken(worker("acme-3", "gamma", &["charge"])), [""; 0]);
+    assert_eq!(woken(worker("acme-3", "acme", &["refund"])), [""; 0]);
+    let untenanted = WorkerConcern { tenant: None, ..worker("home", "acme", &["charge"]) };
+    assert_eq!(woken(untenanted), ["without-tenant"]);
+}
+
+#[test]
+fn what_a_worker_reports_is_no_concern_of_processes() {
+    let before = running_worker("acme-1", "w", &running_cluster("home", "east"));
+    let mut after = before.clone();
+    after.metadata.resource_version = Some("2".into());
+    after.status.as_mut().unwrap().ready_replicas = Some(0);
+    assert_eq!(WorkerConcern::of(&after), WorkerConcern::of(&before));
+    after.spec.job_types.push("refund".into());
+    assert_ne!(WorkerConcern::of(&after), WorkerConcern::of(&before));
+}
+
+#[test]
+fn cluster_and_tenant_concern_those_whose_references_can_mean_them() {
+    let cluster = |home: &str| ClusterConcern::of(&running_cluster(home, "east"));
+    assert_eq!(
+        names(of_cluster(&processes(), &cluster("home"), "home")),
+        ["charges", "ships", "charges-too", "without-tenant"]
+    );
+    assert_eq!(names(of_cluster(&processes(), &cluster("elsewhere"), "home")), ["on-another-east"]);
+    let tenant = |home: &str| TenantConcern::of(&active_tenant(home, "acme", &running_cluster(home, "east")));
+    assert_eq!(names(of_tenant(&processes(), &tenant("home"), "home")), ["charges", "ships", "on-west"]);
+    assert_eq!(names(of_tenant(&processes(), &tenant("elsewhere"), "home")), ["on-another-east"]);
+}
+
+#[test]
+fn a_grant_concerns_the_namespace_and_the_tenant_whose_workers_it_lets_in() {
+    let namespace = |name: &str, tenant: Option<&str>| {
+        let namespace = NamespaceConcern { name: name.into(), tenant: tenant.map(str::to_owned) };
+        names(of_namespace(&processes(), &namespace))
+    };
+    assert_eq!(namespace("beta-1", None), ["charges-too"]);
+    assert_eq!(namespace("workers", Some("beta")), ["charges-too"]);
+    assert_eq!(namespace("home", None), [""; 0], "no grant is needed there");
+}
+
+#[test]
+fn a_config_map_concerns_whom_it_gives_the_document() {
+    let config_map = |namespace: &str, name: &str| {
+        let meta = json!({"metadata": {"namespace": namespace, "name": name}});
+        names(of_config_map(&processes(), &serde_json::from_value(meta).unwrap()))
+    };
+    assert_eq!(config_map("acme-2", "bpmn"), ["ships"]);
+    assert_eq!(config_map("acme-2", "other"), [""; 0]);
+    assert_eq!(config_map("other", "bpmn"), [""; 0]);
+}
