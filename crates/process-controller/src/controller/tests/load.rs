@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api_types::labels::TENANT;
 use api_types::reference::TenantRef;
-use api_types::{WorkflowProcess, WorkflowWorker};
+use api_types::{WorkflowProcess, WorkflowProcessStatus, WorkflowWorker};
 use clap::Parser as _;
 use controller_kit::Service;
 use controller_kit::lease::Fence;
@@ -136,6 +136,9 @@ fn process(at: usize) -> WorkflowProcess {
     let mut process = applied(&name, &json!({"bpmn": bpmn}));
     process.metadata.namespace = Some(home.clone());
     process.spec.tenant_ref = Some(TenantRef { name: home, namespace: None });
+    // Known from the start: the watch of processes shows nothing new.
+    let job_types = vec!["charge-payment".to_owned(), "refund-payment".to_owned()];
+    process.status = Some(WorkflowProcessStatus { job_types, ..WorkflowProcessStatus::default() });
     process
 }
 
