@@ -66,9 +66,9 @@ fn what_a_status_tells_people_is_no_concern_and_what_dependants_read_is() {
         |it| it.status.as_mut().unwrap().version = Some("1.2.4".into()),
     ];
     for (at, change) in changes.iter().enumerate() {
-        let mut changed = cluster.clone();
-        change(&mut changed);
-        assert_ne!(ClusterConcern::of(&changed), ClusterConcern::of(&cluster), "{at}");
+        let mut other = cluster.clone();
+        change(&mut other);
+        assert_ne!(ClusterConcern::of(&other), ClusterConcern::of(&cluster), "{at}");
     }
 
     let tenant = active_tenant("home", "acme", &cluster);
@@ -82,9 +82,9 @@ fn what_a_status_tells_people_is_no_concern_and_what_dependants_read_is() {
         |it| it.status.as_mut().unwrap().ready = false,
     ];
     for (at, change) in changes.iter().enumerate() {
-        let mut changed = tenant.clone();
-        change(&mut changed);
-        assert_ne!(TenantConcern::of(&changed), TenantConcern::of(&tenant), "{at}");
+        let mut other = tenant.clone();
+        change(&mut other);
+        assert_ne!(TenantConcern::of(&other), TenantConcern::of(&tenant), "{at}");
     }
 }
 

@@ -7,13 +7,13 @@ use super::*;
 fn process(
     namespace: &str,
     name: &str,
-    cluster: Value,
-    tenant: Value,
+    cluster: &Value,
+    tenant: &Value,
     jobs: &[&str],
 ) -> Arc<WorkflowProcess> {
     let mut spec = json!({"clusterRef": cluster, "source": {"configMapRef": {"name": "bpmn", "key": "a"}}});
     if !tenant.is_null() {
-        spec["tenantRef"] = tenant;
+        spec["tenantRef"] = tenant.clone();
     }
     let object = json!({
         "apiVersion": "workflow.example.com/v1alpha1",
@@ -29,12 +29,12 @@ fn processes() -> Vec<Arc<WorkflowProcess>> {
     let (east, acme) = (json!({"name": "east"}), json!({"name": "acme"}));
     let elsewhere = json!({"name": "east", "namespace": "elsewhere"});
     vec![
-        process("acme-1", "charges", east.clone(), acme.clone(), &["charge"]),
-        process("acme-2", "ships", east.clone(), acme.clone(), &["ship"]),
-        process("beta-1", "charges-too", east.clone(), json!({"name": "beta"}), &["charge"]),
-        process("acme-1", "on-west", json!({"name": "west"}), acme.clone(), &["charge"]),
-        process("acme-1", "on-another-east", elsewhere, acme, &["charge"]),
-        process("home", "without-tenant", east, Value::Null, &["charge"]),
+        process("acme-1", "charges", &east, &acme, &["charge"]),
+        process("acme-2", "ships", &east, &acme, &["ship"]),
+        process("beta-1", "charges-too", &east, &json!({"name": "beta"}), &["charge"]),
+        process("acme-1", "on-west", &json!({"name": "west"}), &acme, &["charge"]),
+        process("acme-1", "on-another-east", &elsewhere, &acme, &["charge"]),
+        process("home", "without-tenant", &east, &Value::Null, &["charge"]),
     ]
 }
 

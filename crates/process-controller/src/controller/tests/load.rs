@@ -85,7 +85,8 @@ impl Installation {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     for at in 0..workers {
                         let object = worker(at, version.fetch_add(1, Ordering::Relaxed));
-                        events += &format!("{}\n", json!({"type": "MODIFIED", "object": object}));
+                        events += &json!({"type": "MODIFIED", "object": object}).to_string();
+                        events.push('\n');
                     }
                 } else {
                     tokio::time::sleep(Duration::from_secs(290)).await;
