@@ -185,9 +185,11 @@ impl World {
         config_maps.patch("order-flow-bpmn", &params, &Patch::Apply(config_map)).await.unwrap();
     }
 
-    /// Something of the cluster changes that does not concern the process.
+    /// The cluster's spec changes, which begins a pass that has nothing to do. A change of its status would begin none.
     async fn poke(&self, n: usize) {
-        self.write_status::<WorkflowCluster>("prod", json!({"message": format!("poke {n}")})).await;
+        let clusters: Api<WorkflowCluster> = Api::namespaced(self.client.clone(), &self.home);
+        let patch = json!({"spec": {"replicas": 4 + n % 7}});
+        clusters.patch("prod", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 }
 

@@ -100,8 +100,8 @@ impl World {
 
     async fn poke(&self, n: usize) {
         let clusters: Api<WorkflowCluster> = Api::namespaced(self.client.clone(), &self.home);
-        let patch = json!({"status": {"message": format!("poke {n}")}});
-        clusters.patch_status("prod", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        let patch = json!({"spec": {"replicas": 4 + n % 7}});
+        clusters.patch("prod", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
     async fn label(&self, namespace: &str, labels: Value) {
