@@ -121,7 +121,7 @@ pub struct Quotas {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     pub max_jobs_per_minute: Option<i64>,
-    /// Storage in gigabytes (10^9 bytes), sampled, so it may be exceeded for a short time.
+    /// Storage in gigabytes (10^9 bytes). At it deployments are refused; what runs goes on and may exceed it.
     #[serde(default, rename = "maxStorageGB", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_i64))]
     pub max_storage_gb: Option<i64>,

@@ -21,8 +21,6 @@ CREATE TABLE workflow.tenant (
     owner_uid            text COLLATE "C" NOT NULL DEFAULT '',
     owner_created_at     timestamptz NOT NULL DEFAULT 'epoch',
     generation           bigint NOT NULL,
-    storage_bytes        bigint NOT NULL DEFAULT 0,
-    storage_measured_at  timestamptz,
     -- The tombstone: what the tenant has is being deleted in slices, and nothing new comes. Never taken back.
     deleting_since       timestamptz,
     -- Some of its process definitions are `canceling`.
@@ -31,7 +29,8 @@ CREATE TABLE workflow.tenant (
 CREATE INDEX tenant_unfinished ON workflow.tenant (tenant_id) WHERE deleting_since IS NOT NULL OR canceling;
 
 -- What a tenant uses, in 64 shards so that writers rarely meet, who hold theirs until their commit is synced: the sum over
--- the shards counts. A tenant with a quota starts instances through shard 0 only, whose row lock makes the quota exact.
+-- the shards counts, one shard alone may be negative. A tenant with a quota starts instances through shard 0 only, whose
+-- row lock makes the quota exact.
 CREATE TABLE workflow.tenant_counter (
     tenant_id        text COLLATE "C" NOT NULL CHECK (tenant_id <> ''),
     shard            smallint NOT NULL,
@@ -40,6 +39,8 @@ CREATE TABLE workflow.tenant_counter (
     minute           bigint NOT NULL,
     jobs             bigint NOT NULL,
     jobs_before      bigint NOT NULL,
+    -- Of the `bytes` of its definitions, instances and jobs.
+    storage_bytes    bigint NOT NULL,
     PRIMARY KEY (tenant_id, shard)
 ) WITH (fillfactor = 20);
 
@@ -71,6 +72,8 @@ CREATE TABLE workflow.process_definition (
     retired_at    timestamptz,
     -- Its running instances are being canceled in slices.
     canceling     boolean NOT NULL DEFAULT false,
+    -- What it counts as stored: what it holds, and 128 for the row. The same on every server, whatever it compresses.
+    bytes         integer NOT NULL GENERATED ALWAYS AS (128 + octet_length(content)) STORED,
     PRIMARY KEY (tenant_id, key),
     UNIQUE (tenant_id, process_id, version)
 );
@@ -94,6 +97,8 @@ CREATE TABLE workflow.instance (
     variables      jsonb NOT NULL,
     started_at     timestamptz NOT NULL DEFAULT now(),
     ended_at       timestamptz,
+    bytes          integer NOT NULL GENERATED ALWAYS AS (
+                       128 + octet_length(marking::text) + octet_length(variables::text)) STORED,
     PRIMARY KEY (tenant_id, key)
 ) WITH (fillfactor = 70);
 
@@ -115,6 +120,7 @@ CREATE TABLE workflow.job (
     -- An incident waits for a person: never activated, held by nobody.
     parked         boolean NOT NULL DEFAULT false,
     created_at     timestamptz NOT NULL DEFAULT now(),
+    bytes          integer NOT NULL GENERATED ALWAYS AS (128 + octet_length(type) + octet_length(element_id)) STORED,
     CHECK (worker IS NULL OR NOT parked)
 ) WITH (
     fillfactor = 70,

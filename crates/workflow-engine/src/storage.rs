@@ -19,4 +19,5 @@ pub mod purge;
 pub mod request_log;
 pub mod retired;
 pub mod tenants;
+pub mod usage;
 pub mod writers;

@@ -1,5 +1,5 @@
-//! What has to be done now and then: ending deletions, forgetting what is past its time, and measuring storage. One replica
-//! is enough: the one whose name comes first among the living. Two at once would only do some of it twice.
+//! What has to be done now and then: ending deletions, and forgetting what is past its time. One replica is enough: the one
+//! whose name comes first among the living. Two at once would only do some of it twice.
 
 use std::time::Duration;
 
@@ -17,8 +17,6 @@ const INTERVAL: Duration = Duration::from_mins(1);
 /// Rows per transaction, so that none holds locks for long.
 const SLICE: i64 = 5_000;
 const TENANTS_PER_PAGE: i64 = 500;
-/// Measuring reads everything that a tenant has.
-const MEASURE_TIMEOUT: Duration = Duration::from_secs(30);
 const SLICE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Somebody waits for a deletion to end.
@@ -64,7 +62,6 @@ async fn end_deletions(database: &Database) -> Result<(), Error> {
 }
 
 pub async fn run(node: &Node, database: &Database, instance_retention: Duration, stop: &CancellationToken) {
-    // At once too: a tenant's storage should not be unknown for a minute.
     loop {
         if is_caretaker(node)
             && let Err(error) = tend_all(database, instance_retention, stop).await
@@ -120,13 +117,6 @@ async fn tend(
     in_time(SLICE_TIMEOUT, async {
         let mut tx = database.tenant(tenant).await?;
         request_log::delete_expired(&mut tx, SLICE).await?;
-        tx.commit().await?;
-        Ok(())
-    })
-    .await?;
-    in_time(MEASURE_TIMEOUT, async {
-        let mut tx = database.tenant(tenant).await?;
-        tenants::sample_storage(&mut tx).await?;
         tx.commit().await?;
         Ok(())
     })

@@ -21,7 +21,7 @@ use crate::deletion;
 use crate::error::Error;
 use crate::storage::definitions::{self, Definition, NewDefinition};
 use crate::storage::request_log::{self, Request};
-use crate::storage::{retired, tenants};
+use crate::storage::{retired, tenants, usage};
 use crate::tenant_id::TenantId;
 use crate::wire;
 
@@ -315,13 +315,17 @@ async fn require_storage(tx: &mut TenantTx, more: usize) -> Result<(), Error> {
         return Err(Error::tenant_being_deleted(id.as_str()));
     }
     let limit = tenant.quotas.max_storage_bytes;
-    let after = tenant.storage_bytes.saturating_add(i64::try_from(more).unwrap_or(i64::MAX));
-    if limit > 0 && after > limit {
+    if limit == 0 {
+        return Ok(());
+    }
+    let stored = usage::observe_storage(tx).await?;
+    let after = stored.saturating_add(i64::try_from(more).unwrap_or(i64::MAX));
+    if after > limit {
         return Err(Error::Quota {
             tenant: tenant.id,
             quota: QuotaKind::Storage,
             limit: wire::count(limit),
-            current: wire::count(tenant.storage_bytes),
+            current: wire::count(stored),
         });
     }
     Ok(())

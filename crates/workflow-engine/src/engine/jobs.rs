@@ -202,7 +202,7 @@ impl Engine {
         let mut tx = self.database.tenant(tenant).await?;
         let keys: Vec<i64> = completions.keys().copied().collect();
         let epochs: Vec<i64> = completions.values().map(|completion| completion.lease_epoch).collect();
-        let done = jobs::delete_completed(&mut tx, &keys, &epochs).await?;
+        let jobs::Completed { jobs: done, bytes } = jobs::delete_completed(&mut tx, &keys, &epochs).await?;
         if done.is_empty() {
             return Ok(keys);
         }
@@ -212,7 +212,8 @@ impl Engine {
             moves.push(build_move(jobs, &definition, completions)?);
         }
         let count = moves.iter().flat_map(|moved| &moved.advances).map(keys_of).sum();
-        let changes = build_changes(moves, self.keys.take(&mut tx, count).await?);
+        let keys_of_work = self.keys.take(&mut tx, count).await?;
+        let changes = Changes { freed_bytes: bytes, ..build_changes(moves, keys_of_work) };
         instances::write_changes(&mut tx, &changes, CounterShard::NotExact).await?;
         tx.commit().await?;
         self.announce(tenant, &changes);

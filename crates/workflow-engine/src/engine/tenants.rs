@@ -50,7 +50,6 @@ impl Engine {
             suspended: wanted.suspended,
             owner: owner(wanted.owner.clone())?,
             generation: wanted.generation,
-            storage_bytes: 0,
             being_deleted: false,
         };
         settle_races(&self.keys, || self.put_tenant_once(&id, &wanted, fence, remembered.as_ref())).await
@@ -87,15 +86,13 @@ impl Engine {
             )));
         }
         let adopted = found.is_some() && wanted.owner.is_some() && claim != Claim::Held;
-        let storage_bytes = found.as_ref().map_or(0, |found| found.storage_bytes);
-        let tenant = tenants::Tenant { storage_bytes, ..wanted.clone() };
         let outcome = match &found {
             None => PutOutcome::Created,
-            Some(found) if *found == tenant => PutOutcome::Unchanged,
+            Some(found) if found == wanted => PutOutcome::Unchanged,
             Some(_) => PutOutcome::Updated,
         };
         if outcome != PutOutcome::Unchanged {
-            tenants::upsert_tenant(&mut tx, &tenant).await?;
+            tenants::upsert_tenant(&mut tx, wanted).await?;
         }
         let response = PutTenantResponse { outcome: outcome.into(), adopted };
         request_log::record_answer(&mut tx, remembered, &response).await?;
@@ -203,7 +200,7 @@ impl Engine {
                 tenant_id: usage.tenant_id,
                 active_instances: usage.active_instances.max(0),
                 jobs_last_minute: usage.jobs_last_minute.max(0),
-                storage_bytes: usage.storage_bytes,
+                storage_bytes: usage.storage_bytes.max(0),
                 measured_at: Some(wire::timestamp(measured_at)),
             })
             .collect();

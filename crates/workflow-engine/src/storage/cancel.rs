@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use sqlx::types::Json;
 
+use super::usage::count_usage;
 use crate::database::TenantTx;
 use crate::runtime::tokens::Marking;
 
@@ -50,11 +51,14 @@ async fn find_jobs(tx: &mut TenantTx, keys: &[i64]) -> Result<BTreeSet<i64>, sql
 
 async fn delete_jobs(tx: &mut TenantTx, keys: impl IntoIterator<Item = &i64>) -> Result<(), sqlx::Error> {
     let tenant = tx.tenant().clone();
-    sqlx::query("DELETE FROM workflow.job WHERE tenant_id = $1 AND key = ANY ($2)")
-        .bind(tenant.as_str())
-        .bind(keys.into_iter().copied().collect::<Vec<i64>>())
-        .execute(tx.connection())
-        .await?;
+    sqlx::query(concat!(
+        "WITH gone AS (DELETE FROM workflow.job WHERE tenant_id = $1 AND key = ANY ($2) RETURNING bytes) ",
+        count_usage!(active: "0", bytes: "-sum(bytes)", from: "gone")
+    ))
+    .bind(tenant.as_str())
+    .bind(keys.into_iter().copied().collect::<Vec<i64>>())
+    .execute(tx.connection())
+    .await?;
     Ok(())
 }
 
@@ -75,11 +79,10 @@ async fn lock(tx: &mut TenantTx, keys: &[i64]) -> Result<Vec<(i64, Vec<i64>)>, s
     Ok(rows.into_iter().map(|(key, Json(marking))| (key, marking.jobs)).collect())
 }
 
-/// The instances are there and locked, so their insert always turns into an update. Only shard 0 of the counter may make
-/// starts under a quota wait: another one is written.
+/// The instances are there and locked, so their insert always turns into an update. What they store stays.
 async fn end(tx: &mut TenantTx, instances: &[i64]) -> Result<(), sqlx::Error> {
     let tenant = tx.tenant().clone();
-    sqlx::query(
+    sqlx::query(concat!(
         "WITH ended AS (
              INSERT INTO workflow.instance (tenant_id, key, definition_key, state, marking, variables)
              SELECT $1, ended.key, 0, 3, '{}', '{}' FROM unnest($2::bigint[]) AS ended(key)
@@ -90,15 +93,11 @@ async fn end(tx: &mut TenantTx, instances: &[i64]) -> Result<(), sqlx::Error> {
                      SELECT n.key FROM workflow.incident n
                      WHERE n.tenant_id = $1 AND n.instance_key = ended.key AND n.instance_key > 0 OFFSET 0
                  ) n))
-         )
-         INSERT INTO workflow.tenant_counter AS c (tenant_id, shard, active_instances, minute, jobs, jobs_before)
-         VALUES ($1, $3, -cardinality($2), 0, 0, 0)
-         ON CONFLICT (tenant_id, shard) DO UPDATE
-         SET active_instances = c.active_instances + EXCLUDED.active_instances",
-    )
+         ) ",
+        count_usage!(active: "-count(*)", bytes: "0", from: "unnest($2::bigint[])")
+    ))
     .bind(tenant.as_str())
     .bind(instances)
-    .bind(rand::random_range(1_i16..64))
     .execute(tx.connection())
     .await?;
     Ok(())

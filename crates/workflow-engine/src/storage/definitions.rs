@@ -6,6 +6,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::owners;
+use super::usage::count_usage;
 use crate::database::TenantTx;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,15 +189,21 @@ pub struct NewDefinition<'a> {
 pub async fn insert_definition(tx: &mut TenantTx, new: &NewDefinition<'_>) -> Result<Timestamp, sqlx::Error> {
     let tenant = tx.tenant().clone();
     let deployed_at: jiff_sqlx::Timestamp = sqlx::query_scalar(
-        "WITH latest AS (
+        concat!(
+            "WITH latest AS (
              UPDATE workflow.process SET last_version = $4 WHERE tenant_id = $1 AND process_id = $3
          ), types AS (
              INSERT INTO workflow.job_type (tenant_id, type) SELECT $1, type FROM unnest($9::text[]) AS t(type)
              ON CONFLICT DO NOTHING
-         )
-         INSERT INTO workflow.process_definition
-             (tenant_id, key, process_id, version, version_tag, sha256, resource_name, content, job_types)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING deployed_at",
+         ), definition AS (
+             INSERT INTO workflow.process_definition
+                 (tenant_id, key, process_id, version, version_tag, sha256, resource_name, content, job_types)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING deployed_at, bytes
+         ), counted AS (",
+            count_usage!(active: "0", bytes: "sum(bytes)", from: "definition"),
+            ")
+         SELECT deployed_at FROM definition"
+        ),
     )
     .bind(tenant.as_str())
     .bind(new.key)

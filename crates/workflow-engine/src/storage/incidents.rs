@@ -5,6 +5,7 @@ use serde_json::Value;
 use sqlx::FromRow;
 use sqlx::types::Json;
 
+use super::usage::count_usage;
 use crate::database::TenantTx;
 use crate::runtime::tokens::Marking;
 
@@ -252,11 +253,18 @@ pub async fn update_variables(
     variables: &Value,
 ) -> Result<(), sqlx::Error> {
     let tenant = tx.tenant().clone();
-    sqlx::query("UPDATE workflow.instance SET variables = $3 WHERE tenant_id = $1 AND key = $2")
-        .bind(tenant.as_str())
-        .bind(instance_key)
-        .bind(Json(variables))
-        .execute(tx.connection())
-        .await?;
+    sqlx::query(concat!(
+        "WITH former AS (
+             SELECT bytes FROM workflow.instance WHERE tenant_id = $1 AND key = $2
+         ), changed AS (
+             UPDATE workflow.instance SET variables = $3 WHERE tenant_id = $1 AND key = $2 RETURNING bytes
+         ) ",
+        count_usage!(active: "0", bytes: "sum(changed.bytes - former.bytes)", from: "changed CROSS JOIN former")
+    ))
+    .bind(tenant.as_str())
+    .bind(instance_key)
+    .bind(Json(variables))
+    .execute(tx.connection())
+    .await?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 
 use super::tenants::Quotas;
+use super::usage::count_usage;
 use crate::database::TenantTx;
 use crate::runtime::tokens::{Marking, NewIncident};
 
@@ -116,6 +117,8 @@ pub struct Changes {
     pub moved: Vec<InstanceRow>,
     pub jobs: Vec<JobRow>,
     pub incidents: Vec<IncidentRow>,
+    /// What the rows counted as stored that this replaces or that are deleted with it.
+    pub freed_bytes: i64,
 }
 
 impl Changes {
@@ -168,6 +171,7 @@ pub async fn write_changes(
                     coalesce(s.variables, '{}'), CASE WHEN s.completed THEN now() END
              FROM unnest($2::bigint[], $3::bigint[], $4::jsonb[], $5::jsonb[], $6::boolean[])
                   AS s(key, definition_key, marking, variables, completed)
+             RETURNING bytes
          ), moved AS (
              INSERT INTO workflow.instance AS i (tenant_id, key, definition_key, state, marking, variables, ended_at)
              SELECT $1, m.key, m.definition_key, CASE WHEN m.completed THEN 2 ELSE 1 END, m.marking,
@@ -177,21 +181,28 @@ pub async fn write_changes(
              ON CONFLICT (tenant_id, key) DO UPDATE
              SET state = EXCLUDED.state, marking = EXCLUDED.marking, ended_at = EXCLUDED.ended_at,
                  variables = CASE EXCLUDED.variables WHEN 'null' THEN i.variables ELSE EXCLUDED.variables END
+             RETURNING bytes
          ), queued AS (
              INSERT INTO workflow.job (tenant_id, key, type, instance_key, definition_key, element_id, retries, run_at)
              SELECT $1, j.key, j.type, j.instance_key, j.definition_key, j.element_id, j.retries, now()
              FROM unnest($7::bigint[], $8::text[], $9::bigint[], $10::bigint[], $11::text[], $12::integer[])
                   AS j(key, type, instance_key, definition_key, element_id, retries)
+             RETURNING bytes
+         ), written AS (
+             SELECT bytes FROM started UNION ALL SELECT bytes FROM moved UNION ALL SELECT bytes FROM queued
          ), counted AS (
-             INSERT INTO workflow.tenant_counter AS c (tenant_id, shard, active_instances, minute, jobs, jobs_before)
-             VALUES ($1, $13, $14, floor(extract(epoch FROM now()) / 60)::bigint, cardinality($7), 0)
+             INSERT INTO workflow.tenant_counter AS c
+                 (tenant_id, shard, active_instances, minute, jobs, jobs_before, storage_bytes)
+             SELECT $1, $13, $14, floor(extract(epoch FROM now()) / 60)::bigint, cardinality($7), 0,
+                    coalesce(sum(bytes), 0) - $20 FROM written
              ON CONFLICT (tenant_id, shard) DO UPDATE
              SET active_instances = c.active_instances + EXCLUDED.active_instances,
+                 storage_bytes = c.storage_bytes + EXCLUDED.storage_bytes,
                  jobs_before = CASE WHEN EXCLUDED.minute <= c.minute THEN c.jobs_before
                                     WHEN EXCLUDED.minute = c.minute + 1 THEN c.jobs ELSE 0 END,
                  jobs = CASE WHEN EXCLUDED.minute <= c.minute THEN c.jobs ELSE 0 END + EXCLUDED.jobs,
                  minute = greatest(EXCLUDED.minute, c.minute)
-             WHERE EXCLUDED.active_instances <> 0 OR EXCLUDED.jobs <> 0
+             WHERE EXCLUDED.active_instances <> 0 OR EXCLUDED.jobs <> 0 OR EXCLUDED.storage_bytes <> 0
              RETURNING c.active_instances, c.jobs, c.minute
          )
          SELECT coalesce(sum(active_instances), 0)::bigint, coalesce(sum(jobs), 0)::bigint
@@ -221,6 +232,7 @@ pub async fn write_changes(
     .bind(moved.iter().map(|row| Json(&row.marking)).collect::<Vec<_>>())
     .bind(moved.iter().map(|row| row.variables.as_ref().map(Json)).collect::<Vec<_>>())
     .bind(moved.iter().map(|row| row.completed).collect::<Vec<_>>())
+    .bind(changes.freed_bytes)
     .fetch_one(tx.connection())
     .await?;
     if !changes.incidents.is_empty() {
@@ -261,17 +273,21 @@ pub async fn delete_finished(
 ) -> Result<Option<i64>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query_scalar(
-        "WITH slice AS MATERIALIZED (
+        concat!(
+            "WITH slice AS MATERIALIZED (
              SELECT key, ended_at FROM workflow.instance WHERE tenant_id = $1 AND key > $2 ORDER BY key LIMIT $3
          ), old AS (
              DELETE FROM workflow.instance i USING slice s
              WHERE i.tenant_id = $1 AND i.key = s.key AND s.ended_at < now() - make_interval(secs => $4)
-             RETURNING i.key
+             RETURNING i.key, i.bytes
          ), incidents AS (
              DELETE FROM workflow.incident n USING old
              WHERE n.tenant_id = $1 AND n.instance_key = old.key AND n.instance_key > 0
-         )
-         SELECT max(key) FROM slice HAVING count(*) = $3",
+         ), counted AS (",
+            count_usage!(active: "0", bytes: "-sum(bytes)", from: "old"),
+            ")
+         SELECT max(key) FROM slice HAVING count(*) = $3"
+        ),
     )
     .bind(tenant.as_str())
     .bind(after)

@@ -1,31 +1,33 @@
 //! The rows of a tenant that is being deleted, in slices.
 
+use super::usage::count_usage;
 use crate::database::{MonitorTx, TenantTx};
 
 /// What a tenant has, in the order in which it goes. Instances first: a completion locks its instance and adds jobs in the
 /// same transaction, so that without instances no jobs come any more; and a failure locks its job and adds an incident.
 /// Starts and deployments are refused before that. What is counted and the tenant's own row go last, together.
 ///
-/// Each with the column that its index leads to, and with the condition of that index: jobs have none of all of a tenant's.
+/// Each with the column that its index leads to, with the condition of that index (jobs have none of all of a tenant's), and
+/// with what a row counts: bytes and active instances.
 macro_rules! for_each_table {
     ($statement:ident) => {
         [
-            $statement!("instance", "key", ""),
-            $statement!("job", "key", " AND NOT parked"),
-            $statement!("job", "key", " AND parked"),
-            $statement!("incident", "instance_key", ""),
-            $statement!("job_type", "type", ""),
-            $statement!("process_definition", "key", ""),
-            $statement!("process", "process_id", ""),
-            $statement!("request_log", "request_id", ""),
+            $statement!("instance", "key", "", "bytes, (state = 1)::integer"),
+            $statement!("job", "key", " AND NOT parked", "bytes, 0"),
+            $statement!("job", "key", " AND parked", "bytes, 0"),
+            $statement!("incident", "instance_key", "", "0, 0"),
+            $statement!("job_type", "type", "", "0, 0"),
+            $statement!("process_definition", "key", "", "bytes, 0"),
+            $statement!("process", "process_id", "", "0, 0"),
+            $statement!("request_log", "request_id", "", "0, 0"),
         ]
     };
 }
 
 macro_rules! delete_slice {
-    ($table:literal, $key:literal, $condition:literal) => {
+    ($table:literal, $key:literal, $condition:literal, $counted:literal) => {
         concat!(
-            "DELETE FROM workflow.",
+            "WITH gone(bytes, active) AS (DELETE FROM workflow.",
             $table,
             " WHERE tenant_id = $1 AND ",
             $key,
@@ -35,13 +37,17 @@ macro_rules! delete_slice {
             $table,
             " WHERE tenant_id = $1",
             $condition,
-            " LIMIT $2))"
+            " LIMIT $2)) RETURNING ",
+            $counted,
+            "), counted AS (",
+            count_usage!(active: "-sum(active)", bytes: "-sum(bytes)", from: "gone"),
+            ") SELECT count(*) FROM gone"
         )
     };
 }
 
 macro_rules! is_there {
-    ($table:literal, $key:literal, $condition:literal) => {
+    ($table:literal, $key:literal, $condition:literal, $counted:literal) => {
         concat!("SELECT EXISTS (SELECT FROM workflow.", $table, " WHERE tenant_id = $1", $condition, ")")
     };
 }
@@ -73,9 +79,9 @@ pub async fn delete_slice(tx: &mut TenantTx, limit: i64) -> Result<bool, sqlx::E
     let tenant = tx.tenant().clone();
     let mut left = limit;
     for statement in for_each_table!(delete_slice) {
-        let deleted =
-            sqlx::query(statement).bind(tenant.as_str()).bind(left).execute(tx.connection()).await?;
-        left -= i64::try_from(deleted.rows_affected()).unwrap_or(i64::MAX);
+        let deleted: i64 =
+            sqlx::query_scalar(statement).bind(tenant.as_str()).bind(left).fetch_one(tx.connection()).await?;
+        left -= deleted;
         if left <= 0 {
             return Ok(true);
         }

@@ -1,5 +1,6 @@
 //! Running instances of versions that were deleted together with them, ended in slices.
 
+use super::usage::count_usage;
 use crate::database::TenantTx;
 
 /// Versions whose instances are being canceled, and the types of their jobs.
@@ -51,7 +52,7 @@ pub async fn cancel_slice(
     limit: i64,
 ) -> Result<Option<i64>, sqlx::Error> {
     let tenant = tx.tenant().clone();
-    sqlx::query_scalar(
+    sqlx::query_scalar(concat!(
         "WITH slice AS MATERIALIZED (
              SELECT key, definition_key, state FROM workflow.instance
              WHERE tenant_id = $1 AND key > $2 ORDER BY key LIMIT $3
@@ -63,14 +64,11 @@ pub async fn cancel_slice(
          ), incidents AS (
              DELETE FROM workflow.incident n
              WHERE n.tenant_id = $1 AND n.instance_key = ANY (ARRAY(SELECT key FROM canceled))
-         ), counted AS (
-             INSERT INTO workflow.tenant_counter AS c (tenant_id, shard, active_instances, minute, jobs, jobs_before)
-             SELECT $1, 1, -count(*), 0, 0, 0 FROM canceled HAVING count(*) > 0
-             ON CONFLICT (tenant_id, shard) DO UPDATE
-             SET active_instances = c.active_instances + EXCLUDED.active_instances
-         )
-         SELECT max(key) FROM slice HAVING count(*) = $3",
-    )
+         ), counted AS (",
+        count_usage!(active: "-count(*)", bytes: "0", from: "canceled"),
+        ")
+         SELECT max(key) FROM slice HAVING count(*) = $3"
+    ))
     .bind(tenant.as_str())
     .bind(after)
     .bind(limit)
@@ -83,28 +81,26 @@ pub async fn cancel_slice(
 /// Deletes at most so many of their jobs; false = there was none left.
 pub async fn delete_jobs(tx: &mut TenantTx, canceling: &Canceling, limit: i64) -> Result<bool, sqlx::Error> {
     let tenant = tx.tenant().clone();
-    let waiting = sqlx::query(
-        "DELETE FROM workflow.job WHERE tenant_id = $1 AND key = ANY (ARRAY(
-             SELECT key FROM workflow.job
-             WHERE tenant_id = $1 AND type = ANY ($2) AND NOT parked AND definition_key = ANY ($3) LIMIT $4))",
-    )
+    sqlx::query_scalar(concat!(
+        "WITH gone AS (
+             DELETE FROM workflow.job WHERE tenant_id = $1 AND key = ANY (ARRAY(
+                 (SELECT key FROM workflow.job
+                  WHERE tenant_id = $1 AND type = ANY ($2) AND NOT parked AND definition_key = ANY ($3) LIMIT $4)
+                 UNION ALL
+                 (SELECT key FROM workflow.job
+                  WHERE tenant_id = $1 AND parked AND definition_key = ANY ($3) LIMIT $4)))
+             RETURNING bytes
+         ), counted AS (",
+        count_usage!(active: "0", bytes: "-sum(bytes)", from: "gone"),
+        ")
+         SELECT count(*) > 0 FROM gone"
+    ))
     .bind(tenant.as_str())
     .bind(&canceling.job_types)
     .bind(&canceling.keys)
     .bind(limit)
-    .execute(tx.connection())
-    .await?;
-    let parked = sqlx::query(
-        "DELETE FROM workflow.job WHERE tenant_id = $1 AND key = ANY (ARRAY(
-             SELECT key FROM workflow.job
-             WHERE tenant_id = $1 AND parked AND definition_key = ANY ($2) LIMIT $3))",
-    )
-    .bind(tenant.as_str())
-    .bind(&canceling.keys)
-    .bind(limit)
-    .execute(tx.connection())
-    .await?;
-    Ok(waiting.rows_affected() + parked.rows_affected() > 0)
+    .fetch_one(tx.connection())
+    .await
 }
 
 /// Nothing of them runs any more. The transaction holds the tenant's lock alone, so that no other is marked meanwhile.

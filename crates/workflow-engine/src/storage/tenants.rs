@@ -32,8 +32,6 @@ pub struct Tenant {
     /// Who manages the tenant; `None` = nobody.
     pub owner: Option<Owner>,
     pub generation: i64,
-    /// As last sampled.
-    pub storage_bytes: i64,
     /// [`super::purge::mark_deleting`].
     pub being_deleted: bool,
 }
@@ -42,8 +40,8 @@ macro_rules! select_tenant {
     ($rest:literal) => {
         concat!(
             "SELECT tenant_id, display_name, max_active_instances, max_jobs_per_minute, max_storage_bytes, suspended,
-                    owner, owner_uid, owner_created_at, generation, storage_bytes,
-                    deleting_since IS NOT NULL AS being_deleted FROM workflow.tenant ",
+                    owner, owner_uid, owner_created_at, generation, deleting_since IS NOT NULL AS being_deleted
+             FROM workflow.tenant ",
             $rest
         )
     };
@@ -62,7 +60,6 @@ impl Tenant {
             suspended: row.try_get("suspended")?,
             owner: owners::from_row(row)?,
             generation: row.try_get("generation")?,
-            storage_bytes: row.try_get("storage_bytes")?,
             being_deleted: row.try_get("being_deleted")?,
         })
     }
@@ -89,7 +86,7 @@ pub async fn list_tenants(tx: &mut MonitorTx, after: &str, limit: i64) -> Result
         .collect()
 }
 
-/// The tenant's row as it shall be; its sampled storage stays.
+/// The tenant's row as it shall be.
 pub async fn upsert_tenant(tx: &mut TenantTx, tenant: &Tenant) -> Result<(), sqlx::Error> {
     let (owner, owner_uid, owner_created_at) = owners::to_columns(tenant.owner.as_ref());
     sqlx::query(
@@ -145,10 +142,11 @@ pub async fn observe_usage(
     tenant_ids: &[String],
 ) -> Result<(Vec<TenantUsage>, Timestamp), sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT t.tenant_id, t.max_active_instances, t.max_jobs_per_minute, t.max_storage_bytes, t.storage_bytes,
+        "SELECT t.tenant_id, t.max_active_instances, t.max_jobs_per_minute, t.max_storage_bytes, used.storage_bytes,
                 used.active_instances, used.jobs_last_minute
          FROM workflow.tenant t CROSS JOIN LATERAL (
              SELECT coalesce(sum(c.active_instances), 0)::bigint AS active_instances,
+                    coalesce(sum(c.storage_bytes), 0)::bigint AS storage_bytes,
                     coalesce(sum(CASE this.minute - c.minute WHEN 0 THEN c.jobs_before WHEN 1 THEN c.jobs ELSE 0 END), 0)::bigint
                         AS jobs_last_minute
              FROM workflow.tenant_counter c, (SELECT floor(extract(epoch FROM now()) / 60)::bigint AS minute) this
@@ -178,24 +176,4 @@ pub async fn observe_usage(
         })
         .collect::<Result<Vec<_>, sqlx::Error>>()?;
     Ok((usages, measured_at.to_jiff()))
-}
-
-/// Measures the tenant's storage, unless it was measured within the last minute: the bytes of its rows as stored.
-pub async fn sample_storage(tx: &mut TenantTx) -> Result<(), sqlx::Error> {
-    let tenant = tx.tenant().clone();
-    // It reads everything that the tenant has.
-    sqlx::query("SET LOCAL statement_timeout = '30s'").execute(tx.connection()).await?;
-    sqlx::query(
-        "UPDATE workflow.tenant SET storage_measured_at = now(), storage_bytes =
-             (SELECT coalesce(sum(pg_column_size(d.*)), 0) FROM workflow.process_definition d WHERE d.tenant_id = $1)
-           + (SELECT coalesce(sum(pg_column_size(i.*)), 0) FROM workflow.instance i WHERE i.tenant_id = $1)
-           + (SELECT coalesce(sum(pg_column_size(j.*)), 0) FROM workflow.job j WHERE j.tenant_id = $1 AND NOT j.parked)
-           + (SELECT coalesce(sum(pg_column_size(j.*)), 0) FROM workflow.job j WHERE j.tenant_id = $1 AND j.parked)
-         WHERE tenant_id = $1
-           AND (storage_measured_at IS NULL OR storage_measured_at < now() - interval '60 seconds')",
-    )
-    .bind(tenant.as_str())
-    .execute(tx.connection())
-    .await?;
-    Ok(())
 }

@@ -20,6 +20,7 @@ mod roles;
 mod routing;
 mod serve;
 mod start;
+mod storage;
 mod streams;
 mod support;
 mod tenants;

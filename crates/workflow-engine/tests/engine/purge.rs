@@ -12,6 +12,7 @@ use test_support::wait::eventually;
 use tonic::{Code, Status};
 
 use crate::models::one_task;
+use crate::storage::recount;
 use crate::support::{Caller, World, database, deployment, owner, tenant, wire_variables};
 
 const FINISHED: i64 = 200_000;
@@ -32,9 +33,14 @@ async fn count(session: &mut PgConnection, table: &str) -> i64 {
 /// What a busy day leaves behind.
 async fn insert_finished(session: &mut PgConnection, tenant_id: &str, definition_key: i64, count: i64) {
     sqlx::query(
-        "INSERT INTO workflow.instance (tenant_id, key, definition_key, state, marking, variables, ended_at)
-         SELECT $1, (1::bigint << 50) + number, $2, 2, '{}', jsonb_build_object('number', number), now()
-         FROM generate_series(1, $3) AS number",
+        "WITH finished AS (
+             INSERT INTO workflow.instance (tenant_id, key, definition_key, state, marking, variables, ended_at)
+             SELECT $1, (1::bigint << 50) + number, $2, 2, '{}', jsonb_build_object('number', number), now()
+             FROM generate_series(1, $3) AS number
+             RETURNING bytes
+         )
+         UPDATE workflow.tenant_counter SET storage_bytes = storage_bytes + (SELECT sum(bytes) FROM finished)
+         WHERE tenant_id = $1 AND shard = (SELECT min(shard) FROM workflow.tenant_counter WHERE tenant_id = $1)",
     )
     .bind(tenant_id)
     .bind(definition_key)
@@ -86,6 +92,8 @@ async fn a_purge_that_is_cut_off_is_ended_by_another_node_on_its_own() {
     engine.kill();
     assert!(purging.await.expect("should end").is_err(), "the call was not cut off");
     assert!(left < FINISHED);
+    let (rows, counted) = recount(&mut session).await;
+    assert_eq!(counted, rows, "what was deleted is counted");
 
     // Nobody calls again.
     let engine = world.serve("engine-1").await;
