@@ -133,6 +133,12 @@ impl TestPostgres {
         }
     }
 
+    /// Lets a stopped server start as a standby: it reads, and accepts no writes until `SELECT pg_promote()`.
+    pub fn make_standby(&self) {
+        assert!(self.server.is_none(), "the server was not stopped");
+        self.write_file("data/standby.signal", "");
+    }
+
     /// Copies the data of a stopped server, as a backup does; [`TestPostgres::restore_data`] goes back to it.
     pub fn save_data(&self) {
         self.copy_data("data", "saved");

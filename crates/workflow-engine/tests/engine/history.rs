@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engine_client::proto::InstanceState;
 use serde_json::{Value, json};
-use sqlx::Executor;
+use sqlx::{ConnectOptions, Executor};
 use test_support::postgres::{PostgresOptions, TestPostgres};
 use test_support::wait::eventually;
 use tonic::Code;
@@ -68,6 +68,45 @@ async fn what_a_node_learnt_from_a_database_ends_with_it_when_a_backup_is_restor
     assert!(caller.activate("_default", "charge", 100).await.is_empty());
     let all: BTreeSet<i64> = jobs.iter().map(|job| job.key).chain(keys).collect();
     assert_eq!(all.len(), 2 * started.len(), "a job has an instance's key");
+}
+
+#[tokio::test]
+async fn a_standby_is_served_from_the_moment_of_its_promotion() {
+    if test_support::require_postgres!().port() == 0 {
+        return;
+    }
+    let Some(mut postgres) = TestPostgres::start(PostgresOptions::default()).await else { return };
+    let database = postgres.fresh_database().await;
+    let world = World::new(Database {
+        host: database.host,
+        port: database.port,
+        name: database.name,
+        user: database.user,
+        password: database.password,
+    });
+    let engine = world.serve("engine-0").await;
+    let caller = engine.controller();
+    caller.deploy("_default", &one_task("order", "charge")).await;
+    let before = caller.start("_default", "order", &json!({})).await;
+
+    postgres.stop();
+    postgres.make_standby();
+    postgres.start_again().await;
+    eventually("the node to say what it found", Duration::from_secs(20), || async {
+        let (_, reason) = engine.readiness().await;
+        if reason.contains("is a standby") { Ok(()) } else { Err(reason) }
+    })
+    .await;
+    let refused =
+        caller.try_start("_default", "order", &json!({})).await.expect_err("nothing can be written");
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+
+    let mut superuser = postgres.superuser().connect().await.expect("should connect");
+    superuser.execute("SELECT pg_promote()").await.expect("should promote");
+    engine.await_ready().await;
+    let after = caller.start("_default", "order", &json!({})).await;
+    assert_ne!(after, before);
+    assert_eq!(caller.activate("_default", "charge", 10).await.len(), 2);
 }
 
 #[tokio::test]
