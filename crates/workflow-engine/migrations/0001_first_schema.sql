@@ -23,7 +23,7 @@ CREATE TABLE workflow.tenant (
     generation           bigint NOT NULL,
     -- The tombstone: what the tenant has is being deleted in slices, and nothing new comes. Never taken back.
     deleting_since       timestamptz,
-    -- Some of its process definitions are `canceling`.
+    -- Some of its process definitions have `canceling_after`.
     canceling            boolean NOT NULL DEFAULT false
 );
 CREATE INDEX tenant_unfinished ON workflow.tenant (tenant_id) WHERE deleting_since IS NOT NULL OR canceling;
@@ -70,14 +70,15 @@ CREATE TABLE workflow.process_definition (
     deployed_at   timestamptz NOT NULL DEFAULT now(),
     -- Set when the process was deleted: no new instances, running ones finish.
     retired_at    timestamptz,
-    -- Its running instances are being canceled in slices.
-    canceling     boolean NOT NULL DEFAULT false,
+    -- Its running instances are being canceled in slices; those with keys up to this one are.
+    canceling_after bigint,
     -- What it counts as stored: what it holds, and 128 for the row. The same on every server, whatever it compresses.
     bytes         integer NOT NULL GENERATED ALWAYS AS (128 + octet_length(content)) STORED,
     PRIMARY KEY (tenant_id, key),
     UNIQUE (tenant_id, process_id, version)
 );
-CREATE INDEX process_definition_canceling ON workflow.process_definition (tenant_id, key) WHERE canceling;
+CREATE INDEX process_definition_canceling ON workflow.process_definition (tenant_id, key)
+    WHERE canceling_after IS NOT NULL;
 
 -- Job types that are known although no job waits: their lag is an explicit zero.
 CREATE TABLE workflow.job_type (

@@ -23,16 +23,16 @@ const SLICE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 struct Slices {
     rows: i64,
-    until: Option<Instant>,
+    until: Instant,
 }
 
 impl Slices {
-    fn until(until: Option<Instant>) -> Self {
+    fn until(until: Instant) -> Self {
         Self { rows: MAX_ROWS, until }
     }
 
     fn is_over(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() >= until)
+        Instant::now() >= self.until
     }
 
     /// Does one slice in time. `None` = it was too big, and the next one is smaller.
@@ -60,7 +60,7 @@ fn next_rows(rows: i64, took: Duration) -> i64 {
 }
 
 /// Deletes rows of a tenant that is being deleted; whether none is left but its own.
-pub async fn purge(database: &Database, tenant: &TenantId, until: Option<Instant>) -> Result<bool, Error> {
+pub async fn purge(database: &Database, tenant: &TenantId, until: Instant) -> Result<bool, Error> {
     let mut slices = Slices::until(until);
     while !slices.is_over() {
         let rows = slices.rows;
@@ -79,7 +79,7 @@ pub async fn purge(database: &Database, tenant: &TenantId, until: Option<Instant
 
 /// What the upkeep does for a tenant that is being deleted; whether it is gone.
 pub async fn purge_and_delete(database: &Database, tenant: &TenantId, until: Instant) -> Result<bool, Error> {
-    if !purge(database, tenant, Some(until)).await? {
+    if !purge(database, tenant, until).await? {
         return Ok(false);
     }
     let mut tx = database.tenant_exclusive(tenant).await?;
@@ -90,12 +90,8 @@ pub async fn purge_and_delete(database: &Database, tenant: &TenantId, until: Ins
     Ok(gone)
 }
 
-/// Ends the running instances of versions that were deleted with them; whether none is left.
-pub async fn cancel_retired(
-    database: &Database,
-    tenant: &TenantId,
-    until: Option<Instant>,
-) -> Result<bool, Error> {
+/// Ends the running instances of versions that were deleted with them; whether none is left. Goes on where it was.
+pub async fn cancel_retired(database: &Database, tenant: &TenantId, until: Instant) -> Result<bool, Error> {
     let mut slices = Slices::until(until);
     let canceling = slices.run(async {
         let mut tx = database.tenant(tenant).await?;
@@ -143,7 +139,7 @@ async fn cancel_instances(
     canceling: &retired::Canceling,
     slices: &mut Slices,
 ) -> Result<bool, Error> {
-    let mut after = 0;
+    let mut after = canceling.after;
     while !slices.is_over() {
         let rows = slices.rows;
         let slice = async {
@@ -178,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slice_that_is_too_slow_is_cut_down_to_one_row_before_it_is_an_error() {
-        let mut slices = Slices::until(None);
+        let mut slices = Slices::until(Instant::now());
         let mut rows = Vec::new();
         let failed = loop {
             rows.push(slices.rows);

@@ -22,7 +22,7 @@ const SLICE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Somebody waits for a deletion to end.
 const DELETION_INTERVAL: Duration = Duration::from_secs(5);
 /// Then it is the next one's turn, so that a big tenant holds up no small one for long.
-const PURGE_TURN: Duration = Duration::from_secs(20);
+const TURN: Duration = Duration::from_secs(20);
 
 /// Ends what was to be deleted, also when nobody asks for it any more, until stopped.
 pub async fn run_deletions(node: &Node, database: &Database, stop: &CancellationToken) {
@@ -45,11 +45,11 @@ async fn end_deletions(database: &Database) -> Result<(), Error> {
     .await?;
     for (id, being_deleted) in unfinished {
         let tenant = TenantId::parse(&id)?;
+        let until = Instant::now() + TURN;
         let ended = if being_deleted {
-            deletion::purge_and_delete(database, &tenant, Instant::now() + PURGE_TURN).await
+            deletion::purge_and_delete(database, &tenant, until).await
         } else {
-            // Without an end to its turn: where it is, is known to nobody else.
-            deletion::cancel_retired(database, &tenant, None).await
+            deletion::cancel_retired(database, &tenant, until).await
         };
         match ended {
             Ok(true) => tracing::info!(%tenant, being_deleted, "what was to be deleted is gone"),

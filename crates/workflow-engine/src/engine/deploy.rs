@@ -238,7 +238,7 @@ impl Engine {
             settle_races(&self.keys, || self.delete_process_once(&tenant, &order, remembered.as_ref()))
                 .await?;
         if order.retire == Some(OnInstances::Cancel)
-            && let Err(error) = deletion::cancel_retired(&self.database, &tenant, Some(until)).await
+            && let Err(error) = deletion::cancel_retired(&self.database, &tenant, until).await
         {
             tracing::debug!(%tenant, error = %error, "the upkeep cancels the rest of the instances");
         }

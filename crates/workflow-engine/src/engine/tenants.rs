@@ -138,7 +138,7 @@ impl Engine {
             let once = || self.delete_tenant_once(&id, owner.as_ref(), mode, fence, remembered.as_ref());
             let response = settle_races(&self.keys, once).await?;
             // The upkeep ends what this does not.
-            if !response.purging || !deletion::purge(&self.database, &id, Some(until)).await? {
+            if !response.purging || !deletion::purge(&self.database, &id, until).await? {
                 return Ok(response);
             }
         }

@@ -234,13 +234,16 @@ pub async fn find_content(
     .await
 }
 
-/// Running instances of all versions of a process.
+/// Running instances of all versions of a process. Looks at every instance of the tenant, unless none of them runs.
 pub async fn count_active_instances(tx: &mut TenantTx, process_id: &str) -> Result<i64, sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query_scalar(
-        "SELECT count(*) FROM workflow.instance i
-         JOIN workflow.process_definition d ON d.tenant_id = i.tenant_id AND d.key = i.definition_key
-         WHERE i.tenant_id = $1 AND i.state = 1 AND d.process_id = $2",
+        "SELECT CASE
+             WHEN (SELECT sum(active_instances) FROM workflow.tenant_counter WHERE tenant_id = $1) > 0 THEN (
+                 SELECT count(*) FROM workflow.instance i
+                 JOIN workflow.process_definition d ON d.tenant_id = i.tenant_id AND d.key = i.definition_key
+                 WHERE i.tenant_id = $1 AND i.state = 1 AND d.process_id = $2)
+             ELSE 0 END",
     )
     .bind(tenant.as_str())
     .bind(process_id)

@@ -74,9 +74,19 @@ pub async fn mark_deleting(tx: &mut TenantTx) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Deletes at most so many rows; false = there was none left.
+/// Deletes at most so many rows of a tenant with a tombstone; false = there was none left.
 pub async fn delete_slice(tx: &mut TenantTx, limit: i64) -> Result<bool, sqlx::Error> {
     let tenant = tx.tenant().clone();
+    // Kept until this slice is over: who comes late must not find another tenant of the same id.
+    let marked: Option<bool> = sqlx::query_scalar(
+        "SELECT true FROM workflow.tenant WHERE tenant_id = $1 AND deleting_since IS NOT NULL FOR KEY SHARE",
+    )
+    .bind(tenant.as_str())
+    .fetch_optional(tx.connection())
+    .await?;
+    if marked.is_none() {
+        return Ok(false);
+    }
     let mut left = limit;
     for statement in for_each_table!(delete_slice) {
         let deleted: i64 =

@@ -6,8 +6,10 @@ use crate::database::TenantTx;
 /// Versions whose instances are being canceled, and the types of their jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Canceling {
-    pub keys: Vec<i64>,
+    keys: Vec<i64>,
     job_types: Vec<String>,
+    /// Instances with keys up to this one do not run any more.
+    pub after: i64,
 }
 
 /// From the commit on the running instances of all versions of the process end, whatever happens to who asked for it.
@@ -16,7 +18,8 @@ pub async fn mark_canceling(tx: &mut TenantTx, process_id: &str) -> Result<(), s
     let tenant = tx.tenant().clone();
     sqlx::query(
         "WITH tenant AS (UPDATE workflow.tenant SET canceling = true WHERE tenant_id = $1)
-         UPDATE workflow.process_definition SET canceling = true WHERE tenant_id = $1 AND process_id = $2",
+         UPDATE workflow.process_definition SET canceling_after = coalesce(canceling_after, 0)
+         WHERE tenant_id = $1 AND process_id = $2",
     )
     .bind(tenant.as_str())
     .bind(process_id)
@@ -27,20 +30,19 @@ pub async fn mark_canceling(tx: &mut TenantTx, process_id: &str) -> Result<(), s
 
 pub async fn find_canceling(tx: &mut TenantTx) -> Result<Option<Canceling>, sqlx::Error> {
     let tenant = tx.tenant().clone();
-    let rows = sqlx::query_as::<_, (i64, Vec<String>)>(
-        "SELECT key, job_types FROM workflow.process_definition WHERE tenant_id = $1 AND canceling",
+    let rows = sqlx::query_as::<_, (i64, Vec<String>, i64)>(
+        "SELECT key, job_types, canceling_after FROM workflow.process_definition
+         WHERE tenant_id = $1 AND canceling_after IS NOT NULL",
     )
     .bind(tenant.as_str())
     .fetch_all(tx.connection())
     .await?;
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let (keys, types): (Vec<i64>, Vec<Vec<String>>) = rows.into_iter().unzip();
-    let mut job_types: Vec<String> = types.into_iter().flatten().collect();
+    let Some(after) = rows.iter().map(|row| row.2).min() else { return Ok(None) };
+    let keys = rows.iter().map(|row| row.0).collect();
+    let mut job_types: Vec<String> = rows.into_iter().flat_map(|row| row.1).collect();
     job_types.sort_unstable();
     job_types.dedup();
-    Ok(Some(Canceling { keys, job_types }))
+    Ok(Some(Canceling { keys, job_types, after }))
 }
 
 /// Ends those among `limit` instances after `after`, with their incidents; where to go on. Their jobs are not theirs any
@@ -66,7 +68,11 @@ pub async fn cancel_slice(
              WHERE n.tenant_id = $1 AND n.instance_key = ANY (ARRAY(SELECT key FROM canceled))
          ), counted AS (",
         count_usage!(active: "-count(*)", bytes: "0", from: "canceled"),
-        ")
+        "), passed AS (
+             UPDATE workflow.process_definition d
+             SET canceling_after = greatest(d.canceling_after, (SELECT max(key) FROM slice))
+             WHERE d.tenant_id = $1 AND d.key = ANY ($4) AND d.canceling_after IS NOT NULL
+         )
          SELECT max(key) FROM slice HAVING count(*) = $3"
     ))
     .bind(tenant.as_str())
@@ -107,7 +113,7 @@ pub async fn delete_jobs(tx: &mut TenantTx, canceling: &Canceling, limit: i64) -
 pub async fn mark_canceled(tx: &mut TenantTx, canceling: &Canceling) -> Result<(), sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query(
-        "UPDATE workflow.process_definition SET canceling = false WHERE tenant_id = $1 AND key = ANY ($2)",
+        "UPDATE workflow.process_definition SET canceling_after = NULL WHERE tenant_id = $1 AND key = ANY ($2)",
     )
     .bind(tenant.as_str())
     .bind(&canceling.keys)
@@ -115,7 +121,7 @@ pub async fn mark_canceled(tx: &mut TenantTx, canceling: &Canceling) -> Result<(
     .await?;
     sqlx::query(
         "UPDATE workflow.tenant SET canceling = false WHERE tenant_id = $1 AND NOT EXISTS (
-             SELECT FROM workflow.process_definition d WHERE d.tenant_id = $1 AND d.canceling)",
+             SELECT FROM workflow.process_definition d WHERE d.tenant_id = $1 AND d.canceling_after IS NOT NULL)",
     )
     .bind(tenant.as_str())
     .execute(tx.connection())

@@ -255,11 +255,12 @@ async fn instances_are_canceled_with_their_process_whatever_happens_to_the_call(
     .await;
     eventually("the cancellation to end", Duration::from_secs(30), || async {
         let mut session = session_of(&world, "acme").await;
-        let canceling: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM workflow.process_definition WHERE canceling")
-                .fetch_one(&mut session)
-                .await
-                .expect("should count");
+        let canceling: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM workflow.process_definition WHERE canceling_after IS NOT NULL",
+        )
+        .fetch_one(&mut session)
+        .await
+        .expect("should count");
         (canceling == 0).then_some(())
     })
     .await;
@@ -272,4 +273,39 @@ async fn instances_are_canceled_with_their_process_whatever_happens_to_the_call(
     let usage = engine_client::proto::ListTenantUsageRequest { tenant_ids: vec!["acme".to_owned()] };
     let usage = caller.tenants().list_tenant_usage(usage).await.expect("should list").into_inner().usages;
     assert_eq!(usage[0].active_instances, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_deletes_the_same_tenant_at_once_helps_and_does_not_disturb() {
+    let world = World::new(database!());
+    let engines = [world.serve("engine-0").await, world.serve("engine-1").await];
+    let caller = engines[0].controller();
+    caller.put_tenant("acme", TenantQuotas::default()).await;
+    let definition = caller.deploy("acme", &one_task("order", "charge")).await.definition.expect("should be");
+    caller.start("acme", "order", &json!({})).await;
+    insert_finished(&mut session_of(&world, "acme").await, "acme", definition.key, 50_000).await;
+    let calls = (0..6).map(|number| {
+        let caller = engines[number % 2].controller();
+        async move {
+            loop {
+                let request = deletion(&format!("call-{number}"), DeleteTenantMode::Purge);
+                let answer = delete(&caller, request).await.expect("should be answered");
+                if answer.deleted {
+                    return;
+                }
+                assert!(answer.purging, "{answer:?}");
+            }
+        }
+    });
+    futures::future::join_all(calls).await;
+    // Nobody who is late touches the next tenant of this id, and the answers are remembered.
+    for number in 0..6 {
+        let request = deletion(&format!("call-{number}"), DeleteTenantMode::Purge);
+        assert!(delete(&caller, request).await.expect("should be answered").deleted);
+    }
+    let mut session = session_of(&world, "acme").await;
+    for table in ["tenant", "tenant_counter", "instance", "job", "process_definition"] {
+        assert_eq!(count(&mut session, table).await, 0, "{table}");
+    }
+    assert_eq!(count(&mut session, "request_log").await, 6);
 }
