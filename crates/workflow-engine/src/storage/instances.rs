@@ -117,7 +117,7 @@ pub struct Changes {
     pub moved: Vec<InstanceRow>,
     pub jobs: Vec<JobRow>,
     pub incidents: Vec<IncidentRow>,
-    /// What the rows counted as stored that this replaces or that are deleted with it.
+    /// What the jobs count as stored that were deleted with it.
     pub freed_bytes: i64,
 }
 
@@ -165,7 +165,11 @@ pub async fn write_changes(
     let tenant = tx.tenant().clone();
     let Changes { started, moved, .. } = changes;
     let (active_instances, jobs_this_minute) = sqlx::query_as::<_, (i64, i64)>(
-        "WITH started AS (
+        "WITH former AS (
+             SELECT i.bytes FROM unnest($15::bigint[]) AS m(key) CROSS JOIN LATERAL (
+                 SELECT i.bytes FROM workflow.instance i WHERE i.tenant_id = $1 AND i.key = m.key LIMIT 1
+             ) i
+         ), started AS (
              INSERT INTO workflow.instance (tenant_id, key, definition_key, state, marking, variables, ended_at)
              SELECT $1, s.key, s.definition_key, CASE WHEN s.completed THEN 2 ELSE 1 END, s.marking,
                     coalesce(s.variables, '{}'), CASE WHEN s.completed THEN now() END
@@ -194,7 +198,7 @@ pub async fn write_changes(
              INSERT INTO workflow.tenant_counter AS c
                  (tenant_id, shard, active_instances, minute, jobs, jobs_before, storage_bytes)
              SELECT $1, $13, $14, floor(extract(epoch FROM now()) / 60)::bigint, cardinality($7), 0,
-                    coalesce(sum(bytes), 0) - $20 FROM written
+                    coalesce(sum(bytes), 0) - (SELECT coalesce(sum(bytes), 0) FROM former) - $20 FROM written
              ON CONFLICT (tenant_id, shard) DO UPDATE
              SET active_instances = c.active_instances + EXCLUDED.active_instances,
                  storage_bytes = c.storage_bytes + EXCLUDED.storage_bytes,

@@ -110,7 +110,7 @@ pub struct CompletedJob {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Completed {
     pub jobs: Vec<CompletedJob>,
-    /// What the deleted jobs and the locked instances count as stored.
+    /// What the deleted jobs count as stored.
     pub bytes: i64,
 }
 
@@ -122,7 +122,7 @@ pub async fn delete_completed(
     keys: &[i64],
     epochs: &[i64],
 ) -> Result<Completed, sqlx::Error> {
-    type Row = (i64, String, i64, i64, Json<Marking>, Value, i64, i64);
+    type Row = (i64, String, i64, i64, Json<Marking>, Value, i64);
     let tenant = tx.tenant().clone();
     let rows = sqlx::query_as::<_, Row>(
         "WITH deleted AS (
@@ -131,11 +131,11 @@ pub async fn delete_completed(
                AND j.lease_epoch = $3[array_position($2, j.key)]
              RETURNING j.key, j.element_id, j.instance_key, j.bytes
          )
-         SELECT d.key, d.element_id, d.instance_key, i.definition_key, i.marking, i.variables, i.bytes::bigint,
+         SELECT d.key, d.element_id, d.instance_key, i.definition_key, i.marking, i.variables,
                 (SELECT sum(bytes) FROM deleted)
          FROM (SELECT * FROM deleted ORDER BY instance_key, key) d
          CROSS JOIN LATERAL (
-             SELECT i.definition_key, i.marking, i.variables, i.bytes FROM workflow.instance i
+             SELECT i.definition_key, i.marking, i.variables FROM workflow.instance i
              WHERE i.tenant_id = $1 AND i.key = d.instance_key AND i.state = 1 FOR UPDATE
          ) i",
     )
@@ -144,17 +144,14 @@ pub async fn delete_completed(
     .bind(epochs)
     .fetch_all(tx.connection())
     .await?;
-    let deleted_bytes = rows.first().map_or(0, |row| row.7);
-    // An instance counts once, however many of its jobs were completed.
-    let instance_bytes: i64 =
-        rows.chunk_by(|a, b| a.2 == b.2).filter_map(|rows| rows.first()).map(|row| row.6).sum();
+    let bytes = rows.first().map_or(0, |row| row.6);
     let jobs =
         rows.into_iter()
             .map(|(key, element_id, instance_key, definition_key, Json(marking), variables, ..)| {
                 CompletedJob { key, element_id, instance_key, definition_key, marking, variables }
             })
             .collect();
-    Ok(Completed { jobs, bytes: deleted_bytes + instance_bytes })
+    Ok(Completed { jobs, bytes })
 }
 
 /// What became of a job that a worker came for.

@@ -3,7 +3,8 @@
 //!
 //! Definitions, instances and jobs have a column `bytes`, which Postgres generates from what they hold. A statement that
 //! inserts, deletes or resizes such rows gives the difference to the tenant's counter itself: [`instances::write_changes`]
-//! together with what it counts anyway, every other one with [`count_usage`]. A test compares the sum with the rows.
+//! together with what it counts anyway (what moved instances counted before, it looks up itself), every other one with
+//! [`count_usage`]. A test compares the sum with the rows after random operations: a new operation belongs into it.
 //!
 //! [`instances::write_changes`]: super::instances::write_changes
 

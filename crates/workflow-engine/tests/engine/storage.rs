@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use engine_client::proto::{
-    CancelInstancesRequest, DeleteProcessRequest, FailJobRequest, IncidentFilter, InstanceFilter,
-    InstanceState, Keys, ListInstancesRequest, ListTenantUsageRequest, OnInstances, ResolveIncidentsRequest,
-    SetVariablesRequest, StartInstancesRequest, TenantQuotas, cancel_instances_request,
-    resolve_incidents_request,
+    CancelInstancesRequest, CompleteJobsRequest, DeleteProcessRequest, FailJobRequest, IncidentFilter,
+    InstanceFilter, InstanceState, Keys, ListInstancesRequest, ListTenantUsageRequest, OnInstances,
+    ResolveIncidentsRequest, SetVariablesRequest, StartInstancesRequest, TenantQuotas,
+    cancel_instances_request, resolve_incidents_request,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use sqlx::{Executor, PgConnection};
 use tonic::Code;
 
-use crate::models::one_task;
-use crate::support::{Caller, World, database, wire_variables};
+use crate::models::{decision_without_default, fork_and_join, one_task};
+use crate::support::{Caller, World, activation, completion, database, wire_variables};
 
 async fn storage_bytes(caller: &Caller, tenant_id: &str) -> i64 {
     let request = ListTenantUsageRequest { tenant_ids: vec![tenant_id.to_owned()] };
@@ -76,10 +76,15 @@ async fn running(caller: &Caller, limit: i32) -> Vec<i64> {
 async fn act(caller: &Caller, random: &mut StdRng) -> &'static str {
     let process = ["order", "invoice", "claim"][random.random_range(0..3)];
     let value: Value =
-        json!({ "text": "é".repeat(random.random_range(0..300)), "number": random.random::<u32>() });
+        json!({ "text": "é".repeat(random.random_range(0..300)), "amount": random.random_range(50..150) });
     match random.random_range(0..13) {
         0 => {
-            let document = one_task(process, ["charge", "send"][random.random_range(0..2)]);
+            let document = match random.random_range(0..4) {
+                0 => one_task(process, "charge"),
+                1 => one_task(process, "send"),
+                2 => fork_and_join(process),
+                _ => decision_without_default(process),
+            };
             caller.deploy("acme", &document).await;
             "deploy"
         }
@@ -97,8 +102,20 @@ async fn act(caller: &Caller, random: &mut StdRng) -> &'static str {
             "start"
         }
         5 | 6 => {
-            for job in caller.activate("acme", ["charge", "send"][random.random_range(0..2)], 10).await {
-                caller.complete(&job, &value).await;
+            // Several jobs of one instance together, or each alone.
+            let mut request = activation("acme", "charge", 10);
+            request.job_types =
+                ["charge", "send", "left", "right", "last", "approve"].map(ToOwned::to_owned).to_vec();
+            let jobs = caller.try_activate(request).await.expect("should activate");
+            if random.random() && !jobs.is_empty() {
+                let jobs = jobs.iter().map(|job| completion(job, &value)).collect();
+                let request = CompleteJobsRequest { tenant_id: "acme".to_owned(), jobs };
+                let completed = caller.jobs().complete_jobs(request).await.expect("should complete");
+                assert_eq!(completed.into_inner().lost, Vec::<i64>::new());
+            } else {
+                for job in &jobs {
+                    caller.complete(job, &value).await;
+                }
             }
             "complete"
         }
