@@ -44,12 +44,20 @@ pub fn start(service: &mut Service, settings: Settings) {
     let (ingresses, ingress_watch) = watch_children(&context, "Ingress", OPERATOR, queue.clone());
     let (jobs, job_watch) = watch_children(&context, "Job", OPERATOR, queue.clone());
     // They wake no cluster: one that is being deleted looks every second, and no other one depends on them.
-    let (tenants, tenant_watch) =
-        watch_referenced(&context, "WorkflowTenant", queue.clone(), |_: &Referrer<WorkflowTenant>| {
-            Vec::new()
-        });
-    let (processes, process_watch) =
-        watch_referenced(&context, "WorkflowProcess", queue, |_: &Referrer<WorkflowProcess>| Vec::new());
+    let (tenants, tenant_watch) = watch_referenced(
+        &context,
+        "WorkflowTenant",
+        queue.clone(),
+        |_: &Referrer<WorkflowTenant>| (),
+        |()| Vec::new(),
+    );
+    let (processes, process_watch) = watch_referenced(
+        &context,
+        "WorkflowProcess",
+        queue,
+        |_: &Referrer<WorkflowProcess>| (),
+        |()| Vec::new(),
+    );
     service.watch([
         own,
         stateful_set_watch,

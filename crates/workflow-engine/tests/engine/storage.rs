@@ -72,6 +72,49 @@ async fn running(caller: &Caller, limit: i32) -> Vec<i64> {
     page.instances.into_iter().map(|instance| instance.key).collect()
 }
 
+/// What a person does with instances and incidents.
+async fn look_after(caller: &Caller, random: &mut StdRng, value: &Value) -> &'static str {
+    match random.random_range(0..3) {
+        0 => {
+            for instance_key in running(caller, 2).await {
+                let request = SetVariablesRequest {
+                    request_id: String::new(),
+                    tenant_id: "acme".to_owned(),
+                    instance_key,
+                    variables: Some(wire_variables(value)),
+                };
+                caller.instances().set_variables(request).await.expect("should set");
+            }
+            "set variables"
+        }
+        1 => {
+            let keys = running(caller, random.random_range(1..8)).await;
+            let request = CancelInstancesRequest {
+                request_id: String::new(),
+                tenant_id: "acme".to_owned(),
+                selection: Some(cancel_instances_request::Selection::Keys(Keys { keys })),
+                page_token: String::new(),
+            };
+            if let Err(refused) = caller.instances().cancel_instances(request).await {
+                assert_eq!(refused.code(), Code::InvalidArgument, "nothing runs: {refused}");
+            }
+            "cancel"
+        }
+        _ => {
+            let request = ResolveIncidentsRequest {
+                request_id: String::new(),
+                tenant_id: "acme".to_owned(),
+                selection: Some(resolve_incidents_request::Selection::Filter(IncidentFilter::default())),
+                retries: 3,
+                variables: Some(wire_variables(value)),
+                page_token: String::new(),
+            };
+            caller.instances().resolve_incidents(request).await.expect("should resolve");
+            "resolve"
+        }
+    }
+}
+
 /// Does something at random; what may be refused is refused by the state that it meets.
 async fn act(caller: &Caller, random: &mut StdRng) -> &'static str {
     let process = ["order", "invoice", "claim"][random.random_range(0..3)];
@@ -133,43 +176,7 @@ async fn act(caller: &Caller, random: &mut StdRng) -> &'static str {
             }
             "fail"
         }
-        9 => {
-            for instance_key in running(caller, 2).await {
-                let request = SetVariablesRequest {
-                    request_id: String::new(),
-                    tenant_id: "acme".to_owned(),
-                    instance_key,
-                    variables: Some(wire_variables(&value)),
-                };
-                caller.instances().set_variables(request).await.expect("should set");
-            }
-            "set variables"
-        }
-        10 => {
-            let keys = running(caller, random.random_range(1..8)).await;
-            let request = CancelInstancesRequest {
-                request_id: String::new(),
-                tenant_id: "acme".to_owned(),
-                selection: Some(cancel_instances_request::Selection::Keys(Keys { keys })),
-                page_token: String::new(),
-            };
-            if let Err(refused) = caller.instances().cancel_instances(request).await {
-                assert_eq!(refused.code(), Code::InvalidArgument, "nothing runs: {refused}");
-            }
-            "cancel"
-        }
-        11 => {
-            let request = ResolveIncidentsRequest {
-                request_id: String::new(),
-                tenant_id: "acme".to_owned(),
-                selection: Some(resolve_incidents_request::Selection::Filter(IncidentFilter::default())),
-                retries: 3,
-                variables: Some(wire_variables(&value)),
-                page_token: String::new(),
-            };
-            caller.instances().resolve_incidents(request).await.expect("should resolve");
-            "resolve"
-        }
+        9..=11 => look_after(caller, random, &value).await,
         _ => {
             let on_instances = if random.random() { OnInstances::Cancel } else { OnInstances::KeepRunning };
             let request = DeleteProcessRequest {
