@@ -84,7 +84,14 @@ test-charts:
 e2e: sample
     REQUIRE_E2E=1 WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --workspace --locked --test node -- --test-threads=1
 
-# The slow end-to-end tests on the node (or KUBE_CONTEXT), for a nightly run: all 24 orders of deletion, about ten minutes
+# What must pass every night beside `ci`, because it takes too long for that
+nightly: test-nightly e2e-nightly
+
+# The long tests that need no node: the lease protocol with faults that come together, an hour of busy workers on a fast clock
+test-nightly:
+    cargo test --workspace --locked --lib -- --ignored
+
+# The long end-to-end tests on the node (or KUBE_CONTEXT): all 24 orders of deletion
 e2e-nightly: sample
     REQUIRE_E2E=1 WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --workspace --locked --test node -- --test-threads=1 --ignored
 

@@ -71,9 +71,9 @@ async fn a_namespace_with_all_kinds_is_deleted_and_all_of_it_applied_again_works
     lane.remove().await;
 }
 
-/// All 24 orders, in four lanes at a time; about ten minutes.
+/// All 24 orders, in four lanes at a time.
 #[tokio::test]
-#[ignore = "takes ten minutes: `./dev e2e-nightly`"]
+#[ignore = "takes minutes: `./dev nightly`"]
 async fn every_order_of_deletion_ends_and_all_of_it_applied_again_works() {
     let Some(cluster) = named_cluster("every_order_of_deletion").await else { return };
     let orders = orders();

@@ -4,6 +4,8 @@
 mod deletion;
 mod faults;
 mod fixture;
+mod incidents;
 mod lane;
 mod processes;
 mod scaling;
+mod upgrades;

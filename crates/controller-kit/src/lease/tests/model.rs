@@ -197,7 +197,7 @@ fn one_process_writes(#[case] faults: Faults) {
 #[case::deleted_and_an_answer_is_lost(Faults { deletions: 1, losses: 1, ..NOTHING })]
 #[case::killed_and_an_answer_is_lost(Faults { crashes: 1, losses: 1, ..NOTHING })]
 #[case::killed_deleted_and_clocks(Faults { crashes: 1, deletions: 1, drift: 1, transit: 0, ..NOTHING })]
-#[ignore = "takes minutes: for the nightly run"]
+#[ignore = "takes minutes: `./dev nightly`"]
 fn one_process_writes_whatever_goes_wrong_together(#[case] faults: Faults) {
     prove(faults, usize::MAX);
 }

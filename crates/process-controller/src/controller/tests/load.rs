@@ -163,7 +163,7 @@ async fn what_workers_report_costs_the_processes_nothing() {
 
 /// `LOAD_SECONDS`: how long to measure, on the fast clock.
 #[tokio::test(start_paused = true)]
-#[ignore = "takes minutes: for docs/benchmarks.md"]
+#[ignore = "takes minutes: `./dev nightly`, and docs/benchmarks.md"]
 async fn an_hour_of_a_thousand_processes_and_fifty_workers() {
     let seconds = std::env::var("LOAD_SECONDS").map_or(3_600, |text| text.parse().unwrap());
     let began = std::time::Instant::now();
