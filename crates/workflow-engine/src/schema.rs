@@ -101,6 +101,15 @@ impl State {
             .filter(|step| !self.applied.iter().any(|applied| applied.version == step.migration.version))
     }
 
+    /// A step that was applied with another text than this binary has: the tables are not what its number says.
+    pub fn changed_step(&self) -> Option<i64> {
+        let is_changed = |step: &&Step| {
+            let recorded = self.applied.iter().find(|applied| applied.version == step.migration.version);
+            recorded.is_some_and(|applied| applied.checksum != *step.migration.checksum)
+        };
+        known_steps().iter().find(is_changed).map(|step| step.migration.version)
+    }
+
     /// Why this binary cannot serve on this schema; `None` = it can.
     pub fn refusal(&self) -> Option<String> {
         let current = self.current();
@@ -110,6 +119,11 @@ impl State {
         if current < OLDEST_SERVED {
             return Some(format!(
                 "schema {current} is older than {OLDEST_SERVED}, which this version needs: run `workflow-engine migrate`"
+            ));
+        }
+        if let Some(step) = self.changed_step() {
+            return Some(format!(
+                "schema step {step} was applied with another text than this version has: run the version that made the database"
             ));
         }
         if self.contracted_to > newest_known() {

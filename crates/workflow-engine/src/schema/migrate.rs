@@ -8,7 +8,7 @@ use semver::Version;
 use sqlx::migrate::{Migrate, MigrateError};
 use sqlx::{Executor, PgConnection};
 
-use super::{Kind, MIGRATION_TABLE, State, Step, known_steps, newest_known, observe_state, roles};
+use super::{Kind, MIGRATION_TABLE, State, Step, newest_known, observe_state, roles};
 use crate::args::UpTo;
 
 /// Advisory lock number of all migrations of a database.
@@ -115,11 +115,8 @@ fn plan_steps(state: &State, order: &Order) -> Result<Vec<&'static Step>, Error>
     if let Some(unknown) = state.applied.iter().find(|applied| applied.version > newest_known()) {
         return Err(Error::NewerSchema { found: unknown.version, known: newest_known() });
     }
-    for step in known_steps() {
-        let recorded = state.applied.iter().find(|applied| applied.version == step.migration.version);
-        if recorded.is_some_and(|applied| applied.checksum != *step.migration.checksum) {
-            return Err(Error::ChangedStep { version: step.migration.version });
-        }
+    if let Some(version) = state.changed_step() {
+        return Err(Error::ChangedStep { version });
     }
     if let Some(recorded) = &state.engine_version {
         let from = Version::parse(recorded).map_err(|_| Error::RecordedVersion(recorded.clone()))?;

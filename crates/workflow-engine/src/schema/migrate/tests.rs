@@ -3,6 +3,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::schema::Applied;
+use crate::schema::known_steps;
 
 fn order(to: &str, up_to: UpTo, approve_breaking: bool) -> Order {
     let to = Version::parse(to).expect("should be a version");
