@@ -8,10 +8,12 @@ use engine_client::model::{
     ActivateJobs, CompleteJob, FailJob, IncidentFilter, InstanceState, Job, ResolveIncidents, Selection,
     StartInstance, Variables,
 };
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
-use test_support::wait::{await_condition, await_gone};
+use test_support::wait::{await_condition, await_gone, eventually};
 
 use crate::deletion::ALL;
 use crate::fixture::{EDIT, api, await_event, named_cluster};
@@ -62,9 +64,17 @@ async fn an_incident_shows_is_resolved_and_does_not_hold_a_tenant_for_ever() {
     let lane = Lane::fresh(&cluster, "incident").await;
     lane.apply().await;
     lane.await_ready().await;
-    // Its jobs are this test's.
+    // Its jobs are this test's: a pod that is still on its way out would take them.
     lane.delete(Kind::Worker).await;
     let name = lane.name.as_str();
+    await_gone(&api::<Deployment>(&cluster, ALL), name, EDIT).await;
+    let pods: Api<Pod> = api(&cluster, ALL);
+    let of_worker = ListParams::default().labels(&format!("workflow.example.com/worker={name}"));
+    eventually("the worker's pods are gone", EDIT, async || {
+        let left = pods.list(&of_worker).await.map_err(|error| error.to_string())?.items.len();
+        if left == 0 { Ok(()) } else { Err(format!("{left} are left")) }
+    })
+    .await;
     let clusters: Api<WorkflowCluster> = api(&cluster, ALL);
     let engine = clusters.get(name).await.expect("should read the cluster");
     let engine = connect(&cluster, &engine).await.expect("should connect");
