@@ -34,8 +34,8 @@ pub enum Step {
     WithdrawJob(Doomed),
     /// The end of the object; what it consists of follows by its owner references.
     RemoveFinalizer {
-        /// What is told of it.
-        farewell: Option<News>,
+        /// The event that says what is left in the database.
+        last_event: Option<News>,
     },
 }
 
@@ -52,8 +52,8 @@ pub fn plan_cleanup(cluster: &WorkflowCluster, remains: &Remains, now: Timestamp
             let wait = Wait { reason: ClusterReason::AwaitingDependants, message, recheck: RECHECK };
             Plan { steps, wait: Some(wait) }
         }
-        Verdict::Go(farewell) => {
-            steps.push(Step::RemoveFinalizer { farewell });
+        Verdict::Go(last_event) => {
+            steps.push(Step::RemoveFinalizer { last_event });
             Plan { steps, wait: None }
         }
     }
@@ -69,10 +69,10 @@ fn judge(cluster: &WorkflowCluster, remains: &Remains, now: Timestamp) -> Verdic
     if dependants.is_empty() {
         return Verdict::Go(None);
     }
-    let go = |why: &str| Verdict::Go(Some(build_farewell(ClusterReason::LeftInDatabase, why, dependants)));
+    let go = |why: &str| Verdict::Go(Some(build_last_event(ClusterReason::LeftInDatabase, why, dependants)));
     if is_forced(cluster) {
-        let farewell = build_farewell(ClusterReason::DeletionForced, "was not awaited", dependants);
-        return Verdict::Go(Some(farewell));
+        let last_event = build_last_event(ClusterReason::DeletionForced, "was not awaited", dependants);
+        return Verdict::Go(Some(last_event));
     }
     match engine {
         EngineLife::Gone => return go("could not be cleaned up: the engine is gone already"),
@@ -111,7 +111,7 @@ fn is_forced(cluster: &WorkflowCluster) -> bool {
     cluster.annotations().get(FORCE_DELETE).is_some_and(|value| value == "true")
 }
 
-fn build_farewell(reason: ClusterReason, why: &str, dependants: &[Dependant]) -> News {
+fn build_last_event(reason: ClusterReason, why: &str, dependants: &[Dependant]) -> News {
     let note = format!(
         "{reason}: the database keeps what {why}; the same objects applied again take it over: {}",
         told(dependants)

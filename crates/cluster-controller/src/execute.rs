@@ -153,16 +153,16 @@ pub async fn execute_cleanup(context: &Context, cluster: &WorkflowCluster, plan:
                     tracing::warn!(error = %chain(&error), "a migration Job is left to the garbage collector");
                 }
             }
-            cleanup::Step::RemoveFinalizer { farewell } => {
+            cleanup::Step::RemoveFinalizer { last_event } => {
                 let removed = context.writer.remove_finalizer(cluster, CLUSTER_CONTROLLER.finalizer).await;
                 let written = match removed {
                     Ok(written) => written,
                     Err(error) => return Cleaned::Failed(error),
                 };
-                if let Some(farewell) = farewell {
+                if let Some(last_event) = last_event {
                     // In a namespace that is being deleted no event can be made.
-                    tracing::warn!(left = farewell.note, "the cluster goes");
-                    context.publisher.publish(cluster, farewell.clone()).await;
+                    tracing::warn!(left = last_event.note, "the cluster goes");
+                    context.publisher.publish(cluster, last_event.clone()).await;
                 }
                 return Cleaned::Gone(written.map(Box::new));
             }

@@ -41,13 +41,13 @@ fn planned(cluster: &WorkflowCluster, remains: &Remains, seconds: i64) -> Plan {
 }
 
 fn gone(reason: &str, note: &str) -> Plan {
-    let farewell =
+    let last_event =
         News { type_: EventType::Warning, reason: reason.to_owned(), note: format!("{reason}: {note}") };
-    Plan { steps: vec![Step::RemoveFinalizer { farewell: Some(farewell) }], wait: None }
+    Plan { steps: vec![Step::RemoveFinalizer { last_event: Some(last_event) }], wait: None }
 }
 
 fn silently_gone() -> Plan {
-    Plan { steps: vec![Step::RemoveFinalizer { farewell: None }], wait: None }
+    Plan { steps: vec![Step::RemoveFinalizer { last_event: None }], wait: None }
 }
 
 fn waits(message: &str) -> Plan {
@@ -114,6 +114,8 @@ fn many_names_are_cut_and_counted_and_the_text_fits_an_event() {
         wait.message
     );
     let plan = planned(&deleted(), &remains(Gone, &many), 0);
-    let Some(Step::RemoveFinalizer { farewell: Some(farewell) }) = plan.steps.last() else { panic!("goes") };
-    assert!(farewell.note.chars().count() <= controller_kit::message::MAX_CHARS, "{}", farewell.note);
+    let Some(Step::RemoveFinalizer { last_event: Some(last_event) }) = plan.steps.last() else {
+        panic!("goes")
+    };
+    assert!(last_event.note.chars().count() <= controller_kit::message::MAX_CHARS, "{}", last_event.note);
 }

@@ -312,8 +312,8 @@ async fn what_others_hold_stays_and_is_not_told_twice() {
     assert_eq!(pass(&world).await, Next::Gone);
     assert_eq!(world.cluster().finalizers(), ["foregroundDeletion"]);
     assert_eq!(pass(&world).await, Next::Gone);
-    let farewells = world.events().iter().filter(|event| event.contains("LeftInDatabase")).count();
-    assert_eq!((farewells, told(&world).1.as_str()), (1, "Deleting"));
+    let told_left = world.events().iter().filter(|event| event.contains("LeftInDatabase")).count();
+    assert_eq!((told_left, told(&world).1.as_str()), (1, "Deleting"));
 }
 
 #[tokio::test]
