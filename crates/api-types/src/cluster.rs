@@ -362,7 +362,7 @@ pub struct Tracing {
 pub struct ClusterAuthentication {
     /// Users' tokens from an OpenID Connect issuer. Stored but not acted on by this version, and condition `Supported`
     /// says so: the engine accepts only the tokens that the operator makes. Give clients those of Secret
-    /// `<name>-engine-credentials`; everything else works.
+    /// `<name>-engine-controller-token`; everything else works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oidc: Option<Oidc>,
 }

@@ -13,12 +13,16 @@
 //! | Secret `<c>-engine-ca-key` | `ca.crt`, `ca.key`, while rotating `ca-previous.crt` | cluster-controller only |
 //! | ConfigMap `<c>-engine-ca` | `ca.crt`: public bundle (old and new while rotating) | every caller |
 //! | Secret `<c>-engine-tls` | `tls.crt`, `tls.key`, `ca.crt` | engine pods |
-//! | Secret `<c>-engine-credentials` | `controller-token`, `monitor-token`, `worker-key` | engine pods, controllers, adapter |
+//! | Secret `<c>-engine-controller-token` | `current`, while rotating `next` or `previous` | engine pods, tenant- and process-controller |
+//! | Secret `<c>-engine-monitor-token` | the same | engine pods, adapter |
+//! | Secret `<c>-engine-worker-key` | the same | engine pods, worker-controller |
+//! | Secret `<c>-engine-client-key` | the same | engine pods, tenant-controller |
 //!
 //! - The CA is public, so it is a ConfigMap: reading it needs no right to read Secrets.
-//! - Tokens go as `authorization: Bearer <token>`. `controller-token` may do everything, `monitor-token` only reads health
-//!   and job lag. Workers never get the `worker-key`: worker-controller mints from it a token that holds for the jobs of
-//!   one tenant only, so a worker cannot reach another tenant's jobs. Key and token formats: `engine_client::credential`.
+//! - Tokens go as `authorization: Bearer <token>`. The controllers' token may do everything, the monitors' only reads health
+//!   and job lag. Workers and clients never get a key: worker-controller mints from the worker key a token that holds for
+//!   the jobs of one tenant only, tenant-controller from the client key one for its instances only. Each of the four has a
+//!   Secret of its own, so that who may read one cannot read another. Key and token formats: `engine_client::credential`.
 //! - A pod cannot mount a Secret of another namespace. So worker-controller writes the worker's token and the CA bundle into
 //!   its own child Secret `<w>-engine-access` (keys `token`, `ca.crt`) in the worker's namespace, after the reference was
 //!   granted, and deletes it when the grant ends.
@@ -45,14 +49,42 @@ pub const CA_PREVIOUS_CERT_KEY: &str = "ca-previous.crt";
 pub const TLS_CERT_KEY: &str = "tls.crt";
 /// Key of the engine's private key.
 pub const TLS_PRIVATE_KEY_KEY: &str = "tls.key";
-/// Key of the token for controllers.
-pub const CONTROLLER_TOKEN_KEY: &str = "controller-token";
-/// Key of the token for the metrics adapter and other readers.
-pub const MONITOR_TOKEN_KEY: &str = "monitor-token";
-/// Key of the key that workers' tokens are minted from.
-pub const WORKER_KEY_KEY: &str = "worker-key";
-/// Key of the token in a worker's own Secret.
+/// Key of what callers use, in each of the Secrets of [`Access`].
+pub const CURRENT_KEY: &str = "current";
+/// Key of what callers will use next: engines accept it already.
+pub const NEXT_KEY: &str = "next";
+/// Key of what callers used before: engines accept it until all callers have the current one.
+pub const PREVIOUS_KEY: &str = "previous";
+/// Key of the token in the own Secret of a worker or of a tenant's clients.
 pub const ACCESS_TOKEN_KEY: &str = "token";
+
+/// What lets somebody in. Each has a Secret of its own in the namespace of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Access {
+    /// The token of controllers.
+    ControllerToken,
+    /// The token of the metrics adapter and other readers.
+    MonitorToken,
+    /// The key that workers' tokens are minted from.
+    WorkerKey,
+    /// The key that clients' tokens are minted from.
+    ClientKey,
+}
+
+impl Access {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::ControllerToken, Self::MonitorToken, Self::WorkerKey, Self::ClientKey];
+
+    /// The end of the Secret's name, and the directory that engine pods see it in.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ControllerToken => "controller-token",
+            Self::MonitorToken => "monitor-token",
+            Self::WorkerKey => "worker-key",
+            Self::ClientKey => "client-key",
+        }
+    }
+}
 
 /// StatefulSet and client Service of a cluster.
 pub fn engine_name(cluster: &str) -> String {
@@ -79,14 +111,19 @@ pub fn tls_secret_name(cluster: &str) -> String {
     names::child(cluster, "engine-tls")
 }
 
-/// Secret with one token per role.
-pub fn credentials_secret_name(cluster: &str) -> String {
-    names::child(cluster, "engine-credentials")
+/// Secret with what lets somebody in as this.
+pub fn access_secret_name(cluster: &str, access: Access) -> String {
+    names::child(cluster, &format!("engine-{}", access.name()))
 }
 
 /// Secret in a worker's namespace with its token and the CA bundle.
 pub fn worker_access_secret_name(worker: &str) -> String {
     names::child(worker, "engine-access")
+}
+
+/// Secret with the address, the CA bundle and the token of a tenant's clients.
+pub fn client_secret_name(tenant: &str) -> String {
+    names::child(tenant, "client")
 }
 
 /// DNS name of the engine's client Service, without the cluster domain.

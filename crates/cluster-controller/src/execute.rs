@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use api_types::WorkflowCluster;
 use api_types::engine_access::{
-    CA_CERT_KEY, CA_PREVIOUS_CERT_KEY, CA_PRIVATE_KEY_KEY, CONTROLLER_TOKEN_KEY, MONITOR_TOKEN_KEY,
-    TLS_CERT_KEY, TLS_PRIVATE_KEY_KEY, WORKER_KEY_KEY,
+    Access, CA_CERT_KEY, CA_PREVIOUS_CERT_KEY, CA_PRIVATE_KEY_KEY, CURRENT_KEY, TLS_CERT_KEY,
+    TLS_PRIVATE_KEY_KEY,
 };
 use api_types::labels::CLUSTER_CONTROLLER;
 use controller_kit::apply::WriteError;
@@ -15,7 +15,7 @@ use controller_kit::outcome::ErrorClass;
 use controller_kit::plan::{Desired, Doomed, is_controlled_by};
 use controller_kit::run::chain;
 use engine_client::CredentialError;
-use engine_client::{Credential, WorkerKey};
+use engine_client::{Credential, TenantKey};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use kube::api::{Api, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
@@ -24,8 +24,8 @@ use kube::{Resource as _, ResourceExt as _};
 use crate::certificate::{self, Issued};
 use crate::cleanup;
 use crate::context::Context;
-use crate::observe::secrets::{AccessView, Sealed};
-use crate::plan::access::{build_secret, is_token, is_worker_key};
+use crate::observe::secrets::AccessView;
+use crate::plan::access::build_secret;
 use crate::plan::{Plan, Step};
 
 /// What became of the steps.
@@ -191,8 +191,8 @@ async fn execute_step(
             let data = issue_certificate(access, metadata, names, lifetime, now)?;
             context.writer.apply(&Desired::of(&build_secret(metadata.clone(), data))).await?;
         }
-        Step::CreateCredentials { metadata } => {
-            let data = create_credentials(access.credentials.as_ref(), metadata)?;
+        Step::CreateCredential { metadata, access } => {
+            let data = create_credential(*access, metadata)?;
             context.writer.apply(&Desired::of(&build_secret(metadata.clone(), data))).await?;
         }
         Step::Apply(desired) => apply(context, desired).await?,
@@ -272,22 +272,15 @@ fn issue_certificate(
     Ok(data([(TLS_CERT_KEY, certificate), (TLS_PRIVATE_KEY_KEY, key), (CA_CERT_KEY, authority.certificate)]))
 }
 
-/// What is usable of the former credentials is kept: one key that was lost must not lock everybody out.
-fn create_credentials(former: Option<&Sealed>, metadata: &ObjectMeta) -> Result<Data, Failure> {
-    let failed = |source| Failure::Credential { object: metadata.name.clone().unwrap_or_default(), source };
-    let token = |key: &'static str| match former
-        .filter(|former| is_token(former, key))
-        .and_then(|former| former.text(key))
-    {
-        Some(kept) => Ok((key, kept.to_owned())),
-        None => Credential::generate().map(|token| (key, token.expose().to_owned())).map_err(failed),
+fn create_credential(access: Access, metadata: &ObjectMeta) -> Result<Data, Failure> {
+    let secret = match access {
+        Access::ControllerToken | Access::MonitorToken => {
+            Credential::generate().map(|token| token.expose().to_owned())
+        }
+        Access::WorkerKey | Access::ClientKey => TenantKey::generate().map(|key| key.expose()),
     };
-    let worker_key =
-        match former.filter(|former| is_worker_key(former)).and_then(|former| former.text(WORKER_KEY_KEY)) {
-            Some(kept) => kept.to_owned(),
-            None => WorkerKey::generate().map_err(failed)?.expose(),
-        };
-    Ok(data([token(CONTROLLER_TOKEN_KEY)?, token(MONITOR_TOKEN_KEY)?, (WORKER_KEY_KEY, worker_key)]))
+    let failed = |source| Failure::Credential { object: metadata.name.clone().unwrap_or_default(), source };
+    Ok(data([(CURRENT_KEY, secret.map_err(failed)?)]))
 }
 
 fn data(entries: impl IntoIterator<Item = (&'static str, String)>) -> Data {

@@ -15,6 +15,7 @@ pub mod withdrawal;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use api_types::engine_access::Access;
 use api_types::labels::{CLUSTER, CLUSTER_CONTROLLER, Component, recommended};
 use api_types::{WorkflowCluster, engine_access};
 use controller_kit::plan::{
@@ -55,10 +56,12 @@ pub enum Step {
         /// Whether it takes the place of another one.
         renewal: bool,
     },
-    /// New tokens and a new worker key; what is there already is kept.
-    CreateCredentials {
+    /// A new token or key.
+    CreateCredential {
         /// Metadata of the Secret.
         metadata: ObjectMeta,
+        /// Which one.
+        access: Access,
     },
     /// Makes an object as it shall be.
     Apply(Desired),

@@ -204,7 +204,7 @@ pub(crate) fn told(steps: &[crate::plan::Step]) -> Vec<String> {
             Step::IssueCertificate { metadata, renewal, .. } => {
                 format!("{} certificate {}", if *renewal { "renew" } else { "issue" }, name(metadata))
             }
-            Step::CreateCredentials { metadata } => format!("create credentials {}", name(metadata)),
+            Step::CreateCredential { metadata, .. } => format!("create credential {}", name(metadata)),
             Step::Apply(desired) => format!("apply {} {}", desired.resource.kind, desired.name),
             Step::CreateJob(desired) => format!("create {} {}", desired.resource.kind, desired.name),
             Step::WithdrawJob(doomed) => format!("withdraw {} {}", doomed.resource.kind, doomed.name),

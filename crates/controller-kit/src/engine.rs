@@ -1,21 +1,17 @@
 //! From a WorkflowCluster to its engine: the address from its status, the CA and the token by name from its namespace.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use api_types::WorkflowCluster;
-use api_types::engine_access::{
-    CA_CERT_KEY, CONTROLLER_TOKEN_KEY, MONITOR_TOKEN_KEY, WORKER_KEY_KEY, ca_config_map_name,
-    credentials_secret_name,
-};
+use api_types::engine_access::{Access, CA_CERT_KEY, CURRENT_KEY, access_secret_name, ca_config_map_name};
 use engine_client::model::Owner;
 use engine_client::{
     Credential, Engine, EngineAccess, EngineAddress, EngineError, EnginePool, EngineProvider, EngineTls,
-    Timeouts, WorkerKey, Writer,
+    TenantKey, Timeouts, TokenRole, Writer,
 };
 use jiff::Timestamp;
-use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client, Resource, ResourceExt as _};
 
@@ -26,8 +22,8 @@ use crate::run::Service;
 /// How long a CA and a token are used before they are read again. They change once in months, and an engine that
 /// refuses one of them makes both be read at once: see [`EngineConnector::forget`].
 const FRESH: Duration = Duration::from_mins(10);
-/// The same for a worker key: no engine is asked with it here, so none can refuse it.
-const FRESH_WORKER_KEY: Duration = Duration::from_mins(1);
+/// The same for a key: no engine is asked with it here, so none can refuse it.
+const FRESH_KEY: Duration = Duration::from_mins(1);
 
 /// As whom an engine is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +32,15 @@ pub enum EngineRole {
     Controller,
     /// May read health, usage and job lag.
     Monitor,
+}
+
+impl EngineRole {
+    const fn access(self) -> Access {
+        match self {
+            Self::Controller => Access::ControllerToken,
+            Self::Monitor => Access::MonitorToken,
+        }
+    }
 }
 
 /// Why a cluster's engine cannot be called at all.
@@ -103,7 +108,7 @@ pub struct EngineConnector {
     client: Client,
     provider: Arc<dyn EngineProvider>,
     role: EngineRole,
-    known: Arc<Mutex<HashMap<String, Known>>>,
+    known: Arc<Mutex<HashMap<(String, Access), Known>>>,
 }
 
 /// What a cluster's namespace says of its engine.
@@ -112,15 +117,16 @@ struct Known {
     read_at: Instant,
     endpoint: (String, u16),
     ca_pem: String,
-    credentials: BTreeMap<String, ByteString>,
+    /// The token or the key.
+    current: Option<String>,
 }
 
-/// What workers of a cluster are given to reach its engine.
-pub struct WorkerAccess {
+/// What workers or clients of a cluster's tenants are given to reach its engine.
+pub struct TenantAccess {
     /// The public CA bundle, PEM.
     pub ca_pem: String,
     /// The secret from which their tokens are minted.
-    pub worker_key: WorkerKey,
+    pub key: TenantKey,
 }
 
 impl EngineConnector {
@@ -138,65 +144,76 @@ impl EngineConnector {
 
     /// Address, CA and credential of a cluster's engine.
     pub async fn access(&self, cluster: &WorkflowCluster) -> Result<EngineAccess, AccessError> {
-        let Known { endpoint: (host, port), ca_pem, credentials, .. } = self.known(cluster, FRESH).await?;
-        let key = match self.role {
-            EngineRole::Controller => CONTROLLER_TOKEN_KEY,
-            EngineRole::Monitor => MONITOR_TOKEN_KEY,
-        };
-        let credential = self.parse(cluster, &credentials, key, "token", Credential::parse)?;
+        let access = self.role.access();
+        let Known { endpoint: (host, port), ca_pem, current, .. } =
+            self.known(cluster, access, FRESH).await?;
+        let credential = self.parse(cluster, access, current.as_deref(), "token", Credential::parse)?;
         let address = EngineAddress { host, port, tls: Some(EngineTls { ca_pem, server_name: None }) };
         Ok(EngineAccess { address, credential })
     }
 
-    /// CA and worker key of a cluster; all its workers share what was read a moment ago.
-    pub async fn worker_access(&self, cluster: &WorkflowCluster) -> Result<WorkerAccess, AccessError> {
-        let Known { ca_pem, credentials, .. } = self.known(cluster, FRESH_WORKER_KEY).await?;
-        let worker_key = self.parse(cluster, &credentials, WORKER_KEY_KEY, "worker key", WorkerKey::parse)?;
-        Ok(WorkerAccess { ca_pem, worker_key })
+    /// CA and the key that tokens of `role` are minted from; all tenants of a cluster share what was read a moment ago.
+    pub async fn tenant_access(
+        &self,
+        cluster: &WorkflowCluster,
+        role: TokenRole,
+    ) -> Result<TenantAccess, AccessError> {
+        let access = match role {
+            TokenRole::Worker => Access::WorkerKey,
+            TokenRole::Client => Access::ClientKey,
+        };
+        let Known { ca_pem, current, .. } = self.known(cluster, access, FRESH_KEY).await?;
+        let key = self.parse(cluster, access, current.as_deref(), "key", TenantKey::parse)?;
+        Ok(TenantAccess { ca_pem, key })
     }
 
     /// Makes the next call read CA and token again: after the engine refused the credential or its certificate was not
     /// trusted.
     pub fn forget(&self, cluster: &WorkflowCluster) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&cluster.uid().unwrap_or_default());
+        let uid = cluster.uid().unwrap_or_default();
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|(other, _), _| *other != uid);
     }
 
-    async fn known(&self, cluster: &WorkflowCluster, fresh: Duration) -> Result<Known, AccessError> {
+    async fn known(
+        &self,
+        cluster: &WorkflowCluster,
+        access: Access,
+        fresh: Duration,
+    ) -> Result<Known, AccessError> {
         let endpoint = endpoint_of(cluster)?;
-        let uid = cluster.uid().unwrap_or_default();
-        if let Some(known) = self.recall(&uid, &endpoint, fresh) {
+        let key = (cluster.uid().unwrap_or_default(), access);
+        if let Some(known) = self.recall(&key, &endpoint, fresh) {
             return Ok(known);
         }
         let ca_pem = self.read_ca(cluster).await?;
-        let credentials = self.read_credentials(cluster).await?;
-        let known = Known { read_at: Instant::now(), endpoint, ca_pem, credentials };
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, known.clone());
+        let current = self.read_current(cluster, access).await?;
+        let known = Known { read_at: Instant::now(), endpoint, ca_pem, current };
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(key, known.clone());
         Ok(known)
     }
 
-    fn recall(&self, uid: &str, endpoint: &(String, u16), fresh: Duration) -> Option<Known> {
+    fn recall(&self, key: &(String, Access), endpoint: &(String, u16), fresh: Duration) -> Option<Known> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let is_good = |known: &&Known| known.endpoint == *endpoint && known.read_at.elapsed() < fresh;
-        known.get(uid).filter(is_good).cloned()
+        known.get(key).filter(is_good).cloned()
     }
 
     /// What cannot be used is not kept: whoever mends it must not wait.
     fn parse<T, E>(
         &self,
         cluster: &WorkflowCluster,
-        credentials: &BTreeMap<String, ByteString>,
-        key: &str,
+        access: Access,
+        current: Option<&str>,
         what: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Result<T, AccessError> {
-        let text = credentials.get(key).and_then(|value| std::str::from_utf8(&value.0).ok());
-        let parsed = match text {
-            None => Err(format!("key {key} is missing")),
-            Some(text) => parse(text).map_err(|_| format!("key {key} is not a {what}")),
+        let parsed = match current {
+            None => Err(format!("key {CURRENT_KEY} is missing")),
+            Some(text) => parse(text).map_err(|_| format!("key {CURRENT_KEY} is not a {what}")),
         };
         parsed.map_err(|problem| {
             self.forget(cluster);
-            malformed(cluster, &secret(cluster), &problem)
+            malformed(cluster, &secret(cluster, access), &problem)
         })
     }
 
@@ -210,16 +227,18 @@ impl EngineConnector {
         ca.ok_or_else(|| malformed(cluster, &object, &format!("key {CA_CERT_KEY} is missing")))
     }
 
-    async fn read_credentials(
+    async fn read_current(
         &self,
         cluster: &WorkflowCluster,
-    ) -> Result<BTreeMap<String, ByteString>, AccessError> {
+        access: Access,
+    ) -> Result<Option<String>, AccessError> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &cluster.namespace().unwrap_or_default());
         let found = api
-            .get_opt(&credentials_secret_name(&cluster.name_any()))
+            .get_opt(&access_secret_name(&cluster.name_any(), access))
             .await
-            .map_err(|source| read_error(cluster, &secret(cluster), source))?;
-        Ok(found.and_then(|secret| secret.data).unwrap_or_default())
+            .map_err(|source| read_error(cluster, &secret(cluster, access), source))?;
+        let current = found.and_then(|secret| secret.data?.remove(CURRENT_KEY));
+        Ok(current.and_then(|value| String::from_utf8(value.0).ok()))
     }
 }
 
@@ -262,8 +281,8 @@ fn endpoint_of(cluster: &WorkflowCluster) -> Result<(String, u16), AccessError> 
         .ok_or_else(|| AccessError::NoEndpoint { cluster: told(cluster) })
 }
 
-fn secret(cluster: &WorkflowCluster) -> String {
-    format!("Secret {}", credentials_secret_name(&cluster.name_any()))
+fn secret(cluster: &WorkflowCluster, access: Access) -> String {
+    format!("Secret {}", access_secret_name(&cluster.name_any(), access))
 }
 
 fn told(cluster: &WorkflowCluster) -> String {

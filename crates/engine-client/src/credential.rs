@@ -1,27 +1,43 @@
 //! Bearer tokens: who may call an engine, on both ends of the wire.
 //!
-//! An engine cluster has one Secret with three keys. The controller and monitor tokens are random; worker tokens are
-//! minted from the worker key, one per tenant, and verified without being stored anywhere:
-//! `wfw1.<tenant id>.<base64url(HMAC-SHA256(worker key, "wfw1.<tenant id>"))>`.
+//! Controllers and monitors have random tokens. The tokens of workers and clients are minted from a key, one key for each
+//! of the two roles, and verified without being stored anywhere. A minted token is
+//! `<prefix>.<key id>.<epoch>.<tenant id>.<base64url(HMAC-SHA256(key, everything before the last dot))>`:
+//!
+//! | Part | What it is |
+//! |---|---|
+//! | prefix | `wfw2` for a worker, `wfc2` for a client |
+//! | key id | which key it was minted from, so that people and controllers can tell an old token from a new one |
+//! | epoch | the life of the tenant: the uid of its owner in the engine, empty for a tenant that nobody owns |
+//! | tenant id | the only tenant that it is good for; may contain dots |
 
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::{
-    hmac,
+    digest, hmac,
     rand::{SecureRandom, SystemRandom},
 };
 use tonic::metadata::{Ascii, MetadataValue};
 
-/// File (key of the Secret) of the token that may call everything.
-pub const CONTROLLER_TOKEN_FILE: &str = "controller-token";
-/// File (key of the Secret) of the token that may read info, health, usage and lag.
-pub const MONITOR_TOKEN_FILE: &str = "monitor-token";
-/// File (key of the Secret) of the key that worker tokens are minted from.
-pub const WORKER_KEY_FILE: &str = "worker-key";
+/// Directory (and end of the Secret's name) of the token that may call everything.
+pub const CONTROLLER_TOKEN: &str = "controller-token";
+/// Directory (and end of the Secret's name) of the token that may read info, health, usage and lag.
+pub const MONITOR_TOKEN: &str = "monitor-token";
+/// Directory (and end of the Secret's name) of the key that worker tokens are minted from.
+pub const WORKER_KEY: &str = "worker-key";
+/// Directory (and end of the Secret's name) of the key that client tokens are minted from.
+pub const CLIENT_KEY: &str = "client-key";
 
-const WORKER_TOKEN_PREFIX: &str = "wfw1.";
+/// File (key of each of those Secrets) of what callers use.
+pub const CURRENT: &str = "current";
+/// File of what callers will use next: accepted already, so that every engine knows it before the first caller does.
+pub const NEXT: &str = "next";
+/// File of what callers used before: accepted until all of them have the current one.
+pub const PREVIOUS: &str = "previous";
+
 const SECRET_BYTES: usize = 32;
+const KEY_ID_BYTES: usize = 6;
 const MAX_TOKEN_LEN: usize = 1024;
 
 /// Why a secret cannot be used. Never says what was in it.
@@ -30,9 +46,9 @@ pub enum CredentialError {
     /// A token that no HTTP header can carry.
     #[error("engine token must be 1 to {MAX_TOKEN_LEN} printable ASCII characters without spaces")]
     Token,
-    /// A worker key of a wrong shape.
-    #[error("worker key must be {SECRET_BYTES} bytes in unpadded base64url")]
-    WorkerKey,
+    /// A key of a wrong shape.
+    #[error("key must be {SECRET_BYTES} bytes in unpadded base64url")]
+    Key,
     /// The operating system gives no random bytes.
     #[error("read random bytes from the operating system")]
     Random,
@@ -76,51 +92,96 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// The key that an engine cluster's worker tokens are minted from. Never shown by `Debug`.
-#[derive(Clone)]
-pub struct WorkerKey([u8; SECRET_BYTES]);
+/// For whom a token is minted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenRole {
+    /// The jobs of a tenant.
+    Worker,
+    /// The instances of a tenant.
+    Client,
+}
 
-impl WorkerKey {
+impl TokenRole {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Worker => "wfw2",
+            Self::Client => "wfc2",
+        }
+    }
+}
+
+/// One life of a tenant: what is deleted and made again under the same name is another one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TenantEpoch {
+    /// The tenant's id in the engine.
+    pub tenant_id: String,
+    /// The uid of its owner; empty for a tenant that nobody owns, such as the default one.
+    pub epoch: String,
+}
+
+/// A key that the tokens of one role are minted from. Never shown by `Debug`.
+#[derive(Clone)]
+pub struct TenantKey {
+    bytes: [u8; SECRET_BYTES],
+    id: String,
+    hmac: hmac::Key,
+}
+
+impl TenantKey {
     /// The content of the key file; white space around it is ignored.
     pub fn parse(base64url: &str) -> Result<Self, CredentialError> {
-        let bytes = URL_SAFE_NO_PAD.decode(base64url.trim()).map_err(|_| CredentialError::WorkerKey)?;
-        bytes.try_into().map(Self).map_err(|_| CredentialError::WorkerKey)
+        let bytes = URL_SAFE_NO_PAD.decode(base64url.trim()).map_err(|_| CredentialError::Key)?;
+        bytes.try_into().map(Self::of).map_err(|_| CredentialError::Key)
     }
 
     /// A new random key, for the engine's Secret.
     pub fn generate() -> Result<Self, CredentialError> {
-        random_bytes().map(Self)
+        random_bytes().map(Self::of)
+    }
+
+    fn of(bytes: [u8; SECRET_BYTES]) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(b"workflow engine key id");
+        context.update(&bytes);
+        let id = URL_SAFE_NO_PAD.encode(&context.finish().as_ref()[..KEY_ID_BYTES]);
+        Self { bytes, id, hmac: hmac::Key::new(hmac::HMAC_SHA256, &bytes) }
     }
 
     /// The key itself as base64url, for a Secret or a key file.
     pub fn expose(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.0)
+        URL_SAFE_NO_PAD.encode(self.bytes)
     }
 
-    /// The token of this tenant's workers; the same for the same key and tenant.
-    pub fn mint(&self, tenant_id: &str) -> Credential {
-        let signed = format!("{WORKER_TOKEN_PREFIX}{tenant_id}");
-        let mac = URL_SAFE_NO_PAD.encode(hmac::sign(&self.hmac_key(), signed.as_bytes()));
+    /// Names the key without telling anything of it: 8 characters of base64url, safe in statuses and logs.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The token of this role for this life of a tenant; the same for the same key.
+    pub fn mint(&self, role: TokenRole, tenant: &TenantEpoch) -> Credential {
+        let TenantEpoch { tenant_id, epoch } = tenant;
+        let signed = format!("{}.{}.{epoch}.{tenant_id}", role.prefix(), self.id());
+        let mac = URL_SAFE_NO_PAD.encode(hmac::sign(&self.hmac, signed.as_bytes()));
         Credential(format!("{signed}.{mac}"))
     }
 
-    /// The tenant of a worker token that this key minted.
-    fn tenant_of<'token>(&self, token: &'token str) -> Option<&'token str> {
+    /// For which life of which tenant this key minted the token in this role.
+    fn tenant_of(&self, role: TokenRole, token: &str) -> Option<TenantEpoch> {
         let (signed, mac) = token.rsplit_once('.')?;
-        let tenant_id = signed.strip_prefix(WORKER_TOKEN_PREFIX).filter(|id| !id.is_empty())?;
+        let mut parts = signed.splitn(4, '.');
+        if parts.next() != Some(role.prefix()) || parts.next() != Some(self.id()) {
+            return None;
+        }
+        let (epoch, tenant_id) = (parts.next()?, parts.next().filter(|id| !id.is_empty())?);
         let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
-        hmac::verify(&self.hmac_key(), signed.as_bytes(), &mac).ok()?;
-        Some(tenant_id)
-    }
-
-    fn hmac_key(&self) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, &self.0)
+        hmac::verify(&self.hmac, signed.as_bytes(), &mac).ok()?;
+        Some(TenantEpoch { tenant_id: tenant_id.to_owned(), epoch: epoch.to_owned() })
     }
 }
 
-impl fmt::Debug for WorkerKey {
+impl fmt::Debug for TenantKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WorkerKey(redacted)")
+        f.write_str("TenantKey(redacted)")
     }
 }
 
@@ -131,36 +192,49 @@ pub enum Role {
     Controller,
     /// Info, health, migration status, usage and lag.
     Monitor,
-    /// Jobs and instances of one tenant.
-    Worker {
-        /// The only tenant.
-        tenant_id: String,
-    },
+    /// The jobs of one life of one tenant.
+    Worker(TenantEpoch),
+    /// The instances of one life of one tenant.
+    Client(TenantEpoch),
+}
+
+/// The secrets of each role that an engine accepts: the current one, and while it is being replaced the other one too.
+#[derive(Clone, Debug, Default)]
+pub struct Accepted {
+    /// Tokens of controllers.
+    pub controller: Vec<Credential>,
+    /// Tokens of monitors.
+    pub monitor: Vec<Credential>,
+    /// Keys of worker tokens.
+    pub worker: Vec<TenantKey>,
+    /// Keys of client tokens.
+    pub client: Vec<TenantKey>,
 }
 
 /// The server's side: which role a presented token gives. Keeps no token, only their MACs under a key of this process,
 /// and takes the same time for every wrong one.
 pub struct CredentialVerifier {
     compare_key: hmac::Key,
-    controller: hmac::Tag,
-    monitor: hmac::Tag,
-    worker_key: WorkerKey,
+    controller: Vec<hmac::Tag>,
+    monitor: Vec<hmac::Tag>,
+    worker: Vec<TenantKey>,
+    client: Vec<TenantKey>,
 }
 
 impl CredentialVerifier {
-    /// A verifier for the three secrets of an engine cluster.
-    pub fn new(
-        controller: &Credential,
-        monitor: &Credential,
-        worker_key: WorkerKey,
-    ) -> Result<Self, CredentialError> {
+    /// A verifier for the secrets of an engine cluster.
+    pub fn new(accepted: Accepted) -> Result<Self, CredentialError> {
         let compare_key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| CredentialError::Random)?;
+        let sign = |tokens: Vec<Credential>| {
+            tokens.iter().map(|token| hmac::sign(&compare_key, token.0.as_bytes())).collect()
+        };
         Ok(Self {
-            controller: hmac::sign(&compare_key, controller.0.as_bytes()),
-            monitor: hmac::sign(&compare_key, monitor.0.as_bytes()),
+            controller: sign(accepted.controller),
+            monitor: sign(accepted.monitor),
+            worker: accepted.worker,
+            client: accepted.client,
             compare_key,
-            worker_key,
         })
     }
 
@@ -170,16 +244,19 @@ impl CredentialVerifier {
         if !scheme.eq_ignore_ascii_case("bearer") || token.len() > MAX_TOKEN_LEN {
             return None;
         }
-        let is = |expected: &hmac::Tag| {
-            hmac::verify(&self.compare_key, token.as_bytes(), expected.as_ref()).is_ok()
+        let is_one_of = |accepted: &[hmac::Tag]| {
+            accepted.iter().any(|tag| hmac::verify(&self.compare_key, token.as_bytes(), tag.as_ref()).is_ok())
         };
-        if is(&self.controller) {
-            Some(Role::Controller)
-        } else if is(&self.monitor) {
-            Some(Role::Monitor)
-        } else {
-            self.worker_key.tenant_of(token).map(|tenant_id| Role::Worker { tenant_id: tenant_id.to_owned() })
+        let minted = |keys: &[TenantKey], role| keys.iter().find_map(|key| key.tenant_of(role, token));
+        if is_one_of(&self.controller) {
+            return Some(Role::Controller);
         }
+        if is_one_of(&self.monitor) {
+            return Some(Role::Monitor);
+        }
+        minted(&self.worker, TokenRole::Worker)
+            .map(Role::Worker)
+            .or_else(|| minted(&self.client, TokenRole::Client).map(Role::Client))
     }
 }
 

@@ -34,8 +34,8 @@ pub mod proto {
 pub use address::{EngineAccess, EngineAddress, EngineTls};
 pub use client::{EngineClient, JobStream, Timeouts};
 pub use credential::{
-    CONTROLLER_TOKEN_FILE, Credential, CredentialError, CredentialVerifier, MONITOR_TOKEN_FILE, Role,
-    WORKER_KEY_FILE, WorkerKey,
+    Accepted, CLIENT_KEY, CONTROLLER_TOKEN, CURRENT, Credential, CredentialError, CredentialVerifier,
+    MONITOR_TOKEN, NEXT, PREVIOUS, Role, TenantEpoch, TenantKey, TokenRole, WORKER_KEY,
 };
 pub use engine::{Engine, EngineProvider, JobLagStream};
 pub use error::{EngineError, ErrorClass, MAX_MESSAGE_CHARS, Operation};

@@ -4,8 +4,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use engine_client::{
-    Credential, CredentialVerifier, Engine, EngineClient, EngineError, EnginePool, ErrorClass, Timeouts,
-    WorkerKey,
+    Accepted, Credential, CredentialVerifier, Engine, EngineClient, EngineError, EnginePool, ErrorClass,
+    Timeouts,
     fake::{FakeEngine, FakeServer},
     model::{
         ActivateJobs, AppliedMigration, CompleteJob, DEFAULT_TENANT, DefinitionFilter, DefinitionRef,
@@ -468,8 +468,8 @@ async fn variables_that_would_be_rounded_are_not_sent() {
 #[case::unknown("other", false)]
 #[tokio::test]
 async fn token_is_presented(#[case] presented: &str, #[case] accepted: bool) {
-    let worker_key = WorkerKey::generate().expect("random bytes should be there");
-    let verifier = CredentialVerifier::new(&token("controller"), &token("monitor"), worker_key);
+    let secrets = Accepted { controller: vec![token("controller")], ..Accepted::default() };
+    let verifier = CredentialVerifier::new(secrets);
     let verifier = verifier.expect("random bytes should be there");
     let server = FakeServer::builder(&FakeEngine::new()).verifier(verifier).start();
     let server = server.expect("loopback should be there");

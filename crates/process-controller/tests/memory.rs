@@ -123,7 +123,9 @@ async fn furnish(client: &Client, server: &FakeServer) {
     let params = PostParams::default();
     Api::<Namespace>::all(client.clone()).create(&params, &namespace).await.unwrap();
     Api::<ConfigMap>::namespaced(client.clone(), NAMESPACE).create(&params, &ca).await.unwrap();
-    Api::<Secret>::namespaced(client.clone(), NAMESPACE).create(&params, &credentials).await.unwrap();
+    for secret in &credentials {
+        Api::<Secret>::namespaced(client.clone(), NAMESPACE).create(&params, secret).await.unwrap();
+    }
     let clusters: Api<WorkflowCluster> = Api::namespaced(client.clone(), NAMESPACE);
     clusters.create(&params, &builders::cluster(NAMESPACE, "prod")).await.unwrap();
     let status = Patch::Merge(json!({"status": cluster.status}));

@@ -7,7 +7,7 @@ use std::{
 };
 
 use engine_client::{
-    Credential, CredentialVerifier, Engine as _, Operation, WorkerKey,
+    Accepted, CredentialVerifier, Engine as _, Operation, TenantEpoch, TenantKey, TokenRole,
     fake::{FakeEngine, FakeServer},
     model::{
         DeployProcess, Instance, InstanceState, LintMode, PutOutcome, PutTenant, StartInstance, Tenant,
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Fleet {
     engine: FakeEngine,
     server: Option<FakeServer>,
-    worker_key: WorkerKey,
+    worker_key: TenantKey,
     files: tempfile::TempDir,
 }
 
@@ -59,19 +59,19 @@ impl Fleet {
             };
             engine.deploy_process(&deploy).await.expect("engine should deploy");
         }
-        let worker_key = WorkerKey::generate().expect("random bytes should be there");
+        let worker_key = TenantKey::generate().expect("random bytes should be there");
         let files = tempfile::tempdir().expect("directory should be made");
-        std::fs::write(files.path().join("token"), worker_key.mint("acme").expose())
-            .expect("file should be written");
+        let tenant = TenantEpoch { tenant_id: "acme".to_owned(), epoch: String::new() };
+        let token = worker_key.mint(TokenRole::Worker, &tenant);
+        std::fs::write(files.path().join("token"), token.expose()).expect("file should be written");
         let mut fleet = Self { engine, server: None, worker_key, files };
         fleet.start_server(0);
         fleet
     }
 
     fn start_server(&mut self, port: u16) {
-        let token = |text| Credential::parse(text).expect("token should parse");
-        let verifier =
-            CredentialVerifier::new(&token("controller"), &token("monitor"), self.worker_key.clone());
+        let accepted = Accepted { worker: vec![self.worker_key.clone()], ..Accepted::default() };
+        let verifier = CredentialVerifier::new(accepted);
         let verifier = verifier.expect("random bytes should be there");
         let server = FakeServer::builder(&self.engine).port(port).tls("localhost").verifier(verifier).start();
         let server = server.expect("server should start");

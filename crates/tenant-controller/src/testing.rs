@@ -108,9 +108,11 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn with(tenants: &[WorkflowTenant]) -> Self {
         let apiserver = FakeApiServer::new();
-        let (ca, credentials) = builders::engine_access(&cluster());
+        let (ca, secrets) = builders::engine_access(&cluster());
         apiserver.seed(&ca);
-        apiserver.seed(&credentials);
+        for secret in &secrets {
+            apiserver.seed(secret);
+        }
         apiserver.seed(&cluster());
         for tenant in tenants {
             apiserver.seed(tenant);

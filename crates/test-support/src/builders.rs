@@ -15,6 +15,7 @@
 //! act on, and `Ready`; what only the own controller computes is for that controller's tests.
 
 use api_types::cluster::{ClusterPhase, ClusterReason, Endpoint, ExternalPostgres, Postgres, PostgresStatus};
+use api_types::engine_access::Access;
 use api_types::process::{ProcessPhase, ProcessReason, Source};
 use api_types::reason::Reason;
 use api_types::reference::{ClusterRef, TenantRef};
@@ -33,6 +34,11 @@ use kube::{Resource, ResourceExt as _};
 
 #[cfg(test)]
 mod tests;
+
+/// The worker key of [`engine_access`].
+pub const WORKER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+/// The client key of [`engine_access`].
+pub const CLIENT_KEY: &str = "IAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
 /// The engine version of [`cluster`].
 pub const VERSION: &str = "1.0.0";
@@ -91,19 +97,26 @@ pub fn running_cluster(namespace: &str, name: &str) -> WorkflowCluster {
     cluster
 }
 
-/// What the cluster-controller leaves for whoever calls the engine of that cluster: the CA and the tokens. The CA is
-/// none that a real connection would take.
-pub fn engine_access(cluster: &WorkflowCluster) -> (ConfigMap, Secret) {
+/// What the cluster-controller leaves for whoever calls the engine of that cluster: the CA, the tokens and the keys. The CA
+/// is none that a real connection would take; token and keys are the same for every cluster of the name.
+pub fn engine_access(cluster: &WorkflowCluster) -> (ConfigMap, [Secret; 4]) {
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
     let mut ca = ConfigMap::default();
     ca.metadata.name = Some(engine_access::ca_config_map_name(&name));
     ca.data = Some([(engine_access::CA_CERT_KEY.to_owned(), "not a certificate".to_owned())].into());
-    let mut credentials = Secret::default();
-    credentials.metadata.name = Some(engine_access::credentials_secret_name(&name));
-    let token = |key: &str| (key.to_owned(), ByteString(format!("{key}-of-{name}").into_bytes()));
-    credentials.data =
-        Some([token(engine_access::CONTROLLER_TOKEN_KEY), token(engine_access::MONITOR_TOKEN_KEY)].into());
-    (in_namespace(&namespace, ca), in_namespace(&namespace, credentials))
+    let secrets = Access::ALL.map(|access| {
+        let mut secret = Secret::default();
+        secret.metadata.name = Some(engine_access::access_secret_name(&name, access));
+        let current = match access {
+            Access::ControllerToken | Access::MonitorToken => format!("{}-of-{name}", access.name()),
+            Access::WorkerKey => WORKER_KEY.to_owned(),
+            Access::ClientKey => CLIENT_KEY.to_owned(),
+        };
+        let current = (engine_access::CURRENT_KEY.to_owned(), ByteString(current.into_bytes()));
+        secret.data = Some([current].into());
+        in_namespace(&namespace, secret)
+    });
+    (in_namespace(&namespace, ca), secrets)
 }
 
 /// A tenant of that cluster without quotas.

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
-use controller_kit::engine::{AccessError, WorkerAccess, is_callable};
+use controller_kit::engine::{AccessError, TenantAccess, is_callable};
 use controller_kit::grant::{NamespaceRole, missing_grant};
 use controller_kit::outcome::ErrorClass;
 use controller_kit::reference::{Referrer, Resolved, resolve};
 use controller_kit::run::chain;
-use engine_client::Credential;
 use engine_client::model::DEFAULT_TENANT;
+use engine_client::{Credential, TenantEpoch, TokenRole};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
@@ -193,12 +193,16 @@ async fn observe_access(context: &Context, references: &References) -> AccessVie
     let References::Resolved(Resolved { cluster, tenant }) = references else { return AccessView::NotAsked };
     let endpoint = cluster.status.as_ref().and_then(|status| status.endpoint.as_ref());
     let Some(endpoint) = endpoint.filter(|_| is_callable(cluster)) else { return AccessView::NotAsked };
-    let tenant_id = tenant.as_ref().map_or_else(|| DEFAULT_TENANT.to_owned(), |tenant| tenant.name_any());
-    match context.engines.worker_access(cluster).await {
-        Ok(WorkerAccess { ca_pem, worker_key }) => AccessView::Known(Access {
+    // Nobody owns the default tenant, so it has one life only.
+    let tenant = tenant.as_ref().map_or_else(
+        || TenantEpoch { tenant_id: DEFAULT_TENANT.to_owned(), epoch: String::new() },
+        |tenant| TenantEpoch { tenant_id: tenant.name_any(), epoch: tenant.uid().unwrap_or_default() },
+    );
+    match context.engines.tenant_access(cluster, TokenRole::Worker).await {
+        Ok(TenantAccess { ca_pem, key }) => AccessView::Known(Access {
             address: format!("{}:{}", endpoint.host, endpoint.port),
             ca_pem,
-            token: worker_key.mint(&tenant_id),
+            token: key.mint(TokenRole::Worker, &tenant),
         }),
         Err(error) => AccessView::NotReady(error),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
 use controller_kit::plan::Desired;
 use controller_kit::reference::Resolved;
-use engine_client::WorkerKey;
+use engine_client::{TenantEpoch, TenantKey, TokenRole};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use serde::de::DeserializeOwned;
@@ -24,8 +24,6 @@ pub(crate) const SEED: &str = include_str!("../../api-types/testdata/seeds/workf
 pub(crate) const MINIMAL: &str = include_str!("../testdata/minimal.yaml");
 /// As much as can be said.
 pub(crate) const EVERY_FIELD: &str = include_str!("../testdata/every-field.yaml");
-
-const WORKER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
 pub(crate) fn parse<K: DeserializeOwned>(yaml: &str) -> K {
     serde_saphyr::from_str(yaml).unwrap()
@@ -68,11 +66,13 @@ pub(crate) fn resolved(worker: &WorkflowWorker) -> Resolved {
 }
 
 pub(crate) fn access(worker: &WorkflowWorker) -> Access {
-    let tenant = if worker.spec.tenant_ref.is_some() { "acme" } else { "_default" };
+    let (tenant_id, epoch) =
+        if worker.spec.tenant_ref.is_some() { ("acme", "uid-acme") } else { ("_default", "") };
+    let tenant = TenantEpoch { tenant_id: tenant_id.to_owned(), epoch: epoch.to_owned() };
     Access {
         address: "prod-east-engine.workflow-system.svc:26500".into(),
         ca_pem: "-----BEGIN CERTIFICATE-----".into(),
-        token: WorkerKey::parse(WORKER_KEY).unwrap().mint(tenant),
+        token: TenantKey::parse(builders::WORKER_KEY).unwrap().mint(TokenRole::Worker, &tenant),
     }
 }
 

@@ -95,7 +95,8 @@ pub struct ServeArgs {
     /// Directory with `tls.crt` and `tls.key`.
     #[arg(long, env = "WORKFLOW_TLS_DIR")]
     pub tls_dir: PathBuf,
-    /// Directory with `controller-token`, `monitor-token` and `worker-key`.
+    /// Directory with `controller-token`, `monitor-token`, `worker-key` and `client-key`: a directory each, with the file `current`, and
+    /// while it is being replaced `next` or `previous`.
     #[arg(long, env = "WORKFLOW_CREDENTIALS_DIR")]
     pub credentials_dir: PathBuf,
     /// How long a finished instance can still be read.

@@ -18,13 +18,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine_client::Role;
 use engine_client::proto::{
     FILE_DESCRIPTOR_SET, cluster_service_server::ClusterServiceServer,
     instance_service_server::InstanceServiceServer, job_service_server::JobServiceServer,
     migration_service_server::MigrationServiceServer, process_service_server::ProcessServiceServer,
     tenant_service_server::TenantServiceServer,
 };
+use engine_client::{Role, TenantEpoch};
 use futures::FutureExt;
 use tonic::server::NamedService as _;
 use tonic::service::Routes;
@@ -170,7 +170,9 @@ impl Method {
     fn is_allowed(self, role: &Role, tenant_id: &str) -> bool {
         match (role, self.audience()) {
             (Role::Controller, _) | (_, Audience::Everyone) | (Role::Monitor, Audience::Monitor) => true,
-            (Role::Worker { tenant_id: own }, Audience::Workers) => own == tenant_id,
+            (Role::Worker(own), Audience::Workers) | (Role::Client(own), Audience::Clients) => {
+                own.tenant_id == tenant_id
+            }
             _ => false,
         }
     }
@@ -286,8 +288,14 @@ fn require_allowed(method: Method, extensions: &Extensions, tenant_id: &str) -> 
         return Ok(());
     }
     Err(Status::permission_denied(match role {
-        Role::Worker { tenant_id } => {
+        Role::Worker(TenantEpoch { tenant_id, .. }) => {
             format!("this token is for the jobs of tenant {tenant_id} only, not for {} here", method.name())
+        }
+        Role::Client(TenantEpoch { tenant_id, .. }) => {
+            format!(
+                "this token is for the instances of tenant {tenant_id} only, not for {} here",
+                method.name()
+            )
         }
         _ => format!("this token may not call {}", method.name()),
     }))

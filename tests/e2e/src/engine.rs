@@ -5,7 +5,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, bail};
 use api_types::WorkflowCluster;
 use api_types::engine_access::{
-    CA_CERT_KEY, CONTROLLER_TOKEN_KEY, GRPC_PORT, ca_config_map_name, credentials_secret_name, engine_host,
+    Access, CA_CERT_KEY, CURRENT_KEY, GRPC_PORT, access_secret_name, ca_config_map_name, engine_host,
     engine_name,
 };
 use engine_client::{Credential, EngineAccess, EngineAddress, EngineClient, EnginePool, EngineTls, Timeouts};
@@ -30,12 +30,12 @@ pub async fn connect(cluster: &Cluster, engine: &WorkflowCluster) -> anyhow::Res
     let ca = config_maps.get(&ca_config_map_name(&name)).await?.data.unwrap_or_default().remove(CA_CERT_KEY);
     let secrets: Api<Secret> = Api::namespaced(cluster.client.clone(), &namespace);
     let token = secrets
-        .get(&credentials_secret_name(&name))
+        .get(&access_secret_name(&name, Access::ControllerToken))
         .await?
         .data
         .unwrap_or_default()
-        .remove(CONTROLLER_TOKEN_KEY);
-    let token = String::from_utf8(token.context("the credentials have no controller token")?.0)?;
+        .remove(CURRENT_KEY);
+    let token = String::from_utf8(token.context("the Secret has no controller token")?.0)?;
 
     let (forward, port) =
         forward_port(cluster, &namespace, &format!("service/{}", engine_name(&name)), GRPC_PORT).await?;

@@ -57,14 +57,17 @@ fn no_suffix_of_a_cluster_ends_with_another() {
     }
 }
 
-fn cluster_children(cluster: &str) -> [String; 6] {
+fn cluster_children(cluster: &str) -> [String; 9] {
     [
         engine_access::engine_name(cluster),
         engine_access::headless_service_name(cluster),
         engine_access::ca_config_map_name(cluster),
         engine_access::ca_key_secret_name(cluster),
         engine_access::tls_secret_name(cluster),
-        engine_access::credentials_secret_name(cluster),
+        engine_access::access_secret_name(cluster, engine_access::Access::ControllerToken),
+        engine_access::access_secret_name(cluster, engine_access::Access::MonitorToken),
+        engine_access::access_secret_name(cluster, engine_access::Access::WorkerKey),
+        engine_access::access_secret_name(cluster, engine_access::Access::ClientKey),
     ]
 }
 

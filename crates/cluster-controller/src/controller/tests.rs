@@ -77,7 +77,7 @@ async fn a_new_cluster_comes_up_and_then_costs_nothing() {
     );
     assert_eq!(
         find(&found.conditions, "Supported").unwrap().message,
-        "not acted on: spec.authentication.oidc (use the tokens in Secret prod-east-engine-credentials), \
+        "not acted on: spec.authentication.oidc (use the token in Secret prod-east-engine-controller-token), \
          spec.observability.tracing (no OTLP is sent yet; use the metrics), \
          spec.observability.metrics.serviceMonitor (install the CRDs of monitoring.coreos.com/v1)"
     );
@@ -131,8 +131,11 @@ async fn a_settled_cluster_costs_five_reads_per_resync() {
             "pods",
             "secrets/db",
             "secrets/dev-engine-ca-key",
-            "secrets/dev-engine-credentials",
+            "secrets/dev-engine-client-key",
+            "secrets/dev-engine-controller-token",
+            "secrets/dev-engine-monitor-token",
             "secrets/dev-engine-tls",
+            "secrets/dev-engine-worker-key",
         ];
         assert_eq!(requests, reads.map(|read| format!("GET /api/v1/namespaces/acme/{read}")));
     }
@@ -149,7 +152,7 @@ async fn a_crash_between_any_two_writes_ends_where_no_crash_ends() {
     let count = |words: &str| report.writes.iter().filter(|write| write.contains(words)).count();
     assert_eq!(
         (count("/jobs"), count("/secrets/"), count("/configmaps/")),
-        (1, 3, 1),
+        (1, 6, 1),
         "{:#?}",
         report.writes
     );
@@ -259,7 +262,7 @@ async fn an_engine_without_replicas_is_stopped_and_starts_again() {
 #[tokio::test]
 async fn deleted_children_are_made_again_with_the_keys_that_are_left() {
     let world = running(MINIMAL).await;
-    let credentials = || world.apiserver.get::<Secret>("acme", "dev-engine-credentials").unwrap().data;
+    let credentials = || world.apiserver.get::<Secret>("acme", "dev-engine-worker-key").unwrap().data;
     let before = credentials();
     let paths = world.end_state().into_keys().collect::<Vec<_>>();
     world.apiserver.remove::<Service>("acme", "dev-engine");
@@ -270,7 +273,7 @@ async fn deleted_children_are_made_again_with_the_keys_that_are_left() {
     assert_eq!(world.end_state().into_keys().collect::<Vec<_>>(), paths);
     assert_eq!(credentials(), before);
     assert!(status(&world).ready);
-    world.apiserver.remove::<Secret>("acme", "dev-engine-credentials");
+    world.apiserver.remove::<Secret>("acme", "dev-engine-worker-key");
     world.settle().await;
     assert_ne!(credentials(), before);
 }

@@ -8,7 +8,8 @@ use api_types::cluster::{
     CA_SECRET_KEY, ClusterReason, DATABASE_SECRET_DATABASE, DATABASE_SECRET_PASSWORD,
     DATABASE_SECRET_USERNAME, DEFAULT_DATABASE,
 };
-use api_types::engine_access::{ca_key_secret_name, credentials_secret_name, tls_secret_name};
+use api_types::engine_access::{Access, access_secret_name, ca_key_secret_name, tls_secret_name};
+use futures::future::try_join_all;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
@@ -49,20 +50,24 @@ pub struct AccessView {
     pub authority: Option<Sealed>,
     /// The engine's certificate and its key.
     pub certificate: Option<Sealed>,
-    /// Tokens and the worker key.
-    pub credentials: Option<Sealed>,
+    /// Tokens and keys, as far as they are there.
+    pub credentials: BTreeMap<Access, Sealed>,
 }
 
 /// Reads our Secrets.
 pub async fn observe_access(context: &Context, cluster: &WorkflowCluster) -> Result<AccessView, Unread> {
     let name = cluster.name_any();
-    let names = (ca_key_secret_name(&name), tls_secret_name(&name), credentials_secret_name(&name));
+    let (authority, certificate) = (ca_key_secret_name(&name), tls_secret_name(&name));
+    let credentials = Access::ALL.map(async |access| {
+        let found = read(context, cluster, &access_secret_name(&name, access)).await?;
+        Ok(found.map(|found| (access, found)))
+    });
     let (authority, certificate, credentials) = futures::try_join!(
-        read(context, cluster, &names.0),
-        read(context, cluster, &names.1),
-        read(context, cluster, &names.2),
+        read(context, cluster, &authority),
+        read(context, cluster, &certificate),
+        try_join_all(credentials),
     )?;
-    Ok(AccessView { authority, certificate, credentials })
+    Ok(AccessView { authority, certificate, credentials: credentials.into_iter().flatten().collect() })
 }
 
 /// Reads the user's Secrets and makes a login of them.

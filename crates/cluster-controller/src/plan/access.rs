@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use api_types::engine_access::{
-    CA_CERT_KEY, CA_PREVIOUS_CERT_KEY, CA_PRIVATE_KEY_KEY, CONTROLLER_TOKEN_KEY, MONITOR_TOKEN_KEY,
-    TLS_CERT_KEY, TLS_PRIVATE_KEY_KEY, WORKER_KEY_KEY, ca_config_map_name, ca_key_secret_name,
-    credentials_secret_name, engine_host, headless_service_name, tls_secret_name,
+    Access, CA_CERT_KEY, CA_PREVIOUS_CERT_KEY, CA_PRIVATE_KEY_KEY, CURRENT_KEY, TLS_CERT_KEY,
+    TLS_PRIVATE_KEY_KEY, access_secret_name, ca_config_map_name, ca_key_secret_name, engine_host,
+    headless_service_name, tls_secret_name,
 };
 use api_types::labels::{APPLIED_HASH, CLUSTER, Component, MANAGED_BY, OPERATOR};
 use api_types::reference::DeletionPolicy;
 use controller_kit::plan::{Desired, is_controlled_by, is_subset};
-use engine_client::{Credential, WorkerKey};
+use engine_client::{Credential, TenantKey};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt as _;
@@ -24,9 +24,11 @@ use crate::observe::secrets::{AccessView, Sealed};
 /// bundle again within minutes, pods that mount it within hours.
 pub const SETTLE: Duration = Duration::from_hours(24);
 
-/// Plans the three Secrets.
+/// Plans the Secrets.
 pub fn plan_access(blueprint: &Blueprint<'_>, access: &AccessView, now: Timestamp, draft: &mut Draft) {
-    plan_credentials(blueprint, access.credentials.as_ref(), draft);
+    for role in Access::ALL {
+        plan_credential(blueprint, role, access.credentials.get(&role), draft);
+    }
     let metadata = metadata(blueprint, ca_key_secret_name(&blueprint.name()));
     let Some(live) = &access.authority else {
         draft.steps.push(Step::CreateAuthority { metadata, former: None });
@@ -97,12 +99,12 @@ pub fn dns_names(blueprint: &Blueprint<'_>) -> Vec<String> {
     vec![service, short, blueprint.engine_name(), format!("*.{headless}"), headless, "localhost".to_owned()]
 }
 
-fn plan_credentials(blueprint: &Blueprint<'_>, live: Option<&Sealed>, draft: &mut Draft) {
-    let metadata = metadata(blueprint, credentials_secret_name(&blueprint.name()));
+fn plan_credential(blueprint: &Blueprint<'_>, access: Access, live: Option<&Sealed>, draft: &mut Draft) {
+    let metadata = metadata(blueprint, access_secret_name(&blueprint.name(), access));
     match live {
         Some(live) if !is_ours(blueprint, live) => draft.taken.push(told(live)),
-        Some(live) if are_credentials(live) => keep(live, metadata, |_| (), draft),
-        _ => draft.steps.push(Step::CreateCredentials { metadata }),
+        Some(live) if is_usable(live, access) => keep(live, metadata, |_| (), draft),
+        _ => draft.steps.push(Step::CreateCredential { metadata, access }),
     }
 }
 
@@ -154,18 +156,11 @@ fn certificate_of(secret: &Sealed) -> Option<Lifetime> {
     Lifetime::of(secret.text(TLS_CERT_KEY)?.as_bytes())
 }
 
-fn are_credentials(secret: &Sealed) -> bool {
-    [CONTROLLER_TOKEN_KEY, MONITOR_TOKEN_KEY].iter().all(|key| is_token(secret, key)) && is_worker_key(secret)
-}
-
-/// A usable token.
-pub(crate) fn is_token(secret: &Sealed, key: &str) -> bool {
-    secret.text(key).is_some_and(|token| Credential::parse(token).is_ok())
-}
-
-/// A usable worker key.
-pub(crate) fn is_worker_key(secret: &Sealed) -> bool {
-    secret.text(WORKER_KEY_KEY).is_some_and(|key| WorkerKey::parse(key).is_ok())
+fn is_usable(secret: &Sealed, access: Access) -> bool {
+    secret.text(CURRENT_KEY).is_some_and(|text| match access {
+        Access::ControllerToken | Access::MonitorToken => Credential::parse(text).is_ok(),
+        Access::WorkerKey | Access::ClientKey => TenantKey::parse(text).is_ok(),
+    })
 }
 
 /// With `deletionPolicy: Retain` the Secrets outlive the cluster, and serve the next one of its name.

@@ -156,11 +156,21 @@ pub fn secret_volume(name: &str, secret: &str, keys: &[&str]) -> Volume {
         .iter()
         .map(|key| KeyToPath { key: (*key).to_owned(), path: (*key).to_owned(), mode: None })
         .collect();
+    build_secret_volume(name, secret, Some(items))
+}
+
+/// A Secret with all of its keys.
+#[must_use]
+pub fn whole_secret_volume(name: &str, secret: &str) -> Volume {
+    build_secret_volume(name, secret, None)
+}
+
+fn build_secret_volume(name: &str, secret: &str, items: Option<Vec<KeyToPath>>) -> Volume {
     Volume {
         name: name.to_owned(),
         secret: Some(SecretVolumeSource {
             secret_name: Some(secret.to_owned()),
-            items: Some(items),
+            items,
             default_mode: Some(0o440),
             optional: None,
         }),

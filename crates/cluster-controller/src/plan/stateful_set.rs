@@ -1,8 +1,8 @@
 //! The StatefulSet of the engine.
 
 use api_types::engine_access::{
-    ADMIN_PORT, CONTROLLER_TOKEN_KEY, GRPC_PORT, MONITOR_TOKEN_KEY, TLS_CERT_KEY, TLS_PRIVATE_KEY_KEY,
-    WORKER_KEY_KEY, credentials_secret_name, headless_service_name, tls_secret_name,
+    ADMIN_PORT, Access, GRPC_PORT, TLS_CERT_KEY, TLS_PRIVATE_KEY_KEY, access_secret_name,
+    headless_service_name, tls_secret_name,
 };
 use api_types::labels::{Component, TEMPLATE_DIGEST, VERSION, selector};
 use api_types::scheduling::Resources;
@@ -18,7 +18,7 @@ use semver::Version;
 
 use super::pod::{
     DATABASE_NAME_VARIABLE, build_container, build_database_volumes, build_metadata, build_spec, mount,
-    secret_volume, variable,
+    secret_volume, variable, whole_secret_volume,
 };
 use super::services::{ADMIN_PORT_NAME, GRPC_PORT_NAME};
 use super::{Blueprint, body_of};
@@ -94,8 +94,10 @@ fn build_template(blueprint: &Blueprint<'_>, version: &Version) -> PodTemplateSp
     let name = blueprint.name();
     let mut volumes = build_database_volumes(blueprint);
     volumes.push(secret_volume("tls", &tls_secret_name(&name), &[TLS_CERT_KEY, TLS_PRIVATE_KEY_KEY]));
-    let credentials = [CONTROLLER_TOKEN_KEY, MONITOR_TOKEN_KEY, WORKER_KEY_KEY];
-    volumes.push(secret_volume("credentials", &credentials_secret_name(&name), &credentials));
+    // Whole, since what is there changes while one is being replaced.
+    volumes.extend(
+        Access::ALL.map(|access| whole_secret_volume(access.name(), &access_secret_name(&name, access))),
+    );
     let spec = build_spec(blueprint, Component::Engine, build_engine(blueprint, version), volumes);
     PodTemplateSpec {
         metadata: Some(build_metadata(blueprint, Component::Engine, version)),
@@ -112,10 +114,11 @@ fn build_engine(blueprint: &Blueprint<'_>, version: &Version) -> Container {
         variable("WORKFLOW_TLS_DIR", TLS_DIR),
         variable("WORKFLOW_CREDENTIALS_DIR", CREDENTIALS_DIR),
     ]);
-    container
-        .volume_mounts
-        .get_or_insert_default()
-        .extend([mount("tls", TLS_DIR), mount("credentials", CREDENTIALS_DIR)]);
+    let mut mounts = vec![mount("tls", TLS_DIR)];
+    mounts.extend(
+        Access::ALL.map(|access| mount(access.name(), &format!("{CREDENTIALS_DIR}/{}", access.name()))),
+    );
+    container.volume_mounts.get_or_insert_default().extend(mounts);
     container.startup_probe =
         Some(Probe { failure_threshold: Some(60), period_seconds: Some(1), ..probe("/livez") });
     container.liveness_probe =

@@ -66,7 +66,10 @@ fn a_new_cluster_is_migrated_before_its_engine_starts() {
         told(&plan.steps),
         [
             "add the finalizer",
-            "create credentials dev-engine-credentials",
+            "create credential dev-engine-controller-token",
+            "create credential dev-engine-monitor-token",
+            "create credential dev-engine-worker-key",
+            "create credential dev-engine-client-key",
             "create authority dev-engine-ca-key",
             "apply Service dev-engine-headless",
             "apply Service dev-engine",
@@ -88,7 +91,7 @@ fn a_migrated_cluster_gets_its_engine() {
     observed.postgres = reachable(Some("1.2.3"));
     let plan = planned(&minimal(|cluster| cluster.spec.replicas = 2), &observed);
     assert_eq!(
-        told(&plan.steps)[3..],
+        told(&plan.steps)[6..],
         [
             "apply Service dev-engine-headless",
             "apply Service dev-engine",
@@ -145,7 +148,7 @@ fn settled(cluster: &WorkflowCluster) -> Observed {
 fn children_told(plan: &Plan) -> Vec<String> {
     told(&plan.steps)
         .into_iter()
-        .filter(|line| !line.contains("ertificate") && !line.contains("redentials"))
+        .filter(|line| !line.contains("ertificate") && !line.contains("redential"))
         .filter(|line| !line.contains("Secret") && !line.contains("finalizer"))
         .collect()
 }

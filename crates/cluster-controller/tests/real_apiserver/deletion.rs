@@ -75,7 +75,7 @@ async fn a_cluster_and_its_children_stay_until_the_tenant_is_cleaned_up() {
         (
             home.api::<StatefulSet>().get_opt(ENGINE).await.unwrap().is_some(),
             home.api::<Service>().get_opt(ENGINE).await.unwrap().is_some(),
-            home.api::<Secret>().get_opt("prod-east-engine-credentials").await.unwrap().is_some(),
+            home.api::<Secret>().get_opt("prod-east-engine-worker-key").await.unwrap().is_some(),
             home.api::<ConfigMap>().get_opt("prod-east-engine-ca").await.unwrap().is_some(),
         )
     };

@@ -403,7 +403,7 @@ async fn a_deleted_child_is_made_again_and_no_key_changes() {
         names
     };
     let before = names(home.versions().await);
-    let credentials = async || home.api::<Secret>().get("prod-east-engine-credentials").await.unwrap().data;
+    let credentials = async || home.api::<Secret>().get("prod-east-engine-worker-key").await.unwrap().data;
     let keys = credentials().await;
     let params = DeleteParams::background();
     home.api::<StatefulSet>().delete(ENGINE, &params).await.unwrap();
@@ -509,6 +509,6 @@ async fn retained_secrets_outlive_the_cluster_and_serve_the_next_one() {
     home.pass().await;
     assert_eq!(secrets().await, before);
     let uid = home.cluster().await.uid();
-    let adopted = home.api::<Secret>().get("prod-east-engine-credentials").await.unwrap();
+    let adopted = home.api::<Secret>().get("prod-east-engine-worker-key").await.unwrap();
     assert_eq!(adopted.owner_references().first().map(|owner| owner.uid.clone()), uid);
 }

@@ -1,4 +1,5 @@
 use engine_client::fake::FakeEngines;
+use k8s_openapi::ByteString;
 use rstest::rstest;
 use serde_json::{Value, json};
 use test_support::{FakeApiServer, builders, reply};
@@ -11,9 +12,11 @@ fn cluster() -> WorkflowCluster {
 
 fn furnished() -> FakeApiServer {
     let apiserver = FakeApiServer::new();
-    let (ca, credentials) = builders::engine_access(&cluster());
+    let (ca, secrets) = builders::engine_access(&cluster());
     apiserver.seed(&ca);
-    apiserver.seed(&credentials);
+    for secret in &secrets {
+        apiserver.seed(secret);
+    }
     apiserver
 }
 
@@ -26,7 +29,7 @@ fn reads(apiserver: &FakeApiServer) -> Vec<String> {
     requests.filter_map(|request| request.path.rsplit('/').next().map(ToOwned::to_owned)).collect()
 }
 
-const BOTH: [&str; 2] = ["prod-engine-ca", "prod-engine-credentials"];
+const BOTH: [&str; 2] = ["prod-engine-ca", "prod-engine-controller-token"];
 
 #[rstest]
 #[case::controller(EngineRole::Controller, "controller-token-of-prod")]
@@ -82,14 +85,14 @@ async fn a_new_cluster_of_the_same_name_is_another_one() {
 )]
 #[case::no_token(
     "secrets",
-    "prod-engine-credentials",
+    "prod-engine-controller-token",
     None,
-    "Secret prod-engine-credentials of WorkflowCluster workflow-system/prod: key controller-token is missing; \
+    "Secret prod-engine-controller-token of WorkflowCluster workflow-system/prod: key current is missing; \
      the cluster-controller writes it anew when it is deleted"
 )]
-#[case::unusable_token("secrets", "prod-engine-credentials",
-    Some(json!({"metadata": {"name": "prod-engine-credentials"}, "data": {"controller-token": "YSBiCmM="}})),
-    "Secret prod-engine-credentials of WorkflowCluster workflow-system/prod: key controller-token is not a token; \
+#[case::unusable_token("secrets", "prod-engine-controller-token",
+    Some(json!({"metadata": {"name": "prod-engine-controller-token"}, "data": {"current": "YSBiCmM="}})),
+    "Secret prod-engine-controller-token of WorkflowCluster workflow-system/prod: key current is not a token; \
      the cluster-controller writes it anew when it is deleted")]
 #[tokio::test]
 async fn what_is_missing_or_malformed_is_told_without_its_contents(
@@ -113,7 +116,7 @@ async fn what_is_missing_or_malformed_is_told_without_its_contents(
 async fn a_refused_read_keeps_its_class_and_a_cluster_without_endpoint_is_not_read_at_all() {
     let apiserver = furnished();
     apiserver.intercept(|request| {
-        let refusal = reply::forbidden("secrets", "prod-engine-credentials", "no permission");
+        let refusal = reply::forbidden("secrets", "prod-engine-controller-token", "no permission");
         request.path.contains("/secrets/").then(|| refusal.into())
     });
     let connector = connector(&apiserver, EngineRole::Controller);
@@ -121,7 +124,7 @@ async fn a_refused_read_keeps_its_class_and_a_cluster_without_endpoint_is_not_re
     assert_eq!(error.class(), ErrorClass::Denied);
     assert_eq!(
         error.to_string(),
-        "failed to read Secret prod-engine-credentials of WorkflowCluster workflow-system/prod"
+        "failed to read Secret prod-engine-controller-token of WorkflowCluster workflow-system/prod"
     );
 
     apiserver.forget_requests();
@@ -139,21 +142,29 @@ async fn an_engine_can_be_called_once_it_has_an_endpoint_and_until_its_cluster_g
     assert!(!is_callable(&going));
 }
 
+#[rstest]
+#[case::worker(TokenRole::Worker, builders::WORKER_KEY, "prod-engine-worker-key")]
+#[case::client(TokenRole::Client, builders::CLIENT_KEY, "prod-engine-client-key")]
 #[tokio::test]
-async fn the_workers_key_is_checked_and_read_once_for_all_workers_of_a_cluster() {
+async fn a_key_is_checked_and_read_once_for_all_tenants_of_a_cluster(
+    #[case] role: TokenRole,
+    #[case] expected: &str,
+    #[case] name: &str,
+) {
     let apiserver = furnished();
-    let key = WorkerKey::generate().unwrap();
     let connector = connector(&apiserver, EngineRole::Monitor);
-    let Err(missing) = connector.worker_access(&cluster()).await else { panic!("there is no key") };
-    assert!(missing.to_string().contains("key worker-key is missing"), "{missing}");
-    apiserver.edit::<Secret>("workflow-system", "prod-engine-credentials", |secret| {
-        secret["data"]["worker-key"] = json!(ByteString(key.expose().into_bytes()));
+    apiserver.edit::<Secret>("workflow-system", name, |secret| {
+        secret["data"] = json!({"current": "YSBiCmM="});
+    });
+    let Err(unusable) = connector.tenant_access(&cluster(), role).await else { panic!("that is no key") };
+    assert!(unusable.to_string().contains("key current is not a key"), "{unusable}");
+    apiserver.edit::<Secret>("workflow-system", name, |secret| {
+        secret["data"] = json!({"current": ByteString(expected.as_bytes().to_vec())});
     });
     apiserver.forget_requests();
     for _ in 0..50 {
-        let read = connector.worker_access(&cluster()).await.unwrap();
-        assert_eq!(read.worker_key.mint("acme").expose(), key.mint("acme").expose());
-        assert_eq!(read.ca_pem, "not a certificate");
+        let read = connector.tenant_access(&cluster(), role).await.unwrap();
+        assert_eq!((read.key.expose(), read.ca_pem.as_str()), (expected.to_owned(), "not a certificate"));
     }
-    assert_eq!(reads(&apiserver), BOTH);
+    assert_eq!(reads(&apiserver), ["prod-engine-ca", name]);
 }

@@ -137,8 +137,8 @@ pub(crate) async fn apply_workflow_cluster(
         json!({
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": engine_access::credentials_secret_name("prod")},
-            "stringData": {engine_access::MONITOR_TOKEN_KEY: token.expose()},
+            "metadata": {"name": engine_access::access_secret_name("prod", engine_access::Access::MonitorToken)},
+            "stringData": {engine_access::CURRENT_KEY: token.expose()},
         }),
     )
     .await;

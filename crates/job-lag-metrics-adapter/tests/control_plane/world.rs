@@ -13,7 +13,7 @@ use std::{
 
 use base64::{Engine as _, prelude::BASE64_STANDARD as STANDARD};
 use engine_client::{
-    Credential, CredentialVerifier, WorkerKey,
+    Accepted, Credential, CredentialVerifier,
     fake::{FakeEngine, FakeServer},
     model::{DEFAULT_TENANT, JobLag, JobSeries},
 };
@@ -77,24 +77,18 @@ impl Drop for Clock {
 
 /// The secrets of the fake engine.
 struct EngineSecrets {
-    controller: Credential,
     monitor: Credential,
-    worker_key: WorkerKey,
 }
 
 impl EngineSecrets {
     fn generate() -> Self {
-        Self {
-            controller: Credential::generate().unwrap(),
-            monitor: Credential::generate().unwrap(),
-            worker_key: WorkerKey::generate().unwrap(),
-        }
+        Self { monitor: Credential::generate().unwrap() }
     }
 
     /// Port 0: any.
     fn start(&self, engine: &FakeEngine, port: u16) -> FakeServer {
-        let verifier =
-            CredentialVerifier::new(&self.controller, &self.monitor, self.worker_key.clone()).unwrap();
+        let accepted = Accepted { monitor: vec![self.monitor.clone()], ..Accepted::default() };
+        let verifier = CredentialVerifier::new(accepted).unwrap();
         FakeServer::builder(engine).port(port).tls(ENGINE_HOST).verifier(verifier).start().unwrap()
     }
 }

@@ -42,12 +42,14 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let apiserver = FakeApiServer::new();
-        let (ca, credentials) = builders::engine_access(&cluster());
+        let (ca, secrets) = builders::engine_access(&cluster());
         let mut namespace = Namespace::default();
         namespace.metadata.name = Some(HOME.to_owned());
         namespace.metadata.labels = Some(BTreeMap::from([(TENANT.to_owned(), "acme".to_owned())]));
         apiserver.seed(&ca);
-        apiserver.seed(&credentials);
+        for secret in &secrets {
+            apiserver.seed(secret);
+        }
         apiserver.seed(&namespace);
         apiserver.seed(&cluster());
         apiserver.seed(&tenant());

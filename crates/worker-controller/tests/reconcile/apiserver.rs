@@ -15,7 +15,7 @@ use test_support::crash::{run_until_settled, survives_crash_at_every_write};
 use test_support::snapshot::snapshot_of;
 use test_support::{Faults, builders};
 
-use crate::world::{CLUSTER, EVERY_FIELD, SEED, WORKER, ca_config_map, credentials, good_pass, pass, worker};
+use crate::world::{CLUSTER, EVERY_FIELD, SEED, WORKER, ca_config_map, good_pass, pass, worker, worker_key};
 
 /// One test's namespace, with a cluster of its own in it.
 pub(crate) struct Home {
@@ -54,7 +54,7 @@ impl Home {
         let status = Patch::Merge(json!({"status": status}));
         tenants.patch_status("acme", &PatchParams::default(), &status).await.unwrap();
         self.api().create(&create, &ca_config_map(&self.namespace)).await.unwrap();
-        self.api().create(&create, &credentials(&self.namespace)).await.unwrap();
+        self.api().create(&create, &worker_key(&self.namespace)).await.unwrap();
     }
 
     /// As `kubectl apply --server-side` does.

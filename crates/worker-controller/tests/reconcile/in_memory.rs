@@ -19,8 +19,8 @@ use worker_controller::controller::WorkerReconciler;
 use worker_controller::status::RESYNC;
 
 use crate::world::{
-    CLUSTER, EVERY_FIELD, SEED, WORKER, ca_config_map, caches, context, credentials, directory, pass,
-    pass_with, store_of, token, worker,
+    CLUSTER, EVERY_FIELD, SEED, WORKER, ca_config_map, caches, context, directory, pass, pass_with, store_of,
+    token, worker, worker_key,
 };
 
 const HOME: &str = "workflow-system";
@@ -37,7 +37,7 @@ fn world(worker: &WorkflowWorker) -> FakeApiServer {
     apiserver.seed(&builders::active_tenant(HOME, "acme", &cluster));
     apiserver.seed(&cluster);
     apiserver.seed(&ca_config_map(HOME));
-    apiserver.seed(&credentials(HOME));
+    apiserver.seed(&worker_key(HOME));
     apiserver.seed(&namespace(HOME, &json!({})));
     apiserver.seed(&namespace(ACME, &json!({TENANT: "acme"})));
     let account: ServiceAccount =
@@ -136,7 +136,7 @@ async fn the_seed_converges_and_then_nothing_is_written() {
         (Some(WorkerPhase::Running), true, Some(3), Some(3), Some(60))
     );
     let secret = apiserver.get::<Secret>(ACME, "payment-worker-engine-access").unwrap().data.unwrap();
-    assert_eq!(String::from_utf8(secret["token"].0.clone()).unwrap(), token("acme"));
+    assert_eq!(String::from_utf8(secret["token"].0.clone()).unwrap(), token("acme", "uid-of-acme"));
 }
 
 #[tokio::test]
@@ -296,7 +296,7 @@ async fn a_namespace_that_did_not_opt_in_is_told_with_the_role_binding_that_is_m
 #[tokio::test]
 async fn a_clusters_namespace_that_is_closed_is_told_with_the_role_binding_that_is_missing() {
     let apiserver = world(&seed());
-    refuse(&apiserver, "/secrets/prod-east-engine-credentials", HOME);
+    refuse(&apiserver, "/secrets/prod-east-engine-worker-key", HOME);
     assert_eq!(one_pass(&apiserver).await, Next::Failed(ErrorClass::Denied));
     assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::EngineCredentialsMissing));
     let message = "no permission in namespace workflow-system: create a RoleBinding there of ClusterRole \
@@ -321,7 +321,7 @@ async fn a_settled_worker_costs_one_read_per_resync() {
     };
     let own = "GET /api/v1/namespaces/acme-tenant/secrets/payment-worker-engine-access";
     let ca = "GET /api/v1/namespaces/workflow-system/configmaps/prod-east-engine-ca";
-    let key = "GET /api/v1/namespaces/workflow-system/secrets/prod-east-engine-credentials";
+    let key = "GET /api/v1/namespaces/workflow-system/secrets/prod-east-engine-worker-key";
     assert_eq!(requests().await, [own, ca, key], "the first of a cluster's workers reads for all");
     for _ in 0..20 {
         assert_eq!(requests().await, [own]);
@@ -404,11 +404,11 @@ async fn a_secret_that_was_deleted_or_edited_is_made_again() {
 #[tokio::test]
 async fn credentials_that_are_not_there_yet_are_awaited() {
     let apiserver = world(&seed());
-    apiserver.remove::<Secret>(HOME, "prod-east-engine-credentials");
+    apiserver.remove::<Secret>(HOME, "prod-east-engine-worker-key");
     assert_eq!(one_pass(&apiserver).await, Next::Failed(ErrorClass::Transient));
     assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::EngineCredentialsMissing));
     assert_eq!(children(&apiserver), [0, 0, 0, 0]);
-    apiserver.seed(&credentials(HOME));
+    apiserver.seed(&worker_key(HOME));
     settle(&apiserver).await;
 }
 

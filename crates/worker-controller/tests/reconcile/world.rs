@@ -13,7 +13,7 @@ use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::events::Publisher;
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::reference::CachedDirectory;
-use engine_client::{EnginePool, Timeouts, WorkerKey};
+use engine_client::{EnginePool, TenantEpoch, TenantKey, Timeouts, TokenRole};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::{ListParams, PartialObjectMeta};
@@ -22,6 +22,7 @@ use kube::runtime::watcher::Event;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use test_support::builders;
 use worker_controller::context::Context;
 use worker_controller::controller::WorkerReconciler;
 use worker_controller::observe::children::Caches;
@@ -30,7 +31,6 @@ pub(crate) const SEED: &str = include_str!("../../../api-types/testdata/seeds/wo
 pub(crate) const EVERY_FIELD: &str = include_str!("../../testdata/every-field.yaml");
 pub(crate) const CLUSTER: &str = "prod-east";
 pub(crate) const WORKER: &str = "payment-worker";
-pub(crate) const WORKER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
 pub(crate) fn parse<K: DeserializeOwned>(yaml: &str) -> K {
     serde_saphyr::from_str(yaml).unwrap()
@@ -52,22 +52,20 @@ pub(crate) fn ca_config_map(namespace: &str) -> ConfigMap {
     config_map
 }
 
-pub(crate) fn credentials(namespace: &str) -> Secret {
+pub(crate) fn worker_key(namespace: &str) -> Secret {
     let mut secret = Secret::default();
-    secret.metadata.name = Some(format!("{CLUSTER}-engine-credentials"));
+    secret.metadata.name = Some(format!("{CLUSTER}-engine-worker-key"));
     secret.metadata.namespace = Some(namespace.into());
-    let text = |text: &str| ByteString(text.as_bytes().to_vec());
-    secret.data = Some(BTreeMap::from([
-        ("controller-token".into(), text("controller")),
-        ("monitor-token".into(), text("monitor")),
-        ("worker-key".into(), text(WORKER_KEY)),
-    ]));
+    let key = ByteString(builders::WORKER_KEY.as_bytes().to_vec());
+    secret.data = Some(BTreeMap::from([("current".into(), key)]));
     secret
 }
 
 /// The token that a tenant's workers must get.
-pub(crate) fn token(tenant: &str) -> String {
-    WorkerKey::parse(WORKER_KEY).unwrap().mint(tenant).expose().to_owned()
+pub(crate) fn token(tenant_id: &str, epoch: &str) -> String {
+    let tenant = TenantEpoch { tenant_id: tenant_id.to_owned(), epoch: epoch.to_owned() };
+    let key = TenantKey::parse(builders::WORKER_KEY).unwrap();
+    key.mint(TokenRole::Worker, &tenant).expose().to_owned()
 }
 
 /// A store that holds what a list gave.

@@ -1,12 +1,13 @@
 //! Tokens: from files to roles, and from the files again when they change.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use engine_client::{
-    CONTROLLER_TOKEN_FILE, Credential, CredentialError, CredentialVerifier, FENCE_HEADER, MONITOR_TOKEN_FILE,
-    Role, WORKER_KEY_FILE, WRITER_HEADER, WorkerKey,
+    Accepted, CLIENT_KEY, CONTROLLER_TOKEN, CURRENT, Credential, CredentialError, CredentialVerifier,
+    FENCE_HEADER, MONITOR_TOKEN, NEXT, PREVIOUS, Role, TenantKey, WORKER_KEY, WRITER_HEADER,
 };
 use http::header::AUTHORIZATION;
 use tokio_util::sync::CancellationToken;
@@ -74,23 +75,39 @@ impl Credentials {
 }
 
 fn read(directory: &Path) -> Result<(Arc<CredentialVerifier>, [u8; 32]), Error> {
-    let text = |name: &str| {
-        let path = directory.join(name);
-        std::fs::read_to_string(&path).map_err(|source| Error::Read { path, source })
+    let mut content = String::new();
+    let accepted = Accepted {
+        controller: read_accepted(directory, CONTROLLER_TOKEN, Credential::parse, &mut content)?,
+        monitor: read_accepted(directory, MONITOR_TOKEN, Credential::parse, &mut content)?,
+        worker: read_accepted(directory, WORKER_KEY, TenantKey::parse, &mut content)?,
+        client: read_accepted(directory, CLIENT_KEY, TenantKey::parse, &mut content)?,
     };
-    let unusable = |name: &str| {
-        let path = directory.join(name);
-        move |source| Error::Unusable { path, source }
-    };
-    let (controller, monitor, worker) =
-        (text(CONTROLLER_TOKEN_FILE)?, text(MONITOR_TOKEN_FILE)?, text(WORKER_KEY_FILE)?);
-    let content = digest::sha256(format!("{controller}\0{monitor}\0{worker}").as_bytes());
-    let controller = Credential::parse(&controller).map_err(unusable(CONTROLLER_TOKEN_FILE))?;
-    let monitor = Credential::parse(&monitor).map_err(unusable(MONITOR_TOKEN_FILE))?;
-    let worker = WorkerKey::parse(&worker).map_err(unusable(WORKER_KEY_FILE))?;
-    let verifier =
-        CredentialVerifier::new(&controller, &monitor, worker).map_err(unusable(CONTROLLER_TOKEN_FILE))?;
-    Ok((Arc::new(verifier), content))
+    let verifier = CredentialVerifier::new(accepted)
+        .map_err(|source| Error::Unusable { path: directory.to_owned(), source })?;
+    Ok((Arc::new(verifier), digest::sha256(content.as_bytes())))
+}
+
+/// The current secret, and while it is being replaced the other one; the text of all is added to `content`.
+fn read_accepted<T>(
+    directory: &Path,
+    name: &str,
+    parse: impl Fn(&str) -> Result<T, CredentialError>,
+    content: &mut String,
+) -> Result<Vec<T>, Error> {
+    let mut accepted = Vec::new();
+    for file in [CURRENT, NEXT, PREVIOUS] {
+        let path = directory.join(name).join(file);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                accepted.push(parse(&text).map_err(|source| Error::Unusable { path, source })?);
+                content.push_str(&text);
+            }
+            Err(error) if file != CURRENT && error.kind() == ErrorKind::NotFound => {}
+            Err(source) => return Err(Error::Read { path, source }),
+        }
+        content.push('\0');
+    }
+    Ok(accepted)
 }
 
 /// Which replica of a controller calls; absent for callers of which any may write.

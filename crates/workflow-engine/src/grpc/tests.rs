@@ -7,7 +7,11 @@ use crate::args::{Cli, Command};
 use crate::metrics::Metrics;
 
 fn worker_of(tenant_id: &str) -> Role {
-    Role::Worker { tenant_id: tenant_id.to_owned() }
+    Role::Worker(TenantEpoch { tenant_id: tenant_id.to_owned(), epoch: String::new() })
+}
+
+fn client_of(tenant_id: &str) -> Role {
+    Role::Client(TenantEpoch { tenant_id: tenant_id.to_owned(), epoch: String::new() })
 }
 
 #[rstest]
@@ -37,6 +41,19 @@ fn worker_of(tenant_id: &str) -> Role {
 #[case::monitor_reads_no_instances(Role::Monitor, Method::GetInstance, "acme", false)]
 #[case::monitor_resolves_nothing(Role::Monitor, Method::ResolveIncident, "acme", false)]
 #[case::controller_resolves(Role::Controller, Method::ResolveIncident, "acme", true)]
+#[case::client_starts(client_of("acme"), Method::StartInstance, "acme", true)]
+#[case::client_reads(client_of("acme"), Method::GetInstance, "acme", true)]
+#[case::client_lists(client_of("acme"), Method::ListInstances, "acme", true)]
+#[case::client_cancels(client_of("acme"), Method::CancelInstance, "acme", true)]
+#[case::client_sets_variables(client_of("acme"), Method::SetVariables, "acme", true)]
+#[case::client_resolves(client_of("acme"), Method::ResolveIncident, "acme", true)]
+#[case::client_starts_nothing_elsewhere(client_of("acme"), Method::StartInstance, "globex", false)]
+#[case::client_has_no_tenantless_instances(client_of("acme"), Method::ListInstances, "", false)]
+#[case::client_takes_no_jobs(client_of("acme"), Method::ActivateJobs, "acme", false)]
+#[case::client_completes_no_jobs(client_of("acme"), Method::CompleteJob, "acme", false)]
+#[case::client_deploys_nothing(client_of("acme"), Method::DeployProcess, "acme", false)]
+#[case::client_sees_no_tenants(client_of("acme"), Method::ListTenants, "", false)]
+#[case::client_sees_no_lag(client_of("acme"), Method::ListJobLag, "", false)]
 #[case::worker_reads_health(worker_of("acme"), Method::GetHealth, "", true)]
 fn a_role_opens_its_methods_only(
     #[case] role: Role,

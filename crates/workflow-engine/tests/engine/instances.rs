@@ -441,3 +441,22 @@ async fn a_tenant_neither_sees_nor_ends_anothers_instances() {
         (InstanceState::Active, Some(wire_variables(&json!({"secret": 1}))))
     );
 }
+
+#[tokio::test]
+async fn a_client_of_a_tenant_starts_and_reads_and_a_worker_does_not() {
+    let world = World::new(database!());
+    let engine = world.serve("engine-0").await;
+    engine.controller().put_tenant("acme", TenantQuotas::default()).await;
+    engine.controller().deploy("acme", &one_task("order", "charge")).await;
+    let instance = engine.client("acme").start("acme", "order", &json!({})).await;
+    assert_eq!(engine.client("acme").instance("acme", instance).await.state(), InstanceState::Active);
+    let refused = engine.worker("acme").try_start("acme", "order", &json!({})).await;
+    let refused = refused.expect_err("should be refused");
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (
+            Code::PermissionDenied,
+            "this token is for the jobs of tenant acme only, not for StartInstance here"
+        )
+    );
+}

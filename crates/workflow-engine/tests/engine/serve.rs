@@ -189,7 +189,7 @@ async fn probes_and_metrics_are_plain_and_tell_nothing_of_tenants() {
 async fn rotated_tokens_are_taken_over_without_a_restart() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
-    world.write("controller-token", "a-fresh-token");
+    world.write("controller-token/current", "a-fresh-token");
     let caller = engine.caller(Some("a-fresh-token"));
     eventually("the fresh token to be valid", Duration::from_secs(15), || async {
         caller.cluster().get_info(GetInfoRequest {}).await.ok()

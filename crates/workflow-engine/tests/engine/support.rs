@@ -16,7 +16,7 @@ use engine_client::proto::{
     GetInstanceResponse, Job, LintMode, Owner, PutTenantRequest, StartInstanceRequest, Tenant, TenantQuotas,
     deploy_process_response,
 };
-use engine_client::{Credential, EngineAccess, EngineAddress, EngineTls, WorkerKey};
+use engine_client::{Credential, EngineAccess, EngineAddress, EngineTls, TenantEpoch, TenantKey, TokenRole};
 use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -37,7 +37,8 @@ pub(crate) struct World {
     pub(crate) database: Database,
     files: TempDir,
     ca: TestCa,
-    worker_key: WorkerKey,
+    worker_key: TenantKey,
+    client_key: TenantKey,
     controller: String,
     monitor: String,
 }
@@ -75,15 +76,20 @@ impl World {
             database,
             files: tempfile::tempdir().expect("should make a directory"),
             ca,
-            worker_key: WorkerKey::generate().expect("should be random"),
+            worker_key: TenantKey::generate().expect("should be random"),
+            client_key: TenantKey::generate().expect("should be random"),
             controller: credential(),
             monitor: credential(),
         };
         world.write("tls.crt", &certificate.certificate_pem);
         world.write("tls.key", &certificate.key_pem);
-        world.write("controller-token", &world.controller);
-        world.write("monitor-token", &world.monitor);
-        world.write("worker-key", &world.worker_key.expose());
+        for directory in ["controller-token", "monitor-token", "worker-key", "client-key"] {
+            std::fs::create_dir(world.path(directory)).expect("should make a directory");
+        }
+        world.write("controller-token/current", &world.controller);
+        world.write("monitor-token/current", &world.monitor);
+        world.write("worker-key/current", &world.worker_key.expose());
+        world.write("client-key/current", &world.client_key.expose());
         world.write("user", &world.database.user);
         world.write("password", &world.database.password);
         world
@@ -150,6 +156,7 @@ impl World {
             controller: self.controller.clone(),
             monitor: self.monitor.clone(),
             worker_key: self.worker_key.clone(),
+            client_key: self.client_key.clone(),
         };
         engine.await_listening().await;
         engine
@@ -198,7 +205,8 @@ pub(crate) struct Engine {
     ca_pem: String,
     controller: String,
     monitor: String,
-    worker_key: WorkerKey,
+    worker_key: TenantKey,
+    client_key: TenantKey,
 }
 
 impl Drop for Engine {
@@ -306,7 +314,16 @@ impl Engine {
     }
 
     pub(crate) fn worker(&self, tenant_id: &str) -> Caller {
-        self.caller(Some(self.worker_key.mint(tenant_id).expose()))
+        self.minted(&self.worker_key, TokenRole::Worker, tenant_id)
+    }
+
+    pub(crate) fn client(&self, tenant_id: &str) -> Caller {
+        self.minted(&self.client_key, TokenRole::Client, tenant_id)
+    }
+
+    fn minted(&self, key: &TenantKey, role: TokenRole, tenant_id: &str) -> Caller {
+        let tenant = TenantEpoch { tenant_id: tenant_id.to_owned(), epoch: String::new() };
+        self.caller(Some(key.mint(role, &tenant).expose()))
     }
 }
 

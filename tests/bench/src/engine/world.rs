@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use engine_client::model::{DeployProcess, LintMode};
 use engine_client::{
-    CONTROLLER_TOKEN_FILE, Credential, Engine as _, EngineAccess, EngineAddress, EngineClient, EnginePool,
-    EngineTls, MONITOR_TOKEN_FILE, Timeouts, WORKER_KEY_FILE, WorkerKey,
+    CLIENT_KEY, CONTROLLER_TOKEN, CURRENT, Credential, Engine as _, EngineAccess, EngineAddress,
+    EngineClient, EnginePool, EngineTls, MONITOR_TOKEN, TenantKey, Timeouts, WORKER_KEY,
 };
 use test_support::builders::ORDER_BPMN;
 use test_support::certificates::TestCa;
@@ -48,13 +48,19 @@ impl World {
         for (name, content) in [
             ("tls.crt", certificate.certificate_pem.as_str()),
             ("tls.key", &certificate.key_pem),
-            (CONTROLLER_TOKEN_FILE, controller.expose()),
-            (MONITOR_TOKEN_FILE, Credential::generate()?.expose()),
-            (WORKER_KEY_FILE, &WorkerKey::generate()?.expose()),
             ("user", &database.user),
             ("password", &database.password),
         ] {
             std::fs::write(files.path().join(name), content)?;
+        }
+        for (name, content) in [
+            (CONTROLLER_TOKEN, controller.expose()),
+            (MONITOR_TOKEN, Credential::generate()?.expose()),
+            (WORKER_KEY, &TenantKey::generate()?.expose()),
+            (CLIENT_KEY, &TenantKey::generate()?.expose()),
+        ] {
+            std::fs::create_dir(files.path().join(name))?;
+            std::fs::write(files.path().join(name).join(CURRENT), content)?;
         }
         let migrated = command(binary, "migrate", &database, files.path())
             .args(["--to", &version(binary).await?])

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use api_types::cluster::WorkflowClusterSpec;
 use k8s_openapi::api::core::v1::Secret;
 use rstest::rstest;
@@ -31,14 +33,19 @@ fn certificate_secret(by: &Issued, made: Timestamp) -> Sealed {
     ours(|_| (), "dev-engine-tls", &entries)
 }
 
-fn credentials() -> Sealed {
-    let key = WorkerKey::generate().unwrap().expose();
-    let entries = [
-        (CONTROLLER_TOKEN_KEY, "controller"),
-        (MONITOR_TOKEN_KEY, "monitor"),
-        (WORKER_KEY_KEY, key.as_str()),
-    ];
-    ours(|_| (), "dev-engine-credentials", &entries)
+fn credentials() -> BTreeMap<Access, Sealed> {
+    let secret = |access| match access {
+        Access::ControllerToken => "controller".to_owned(),
+        Access::MonitorToken => "monitor".to_owned(),
+        Access::WorkerKey | Access::ClientKey => TenantKey::generate().unwrap().expose(),
+    };
+    Access::ALL
+        .map(|access| (access, ours(|_| (), &secret_of(access), &[(CURRENT_KEY, &secret(access))])))
+        .into()
+}
+
+fn secret_of(access: Access) -> String {
+    access_secret_name("dev", access)
 }
 
 fn planned(spec: impl FnOnce(&mut WorkflowClusterSpec), access: &AccessView) -> (Vec<Step>, Vec<String>) {
@@ -59,12 +66,18 @@ fn a_new_cluster_gets_authority_and_credentials_and_then_its_certificate() {
     let (steps, _) = planned(|_| (), &AccessView::default());
     assert_eq!(
         told(&steps),
-        ["create credentials dev-engine-credentials", "create authority dev-engine-ca-key"]
+        [
+            "create credential dev-engine-controller-token",
+            "create credential dev-engine-monitor-token",
+            "create credential dev-engine-worker-key",
+            "create credential dev-engine-client-key",
+            "create authority dev-engine-ca-key",
+        ]
     );
     let access = AccessView {
         authority: Some(authority_secret(&authority(today()), None)),
         certificate: None,
-        credentials: Some(credentials()),
+        credentials: credentials(),
     };
     let (steps, _) = planned(|_| (), &access);
     assert_eq!(told(&steps), ["issue certificate dev-engine-tls"]);
@@ -94,7 +107,7 @@ fn rotation(
         certificate: issued.map(|(by_current, age)| {
             certificate_secret(if by_current { &current } else { &former }, ago(age))
         }),
-        credentials: Some(credentials()),
+        credentials: credentials(),
     };
     assert_eq!(told(&planned(|_| (), &access).0), expected);
 }
@@ -119,7 +132,7 @@ fn an_authority_without_key_is_replaced_and_stays_trusted() {
     let access = AccessView {
         authority: Some(ours(|_| (), "dev-engine-ca-key", &[(CA_CERT_KEY, &lost.certificate)])),
         certificate: None,
-        credentials: Some(credentials()),
+        credentials: credentials(),
     };
     let (steps, _) = planned(|_| (), &access);
     let [Step::CreateAuthority { former, .. }] = steps.as_slice() else { panic!("{steps:?}") };
@@ -127,41 +140,46 @@ fn an_authority_without_key_is_replaced_and_stays_trusted() {
 }
 
 #[rstest]
-#[case::empty_token(CONTROLLER_TOKEN_KEY, "")]
-#[case::token_with_a_space(MONITOR_TOKEN_KEY, "a b")]
-#[case::short_key(WORKER_KEY_KEY, "abc")]
-fn unusable_credentials_are_made_anew(#[case] key: &str, #[case] value: &str) {
-    let mut broken = credentials();
-    broken
-        .0
-        .data
-        .as_mut()
-        .unwrap()
-        .insert(key.to_owned(), k8s_openapi::ByteString(value.as_bytes().to_vec()));
+#[case::empty_token(Access::ControllerToken, "", "create credential dev-engine-controller-token")]
+#[case::token_with_a_space(Access::MonitorToken, "a b", "create credential dev-engine-monitor-token")]
+#[case::short_key(Access::WorkerKey, "abc", "create credential dev-engine-worker-key")]
+#[case::key_with_a_space(Access::ClientKey, "a b", "create credential dev-engine-client-key")]
+fn an_unusable_credential_is_made_anew_and_no_other(
+    #[case] access: Access,
+    #[case] value: &str,
+    #[case] expected: &str,
+) {
     let current = authority(today());
-    let access = AccessView {
+    let mut view = AccessView {
         authority: Some(authority_secret(&current, None)),
         certificate: Some(certificate_secret(&current, today())),
-        credentials: Some(broken),
+        credentials: credentials(),
     };
-    assert_eq!(told(&planned(|_| (), &access).0), ["create credentials dev-engine-credentials"]);
+    view.credentials.insert(access, ours(|_| (), &secret_of(access), &[(CURRENT_KEY, value)]));
+    assert_eq!(told(&planned(|_| (), &view).0), [expected]);
 }
 
 #[test]
 fn secrets_of_somebody_else_are_neither_used_nor_overwritten() {
-    let foreign = |name| Some(secret(name, &[("key", "value")]));
+    let foreign = |name: &str| Some(secret(name, &[("key", "value")]));
     let access = AccessView {
         authority: foreign("dev-engine-ca-key"),
         certificate: None,
-        credentials: foreign("dev-engine-credentials"),
+        credentials: Access::ALL.map(|access| (access, foreign(&secret_of(access)).unwrap())).into(),
     };
-    let expected = ["Secret acme/dev-engine-credentials", "Secret acme/dev-engine-ca-key"].map(str::to_owned);
-    assert_eq!(planned(|_| (), &access), (Vec::new(), expected.into()));
+    let expected = [
+        "Secret acme/dev-engine-controller-token",
+        "Secret acme/dev-engine-monitor-token",
+        "Secret acme/dev-engine-worker-key",
+        "Secret acme/dev-engine-client-key",
+        "Secret acme/dev-engine-ca-key",
+    ];
+    assert_eq!(planned(|_| (), &access), (Vec::new(), expected.map(str::to_owned).into()));
 
     let access = AccessView {
         authority: Some(authority_secret(&authority(today()), None)),
         certificate: foreign("dev-engine-tls"),
-        credentials: Some(credentials()),
+        credentials: credentials(),
     };
     assert_eq!(planned(|_| (), &access), (Vec::new(), vec!["Secret acme/dev-engine-tls".to_owned()]));
 }
@@ -172,11 +190,14 @@ fn retained_secrets_lose_their_owner_and_serve_the_next_cluster_of_the_name() {
     let access = AccessView {
         authority: Some(authority_secret(&current, None)),
         certificate: Some(certificate_secret(&current, today())),
-        credentials: Some(credentials()),
+        credentials: credentials(),
     };
     let (steps, _) = planned(|spec| spec.deletion_policy = Some(DeletionPolicy::Retain), &access);
     let expected = [
-        "apply Secret dev-engine-credentials",
+        "apply Secret dev-engine-controller-token",
+        "apply Secret dev-engine-monitor-token",
+        "apply Secret dev-engine-worker-key",
+        "apply Secret dev-engine-client-key",
         "apply Secret dev-engine-tls",
         "apply Secret dev-engine-ca-key",
     ];
@@ -186,11 +207,13 @@ fn retained_secrets_lose_their_owner_and_serve_the_next_cluster_of_the_name() {
         _ => None,
     };
     let access = AccessView {
-        credentials: retained(&steps[0]),
-        certificate: retained(&steps[1]),
-        authority: retained(&steps[2]),
+        credentials: std::iter::zip(Access::ALL, steps.iter().map_while(retained)).collect(),
+        certificate: retained(&steps[4]),
+        authority: retained(&steps[5]),
     };
-    assert_eq!(access.credentials.as_ref().unwrap().0.metadata.owner_references, None);
+    for credential in access.credentials.values() {
+        assert_eq!(credential.0.metadata.owner_references, None);
+    }
     // The cluster is made anew, with another uid and policy Delete: the Secrets are taken over.
     let (steps, taken) = planned(|_| (), &access);
     assert_eq!((told(&steps), taken), (expected.map(str::to_owned).to_vec(), Vec::new()));
@@ -198,6 +221,6 @@ fn retained_secrets_lose_their_owner_and_serve_the_next_cluster_of_the_name() {
 
 #[test]
 fn secrets_are_never_shown() {
-    let shown = format!("{:?}", credentials());
-    assert_eq!(shown, "Sealed(dev-engine-credentials)");
+    let shown = format!("{:?}", credentials()[&Access::MonitorToken]);
+    assert_eq!(shown, "Sealed(dev-engine-monitor-token)");
 }

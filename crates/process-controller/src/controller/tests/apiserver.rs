@@ -89,7 +89,9 @@ impl World {
         let tenants: Api<WorkflowTenant> = Api::namespaced(self.client.clone(), &self.home);
         let params = PostParams::default();
         config_maps.create(&params, &ca).await.unwrap();
-        secrets.create(&params, &credentials).await.unwrap();
+        for secret in &credentials {
+            secrets.create(&params, secret).await.unwrap();
+        }
         clusters.create(&params, &builders::cluster(&self.home, "prod")).await.unwrap();
         tenants.create(&params, &builders::tenant(&self.home, "acme", cluster)).await.unwrap();
         let tenant = builders::active_tenant(&self.home, "acme", cluster);

@@ -430,11 +430,11 @@ async fn missing_credentials_are_told_by_name() {
     let world = inline();
     world
         .apiserver
-        .remove::<k8s_openapi::api::core::v1::Secret>("workflow-system", "prod-east-engine-credentials");
+        .remove::<k8s_openapi::api::core::v1::Secret>("workflow-system", "prod-east-engine-controller-token");
     assert_eq!(world.settle("order-flow").await, Next::Failed(ErrorClass::Transient));
     assert_eq!(
         world.told("order-flow").2,
-        "Secret prod-east-engine-credentials of WorkflowCluster workflow-system/prod-east: key controller-token is \
+        "Secret prod-east-engine-controller-token of WorkflowCluster workflow-system/prod-east: key current is \
          missing; the cluster-controller writes it anew when it is deleted"
     );
 }

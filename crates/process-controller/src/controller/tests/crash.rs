@@ -156,7 +156,9 @@ async fn prepare(client: &Client, cluster: &WorkflowCluster) {
     let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), &home);
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &home);
     config_maps.create(&PostParams::default(), &ca).await.unwrap();
-    secrets.create(&PostParams::default(), &credentials).await.unwrap();
+    for secret in &credentials {
+        secrets.create(&PostParams::default(), secret).await.unwrap();
+    }
 }
 
 #[tokio::test]

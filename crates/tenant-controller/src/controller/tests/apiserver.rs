@@ -166,7 +166,9 @@ async fn furnish(client: &Client, home: &str, cluster: &WorkflowCluster) {
     let clusters: Api<WorkflowCluster> = Api::namespaced(client.clone(), home);
     let params = PostParams::default();
     config_maps.create(&params, &ca).await.unwrap();
-    secrets.create(&params, &credentials).await.unwrap();
+    for secret in &credentials {
+        secrets.create(&params, secret).await.unwrap();
+    }
     clusters.create(&params, &builders::cluster(home, "prod")).await.unwrap();
     let patch = json!({"status": cluster.status});
     clusters.patch_status("prod", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();

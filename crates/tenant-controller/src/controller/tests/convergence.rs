@@ -213,7 +213,7 @@ async fn fifty_tenants_of_one_cluster_cost_two_reads_per_interval() {
         requests,
         [
             "GET /api/v1/namespaces/workflow-system/configmaps/prod-east-engine-ca",
-            "GET /api/v1/namespaces/workflow-system/secrets/prod-east-engine-credentials",
+            "GET /api/v1/namespaces/workflow-system/secrets/prod-east-engine-controller-token",
         ]
     );
 }
