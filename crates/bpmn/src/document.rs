@@ -264,6 +264,13 @@ impl<'d> Document<'d> {
         self.scopes.iter().filter(|scope| scope.is_process())
     }
 
+    /// Every BPMN element of the executable processes, the processes included.
+    pub(crate) fn executable_nodes(&self) -> impl Iterator<Item = Node<'d>> {
+        self.process_scopes()
+            .flat_map(|scope| scope.node.descendants())
+            .filter(|node| node.tag_name().namespace() == Some(names::BPMN))
+    }
+
     /// The BPMN element that an IDREF or QName value names.
     pub(crate) fn resolve(&self, reference: &str) -> Option<Node<'d>> {
         self.ids.get(local_part(reference)).copied()

@@ -1,17 +1,16 @@
 //! What stands under `definitions` and is referred to: messages, signals, shared event definitions.
 //!
-//! Messages and signals belong to no process, so the processes that are only drawn count here as well.
+//! They belong to no process. Judged is what an executable process refers to: what only a drawing needs never runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::document::{Document, Node, bpmn_children, extensions};
 use crate::feel;
-use crate::names;
 use crate::rule::Rule;
 use crate::rules::{events, expressions, tasks};
 use crate::sink::{Sink, quoted};
 
-/// How often, and where from, a message or signal is referred to.
+/// How often, and where from, executable processes refer to a message or signal.
 #[derive(Debug, Default, Clone, Copy)]
 struct Uses {
     /// By process start events.
@@ -21,12 +20,17 @@ struct Uses {
 }
 
 pub(super) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
-    for event in document.root_event_definitions() {
+    let referenced: HashSet<Node<'d>> = document
+        .executable_nodes()
+        .filter(|node| node.tag_name().name() == "eventDefinitionRef")
+        .filter_map(|node| document.resolve(node.text()?))
+        .collect();
+    for event in document.root_event_definitions().filter(|event| referenced.contains(&event.node)) {
         events::check_definition(document, event, None, sink);
     }
     let uses = count_uses(document);
     for node in bpmn_children(document.root) {
-        let uses = uses.get(&node).copied().unwrap_or_default();
+        let Some(uses) = uses.get(&node).copied() else { continue };
         match node.tag_name().name() {
             "message" => check_message(node, uses, sink),
             "signal" => check_signal(node, uses, sink),
@@ -37,7 +41,7 @@ pub(super) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
 
 fn count_uses<'d>(document: &Document<'d>) -> HashMap<Node<'d>, Uses> {
     let mut uses: HashMap<Node<'d>, Uses> = HashMap::new();
-    for node in document.root.descendants().filter(|node| node.tag_name().namespace() == Some(names::BPMN)) {
+    for node in document.executable_nodes() {
         let target = match node.tag_name().name() {
             "messageEventDefinition" | "receiveTask" => document.referenced(node, "messageRef", "message"),
             "signalEventDefinition" => document.referenced(node, "signalRef", "signal"),

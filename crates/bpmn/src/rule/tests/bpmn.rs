@@ -22,6 +22,52 @@ pub(super) const CASES: &[Case] = &[
         expected: &[],
     },
     Case {
+        name: "what only a drawing refers to is not judged",
+        source: Definitions(
+            r#"<message id="M1" name="m"/><message id="M2"/><message id="M3" name="=when"/><message id="M4" name="= 'x'">
+                 <extensionElements><wf:subscription correlationKey=""/></extensionElements></message>
+               <signal id="G1"/><signal id="G2" name="=when"/><error id="R"/><escalation id="L"/>
+               <messageEventDefinition id="D1" messageRef="M1"/><signalEventDefinition id="D2"/>
+               <timerEventDefinition id="D3"><timeDuration>soon</timeDuration></timerEventDefinition>
+               <errorEventDefinition id="D4"/><escalationEventDefinition id="D5"/><linkEventDefinition id="D6" name=""/>
+               <conditionalEventDefinition id="D7"><condition/></conditionalEventDefinition><cancelEventDefinition id="D8"/>
+               <collaboration id="C"><participant id="A1" processRef="Q"/><participant id="A2" processRef="P"/>
+                 <participant id="A3"/><messageFlow id="F" sourceRef="A3" targetRef="A1"/></collaboration>
+               <process id="Q">
+                 <startEvent id="Q1"><messageEventDefinition messageRef="M3"/></startEvent>
+                 <startEvent id="Q2"><messageEventDefinition messageRef="M3"/></startEvent>
+                 <startEvent id="Q3"><signalEventDefinition signalRef="G2"/></startEvent>
+                 <receiveTask id="Q4" messageRef="M1"/><receiveTask id="Q5" messageRef="M2"/>
+                 <intermediateCatchEvent id="Q6"><messageEventDefinition messageRef="M4"/></intermediateCatchEvent>
+                 <intermediateCatchEvent id="Q7"><signalEventDefinition signalRef="G1"/></intermediateCatchEvent>
+                 <intermediateCatchEvent id="Q8"><eventDefinitionRef>D1</eventDefinitionRef></intermediateCatchEvent>
+                 <endEvent id="Q9"><errorEventDefinition errorRef="R"/></endEvent>
+                 <endEvent id="Q10"><escalationEventDefinition escalationRef="L"/></endEvent></process>
+               <process id="P" isExecutable="true"><startEvent id="S"/></process>"#,
+        ),
+        expected: &[],
+    },
+    Case {
+        name: "a drawing beside it excuses no executable process",
+        source: Definitions(
+            r#"<message id="M" name="m"/><signal id="G"/>
+               <process id="P" isExecutable="true"><startEvent id="S"/><receiveTask id="A" messageRef="M"/>
+                 <subProcess id="B" triggeredByEvent="true">
+                   <startEvent id="B1"><signalEventDefinition signalRef="G"/></startEvent></subProcess></process>
+               <process id="Q" isExecutable="false"><receiveTask id="Q1" messageRef="M"/></process>"#,
+        ),
+        expected: &["missing-subscription M", "signal-name G"],
+    },
+    Case {
+        name: "a shared event definition is judged when an executable process refers to it",
+        source: Definitions(
+            r#"<timerEventDefinition id="D1"/><timerEventDefinition id="D2"/>
+               <process id="P" isExecutable="true"><startEvent id="S"/>
+                 <intermediateCatchEvent id="A"><eventDefinitionRef>D2</eventDefinitionRef></intermediateCatchEvent></process>"#,
+        ),
+        expected: &["timer-definition", "event-definition-count A"],
+    },
+    Case {
         name: "a process without an id",
         source: Definitions(r#"<process isExecutable="true"><startEvent id="S"/></process>"#),
         expected: &["missing-process-id"],
