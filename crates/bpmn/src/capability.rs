@@ -159,7 +159,7 @@ fn check_job<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
 /// An expression that is no FEEL breaks a rule of its own.
 fn may_be_feel(value: &str) -> bool {
     feel::expression_text(value)
-        .is_none_or(|text| !matches!(feel::parse(text), Err(feel::Error::Syntax { .. })))
+        .is_none_or(|text| !feel::parse(text).is_err_and(|error| error.is_malformed()))
 }
 
 fn check_condition<'d>(value: &str, flow: Node<'d>, sink: &mut Sink<'d>) {

@@ -5,7 +5,7 @@
 //! | what | how |
 //! |---|---|
 //! | literals | `12`, `0.5`, `"text"` (with `\"`, `\\`, `\n`, `\r`, `\t`, `\uXXXX`), `true`, `false`, `null` |
-//! | variables | `order`, `order.total`, `order.items` (names of letters, digits and `_`) |
+//! | variables | `order`, `order.total`, `order.items` (names of letters of any script, digits and `_`; others in backticks) |
 //! | comparison | `=`, `!=`, `<`, `<=`, `>`, `>=`, one per pair of operands |
 //! | logic | `and`, `or`, `not(…)` |
 //! | arithmetic | `+` (also joins strings), `-`, `*`, `/`, unary `-` |
@@ -26,7 +26,12 @@
 //!
 //! FEEL that is outside the subset (functions, lists, ranges, `if`, `for`, `in`, …) is recognised and refused as
 //! [`Error::Unsupported`], apart from what cannot be FEEL at all, [`Error::Syntax`].
+//!
+//! A string may hold any character. Outside of strings there are blanks (all that Unicode knows), letters with their
+//! marks, digits, `_` and the signs above. Everything else is an [`Error::Character`]: a typographic quotation mark that
+//! passed for a letter would make a variable of what was meant as text, and decide wrongly without a word.
 
+mod characters;
 mod evaluate;
 mod lexer;
 mod parser;
@@ -106,6 +111,39 @@ pub enum Error {
         /// 1-based character position in the text.
         position: usize,
     },
+    /// It holds a character that FEEL knows only in strings.
+    #[error("{}", tell_character(*character, *position, *instead))]
+    Character {
+        /// The first such character.
+        character: char,
+        /// Its 1-based position in the text.
+        position: usize,
+        /// What to write in its place, where that is obvious.
+        instead: Option<&'static str>,
+    },
+}
+
+impl Error {
+    /// No engine would evaluate it.
+    pub const fn is_malformed(&self) -> bool {
+        match self {
+            Self::Syntax { .. } | Self::Character { .. } => true,
+            Self::Unsupported { .. } => false,
+        }
+    }
+}
+
+fn tell_character(character: char, position: usize, instead: Option<&str>) -> String {
+    let code = u32::from(character);
+    match instead {
+        Some(instead) => {
+            format!("write {instead} instead of {character} (U+{code:04X}) at character {position}")
+        }
+        None if characters::is_invisible(character) => {
+            format!("remove the invisible character U+{code:04X} at character {position}")
+        }
+        None => format!("{character} (U+{code:04X}) at character {position} may stand only in a string"),
+    }
 }
 
 /// Reads an expression, without the leading `=` that marks one in a document.

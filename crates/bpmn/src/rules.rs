@@ -29,6 +29,10 @@ pub(crate) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
     }
     for flow in &document.flows {
         listeners::check(flow.node, sink);
+        expressions::check_extensions(flow.node, sink);
+    }
+    for process in document.process_scopes() {
+        expressions::check_extensions(process.node, sink);
     }
     flows::check(document, sink);
     loops::check(document, sink);

@@ -1,4 +1,5 @@
 use super::Error;
+use super::characters::{instead_of, is_name_part, is_name_start};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token {
@@ -20,9 +21,16 @@ const SYMBOLS: [&str; 23] = [
     ":", ".", "?",
 ];
 
-/// Tokens with the character position each starts at; the last one is [`Token::End`].
-pub(super) fn tokens(text: &str) -> Result<Vec<(Token, usize)>, Error> {
-    let mut lexer = Lexer { characters: text.chars().collect(), position: 0 };
+/// What an expression is made of.
+pub(super) struct Tokens {
+    /// Each with the character position that it starts at; the last one is [`Token::End`].
+    pub(super) tokens: Vec<(Token, usize)>,
+    /// What stands in them that is outside the subset.
+    pub(super) unsupported: Option<&'static str>,
+}
+
+pub(super) fn tokens(text: &str) -> Result<Tokens, Error> {
+    let mut lexer = Lexer { characters: text.chars().collect(), position: 0, unsupported: None };
     let mut tokens = Vec::new();
     loop {
         lexer.skip_blanks()?;
@@ -31,7 +39,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(Token, usize)>, Error> {
         let is_end = token == Token::End;
         tokens.push((token, start + 1));
         if is_end {
-            return Ok(tokens);
+            return Ok(Tokens { tokens, unsupported: lexer.unsupported });
         }
     }
 }
@@ -39,6 +47,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(Token, usize)>, Error> {
 struct Lexer {
     characters: Vec<char>,
     position: usize,
+    unsupported: Option<&'static str>,
 }
 
 impl Lexer {
@@ -48,6 +57,12 @@ impl Lexer {
 
     fn fail<T>(&self, expected: &'static str) -> Result<T, Error> {
         Err(Error::Syntax { expected, position: self.position + 1 })
+    }
+
+    /// Refuses the character at this 0-based place.
+    fn refuse<T>(&self, place: usize) -> Result<T, Error> {
+        let character = self.characters[place];
+        Err(Error::Character { character, position: place + 1, instead: instead_of(character) })
     }
 
     fn skip_blanks(&mut self) -> Result<(), Error> {
@@ -87,7 +102,7 @@ impl Lexer {
                 self.position += 1;
                 return self.string().map(|_| Token::Temporal);
             }
-            _ if is_name_start(first) => return Ok(self.name()),
+            _ if is_name_start(first) || first == '$' => return Ok(self.name()),
             _ => {}
         }
         let symbol = SYMBOLS.iter().find(|symbol| {
@@ -98,7 +113,7 @@ impl Lexer {
                 self.position += symbol.len();
                 Ok(Token::Symbol(symbol))
             }
-            None => self.fail("a FEEL expression"),
+            None => self.refuse(self.position),
         }
     }
 
@@ -119,10 +134,11 @@ impl Lexer {
 
     fn string(&mut self) -> Result<String, Error> {
         self.position += 1;
+        let start = self.position;
         let mut value = String::new();
         loop {
             match self.peek(0) {
-                None => return self.fail("end of the string"),
+                None => return self.unended_string(start),
                 Some('"') => {
                     self.position += 1;
                     return Ok(value);
@@ -136,6 +152,17 @@ impl Lexer {
                     self.position += 1;
                 }
             }
+        }
+    }
+
+    /// A string that was begun by `"` may have been meant to end at a mark that looks like it.
+    fn unended_string<T>(&self, start: usize) -> Result<T, Error> {
+        let look_alike = (start..self.characters.len()).find(|place| {
+            self.characters[*place] != '\'' && instead_of(self.characters[*place]) == Some("\"")
+        });
+        match look_alike {
+            Some(place) => self.refuse(place),
+            None => self.fail("end of the string"),
         }
     }
 
@@ -182,24 +209,18 @@ impl Lexer {
         Ok(Token::QuotedName(name))
     }
 
+    /// Other engines know `$` and `'` in names.
     fn name(&mut self) -> Token {
         let start = self.position;
-        while self.peek(0).is_some_and(is_name_part) {
+        while let Some(character) = self.peek(0) {
+            match character {
+                '$' => self.unsupported = Some("`$` in a name"),
+                '\'' if self.position > start => self.unsupported = Some("`'` in a name"),
+                _ if is_name_part(character) => {}
+                _ => break,
+            }
             self.position += 1;
         }
         Token::Name(self.characters[start..self.position].iter().collect())
     }
-}
-
-fn is_name_start(character: char) -> bool {
-    character == '_' || character == '$' || character.is_alphabetic() || is_symbolic(character)
-}
-
-fn is_name_part(character: char) -> bool {
-    is_name_start(character) || character.is_alphanumeric() || character == '\''
-}
-
-/// FEEL allows most of Unicode in names, emoji included.
-fn is_symbolic(character: char) -> bool {
-    !character.is_ascii() && !character.is_whitespace() && !character.is_control()
 }

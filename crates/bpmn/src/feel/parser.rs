@@ -5,7 +5,7 @@ mod constructs;
 
 use std::str::FromStr;
 
-use super::lexer::{Token, tokens};
+use super::lexer::{Token, Tokens, tokens};
 use super::{Decimal, Error, Expr, MAX_BYTES, MAX_DEPTH, Operator};
 
 /// Deepest nesting that is still checked for syntax.
@@ -15,7 +15,8 @@ pub(super) fn parse(text: &str) -> Result<Expr, Error> {
     if text.len() > MAX_BYTES {
         return Err(Error::Unsupported { feature: "an expression of this length" });
     }
-    let mut parser = Parser { tokens: tokens(text)?, index: 0, depth: 0, unsupported: None };
+    let Tokens { tokens, unsupported } = tokens(text)?;
+    let mut parser = Parser { tokens, index: 0, depth: 0, unsupported };
     let expression = match parser.expression() {
         Ok(node) => node,
         Err(Stop::Syntax(error)) => return Err(error),

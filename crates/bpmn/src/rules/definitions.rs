@@ -10,7 +10,7 @@ use crate::rule::Rule;
 use crate::rules::{events, expressions, tasks};
 use crate::sink::{Sink, quoted};
 
-/// How often, and where from, executable processes refer to a message or signal.
+/// How often, and where from, executable processes refer to a definition.
 #[derive(Debug, Default, Clone, Copy)]
 struct Uses {
     /// By process start events.
@@ -27,6 +27,7 @@ pub(super) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
         .collect();
     for event in document.root_event_definitions().filter(|event| referenced.contains(&event.node)) {
         events::check_definition(document, event, None, sink);
+        expressions::check_event(event.node, sink);
     }
     let uses = count_uses(document);
     for node in bpmn_children(document.root) {
@@ -34,6 +35,8 @@ pub(super) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
         match node.tag_name().name() {
             "message" => check_message(node, uses, sink),
             "signal" => check_signal(node, uses, sink),
+            "error" => expressions::check_optional(node, "errorCode", sink),
+            "escalation" => expressions::check_optional(node, "escalationCode", sink),
             _ => {}
         }
     }
@@ -43,8 +46,12 @@ fn count_uses<'d>(document: &Document<'d>) -> HashMap<Node<'d>, Uses> {
     let mut uses: HashMap<Node<'d>, Uses> = HashMap::new();
     for node in document.executable_nodes() {
         let target = match node.tag_name().name() {
-            "messageEventDefinition" | "receiveTask" => document.referenced(node, "messageRef", "message"),
+            "messageEventDefinition" | "receiveTask" | "sendTask" => {
+                document.referenced(node, "messageRef", "message")
+            }
             "signalEventDefinition" => document.referenced(node, "signalRef", "signal"),
+            "errorEventDefinition" => document.referenced(node, "errorRef", "error"),
+            "escalationEventDefinition" => document.referenced(node, "escalationRef", "escalation"),
             _ => None,
         };
         let Some(target) = target else { continue };
@@ -70,12 +77,10 @@ fn count_uses<'d>(document: &Document<'d>) -> HashMap<Node<'d>, Uses> {
 
 fn check_message<'d>(message: Node<'d>, uses: Uses, sink: &mut Sink<'d>) {
     let name = message.attribute("name").unwrap_or_default();
-    if uses.waiting > 0 || uses.process_starts > 0 {
-        if name.is_empty() {
-            sink.report(Rule::MessageName, message, "message without a name");
-        }
-        expressions::check_optional(message, "name", sink);
+    if name.is_empty() && (uses.waiting > 0 || uses.process_starts > 0) {
+        sink.report(Rule::MessageName, message, "message without a name");
     }
+    expressions::check_optional(message, "name", sink);
     if uses.waiting > 0 && extensions(message, "subscription").count() != 1 {
         sink.report(
             Rule::MissingSubscription,
@@ -97,12 +102,10 @@ fn check_message<'d>(message: Node<'d>, uses: Uses, sink: &mut Sink<'d>) {
 
 fn check_signal<'d>(signal: Node<'d>, uses: Uses, sink: &mut Sink<'d>) {
     let name = signal.attribute("name").unwrap_or_default();
-    if uses.waiting > 0 || uses.process_starts > 0 {
-        if name.is_empty() {
-            sink.report(Rule::SignalName, signal, "signal without a name");
-        }
-        expressions::check_optional(signal, "name", sink);
+    if name.is_empty() && (uses.waiting > 0 || uses.process_starts > 0) {
+        sink.report(Rule::SignalName, signal, "signal without a name");
     }
+    expressions::check_optional(signal, "name", sink);
     if uses.process_starts > 0 {
         check_start_name(signal, name, sink);
     }

@@ -9,6 +9,24 @@ use crate::sink::{Sink, quoted};
 const RESERVED_WORDS: [&str; 11] =
     ["null", "true", "false", "function", "if", "then", "else", "for", "between", "instance", "of"];
 
+/// Attributes of extension elements that may be expressions, whatever element they stand on.
+const OPTIONAL: [(&str, &[&str]); 9] = [
+    ("taskDefinition", &["type", "retries"]),
+    ("calledElement", &["processId"]),
+    ("calledDecision", &["decisionId"]),
+    ("formDefinition", &["formId", "formKey", "externalReference"]),
+    ("assignmentDefinition", &["assignee", "candidateGroups", "candidateUsers"]),
+    ("taskSchedule", &["dueDate", "followUpDate"]),
+    ("priorityDefinition", &["priority"]),
+    ("publishMessage", &["correlationKey", "messageId", "timeToLive"]),
+    ("adHoc", &["activeElementsCollection"]),
+];
+/// The same of the children of extension elements.
+const OPTIONAL_OF_CHILDREN: [(&str, &str, &[&str]); 2] = [
+    ("executionListeners", "executionListener", &["type", "retries"]),
+    ("taskListeners", "taskListener", &["type", "retries"]),
+];
+
 pub(super) fn check_element<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
     let node = element.node;
     for mapping in extensions(node, "ioMapping") {
@@ -21,29 +39,10 @@ pub(super) fn check_element<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) 
             check_path(output, "target", sink);
         }
     }
-    for definition in extensions(node, "taskDefinition") {
-        check_optional(definition, "type", sink);
-        check_optional(definition, "retries", sink);
-    }
-    for called in extensions(node, "calledElement") {
-        check_optional(called, "processId", sink);
-    }
-    for decision in extensions(node, "calledDecision") {
-        check_optional(decision, "decisionId", sink);
-    }
     for script in extensions(node, "script") {
         check_mandatory(script, "expression", sink);
     }
-    for assignment in extensions(node, "assignmentDefinition") {
-        for name in ["assignee", "candidateGroups", "candidateUsers"] {
-            check_optional(assignment, name, sink);
-        }
-    }
-    for schedule in extensions(node, "taskSchedule") {
-        for name in ["dueDate", "followUpDate"] {
-            check_optional(schedule, name, sink);
-        }
-    }
+    check_extensions(node, sink);
     if let Some(characteristics) = child(node, "multiInstanceLoopCharacteristics") {
         for settings in extensions(characteristics, "loopCharacteristics") {
             check_mandatory(settings, "inputCollection", sink);
@@ -52,27 +51,58 @@ pub(super) fn check_element<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) 
             }
         }
         if let Some(condition) = child(characteristics, "completionCondition") {
-            check_syntax(condition, &text(condition), sink);
+            check_text(condition, sink);
         }
     }
     for event in &element.events {
-        for part in ["timeDate", "timeDuration", "timeCycle"] {
-            if let Some(part) = child(event.node, part) {
-                check_syntax(part, &text(part), sink);
+        check_event(event.node, sink);
+    }
+}
+
+/// What an extension element of a flow node, flow, scope or event definition says by expressions.
+pub(super) fn check_extensions<'d>(node: Node<'d>, sink: &mut Sink<'d>) {
+    for (name, attributes) in OPTIONAL {
+        for extension in extensions(node, name) {
+            for attribute in attributes {
+                check_optional(extension, attribute, sink);
+            }
+        }
+    }
+    for (parent, name, attributes) in OPTIONAL_OF_CHILDREN {
+        for extension in extensions(node, parent).flat_map(|parent| extension_children(parent, name)) {
+            for attribute in attributes {
+                check_optional(extension, attribute, sink);
             }
         }
     }
 }
 
+/// An event definition, of an element or shared under `definitions`.
+pub(super) fn check_event<'d>(event: Node<'d>, sink: &mut Sink<'d>) {
+    for part in ["timeDate", "timeDuration", "timeCycle", "condition"] {
+        if let Some(part) = child(event, part) {
+            check_text(part, sink);
+        }
+    }
+    check_extensions(event, sink);
+}
+
 /// A sequence flow's condition, which must be an expression.
 pub(super) fn check_condition<'d>(condition: Node<'d>, sink: &mut Sink<'d>) {
-    check_expression(condition, &text(condition), sink);
+    let value = text(condition);
+    check_is_expression(condition, &value, sink);
+    check_syntax(condition, "", &value, sink);
+}
+
+/// A text that may be static or an expression.
+fn check_text<'d>(node: Node<'d>, sink: &mut Sink<'d>) {
+    check_syntax(node, "", &text(node), sink);
 }
 
 /// An attribute that may be missing, static or an expression.
 pub(super) fn check_optional<'d>(node: Node<'d>, name: &str, sink: &mut Sink<'d>) {
     if let Some(value) = node.attribute(name) {
-        check_syntax(node, value, sink);
+        check_syntax(node, name, value, sink);
     }
 }
 
@@ -87,25 +117,26 @@ fn check_present<'d>(node: Node<'d>, name: &str, sink: &mut Sink<'d>) {
 
 /// An attribute that must be an expression.
 pub(super) fn check_mandatory<'d>(node: Node<'d>, name: &str, sink: &mut Sink<'d>) {
-    match node.attribute(name) {
-        Some(value) => check_expression(node, value, sink),
-        None => check_present(node, name, sink),
+    if let Some(value) = node.attribute(name) {
+        check_is_expression(node, value, sink);
     }
+    check_present(node, name, sink);
 }
 
-fn check_expression<'d>(node: Node<'d>, value: &str, sink: &mut Sink<'d>) {
+fn check_is_expression<'d>(node: Node<'d>, value: &str, sink: &mut Sink<'d>) {
     if feel::expression_text(value).is_none() {
         let message = format!("{} is not an expression, which starts with =", quoted(value));
         sink.report(Rule::ExpressionExpected, node, message);
     }
-    check_syntax(node, value, sink);
 }
 
-fn check_syntax<'d>(node: Node<'d>, value: &str, sink: &mut Sink<'d>) {
-    let Some(Err(error @ feel::Error::Syntax { .. })) = feel::expression_text(value).map(feel::parse) else {
-        return;
-    };
-    sink.report(Rule::FeelSyntax, node, format!("{} is not FEEL: {error}", quoted(value)));
+/// `name` is that of the attribute; empty when the value is the element's text.
+fn check_syntax<'d>(node: Node<'d>, name: &str, value: &str, sink: &mut Sink<'d>) {
+    let parsed = feel::expression_text(value).map(feel::parse);
+    if let Some(Err(error)) = parsed.filter(|parsed| parsed.as_ref().is_err_and(feel::Error::is_malformed)) {
+        let name = if name.is_empty() { String::new() } else { format!("{name} ") };
+        sink.report(Rule::FeelSyntax, node, format!("{name}{} is not FEEL: {error}", quoted(value)));
+    }
 }
 
 fn check_path<'d>(node: Node<'d>, name: &str, sink: &mut Sink<'d>) {
