@@ -29,9 +29,7 @@ fn analyse(bytes: &[u8], mode: Mode) -> (Report, Option<Definitions>) {
         Ok(text) => text,
         Err(refusal) => {
             sink.report_at(refusal.rule, refusal.offset, refusal.message);
-            // The bytes may be no text at all; a place is only told when they are.
-            let text = std::str::from_utf8(bytes).unwrap_or_default();
-            return (report_of(sink, text), None);
+            return (report_of(sink, scan::readable(bytes)), None);
         }
     };
     let options = ParsingOptions { nodes_limit: MAX_NODES, ..ParsingOptions::default() };
@@ -42,7 +40,9 @@ fn analyse(bytes: &[u8], mode: Mode) -> (Report, Option<Definitions>) {
             return (report_of(sink, text), None);
         }
         Err(error) => {
-            let message = format!("not well-formed XML: {error}");
+            // The finding has the place already, counted as in all other findings.
+            let message =
+                format!("not well-formed XML: {error}").replace(&format!(" at {}", error.pos()), "");
             sink.report_at(Rule::XmlMalformed, offset_of(text, error.pos()), message);
             return (report_of(sink, text), None);
         }

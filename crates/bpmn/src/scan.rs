@@ -5,11 +5,15 @@ use quick_xml::events::{BytesStart, Event};
 
 use crate::limits::{MAX_ATTRIBUTES, MAX_BYTES, MAX_DEPTH, MAX_NAME_BYTES, MAX_NAMESPACES};
 use crate::rule::Rule;
+use crate::sink::quoted;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Why a document is not parsed at all.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) rule: Rule,
+    /// In bytes of the [`readable`] text.
     pub(crate) offset: usize,
     pub(crate) message: String,
 }
@@ -27,51 +31,93 @@ pub(crate) fn scan(bytes: &[u8]) -> Result<&str, Refusal> {
         return Err(Refusal::new(Rule::XmlTooLarge, 0, message));
     }
     let text = decode(bytes)?;
+    check_characters(text)?;
     check_budgets(text)?;
     Ok(text)
 }
 
+/// What places are counted in: the document without its byte order mark, up to the first byte that is no UTF-8.
+pub(crate) fn readable(bytes: &[u8]) -> &str {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let valid = match std::str::from_utf8(bytes) {
+        Ok(text) => return text,
+        Err(error) => &bytes[..error.valid_up_to()],
+    };
+    std::str::from_utf8(valid).unwrap_or_default()
+}
+
 fn decode(bytes: &[u8]) -> Result<&str, Refusal> {
-    let wide = bytes.starts_with(&[0xfe, 0xff])
-        || bytes.starts_with(&[0xff, 0xfe])
-        || bytes.iter().take(4).any(|byte| *byte == 0);
-    if wide {
-        return Err(Refusal::new(
-            Rule::CapabilityEncoding,
-            0,
-            "document is encoded in UTF-16 or UTF-32; save it as UTF-8",
-        ));
+    if let Some(encoding) = wide_encoding(bytes) {
+        let message = format!("document is encoded in {encoding}; save it as UTF-8");
+        return Err(Refusal::new(Rule::CapabilityEncoding, 0, message));
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let declared = declared_encoding(bytes);
-    let is_utf8 = declared.as_deref().is_none_or(|name| name.eq_ignore_ascii_case("utf-8"));
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let decoded = std::str::from_utf8(bytes);
     // The bytes of ASCII mean the same in every other encoding that spells its declaration in ASCII.
-    if !is_utf8 && !bytes.is_ascii() {
-        let name = crate::sink::quoted(declared.as_deref().unwrap_or_default());
-        return Err(Refusal::new(
-            Rule::CapabilityEncoding,
-            0,
-            format!("document is encoded in {name}; save it as UTF-8"),
-        ));
+    let declared = declared_encoding(bytes).filter(|(name, _)| !is_utf8(name) && !bytes.is_ascii());
+    if let Some((name, offset)) = declared {
+        let name = quoted(name);
+        let message = if decoded.is_ok() {
+            format!("document declares {name} but its bytes are UTF-8; declare encoding=\"UTF-8\"")
+        } else {
+            format!("document is encoded in {name}; save it as UTF-8 and declare encoding=\"UTF-8\"")
+        };
+        return Err(Refusal::new(Rule::CapabilityEncoding, offset, message));
     }
-    std::str::from_utf8(bytes).map_err(|error| {
-        Refusal::new(
-            Rule::XmlEncoding,
-            0,
-            format!("document is not UTF-8: byte {} is invalid", error.valid_up_to()),
-        )
+    decoded.map_err(|error| {
+        let offset = error.valid_up_to();
+        let message = match error.error_len() {
+            Some(_) => format!("document is not UTF-8: byte 0x{:02X} is no character; save it as UTF-8", bytes[offset]),
+            None => "document ends within a character: it is cut off or not saved as UTF-8; save it whole as UTF-8"
+                .to_owned(),
+        };
+        Refusal::new(Rule::XmlEncoding, offset, message)
     })
 }
 
-/// The name in `<?xml … encoding="name"?>`.
-fn declared_encoding(bytes: &[u8]) -> Option<String> {
-    let declaration = bytes.strip_prefix(b"<?xml")?;
-    let end = declaration.windows(2).take(MAX_NAME_BYTES).position(|pair| pair == b"?>")?;
-    let declaration = std::str::from_utf8(&declaration[..end]).ok()?;
-    let (_, value) = declaration.split_once("encoding")?;
+/// The encoding of two or four bytes per character that a document begins in: by its byte order mark, or by the zeros
+/// that the other bytes of its first characters are, which are ASCII in XML.
+fn wide_encoding(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] | [1..=255, 0, 0, 0, ..] | [0, 0, 0, 1..=255, ..] => {
+            Some("UTF-32")
+        }
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [1..=255, 0, 1..=255, 0, ..] | [0, 1..=255, 0, 1..=255, ..] => {
+            Some("UTF-16")
+        }
+        _ => None,
+    }
+}
+
+/// The name in `<?xml … encoding="name"?>`, and where it stands.
+fn declared_encoding(bytes: &[u8]) -> Option<(&str, usize)> {
+    let end = bytes.windows(2).take(MAX_NAME_BYTES).position(|pair| pair == b"?>")?;
+    let declaration = std::str::from_utf8(&bytes[..end]).ok()?;
+    let (_, value) = declaration.strip_prefix("<?xml")?.split_once("encoding")?;
     let value = value.trim_start().strip_prefix('=')?.trim_start();
     let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
-    value[1..].split_once(quote).map(|(name, _)| name.to_owned())
+    let (name, _) = value[1..].split_once(quote)?;
+    Some((name, declaration.len() - value.len() + 1))
+}
+
+/// `utf8` is no registered name, and means nothing else.
+fn is_utf8(name: &str) -> bool {
+    name.eq_ignore_ascii_case("utf-8") || name.eq_ignore_ascii_case("utf8")
+}
+
+/// XML has no control characters but line breaks and the tab, not even by reference.
+fn check_characters(text: &str) -> Result<(), Refusal> {
+    if text.starts_with('\u{feff}') {
+        let message = "second byte order mark (U+FEFF) before the document; remove it";
+        return Err(Refusal::new(Rule::XmlMalformed, 0, message));
+    }
+    let foreign = text.char_indices().find(|(_, character)| {
+        matches!(character, '\0'..='\u{8}' | '\u{b}'..='\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}'..='\u{ffff}')
+    });
+    foreign.map_or(Ok(()), |(offset, character)| {
+        let message = format!("character U+{:04X} is not allowed in XML; remove it", u32::from(character));
+        Err(Refusal::new(Rule::XmlMalformed, offset, message))
+    })
 }
 
 fn check_budgets(text: &str) -> Result<(), Refusal> {

@@ -87,7 +87,7 @@ impl<'d> Sink<'d> {
     }
 }
 
-/// Line and column of growing offsets, each character of the text being looked at once.
+/// Line and column of growing offsets, both counted from 1 and in characters as editors do, each character of the text being looked at once.
 struct Positions<'t> {
     text: &'t str,
     offset: usize,
@@ -105,8 +105,14 @@ impl<'t> Positions<'t> {
         while !self.text.is_char_boundary(end) {
             end -= 1;
         }
-        for character in self.text[self.offset..end].chars() {
-            if character == '\n' {
+        for (place, character) in self.text[self.offset..end].char_indices() {
+            // A line ends as in XML: by a line feed, or by a carriage return without one.
+            let is_line_end = match character {
+                '\n' => true,
+                '\r' => !self.text[self.offset + place + 1..].starts_with('\n'),
+                _ => false,
+            };
+            if is_line_end {
                 self.line += 1;
                 self.column = 1;
             } else {

@@ -1,3 +1,5 @@
+use rstest::rstest;
+
 use super::{lint, parse};
 use crate::{Class, Finding, Mode, Report, Rule, Severity};
 
@@ -87,4 +89,94 @@ fn place_of_malformed_xml_is_told() {
     let found: Vec<(Rule, u32)> =
         report.findings.iter().map(|finding| (finding.rule, finding.line)).collect();
     assert_eq!(found, [(Rule::XmlMalformed, 2)]);
+}
+
+/// A document's text in another encoding, with or without its byte order mark.
+fn wide<const WIDTH: usize>(text: &str, unit: fn(char) -> [u8; WIDTH]) -> Vec<u8> {
+    text.chars().flat_map(unit).collect()
+}
+
+fn joined(parts: &[&[u8]]) -> Vec<u8> {
+    parts.concat()
+}
+
+const DECLARED: &[u8] = b"<?xml version='1.0' encoding='ISO-8859-1'?>\n";
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Whatever the bytes are: the place is that of the character as an editor counts it, and the message says what to change.
+#[rstest]
+#[case::doctype(b"<?xml version='1.0'?>\n<!DOCTYPE a>\n<a/>".to_vec(),
+    "2:1 xml-doctype: document has a DOCTYPE, which is never read; remove it")]
+#[case::doctype_after_a_mark(joined(&[MARK, b"<?xml version='1.0'?>\n<!DOCTYPE a>\n<a/>"]),
+    "2:1 xml-doctype: document has a DOCTYPE, which is never read; remove it")]
+#[case::doctype_in_windows_lines(joined(&[MARK, b"<?xml version='1.0'?>\r\n\r\n  <!DOCTYPE a><a/>"]),
+    "3:3 xml-doctype: document has a DOCTYPE, which is never read; remove it")]
+#[case::doctype_in_lines_of_old(b"<?xml version='1.0'?>\r<!DOCTYPE a><a/>".to_vec(),
+    "2:1 xml-doctype: document has a DOCTYPE, which is never read; remove it")]
+#[case::malformed_after_a_mark(joined(&[MARK, "<ä>\n <b>ü</c></ä>".as_bytes()]),
+    "2:6 xml-malformed: not well-formed XML: ill-formed document: expected `</b>`, but `</c>` was found")]
+#[case::root_after_a_mark(joined(&[MARK, b"\n <a/>"]), "2:2 xml-root: root element is not definitions of BPMN 2.0")]
+#[case::other_bytes(b"<a>\n  <b c='f\xfcr'/>\n</a>".to_vec(),
+    "2:10 xml-encoding: document is not UTF-8: byte 0xFC is no character; save it as UTF-8")]
+#[case::other_bytes_after_umlauts(joined(&[MARK, "<ä>\n  <ü ".as_bytes(), b"c='f\xfcr'/>"]),
+    "2:10 xml-encoding: document is not UTF-8: byte 0xFC is no character; save it as UTF-8")]
+#[case::declared_utf_8(b"<?xml version='1.0' encoding='UTF-8'?>\n<a>\x84</a>".to_vec(),
+    "2:4 xml-encoding: document is not UTF-8: byte 0x84 is no character; save it as UTF-8")]
+#[case::surrogate(b"<a>\xed\xa0\x80</a>".to_vec(),
+    "1:4 xml-encoding: document is not UTF-8: byte 0xED is no character; save it as UTF-8")]
+#[case::cut_off("<a>\n  größe".as_bytes()[..9].to_vec(),
+    "2:5 xml-encoding: document ends within a character: it is cut off or not saved as UTF-8; save it whole as UTF-8")]
+#[case::declared_and_used(joined(&[DECLARED, b"<a>\n\xe4</a>"]),
+    "1:31 capability-encoding: document is encoded in ISO-8859-1; save it as UTF-8 and declare encoding=\"UTF-8\"")]
+#[case::declared_and_not_used(joined(&[DECLARED, "<a>ä</a>".as_bytes()]),
+    "1:31 capability-encoding: document declares ISO-8859-1 but its bytes are UTF-8; declare encoding=\"UTF-8\"")]
+#[case::declared_after_a_mark(joined(&[MARK, DECLARED, "<a>ä</a>".as_bytes()]),
+    "1:31 capability-encoding: document declares ISO-8859-1 but its bytes are UTF-8; declare encoding=\"UTF-8\"")]
+#[case::utf_16_le_with_mark(joined(&[b"\xff\xfe", &wide("<a/>", |c| (c as u16).to_le_bytes())]),
+    "1:1 capability-encoding: document is encoded in UTF-16; save it as UTF-8")]
+#[case::utf_16_be_with_mark(joined(&[b"\xfe\xff", &wide("<ä/>", |c| (c as u16).to_be_bytes())]),
+    "1:1 capability-encoding: document is encoded in UTF-16; save it as UTF-8")]
+#[case::utf_16_le(wide("<?xml version='1.0'?>\n<a/>", |c| (c as u16).to_le_bytes()),
+    "1:1 capability-encoding: document is encoded in UTF-16; save it as UTF-8")]
+#[case::utf_16_be(wide("<?xml version='1.0'?>\n<a/>", |c| (c as u16).to_be_bytes()),
+    "1:1 capability-encoding: document is encoded in UTF-16; save it as UTF-8")]
+#[case::utf_32_le_with_mark(wide("\u{feff}<a/>", |c| (c as u32).to_le_bytes()),
+    "1:1 capability-encoding: document is encoded in UTF-32; save it as UTF-8")]
+#[case::utf_32_be_with_mark(wide("\u{feff}<a/>", |c| (c as u32).to_be_bytes()),
+    "1:1 capability-encoding: document is encoded in UTF-32; save it as UTF-8")]
+#[case::utf_32_le(wide("<a/>", |c| (c as u32).to_le_bytes()),
+    "1:1 capability-encoding: document is encoded in UTF-32; save it as UTF-8")]
+#[case::utf_32_be(wide("<a/>", |c| (c as u32).to_be_bytes()),
+    "1:1 capability-encoding: document is encoded in UTF-32; save it as UTF-8")]
+#[case::nul_at_the_begin(b"<\0a/>".to_vec(), "1:2 xml-malformed: character U+0000 is not allowed in XML; remove it")]
+#[case::nul(joined(&[MARK, b"<a>\n <b/>\0</a>"]), "2:6 xml-malformed: character U+0000 is not allowed in XML; remove it")]
+#[case::nul_in_an_attribute(b"<a>\n <b c='\0'/></a>".to_vec(),
+    "2:8 xml-malformed: character U+0000 is not allowed in XML; remove it")]
+#[case::control("<a>ü\u{8}</a>".as_bytes().to_vec(), "1:5 xml-malformed: character U+0008 is not allowed in XML; remove it")]
+#[case::no_character("<a>\u{ffff}</a>".as_bytes().to_vec(),
+    "1:4 xml-malformed: character U+FFFF is not allowed in XML; remove it")]
+#[case::second_mark(joined(&[MARK, MARK, b"<a/>"]),
+    "1:1 xml-malformed: second byte order mark (U+FEFF) before the document; remove it")]
+#[case::blank_before_the_declaration(joined(&[MARK, b"\n<?xml version='1.0'?><a/>"]),
+    "2:1 xml-malformed: not well-formed XML: unexpected XML declaration")]
+fn place_and_advice_are_right_in_every_encoding(#[case] bytes: Vec<u8>, #[case] expected: &str) {
+    let report = lint(&bytes, Mode::Strict);
+    let told: Vec<String> = report
+        .findings
+        .iter()
+        .map(|finding| format!("{}:{} {}: {finding}", finding.line, finding.column, finding.rule_id()))
+        .collect();
+    assert_eq!(told, [expected]);
+}
+
+/// A declaration that is written in ASCII alone says nothing of what follows in ASCII.
+#[rstest]
+#[case(DECLARED, "")]
+#[case(b"<?xml version='1.0' encoding='utf-16'?>\n", "")]
+#[case(b"<?xml version='1.0' encoding='utf8'?>\n", "ä")]
+#[case(b"<?xml version = '1.0'   encoding = \"utf-8\" ?>\n", "ä")]
+fn declaration_that_changes_nothing_is_fine(#[case] declaration: &[u8], #[case] name: &str) {
+    let (_, body) = ORDER.split_once("?>").unwrap();
+    let body = body.replacen("Charge payment", &format!("Charge payment{name}"), 1);
+    assert_eq!(lint(&joined(&[declaration, body.trim_start().as_bytes()]), Mode::Strict).findings, []);
 }
