@@ -85,7 +85,7 @@ fn describe(document: &Document<'_>, report: &mut Report) {
         .iter()
         .flat_map(|element| extensions(element.node, "taskDefinition"))
         .filter_map(|definition| model::static_text(definition.attribute("type")?))
-        .filter(|job_type| capability::is_identifier(job_type))
+        .filter(|job_type| !job_type.is_empty() && capability::is_identifier(job_type))
         .collect();
     report.job_types.sort_unstable();
     report.job_types.dedup();

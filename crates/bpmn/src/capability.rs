@@ -6,9 +6,9 @@ use std::collections::HashSet;
 use crate::document::{Document, EventKind, FlowElement, FlowId, Kind, Node, Scope, child, extensions, text};
 use crate::feel;
 use crate::limits::MAX_IDENTIFIER_CHARS;
-use crate::model;
 use crate::rule::Rule;
-use crate::sink::{Sink, is_printable, quoted};
+use crate::sink::{Sink, escaped, is_printable, quoted};
+use crate::{job_type, model};
 
 /// The table: the rule that refuses an element of this kind, or `None` when the engine executes it.
 const fn refusal_of_element(kind: Kind) -> Option<Rule> {
@@ -76,6 +76,7 @@ pub(crate) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
             check_condition(&text(condition), flow.node, sink);
         }
     }
+    check_one_process(document, sink);
     for scope in document.process_scopes() {
         check_identifier(scope.node, "id", sink);
         check_extensions(scope.node, sink);
@@ -84,6 +85,25 @@ pub(crate) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
         }
         check_start(document, scope, sink);
     }
+}
+
+/// A deployment is one process with one history of versions.
+fn check_one_process<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
+    /// Ids that are named; the rest is counted.
+    const NAMED: usize = 2;
+    let processes: Vec<Node<'d>> = document.process_scopes().map(|scope| scope.node).collect();
+    let Some(second) = processes.get(1) else { return };
+    let ids = processes.iter().map(|process| process.attribute("id").unwrap_or("one without an id"));
+    let mut names: Vec<String> = ids.take(NAMED).map(quoted).collect();
+    if processes.len() > NAMED {
+        names.push(format!("{} more", processes.len() - NAMED));
+    }
+    let message = format!(
+        "document has {} executable processes, {}; give each a document of its own",
+        processes.len(),
+        names.join(" and ")
+    );
+    sink.report(Rule::CapabilityOneProcess, *second, message);
 }
 
 fn check_start<'d>(document: &Document<'d>, scope: &Scope<'d>, sink: &mut Sink<'d>) {
@@ -142,17 +162,33 @@ fn check_extensions<'d>(node: Node<'d>, sink: &mut Sink<'d>) {
 
 fn check_job<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
     let Some(definition) = extensions(element.node, "taskDefinition").next() else { return };
-    check_identifier(definition, "type", sink);
     let job_type = definition.attribute("type").unwrap_or_default();
-    if !job_type.is_empty() && may_be_feel(job_type) && model::static_text(job_type).is_none() {
-        let message =
-            format!("job type {} depends on variables, which is not executed yet", quoted(job_type));
-        sink.report(Rule::CapabilityJobType, definition, message);
+    match model::static_text(job_type) {
+        // A missing type breaks a rule of its own.
+        _ if job_type.is_empty() => {}
+        Some(constant) => check_job_type(definition, &constant, sink),
+        None if may_be_feel(job_type) => {
+            let message =
+                format!("job type {} depends on variables, which is not executed yet", quoted(job_type));
+            sink.report(Rule::CapabilityJobType, definition, message);
+        }
+        None => {}
     }
     let retries = definition.attribute("retries");
     if retries.is_none_or(may_be_feel) && model::retries(retries).is_none() {
         let message = format!("retries {} are not executed", quoted(retries.unwrap_or_default()));
         sink.report(Rule::CapabilityRetries, definition, message);
+    }
+}
+
+/// Jobs that nobody can take would wait for ever.
+fn check_job_type<'d>(definition: Node<'d>, job_type: &str, sink: &mut Sink<'d>) {
+    if let Some(problem) = job_type::problem(job_type) {
+        let message = format!("no WorkflowWorker can serve job type {}: it {problem}", escaped(job_type));
+        sink.report(Rule::CapabilityUnservableJobType, definition, message);
+    } else if !is_identifier(job_type) {
+        let message = format!("job type {} holds characters that nobody sees", escaped(job_type));
+        sink.report(Rule::CapabilityIdentifier, definition, message);
     }
 }
 

@@ -123,6 +123,15 @@ pub struct Report {
 }
 
 impl Report {
+    /// The process that a deployment of the document deploys; `None` when it refuses the document. Whoever validates or
+    /// deploys asks this, so that none accepts what another one refuses.
+    pub fn deployable_process(&self) -> Option<&str> {
+        match self.process_ids.as_slice() {
+            [only] if self.is_deployable() => Some(only),
+            _ => None,
+        }
+    }
+
     /// No finding is an [`Severity::Error`].
     pub fn is_deployable(&self) -> bool {
         self.errors().next().is_none()

@@ -46,6 +46,7 @@ mod digest;
 mod document;
 pub mod feel;
 mod finding;
+pub mod job_type;
 pub mod limits;
 mod model;
 mod names;

@@ -15,7 +15,7 @@ const MAX_RETRIES: u32 = 100;
 /// The executable processes of a document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Definitions {
-    /// In document order; never empty, ids unique.
+    /// In this release exactly one.
     pub processes: Vec<Process>,
 }
 
@@ -281,7 +281,6 @@ pub(crate) fn static_text(value: &str) -> Option<String> {
             _ => None,
         },
     }
-    .filter(|text| !text.is_empty())
 }
 
 /// The retries that a task definition's attribute asks for; `None` when the engine cannot.

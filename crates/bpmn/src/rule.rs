@@ -127,6 +127,7 @@ rules! {
     #[Bpmn Error] PathSyntax "path-syntax" "A variable path is made of names joined by dots.";
 
     // What this engine does not execute yet.
+    #[EngineCapability Error] CapabilityOneProcess "capability-one-process" "A document has one executable process.";
     #[EngineCapability Error] CapabilityEncoding "capability-encoding" "Only UTF-8 is read.";
     #[EngineCapability Error] CapabilityUndefinedTask "capability-undefined-task" "Undefined tasks are not executed yet.";
     #[EngineCapability Error] CapabilityUserTask "capability-user-task" "User tasks are not executed yet.";
@@ -158,6 +159,7 @@ rules! {
     #[EngineCapability Error] CapabilityIoMapping "capability-io-mapping" "Input and output mappings are not applied yet.";
     #[EngineCapability Error] CapabilityListener "capability-listener" "Execution and task listeners are not run yet.";
     #[EngineCapability Error] CapabilityJobType "capability-job-type" "Job types that depend on variables are not evaluated yet.";
+    #[EngineCapability Error] CapabilityUnservableJobType "capability-unservable-job-type" "A WorkflowWorker can serve the job type: one line, no comma, no blank at its ends, at most 63 characters as a label value.";
     #[EngineCapability Error] CapabilityRetries "capability-retries" "Retries are a whole number from 1 to 100 or an expression of the FEEL subset.";
     #[EngineCapability Error] CapabilityFeel "capability-feel" "Conditions use the documented subset of FEEL.";
     #[EngineCapability Error] CapabilityFlow "capability-flow" "The rules for conditions and for start and end events also hold for flows that their elements do not declare.";

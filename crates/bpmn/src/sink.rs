@@ -143,6 +143,13 @@ pub(crate) fn quoted(text: &str) -> String {
     printable(text, MAX_QUOTED_CHARS)
 }
 
+/// The same in quotation marks and with escapes, so that blanks and what cannot be seen show.
+pub(crate) fn escaped(text: &str) -> String {
+    let cut = text.char_indices().nth(MAX_QUOTED_CHARS).map_or(text, |(end, _)| &text[..end]);
+    let dots = if cut.len() < text.len() { "…" } else { "" };
+    format!("{cut:?}{dots}")
+}
+
 fn printable(text: &str, limit: usize) -> String {
     let mut result: String = text
         .chars()

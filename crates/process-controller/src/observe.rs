@@ -189,12 +189,7 @@ pub fn tenant_id(reference: Option<&TenantRef>) -> String {
 
 fn id_in_document(source: &SourceView) -> Option<String> {
     match source {
-        SourceView::Document(Document { report, .. }) if report.is_deployable() => {
-            match report.process_ids.as_slice() {
-                [one] => Some(one.clone()),
-                _ => None,
-            }
-        }
+        SourceView::Document(Document { report, .. }) => report.deployable_process().map(str::to_owned),
         _ => None,
     }
 }

@@ -463,10 +463,10 @@ fn build_valid(verdict: &Verdict, reason: ProcessReason, message: &str) -> Optio
 }
 
 fn build_workers_available(job_types: &[String], observed: &Observed) -> Wanted<ProcessReason> {
-    let missing: Vec<&str> = job_types
+    let missing: Vec<String> = job_types
         .iter()
         .filter(|needed| !observed.served_job_types.contains(*needed))
-        .map(String::as_str)
+        .map(|job_type| told_job_type(job_type))
         .collect();
     if missing.is_empty() {
         return Wanted::new(
@@ -478,6 +478,12 @@ fn build_workers_available(job_types: &[String], observed: &Observed) -> Wanted<
     }
     let message = format!("no WorkflowWorker serves {}", missing.join(", "));
     Wanted::new(WORKERS_AVAILABLE, Truth::False, Reason::WorkersMissing, message)
+}
+
+/// One that looks like another type is quoted and escaped, so that blanks and what cannot be seen show.
+fn told_job_type(job_type: &str) -> String {
+    let is_plain = |character: char| character.is_alphanumeric() || character.is_ascii_graphic();
+    if job_type.chars().all(is_plain) { job_type.to_owned() } else { format!("{job_type:?}") }
 }
 
 /// The events of a pass. Another reason for the same wait is none.

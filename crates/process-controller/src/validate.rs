@@ -48,15 +48,9 @@ pub fn validate(process: &WorkflowProcess, observed: &Observed) -> Verdict {
 }
 
 fn validate_document(document: &Document) -> Result<Deployable, Refusal> {
-    let failed = |message: String| Refusal { reason: Reason::ValidationFailed, message };
-    if !document.report.is_deployable() {
-        return Err(failed(told_findings(document)));
-    }
-    match document.report.process_ids.as_slice() {
-        [process_id] => Ok(Deployable { document: document.clone(), process_id: process_id.clone() }),
-        ids => {
-            Err(failed(format!("the document has {} executable processes, expected exactly 1", ids.len())))
-        }
+    match document.report.deployable_process() {
+        Some(process_id) => Ok(Deployable { document: document.clone(), process_id: process_id.to_owned() }),
+        None => Err(Refusal { reason: Reason::ValidationFailed, message: told_findings(document) }),
     }
 }
 

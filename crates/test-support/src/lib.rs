@@ -25,6 +25,7 @@ pub mod apiserver;
 pub mod builders;
 pub mod certificates;
 pub mod crash;
+pub mod documents;
 pub mod fake_apiserver;
 pub mod faulty;
 mod gate;

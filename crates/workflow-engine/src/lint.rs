@@ -16,7 +16,7 @@ pub fn run(args: &LintArgs, out: &mut impl Write) -> io::Result<bool> {
     };
     let report = bpmn::lint(&content, mode);
     write_report(&args.file, &report, out)?;
-    Ok(report.is_deployable())
+    Ok(report.deployable_process().is_some())
 }
 
 fn write_report(file: &Path, report: &Report, out: &mut impl Write) -> io::Result<()> {

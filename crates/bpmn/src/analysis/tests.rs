@@ -180,3 +180,39 @@ fn declaration_that_changes_nothing_is_fine(#[case] declaration: &[u8], #[case] 
     let body = body.replacen("Charge payment", &format!("Charge payment{name}"), 1);
     assert_eq!(lint(&joined(&[declaration, body.trim_start().as_bytes()]), Mode::Strict).findings, []);
 }
+
+const HEAD: &str = r#"<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" targetNamespace="t" xmlns:wf="http://workflow.example.com/schema/1.0">"#;
+
+#[rstest]
+#[case::two(&["a", "b"], "3:1 document has 2 executable processes, a and b; give each a document of its own on b")]
+#[case::four(&["a", "b", "c", "d"], "3:1 document has 4 executable processes, a and b and 2 more; give each a document of its own on b")]
+fn all_executable_processes_are_told(#[case] ids: &[&str], #[case] expected: &str) {
+    let processes: Vec<String> = ids
+        .iter()
+        .map(|id| format!("<process id=\"{id}\" isExecutable=\"true\"><startEvent id=\"{id}_S\"/></process>"))
+        .collect();
+    let report = lint(format!("{HEAD}\n{}</definitions>", processes.join("\n")).as_bytes(), Mode::Lenient);
+    let [finding] = report.findings.as_slice() else { panic!("one finding, not {:?}", report.findings) };
+    assert_eq!(format!("{}:{} {finding}", finding.line, finding.column), expected);
+    assert_eq!(finding.rule, Rule::CapabilityOneProcess);
+    assert_eq!(report.deployable_process(), None);
+}
+
+#[rstest]
+#[case("charge ", r#"no WorkflowWorker can serve job type "charge ": it ends with a blank on T"#)]
+#[case(
+    "&#9;charge",
+    r#"no WorkflowWorker can serve job type "\tcharge": it holds the control character U+0009 on T"#
+)]
+#[case("=&quot;&quot;", r#"no WorkflowWorker can serve job type "": it is empty on T"#)]
+#[case("a&#x200b;b", r#"job type "a\u{200b}b" holds characters that nobody sees on T"#)]
+fn job_type_is_shown_with_what_nobody_sees(#[case] job_type: &str, #[case] expected: &str) {
+    let document = format!(
+        "{HEAD}<process id=\"P\" isExecutable=\"true\"><startEvent id=\"S\"/><serviceTask id=\"T\"><extensionElements>\n\
+         <wf:taskDefinition type=\"{job_type}\"/></extensionElements></serviceTask></process></definitions>"
+    );
+    let report = lint(document.as_bytes(), Mode::Lenient);
+    let told: Vec<(u32, String)> =
+        report.findings.iter().map(|finding| (finding.line, finding.to_string())).collect();
+    assert_eq!(told, [(2, expected.to_owned())]);
+}

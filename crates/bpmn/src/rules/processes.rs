@@ -7,7 +7,11 @@ use crate::sink::Sink;
 
 pub(super) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
     if document.scopes.is_empty() {
-        sink.report(Rule::NoExecutableProcess, document.root, "no process is executable");
+        sink.report(
+            Rule::NoExecutableProcess,
+            document.root,
+            "no process is executable; set isExecutable=\"true\" on the one that is to run",
+        );
     }
     for scope in &document.scopes {
         if scope.node.attribute("id").is_none_or(str::is_empty) && scope.is_process() {

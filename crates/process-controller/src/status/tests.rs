@@ -528,3 +528,16 @@ fn a_new_generation_is_told_at_once_also_while_it_waits() {
     case.process.metadata.generation = Some(2);
     assert_eq!(case.status().observed_generation, Some(2));
 }
+
+#[test]
+fn a_job_type_that_looks_like_another_one_is_shown_with_its_blanks() {
+    let mut case = case("blank", cases().remove(0).expected).runs();
+    let mut deployed = definition(ORDER_FLOW);
+    deployed.job_types =
+        ["charge", "charge ", "charge payment", "charge\u{a0}", "größe"].map(str::to_owned).to_vec();
+    case.observed = observed(ORDER_FLOW, Some(owned(deployed)));
+    case.observed.served_job_types = BTreeSet::from(["charge".to_owned()]);
+    let status = case.status();
+    let told = find(&status.conditions, WORKERS_AVAILABLE).map(|condition| condition.message.as_str());
+    assert_eq!(told, Some(r#"no WorkflowWorker serves "charge ", "charge payment", "charge\u{a0}", größe"#));
+}

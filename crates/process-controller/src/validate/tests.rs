@@ -1,6 +1,8 @@
+use api_types::WorkflowWorker;
 use api_types::process::ProcessReason as Reason;
 use controller_kit::outcome::ErrorClass;
 use serde_json::json;
+use test_support::documents::{Judged, judged};
 
 use super::*;
 use crate::testing::{NO_TASK_DEFINITION, ORDER_FLOW, document, observed, process, process_from};
@@ -36,21 +38,71 @@ fn a_bad_document_is_told_with_rule_and_place() {
 }
 
 #[test]
-fn two_processes_in_one_document_are_told() {
-    let start = ORDER_FLOW.find("<bpmn:process").unwrap();
-    let end = ORDER_FLOW.find("</bpmn:definitions>").unwrap();
-    let second = ORDER_FLOW[start..end].replace("order-flow", "second");
-    let mut renamed = second;
-    for id in
-        ["Start_order", "Task_charge", "Task_refund", "Gateway_approved", "End_refunded", "End_paid", "Flow_"]
-    {
-        renamed = renamed.replace(id, &format!("S{id}"));
+fn the_engine_would_deploy_what_is_accepted_here_and_refuse_the_rest() {
+    for Judged { name, document: bpmn, refusal: expected } in judged() {
+        let verdict = verdict_on(SourceView::Document(document(&bpmn))).unwrap();
+        match (verdict, expected) {
+            (Ok(deployable), None) => assert_eq!(deployable.process_id, "order", "{name}"),
+            (Err(Refusal { reason: Reason::ValidationFailed, message }), Some((rule, line, column))) => {
+                let place = format!("({rule}, line {line}, column {column})");
+                assert!(message.contains(&place), "{name}: {message} does not tell {place}");
+            }
+            (verdict, expected) => panic!("{name}: {verdict:?} instead of {expected:?}"),
+        }
     }
-    let both = format!("{}{renamed}</bpmn:definitions>", &ORDER_FLOW[..end]);
+}
+
+#[test]
+fn two_processes_in_one_document_are_told_with_their_ids_and_a_place() {
+    let two = judged().into_iter().find(|judged| judged.name == "two executable processes").unwrap();
     assert_eq!(
-        refusal(verdict_on(SourceView::Document(document(&both)))),
-        told(Reason::ValidationFailed, "the document has 2 executable processes, expected exactly 1")
+        refusal(verdict_on(SourceView::Document(document(&two.document)))),
+        told(
+            Reason::ValidationFailed,
+            "document has 2 executable processes, order and refund; give each a document of its own on refund \
+             (capability-one-process, line 10, column 1)"
+        )
     );
+}
+
+/// What the two grammars of job types tell apart.
+const LETTERS: [&str; 13] = ["a", "x", "_", "-", ".", " ", ",", "\n", "\u{7f}", "\u{a0}", "ü", "漢", "😀"];
+
+/// Two crates that may not know each other say the same of job types: what may be deployed, and what a worker may serve.
+#[test]
+fn a_job_type_is_deployable_when_a_workflow_worker_may_serve_it() {
+    let mut worker: WorkflowWorker = serde_json::from_value(json!({
+        "apiVersion": "workflow.example.com/v1alpha1",
+        "kind": "WorkflowWorker",
+        "metadata": {"name": "charge", "namespace": "acme-tenant"},
+        "spec": {"clusterRef": {"name": "prod-east"}, "image": "worker:1", "jobTypes": []},
+    }))
+    .unwrap();
+    let mut texts = vec![String::new()];
+    for length in 0..4 {
+        let longer: Vec<String> = texts
+            .iter()
+            .filter(|text| text.chars().count() == length)
+            .flat_map(|text| LETTERS.map(|letter| format!("{text}{letter}")))
+            .collect();
+        texts.extend(longer);
+    }
+    // Around the longest label value.
+    for letter in LETTERS {
+        for count in 1..70 {
+            texts.extend([
+                letter.repeat(count),
+                "a".repeat(count) + letter + "a",
+                format!("x_{}_x", letter.repeat(count)),
+            ]);
+        }
+    }
+    for text in texts {
+        worker.spec.job_types = vec![text.clone()];
+        let violations = api_types::violations(&worker);
+        let problem = bpmn::job_type::problem(&text);
+        assert_eq!(problem.is_none(), violations.is_empty(), "{text:?}: {problem:?} and {violations:?}");
+    }
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Engine {
         tenant_id(&request.tenant_id)?;
         let report = lint(lint_mode(request.mode())?, request.content).await?.1;
         Ok(ValidateProcessResponse {
-            deployable: report.is_deployable(),
+            deployable: report.deployable_process().is_some(),
             findings: report.findings.iter().map(finding).collect(),
             truncated: report.truncated,
             process_ids: report.process_ids,
@@ -75,16 +75,7 @@ impl Engine {
         }
         let remembered = Request::of("DeployProcess", &request.request_id, &request)?;
         let (content, report) = lint(mode, request.content).await?;
-        if !report.is_deployable() {
-            return Ok(rejected(&report));
-        }
-        let [process_id] = report.process_ids.as_slice() else {
-            return Err(Error::Invalid(format!(
-                "content must hold exactly one executable process, it holds {}: {}",
-                report.process_ids.len(),
-                report.process_ids.join(", ")
-            )));
-        };
+        let Some(process_id) = report.deployable_process() else { return Ok(rejected(&report)) };
         // The request's tag counts, else the document's own.
         let version_tag = if request.version_tag.is_empty() {
             report.version_tags.first().cloned().unwrap_or_default()

@@ -1,10 +1,13 @@
+use std::process::Command;
+
 use engine_client::proto::{
-    DeleteProcessRequest, DeployOutcome, DeployProcessRequest, GetProcessDefinitionRequest,
-    ListProcessDefinitionsRequest, OnInstances, Owner, TenantQuotas, deploy_process_response,
-    get_process_definition_request::By,
+    DeleteProcessRequest, DeployOutcome, DeployProcessRequest, Finding, GetProcessDefinitionRequest,
+    LintMode, ListProcessDefinitionsRequest, OnInstances, Owner, Severity, TenantQuotas,
+    ValidateProcessRequest, deploy_process_response, get_process_definition_request::By,
 };
 use rstest::rstest;
 use serde_json::json;
+use test_support::documents::{Judged, judged};
 use tonic::Code;
 
 use crate::models::{one_task, without_task_definition};
@@ -203,27 +206,85 @@ async fn deleting_a_process_treats_its_instances_as_asked(
     assert_eq!(state, if on_instances == OnInstances::Cancel { 3 } else { 2 });
 }
 
+fn told(findings: &[Finding]) -> Vec<String> {
+    let line = |finding: &Finding| {
+        let on =
+            if finding.element_id.is_empty() { String::new() } else { format!(" on {}", finding.element_id) };
+        let severity = match finding.severity() {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Unspecified => "unspecified",
+        };
+        format!(
+            "{}:{}: {severity}: {}{on} [{}]",
+            finding.line, finding.column, finding.message, finding.rule_id
+        )
+    };
+    findings.iter().map(line).collect()
+}
+
+#[tokio::test]
+async fn lint_validation_and_deployment_judge_every_document_alike() {
+    let world = World::new(database!());
+    let engine = world.serve("engine-0").await;
+    let caller = engine.controller();
+    let directory = tempfile::tempdir().expect("should make a directory");
+    let file = directory.path().join("process.bpmn");
+    for Judged { name, document, refusal } in judged() {
+        for mode in [LintMode::Lenient, LintMode::Strict] {
+            std::fs::write(&file, &document).expect("should write the document");
+            let argument = if mode == LintMode::Strict { "strict" } else { "lenient" };
+            let lint = Command::new(env!("CARGO_BIN_EXE_workflow-engine"))
+                .args(["lint", "--mode", argument])
+                .arg(&file)
+                .output()
+                .expect("should lint");
+            let printed = String::from_utf8(lint.stdout).expect("should be text");
+            let prefix = format!("{}:", file.display());
+            let linted: Vec<String> = printed.lines().map(|line| line.replacen(&prefix, "", 1)).collect();
+
+            let request = ValidateProcessRequest {
+                tenant_id: "_default".to_owned(),
+                content: document.clone().into_bytes(),
+                mode: mode.into(),
+            };
+            let validated = caller.processes().validate_process(request).await.expect("should be answered");
+            let validated = validated.into_inner();
+            assert_eq!(told(&validated.findings), linted, "{name}, {argument}: validation and lint");
+
+            let request = DeployProcessRequest { mode: mode.into(), ..deployment("_default", &document) };
+            let answer = caller.try_deploy(request).await.expect("should be answered");
+            let (deployed, findings) = match answer.result {
+                Some(deploy_process_response::Result::Deployed(deployed)) => {
+                    (deployed.definition.map(|definition| definition.process_id), linted.clone())
+                }
+                Some(deploy_process_response::Result::Rejected(rejected)) => (None, told(&rejected.findings)),
+                None => (None, Vec::new()),
+            };
+            assert_eq!(findings, linted, "{name}, {argument}: deployment and lint");
+
+            let wanted = refusal.is_none().then(|| "order".to_owned());
+            assert_eq!(deployed, wanted, "{name}, {argument}: deployment");
+            assert_eq!(validated.deployable, refusal.is_none(), "{name}, {argument}: validation");
+            assert_eq!(lint.status.success(), refusal.is_none(), "{name}, {argument}: lint");
+            let first = validated.findings.iter().find(|finding| finding.severity() == Severity::Error);
+            let first = first.map(|finding| (finding.rule_id.as_str(), finding.line, finding.column));
+            assert_eq!(first, refusal, "{name}, {argument}: {linted:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_request_that_cannot_be_deployed_names_its_field() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     let good = deployment("_default", &one_task("order", "charge"));
-    let two_processes = {
-        let one = one_task("a", "x");
-        let two = one_task("b", "x");
-        let body = two.split_once("<bpmn:process").expect("should have one").1.split_once("</bpmn:process>");
-        let body = body.expect("should end").0.replace("\"start", "\"b_start").replace("\"work", "\"b_work");
-        let body =
-            body.replace("\"end", "\"b_end").replace("_work\"", "_bwork\"").replace("b_bwork", "b_work");
-        one.replace("</bpmn:definitions>", &format!("<bpmn:process{body}</bpmn:process></bpmn:definitions>"))
-    };
     let refused = [
         (DeployProcessRequest { content_sha256: "0".repeat(64), ..good.clone() }, "content_sha256"),
         (DeployProcessRequest { mode: 0, ..good.clone() }, "mode"),
         (DeployProcessRequest { tenant_id: "Not A Label".to_owned(), ..good.clone() }, "tenant_id"),
         (DeployProcessRequest { version_tag: "a\nb".to_owned(), ..good.clone() }, "version_tag"),
-        (deployment("_default", &two_processes), "exactly one executable process"),
     ];
     for (request, field) in refused {
         let status = caller.try_deploy(request).await.expect_err(field);

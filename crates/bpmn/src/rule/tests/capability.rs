@@ -1,4 +1,4 @@
-use super::Source::Process;
+use super::Source::{Definitions, Process};
 use super::{Case, check};
 use crate::{Class, Mode};
 
@@ -131,9 +131,40 @@ pub(super) const CASES: &[Case] = &[
         name: "names that cannot be stored",
         source: Process(
             r#"<startEvent id="S"/>
-               <serviceTask id="A"><extensionElements><wf:taskDefinition type="a&#10;b"/></extensionElements></serviceTask>"#,
+               <serviceTask id="A"><extensionElements><wf:taskDefinition type="a&#x202e;b"/></extensionElements></serviceTask>"#,
         ),
         expected: &["capability-identifier A"],
+    },
+    Case {
+        name: "jobs that no WorkflowWorker can serve",
+        source: Process(
+            r#"<startEvent id="S"/>
+               <serviceTask id="A"><extensionElements><wf:taskDefinition type="charge "/></extensionElements></serviceTask>
+               <serviceTask id="B"><extensionElements><wf:taskDefinition type=" =&quot;charge&quot;"/></extensionElements></serviceTask>
+               <serviceTask id="C"><extensionElements><wf:taskDefinition type="=&quot;charge &quot;"/></extensionElements></serviceTask>
+               <serviceTask id="D"><extensionElements><wf:taskDefinition type="=&quot;a\nb&quot;"/></extensionElements></serviceTask>
+               <serviceTask id="E"><extensionElements><wf:taskDefinition type="a&#10;b"/></extensionElements></serviceTask>
+               <serviceTask id="F"><extensionElements><wf:taskDefinition type="=&quot;&quot;"/></extensionElements></serviceTask>
+               <serviceTask id="G"><extensionElements><wf:taskDefinition type="charge, refund"/></extensionElements></serviceTask>
+               <serviceTask id="H"><extensionElements><wf:taskDefinition type="charge payment für alle"/></extensionElements></serviceTask>"#,
+        ),
+        expected: &[
+            "capability-unservable-job-type A",
+            "capability-unservable-job-type B",
+            "capability-unservable-job-type C",
+            "capability-unservable-job-type D",
+            "capability-unservable-job-type E",
+            "capability-unservable-job-type F",
+            "capability-unservable-job-type G",
+        ],
+    },
+    Case {
+        name: "two processes in one document",
+        source: Definitions(
+            r#"<process id="P" isExecutable="true"><startEvent id="S"/></process><process id="D"/>
+               <process id="Q" isExecutable="1"><startEvent id="T"/></process>"#,
+        ),
+        expected: &["capability-one-process Q"],
     },
     Case {
         name: "a condition outside the subset",
