@@ -53,6 +53,13 @@ pub(crate) const GIT_PATH_INSIDE: CelRule = (
         json_path = ".status.version",
         description = "Version in the engine"
     ),
+    printcolumn(
+        name = "Tag",
+        type_ = "string",
+        json_path = ".status.versionTag",
+        description = "The user's own version word",
+        priority = 1
+    ),
     printcolumn(name = "Key", type_ = "integer", json_path = ".status.processDefinitionKey", priority = 1),
     printcolumn(
         name = "Incidents",
@@ -75,7 +82,8 @@ pub struct WorkflowProcessSpec {
     pub tenant_ref: Option<TenantRef>,
     /// Where the BPMN comes from: exactly one of `bpmn`, `configMapRef` and `gitRef`.
     pub source: Source,
-    /// The user's own version word, shown beside the engine's version number.
+    /// The user's own version word. It counts before a `versionTag` in the document; what the engine keeps with the version
+    /// is told in `status.versionTag`. Another tag for the same document is another version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = grammar::VERSION_TAG_MAX), regex(pattern = grammar::VERSION_TAG))]
     pub version_tag: Option<String>,
@@ -188,6 +196,10 @@ pub struct WorkflowProcessStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = i32::MAX))]
     pub version: Option<i32>,
+    /// Version tag of the current definition: `spec.versionTag`, else the one in the document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub version_tag: Option<String>,
     /// When the current definition was deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::optional_time")]

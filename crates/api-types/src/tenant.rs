@@ -54,7 +54,7 @@ pub struct WorkflowTenantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), regex(pattern = grammar::ONE_LINE))]
     pub display_name: Option<String>,
-    /// What the tenant may use at most; what is left out is unlimited.
+    /// At what usage the engine refuses more; nothing that runs is stopped. What is left out is unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quotas: Option<Quotas>,
     /// How the tenant's data is kept apart.
@@ -109,15 +109,15 @@ pub enum TenantDeletionPolicy {
     Purge,
 }
 
-/// What a tenant may use at most.
+/// At what usage the engine refuses more of a tenant.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Quotas {
-    /// Process instances active at the same time. To allow none, use `spec.suspended`.
+    /// Process instances active at the same time. At it starts are refused. To allow none, use `spec.suspended`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     pub max_active_instances: Option<i64>,
-    /// Jobs created per minute.
+    /// Jobs created per minute. At it starts are refused; instances that run go on and may exceed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     pub max_jobs_per_minute: Option<i64>,

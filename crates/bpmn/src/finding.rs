@@ -132,6 +132,12 @@ impl Report {
         }
     }
 
+    /// The version tag that a deployment gives the process: the one that is asked for, else the document's own. An empty
+    /// one is none.
+    pub fn version_tag<'a>(&'a self, asked: Option<&'a str>) -> Option<&'a str> {
+        asked.filter(|tag| !tag.is_empty()).or_else(|| self.version_tags.first().map(String::as_str))
+    }
+
     /// No finding is an [`Severity::Error`].
     pub fn is_deployable(&self) -> bool {
         self.errors().next().is_none()

@@ -56,11 +56,9 @@ pub fn plan(process: &WorkflowProcess, observed: &Observed, verdict: &Verdict) -
     if !process.finalizers().iter().any(|finalizer| finalizer == PROCESS_CONTROLLER.finalizer) {
         steps.push(Step::AddFinalizer);
     }
-    let is_deployed = latest.as_ref().is_some_and(|latest| {
-        latest.definition.content_sha256 == deployable.document.sha256
-            && latest.definition.version_tag == process.spec.version_tag
-            && is_owned_by(latest, process)
-    });
+    let is_deployed = latest
+        .as_ref()
+        .is_some_and(|latest| deployable.is_version(&latest.definition) && is_owned_by(latest, process));
     if !is_deployed {
         let version = latest.as_ref().map_or(0, |latest| latest.definition.version);
         steps.push(Step::Deploy(build_deploy(process, deployable, version)));
@@ -134,14 +132,14 @@ fn plan_wait(resolved: &Resolved) -> Option<Wait<ProcessReason>> {
 
 fn build_deploy(process: &WorkflowProcess, deployable: &Deployable, latest: u32) -> DeployProcess {
     let Document { bytes, sha256, .. } = &deployable.document;
-    let tag = process.spec.version_tag.as_deref().unwrap_or_default();
+    let tag = deployable.version_tag.as_deref().unwrap_or_default();
     DeployProcess {
         request_id: build_request_id(process, &format!("deploy:{sha256}:{tag}:{latest}")),
         tenant_id: tenant_id(process.spec.tenant_ref.as_ref()),
         resource_name: format!("{}/{}", process.namespace().unwrap_or_default(), process.name_any()),
         content: bytes.to_vec(),
         content_sha256: sha256.clone(),
-        version_tag: process.spec.version_tag.clone(),
+        version_tag: deployable.version_tag.clone(),
         mode: match process.spec.validation() {
             Validation::Strict => LintMode::Strict,
             Validation::Lenient => LintMode::Lenient,

@@ -194,10 +194,8 @@ fn running_definition(
     else {
         return None;
     };
-    let is_ours = is_owned_by(latest, process);
-    let is_current = latest.definition.content_sha256 == deployable.document.sha256
-        && latest.definition.version_tag == process.spec.version_tag;
-    (is_ours && is_current).then(|| latest.definition.clone())
+    (is_owned_by(latest, process) && deployable.is_version(&latest.definition))
+        .then(|| latest.definition.clone())
 }
 
 fn assess_deletion(observed: &Observed, applied: &Applied) -> Assessment {
@@ -352,6 +350,7 @@ pub fn build_status(
         process_definition_key: known.map(|d| d.key).or(former.process_definition_key),
         bpmn_process_id: told_process_id(&former, known, applied),
         version: known.map(|d| i32::try_from(d.version).unwrap_or(i32::MAX)).or(former.version),
+        version_tag: known.map_or(former.version_tag, |d| d.version_tag.clone()),
         deployed_at: known.map(|d| Time(d.deployed_at)).or(former.deployed_at.clone()),
         source_digest: told_digest(verdict, *reason, known).or(former.source_digest),
         job_types: job_types.into_iter().take(256).collect(),

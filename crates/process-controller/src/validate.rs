@@ -3,6 +3,7 @@
 use api_types::WorkflowProcess;
 use api_types::process::ProcessReason;
 use api_types::process::ProcessReason as Reason;
+use engine_client::model::ProcessDefinition;
 
 use crate::observe::{Document, Observed, SourceView};
 
@@ -13,6 +14,16 @@ pub struct Deployable {
     pub document: Document,
     /// The one executable process in it.
     pub process_id: String,
+    /// What the engine keeps as the version's tag.
+    pub version_tag: Option<String>,
+}
+
+impl Deployable {
+    /// The engine has this very version of it.
+    #[must_use]
+    pub fn is_version(&self, definition: &ProcessDefinition) -> bool {
+        definition.content_sha256 == self.document.sha256 && definition.version_tag == self.version_tag
+    }
 }
 
 /// Why nothing can be deployed. Nothing is tried before spec or source change.
@@ -36,7 +47,7 @@ pub fn validate(process: &WorkflowProcess, observed: &Observed) -> Verdict {
         return refuse(Reason::InvalidSpec, &violation.message);
     }
     match &observed.source {
-        SourceView::Document(document) => Some(validate_document(document)),
+        SourceView::Document(document) => Some(validate_document(process, document)),
         SourceView::Missing(message) => refuse(Reason::SourceMissing, message),
         SourceView::Invalid(message) => refuse(Reason::SourceInvalid, message),
         SourceView::NotActedOn => refuse(
@@ -47,9 +58,16 @@ pub fn validate(process: &WorkflowProcess, observed: &Observed) -> Verdict {
     }
 }
 
-fn validate_document(document: &Document) -> Result<Deployable, Refusal> {
+fn validate_document(process: &WorkflowProcess, document: &Document) -> Result<Deployable, Refusal> {
     match document.report.deployable_process() {
-        Some(process_id) => Ok(Deployable { document: document.clone(), process_id: process_id.to_owned() }),
+        Some(process_id) => {
+            let version_tag = document.report.version_tag(process.spec.version_tag.as_deref());
+            Ok(Deployable {
+                document: document.clone(),
+                process_id: process_id.to_owned(),
+                version_tag: version_tag.map(str::to_owned),
+            })
+        }
         None => Err(Refusal { reason: Reason::ValidationFailed, message: told_findings(document) }),
     }
 }

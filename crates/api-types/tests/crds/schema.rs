@@ -168,7 +168,7 @@ fn kubectl_shows_what_a_user_looks_for() {
         [
             r#"wfc ["workflow"]: Phase, Ready, Version, Replicas, Message (wide), Age"#,
             r#"wft ["workflow"]: Phase, Ready, Instances, Message (wide), Age"#,
-            r#"wfp ["workflow"]: Phase, Ready, Version, Key (wide), Incidents (wide), Message (wide), Age"#,
+            r#"wfp ["workflow"]: Phase, Ready, Version, Tag (wide), Key (wide), Incidents (wide), Message (wide), Age"#,
             r#"wfw ["workflow"]: Phase, Ready, Replicas, Lag-Seconds, Message (wide), Age"#,
         ]
     );

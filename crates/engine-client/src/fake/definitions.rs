@@ -44,6 +44,7 @@ impl FakeEngine {
 /// What the fake sees in a document.
 struct Document {
     process_id: String,
+    version_tag: Option<String>,
     job_types: Vec<String>,
 }
 
@@ -68,7 +69,9 @@ impl Document {
         job_types.sort_unstable();
         job_types.dedup();
         let job_types = job_types.into_iter().map(ToOwned::to_owned).collect();
-        Ok(Self { process_id: process_id.to_owned(), job_types })
+        let version_tag = named("versionTag").find_map(|node| node.attribute("value"));
+        let version_tag = version_tag.filter(|tag| !tag.is_empty()).map(ToOwned::to_owned);
+        Ok(Self { process_id: process_id.to_owned(), version_tag, job_types })
     }
 }
 
@@ -131,10 +134,12 @@ impl World {
         if digest != request.content_sha256 {
             return refuse(ErrorClass::Invalid, format!("content has digest {digest}, not content_sha256"));
         }
-        let Document { process_id, job_types } = match self.judge(&request.content) {
+        let Document { process_id, version_tag, job_types } = match self.judge(&request.content) {
             Ok(document) => document,
             Err(findings) => return Ok(DeployResult::Rejected { findings, truncated: false }),
         };
+        // The request's tag counts, else the document's own.
+        let version_tag = request.version_tag.clone().or(version_tag);
         let key = self.key();
         let deployed_at = self.now;
         let process = self.processes.entry((request.tenant_id.clone(), process_id.clone())).or_default();
@@ -152,17 +157,16 @@ impl World {
             Claim::Free | Claim::Held | Claim::Inherited => {}
         }
         let latest = process.versions.last();
-        let is_same = latest.is_some_and(|latest| {
-            latest.content_sha256 == digest && latest.version_tag == request.version_tag
-        });
+        let is_same =
+            latest.is_some_and(|latest| latest.content_sha256 == digest && latest.version_tag == version_tag);
         let known = latest.map_or(0, |latest| latest.version);
         if !is_same && request.follows_version.is_some_and(|expected| expected != known) {
             return refuse(ErrorClass::Stale, format!("the latest version is {known}"));
         }
         let adopted = latest.is_some() && request.owner.is_some() && claim != Claim::Held;
         process.owner.clone_from(&request.owner);
-        if let Some(same) = latest
-            .filter(|latest| latest.content_sha256 == digest && latest.version_tag == request.version_tag)
+        if let Some(same) =
+            latest.filter(|latest| latest.content_sha256 == digest && latest.version_tag == version_tag)
         {
             return Ok(DeployResult::Deployed {
                 outcome: DeployOutcome::Unchanged,
@@ -175,7 +179,7 @@ impl World {
             tenant_id: request.tenant_id.clone(),
             process_id,
             version: process.last_version + 1,
-            version_tag: request.version_tag.clone(),
+            version_tag,
             content_sha256: digest,
             deployed_at,
             job_types,

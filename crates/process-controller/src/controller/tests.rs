@@ -3,3 +3,4 @@ mod convergence;
 mod crash;
 mod deletion;
 mod load;
+mod version_tag;

@@ -440,6 +440,7 @@ fn the_whole_status_of_a_deployed_process() {
             "processDefinitionKey": 2_251_799_813_685_250_i64,
             "bpmnProcessId": "order-flow",
             "version": 3,
+            "versionTag": "v1.2.3",
             "deployedAt": "2026-05-14T10:30:00Z",
             "sourceDigest": format!("sha256:{}", bpmn::digest(ORDER_FLOW.as_bytes())),
             "jobTypes": ["charge-payment", "refund-payment"],

@@ -22,7 +22,11 @@ fn told(reason: Reason, message: &str) -> (Reason, String) {
 
 #[test]
 fn a_good_document_is_deployable_under_its_process_id() {
-    let expected = Deployable { document: document(ORDER_FLOW), process_id: "order-flow".into() };
+    let expected = Deployable {
+        document: document(ORDER_FLOW),
+        process_id: "order-flow".into(),
+        version_tag: Some("v1.2.3".into()),
+    };
     assert_eq!(verdict_on(SourceView::Document(document(ORDER_FLOW))), Some(Ok(expected)));
 }
 

@@ -76,17 +76,11 @@ impl Engine {
         let remembered = Request::of("DeployProcess", &request.request_id, &request)?;
         let (content, report) = lint(mode, request.content).await?;
         let Some(process_id) = report.deployable_process() else { return Ok(rejected(&report)) };
-        // The request's tag counts, else the document's own.
-        let version_tag = if request.version_tag.is_empty() {
-            report.version_tags.first().cloned().unwrap_or_default()
-        } else {
-            request.version_tag
-        };
         let candidate = NewDefinition {
             key: 0,
             process_id,
             version: 0,
-            version_tag: &version_tag,
+            version_tag: report.version_tag(Some(&request.version_tag)).unwrap_or_default(),
             sha256: &request.content_sha256,
             resource_name: &request.resource_name,
             content: &content,

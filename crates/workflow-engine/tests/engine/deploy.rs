@@ -206,6 +206,36 @@ async fn deleting_a_process_treats_its_instances_as_asked(
     assert_eq!(state, if on_instances == OnInstances::Cancel { 3 } else { 2 });
 }
 
+#[tokio::test]
+async fn the_tag_of_the_request_counts_before_that_of_the_document() {
+    let world = World::new(database!());
+    let engine = world.serve("engine-0").await;
+    let caller = engine.controller();
+    let cases = [
+        ("neither", "", None, ""),
+        ("request", "v8", None, "v8"),
+        ("document", "", Some("v7"), "v7"),
+        ("both", "v8", Some("v7"), "v8"),
+        ("an empty one in the document", "", Some(""), ""),
+        ("request and an empty one in the document", "v8", Some(""), "v8"),
+    ];
+    for (number, (name, asked, in_document, expected)) in cases.into_iter().enumerate() {
+        let document = one_task(&format!("order-{number}"), "charge");
+        let tag = in_document.map_or(String::new(), |tag| {
+            format!("<bpmn:extensionElements><zeebe:versionTag value=\"{tag}\"/></bpmn:extensionElements>")
+        });
+        let document =
+            document.replacen("isExecutable=\"true\">", &format!("isExecutable=\"true\">{tag}"), 1);
+        let request =
+            DeployProcessRequest { version_tag: asked.to_owned(), ..deployment("_default", &document) };
+        for outcome in [DeployOutcome::Created, DeployOutcome::Unchanged] {
+            let answer = deployed(caller.try_deploy(request.clone()).await.expect("should be answered"));
+            let tag = answer.definition.as_ref().map(|definition| definition.version_tag.as_str());
+            assert_eq!((answer.outcome(), tag), (outcome, Some(expected)), "{name}");
+        }
+    }
+}
+
 fn told(findings: &[Finding]) -> Vec<String> {
     let line = |finding: &Finding| {
         let on =

@@ -87,6 +87,7 @@ async fn a_new_process_is_deployed_and_tells_version_and_key() {
             "processDefinitionKey": 1,
             "bpmnProcessId": "order-flow",
             "version": 1,
+            "versionTag": "v1.2.3",
             "deployedAt": "1970-01-01T00:00:00Z",
             "sourceDigest": format!("sha256:{}", bpmn::digest(ORDER_FLOW.as_bytes())),
             "jobTypes": ["charge-payment", "refund-payment"],
