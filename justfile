@@ -80,6 +80,10 @@ test-charts:
     @{{ cluster }} test-packages
     ASSETS="$({{ cluster }} bin-dir)" PATH="$({{ cluster }} bin-dir):$PATH" REQUIRE_APISERVER=1 charts/test.sh
 
+# Test what GitOps tools make of our objects, with those tools' own libraries
+test-gitops:
+    cd tests/gitops && test -z "$(gofmt -l .)" && go vet ./... && go test -count=1 ./...
+
 # Run the end-to-end tests on the node (or KUBE_CONTEXT)
 e2e: sample
     REQUIRE_E2E=1 WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --workspace --locked --test node -- --test-threads=1
@@ -163,4 +167,4 @@ forget-gone-checkouts:
     done
 
 # Everything that must pass before a merge
-ci: forget-gone-checkouts lint gen-check deny test-charts test-apiserver e2e
+ci: forget-gone-checkouts lint gen-check deny test-gitops test-charts test-apiserver e2e

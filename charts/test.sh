@@ -24,12 +24,14 @@ if [[ -z ${ASSETS:-} ]]; then
   skip "ASSETS is not set: nothing was tried on a kube-apiserver"
 else
   start_apiserver
+  check "kustomize renames what our kinds refer to, with deploy/kustomize" kustomize_follows_references
   check "the CRD chart is installed, upgraded, uninstalled and installed again" crd_chart_lives
   check "every rendering is accepted by the apiserver, in a namespace of Pod Security restricted" renderings_are_accepted
   check "the operator is installed and upgraded; caBundle survives" operator_lives
   check "every service may do what it needs, and no more" permissions_are_least
   check "people's roles see and edit our kinds" people_may_work
   check "the sample is accepted by the apiserver in one command" sample_is_accepted
+  check "Argo CD's ConfigMap takes our health checks and keeps its own keys" health_checks_are_added
   check "a foreign APIService is not touched" foreign_api_service_is_refused
   check "uninstalling leaves nothing of the chart behind" uninstall_is_clean
 fi

@@ -93,3 +93,15 @@ wrong_values_are_refused() {
   refused /job-lag-metrics-adapter/maxSampleAgeSeconds --set job-lag-metrics-adapter.maxSampleAgeSeconds=5
   refused apiService.caBundle --set job-lag-metrics-adapter.tls.existingSecret=adapter-tls
 }
+
+# Names that kustomize makes arrive where our kinds refer to them. Kustomize reads nothing outside of its folder.
+kustomize_follows_references() {
+  cp -r charts/tests/kustomize deploy/kustomize/name-reference.yaml "$scratch"
+  mv "$scratch/name-reference.yaml" "$scratch/kustomize"
+  kubectl kustomize "$scratch/kustomize" >"$scratch/kustomize.yaml"
+  if [[ -n ${UPDATE:-} ]]; then
+    cp "$scratch/kustomize.yaml" charts/tests/golden/kustomize.yaml
+  else
+    diff -u charts/tests/golden/kustomize.yaml "$scratch/kustomize.yaml"
+  fi
+}

@@ -134,6 +134,14 @@ sample_is_accepted() {
   [[ $(kubectl auth can-i create deployments -n beta-tenant --as=system:serviceaccount:workflow-system:workflow-worker-controller) == yes ]]
 }
 
+# Argo CD's ConfigMap is Argo CD's: ours are four keys in it.
+health_checks_are_added() {
+  kubectl create namespace argocd
+  kubectl create configmap argocd-cm --namespace argocd --from-literal=url=https://argocd.example
+  kubectl apply --server-side -f deploy/argocd/argocd-cm.yaml
+  [[ $(kubectl get configmap argocd-cm --namespace argocd -o go-template='{{len .data}}') == 5 ]]
+}
+
 foreign_api_service_is_refused() {
   local told before after
   helm upgrade workflow charts/workflow-operator --namespace workflow-system --set job-lag-metrics-adapter.enabled=false

@@ -42,6 +42,8 @@ use kube::CustomResourceExt;
 pub const GROUP: &str = "workflow.example.com";
 /// The only served version of every kind.
 pub const VERSION: &str = "v1alpha1";
+/// `status.observedGeneration` of an object that no controller has seen yet, as the API server defaults it.
+pub const UNSEEN_GENERATION: i64 = -1;
 /// `status.message` is never longer than this many characters.
 pub const MAX_MESSAGE_CHARS: usize = 256;
 

@@ -104,6 +104,9 @@ macro_rules! with_common_reasons {
         $crate::reason::reasons! {
             $(#[$outer])*
             $name {
+                Unseen Normal
+                    "No controller has seen the object yet: the API server sets this when the object is created."
+                    => "Wait; if it lasts, look whether the controller of this kind runs.",
                 Paused Normal
                     "`spec.paused` is true: no owned object is written, the status is still reported."
                     => "Set `spec.paused` to false to resume.",
@@ -146,6 +149,7 @@ macro_rules! with_common_reasons {
 macro_rules! with_common_names {
     ( $common:ident, $name:ident ) => {
         match $common {
+            $crate::reason::CommonReason::Unseen => $name::Unseen,
             $crate::reason::CommonReason::Paused => $name::Paused,
             $crate::reason::CommonReason::Deleting => $name::Deleting,
             $crate::reason::CommonReason::DeletionBlocked => $name::DeletionBlocked,

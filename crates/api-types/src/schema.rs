@@ -4,10 +4,11 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
 use k8s_openapi::api::core::v1::{Affinity, Toleration, TopologySpreadConstraint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::grammar;
 use crate::quantity::Quantity;
+use crate::reason::{CommonReason, Reason as _};
+use crate::{condition, grammar};
 
 /// A CEL rule and the words of its refusal, used by the apiserver and again by the controllers.
 pub(crate) type CelRule = (&'static str, &'static str);
@@ -17,6 +18,8 @@ pub(crate) const LABEL_KEYS: CelRule = (
     "self.all(key, key.size() <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))",
     "keys must be letters, digits, '-', '_' and '.', starting and ending with a letter or digit, with or without a DNS name and '/' before them",
 );
+
+const UNSEEN: &str = "no controller has seen the object yet";
 
 /// Longest string inside an embedded Kubernetes type: a label key with its prefix.
 const EMBEDDED_STRING_MAX: u64 = 317;
@@ -50,6 +53,25 @@ pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
                     "description": "Why, in words: which object, which field, what to do." },
             },
         },
+    })
+}
+
+/// What an object tells before a controller saw it. Without a status kstatus would call it done, and a GitOps tool would
+/// go on. Only fields that every status of a controller has: what the API server defaults belongs to no field manager, so
+/// a condition that a controller does not set itself (`Reconciling`) would stay beside its own for ever.
+pub(crate) fn unseen_status() -> Value {
+    json!({
+        "observedGeneration": crate::UNSEEN_GENERATION,
+        "phase": "Pending",
+        "ready": false,
+        "message": UNSEEN,
+        "conditions": [{
+            "type": condition::READY,
+            "status": "Unknown",
+            "lastTransitionTime": "1970-01-01T00:00:00Z",
+            "reason": CommonReason::Unseen.as_str(),
+            "message": UNSEEN,
+        }],
     })
 }
 

@@ -140,10 +140,11 @@ pub struct Isolation {
 /// What the tenant-controller last saw.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = schema::unseen_status()))]
 pub struct WorkflowTenantStatus {
-    /// The `metadata.generation` that this status was computed for.
+    /// The `metadata.generation` that this status was computed for; -1 until a controller saw the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = crate::UNSEEN_GENERATION))]
     pub observed_generation: Option<i64>,
     /// Where the tenant is in its life, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]

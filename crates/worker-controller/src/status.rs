@@ -8,7 +8,7 @@ use std::time::Duration;
 use api_types::condition::{METRICS_AVAILABLE, PAUSED, ROLLOUT_COMPLETE};
 use api_types::labels::{Component, selector, selector_text};
 use api_types::worker::{WorkerPhase, WorkerReason as Reason, WorkflowWorkerStatus};
-use api_types::{MAX_MESSAGE_CHARS, WorkflowWorker};
+use api_types::{MAX_MESSAGE_CHARS, UNSEEN_GENERATION, WorkflowWorker};
 use controller_kit::apply::WriteError;
 use controller_kit::condition::{Standing, Truth, Wanted, merge, summary};
 use controller_kit::events::News;
@@ -300,7 +300,7 @@ pub fn build_status(
 /// A conflict is over with the next pass, and an apiserver that is away for a moment does not undo what runs.
 fn keeps_former(worker: &WorkflowWorker, former: &WorkflowWorkerStatus, assessment: &Assessment) -> bool {
     match assessment.reason {
-        Reason::Conflict => former.phase.is_some(),
+        Reason::Conflict => former.observed_generation.is_some_and(|seen| seen != UNSEEN_GENERATION),
         Reason::KubernetesUnavailable => {
             former.ready && former.observed_generation == worker.metadata.generation
         }

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use api_types::UNSEEN_GENERATION;
 use api_types::condition::{READY, RECONCILING, STALLED};
 use controller_kit::engine::AccessError;
 use controller_kit::events::EventType;
@@ -389,6 +390,24 @@ fn what_passes_by_itself_does_not_undo_what_runs(#[case] code: u16) {
     let worker = ready_worker();
     let assessment = assessed_after(&worker, &running(&worker, 1, 0), &failure(code, "why"));
     assert_eq!(Some(build_status(&worker, &assessment, at(1))), worker.status);
+}
+
+/// The status that the API server defaults says nothing of the fleet.
+#[test]
+fn a_conflict_on_a_worker_that_was_never_seen_is_told() {
+    let mut worker = worker(MINIMAL);
+    worker.status = Some(WorkflowWorkerStatus {
+        observed_generation: Some(UNSEEN_GENERATION),
+        phase: Some(WorkerPhase::Pending),
+        ..WorkflowWorkerStatus::default()
+    });
+    let assessment = assessed_after(&worker, &running(&worker, 1, 0), &failure(409, "why"));
+    let status = build_status(&worker, &assessment, at(1));
+    let message = "failed to apply Deployment a/b: why".to_owned();
+    assert_eq!(
+        (status.observed_generation, status.phase, status.message),
+        (worker.metadata.generation, Some(WorkerPhase::Degraded), Some(message))
+    );
 }
 
 #[test]
