@@ -14,6 +14,7 @@ scratch=$(mktemp -d)
 trap 'end_apiserver; rm -rf "$scratch"' EXIT
 
 check "every RBAC rule has a reason, none a wildcard" rbac_sources_are_tidy
+check "every image is ours" images_are_ours
 check "the CRD chart holds the CRDs of crds/" crd_chart_is_current
 check "helm lint" charts_are_linted
 check "rendered manifests are as reviewed (UPDATE=1 accepts them)" goldens_match

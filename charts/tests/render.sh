@@ -35,6 +35,18 @@ crd_chart_is_current() {
   }
 }
 
+# Whatever a cluster would pull is ours, was built here, or is at a name that is reserved for examples: nobody else can put an image there.
+images_are_ours() {
+  local field='(image|repository|imageRegistry)"?: *"?' named
+  local ours='(ghcr\.io/example/workflow-operator|localhost/workflow-operator|([a-z0-9-]+\.)*example(\.com)?(:[0-9]+)?)(/|$)'
+  named=$({
+    grep -rnE "^[ -]*$field[a-z0-9]" README.md docs deploy charts tests --include=*.md --include=*.yaml --include=*.tpl
+    grep -rnE '"image": *"' tests --include=*.rs
+  } | grep -vE "$field$ours") || return 0
+  printf 'not ours:\n%s\n' "$named"
+  return 1
+}
+
 charts_are_linted() {
   local name values
   helm lint --strict charts/workflow-crds

@@ -18,7 +18,11 @@ pub struct Args {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Settings {
     /// Repository of the engine image, without tag; `spec.image` of a cluster takes its place, the tag is `spec.version`.
-    #[arg(long, env = "ENGINE_IMAGE_REPOSITORY", default_value = "ghcr.io/example/workflow-engine")]
+    #[arg(
+        long,
+        env = "ENGINE_IMAGE_REPOSITORY",
+        default_value = "ghcr.io/example/workflow-operator/workflow-engine"
+    )]
     pub engine_image_repository: String,
 
     /// When the engine image is pulled.

@@ -7,7 +7,7 @@ profile=${PROFILE:-dev}
 # Deployment; the others have the tags that the sample's manifests name.
 image_repository() { # <name>
   case $1 in
-    sample-worker) printf 'docker.io/acme/payment-worker\n' ;;
+    sample-worker) printf 'ghcr.io/example/workflow-operator/sample-worker\n' ;;
     *) printf 'localhost/workflow-operator/%s\n' "$1" ;;
   esac
 }

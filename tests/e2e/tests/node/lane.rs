@@ -92,7 +92,7 @@ impl Lane {
         let source = json!({"bpmn": bpmn(&format!("{name}-flow"), "charge-payment")});
         let process = json!({"clusterRef": reference, "tenantRef": reference, "source": source});
         apply::<WorkflowProcess>(cluster, ALL, name, &self.object("WorkflowProcess", &process)).await;
-        let worker = json!({"clusterRef": reference, "tenantRef": reference, "image": "acme/payment-worker:1.2.3",
+        let worker = json!({"clusterRef": reference, "tenantRef": reference, "image": "ghcr.io/example/workflow-operator/sample-worker:1.2.3",
             "jobTypes": ["charge-payment"], "replicas": 1,
             "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}}});
         apply::<WorkflowWorker>(cluster, ALL, name, &self.object("WorkflowWorker", &worker)).await;
