@@ -145,7 +145,7 @@ pub enum UpTo {
 #[derive(Debug, Clone, Args)]
 pub struct LintArgs {
     pub file: PathBuf,
-    #[arg(long, default_value = "strict")]
+    #[arg(long, env = "WORKFLOW_LINT_MODE", default_value = "strict")]
     pub mode: LintMode,
 }
 
@@ -159,3 +159,6 @@ pub enum LintMode {
 pub fn node_id(given: Option<&str>) -> String {
     given.map(str::to_owned).or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_else(|| "local".to_owned())
 }
+
+#[cfg(test)]
+mod tests;
