@@ -129,8 +129,11 @@ macro_rules! with_common_reasons {
                     "An object with the needed name exists and belongs to something else; it is never overwritten."
                     => "Delete or rename the foreign object named in the message, or rename this one.",
                 Conflict Warning
-                    "Another writer keeps changing a field that this controller owns."
-                    => "Stop the other writer; the message names the object and the fields.",
+                    "Another writer changed what this controller owns; the message names the object, the writer's field manager and the fields."
+                    => "Nothing the first time: it was set back. If it goes on, stop the other writer: what is changed again and again is set back after growing pauses, at most a minute.",
+                Unreadable Warning
+                    "The stored object does not fit this version's schema, so its controller leaves it alone: told by an event only, its status stays as it was."
+                    => "Correct the field that the message names and apply the object again.",
                 Denied Warning
                     "The Kubernetes API refused a request: missing permission, admission policy or resource quota."
                     => "Grant what the message names, or change the policy; it is tried again within a minute.",
@@ -158,6 +161,7 @@ macro_rules! with_common_names {
             $crate::reason::CommonReason::FieldsNotActedOn => $name::FieldsNotActedOn,
             $crate::reason::CommonReason::NameTaken => $name::NameTaken,
             $crate::reason::CommonReason::Conflict => $name::Conflict,
+            $crate::reason::CommonReason::Unreadable => $name::Unreadable,
             $crate::reason::CommonReason::Denied => $name::Denied,
             $crate::reason::CommonReason::KubernetesUnavailable => $name::KubernetesUnavailable,
             $crate::reason::CommonReason::InternalError => $name::InternalError,

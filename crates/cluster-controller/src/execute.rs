@@ -9,7 +9,7 @@ use api_types::engine_access::{
     TLS_PRIVATE_KEY_KEY,
 };
 use api_types::labels::CLUSTER_CONTROLLER;
-use controller_kit::apply::WriteError;
+use controller_kit::apply::{Contest, WriteError};
 use controller_kit::grant::{NamespaceRole, missing_grant};
 use controller_kit::outcome::ErrorClass;
 use controller_kit::plan::{Desired, Doomed, is_controlled_by};
@@ -37,6 +37,8 @@ pub struct Applied {
     pub done: usize,
     /// The engine got a certificate in the place of another one.
     pub renewed_certificate: bool,
+    /// What other writers had changed.
+    pub set_back: Vec<Contest>,
     /// Steps that failed, in order.
     pub failures: Vec<Failure>,
 }
@@ -106,8 +108,9 @@ pub async fn execute(
     let mut applied = Applied::default();
     for step in &plan.steps {
         match execute_step(context, cluster, access, step).await {
-            Ok(written) => {
-                applied.written = written.or(applied.written.take());
+            Ok(Done { cluster, set_back }) => {
+                applied.written = cluster.or(applied.written.take());
+                applied.set_back.extend(set_back);
                 applied.done += 1;
                 applied.renewed_certificate |= matches!(step, Step::IssueCertificate { renewal: true, .. });
             }
@@ -171,42 +174,58 @@ pub async fn execute_cleanup(context: &Context, cluster: &WorkflowCluster, plan:
     Cleaned::Waiting
 }
 
+/// What a step gave.
+#[derive(Default)]
+struct Done {
+    /// The cluster, if it was written.
+    cluster: Option<WorkflowCluster>,
+    set_back: Option<Contest>,
+}
+
 async fn execute_step(
     context: &Context,
     cluster: &WorkflowCluster,
     access: &AccessView,
     step: &Step,
-) -> Result<Option<WorkflowCluster>, Failure> {
+) -> Result<Done, Failure> {
     let now = context.clock.now();
+    let mut done = Done::default();
     match step {
         Step::AddFinalizer => {
-            return Ok(Some(context.writer.add_finalizer(cluster, CLUSTER_CONTROLLER.finalizer).await?));
+            let written = context.writer.add_finalizer(cluster, CLUSTER_CONTROLLER.finalizer).await?;
+            done.cluster = Some(written);
         }
         Step::CreateAuthority { metadata, former } => {
             let data = create_authority(cluster, metadata, former.as_deref(), now)?;
-            context.writer.apply(&Desired::of(&build_secret(metadata.clone(), data))).await?;
+            let secret = Desired::of(&build_secret(metadata.clone(), data));
+            done.set_back = context.writer.apply(&secret).await?.set_back;
         }
         Step::IssueCertificate { metadata, names, .. } => {
             let lifetime = Duration::from_secs(u64::from(context.settings.certificate_days) * 24 * 3600);
             let data = issue_certificate(access, metadata, names, lifetime, now)?;
-            context.writer.apply(&Desired::of(&build_secret(metadata.clone(), data))).await?;
+            let secret = Desired::of(&build_secret(metadata.clone(), data));
+            done.set_back = context.writer.apply(&secret).await?.set_back;
         }
         Step::CreateCredential { metadata, access } => {
             let data = create_credential(*access, metadata)?;
-            context.writer.apply(&Desired::of(&build_secret(metadata.clone(), data))).await?;
+            let secret = Desired::of(&build_secret(metadata.clone(), data));
+            done.set_back = context.writer.apply(&secret).await?.set_back;
         }
-        Step::Apply(desired) => apply(context, desired).await?,
+        Step::Apply(desired) => done.set_back = apply(context, desired).await?,
         Step::CreateJob(desired) => create_job(context, cluster, desired).await?,
         Step::WithdrawJob(doomed) => context.writer.delete_behind_dependants(doomed).await?,
         Step::Delete(doomed) => context.writer.delete(doomed).await?,
     }
-    Ok(None)
+    Ok(done)
 }
 
 /// Server-side apply keeps what others put into a list, even where it makes the object impossible, for instance a port
 /// of the same name under another number. Then the lists that we mean are replaced as a whole.
-async fn apply(context: &Context, desired: &Desired) -> Result<(), Failure> {
-    let Err(refused) = context.writer.apply(desired).await else { return Ok(()) };
+async fn apply(context: &Context, desired: &Desired) -> Result<Option<Contest>, Failure> {
+    let refused = match context.writer.apply(desired).await {
+        Ok(written) => return Ok(written.set_back),
+        Err(refused) => refused,
+    };
     if !matches!(&refused.source, kube::Error::Api(status) if status.code == 422) {
         return Err(refused.into());
     }
@@ -215,7 +234,7 @@ async fn apply(context: &Context, desired: &Desired) -> Result<(), Failure> {
     let manager = Some(CLUSTER_CONTROLLER.field_manager.to_owned());
     let params = PatchParams { field_manager: manager, ..PatchParams::default() };
     match api.patch(&desired.name, &params, &Patch::Merge(&desired.body)).await {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(None),
         Err(_) => Err(refused.into()),
     }
 }

@@ -11,8 +11,8 @@ pub mod service_monitor;
 
 use api_types::WorkflowCluster;
 use controller_kit::grant::{NamespaceRole, missing_grant};
+use controller_kit::message::of_kube;
 use controller_kit::outcome::ErrorClass;
-use controller_kit::run::chain;
 use kube::ResourceExt as _;
 
 use crate::context::Context;
@@ -60,7 +60,7 @@ impl Unread {
     #[must_use]
     pub fn of(object: &str, error: &kube::Error) -> Self {
         Self {
-            problem: format!("failed to read {object}: {}", chain(error)),
+            problem: format!("failed to read {object}: {}", of_kube(error)),
             missing_grant: missing_grant(error, NamespaceRole::Cluster),
             class: ErrorClass::of_kube(error),
         }

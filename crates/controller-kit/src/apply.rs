@@ -1,12 +1,21 @@
 //! The writes. Server-side apply under one field manager per controller; deletes with the uid that was seen.
 
+use std::sync::Arc;
+
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tokio::time::Instant;
 
+use crate::message::{bounded, of_kube};
 use crate::outcome::ErrorClass;
 use crate::plan::{Desired, Doomed};
+
+pub(crate) mod contest;
+
+pub use contest::Contest;
+use contest::Contests;
 
 /// A write that failed: what was tried, on which object.
 #[derive(Debug, thiserror::Error)]
@@ -28,39 +37,74 @@ impl WriteError {
         ErrorClass::of_kube(&self.source)
     }
 
-    /// For status and event: what was tried and the API server's own verdict, without bodies.
+    /// The writers that this one met, if that is why it failed.
+    fn contest(&self) -> Option<Contest> {
+        match &self.source {
+            kube::Error::Api(refusal) => Contest::of(refusal, &self.object, &[]),
+            _ => None,
+        }
+    }
+
+    /// For status and event: what was tried and the API server's own verdict.
     #[must_use]
     pub fn told(&self) -> String {
-        let why = match &self.source {
-            kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
-            kube::Error::Api(status) => format!("status {}", status.code),
-            _ => "the Kubernetes API did not answer".to_owned(),
-        };
-        crate::message::bounded(&format!("{self}: {why}"))
+        if let Some(contest) = self.contest() {
+            let again = "changed by others again and again, set back at most once a minute";
+            return bounded(&format!("{again}: {}", contest.told()));
+        }
+        bounded(&format!("{self}: {}", of_kube(&self.source)))
     }
 }
 
-/// Writes as one field manager.
+/// An object that was applied.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// As the API server returned it.
+    pub object: DynamicObject,
+    /// What others had set, and was set back.
+    pub set_back: Option<Contest>,
+}
+
+/// Writes as one field manager. Clones share what they know of other writers.
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
     manager: &'static str,
+    contests: Arc<Contests>,
 }
 
 impl Writer {
     /// `manager` is one of `api_types::labels`' field managers.
     #[must_use]
     pub fn new(client: Client, manager: &'static str) -> Self {
-        Self { client, manager }
+        Self { client, manager, contests: Arc::default() }
     }
 
-    /// Server-side apply. Forced, because only fields that are ours to decide are sent.
-    pub async fn apply(&self, desired: &Desired) -> Result<DynamicObject, WriteError> {
+    /// Server-side apply. Only fields that are ours to decide are sent, so what others made of them is set back; but it is
+    /// noticed, and an object that is contested again and again is left to the other writer for growing pauses.
+    pub async fn apply(&self, desired: &Desired) -> Result<Written, WriteError> {
+        let failed = |source| WriteError { operation: "apply", object: desired.display(), source };
+        if let Some(refusal) = self.contests.held(desired, Instant::now()) {
+            return Err(failed(kube::Error::Api(Box::new(refusal))));
+        }
+        let params = PatchParams::apply(self.manager);
+        let refusal = match self.patch(desired, &params).await {
+            Ok(object) => return Ok(Written { object, set_back: None }),
+            Err(kube::Error::Api(status)) if contest::is_contest(&status) => status,
+            Err(source) => return Err(failed(source)),
+        };
+        let contest = Contest::of(&refusal, &desired.display(), desired.shared);
+        if contest.is_some() && !self.contests.may_set_back(desired, &refusal, Instant::now()) {
+            return Err(failed(kube::Error::Api(refusal)));
+        }
+        let object = self.patch(desired, &params.force()).await.map_err(failed)?;
+        Ok(Written { object, set_back: contest.filter(Contest::has_rival) })
+    }
+
+    async fn patch(&self, desired: &Desired, params: &PatchParams) -> kube::Result<DynamicObject> {
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &desired.namespace, &desired.resource);
-        api.patch(&desired.name, &PatchParams::apply(self.manager).force(), &Patch::Apply(&desired.body))
-            .await
-            .map_err(|source| WriteError { operation: "apply", object: desired.display(), source })
+        api.patch(&desired.name, params, &Patch::Apply(&desired.body)).await
     }
 
     /// Deletes exactly the object that was seen; gone already is success. Its dependants are collected behind it.

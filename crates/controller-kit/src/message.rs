@@ -3,6 +3,9 @@
 /// Longest `status.message` and condition message, in characters.
 pub const MAX_CHARS: usize = 256;
 
+/// The reason that kube gives an answer whose body is no `Status`; its message is that body.
+const NO_STATUS: &str = "Failed to parse error data";
+
 /// Makes `text` fit for status, events and logs: control and bidirectional characters become spaces, runs of white
 /// space collapse, and more than [`MAX_CHARS`] characters end in `…`.
 #[must_use]
@@ -23,9 +26,40 @@ fn is_printable(c: char) -> bool {
         && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// What the Kubernetes API said to a request: its own words, but nothing of an answer that is not its own.
+#[must_use]
+pub fn of_kube(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.reason == NO_STATUS => {
+            format!("status {} from something between here and the Kubernetes API", status.code)
+        }
+        kube::Error::Api(status) if status.message.is_empty() => format!("status {}", status.code),
+        kube::Error::Api(status) => bounded(&status.message),
+        kube::Error::SerdeError(_) => "the answer of the Kubernetes API cannot be read".to_owned(),
+        _ => "the Kubernetes API did not answer".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use kube::core::Status;
+    use rstest::rstest;
+
     use super::*;
+
+    #[rstest]
+    #[case::refused(Status::failure("quota exceeded", "Forbidden").with_code(403), "quota exceeded")]
+    #[case::without_words(Status::failure("", "").with_code(503), "status 503")]
+    #[case::a_proxy(
+        Status::failure("<html>Set-Cookie: session=8c1f</html>", "Failed to parse error data").with_code(502),
+        "status 502 from something between here and the Kubernetes API"
+    )]
+    fn an_answer_is_told_in_its_own_words_unless_it_is_somebody_elses(
+        #[case] answer: Status,
+        #[case] told: &str,
+    ) {
+        assert_eq!(of_kube(&kube::Error::Api(answer.boxed())), told);
+    }
 
     #[test]
     fn control_characters_and_line_breaks_become_one_space() {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use api_types::reason::CommonReason;
 use engine_client::{EngineError, ErrorClass as EngineClass};
 
+use crate::apply::contest::is_contest;
+
 /// What an error means for the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ErrorClass {
@@ -14,6 +16,8 @@ pub enum ErrorClass {
     Transient,
     /// Another write came first: retried at once with a fresh view.
     Conflict,
+    /// Another writer sets fields of ours again and again: retried with exponential backoff, told as long as it lasts.
+    Contested,
     /// A permission, policy or resource quota refuses: retried with the same backoff, because nobody tells when it is
     /// granted.
     Denied,
@@ -29,6 +33,7 @@ impl ErrorClass {
             Self::Invalid => "invalid",
             Self::Transient => "transient",
             Self::Conflict => "conflict",
+            Self::Contested => "contested",
             Self::Denied => "denied",
             Self::Defect => "defect",
         }
@@ -40,7 +45,7 @@ impl ErrorClass {
         match self {
             Self::Invalid | Self::Defect => CommonReason::InternalError,
             Self::Transient => CommonReason::KubernetesUnavailable,
-            Self::Conflict => CommonReason::Conflict,
+            Self::Conflict | Self::Contested => CommonReason::Conflict,
             Self::Denied => CommonReason::Denied,
         }
     }
@@ -49,6 +54,7 @@ impl ErrorClass {
     #[must_use]
     pub fn of_kube(error: &kube::Error) -> Self {
         match error {
+            kube::Error::Api(status) if is_contest(status) => Self::Contested,
             kube::Error::Api(status) => match status.code {
                 409 => Self::Conflict,
                 401 | 403 => Self::Denied,
@@ -123,7 +129,7 @@ impl Next {
             Self::Wait { recheck } => Some(recheck),
             Self::Gone | Self::Failed(ErrorClass::Invalid) => None,
             Self::Failed(ErrorClass::Conflict) => Some(MIN_BACKOFF.mul_f64(1.0 + jitter)),
-            Self::Failed(ErrorClass::Transient | ErrorClass::Denied) => {
+            Self::Failed(ErrorClass::Transient | ErrorClass::Denied | ErrorClass::Contested) => {
                 let doubled = MIN_BACKOFF.saturating_mul(1 << failures.saturating_sub(1).min(10));
                 // Half fixed, half random: many objects of one dead engine must not come back as one wave.
                 Some(doubled.min(MAX_BACKOFF).mul_f64(0.5 + 0.5 * jitter))
@@ -151,6 +157,7 @@ mod tests {
     #[case::jitter_halves_at_most(Next::Failed(ErrorClass::Transient), 99, 0.0, Some(30_000))]
     #[case::denied_a_moment_ago(Next::Failed(ErrorClass::Denied), 1, 1.0, Some(500))]
     #[case::denied_for_long(Next::Failed(ErrorClass::Denied), 99, 1.0, Some(60_000))]
+    #[case::contested_for_long(Next::Failed(ErrorClass::Contested), 99, 1.0, Some(60_000))]
     #[case::defect(Next::Failed(ErrorClass::Defect), 9, 0.0, Some(300_000))]
     fn delays(
         #[case] next: Next,

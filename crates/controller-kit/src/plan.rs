@@ -54,6 +54,8 @@ pub struct Desired {
     pub name: String,
     /// The whole body, with the hash annotation.
     pub body: Value,
+    /// Fields that others may have set by design, as an autoscaler `.spec.replicas`: taking one over is no conflict.
+    pub shared: &'static [&'static str],
 }
 
 impl Desired {
@@ -78,7 +80,13 @@ impl Desired {
             namespace: object.namespace().unwrap_or_default(),
             name: object.name_any(),
             body,
+            shared: &[],
         }
+    }
+
+    /// The digest of the body, as it stands in the annotation.
+    pub(crate) fn digest(&self) -> &str {
+        self.hash().as_str().unwrap_or_default()
     }
 
     fn hash(&self) -> &Value {

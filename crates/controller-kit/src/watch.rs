@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use api_types::reason::CommonReason;
 use backon::BackoffBuilder as _;
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
@@ -339,11 +340,12 @@ fn hint_of(error: &watcher::Error) -> &'static str {
 
 async fn report_poisoned<K: Resource<DynamicType = ()>>(publisher: &Publisher, invalid: Box<Invalid>) {
     tracing::error!(kind = %K::kind(&()), name = invalid.name, error = invalid.error, "cannot be read, left alone");
+    let reason = CommonReason::Unreadable.to_string();
     let note = format!(
-        "Unreadable: the object does not fit this version's schema ({}); correct it and apply it again",
+        "{reason}: the object does not fit this version's schema ({}); correct it and apply it again",
         invalid.error
     );
-    let news = News { type_: EventType::Warning, reason: "Unreadable".to_owned(), note };
+    let news = News { type_: EventType::Warning, reason, note };
     publisher.publish_about(invalid.reference, news).await;
 }
 

@@ -9,9 +9,9 @@ use api_types::reference::{ConfigMapKeyRef, TenantRef};
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowWorker};
 use bpmn::{Mode, Report};
 use controller_kit::engine::{AccessError, is_callable, owner_of};
+use controller_kit::message::of_kube;
 use controller_kit::outcome::ErrorClass;
 use controller_kit::reference::{Referrer, Refused, Resolved, Unasked, observe_cluster_of_deleted, resolve};
-use controller_kit::run::chain;
 use engine_client::model::{DEFAULT_TENANT, DefinitionFilter, DefinitionRef, ManagedDefinition};
 use engine_client::{Engine, EngineError, ErrorClass as EngineClass};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -215,7 +215,7 @@ async fn observe_config_map(
     let ConfigMapKeyRef { name, key } = reference;
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
     let found = api.get_opt(name).await.map_err(|error| SourceView::Unread {
-        problem: format!("failed to read ConfigMap {namespace}/{name}: {}", chain(&error)),
+        problem: format!("failed to read ConfigMap {namespace}/{name}: {}", of_kube(&error)),
         class: ErrorClass::of_kube(&error),
     })?;
     let Some(mut found) = found else {

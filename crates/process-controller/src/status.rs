@@ -174,7 +174,9 @@ fn assess_refusal(
 fn standing_of(class: ErrorClass) -> Standing {
     match class {
         ErrorClass::Transient | ErrorClass::Conflict => Standing::InProgress,
-        ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::Defect => Standing::Stalled,
+        ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::Contested | ErrorClass::Defect => {
+            Standing::Stalled
+        }
     }
 }
 

@@ -192,7 +192,9 @@ fn assess_failure(failure: &Failure) -> Assessment {
             phase: TenantPhase::Pending,
             standing: match error.class() {
                 ErrorClass::Transient | ErrorClass::Conflict => Standing::InProgress,
-                ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::Defect => Standing::Stalled,
+                ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::Contested | ErrorClass::Defect => {
+                    Standing::Stalled
+                }
             },
             reason: error.class().reason().into(),
             message: error.told(),

@@ -118,6 +118,9 @@ impl Reconciler for WorkerReconciler {
         let verdict = validate(&worker);
         let plan = plan(&worker, &observed, &verdict);
         let applied = execute(context, &plan).await;
+        for contest in &applied.set_back {
+            context.publisher.publish(&*worker, contest.news()).await;
+        }
         self.report(&worker, assess(&worker, &observed, &verdict, &plan, &applied)).await
     }
 }

@@ -1,6 +1,6 @@
 //! All writes but the status, in the order of the plan; the first failure ends them.
 
-use controller_kit::apply::WriteError;
+use controller_kit::apply::{Contest, WriteError};
 use k8s_openapi::api::apps::v1::Deployment;
 
 use crate::context::Context;
@@ -11,6 +11,8 @@ use crate::plan::{Plan, Step};
 pub struct Applied {
     /// The Deployment as the write returned it: what was observed before is out of date then.
     pub deployment: Option<Deployment>,
+    /// What other writers had changed.
+    pub set_back: Vec<Contest>,
     /// What ended the execution early.
     pub failure: Option<WriteError>,
 }
@@ -32,8 +34,9 @@ async fn execute_step(context: &Context, step: &Step, applied: &mut Applied) -> 
         Step::Apply(desired) => {
             let written = context.writer.apply(desired).await?;
             if desired.resource.kind == "Deployment" {
-                applied.deployment = written.try_parse().ok();
+                applied.deployment = written.object.try_parse().ok();
             }
+            applied.set_back.extend(written.set_back);
         }
         Step::Delete(doomed) => context.writer.delete(doomed).await?,
     }

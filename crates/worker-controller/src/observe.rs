@@ -9,9 +9,9 @@ use std::fmt::Debug;
 use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
 use controller_kit::engine::{AccessError, TenantAccess, is_callable};
 use controller_kit::grant::{NamespaceRole, missing_grant};
+use controller_kit::message::of_kube;
 use controller_kit::outcome::ErrorClass;
 use controller_kit::reference::{Referrer, Resolved, resolve};
-use controller_kit::run::chain;
 use engine_client::model::DEFAULT_TENANT;
 use engine_client::{Credential, TenantEpoch, TokenRole};
 use k8s_openapi::NamespaceResourceScope;
@@ -104,7 +104,7 @@ impl Unread {
     #[must_use]
     pub fn of(object: &str, error: &kube::Error) -> Self {
         Self {
-            problem: format!("failed to read {object}: {}", chain(error)),
+            problem: format!("failed to read {object}: {}", of_kube(error)),
             missing_grant: missing_grant(error, NamespaceRole::Workload),
             class: ErrorClass::of_kube(error),
         }

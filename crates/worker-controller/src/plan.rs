@@ -172,7 +172,11 @@ fn plan_children(blueprint: Blueprint<'_>, children: &Children) -> Plan {
 
 fn plan_deployment(uid: &str, blueprint: &Blueprint<'_>, live: Option<&Deployment>) -> ChildVerdict {
     let replicas = deployment::plan_replicas(&blueprint.worker.spec, live);
-    let verdict = plan_child(uid, Desired::of(&deployment::build(blueprint, replicas)), live);
+    let mut desired = Desired::of(&deployment::build(blueprint, replicas));
+    if blueprint.worker.spec.autoscaling.is_some() || live.is_some_and(deployment::was_scaled_by_others) {
+        desired.shared = deployment::NUMBER_OF_PODS;
+    }
+    let verdict = plan_child(uid, desired, live);
     match (verdict, live) {
         // The number of pods, and who owns it, was read from this version. Should the autoscaler write in between, the
         // apply is refused instead of taking the pods back, and the next pass sees what it did.

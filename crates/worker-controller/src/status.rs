@@ -241,7 +241,9 @@ fn is_about_the_spec(failure: &WriteError) -> bool {
 fn standing_of(class: ErrorClass) -> Standing {
     match class {
         ErrorClass::Transient | ErrorClass::Conflict => Standing::InProgress,
-        ErrorClass::Invalid | ErrorClass::Defect | ErrorClass::Denied => Standing::Stalled,
+        ErrorClass::Invalid | ErrorClass::Defect | ErrorClass::Denied | ErrorClass::Contested => {
+            Standing::Stalled
+        }
     }
 }
 
@@ -297,10 +299,12 @@ pub fn build_status(
     status
 }
 
-/// A conflict is over with the next pass, and an apiserver that is away for a moment does not undo what runs.
+/// A write that came first is over with the next pass, and an apiserver that is away for a moment does not undo what runs.
 fn keeps_former(worker: &WorkflowWorker, former: &WorkflowWorkerStatus, assessment: &Assessment) -> bool {
     match assessment.reason {
-        Reason::Conflict => former.observed_generation.is_some_and(|seen| seen != UNSEEN_GENERATION),
+        Reason::Conflict if assessment.next == Next::Failed(ErrorClass::Conflict) => {
+            former.observed_generation.is_some_and(|seen| seen != UNSEEN_GENERATION)
+        }
         Reason::KubernetesUnavailable => {
             former.ready && former.observed_generation == worker.metadata.generation
         }

@@ -2,8 +2,8 @@
 
 use api_types::WorkflowCluster;
 use api_types::engine_access::engine_name;
+use controller_kit::message::of_kube;
 use controller_kit::outcome::ErrorClass;
-use controller_kit::run::chain;
 use kube::{Api, CustomResource, ResourceExt as _};
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +77,7 @@ pub async fn observe_service_monitor(context: &Context, cluster: &WorkflowCluste
         }
         Err(kube::Error::Api(status)) if status.code == 404 => ServiceMonitorView::CrdMissing,
         Err(error) => ServiceMonitorView::Unread {
-            problem: format!("failed to read ServiceMonitor {namespace}/{name}: {}", chain(&error)),
+            problem: format!("failed to read ServiceMonitor {namespace}/{name}: {}", of_kube(&error)),
             class: ErrorClass::of_kube(&error),
         },
     }

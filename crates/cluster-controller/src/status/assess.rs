@@ -7,7 +7,7 @@ use api_types::cluster::ClusterReason as Reason;
 use api_types::cluster::{ClusterPhase, ClusterReason};
 use api_types::condition::{POSTGRES_REACHABLE, RECONCILING};
 use api_types::reason::Reason as _;
-use controller_kit::apply::WriteError;
+use controller_kit::apply::{Contest, WriteError};
 use controller_kit::condition::{Standing, find};
 use controller_kit::events::{EventType, News};
 use controller_kit::outcome::{ErrorClass, Next};
@@ -154,7 +154,10 @@ impl View<'_> {
     fn judge_failure(&self, applied: &Applied) -> Option<Judgement> {
         let failure = applied.failures.first()?;
         let class = failure.class();
-        let standing = if class == ErrorClass::Denied { Standing::Stalled } else { Standing::InProgress };
+        let standing = match class {
+            ErrorClass::Denied | ErrorClass::Contested => Standing::Stalled,
+            _ => Standing::InProgress,
+        };
         let phase = if standing == Standing::Stalled {
             self.troubled_phase(ClusterPhase::Failed)
         } else {
@@ -450,7 +453,7 @@ fn reason_of(class: ErrorClass) -> ClusterReason {
     match class {
         ErrorClass::Invalid | ErrorClass::Defect => Reason::InternalError,
         ErrorClass::Transient => Reason::KubernetesUnavailable,
-        ErrorClass::Conflict => Reason::Conflict,
+        ErrorClass::Conflict | ErrorClass::Contested => Reason::Conflict,
         ErrorClass::Denied => Reason::Denied,
     }
 }
@@ -479,5 +482,6 @@ fn build_done(plan: &Plan, applied: &Applied) -> Vec<News> {
             "the engine's certificate was renewed; its pods take it over without a restart",
         );
     }
+    told.extend(applied.set_back.iter().map(Contest::news));
     told
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use api_types::cluster::ClusterReason as Reason;
 use api_types::reason::Reason as _;
-use controller_kit::apply::WriteError;
+use controller_kit::apply::{Contest, WriteError};
 use engine_client::model::HealthState;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::ObjectMeta;
@@ -178,6 +178,13 @@ fn a_failed_migration_is_told_with_its_job() {
     Reason::InternalError,
     ErrorClass::Defect
 )]
+#[case::contested(
+    reply::apply_conflict(&[(".spec.type", "kubectl-edit")]),
+    ClusterPhase::Failed,
+    Standing::Stalled,
+    Reason::Conflict,
+    ErrorClass::Contested
+)]
 fn a_refused_write_is_told(
     #[case] status: kube::core::Status,
     #[case] phase: ClusterPhase,
@@ -193,7 +200,21 @@ fn a_refused_write_is_told(
         (found.phase, found.standing, found.reason, found.next),
         (phase, standing, reason, Next::Failed(class))
     );
-    assert!(found.message.starts_with("failed to apply Service acme/dev-engine: "), "{}", found.message);
+    let told = match class {
+        ErrorClass::Contested => {
+            r#"changed by others again and again, set back at most once a minute: Service acme/dev-engine: "kubectl-edit" set .spec.type"#
+        }
+        _ => "failed to apply Service acme/dev-engine: ",
+    };
+    assert!(found.message.starts_with(told), "{}", found.message);
+}
+
+#[test]
+fn what_others_changed_is_told_beside_the_change_of_ready() {
+    let rivals = [("kubectl-edit".to_owned(), vec![".spec.type".to_owned()])].into();
+    let contest = Contest { object: "Service acme/dev-engine".to_owned(), rivals };
+    let applied = Applied { set_back: vec![contest.clone()], ..Applied::default() };
+    assert_eq!(assessed(&cluster(true), &settled(), &applied).news, [contest.news()]);
 }
 
 #[test]
@@ -297,7 +318,8 @@ fn what_was_told_stays_until_kubernetes_has_seen_the_change() {
     assert_eq!((during.reason, during.message), (Reason::RollingOut, before.message));
 }
 
-/// Nothing blocks the deletion of a cluster for good; every other reason of the enum is told somewhere in this crate.
+/// Nothing blocks the deletion of a cluster for good. An object that nobody saw is told by the API server, one that cannot
+/// be read by the watch. Every other reason of the enum is told somewhere in this crate.
 #[test]
 fn every_reason_is_used() {
     let sources = [
@@ -315,7 +337,7 @@ fn every_reason_is_used() {
         .map(|reason| reason.as_str())
         .filter(|reason| !sources.iter().any(|source| source.contains(&format!("Reason::{reason}"))))
         .collect();
-    assert_eq!(unused, ["DeletionBlocked"], "{}", json!(unused));
+    assert_eq!(unused, ["Unseen", "DeletionBlocked", "Unreadable"], "{}", json!(unused));
 }
 
 #[test]

@@ -89,10 +89,48 @@ async fn an_object_is_applied_whole_under_the_managers_name() {
     let body = desired().body;
     let apiserver = MockApiServer::in_order([patch("/api/v1/namespaces/acme/configmaps/a")
         .query("fieldManager", MANAGER)
-        .query("force", "true")
         .body(body.clone())
         .reply(Reply::ok(body))]);
-    Writer::new(apiserver.client(), MANAGER).apply(&desired()).await.unwrap();
+    let written = Writer::new(apiserver.client(), MANAGER).apply(&desired()).await.unwrap();
+    assert_eq!(written.set_back, None);
+}
+
+/// Another controller that writes the same field whenever it differs from its own wish.
+#[tokio::test(start_paused = true)]
+async fn what_others_changed_is_set_back_told_and_not_fought_at_full_speed() {
+    let apiserver = FakeApiServer::new();
+    let config_map = |value: &str| {
+        let mut config_map = ConfigMap::default();
+        config_map.metadata.name = Some("a".into());
+        config_map.metadata.namespace = Some("acme".into());
+        config_map.data = Some([("key".to_owned(), value.to_owned())].into());
+        config_map
+    };
+    let writer = Writer::new(apiserver.client(), MANAGER);
+    let desired = Desired::of(&config_map("ours"));
+    writer.apply(&desired).await.unwrap();
+
+    let rival = || apiserver.edit::<ConfigMap>("acme", "a", |it| it["data"]["key"] = json!("theirs"));
+    let found = || apiserver.get::<ConfigMap>("acme", "a").unwrap().data.unwrap()["key"].clone();
+    rival();
+    let written = writer.apply(&desired).await.unwrap();
+    let told = written.set_back.unwrap().told();
+    assert_eq!((told.as_str(), found().as_str()), (r#"ConfigMap acme/a: "edit" set .data.key"#, "ours"));
+
+    rival();
+    apiserver.forget_requests();
+    for _ in 0..100 {
+        let error = writer.apply(&desired).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Contested);
+        assert_eq!(
+            error.told(),
+            r#"changed by others again and again, set back at most once a minute: ConfigMap acme/a: "edit" set .data.key"#
+        );
+    }
+    assert_eq!((apiserver.requests().len(), found().as_str()), (1, "theirs"));
+    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    assert!(writer.apply(&desired).await.unwrap().set_back.is_some());
+    assert_eq!(found(), "ours");
 }
 
 #[rstest]

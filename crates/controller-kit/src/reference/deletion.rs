@@ -11,8 +11,8 @@ use kube::{Api, Client, ResourceExt as _};
 
 use super::{Directory, cluster_candidates, find_cluster};
 use crate::grant::{NamespaceRole, missing_grant};
+use crate::message::of_kube;
 use crate::outcome::ErrorClass;
-use crate::run::chain;
 
 /// Why no engine can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub async fn observe_cluster_of_deleted(
             }
             Err(error) => {
                 let problem = missing_grant(&error, NamespaceRole::Cluster)
-                    .unwrap_or_else(|| format!("failed to read {named}: {}", chain(&error)));
+                    .unwrap_or_else(|| format!("failed to read {named}: {}", of_kube(&error)));
                 return Err(Unasked::Unread { problem, class: ErrorClass::of_kube(&error) });
             }
         }

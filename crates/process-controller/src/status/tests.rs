@@ -270,8 +270,11 @@ fn every_outcome_has_its_phase_reason_message_and_next_look() {
     }
 }
 
-/// Reasons that are not for this kind: they belong to what every kind can suffer.
-const FOREIGN: [ProcessReason; 1] = [
+/// Reasons that no pass gives: they belong to what every kind can suffer.
+const FOREIGN: [ProcessReason; 3] = [
+    // Told by the API server, and by the watch.
+    Reason::Unseen,
+    Reason::Unreadable,
     // A process creates no Kubernetes object; its name in the engine has DuplicateProcessId.
     Reason::NameTaken,
 ];

@@ -290,8 +290,11 @@ fn every_outcome_has_its_phase_reason_message_and_next_look() {
     }
 }
 
-/// Reasons that are not for this kind: they belong to what every kind can suffer.
-const FOREIGN: [TenantReason; 1] = [
+/// Reasons that no pass gives: they belong to what every kind can suffer.
+const FOREIGN: [TenantReason; 3] = [
+    // Told by the API server, and by the watch.
+    Reason::Unseen,
+    Reason::Unreadable,
     // Every field of a WorkflowTenant is acted on.
     Reason::FieldsNotActedOn,
 ];

@@ -26,6 +26,8 @@ pub const CONTAINER: &str = "worker";
 /// A worker has no probe to say that it works. One that stays up for so long is taken for one that does, so that an
 /// image which ends at once never replaces the one that works.
 const MIN_READY_SECONDS: i32 = 10;
+/// The field that an autoscaler sets.
+pub const NUMBER_OF_PODS: &[&str] = &[".spec.replicas"];
 const ACCESS_VOLUME: &str = "engine-access";
 const SCRATCH_VOLUME: &str = "tmp";
 
@@ -60,6 +62,12 @@ fn seed_replicas(spec: &WorkflowWorkerSpec, autoscaling: &Autoscaling) -> i32 {
 #[must_use]
 pub fn differs_from_spec(spec: &WorkflowWorkerSpec, replicas: Option<i32>) -> bool {
     spec.autoscaling.is_some() || replicas != Some(spec.replicas)
+}
+
+/// Was the number of pods somebody else's to set, when this was applied last?
+#[must_use]
+pub fn was_scaled_by_others(live: &Deployment) -> bool {
+    live.annotations().contains_key(KEPT_OVER_REPLICAS)
 }
 
 fn is_kept_over(live: &Deployment, spec: &WorkflowWorkerSpec) -> bool {

@@ -154,7 +154,8 @@ fn a_scale_alone_is_no_rollout() {
     let world = with_deployment(&worker, 2, scaled);
     assert_eq!(assessed(&worker, &world).reason, Reason::Running);
 
-    let mut applied = Applied { deployment: world.children.deployment.as_deref().cloned(), failure: None };
+    let mut applied =
+        Applied { deployment: world.children.deployment.as_deref().cloned(), ..Applied::default() };
     assert_eq!(assessed_after(&worker, &world, &applied).reason, Reason::Running, "nor is an annotation");
     applied.deployment.as_mut().unwrap().metadata.generation = Some(3);
     assert_eq!(assessed_after(&worker, &world, &applied).reason, Reason::RollingOut, "a new template is");
@@ -171,7 +172,7 @@ fn what_this_pass_applied_counts_as_applied() {
     let world = running(&worker, 1, 0);
     let mut written = world.children.deployment.as_deref().cloned().unwrap();
     written.metadata.generation = Some(2);
-    let applied = Applied { deployment: Some(written), failure: None };
+    let applied = Applied { deployment: Some(written), ..Applied::default() };
     assert_eq!(assessed_after(&worker, &world, &applied).reason, Reason::RollingOut);
 }
 

@@ -1,12 +1,17 @@
 //! On a real API server, where field ownership, defaults and schemas are.
 
+use std::time::Duration;
+
 use api_types::WorkflowWorker;
-use api_types::labels::TENANT;
+use api_types::labels::{TENANT, WORKER_CONTROLLER};
+use controller_kit::apply::Writer;
+use controller_kit::outcome::{ErrorClass, Next};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::ApiResource;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
@@ -15,7 +20,12 @@ use test_support::crash::{run_until_settled, survives_crash_at_every_write};
 use test_support::snapshot::snapshot_of;
 use test_support::{Faults, builders};
 
-use crate::world::{CLUSTER, EVERY_FIELD, SEED, WORKER, ca_config_map, good_pass, pass, worker, worker_key};
+use worker_controller::context::Context;
+
+use crate::world::{
+    CLUSTER, EVERY_FIELD, SEED, WORKER, ca_config_map, caches, context, directory, good_pass,
+    pass, pass_with, worker, worker_key,
+};
 
 /// One test's namespace, with a cluster of its own in it.
 pub(crate) struct Home {
@@ -111,6 +121,13 @@ impl Home {
     pub(crate) async fn ready_reason(&self) -> String {
         let status = self.api::<WorkflowWorker>().get(WORKER).await.unwrap().status.unwrap();
         status.conditions.into_iter().find(|condition| condition.type_ == "Ready").unwrap().reason
+    }
+
+    /// Type and text of the events about other writers.
+    async fn conflicts(&self) -> Vec<(String, String)> {
+        let events = self.api::<Event>().list(&ListParams::default()).await.unwrap().items;
+        let conflicts = events.into_iter().filter(|event| event.reason.as_deref() == Some("Conflict"));
+        conflicts.map(|event| (event.type_.unwrap(), event.note.unwrap())).collect()
     }
 
     async fn versions(&self) -> Vec<Option<String>> {
@@ -210,6 +227,91 @@ async fn what_the_autoscaler_scaled_stays_whatever_else_changes() {
     home.scale(5).await;
     home.passes(2).await;
     assert_eq!(home.replicas().await, 5);
+}
+
+/// Another controller that sets the image whenever it differs from its own wish, for as long as anybody likes.
+#[tokio::test]
+async fn a_fight_over_a_field_is_told_and_not_fought_at_full_speed() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "fight").await;
+    home.apply(SEED, |worker| worker["spec"]["image"] = json!("ours:1")).await;
+    home.passes(2).await;
+    let faults = Faults::none();
+    let counted = faults.wrap(home.client.clone());
+    let writer = Writer::new(counted.clone(), WORKER_CONTROLLER.field_manager);
+    let pass = || async {
+        let caches = caches(&home.client, &home.namespace).await;
+        let context = context(&counted, directory(&home.client).await, caches);
+        let context = Context { writer: writer.clone(), ..context };
+        Box::pin(pass_with(context, &home.client, &home.namespace)).await
+    };
+    let rival = async || {
+        let image = json!([{"name": "worker", "image": "theirs:1"}]);
+        let patch = Patch::Strategic(json!({"spec": {"template": {"spec": {"containers": image}}}}));
+        let params = PatchParams { field_manager: Some("image-updater".into()), ..PatchParams::default() };
+        home.api::<Deployment>().patch(WORKER, &params, &patch).await.unwrap();
+    };
+    let image = async || {
+        home.deployment().await.spec.unwrap().template.spec.unwrap().containers.remove(0).image.unwrap()
+    };
+    let of_deployment =
+        |writes: Vec<String>| writes.into_iter().filter(|write| write.contains("/deployments/")).count();
+
+    rival().await;
+    pass().await;
+    assert_eq!(image().await, "ours:1");
+    let fields = r#""image-updater" set .spec.template.spec.containers[name="worker"].image"#;
+    let object = format!("Deployment {}/{WORKER}", home.namespace);
+    let note = format!("Conflict: set back what others changed: {object}: {fields}");
+    assert_eq!(home.conflicts().await, [("Warning".to_owned(), note)]);
+
+    rival().await;
+    let writes_before = of_deployment(faults.writes());
+    for _ in 0..10 {
+        assert_eq!(pass().await.next, Next::Failed(ErrorClass::Contested));
+    }
+    assert_eq!(of_deployment(faults.writes()) - writes_before, 1, "asked once, and then left alone");
+    assert_eq!(image().await, "theirs:1");
+    let status = home.api::<WorkflowWorker>().get(WORKER).await.unwrap().status.unwrap();
+    let conditions: Vec<_> = status
+        .conditions
+        .iter()
+        .filter(|condition| ["Ready", "Reconciling", "Stalled"].contains(&condition.type_.as_str()))
+        .map(|condition| (condition.type_.as_str(), condition.status.as_str(), condition.reason.as_str()))
+        .collect();
+    assert_eq!(conditions, [("Ready", "False", "Conflict"), ("Stalled", "True", "Conflict")]);
+    let message =
+        format!("changed by others again and again, set back at most once a minute: {object}: {fields}");
+    assert_eq!(status.message, Some(message));
+
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    pass().await;
+    assert_eq!(
+        (image().await.as_str(), home.ready_reason().await.as_str()),
+        ("ours:1", "ServiceAccountMissing")
+    );
+}
+
+/// The number of pods is the autoscaler's until it is switched off: taking it back is no conflict. Later it is one.
+#[tokio::test]
+async fn a_handover_of_the_number_of_pods_is_no_conflict() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "handover").await;
+    home.apply(SEED, autoscaling).await;
+    home.passes(2).await;
+    home.scale(9).await;
+    home.passes(1).await;
+    home.apply(SEED, fixed(4)).await;
+    home.passes(2).await;
+    assert_eq!((home.replicas().await, home.conflicts().await), (4, Vec::new()));
+
+    home.scale(7).await;
+    home.passes(1).await;
+    let told = format!(
+        r#"Conflict: set back what others changed: Deployment {}/{WORKER}: "kube-controller-manager" set .spec.replicas"#,
+        home.namespace
+    );
+    assert_eq!((home.replicas().await, home.conflicts().await), (4, vec![("Warning".to_owned(), told)]));
 }
 
 /// Without the handover the apply that no longer names the number would set it to 1.

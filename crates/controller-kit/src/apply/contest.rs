@@ -1,0 +1,149 @@
+//! Fields that another writer set to values of its own. They are set back, because only fields that are ours to decide are
+//! sent; it is told, and whoever does it again and again is not fought at full speed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use api_types::labels::{CLUSTER_CONTROLLER, PROCESS_CONTROLLER, TENANT_CONTROLLER, WORKER_CONTROLLER};
+use api_types::reason::CommonReason;
+use kube::core::Status;
+use tokio::time::Instant;
+
+use crate::events::{EventType, News};
+use crate::message::bounded;
+use crate::plan::Desired;
+
+/// An object that nobody contested for so long starts anew.
+const PEACE: Duration = Duration::from_mins(10);
+/// A field is set back at once the first time, then after 2 s, 4 s, … up to this.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Beyond so many remembered objects those that nobody contests any more are forgotten.
+const REMEMBERED: usize = 1_000;
+
+/// The fields of one object that others set, by writer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contest {
+    /// `Kind namespace/name`.
+    pub object: String,
+    /// Field manager, and the paths of its fields.
+    pub rivals: BTreeMap<String, Vec<String>>,
+}
+
+impl Contest {
+    /// Out of the refusal of an apply that was not forced; `None` when it was refused for something else, or when every
+    /// field is one of `shared`.
+    pub(super) fn of(refusal: &Status, object: &str, shared: &[&str]) -> Option<Self> {
+        let mut rivals: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for cause in refusal.details.iter().flat_map(|details| &details.causes) {
+            if is_contested(&cause.reason) && !shared.contains(&cause.field.as_str()) {
+                rivals.entry(manager_in(&cause.message)).or_default().push(cause.field.clone());
+            }
+        }
+        (!rivals.is_empty()).then(|| Self { object: object.to_owned(), rivals })
+    }
+
+    /// Is another writer at work? What an admission webhook, or the API server, makes of our own request is recorded under
+    /// our own name.
+    pub(super) fn has_rival(&self) -> bool {
+        self.rivals.keys().any(|manager| !is_ours(manager))
+    }
+
+    /// Who set which field of what.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let told = |(manager, fields): (&String, &Vec<String>)| {
+            let fields = fields.join(", ");
+            if is_ours(manager) {
+                format!("an admission webhook set {fields}")
+            } else {
+                format!("{manager:?} set {fields}")
+            }
+        };
+        let rivals: Vec<String> = self.rivals.iter().map(told).collect();
+        bounded(&format!("{}: {}", self.object, rivals.join("; ")))
+    }
+
+    /// The event for fields that were set back.
+    #[must_use]
+    pub fn news(&self) -> News {
+        let reason = CommonReason::Conflict.to_string();
+        let note = format!("{reason}: set back what others changed: {}", self.told());
+        News { type_: EventType::Warning, reason, note }
+    }
+}
+
+/// Was an apply refused because fields belong to others?
+pub(crate) fn is_contest(refusal: &Status) -> bool {
+    let mut causes = refusal.details.iter().flat_map(|details| &details.causes);
+    refusal.code == 409 && causes.any(|cause| is_contested(&cause.reason))
+}
+
+fn is_ours(manager: &str) -> bool {
+    [CLUSTER_CONTROLLER, TENANT_CONTROLLER, PROCESS_CONTROLLER, WORKER_CONTROLLER]
+        .iter()
+        .any(|owner| owner.field_manager == manager)
+}
+
+fn is_contested(reason: &str) -> bool {
+    reason == "FieldManagerConflict"
+}
+
+/// `conflict with "kubectl-edit" using apps/v1`: the API server quotes the name.
+fn manager_in(message: &str) -> String {
+    message.split('"').nth(1).unwrap_or("another writer").to_owned()
+}
+
+/// What was set back of late, by object.
+#[derive(Default)]
+pub(super) struct Contests(Mutex<HashMap<String, Record>>);
+
+struct Record {
+    /// Digest of the wish: another wish is another matter.
+    wish: String,
+    /// How often it was set back.
+    times: u32,
+    /// The last time.
+    at: Instant,
+    /// The refusal since then, if there was one.
+    refusal: Option<Status>,
+}
+
+impl Record {
+    fn is_pausing(&self, wish: &str, now: Instant) -> bool {
+        let pause = Duration::from_secs(1 << self.times.min(6)).min(LONGEST_PAUSE);
+        self.wish == wish && now.duration_since(self.at) < pause
+    }
+}
+
+impl Contests {
+    /// The refusal that still holds for this wish: it is not even tried.
+    pub(super) fn held(&self, desired: &Desired, now: Instant) -> Option<Status> {
+        let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let record = records.get(&desired.display())?;
+        record.refusal.clone().filter(|_| record.is_pausing(desired.digest(), now))
+    }
+
+    /// May the fields be set back now?
+    pub(super) fn may_set_back(&self, desired: &Desired, refusal: &Status, now: Instant) -> bool {
+        let is_recent = |record: &Record| now.duration_since(record.at) < PEACE;
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if records.len() >= REMEMBERED {
+            records.retain(|_, record| is_recent(record));
+        }
+        let former = records.get_mut(&desired.display()).filter(|record| is_recent(record));
+        let times = match former {
+            Some(record) if record.is_pausing(desired.digest(), now) => {
+                record.refusal = Some(refusal.clone());
+                return false;
+            }
+            former => former.map_or(0, |record| record.times) + 1,
+        };
+        let record = Record { wish: desired.digest().to_owned(), times, at: now, refusal: None };
+        records.insert(desired.display(), record);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

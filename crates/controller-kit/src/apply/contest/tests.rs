@@ -1,0 +1,93 @@
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::ObjectMeta;
+use test_support::reply::apply_conflict;
+
+use super::*;
+
+fn wish(value: &str) -> Desired {
+    let metadata =
+        ObjectMeta { name: Some("a".into()), namespace: Some("acme".into()), ..ObjectMeta::default() };
+    let data = Some([("key".to_owned(), value.to_owned())].into());
+    Desired::of(&ConfigMap { metadata, data, ..ConfigMap::default() })
+}
+
+fn contest(fields: &[(&str, &str)], shared: &[&str]) -> Option<Contest> {
+    Contest::of(&apply_conflict(fields), "ConfigMap acme/a", shared)
+}
+
+#[test]
+fn the_writers_and_their_fields_are_told() {
+    let fields = [(".data.a", "kubectl-edit"), (".data.b", "kubectl-edit"), (".spec.replicas", "keda")];
+    let told = contest(&fields, &[]).unwrap();
+    assert_eq!(
+        told.told(),
+        r#"ConfigMap acme/a: "keda" set .spec.replicas; "kubectl-edit" set .data.a, .data.b"#
+    );
+    assert_eq!(
+        told.news(),
+        News {
+            type_: EventType::Warning,
+            reason: "Conflict".into(),
+            note: r#"Conflict: set back what others changed: ConfigMap acme/a: "keda" set .spec.replicas; "kubectl-edit" set .data.a, .data.b"#.into(),
+        }
+    );
+    assert!(told.has_rival());
+}
+
+#[test]
+fn what_others_may_set_is_no_contest() {
+    let fields = [(".spec.replicas", "kube-controller-manager")];
+    assert_eq!(contest(&fields, &[".spec.replicas"]), None);
+    assert!(contest(&fields, &[]).is_some());
+}
+
+#[test]
+fn what_is_recorded_under_our_own_name_is_a_webhooks_work() {
+    let told = contest(&[(".data.a", "workflow-worker-controller")], &[]).unwrap();
+    assert_eq!(
+        (told.told().as_str(), told.has_rival()),
+        ("ConfigMap acme/a: an admission webhook set .data.a", false)
+    );
+}
+
+/// One who writes as often as it can, for an hour.
+#[tokio::test(start_paused = true)]
+async fn an_endless_fight_is_fought_ever_more_slowly() {
+    let (contests, refusal, wish) = (Contests::default(), apply_conflict(&[(".data.a", "x")]), wish("ours"));
+    let began = Instant::now();
+    let (mut asked, mut set_back) = (0, Vec::new());
+    while began.elapsed() < Duration::from_hours(1) {
+        if contests.held(&wish, Instant::now()).is_none() {
+            asked += 1;
+            if contests.may_set_back(&wish, &refusal, Instant::now()) {
+                set_back.push(began.elapsed().as_secs());
+            }
+        }
+        tokio::time::advance(Duration::from_millis(100)).await;
+    }
+    assert_eq!(set_back[..8], [0, 2, 6, 14, 30, 62, 122, 182]);
+    assert_eq!(set_back.len(), 64, "then once a minute");
+    // Once to set back, once to be refused, and nothing until the pause is over.
+    assert_eq!(asked, 2 * set_back.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_wish_is_tried_at_once_and_peace_is_remembered() {
+    let (contests, refusal) = (Contests::default(), apply_conflict(&[(".data.a", "x")]));
+    assert!(contests.may_set_back(&wish("one"), &refusal, Instant::now()));
+    assert!(!contests.may_set_back(&wish("one"), &refusal, Instant::now()));
+    assert_eq!(contests.held(&wish("one"), Instant::now()), Some(refusal.clone()));
+    assert_eq!(contests.held(&wish("two"), Instant::now()), None);
+    assert!(contests.may_set_back(&wish("two"), &refusal, Instant::now()));
+    assert_eq!(
+        contests.held(&wish("two"), Instant::now()),
+        None,
+        "it was set back, and nobody refused since"
+    );
+
+    tokio::time::advance(PEACE).await;
+    assert!(contests.may_set_back(&wish("two"), &refusal, Instant::now()));
+    assert!(!contests.may_set_back(&wish("two"), &refusal, Instant::now()));
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert!(contests.may_set_back(&wish("two"), &refusal, Instant::now()), "the first pause again");
+}
