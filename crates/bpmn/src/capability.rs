@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use crate::document::{Document, EventKind, FlowElement, FlowId, Kind, Node, Scope, child, extensions, text};
 use crate::feel;
-use crate::limits::MAX_IDENTIFIER_CHARS;
+use crate::limits::{MAX_IDENTIFIER_CHARS, MAX_JOB_TYPES};
 use crate::rule::Rule;
 use crate::sink::{Sink, escaped, is_printable, quoted};
 use crate::{job_type, model};
@@ -84,6 +84,25 @@ pub(crate) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
             check_identifier(tag, "value", sink);
         }
         check_start(document, scope, sink);
+    }
+    check_job_types(document, sink);
+}
+
+fn check_job_types<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
+    let mut known = HashSet::new();
+    let mut first_beyond = None;
+    for element in &document.elements {
+        for definition in extensions(element.node, "taskDefinition") {
+            let is_new =
+                definition.attribute("type").and_then(model::static_text).is_some_and(|t| known.insert(t));
+            if is_new && known.len() > MAX_JOB_TYPES {
+                first_beyond.get_or_insert(definition);
+            }
+        }
+    }
+    if let Some(definition) = first_beyond {
+        let message = format!("{} job types in one file, at most {MAX_JOB_TYPES} are executed", known.len());
+        sink.report(Rule::CapabilityJobTypes, definition, message);
     }
 }
 

@@ -21,6 +21,9 @@ pub const MAX_NODES: u32 = 200_000;
 pub const MAX_FINDINGS: usize = 1_000;
 /// Longest id, job type or version tag that the engine stores, in characters.
 pub const MAX_IDENTIFIER_CHARS: usize = 255;
+/// Most job types of one document. Each is a series of metrics of its own, which all tenants of an engine share; a person
+/// has drawn no process with half as many.
+pub const MAX_JOB_TYPES: usize = 500;
 /// Longest finding message in characters.
 pub const MAX_MESSAGE_CHARS: usize = 256;
 /// Longest identifier that is quoted in a finding, in characters; the rest is cut.

@@ -129,6 +129,7 @@ rules! {
     // What this engine does not execute yet.
     #[EngineCapability Error] CapabilityOneProcess "capability-one-process" "A document has one executable process.";
     #[EngineCapability Error] CapabilityEncoding "capability-encoding" "Only UTF-8 is read.";
+    #[EngineCapability Error] CapabilityJobTypes "capability-job-types" "A file has at most 500 job types.";
     #[EngineCapability Error] CapabilityUndefinedTask "capability-undefined-task" "Undefined tasks are not executed yet.";
     #[EngineCapability Error] CapabilityUserTask "capability-user-task" "User tasks are not executed yet.";
     #[EngineCapability Error] CapabilityManualTask "capability-manual-task" "Manual tasks are not executed yet.";

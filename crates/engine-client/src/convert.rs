@@ -85,7 +85,7 @@ same_enums! {
     OnInstances { Fail, KeepRunning, Cancel }
     PutOutcome { Created, Updated, Unchanged }
     DeleteTenantMode { RefuseIfActive, Purge, Retain }
-    QuotaKind { ActiveInstances, JobsPerMinute, Storage }
+    QuotaKind { ActiveInstances, JobsPerMinute, Storage, JobTypes }
     InstanceState { Active, Completed, Canceled }
 }
 

@@ -63,6 +63,8 @@ struct World {
     rejections: Vec<(String, Vec<Finding>)>,
     lags: BTreeMap<JobSeries, JobLag>,
     heartbeat: Duration,
+    /// Most series in one message of a lag stream.
+    lag_part: usize,
     instances: BTreeMap<i64, (String, Instance)>,
     jobs: BTreeMap<i64, FakeJob>,
     answers: BTreeMap<String, (String, Box<dyn Any + Send>)>,
@@ -123,6 +125,7 @@ impl FakeEngine {
             rejections: Vec::new(),
             lags: BTreeMap::new(),
             heartbeat: Duration::from_secs(10),
+            lag_part: usize::MAX,
             instances: BTreeMap::new(),
             jobs: BTreeMap::new(),
             answers: BTreeMap::new(),

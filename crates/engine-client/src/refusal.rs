@@ -17,7 +17,12 @@ const UNSPECIFIED: &str = "UNSPECIFIED";
 
 /// The refusal of a request that would exceed a tenant's quota. The only use of `RESOURCE_EXHAUSTED`.
 pub fn quota_exceeded(tenant_id: &str, quota: QuotaKind, limit: u64, current: u64) -> Status {
-    let message = format!("tenant {tenant_id} uses {current} of {limit} {}", quota.as_str());
+    // Nobody can raise this one.
+    let advice = match quota {
+        QuotaKind::JobTypes => ": delete processes that nobody needs, or let tasks share a job type",
+        QuotaKind::ActiveInstances | QuotaKind::JobsPerMinute | QuotaKind::Storage => "",
+    };
+    let message = format!("tenant {tenant_id} uses {current} of {limit} {}{advice}", quota.as_str());
     let violation = QuotaViolation {
         subject: format!("tenants/{tenant_id}"),
         description: message.clone(),
@@ -89,9 +94,10 @@ pub(crate) fn read(operation: Operation, status: &Status) -> EngineError {
 fn read_quota(status: &Status) -> Option<ErrorClass> {
     let QuotaFailure { violations } = status.get_details_quota_failure()?;
     violations.iter().find_map(|violation| {
-        let quota = [QuotaKind::ActiveInstances, QuotaKind::JobsPerMinute, QuotaKind::Storage]
-            .into_iter()
-            .find(|quota| quota.as_str() == violation.quota_metric)?;
+        let quota =
+            [QuotaKind::ActiveInstances, QuotaKind::JobsPerMinute, QuotaKind::Storage, QuotaKind::JobTypes]
+                .into_iter()
+                .find(|quota| quota.as_str() == violation.quota_metric)?;
         Some(ErrorClass::QuotaExceeded {
             quota,
             limit: u64::try_from(violation.quota_value).ok()?,

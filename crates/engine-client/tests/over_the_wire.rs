@@ -317,6 +317,27 @@ async fn thousand_findings_arrive_in_the_body() {
 }
 
 #[tokio::test]
+async fn much_lag_arrives_in_parts() {
+    let engine = FakeEngine::new();
+    engine.set_now(time(100));
+    let lags = ["a", "b", "c"].map(|job_type| lag("acme", job_type, 1));
+    for lag in &lags {
+        engine.set_lag(lag.clone());
+    }
+    engine.set_lag_part(2);
+    let server = FakeServer::start(&engine).expect("loopback should be there");
+    let filter = JobLagFilter::default();
+    let updates =
+        client(&server).watch_job_lag(&filter, Duration::from_secs(1)).await.expect("stream should open");
+    let parts: Vec<_> = updates.take(2).map(|part| part.expect("should be told")).collect().await;
+    let part = |complete, lags: &[JobLag]| {
+        let (lags, removed) = (lags.to_vec(), Vec::new());
+        JobLagUpdate { snapshot: true, complete, lags, removed, measured_at: time(100) }
+    };
+    assert_eq!(parts, [part(false, &lags[..2]), part(true, &lags[2..])]);
+}
+
+#[tokio::test]
 async fn lag_arrives_as_it_changes() {
     let engine = FakeEngine::new();
     engine.set_now(time(100));
@@ -326,8 +347,13 @@ async fn lag_arrives_as_it_changes() {
     let filter = JobLagFilter { tenant_ids: vec!["acme".to_owned()], job_types: vec![] };
     let mut updates =
         client(&server).watch_job_lag(&filter, Duration::from_secs(1)).await.expect("stream should open");
-    let update =
-        |snapshot, lags, removed, second| JobLagUpdate { snapshot, lags, removed, measured_at: time(second) };
+    let update = |snapshot, lags, removed, second| JobLagUpdate {
+        snapshot,
+        complete: true,
+        lags,
+        removed,
+        measured_at: time(second),
+    };
 
     let first = lag("acme", "charge-payment", 1);
     assert_eq!(updates.next().await, Some(Ok(update(true, vec![first.clone()], vec![], 100))));

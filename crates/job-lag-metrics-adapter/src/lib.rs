@@ -164,7 +164,7 @@ fn start_sampler(
     let broken = Counter::default();
     service.metrics.with_registry(|registry| {
         registry.register("adapter_lag_streams_broken", "Job lag streams that ended", broken.clone());
-        registry.register_collector(Box::new(sampler::SampleAges(store.clone())));
+        registry.register_collector(Box::new(sampler::SampleStates(store.clone())));
     });
     let sampler = sampler::Sampler {
         clusters: directory.clusters.clone(),

@@ -113,14 +113,21 @@ impl<S: LagSource> LagStream<S> {
         loop {
             if let Some(cluster) = self.clusters.get(&self.reference) {
                 let mut updates = self.source.watch(cluster);
+                let mut feed = self.store.feed(&self.key);
+                let mut series = 0;
                 while let Some(update) = updates.next().await {
                     match update {
                         Ok(update) => {
-                            if told.take().is_some() || update.snapshot {
-                                tracing::info!(cluster = %self.key, series = update.lags.len(), "job lag is being sampled");
+                            feed.apply(&update, Instant::now());
+                            if update.snapshot {
+                                series += update.lags.len();
                             }
-                            delays = backoff();
-                            self.store.apply(&self.key, &update, Instant::now());
+                            if update.complete {
+                                if told.take().is_some() || update.snapshot {
+                                    tracing::info!(cluster = %self.key, series, "job lag is being sampled");
+                                }
+                                delays = backoff();
+                            }
                         }
                         Err(error) => {
                             self.broken.inc();
@@ -138,9 +145,10 @@ impl<S: LagSource> LagStream<S> {
     }
 }
 
-/// `adapter_sample_age_seconds{namespace,name}`: how long ago each cluster's engine was heard of, at each scrape.
+/// How well each cluster is known, at each scrape: `adapter_sample_age_seconds{namespace,name}` is how long ago its engine
+/// was heard of, `adapter_cut_tenants{namespace,name}` how many tenants have more job types than are kept.
 #[derive(Debug)]
-pub struct SampleAges(pub Arc<Store>);
+pub struct SampleStates(pub Arc<Store>);
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ClusterLabels {
@@ -148,17 +156,32 @@ struct ClusterLabels {
     name: String,
 }
 
-impl Collector for SampleAges {
+impl Collector for SampleStates {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let mut family = encoder.encode_descriptor(
+        let states: Vec<_> = self
+            .0
+            .state(Instant::now())
+            .into_iter()
+            .map(|(ClusterKey { namespace, name }, state)| (ClusterLabels { namespace, name }, state))
+            .collect();
+        let mut ages = encoder.encode_descriptor(
             "adapter_sample_age_seconds",
             "Seconds since a cluster's engine last told its job lag",
             None,
             MetricType::Gauge,
         )?;
-        for (ClusterKey { namespace, name }, age) in self.0.ages(Instant::now()) {
-            let labels = ClusterLabels { namespace, name };
-            ConstGauge::new(age.as_secs_f64()).encode(family.encode_family(&labels)?)?;
+        for (labels, state) in &states {
+            ConstGauge::new(state.age.as_secs_f64()).encode(ages.encode_family(labels)?)?;
+        }
+        let mut cut = encoder.encode_descriptor(
+            "adapter_cut_tenants",
+            "Tenants with more job types than are kept; those beyond cannot be scaled by",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (labels, state) in &states {
+            let tenants = i64::try_from(state.cut_tenants).unwrap_or(i64::MAX);
+            ConstGauge::new(tenants).encode(cut.encode_family(labels)?)?;
         }
         Ok(())
     }

@@ -7,16 +7,19 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{PoisonError, RwLock},
+    sync::{PoisonError, RwLock, RwLockWriteGuard},
     time::Duration,
 };
 
-use api_types::job_type;
-use engine_client::model::{DEFAULT_TENANT, JobLag, JobLagUpdate, JobSeries};
+use engine_client::model::JobLagUpdate;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{selector::Selector, visibility::View, wire::Metric};
+
+mod samples;
+
+use samples::{Samples, Tenant};
 
 /// No lag is reported beyond this: the autoscaler's arithmetic overflows on huge values and scales in.
 pub const MAX_LAG: Duration = Duration::from_hours(30 * 24);
@@ -56,62 +59,27 @@ pub enum NoReading {
     NotFresh { cluster: ClusterKey, age: Option<Duration> },
 }
 
+/// How well a cluster is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    pub age: Duration,
+    /// Tenants with more series than are kept.
+    pub cut_tenants: usize,
+}
+
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub struct Store(RwLock<BTreeMap<ClusterKey, Samples>>);
 
-/// What one cluster's engine last said.
-#[derive(Debug)]
-struct Samples {
-    /// By encoded job type, then by tenant: a selector nearly always names its job type.
-    series: BTreeMap<String, BTreeMap<Tenant, Waiting>>,
-    measured_at: Timestamp,
-    /// When `measured_at` last moved, by our clock. An engine that repeats an old measurement grows stale.
-    moved_at: Instant,
-}
-
-/// `None`: work without a tenant.
-type Tenant = Option<String>;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Waiting {
-    since: Option<Timestamp>,
-    count: u64,
-}
-
 impl Store {
-    /// Takes in one message of a cluster's lag stream.
-    pub fn apply(&self, cluster: &ClusterKey, update: &JobLagUpdate, now: Instant) {
-        let mut clusters = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let samples = match clusters.get_mut(cluster) {
-            Some(samples) => samples,
-            // A delta without its snapshot says nothing.
-            None if !update.snapshot => return,
-            None => clusters.entry(cluster.clone()).or_insert(Samples {
-                series: BTreeMap::new(),
-                measured_at: update.measured_at,
-                moved_at: now,
-            }),
-        };
-        if update.snapshot {
-            samples.series.clear();
-        }
-        // After a reconnect another replica answers, whose clock may be behind: a snapshot is news all the same.
-        if update.snapshot || update.measured_at > samples.measured_at {
-            samples.measured_at = update.measured_at;
-            samples.moved_at = now;
-        }
-        for series in &update.removed {
-            samples.remove(series);
-        }
-        for lag in &update.lags {
-            samples.insert(cluster, lag);
-        }
+    /// What one lag stream of a cluster tells is put in through this.
+    pub fn feed<'a>(&'a self, cluster: &'a ClusterKey) -> Feed<'a> {
+        Feed { store: self, cluster, arriving: None }
     }
 
     /// Drops what is known of a cluster that is gone.
     pub fn forget(&self, cluster: &ClusterKey) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(cluster);
+        self.write().remove(cluster);
     }
 
     /// The one value that stands for all series of the view that match: the longest lag, or the sum of the backlogs.
@@ -162,73 +130,45 @@ impl Store {
         reading.ok_or_else(|| unheard.unwrap_or(NoReading::NothingMatches))
     }
 
-    /// Age of the last news of each cluster.
-    pub fn ages(&self, now: Instant) -> BTreeMap<ClusterKey, Duration> {
+    /// Of each cluster: the age of the last news, and how many tenants have more series than are kept.
+    pub fn state(&self, now: Instant) -> BTreeMap<ClusterKey, State> {
         let clusters = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        clusters
-            .iter()
-            .map(|(cluster, samples)| (cluster.clone(), now.saturating_duration_since(samples.moved_at)))
-            .collect()
+        let state = |samples: &Samples| State {
+            age: now.saturating_duration_since(samples.moved_at),
+            cut_tenants: samples.cut(),
+        };
+        clusters.iter().map(|(cluster, samples)| (cluster.clone(), state(samples))).collect()
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<ClusterKey, Samples>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Samples {
-    fn insert(&mut self, cluster: &ClusterKey, lag: &JobLag) {
-        let Some(tenant) = tenant_of(&lag.series) else { return };
-        match job_type::encode(&lag.series.job_type) {
-            Ok(job_type) => {
-                let waiting = Waiting { since: lag.oldest_run_at, count: lag.activatable };
-                self.series.entry(job_type).or_default().insert(tenant, waiting);
+/// One lag stream on its way into the store. Dropped with the stream, and a snapshot that was not complete with it.
+#[derive(Debug)]
+pub struct Feed<'a> {
+    store: &'a Store,
+    cluster: &'a ClusterKey,
+    /// The parts of a snapshot that have come. What was known before counts until the last one.
+    arriving: Option<Samples>,
+}
+
+impl Feed<'_> {
+    /// Takes in one message.
+    pub fn apply(&mut self, update: &JobLagUpdate, now: Instant) {
+        if update.snapshot {
+            // After a reconnect another replica answers, whose clock may be behind: a snapshot is news all the same.
+            let mut samples = self.arriving.take().unwrap_or_else(|| Samples::new(update.measured_at, now));
+            samples.add(self.cluster, update, now);
+            if update.complete {
+                samples.moved_at = now;
+                self.store.write().insert(self.cluster.clone(), samples);
+            } else {
+                self.arriving = Some(samples);
             }
-            Err(error) => tracing::warn!(%cluster, %error, "a job type cannot be scaled by"),
-        }
-    }
-
-    fn remove(&mut self, series: &JobSeries) {
-        let (Some(tenant), Ok(job_type)) = (tenant_of(series), job_type::encode(&series.job_type)) else {
-            return;
-        };
-        if let Some(tenants) = self.series.get_mut(&job_type) {
-            tenants.remove(&tenant);
-            if tenants.is_empty() {
-                self.series.remove(&job_type);
-            }
-        }
-    }
-
-    fn matching<'a>(
-        &'a self,
-        cluster: &'a ClusterKey,
-        selector: &'a Selector,
-    ) -> impl Iterator<Item = (&'a String, &'a Tenant, &'a Waiting)> {
-        let named = selector.candidates(label::JOB_TYPE);
-        let of_named = named.into_iter().flatten().filter_map(|job_type| self.series.get_key_value(job_type));
-        let of_all = named.is_none().then_some(&self.series).into_iter().flatten();
-        of_named
-            .chain(of_all)
-            .flat_map(|(job_type, tenants)| {
-                tenants.iter().map(move |(tenant, waiting)| (job_type, tenant, waiting))
-            })
-            .filter(|(job_type, tenant, _)| {
-                selector.matches(|key| match key {
-                    label::JOB_TYPE => Some(job_type.as_str()),
-                    label::TENANT => tenant.as_deref(),
-                    _ => cluster.label(key),
-                })
-            })
-    }
-
-    fn value(&self, metric: Metric, waiting: &Waiting, age: Duration) -> u64 {
-        match metric {
-            Metric::JobBacklog => waiting.count.min(MAX_BACKLOG) * 1000,
-            Metric::JobLagSeconds => match waiting.since {
-                None => 0,
-                Some(since) => {
-                    let when_measured = self.measured_at.duration_since(since).as_millis().max(0);
-                    let now = u64::try_from(when_measured).unwrap_or(u64::MAX).saturating_add(millis(age));
-                    now.min(millis(MAX_LAG))
-                }
-            },
+        } else if let Some(samples) = self.store.write().get_mut(self.cluster) {
+            samples.add(self.cluster, update, now);
         }
     }
 }
@@ -276,15 +216,6 @@ fn labels(cluster: &ClusterKey, job_type: &str, tenant: &Tenant) -> BTreeMap<&'s
         labels.insert(label::TENANT, tenant.clone());
     }
     labels
-}
-
-/// `None`: the engine's own work, which nobody scales.
-fn tenant_of(series: &JobSeries) -> Option<Tenant> {
-    match series.tenant_id.as_str() {
-        DEFAULT_TENANT => Some(None),
-        id if id.starts_with('_') => None,
-        id => Some(Some(id.to_owned())),
-    }
 }
 
 fn millis(duration: Duration) -> u64 {

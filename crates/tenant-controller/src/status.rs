@@ -320,6 +320,7 @@ const fn field_of(quota: QuotaKind) -> &'static str {
         QuotaKind::ActiveInstances => "spec.quotas.maxActiveInstances",
         QuotaKind::JobsPerMinute => "spec.quotas.maxJobsPerMinute",
         QuotaKind::Storage => "spec.quotas.maxStorageGB",
+        QuotaKind::JobTypes => "job types",
     }
 }
 

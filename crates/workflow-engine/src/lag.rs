@@ -124,7 +124,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn admits(&self, (tenant_id, job_type): &Pair) -> bool {
+    pub fn admits(&self, (tenant_id, job_type): &Pair) -> bool {
         (self.tenant_ids.is_empty() || self.tenant_ids.contains(tenant_id))
             && (self.job_types.is_empty() || self.job_types.contains(job_type))
     }

@@ -10,6 +10,7 @@ pub mod definitions;
 pub mod incidents;
 pub mod instance_views;
 pub mod instances;
+pub mod job_types;
 pub mod jobs;
 pub mod keys;
 pub mod lag;

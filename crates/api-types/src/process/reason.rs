@@ -42,7 +42,7 @@ crate::reason::kind_reasons! {
             => "Look at the `WorkflowCluster`; its controller makes both.",
         QuotaExceeded Warning
             "The tenant's quota refuses the deployment."
-            => "Raise the tenant's quota; the deployment follows by itself.",
+            => "Raise the tenant's quota, or do what the message says; the deployment follows by itself.",
         RejectedByEngine Warning
             "The engine refused a source that the linter had accepted; the message has its findings."
             => "Correct the BPMN; nothing is retried before the source changes.",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::EngineClient;
 use crate::{
@@ -225,15 +226,26 @@ impl Engine for EngineClient {
     async fn list_job_lag(&self, filter: &JobLagFilter) -> Result<JobLagReport, EngineError> {
         let operation = Operation::ListJobLag;
         let JobLagFilter { tenant_ids, job_types } = filter.clone();
-        let answer = self
-            .read(
-                operation,
-                self.timeouts.read,
-                ListJobLagRequest { tenant_ids, job_types },
-                |channel, request| async { JobServiceClient::new(channel).list_job_lag(request).await },
-            )
-            .await?;
-        convert(operation, answer)
+        let mut pages = Pages::<JobLagReport>::new(operation);
+        while let Some(page_token) = pages.next_token() {
+            let ask = ListJobLagRequest {
+                tenant_ids: tenant_ids.clone(),
+                job_types: job_types.clone(),
+                page_token,
+            };
+            let mut page = self
+                .read(operation, self.timeouts.read, ask, |channel, request| async {
+                    JobServiceClient::new(channel).list_job_lag(request).await
+                })
+                .await?;
+            let next_page_token = std::mem::take(&mut page.next_page_token);
+            pages.add(vec![page], next_page_token)?;
+        }
+        let first = JobLagReport { lags: Vec::new(), measured_at: Timestamp::MAX };
+        Ok(pages.entries.into_iter().fold(first, |mut report, page| {
+            report.lags.extend(page.lags);
+            JobLagReport { measured_at: report.measured_at.min(page.measured_at), ..report }
+        }))
     }
 
     async fn watch_job_lag(

@@ -380,8 +380,8 @@ impl From<proto::JobLag> for model::JobSeries {
 impl TryFrom<proto::ListJobLagResponse> for model::JobLagReport {
     type Error = Malformed;
 
-    fn try_from(report: proto::ListJobLagResponse) -> Result<Self, Malformed> {
-        Ok(Self { lags: all(report.lags)?, measured_at: timestamp("measured_at", report.measured_at)? })
+    fn try_from(page: proto::ListJobLagResponse) -> Result<Self, Malformed> {
+        Ok(Self { lags: all(page.lags)?, measured_at: timestamp("measured_at", page.measured_at)? })
     }
 }
 
@@ -391,6 +391,7 @@ impl TryFrom<proto::WatchJobLagResponse> for model::JobLagUpdate {
     fn try_from(update: proto::WatchJobLagResponse) -> Result<Self, Malformed> {
         Ok(Self {
             snapshot: update.snapshot,
+            complete: !update.more,
             lags: all(update.lags)?,
             removed: update.removed.into_iter().map(Into::into).collect(),
             measured_at: timestamp("measured_at", update.measured_at)?,

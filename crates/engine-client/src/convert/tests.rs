@@ -83,7 +83,7 @@ fn impossible_lag_is_refused(#[case] wire: proto::JobLag, #[case] field: &str) {
 
 #[test]
 fn report_without_a_time_is_refused() {
-    let wire = proto::ListJobLagResponse { lags: vec![], measured_at: None };
+    let wire = proto::ListJobLagResponse::default();
     let expected = Malformed { field: "measured_at", expected: "present" };
     assert_eq!(model::JobLagReport::try_from(wire), Err(expected));
 }

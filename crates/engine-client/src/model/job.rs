@@ -225,15 +225,18 @@ pub struct JobLag {
 pub struct JobLagReport {
     /// One per known series.
     pub lags: Vec<JobLag>,
-    /// When the engine looked.
+    /// When the engine looked; it looks more than once when there is much, and this is the first time.
     pub measured_at: Timestamp,
 }
 
-/// One message of the lag stream. One without lags is a heartbeat: all former values hold as of `measured_at`.
+/// One message of the lag stream: what the engine saw at one look, or a part of it. A complete one without lags is a
+/// heartbeat: all former values hold as of `measured_at`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobLagUpdate {
-    /// `lags` is everything there is: forget all former values.
+    /// The look tells everything there is: forget all former values, once it is complete.
     pub snapshot: bool,
+    /// This is the last part of the look. Before it a snapshot lacks series, and nothing is confirmed.
+    pub complete: bool,
     /// What changed, or everything.
     pub lags: Vec<JobLag>,
     /// Series that are no longer known.

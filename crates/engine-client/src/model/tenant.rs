@@ -101,6 +101,8 @@ pub enum QuotaKind {
     JobsPerMinute,
     /// [`TenantQuotas::max_storage_bytes`].
     Storage,
+    /// Job types of the deployed processes: a bound that every tenant has.
+    JobTypes,
 }
 
 impl QuotaKind {
@@ -110,6 +112,7 @@ impl QuotaKind {
             Self::ActiveInstances => "active-instances",
             Self::JobsPerMinute => "jobs-per-minute",
             Self::Storage => "storage-bytes",
+            Self::JobTypes => "job-types",
         }
     }
 }

@@ -35,6 +35,10 @@ fn every_code_has_its_class(#[case] code: Code, #[case] class: ErrorClass, #[cas
 #[case(QuotaKind::ActiveInstances, "tenant acme uses 10 of 10 active-instances")]
 #[case(QuotaKind::JobsPerMinute, "tenant acme uses 10 of 10 jobs-per-minute")]
 #[case(QuotaKind::Storage, "tenant acme uses 10 of 10 storage-bytes")]
+#[case(
+    QuotaKind::JobTypes,
+    "tenant acme uses 10 of 10 job-types: delete processes that nobody needs, or let tasks share a job type"
+)]
 fn quota_refusal_is_read_as_it_was_written(#[case] quota: QuotaKind, #[case] said: &str) {
     let error = read(Operation::StartInstance, &quota_exceeded("acme", quota, 10, 10));
     assert_eq!(error.class(), &ErrorClass::QuotaExceeded { quota, limit: 10, current: 10 });

@@ -35,7 +35,13 @@ impl LagSource for Scripted {
             return stream::iter([Err(error.into())]).boxed();
         }
         let measured_at = Timestamp::from_second(1_800_000_000).expect("a timestamp");
-        let snapshot = JobLagUpdate { snapshot: true, lags: Vec::new(), removed: Vec::new(), measured_at };
+        let snapshot = JobLagUpdate {
+            snapshot: true,
+            complete: true,
+            lags: Vec::new(),
+            removed: Vec::new(),
+            measured_at,
+        };
         stream::iter([Ok(snapshot)]).chain(stream::pending()).boxed()
     }
 }
@@ -85,7 +91,7 @@ impl World {
     }
 
     fn heard_of(&self) -> Vec<ClusterKey> {
-        self.store.ages(Instant::now()).into_keys().collect()
+        self.store.state(Instant::now()).into_keys().collect()
     }
 }
 

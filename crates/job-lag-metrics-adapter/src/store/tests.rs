@@ -2,7 +2,9 @@ use std::collections::BTreeSet;
 
 use rstest::rstest;
 
-use super::*;
+use engine_client::model::{JobLag, JobSeries};
+
+use super::{samples::MAX_SERIES_PER_TENANT, *};
 use crate::visibility::Scope;
 
 const MAX_AGE: Duration = Duration::from_mins(1);
@@ -30,11 +32,11 @@ fn lag(tenant: &str, job_type: &str, jobs: u64, waits: Option<i64>) -> JobLag {
 }
 
 fn snapshot(at: i64, lags: Vec<JobLag>) -> JobLagUpdate {
-    JobLagUpdate { snapshot: true, lags, removed: Vec::new(), measured_at: measured(at) }
+    JobLagUpdate { snapshot: true, complete: true, lags, removed: Vec::new(), measured_at: measured(at) }
 }
 
 fn delta(at: i64, lags: Vec<JobLag>, removed: Vec<JobSeries>) -> JobLagUpdate {
-    JobLagUpdate { snapshot: false, lags, removed, measured_at: measured(at) }
+    JobLagUpdate { snapshot: false, complete: true, lags, removed, measured_at: measured(at) }
 }
 
 fn everything(names: &[&str]) -> View {
@@ -67,7 +69,7 @@ fn filled(born: Instant) -> Store {
         lag("acme", "refund", 0, None),
         lag("_canary", "probe", 1, Some(1000)),
     ];
-    store.apply(&key("prod"), &snapshot(0, lags), born);
+    store.feed(&key("prod")).apply(&snapshot(0, lags), born);
     store
 }
 
@@ -154,11 +156,9 @@ fn delta_changes_adds_and_removes() {
     let store = filled(born);
     let now = born + Duration::from_secs(1);
     let changed = vec![lag("acme", "charge", 4, Some(29)), lag("acme", "mail", 1, Some(0))];
-    store.apply(
-        &key("prod"),
-        &delta(1, changed, vec![series("acme", "refund"), series("globex", "charge")]),
-        now,
-    );
+    store
+        .feed(&key("prod"))
+        .apply(&delta(1, changed, vec![series("acme", "refund"), series("globex", "charge")]), now);
     let asked = Asked { store: &store, view: everything(&["prod"]), now };
     // Measured one second later, so the same oldest job has waited one second more.
     assert_eq!(asked.millis(Metric::JobLagSeconds, "job_type=charge,tenant=acme"), Ok(30_000));
@@ -172,7 +172,7 @@ fn delta_changes_adds_and_removes() {
 fn snapshot_forgets_what_it_does_not_name() {
     let born = Instant::now();
     let store = filled(born);
-    store.apply(&key("prod"), &snapshot(1, vec![lag("acme", "mail", 1, Some(0))]), born);
+    store.feed(&key("prod")).apply(&snapshot(1, vec![lag("acme", "mail", 1, Some(0))]), born);
     let asked = Asked { store: &store, view: everything(&["prod"]), now: born };
     assert_eq!(asked.millis(Metric::JobBacklog, ""), Ok(1_000));
 }
@@ -181,12 +181,77 @@ fn snapshot_forgets_what_it_does_not_name() {
 fn delta_without_its_snapshot_is_nothing() {
     let store = Store::default();
     let now = Instant::now();
-    store.apply(&key("prod"), &delta(0, vec![lag("acme", "mail", 1, Some(0))], Vec::new()), now);
+    store.feed(&key("prod")).apply(&delta(0, vec![lag("acme", "mail", 1, Some(0))], Vec::new()), now);
     let asked = Asked { store: &store, view: everything(&["prod"]), now };
     assert_eq!(
         asked.millis(Metric::JobBacklog, "job_type=mail"),
         Err(NoReading::NotFresh { cluster: key("prod"), age: None })
     );
+}
+
+#[test]
+fn snapshot_counts_only_when_it_is_complete() {
+    let born = Instant::now();
+    let store = filled(born);
+    let at = |second| born + Duration::from_secs(second);
+    let read = |selector: &str, second| {
+        let asked = Asked { store: &store, view: everything(&["prod"]), now: at(second) };
+        asked.millis(Metric::JobBacklog, selector)
+    };
+    let cluster = key("prod");
+    let part = |job_type: &str| snapshot(100, vec![lag("acme", job_type, 1, Some(0))]);
+
+    let mut interrupted = store.feed(&cluster);
+    interrupted.apply(&JobLagUpdate { complete: false, ..part("lost") }, at(50));
+    drop(interrupted);
+    let mut feed = store.feed(&cluster);
+    feed.apply(&JobLagUpdate { complete: false, ..part("first") }, at(60));
+    assert_eq!(read("job_type=refund", 60), Ok(0), "what was known counts until then");
+    assert_eq!(read("job_type=first", 60), Err(NoReading::NothingMatches));
+    let stale = NoReading::NotFresh { cluster: cluster.clone(), age: Some(Duration::from_secs(61)) };
+    assert_eq!(read("job_type=refund", 61), Err(stale), "a part confirms nothing");
+
+    feed.apply(&part("second"), at(70));
+    assert_eq!(read("", 70), Ok(2_000));
+    assert_eq!(read("job_type=first", 70), Ok(1_000));
+    assert_eq!(read("job_type=lost", 70), Err(NoReading::NothingMatches));
+    assert_eq!(read("job_type=refund", 70), Err(NoReading::NothingMatches));
+}
+
+#[test]
+fn part_of_a_change_confirms_nothing() {
+    let born = Instant::now();
+    let store = filled(born);
+    let cluster = key("prod");
+    let mut feed = store.feed(&cluster);
+    let now = born + Duration::from_secs(30);
+    let part = delta(30, vec![lag("acme", "mail", 1, Some(0))], Vec::new());
+    feed.apply(&JobLagUpdate { complete: false, ..part.clone() }, now);
+    assert_eq!(store.state(now)[&cluster].age, Duration::from_secs(30));
+    feed.apply(&delta(30, Vec::new(), Vec::new()), now);
+    assert_eq!(store.state(now)[&cluster].age, Duration::ZERO);
+}
+
+#[test]
+fn tenant_with_too_many_job_types_takes_no_room_of_others() {
+    let now = Instant::now();
+    let store = Store::default();
+    let many = (0..MAX_SERIES_PER_TENANT + 10).map(|n| lag("acme", &format!("type-{n:05}"), 1, Some(0)));
+    let lags = many.chain([lag("globex", "charge", 5, Some(10))]).collect();
+    store.feed(&key("prod")).apply(&snapshot(0, lags), now);
+    let read = |selector| {
+        Asked { store: &store, view: everything(&["prod"]), now }.millis(Metric::JobBacklog, selector)
+    };
+    assert_eq!(read("tenant=globex"), Ok(5_000));
+    assert_eq!(read("job_type=type-03999"), Ok(1_000));
+    assert_eq!(read("job_type=type-04000"), Err(NoReading::NothingMatches));
+    assert_eq!(store.state(now)[&key("prod")], State { age: Duration::ZERO, cut_tenants: 1 });
+
+    // Those that are kept still change, and what goes makes room.
+    let changes = vec![lag("acme", "type-00001", 7, Some(0)), lag("acme", "type-04001", 1, Some(0))];
+    store.feed(&key("prod")).apply(&delta(1, changes, vec![series("acme", "type-00000")]), now);
+    assert_eq!(read("job_type=type-00001"), Ok(7_000));
+    assert_eq!(read("job_type=type-04001"), Ok(1_000));
 }
 
 #[test]
@@ -202,18 +267,16 @@ fn heartbeat_keeps_values_fresh_and_repeated_measurements_do_not() {
     assert_eq!(at(60).millis(Metric::JobBacklog, "job_type=refund"), Ok(0));
     assert_eq!(at(61).millis(Metric::JobBacklog, "job_type=refund"), stale(61));
 
-    store.apply(&key("prod"), &delta(50, Vec::new(), Vec::new()), born + Duration::from_secs(50));
+    store.feed(&key("prod")).apply(&delta(50, Vec::new(), Vec::new()), born + Duration::from_secs(50));
     assert_eq!(at(61).millis(Metric::JobBacklog, "job_type=refund"), Ok(0));
     assert_eq!(at(61).millis(Metric::JobLagSeconds, "job_type=charge,tenant=acme"), Ok(91_000));
 
-    store.apply(&key("prod"), &delta(50, Vec::new(), Vec::new()), born + Duration::from_secs(100));
+    store.feed(&key("prod")).apply(&delta(50, Vec::new(), Vec::new()), born + Duration::from_secs(100));
     assert_eq!(at(111).millis(Metric::JobBacklog, "job_type=refund"), stale(61));
     // A new connection is news, even if its engine's clock is behind.
-    store.apply(
-        &key("prod"),
-        &snapshot(40, vec![lag("acme", "refund", 0, None)]),
-        born + Duration::from_secs(112),
-    );
+    store
+        .feed(&key("prod"))
+        .apply(&snapshot(40, vec![lag("acme", "refund", 0, None)]), born + Duration::from_secs(112));
     assert_eq!(at(112).millis(Metric::JobBacklog, "job_type=refund"), Ok(0));
 }
 
@@ -221,9 +284,9 @@ fn heartbeat_keeps_values_fresh_and_repeated_measurements_do_not() {
 fn silent_cluster_matters_only_where_it_could_match() {
     let born = Instant::now();
     let store = filled(born);
-    store.apply(&key("old"), &snapshot(0, vec![lag("acme", "mail", 1, Some(0))]), born);
+    store.feed(&key("old")).apply(&snapshot(0, vec![lag("acme", "mail", 1, Some(0))]), born);
     let now = born + Duration::from_secs(61);
-    store.apply(&key("prod"), &delta(61, Vec::new(), Vec::new()), now);
+    store.feed(&key("prod")).apply(&delta(61, Vec::new(), Vec::new()), now);
     let asked = Asked { store: &store, view: everything(&["never", "old", "prod"]), now };
     let not_fresh = |cluster, age: Option<u64>| {
         Err(NoReading::NotFresh { cluster: key(cluster), age: age.map(Duration::from_secs) })
@@ -249,7 +312,7 @@ fn values_are_clamped() {
         lag("acme", "ancient", u64::MAX, Some(31 * 24 * 3600)),
         lag("acme", "ancient-too", u64::MAX, Some(1)),
     ];
-    store.apply(&key("prod"), &snapshot(0, lags), born);
+    store.feed(&key("prod")).apply(&snapshot(0, lags), born);
     let asked = Asked { store: &store, view: everything(&["prod"]), now: born };
     assert_eq!(asked.millis(Metric::JobLagSeconds, "job_type=ahead"), Ok(0));
     assert_eq!(asked.millis(Metric::JobLagSeconds, "job_type=ancient"), Ok(30 * 24 * 3600 * 1000));
@@ -260,7 +323,7 @@ fn values_are_clamped() {
 fn measured_at_is_the_longest_ago() {
     let born = Instant::now();
     let store = filled(born);
-    store.apply(&key("other"), &snapshot(7, vec![lag("acme", "charge", 1, Some(0))]), born);
+    store.feed(&key("other")).apply(&snapshot(7, vec![lag("acme", "charge", 1, Some(0))]), born);
     let asked = Asked { store: &store, view: everything(&["other", "prod"]), now: born };
     let reading = asked.reading(Metric::JobBacklog, "job_type=charge").expect("a reading");
     assert_eq!(reading.measured_at, measured(0));
@@ -272,7 +335,7 @@ fn job_type_that_is_no_label_is_found_by_its_encoding() {
     let store = Store::default();
     let too_long = "ü".repeat(40);
     let lags = vec![lag("acme", "io.camunda:http-json:1", 2, Some(1)), lag("acme", &too_long, 2, Some(1))];
-    store.apply(&key("prod"), &snapshot(0, lags), born);
+    store.feed(&key("prod")).apply(&snapshot(0, lags), born);
     let asked = Asked { store: &store, view: everything(&["prod"]), now: born };
     assert_eq!(asked.millis(Metric::JobBacklog, "job_type=x_io.camunda_3ahttp-json_3a1_x"), Ok(2_000));
     assert_eq!(asked.millis(Metric::JobBacklog, ""), Ok(2_000), "one that has no encoding is left out");
@@ -283,7 +346,7 @@ fn forgotten_cluster_was_never_heard_of() {
     let born = Instant::now();
     let store = filled(born);
     store.forget(&key("prod"));
-    assert_eq!(store.ages(born), BTreeMap::new());
+    assert_eq!(store.state(born), BTreeMap::new());
     let asked = Asked { store: &store, view: everything(&["prod"]), now: born };
     assert_eq!(
         asked.millis(Metric::JobBacklog, ""),

@@ -150,7 +150,7 @@ fn snapshot(series: &[Series]) -> JobLagUpdate {
             activated: 0,
         })
         .collect();
-    JobLagUpdate { snapshot: true, lags, removed: Vec::new(), measured_at }
+    JobLagUpdate { snapshot: true, complete: true, lags, removed: Vec::new(), measured_at }
 }
 
 impl LagSource for ScriptedEngines {

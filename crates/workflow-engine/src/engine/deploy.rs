@@ -21,7 +21,7 @@ use crate::deletion;
 use crate::error::Error;
 use crate::storage::definitions::{self, Definition, NewDefinition};
 use crate::storage::request_log::{self, Request};
-use crate::storage::{retired, tenants, usage};
+use crate::storage::{job_types, retired, tenants, usage};
 use crate::tenant_id::TenantId;
 use crate::wire;
 
@@ -147,6 +147,7 @@ impl Engine {
         candidate: &NewDefinition<'_>,
         last_version: i32,
     ) -> Result<ProcessDefinition, Error> {
+        require_job_types(tx, candidate).await?;
         let key = self.keys.take(tx, 1).await?.remove(0);
         let version = last_version + 1;
         let new = NewDefinition { key, version, ..*candidate };
@@ -311,6 +312,29 @@ async fn require_storage(tx: &mut TenantTx, more: usize) -> Result<(), Error> {
             quota: QuotaKind::Storage,
             limit: wire::count(limit),
             current: wire::count(stored),
+        });
+    }
+    Ok(())
+}
+
+/// Every job type is a series that the engine samples and tells each second, for all tenants together.
+async fn require_job_types(tx: &mut TenantTx, candidate: &NewDefinition<'_>) -> Result<(), Error> {
+    if job_types::count_new(tx, candidate.job_types).await? == 0 {
+        return Ok(());
+    }
+    job_types::lock(tx).await?;
+    let mut known = job_types::count(tx).await?;
+    let new = job_types::count_new(tx, candidate.job_types).await?;
+    if known + new > job_types::MAX_PER_TENANT {
+        job_types::forget_superseded(tx, candidate.process_id, candidate.job_types).await?;
+        known = job_types::count(tx).await?;
+    }
+    if known + new > job_types::MAX_PER_TENANT {
+        return Err(Error::Quota {
+            tenant: tx.tenant().to_string(),
+            quota: QuotaKind::JobTypes,
+            limit: wire::count(job_types::MAX_PER_TENANT),
+            current: wire::count(known),
         });
     }
     Ok(())

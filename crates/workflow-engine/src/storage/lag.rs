@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::job_types::MAX_PER_TENANT;
 use crate::database::MonitorTx;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,16 +16,21 @@ pub struct Lag {
 
 /// One row per known pair, without the count of activatable jobs, and when the database looked. Known are the types of
 /// deployed processes and those of jobs that are left, but none of a tenant that is being deleted; the latter are found by hopping over the index from pair to
-/// pair, not by reading every job: some 50 µs per pair, however many jobs wait.
+/// pair, not by reading every job: some 50 µs per pair, however many jobs wait. Processes that are gone leave jobs of ever
+/// more types, so of each tenant only the first [`MAX_PER_TENANT`] types of jobs are found: one tenant must not take the
+/// time of all.
 pub async fn observe_oldest(tx: &mut MonitorTx) -> Result<(Vec<Lag>, Timestamp), sqlx::Error> {
     type Row = (String, String, Option<jiff_sqlx::Timestamp>, i64);
     let rows = sqlx::query_as::<_, Row>(
         "WITH RECURSIVE pair AS (
-             (SELECT tenant_id, type FROM workflow.job WHERE NOT parked ORDER BY tenant_id, type LIMIT 1)
+             (SELECT tenant_id, type, 1 AS nth FROM workflow.job WHERE NOT parked ORDER BY tenant_id, type LIMIT 1)
              UNION ALL
-             SELECT next.tenant_id, next.type FROM pair CROSS JOIN LATERAL (
+             SELECT next.tenant_id, next.type, CASE next.tenant_id WHEN pair.tenant_id THEN pair.nth + 1 ELSE 1 END
+             FROM pair CROSS JOIN LATERAL (
                  SELECT j.tenant_id, j.type FROM workflow.job j
-                 WHERE NOT j.parked AND (j.tenant_id, j.type) > (pair.tenant_id, pair.type)
+                 WHERE NOT j.parked AND (j.tenant_id, j.type) > (pair.tenant_id, CASE
+                     -- Behind every type that there can be.
+                     WHEN pair.nth >= $1 THEN repeat(chr(1114111), 256) ELSE pair.type END)
                  ORDER BY j.tenant_id, j.type LIMIT 1
              ) next
          ), known AS (
@@ -47,6 +53,7 @@ pub async fn observe_oldest(tx: &mut MonitorTx) -> Result<(Vec<Lag>, Timestamp),
          ) taken
          ORDER BY 1, 2",
     )
+    .bind(MAX_PER_TENANT)
     .fetch_all(tx.connection())
     .await?;
     let lags = rows

@@ -1,12 +1,16 @@
 //! Lags as they change: a snapshot, then changes, then heartbeats.
 
+mod parts;
+
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine_client::proto::{
     JobLag, ListJobLagRequest, ListJobLagResponse, WatchJobLagRequest, WatchJobLagResponse,
 };
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -14,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::jobs::HEARTBEAT;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::lag::{Filter, Pair, Sample, build_delta};
+use crate::lag::{Delta, Filter, Pair, Sample, build_delta};
 use crate::storage::lag::Lag;
 use crate::tenant_id::TenantId;
 use crate::wire;
@@ -26,13 +30,40 @@ const MAX_SILENCE: Duration = Duration::from_secs(10);
 /// Names in one request.
 const MAX_NAMES: usize = 1000;
 
+/// The pairs after the one that the token names. Each page is of a sample of its own.
 pub async fn list(engine: &Engine, request: ListJobLagRequest) -> Result<ListJobLagResponse, Error> {
     let filter = build_filter(request.tenant_ids, request.job_types)?;
+    let after = parse_page_token(&request.page_token)?;
     let sample = engine.lag.fresh(&engine.database).await?;
-    Ok(ListJobLagResponse {
-        lags: filter.apply(&sample).into_values().map(wire_lag).collect(),
+    let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut room = parts::Room::default();
+    let mut page = ListJobLagResponse {
         measured_at: Some(wire::timestamp(sample.measured_at)),
-    })
+        ..ListJobLagResponse::default()
+    };
+    for (_, lag) in sample.lags.range((start, Bound::Unbounded)).filter(|(pair, _)| filter.admits(pair)) {
+        let lag = wire_lag(lag.clone());
+        if !room.take(&lag) {
+            page.next_page_token = page.lags.last().map(build_page_token).unwrap_or_default();
+            break;
+        }
+        page.lags.push(lag);
+    }
+    Ok(page)
+}
+
+/// No tenant id has a slash.
+fn build_page_token(last: &JobLag) -> String {
+    format!("{}/{}", last.tenant_id, last.job_type)
+}
+
+fn parse_page_token(token: &str) -> Result<Option<Pair>, Error> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let (tenant_id, job_type) =
+        token.split_once('/').ok_or_else(|| Error::Invalid("page_token is not one of ours".to_owned()))?;
+    Ok(Some((tenant_id.to_owned(), job_type.to_owned())))
 }
 
 pub async fn open(
@@ -79,13 +110,8 @@ impl Teller {
         sender: &mpsc::Sender<Result<WatchJobLagResponse, Error>>,
     ) -> Result<(), Error> {
         self.told = self.filter.apply(&first);
-        let snapshot = WatchJobLagResponse {
-            snapshot: true,
-            lags: self.told.values().cloned().map(wire_lag).collect(),
-            removed: Vec::new(),
-            measured_at: Some(wire::timestamp(first.measured_at)),
-        };
-        if sender.send(Ok(snapshot)).await.is_err() {
+        let everything = Delta { changed: self.told.values().cloned().collect(), removed: Vec::new() };
+        if !send(sender, true, everything, first.measured_at).await {
             return Ok(());
         }
         let mut last_sent = Instant::now();
@@ -97,10 +123,9 @@ impl Teller {
                 return Err(Error::Database(sqlx::Error::PoolTimedOut));
             }
             let Some(sample) = samples.borrow_and_update().clone() else { continue };
-            let message = self.next_message(&sample);
-            let says_something = !message.lags.is_empty() || !message.removed.is_empty();
-            if says_something || last_sent.elapsed() + self.interval >= HEARTBEAT {
-                if sender.send(Ok(message)).await.is_err() {
+            let delta = self.next_delta(&sample);
+            if delta != Delta::default() || last_sent.elapsed() + self.interval >= HEARTBEAT {
+                if !send(sender, false, delta, sample.measured_at).await {
                     return Ok(());
                 }
                 last_sent = Instant::now();
@@ -108,17 +133,36 @@ impl Teller {
         }
     }
 
-    fn next_message(&mut self, sample: &Sample) -> WatchJobLagResponse {
+    fn next_delta(&mut self, sample: &Sample) -> Delta {
         let lags = self.filter.apply(sample);
         let delta = build_delta(&self.told, &lags);
         self.told = lags;
-        WatchJobLagResponse {
-            snapshot: false,
-            lags: delta.changed.into_iter().map(wire_lag).collect(),
-            removed: delta.removed.into_iter().map(wire_lag).collect(),
-            measured_at: Some(wire::timestamp(sample.measured_at)),
+        delta
+    }
+}
+
+/// False: the client is gone.
+async fn send(
+    sender: &mpsc::Sender<Result<WatchJobLagResponse, Error>>,
+    snapshot: bool,
+    delta: Delta,
+    measured_at: Timestamp,
+) -> bool {
+    let wire_all = |lags: Vec<Lag>| lags.into_iter().map(wire_lag).collect();
+    let mut parts = parts::split(wire_all(delta.changed), wire_all(delta.removed)).into_iter().peekable();
+    while let Some((lags, removed)) = parts.next() {
+        let message = WatchJobLagResponse {
+            snapshot,
+            lags,
+            removed,
+            measured_at: Some(wire::timestamp(measured_at)),
+            more: parts.peek().is_some(),
+        };
+        if sender.send(Ok(message)).await.is_err() {
+            return false;
         }
     }
+    true
 }
 
 fn build_filter(tenant_ids: Vec<String>, job_types: Vec<String>) -> Result<Filter, Error> {

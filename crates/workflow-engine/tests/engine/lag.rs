@@ -16,6 +16,7 @@ async fn lags(caller: &Caller, tenant_ids: &[&str]) -> Vec<JobLag> {
     let request = ListJobLagRequest {
         tenant_ids: tenant_ids.iter().map(|id| (*id).to_owned()).collect(),
         job_types: Vec::new(),
+        page_token: String::new(),
     };
     caller.jobs().list_job_lag(request).await.expect("should list").into_inner().lags
 }

@@ -8,6 +8,7 @@ mod history;
 mod incidents;
 mod instances;
 mod isolation;
+mod job_types;
 mod jobs;
 mod lag;
 mod migrate;

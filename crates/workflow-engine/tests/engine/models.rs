@@ -63,6 +63,20 @@ pub(crate) fn fork_and_join(process_id: &str) -> String {
     document(process_id, &parts.concat())
 }
 
+/// start → fork → one task per type → end.
+pub(crate) fn fork(process_id: &str, job_types: &[String]) -> String {
+    let tasks = job_types.iter().enumerate().flat_map(|(n, job_type)| {
+        let id = format!("task-{n}");
+        [task(&id, job_type), flow("fork", &id), flow(&id, "end")]
+    });
+    let ends = [
+        r#"<bpmn:startEvent id="start" /><bpmn:endEvent id="end" /><bpmn:parallelGateway id="fork" />"#
+            .to_owned(),
+        flow("start", "fork"),
+    ];
+    document(process_id, &ends.into_iter().chain(tasks).collect::<String>())
+}
+
 /// start → try → (done? end : try again); the default flow leads back.
 pub(crate) fn retry_loop(process_id: &str) -> String {
     let parts = [

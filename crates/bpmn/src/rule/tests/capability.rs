@@ -7,6 +7,27 @@ fn what_the_engine_does_not_execute_is_refused() {
     check(CASES, Mode::Lenient, &[Class::EngineCapability]);
 }
 
+#[test]
+fn more_job_types_than_the_engine_takes_are_refused_once() {
+    let body = |types: usize| {
+        let task = |n: usize| {
+            let job = format!(r#"<wf:taskDefinition type="type-{}"/>"#, n % types);
+            format!(r#"<serviceTask id="T{n:03}"><extensionElements>{job}</extensionElements></serviceTask>"#)
+        };
+        let tasks = (0..=types).map(task).collect::<Vec<_>>().concat();
+        let document = super::Source::Process("").document();
+        document.replace("</process>", &format!(r#"<startEvent id="S"/>{tasks}</process>"#))
+    };
+    let found = |types| {
+        let report = crate::lint(body(types).as_bytes(), Mode::Lenient);
+        let findings = report.findings.iter().filter(|finding| finding.rule_id() == "capability-job-types");
+        findings.map(|finding| (finding.element_id.clone(), finding.message.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(found(500), []);
+    let told = "502 job types in one file, at most 500 are executed".to_owned();
+    assert_eq!(found(502), [(Some("T500".to_owned()), told)]);
+}
+
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "start, service task, gateways and end are executed",

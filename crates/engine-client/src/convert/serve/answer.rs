@@ -287,7 +287,11 @@ impl From<model::JobSeries> for proto::JobLag {
 
 impl From<model::JobLagReport> for proto::ListJobLagResponse {
     fn from(report: model::JobLagReport) -> Self {
-        Self { lags: all(report.lags), measured_at: Some(wire_timestamp(report.measured_at)) }
+        Self {
+            lags: all(report.lags),
+            measured_at: Some(wire_timestamp(report.measured_at)),
+            next_page_token: String::new(),
+        }
     }
 }
 
@@ -298,6 +302,7 @@ impl From<model::JobLagUpdate> for proto::WatchJobLagResponse {
             lags: all(update.lags),
             removed: all(update.removed),
             measured_at: Some(wire_timestamp(update.measured_at)),
+            more: !update.complete,
         }
     }
 }

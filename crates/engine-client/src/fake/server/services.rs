@@ -234,7 +234,7 @@ impl JobService for FakeEngine {
         &self,
         request: Request<proto::ListJobLagRequest>,
     ) -> Answer<proto::ListJobLagResponse> {
-        let proto::ListJobLagRequest { tenant_ids, job_types } = request.into_inner();
+        let proto::ListJobLagRequest { tenant_ids, job_types, .. } = request.into_inner();
         self.answer(Engine::list_job_lag(self, &JobLagFilter { tenant_ids, job_types })).await
     }
 
