@@ -7,12 +7,13 @@
 //! ```text
 //! engine ──WatchJobLag──▶ source ▶ sampler ▶ store ◀ external_metrics ◀ server ◀──HTTPS── kube-apiserver ◀ autoscaler
 //!                                              ▲            ▲
-//! WorkflowClusters, -Tenants, Namespaces ──────┘ visibility ┘
+//! WorkflowClusters, -Tenants, -Workers, ───────┘ visibility ┘
+//! Namespaces
 //! ```
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use api_types::{WorkflowCluster, WorkflowTenant};
+use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
 use controller_kit::{
     Service,
     controller::Queue,
@@ -23,6 +24,7 @@ use controller_kit::{
 };
 use engine_client::{EnginePool, Timeouts};
 use k8s_openapi::api::core::v1::Namespace;
+use kube::runtime::reflector::Store;
 use prometheus_client::metrics::counter::Counter;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -82,7 +84,7 @@ async fn start(service: &mut Service, args: Args) -> Result<(), StartError> {
     service.admin.ready.register("adapter", move || ready.ready());
     service.admin.live.register("adapter", move || live.live());
 
-    let directory = start_watches(service);
+    let (directory, workers) = start_watches(service);
     let store = Arc::new(store::Store::default());
     start_sampler(service, &directory, store.clone(), probes.clone());
 
@@ -96,7 +98,11 @@ async fn start(service: &mut Service, args: Args) -> Result<(), StartError> {
         discovery: discovery::Discovery::new(),
         external_metrics: external_metrics::ExternalMetrics {
             store,
-            visibility: visibility::WatchedVisibility::new(directory, args.service.cluster_namespace),
+            visibility: visibility::WatchedVisibility::new(
+                directory,
+                workers,
+                args.service.cluster_namespace,
+            ),
             max_age: args.max_sample_age,
         },
         probes,
@@ -127,7 +133,7 @@ fn start_certificate(service: &mut Service, args: &Args, certificate: Arc<Servin
 }
 
 /// None of these is part of readiness: without the CustomResourceDefinitions discovery still has to be served.
-fn start_watches(service: &mut Service) -> CachedDirectory {
+fn start_watches(service: &mut Service) -> (CachedDirectory, Store<WorkflowWorker>) {
     let context = service.watch_context();
     // Nothing is queued: the sampler and the requests look into the stores.
     let (queue, _) = Queue::<WorkflowCluster>::new();
@@ -145,13 +151,20 @@ fn start_watches(service: &mut Service) -> CachedDirectory {
         |_| (),
         |()| Vec::new(),
     );
+    let (workers, worker_watch) = watch_referenced::<WorkflowWorker, _, _>(
+        &context,
+        "WorkflowWorker",
+        queue.clone(),
+        |_| (),
+        |()| Vec::new(),
+    );
     let (namespaces, namespace_watch) =
         watch_metadata_store::<Namespace, _, _>(&context, "Namespace", queue, |_| (), |()| Vec::new());
-    for Watch { name, live, task, .. } in [cluster_watch, tenant_watch, namespace_watch] {
+    for Watch { name, live, task, .. } in [cluster_watch, tenant_watch, worker_watch, namespace_watch] {
         service.admin.live.register(name, live);
         supervise_forever(service, name, task);
     }
-    CachedDirectory { clusters, tenants, namespaces }
+    (CachedDirectory { clusters, tenants, namespaces }, workers)
 }
 
 fn start_sampler(

@@ -1,5 +1,6 @@
-//! Which series the namespace of a request may see: exactly what an object in that namespace could refer to. The
-//! rules are those of references; this room only asks them about every tenant at hand.
+//! Which series the namespace of a request may see: what it asked for itself, and was granted. The rules of the grants are
+//! those of references. That a tenant lists a namespace is a grant and no wish of that namespace: without one, whoever
+//! edits a tenant could move what scales in any namespace by series of theirs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,11 +8,11 @@ use std::{
 };
 
 use api_types::{
-    WorkflowCluster, WorkflowTenant, labels,
+    WorkflowCluster, WorkflowTenant, WorkflowWorker, labels,
     reference::{ClusterRef, TenantRef},
 };
-use controller_kit::reference::{CachedDirectory, Directory, Referrer, resolve, resolve_tenant};
-use kube::ResourceExt as _;
+use controller_kit::reference::{CachedDirectory, Directory, Referrer, Resolved, resolve, resolve_tenant};
+use kube::{ResourceExt as _, runtime::reflector::Store};
 
 use crate::store::ClusterKey;
 
@@ -56,80 +57,98 @@ pub trait Visibility: Send + Sync + 'static {
     fn view(&self, namespace: &str) -> Option<View>;
 }
 
-/// The watched clusters, tenants and namespaces.
+/// The watched clusters, tenants, namespaces and workers.
 pub struct WatchedVisibility {
     directory: CachedDirectory,
+    workers: Store<WorkflowWorker>,
     cluster_namespace: String,
 }
 
 impl WatchedVisibility {
-    pub fn new(directory: CachedDirectory, cluster_namespace: String) -> Self {
-        Self { directory, cluster_namespace }
+    pub fn new(
+        directory: CachedDirectory,
+        workers: Store<WorkflowWorker>,
+        cluster_namespace: String,
+    ) -> Self {
+        Self { directory, workers, cluster_namespace }
     }
 
     fn is_synced(&self) -> bool {
-        use futures::FutureExt as _;
         let CachedDirectory { clusters, tenants, namespaces } = &self.directory;
-        clusters.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
-            && tenants.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
-            && namespaces.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
+        is_ready(clusters) && is_ready(tenants) && is_ready(namespaces) && is_ready(&self.workers)
     }
+}
+
+fn is_ready<K>(store: &Store<K>) -> bool
+where
+    K: kube::runtime::reflector::Lookup + Clone + 'static,
+    K::DynamicType: Eq + std::hash::Hash + Clone,
+{
+    use futures::FutureExt as _;
+    store.wait_until_ready().now_or_never().is_some_and(|ready| ready.is_ok())
 }
 
 impl Visibility for WatchedVisibility {
     fn view(&self, namespace: &str) -> Option<View> {
         self.is_synced().then(|| {
-            let (clusters, tenants) = (self.directory.clusters.state(), self.directory.tenants.state());
-            build_view(&self.directory, &self.cluster_namespace, namespace, &clusters, &tenants)
+            let of_namespace =
+                |worker: &Arc<WorkflowWorker>| worker.metadata.namespace.as_deref() == Some(namespace);
+            let existing = Existing {
+                clusters: self.directory.clusters.state(),
+                tenants: self.directory.tenants.state(),
+                workers: self.workers.state().into_iter().filter(of_namespace).collect(),
+            };
+            build_view(&self.directory, &self.cluster_namespace, namespace, &existing)
         })
     }
 }
 
-/// Pure: the view of `namespace` over the clusters and tenants that exist.
+/// What there is to see, and who asks for it.
+#[derive(Clone, Debug, Default)]
+pub struct Existing {
+    pub clusters: Vec<Arc<WorkflowCluster>>,
+    pub tenants: Vec<Arc<WorkflowTenant>>,
+    /// Of the namespace that asks.
+    pub workers: Vec<Arc<WorkflowWorker>>,
+}
+
+/// Pure: the view of `namespace`. It sees all of its own clusters, the tenant that its label names, and those that its
+/// workers refer to.
 pub fn build_view(
     directory: &dyn Directory,
     cluster_namespace: &str,
     namespace: &str,
-    clusters: &[Arc<WorkflowCluster>],
-    tenants: &[Arc<WorkflowTenant>],
+    existing: &Existing,
 ) -> View {
-    let mut scopes: BTreeMap<ClusterKey, Scope> = clusters
+    let mut scopes: BTreeMap<ClusterKey, Scope> = existing
+        .clusters
         .iter()
         .filter(|cluster| cluster.metadata.namespace.as_deref() == Some(namespace))
         .map(|cluster| (key_of(cluster), Scope::All))
         .collect();
-    let granted = directory.namespace_labels(namespace).remove(labels::TENANT);
-    for tenant in tenants.iter().filter(|tenant| may_concern(tenant, namespace, granted.as_deref())) {
-        let Ok(cluster) = resolve_tenant(directory, cluster_namespace, tenant) else { continue };
-        if !may_refer(directory, cluster_namespace, namespace, tenant, &cluster) {
-            continue;
-        }
+    let follow = |cluster: &ClusterRef, tenant: Option<&TenantRef>| {
+        resolve(directory, cluster_namespace, Referrer { namespace, cluster, tenant }).ok()
+    };
+    let labelled = directory.namespace_labels(namespace).remove(labels::TENANT);
+    let of_label = existing.tenants.iter().filter_map(|tenant| {
+        let name = labelled.as_ref().filter(|name| tenant.metadata.name.as_ref() == Some(name))?;
+        let cluster = resolve_tenant(directory, cluster_namespace, tenant).ok()?;
+        let cluster = ClusterRef { name: cluster.name_any(), namespace: cluster.namespace() };
+        follow(&cluster, Some(&TenantRef { name: name.clone(), namespace: tenant.namespace() }))
+    });
+    let of_workers = existing
+        .workers
+        .iter()
+        .filter_map(|worker| follow(&worker.spec.cluster_ref, worker.spec.tenant_ref.as_ref()));
+    for Resolved { cluster, tenant } in of_label.chain(of_workers) {
+        // Without a tenant the cluster is in this namespace, and seen as a whole.
+        let Some(tenant) = tenant else { continue };
         let scope = scopes.entry(key_of(&cluster)).or_insert_with(|| Scope::Tenants(BTreeSet::new()));
         if let Scope::Tenants(tenants) = scope {
             tenants.insert(tenant.name_any());
         }
     }
     View(scopes)
-}
-
-/// Cheap and generous: spares the resolver the tenants that have nothing to do with the namespace.
-fn may_concern(tenant: &WorkflowTenant, namespace: &str, granted: Option<&str>) -> bool {
-    tenant.metadata.namespace.as_deref() == Some(namespace)
-        || granted.is_some() && granted == tenant.metadata.name.as_deref()
-        || tenant.spec.namespaces.iter().any(|listed| listed == namespace)
-}
-
-fn may_refer(
-    directory: &dyn Directory,
-    cluster_namespace: &str,
-    namespace: &str,
-    tenant: &WorkflowTenant,
-    cluster: &WorkflowCluster,
-) -> bool {
-    let cluster = ClusterRef { name: cluster.name_any(), namespace: cluster.namespace() };
-    let tenant = TenantRef { name: tenant.name_any(), namespace: tenant.namespace() };
-    resolve(directory, cluster_namespace, Referrer { namespace, cluster: &cluster, tenant: Some(&tenant) })
-        .is_ok()
 }
 
 pub fn key_of(cluster: &WorkflowCluster) -> ClusterKey {

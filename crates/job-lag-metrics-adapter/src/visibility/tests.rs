@@ -9,6 +9,7 @@ use super::*;
 struct World {
     clusters: Vec<Arc<WorkflowCluster>>,
     tenants: Vec<Arc<WorkflowTenant>>,
+    workers: Vec<Arc<WorkflowWorker>>,
     granted: BTreeMap<&'static str, &'static str>,
 }
 
@@ -69,8 +70,31 @@ impl World {
         self
     }
 
+    /// A worker of tenant `tenant` on cluster `prod`.
+    fn worker(self, namespace: &str, tenant: &str) -> Self {
+        self.worker_of(namespace, &json!({"clusterRef": {"name": "prod"}, "tenantRef": {"name": tenant}}))
+    }
+
+    fn worker_of(mut self, namespace: &str, references: &serde_json::Value) -> Self {
+        let mut spec = json!({"jobTypes": ["charge"], "image": "worker", "replicas": 1});
+        for (key, reference) in references.as_object().expect("references") {
+            spec[key] = reference.clone();
+        }
+        let mut worker = WorkflowWorker::new("worker", serde_json::from_value(spec).expect("a spec"));
+        worker.metadata = meta(namespace, "worker");
+        self.workers.push(Arc::new(worker));
+        self
+    }
+
     fn view(&self, namespace: &str) -> View {
-        build_view(self, "workflow-system", namespace, &self.clusters, &self.tenants)
+        let of_namespace =
+            |worker: &&Arc<WorkflowWorker>| worker.metadata.namespace.as_deref() == Some(namespace);
+        let existing = Existing {
+            clusters: self.clusters.clone(),
+            tenants: self.tenants.clone(),
+            workers: self.workers.iter().filter(of_namespace).cloned().collect(),
+        };
+        build_view(self, "workflow-system", namespace, &existing)
     }
 }
 
@@ -120,16 +144,45 @@ fn labelled_namespace_sees_its_tenant() {
 }
 
 #[test]
-fn listed_namespace_sees_the_tenant() {
-    let world = seed().tenant("workflow-system", "initech", PROD, &["initech-workers"]);
+fn listed_namespace_sees_the_tenant_that_its_worker_refers_to() {
+    let world = seed()
+        .tenant("workflow-system", "initech", PROD, &["initech-workers"])
+        .worker("initech-workers", "initech");
     assert_eq!(world.view("initech-workers"), view_of([tenants(PROD, &["initech"])]));
 }
 
 #[test]
-fn label_and_list_add_up() {
+fn listed_namespace_that_asked_for_nothing_sees_nothing() {
+    // Whoever may edit a tenant may list any namespace; its series must not move what scales there.
+    let world = seed().tenant("workflow-system", "initech", PROD, &["victim", "globex-workers"]);
+    assert_eq!(world.view("victim"), View::default());
+    let world = world.label("globex-workers", "globex").worker("globex-workers", "globex");
+    assert_eq!(world.view("globex-workers"), view_of([tenants(PROD, &["globex"])]));
+}
+
+#[test]
+fn worker_whose_reference_is_not_granted_shows_nothing() {
+    let world = seed().worker("stranger", "acme");
+    assert_eq!(world.view("stranger"), View::default());
+    let world = seed()
+        .worker_of("stranger", &json!({"clusterRef": {"name": "prod", "namespace": "workflow-system"}}));
+    assert_eq!(world.view("stranger"), View::default());
+}
+
+#[test]
+fn worker_of_another_namespace_is_no_consent() {
+    let world = seed()
+        .tenant("workflow-system", "initech", PROD, &["initech-workers", "victim"])
+        .worker("initech-workers", "initech");
+    assert_eq!(world.view("victim"), View::default());
+}
+
+#[test]
+fn label_and_workers_add_up() {
     let world = seed()
         .tenant("workflow-system", "initech", PROD, &["shared-workers"])
-        .label("shared-workers", "globex");
+        .label("shared-workers", "globex")
+        .worker("shared-workers", "initech");
     assert_eq!(world.view("shared-workers"), view_of([tenants(PROD, &["globex", "initech"])]));
 }
 
@@ -137,6 +190,10 @@ fn label_and_list_add_up() {
 fn tenant_cannot_grant_itself_a_foreign_cluster() {
     // Anybody may create a WorkflowTenant in a namespace of theirs, and name any cluster and any namespace in it.
     let world = seed().tenant("mallory", "acme", PROD, &["mallory", "mallory-workers"]);
+    let world = world.worker("mallory", "acme").worker_of(
+        "mallory-workers",
+        &json!({"clusterRef": {"name": "prod"}, "tenantRef": {"name": "acme", "namespace": "mallory"}}),
+    );
     assert_eq!(world.view("mallory"), View::default());
     assert_eq!(world.view("mallory-workers"), View::default());
 }

@@ -32,7 +32,7 @@ use test_support::{
     wait::{await_condition, await_gone, eventually},
 };
 
-use objects::API_SERVICE;
+use objects::{API_SERVICE, apply_tenant, apply_worker};
 use world::{AdapterProcess, World};
 
 const AUTH_CONFIG: &str = "extension-apiserver-authentication";
@@ -151,6 +151,31 @@ async fn conformance_18_engine_that_is_gone_hurts_nobody_else() {
     let back = Instant::now();
     world.await_value("job_type=charge").await;
     assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
+}
+
+#[tokio::test]
+async fn listed_namespace_sees_a_tenant_only_if_it_works_for_it() {
+    let Some(world) = World::start().await else { return };
+    let client = world.client().await;
+    let (workers, victim) =
+        (world.apiserver.namespace("workers").await, world.apiserver.namespace("victim").await);
+    apply_tenant(&client, &world.namespace, "initech", &[&workers, &victim]).await;
+    apply_worker(&client, &workers, &world.namespace, "initech").await;
+    world.say_lag_of("initech", "charge", 0, 0);
+    let selector = "job_type=charge,tenant=initech";
+    eventually("the worker's namespace sees it", Duration::from_secs(30), async || {
+        world.read_in(&workers, selector).await
+    })
+    .await;
+    assert_eq!(world.read_in(&victim, selector).await.map_err(|status| status.code), Err(404));
+    assert_eq!(world.read_in(&victim, "job_type=charge").await.map_err(|status| status.code), Err(404));
+
+    // An autoscaler beside the worker scales by it.
+    world.put_deployment_and_autoscaler_in(&workers, Some("initech"), 10).await;
+    world.say_lag_of("initech", "charge", 10_000, 400);
+    let deployments: Api<Deployment> = Api::namespaced(client, &workers);
+    let at_maximum = |deployment: &Deployment| replicas(deployment) == Some(10);
+    await_condition(&deployments, "worker", Duration::from_mins(1), "is at its maximum", at_maximum).await;
 }
 
 #[tokio::test]

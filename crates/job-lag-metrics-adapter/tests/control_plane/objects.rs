@@ -1,7 +1,7 @@
 //! The objects around the adapter: its rights, its APIService, and what the cluster-controller leaves for callers of an
 //! engine.
 
-use api_types::{WorkflowCluster, engine_access};
+use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker, engine_access};
 use engine_client::{Credential, fake::FakeServer};
 use k8s_openapi::{
     api::{
@@ -56,10 +56,11 @@ pub(crate) async fn apply_rights(client: &Client) {
             "apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": SERVICE},
             "rules": [
                 {
-                    "apiGroups": ["workflow.example.com"], "resources": ["workflowclusters", "workflowtenants"],
-                    "verbs": ["get", "list", "watch"],
+                    "apiGroups": ["workflow.example.com"],
+                    "resources": ["workflowclusters", "workflowtenants", "workflowworkers"],
+                    "verbs": ["list", "watch"],
                 },
-                {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]},
+                {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
                 {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["get"]},
                 {
                     "apiGroups": ["apiregistration.k8s.io"], "resources": ["apiservices"],
@@ -101,6 +102,31 @@ pub(crate) async fn apply_rights(client: &Client) {
         }),
     )
     .await;
+}
+
+/// On WorkflowCluster `prod` beside it.
+pub(crate) async fn apply_tenant(client: &Client, namespace: &str, name: &str, namespaces: &[&str]) {
+    let tenant = json!({
+        "apiVersion": "workflow.example.com/v1alpha1",
+        "kind": "WorkflowTenant",
+        "metadata": {"name": name},
+        "spec": {"clusterRef": {"name": "prod"}, "namespaces": namespaces},
+    });
+    apply::<WorkflowTenant>(client, namespace, tenant).await;
+}
+
+/// Of a tenant on WorkflowCluster `prod` in `cluster_namespace`.
+pub(crate) async fn apply_worker(client: &Client, namespace: &str, cluster_namespace: &str, tenant: &str) {
+    let worker = json!({
+        "apiVersion": "workflow.example.com/v1alpha1",
+        "kind": "WorkflowWorker",
+        "metadata": {"name": "worker"},
+        "spec": {
+            "clusterRef": {"name": "prod", "namespace": cluster_namespace}, "tenantRef": {"name": tenant},
+            "image": "worker", "jobTypes": ["charge"], "replicas": 1,
+        },
+    });
+    apply::<WorkflowWorker>(client, namespace, worker).await;
 }
 
 /// What the cluster-controller leaves behind for those who call the engine.

@@ -163,10 +163,13 @@ impl World {
 
     /// Reads `wf_job_lag_seconds` through kube-apiserver, as a cluster administrator.
     pub(crate) async fn read(&self, selector: &str) -> Result<String, Box<Status>> {
+        self.read_in(&self.namespace, selector).await
+    }
+
+    pub(crate) async fn read_in(&self, namespace: &str, selector: &str) -> Result<String, Box<Status>> {
         let selector: String = url::form_urlencoded::byte_serialize(selector.as_bytes()).collect();
         let path = format!(
-            "/apis/external.metrics.k8s.io/v1beta1/namespaces/{}/wf_job_lag_seconds?labelSelector={selector}",
-            self.namespace
+            "/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}/wf_job_lag_seconds?labelSelector={selector}"
         );
         let request = http::Request::get(path).body(Vec::new()).unwrap();
         match self.reader.request::<Value>(request).await {
@@ -218,10 +221,14 @@ impl World {
     }
 
     pub(crate) fn say_lag(&self, job_type: &str, seconds: i64, jobs: u64) {
+        self.say_lag_of(DEFAULT_TENANT, job_type, seconds, jobs);
+    }
+
+    pub(crate) fn say_lag_of(&self, tenant: &str, job_type: &str, seconds: i64, jobs: u64) {
         let now = now();
         self.engine.set_now(now);
         self.engine.set_lag(JobLag {
-            series: JobSeries { tenant_id: DEFAULT_TENANT.to_owned(), job_type: job_type.to_owned() },
+            series: JobSeries { tenant_id: tenant.to_owned(), job_type: job_type.to_owned() },
             activatable: jobs,
             oldest_run_at: (jobs > 0).then(|| now - SignedDuration::from_secs(seconds)),
             activated: 0,
@@ -254,11 +261,25 @@ impl World {
 
     /// A Deployment `worker` of one replica, scaled by the lag of `charge` up to ten.
     pub(crate) async fn put_deployment_and_autoscaler(&self, target_seconds: i64) {
+        self.put_deployment_and_autoscaler_in(&self.namespace, None, target_seconds).await;
+    }
+
+    /// `tenant`: whose lag; without one, that of work without a tenant.
+    pub(crate) async fn put_deployment_and_autoscaler_in(
+        &self,
+        namespace: &str,
+        tenant: Option<&str>,
+        target_seconds: i64,
+    ) {
+        let of_tenant = match tenant {
+            Some(tenant) => json!({"key": "tenant", "operator": "In", "values": [tenant]}),
+            None => json!({"key": "tenant", "operator": "DoesNotExist"}),
+        };
         let client = self.client().await;
         let labels = json!({"app": "worker"});
         apply::<Deployment>(
             &client,
-            &self.namespace,
+            namespace,
             json!({
                 "apiVersion": "apps/v1",
                 "kind": "Deployment",
@@ -280,7 +301,7 @@ impl World {
         });
         apply::<HorizontalPodAutoscaler>(
             &client,
-            &self.namespace,
+            namespace,
             json!({
                 "apiVersion": "autoscaling/v2",
                 "kind": "HorizontalPodAutoscaler",
@@ -302,7 +323,7 @@ impl World {
                                     "matchLabels": {"job_type": "charge", "cluster": "prod"},
                                     "matchExpressions": [
                                         {"key": "cluster_namespace", "operator": "In", "values": [self.namespace]},
-                                        {"key": "tenant", "operator": "DoesNotExist"},
+                                        of_tenant,
                                     ],
                                 },
                             },
@@ -314,7 +335,7 @@ impl World {
         )
         .await;
         // Its discovery of the group is cached for half a minute; a lag grows meanwhile.
-        let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client, &self.namespace);
+        let autoscalers: Api<HorizontalPodAutoscaler> = Api::namespaced(client, namespace);
         let reads = |autoscaler: &HorizontalPodAutoscaler| {
             let conditions = autoscaler.status.as_ref().and_then(|status| status.conditions.as_ref());
             conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "ScalingActive" && c.status == "True"))
