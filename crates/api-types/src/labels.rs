@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// On a Namespace: its objects may refer to the tenant of this name and to its cluster. Only cluster admins label namespaces.
-/// On pods and owned objects: the tenant that they work for.
+/// Those of them that name no tenant belong to it. On pods and owned objects: the tenant that they work for.
 pub const TENANT: &str = "workflow.example.com/tenant";
 /// On owned objects: the `WorkflowCluster` that they belong to.
 pub const CLUSTER: &str = "workflow.example.com/cluster";
@@ -12,6 +12,9 @@ pub const WORKER: &str = "workflow.example.com/worker";
 
 /// Annotation, `"true"`: gives up a cleanup that cannot end. What is left behind is told in an event.
 pub const FORCE_DELETE: &str = "workflow.example.com/force-delete";
+/// Annotation on a `WorkflowProcess` that names no tenant, written together with the finalizer: id of the tenant that its
+/// definitions belong to. The label of a Namespace can change, and what is deployed does not move with it.
+pub const DEPLOYED_FOR: &str = "workflow.example.com/deployed-for";
 /// Annotation on a `WorkflowCluster`, written by a person: the MAJOR version that it may step up to. It counts only while it
 /// is exactly `spec.version`.
 pub const APPROVE_UPGRADE: &str = "workflow.example.com/approve-upgrade";

@@ -77,7 +77,8 @@ pub struct WorkflowProcessSpec {
     /// The cluster that runs the process. Immutable.
     #[x_kube(validation = CLUSTER_IMMUTABLE)]
     pub cluster_ref: ClusterRef,
-    /// The tenant that owns the process; the engine's default tenant when left out. Immutable.
+    /// The tenant that owns the process. Left out: the tenant that the Namespace is labelled with
+    /// (`workflow.example.com/tenant`), and the engine's default tenant if there is no such label. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_ref: Option<TenantRef>,
     /// Where the BPMN comes from: exactly one of `bpmn`, `configMapRef` and `gitRef`.
@@ -235,7 +236,7 @@ pub enum ProcessPhase {
     Validating,
     /// The engine runs the source.
     Deployed,
-    /// Refused by a quota or a suspended tenant; retried when that changes.
+    /// Refused by a quota or a suspended tenant, or deployed for another tenant; retried when that changes.
     Blocked,
     /// The source or the spec is wrong; nothing is retried before it changes.
     Failed,

@@ -70,7 +70,8 @@ pub(crate) const ENV_ONE_OF: CelRule =
 pub struct WorkflowWorkerSpec {
     /// The cluster whose jobs are worked on.
     pub cluster_ref: ClusterRef,
-    /// The tenant whose jobs are worked on; the engine's default tenant when left out.
+    /// The tenant whose jobs are worked on. Left out: the tenant that the Namespace is labelled with
+    /// (`workflow.example.com/tenant`), and the engine's default tenant if there is no such label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_ref: Option<TenantRef>,
     /// Image of the worker, `[registry/]path[:tag][@sha256:digest]`.

@@ -5,7 +5,7 @@
 pub const JOB_TYPES: &str = "WORKFLOW_JOB_TYPES";
 /// `host:port` of the engine's gRPC API, which always speaks TLS.
 pub const ENGINE_ADDRESS: &str = "WORKFLOW_ENGINE_ADDRESS";
-/// Id of the tenant whose jobs are served; unset for the engine's default tenant.
+/// Id of the tenant whose jobs are served; `_default` is the engine's tenant for those who belong to none.
 pub const TENANT: &str = "WORKFLOW_TENANT";
 /// Name of the worker in the engine, for its records: the name of the pod.
 pub const WORKER_NAME: &str = "WORKFLOW_WORKER_NAME";

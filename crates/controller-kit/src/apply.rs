@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::message::{bounded, of_kube};
@@ -143,9 +143,26 @@ impl Writer {
             + DeserializeOwned
             + std::fmt::Debug,
     {
-        let mut finalizers = object.finalizers().to_vec();
-        finalizers.push(finalizer.to_owned());
-        self.write_finalizers(object, finalizers, "add the finalizer to").await
+        let metadata = json!({"finalizers": with(object.finalizers(), finalizer)});
+        self.write_metadata(object, metadata, "add the finalizer to").await
+    }
+
+    /// The same with an annotation, in one write: there is never one without the other.
+    pub async fn add_finalizer_and_note<K>(
+        &self,
+        object: &K,
+        finalizer: &str,
+        (key, value): (&str, &str),
+    ) -> Result<K, WriteError>
+    where
+        K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let finalizers = with(object.finalizers(), finalizer);
+        let metadata = json!({"finalizers": finalizers, "annotations": {key: value}});
+        self.write_metadata(object, metadata, "add the finalizer to").await
     }
 
     /// Removes our finalizer: the last write in an object's life. `None` when it is gone already.
@@ -156,18 +173,19 @@ impl Writer {
             + DeserializeOwned
             + std::fmt::Debug,
     {
-        let kept = object.finalizers().iter().filter(|present| *present != finalizer).cloned().collect();
-        match self.write_finalizers(object, kept, "remove the finalizer from").await {
+        let kept: Vec<_> = object.finalizers().iter().filter(|present| *present != finalizer).collect();
+        match self.write_metadata(object, json!({"finalizers": kept}), "remove the finalizer from").await {
             Ok(written) => Ok(Some(written)),
             Err(WriteError { source: kube::Error::Api(status), .. }) if status.code == 404 => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    async fn write_finalizers<K>(
+    /// Merges `metadata` into the version that was read.
+    async fn write_metadata<K>(
         &self,
         object: &K,
-        finalizers: Vec<String>,
+        mut metadata: Value,
         operation: &'static str,
     ) -> Result<K, WriteError>
     where
@@ -178,8 +196,8 @@ impl Writer {
     {
         let namespace = object.namespace().unwrap_or_default();
         let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
-        let body =
-            json!({"metadata": {"resourceVersion": object.resource_version(), "finalizers": finalizers}});
+        metadata["resourceVersion"] = json!(object.resource_version());
+        let body = json!({"metadata": metadata});
         let params = PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() };
         api.patch(&object.name_any(), &params, &Patch::Merge(&body)).await.map_err(|source| WriteError {
             operation,
@@ -238,6 +256,11 @@ fn is_same_status(former: &impl serde::Serialize, status: &impl serde::Serialize
     };
     let former = comparable(serde_json::to_value(former));
     former.is_some() && former == comparable(serde_json::to_value(status))
+}
+
+fn with(finalizers: &[String], ours: &str) -> Vec<String> {
+    let others = finalizers.iter().filter(|present| *present != ours).cloned();
+    others.chain([ours.to_owned()]).collect()
 }
 
 #[cfg(test)]

@@ -4,14 +4,13 @@
 //! Whatever a controller begins to read of a referenced object belongs here, or its passes learn of a change at their next
 //! resync only. A change of the spec always counts: `metadata.generation` is part of it.
 
-use api_types::labels::TENANT;
 use api_types::reference::ClusterRef;
 use api_types::{WorkflowCluster, WorkflowTenant};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use kube::api::PartialObjectMeta;
 
-use crate::reference::{Referrer, cluster_homes, tenant_homes};
+use crate::reference::{Referrer, cluster_homes, labelled_tenant, meant_tenant, tenant_homes};
 
 /// Of a WorkflowCluster: for tenants, processes and workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,17 +80,18 @@ impl TenantConcern {
         }
     }
 
-    /// Could this reference mean this tenant? Also if it means another one now.
+    /// Could this reference mean this tenant? Also if it means another one now. `label` is the tenant that the referrer's
+    /// Namespace is labelled with.
     #[must_use]
-    pub fn is_meant_by(&self, referrer: &Referrer<'_>, cluster_namespace: &str) -> bool {
-        referrer.tenant.is_some_and(|reference| {
+    pub fn is_meant_by(&self, referrer: &Referrer<'_>, label: Option<&str>, cluster_namespace: &str) -> bool {
+        meant_tenant(referrer.tenant, label).is_some_and(|reference| {
             reference.name == self.name
-                && tenant_homes(reference, referrer, cluster_namespace).contains(&self.namespace.as_str())
+                && tenant_homes(&reference, referrer, cluster_namespace).contains(&self.namespace.as_str())
         })
     }
 }
 
-/// Of a Namespace: the tenant that it is granted to.
+/// Of a Namespace: the tenant that it is granted to, and that objects in it belong to if they name none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceConcern {
     /// Its name.
@@ -104,7 +104,7 @@ impl NamespaceConcern {
     /// What `namespace` is to the objects in it.
     #[must_use]
     pub fn of(namespace: &PartialObjectMeta<Namespace>) -> Self {
-        Self { name: namespace.name_any(), tenant: namespace.labels().get(TENANT).cloned() }
+        Self { name: namespace.name_any(), tenant: labelled_tenant(namespace.labels()) }
     }
 }
 

@@ -4,6 +4,7 @@
 //! Rules (`docs/spec/references.md`):
 //! - a `clusterRef` without namespace means the referrer's own namespace, then the installation's cluster namespace;
 //! - a `tenantRef` without namespace means the namespace of the resolved cluster, then the referrer's own;
+//! - an object without `tenantRef` belongs to the tenant that its *Namespace* is labelled with, as if it named it;
 //! - inside one namespace every reference is allowed;
 //! - across namespaces a grant by whoever owns the target is needed: the referrer's *Namespace* carries the label
 //!   `workflow.example.com/tenant: <tenant>`, or the tenant lists the namespace in `spec.namespaces` (and is itself
@@ -16,12 +17,14 @@ mod deletion;
 pub use candidates::cluster_candidates;
 pub use deletion::{Unasked, observe_cluster_of_deleted};
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api_types::labels::TENANT;
 use api_types::reference::{ClusterRef, TenantRef};
 use api_types::{WorkflowCluster, WorkflowTenant};
+use engine_client::model::DEFAULT_TENANT;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use kube::api::PartialObjectMeta;
@@ -65,6 +68,37 @@ impl Directory for CachedDirectory {
     }
 }
 
+/// The tenant that a namespace is labelled with.
+#[must_use]
+pub fn tenant_label(directory: &dyn Directory, namespace: &str) -> Option<String> {
+    labelled_tenant(&directory.namespace_labels(namespace))
+}
+
+/// The same for those who have nothing but the watch of Namespaces.
+#[must_use]
+pub fn namespace_tenant(namespaces: &Store<PartialObjectMeta<Namespace>>, namespace: &str) -> Option<String> {
+    namespaces.get(&ObjectRef::new(namespace)).and_then(|found| labelled_tenant(found.labels()))
+}
+
+/// The tenant in the labels of a Namespace. An empty value names none.
+#[must_use]
+pub fn labelled_tenant(labels: &BTreeMap<String, String>) -> Option<String> {
+    labels.get(TENANT).filter(|tenant| !tenant.is_empty()).cloned()
+}
+
+/// The tenant that an object belongs to: the one that it names, else the one that its Namespace is labelled with.
+#[must_use]
+pub fn meant_tenant<'a>(named: Option<&'a TenantRef>, label: Option<&str>) -> Option<Cow<'a, TenantRef>> {
+    let of_label = |name: &str| Cow::Owned(TenantRef { name: name.to_owned(), namespace: None });
+    named.map(Cow::Borrowed).or_else(|| label.map(of_label))
+}
+
+/// Id of that tenant in the engine: the name of the WorkflowTenant, or the engine's default tenant.
+#[must_use]
+pub fn meant_tenant_id(named: Option<&TenantRef>, label: Option<&str>) -> String {
+    named.map(|tenant| tenant.name.as_str()).or(label).unwrap_or(DEFAULT_TENANT).to_owned()
+}
+
 /// Who refers, and to what.
 #[derive(Clone, Copy, Debug)]
 pub struct Referrer<'a> {
@@ -81,8 +115,16 @@ pub struct Referrer<'a> {
 pub struct Resolved {
     /// The cluster.
     pub cluster: Arc<WorkflowCluster>,
-    /// The tenant, if one was named.
+    /// The tenant, if one was named by the object or by the label of its Namespace.
     pub tenant: Option<Arc<WorkflowTenant>>,
+}
+
+impl Resolved {
+    /// Id of the tenant in the engine, which has one for those who belong to none.
+    #[must_use]
+    pub fn tenant_id(&self) -> String {
+        self.tenant.as_ref().map_or_else(|| DEFAULT_TENANT.to_owned(), |tenant| tenant.name_any())
+    }
 }
 
 /// A reference that leads nowhere, or not for this referrer: the two are one on purpose.
@@ -99,22 +141,24 @@ pub fn resolve(
     cluster_namespace: &str,
     referrer: Referrer<'_>,
 ) -> Result<Resolved, Refused> {
-    let refused = || refuse(&referrer);
+    let label = tenant_label(directory, referrer.namespace);
+    let refused = || refuse(&referrer, label.as_deref());
     let cluster = find_cluster(directory, cluster_namespace, referrer.namespace, referrer.cluster)
         .ok_or_else(refused)?;
     let cluster_home = cluster.namespace().unwrap_or_default();
-    let Some(tenant_ref) = referrer.tenant else {
+    let Some(tenant_ref) = meant_tenant(referrer.tenant, label.as_deref()) else {
         return if cluster_home == referrer.namespace {
             Ok(Resolved { cluster, tenant: None })
         } else {
             Err(refused())
         };
     };
-    let tenant = find_tenant(directory, &cluster_home, referrer.namespace, tenant_ref).ok_or_else(refused)?;
+    let tenant =
+        find_tenant(directory, &cluster_home, referrer.namespace, &tenant_ref).ok_or_else(refused)?;
     let tenant_home = tenant.namespace().unwrap_or_default();
     let entitled = tenant_is_entitled(directory, cluster_namespace, &tenant, &cluster);
     let inside_one = tenant_home == referrer.namespace && cluster_home == referrer.namespace;
-    let granted = is_labelled(directory, referrer.namespace, &tenant.name_any())
+    let granted = label.as_deref() == Some(&tenant.name_any())
         || tenant.spec.namespaces.iter().any(|namespace| namespace == referrer.namespace);
     if entitled && (inside_one || granted) {
         Ok(Resolved { cluster, tenant: Some(tenant) })
@@ -132,7 +176,7 @@ pub fn resolve_tenant(
     let namespace = tenant.namespace().unwrap_or_default();
     let referrer = Referrer { namespace: &namespace, cluster: &tenant.spec.cluster_ref, tenant: None };
     let cluster = find_cluster(directory, cluster_namespace, &namespace, &tenant.spec.cluster_ref)
-        .ok_or_else(|| refuse(&referrer))?;
+        .ok_or_else(|| refuse(&referrer, None))?;
     if tenant_is_entitled(directory, cluster_namespace, tenant, &cluster) {
         Ok(cluster)
     } else {
@@ -211,15 +255,19 @@ fn find_tenant(
 }
 
 fn is_labelled(directory: &dyn Directory, namespace: &str, tenant: &str) -> bool {
-    directory.namespace_labels(namespace).get(TENANT).is_some_and(|granted| granted == tenant)
+    tenant_label(directory, namespace).is_some_and(|granted| granted == tenant)
 }
 
-fn refuse(referrer: &Referrer<'_>) -> Refused {
-    match referrer.tenant {
-        Some(tenant) => refuse_tenant(referrer, &tenant.name),
-        None => Refused(format!(
-            "spec.clusterRef {}: not found or not permitted from namespace {}; from another namespace than the cluster's, spec.tenantRef is needed",
-            told(&referrer.cluster.name, referrer.cluster.namespace.as_deref()),
+fn refuse(referrer: &Referrer<'_>, label: Option<&str>) -> Refused {
+    let cluster = told(&referrer.cluster.name, referrer.cluster.namespace.as_deref());
+    match (referrer.tenant, label) {
+        (Some(tenant), _) => refuse_tenant(referrer, &tenant.name),
+        (None, Some(label)) => Refused(format!(
+            "spec.clusterRef {cluster}, tenant {label} (from label {TENANT} of Namespace {}): not found or not permitted there; create the WorkflowTenant, or correct the label",
+            referrer.namespace,
+        )),
+        (None, None) => Refused(format!(
+            "spec.clusterRef {cluster}: not found or not permitted from namespace {}; from another namespace than the cluster's, a tenant is needed: spec.tenantRef, or the label {TENANT} of that Namespace",
             referrer.namespace,
         )),
     }

@@ -249,13 +249,14 @@ where
     build_watch(context, name, api.resource_url(), stream, on_event)
 }
 
-/// Watches only the metadata of a kind and keeps it. Dependants are queued as by [`watch_referenced`].
+/// Watches only the metadata of a kind and keeps it. Dependants are queued as by [`watch_referenced`]; they are told what
+/// is kept, because one object's concern can lie in another of the kind.
 pub fn watch_metadata_store<K, Owner, C>(
     context: &WatchContext,
     name: &'static str,
     queue: Queue<Owner>,
     concern: impl Fn(&PartialObjectMeta<K>) -> C + Send + 'static,
-    dependants: impl Fn(&C) -> Vec<ObjectRef<Owner>> + Send + 'static,
+    dependants: impl Fn(&C, &Store<PartialObjectMeta<K>>) -> Vec<ObjectRef<Owner>> + Send + 'static,
 ) -> (Store<PartialObjectMeta<K>>, Watch)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
@@ -265,8 +266,9 @@ where
     let (store, mut feed) = Feed::new();
     let api: Api<PartialObjectMeta<K>> = Api::all(context.client.clone());
     let mut concerns = Concerns::new(concern);
+    let kept = store.clone();
     let on_event = move |event: Event<PartialObjectMeta<K>>| {
-        queue.push_all(concerns.dependants_of(&feed.accept(event), &dependants));
+        queue.push_all(concerns.dependants_of(&feed.accept(event), |concern| dependants(concern, &kept)));
         std::future::ready(())
     };
     let stream = watch(api.clone(), list_config());

@@ -159,7 +159,7 @@ fn start_watches(service: &mut Service) -> (CachedDirectory, Store<WorkflowWorke
         |()| Vec::new(),
     );
     let (namespaces, namespace_watch) =
-        watch_metadata_store::<Namespace, _, _>(&context, "Namespace", queue, |_| (), |()| Vec::new());
+        watch_metadata_store::<Namespace, _, _>(&context, "Namespace", queue, |_| (), |(), _| Vec::new());
     for Watch { name, live, task, .. } in [cluster_watch, tenant_watch, worker_watch, namespace_watch] {
         service.admin.live.register(name, live);
         supervise_forever(service, name, task);

@@ -20,7 +20,8 @@ pub fn plan_cleanup(process: &WorkflowProcess, observed: &Observed) -> Plan {
         EngineView::Holds { process_ids, .. } => process_ids,
         _ => return Plan::converged(),
     };
-    let retires = retires.iter().map(|process_id| Step::Retire(build_retire(process, process_id)));
+    let tenant = observed.tenancy.id();
+    let retires = retires.iter().map(|process_id| Step::Retire(build_retire(process, tenant, process_id)));
     Plan { steps: retires.chain([Step::RemoveFinalizer]).collect(), wait: None }
 }
 

@@ -10,7 +10,7 @@ use controller_kit::concern::{ClusterConcern, NamespaceConcern, TenantConcern};
 use controller_kit::controller::{Pass, Queue, Reconciler};
 use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::outcome::Next;
-use controller_kit::reference::{CachedDirectory, Directory};
+use controller_kit::reference::{CachedDirectory, Directory, namespace_tenant};
 use controller_kit::watch::{watch_metadata, watch_metadata_store, watch_own, watch_referenced};
 use engine_client::EngineProvider;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -37,24 +37,28 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
         watch_referenced(&context, "WorkflowCluster", queue.clone(), ClusterConcern::of, move |cluster| {
             wakening::of_cluster(&known.state(), cluster, &home)
         });
-    let (known, home) = (processes.clone(), service.args.cluster_namespace.clone());
-    let (tenants, tenant_watch) =
-        watch_referenced(&context, "WorkflowTenant", queue.clone(), TenantConcern::of, move |tenant| {
-            wakening::of_tenant(&known.state(), tenant, &home)
-        });
-    let (known, home) = (processes.clone(), service.args.cluster_namespace.clone());
-    let (workers, worker_watch) =
-        watch_referenced(&context, "WorkflowWorker", queue.clone(), WorkerConcern::of, move |worker| {
-            wakening::of_worker(&known.state(), worker, &home)
-        });
     let known = processes.clone();
     let (namespaces, namespace_watch) = watch_metadata_store::<Namespace, _, _>(
         &context,
         "Namespace",
         queue.clone(),
         NamespaceConcern::of,
-        move |namespace| wakening::of_namespace(&known.state(), namespace),
+        move |namespace, labelled| {
+            wakening::of_namespace(&known.state(), namespace, |own| namespace_tenant(labelled, own))
+        },
     );
+    let (known, home) = (processes.clone(), service.args.cluster_namespace.clone());
+    let labelled = namespaces.clone();
+    let (tenants, tenant_watch) =
+        watch_referenced(&context, "WorkflowTenant", queue.clone(), TenantConcern::of, move |tenant| {
+            wakening::of_tenant(&known.state(), tenant, |own| namespace_tenant(&labelled, own), &home)
+        });
+    let (known, home) = (processes.clone(), service.args.cluster_namespace.clone());
+    let labelled = namespaces.clone();
+    let (workers, worker_watch) =
+        watch_referenced(&context, "WorkflowWorker", queue.clone(), WorkerConcern::of, move |worker| {
+            wakening::of_worker(&known.state(), worker, |own| namespace_tenant(&labelled, own), &home)
+        });
     let known = processes.clone();
     let config_map_watch =
         watch_metadata::<ConfigMap, _, _>(&context, "ConfigMap", queue.clone(), move |config_map| {
@@ -126,7 +130,7 @@ impl Reconciler for ProcessReconciler {
         let current = applied.written.as_ref().unwrap_or(&process);
         match context.writer.apply_status(current, process.status.as_ref(), &status).await {
             Ok(written) => {
-                for news in build_news(&process, &status, &applied) {
+                for news in build_news(&process, &observed, &status, &applied) {
                     context.publisher.publish(&*process, news).await;
                 }
                 Pass { next: assessment.next, written: written.or(applied.written) }

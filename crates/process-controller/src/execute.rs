@@ -1,7 +1,7 @@
 //! All writes but the status, in the order of the plan; the first failure ends them.
 
 use api_types::WorkflowProcess;
-use api_types::labels::PROCESS_CONTROLLER;
+use api_types::labels::{DEPLOYED_FOR, PROCESS_CONTROLLER};
 use controller_kit::apply::WriteError;
 use engine_client::model::{DeployResult, ProcessDeletion};
 use engine_client::{EngineError, ErrorClass};
@@ -63,8 +63,14 @@ async fn execute_step(
     applied: &mut Applied,
 ) -> Result<(), Failure> {
     match step {
-        Step::AddFinalizer => {
-            let written = context.writer.add_finalizer(process, PROCESS_CONTROLLER.finalizer).await;
+        Step::AddFinalizer { deployed_for } => {
+            let (writer, finalizer) = (&context.writer, PROCESS_CONTROLLER.finalizer);
+            let written = match deployed_for {
+                Some(tenant) => {
+                    writer.add_finalizer_and_note(process, finalizer, (DEPLOYED_FOR, tenant)).await
+                }
+                None => writer.add_finalizer(process, finalizer).await,
+            };
             applied.written = Some(written.map_err(Failure::Write)?);
         }
         Step::Deploy(request) => {

@@ -9,14 +9,15 @@ use std::time::Duration;
 use api_types::{WorkflowCluster, WorkflowProcess};
 use controller_kit::controller::Queue;
 use controller_kit::engine::{EngineConnector, is_callable};
-use controller_kit::reference::{Directory, Referrer, resolve};
+use controller_kit::reference::{Directory, Referrer, resolve, tenant_label};
 use engine_client::ErrorClass;
 use engine_client::model::IncidentCount;
 use futures::future::join_all;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use crate::observe::{is_deleting, tenant_id};
+use crate::observe::is_deleting;
+use crate::tenancy::Tenancy;
 
 /// Between two looks: a status is written no more often for this.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -99,10 +100,9 @@ impl Counter {
     pub async fn look(&self, processes: &[Arc<WorkflowProcess>]) -> Vec<ObjectRef<WorkflowProcess>> {
         let mut groups: BTreeMap<String, Group<'_>> = BTreeMap::new();
         for process in processes {
-            if let Some(cluster) = self.cluster_of(process) {
+            if let Some((cluster, tenant)) = self.place_of(process) {
                 let uid = cluster.uid().unwrap_or_default();
                 let group = groups.entry(uid).or_insert_with(|| Group { cluster, tenants: BTreeMap::new() });
-                let tenant = tenant_id(process.spec.tenant_ref.as_ref());
                 group.tenants.entry(tenant).or_default().push(process);
             }
         }
@@ -121,7 +121,7 @@ impl Counter {
     }
 
     /// `None` = there is nobody to ask, or nothing to ask about.
-    fn cluster_of(&self, process: &WorkflowProcess) -> Option<Arc<WorkflowCluster>> {
+    fn place_of(&self, process: &WorkflowProcess) -> Option<(Arc<WorkflowCluster>, String)> {
         let namespace = process.namespace().unwrap_or_default();
         let referrer = Referrer {
             namespace: &namespace,
@@ -130,7 +130,10 @@ impl Counter {
         };
         process.status.as_ref()?.bpmn_process_id.as_ref()?;
         let resolved = resolve(&*self.directory, &self.cluster_namespace, referrer).ok()?;
-        (!is_deleting(process) && is_callable(&resolved.cluster)).then_some(resolved.cluster)
+        let tenancy = Tenancy::of(process, tenant_label(&*self.directory, &namespace).as_deref());
+        let is_asked =
+            !is_deleting(process) && is_callable(&resolved.cluster) && tenancy.conflict().is_none();
+        is_asked.then(|| (resolved.cluster, tenancy.id().to_owned()))
     }
 
     async fn ask(&self, group: &Group<'_>) -> BTreeMap<String, Counts> {

@@ -17,6 +17,7 @@ pub mod incidents;
 pub mod observe;
 pub mod plan;
 pub mod status;
+pub mod tenancy;
 pub mod validate;
 pub mod wakening;
 

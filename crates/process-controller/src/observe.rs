@@ -5,26 +5,31 @@ use std::fmt;
 use std::sync::Arc;
 
 use api_types::process::Validation;
-use api_types::reference::{ConfigMapKeyRef, TenantRef};
+use api_types::reference::ConfigMapKeyRef;
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowWorker};
 use bpmn::{Mode, Report};
 use controller_kit::engine::{AccessError, is_callable, owner_of};
 use controller_kit::message::of_kube;
 use controller_kit::outcome::ErrorClass;
-use controller_kit::reference::{Referrer, Refused, Resolved, Unasked, observe_cluster_of_deleted, resolve};
-use engine_client::model::{DEFAULT_TENANT, DefinitionFilter, DefinitionRef, ManagedDefinition};
+use controller_kit::reference::{
+    Referrer, Refused, Resolved, Unasked, observe_cluster_of_deleted, resolve, tenant_label,
+};
+use engine_client::model::{DefinitionFilter, DefinitionRef, ManagedDefinition};
 use engine_client::{Engine, EngineError, ErrorClass as EngineClass};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt as _};
 use tokio::sync::Semaphore;
 
 use crate::context::Context;
+use crate::tenancy::Tenancy;
 
 /// The world as one pass sees it.
 #[derive(Debug)]
 pub struct Observed {
     /// Cluster and tenant.
     pub references: Result<Resolved, Refused>,
+    /// Whose its definitions are.
+    pub tenancy: Tenancy,
     /// The BPMN.
     pub source: SourceView,
     /// The engine, as far as the rest allows to ask it.
@@ -140,11 +145,13 @@ pub async fn observe(context: &Context, process: &WorkflowProcess) -> Observed {
         tenant: process.spec.tenant_ref.as_ref(),
     };
     let references = resolve(&*context.directory, &context.cluster_namespace, referrer);
+    let tenancy = Tenancy::of(process, tenant_label(&*context.directory, &namespace).as_deref());
     if is_deleting(process) {
         // What was deployed while the grant held is still to be retired, whatever became of its source.
-        let engine = observe_holdings(context, process, &namespace).await;
+        let engine = observe_holdings(context, process, &namespace, &tenancy).await;
         return Observed {
             references,
+            tenancy,
             source: SourceView::NotRead,
             engine,
             served_job_types: BTreeSet::new(),
@@ -153,15 +160,17 @@ pub async fn observe(context: &Context, process: &WorkflowProcess) -> Observed {
     }
     let source = observe_source(context, process, &namespace).await;
     let engine = match (&references, id_in_document(&source)) {
-        (Ok(Resolved { cluster, .. }), Some(process_id)) if is_callable(cluster) => {
-            observe_engine(context, cluster, process, process_id).await
+        (Ok(Resolved { cluster, .. }), Some(process_id))
+            if is_callable(cluster) && tenancy.conflict().is_none() =>
+        {
+            observe_engine(context, cluster, &tenancy, process_id).await
         }
         _ => EngineView::NotAsked,
     };
     let served_job_types =
-        references.as_ref().map(|resolved| observe_served(context, process, resolved)).unwrap_or_default();
-    let open_incidents = observe_incidents(context, process, &references);
-    Observed { references, source, engine, served_job_types, open_incidents }
+        references.as_ref().map(|resolved| observe_served(context, resolved)).unwrap_or_default();
+    let open_incidents = observe_incidents(context, process, &references, &tenancy);
+    Observed { references, tenancy, source, engine, served_job_types, open_incidents }
 }
 
 /// Of the id that runs, which is the one in the status: a new document may have another.
@@ -169,22 +178,17 @@ fn observe_incidents(
     context: &Context,
     process: &WorkflowProcess,
     references: &Result<Resolved, Refused>,
+    tenancy: &Tenancy,
 ) -> Option<u64> {
     let process_id = process.status.as_ref()?.bpmn_process_id.as_ref()?;
     let cluster_uid = references.as_ref().ok()?.cluster.uid()?;
-    context.incidents.of(&cluster_uid, &tenant_id(process.spec.tenant_ref.as_ref()), process_id)
+    context.incidents.of(&cluster_uid, tenancy.id(), process_id)
 }
 
 /// Is it to go?
 #[must_use]
 pub fn is_deleting(process: &WorkflowProcess) -> bool {
     process.metadata.deletion_timestamp.is_some()
-}
-
-/// The tenant's id in the engine: the name of its WorkflowTenant.
-#[must_use]
-pub fn tenant_id(reference: Option<&TenantRef>) -> String {
-    reference.map_or_else(|| DEFAULT_TENANT.to_owned(), |tenant| tenant.name.clone())
 }
 
 fn id_in_document(source: &SourceView) -> Option<String> {
@@ -261,15 +265,14 @@ async fn observe_document(bytes: Vec<u8>, validation: Validation) -> SourceView 
 async fn observe_engine(
     context: &Context,
     cluster: &Arc<WorkflowCluster>,
-    process: &WorkflowProcess,
+    tenancy: &Tenancy,
     process_id: String,
 ) -> EngineView {
     let engine = match context.engines.connect(cluster).await {
         Ok(engine) => engine,
         Err(error) => return EngineView::NotReady(error),
     };
-    let tenant = tenant_id(process.spec.tenant_ref.as_ref());
-    match engine.get_process_definition(&tenant, &DefinitionRef::LatestOf(process_id)).await {
+    match engine.get_process_definition(tenancy.id(), &DefinitionRef::LatestOf(process_id)).await {
         Ok(latest) => EngineView::Answered { cluster: cluster.clone(), engine, latest },
         Err(error) => failed(context, cluster, error),
     }
@@ -277,7 +280,12 @@ async fn observe_engine(
 
 /// What a deletion has to retire: the engine knows it best. The status may lack what was deployed last before a controller
 /// was killed, and the source may be gone.
-async fn observe_holdings(context: &Context, process: &WorkflowProcess, namespace: &str) -> EngineView {
+async fn observe_holdings(
+    context: &Context,
+    process: &WorkflowProcess,
+    namespace: &str,
+    tenancy: &Tenancy,
+) -> EngineView {
     let cluster = observe_cluster_of_deleted(
         &context.client,
         &*context.directory,
@@ -293,9 +301,8 @@ async fn observe_holdings(context: &Context, process: &WorkflowProcess, namespac
         Ok(engine) => engine,
         Err(error) => return EngineView::NotReady(error),
     };
-    let tenant = tenant_id(process.spec.tenant_ref.as_ref());
     let filter = DefinitionFilter { latest_only: true, owner_id: Some(owner_of(process).id) };
-    match engine.list_process_definitions(&tenant, &filter).await {
+    match engine.list_process_definitions(tenancy.id(), &filter).await {
         Ok(held) => {
             let process_ids = held.into_iter().map(|definition| definition.process_id).collect();
             EngineView::Holds { cluster, engine, process_ids }
@@ -312,8 +319,7 @@ fn failed(context: &Context, cluster: &WorkflowCluster, error: EngineError) -> E
     EngineView::Failed(error)
 }
 
-fn observe_served(context: &Context, process: &WorkflowProcess, resolved: &Resolved) -> BTreeSet<String> {
-    let tenant = tenant_id(process.spec.tenant_ref.as_ref());
+fn observe_served(context: &Context, resolved: &Resolved) -> BTreeSet<String> {
     let leads_here = |worker: &WorkflowWorker| {
         let namespace = worker.namespace().unwrap_or_default();
         let referrer = Referrer {
@@ -321,9 +327,9 @@ fn observe_served(context: &Context, process: &WorkflowProcess, resolved: &Resol
             cluster: &worker.spec.cluster_ref,
             tenant: worker.spec.tenant_ref.as_ref(),
         };
-        tenant_id(referrer.tenant) == tenant
-            && resolve(&*context.directory, &context.cluster_namespace, referrer)
-                .is_ok_and(|found| found.cluster.uid() == resolved.cluster.uid())
+        resolve(&*context.directory, &context.cluster_namespace, referrer).is_ok_and(|found| {
+            found.cluster.uid() == resolved.cluster.uid() && found.tenant_id() == resolved.tenant_id()
+        })
     };
     (context.workers)()
         .iter()

@@ -18,7 +18,7 @@ use engine_client::model::{DeleteProcess, DeployProcess, LintMode, ManagedDefini
 use engine_client::request_id;
 use kube::ResourceExt as _;
 
-use crate::observe::{Document, EngineView, Observed, tenant_id};
+use crate::observe::{Document, EngineView, Observed};
 use crate::validate::{Deployable, Verdict};
 
 /// Safety net: what is awaited is watched.
@@ -28,7 +28,10 @@ const RECHECK_WATCHED: Duration = Duration::from_mins(1);
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Before anything exists in the engine, so that it cannot be forgotten there.
-    AddFinalizer,
+    AddFinalizer {
+        /// The tenant to note beside it, if the object names none.
+        deployed_for: Option<String>,
+    },
     /// Makes the document the latest version.
     Deploy(DeployProcess),
     /// Retires the definitions, or gives up their ownership.
@@ -48,25 +51,32 @@ pub fn plan(process: &WorkflowProcess, observed: &Observed, verdict: &Verdict) -
         return Plan::converged();
     }
     let Ok(resolved) = &observed.references else { return Plan::converged() };
+    if observed.tenancy.conflict().is_some() {
+        return Plan::converged();
+    }
     if let Some(wait) = plan_wait(resolved) {
         return Plan { steps: Vec::new(), wait: Some(wait) };
     }
     let EngineView::Answered { latest, .. } = &observed.engine else { return Plan::converged() };
+    let tenant = observed.tenancy.id();
     let mut steps = Vec::new();
-    if !process.finalizers().iter().any(|finalizer| finalizer == PROCESS_CONTROLLER.finalizer) {
-        steps.push(Step::AddFinalizer);
+    let deployed_for = observed.tenancy.to_note(process);
+    let has_finalizer =
+        process.finalizers().iter().any(|finalizer| finalizer == PROCESS_CONTROLLER.finalizer);
+    if !has_finalizer || deployed_for.is_some() {
+        steps.push(Step::AddFinalizer { deployed_for });
     }
     let is_deployed = latest
         .as_ref()
         .is_some_and(|latest| deployable.is_version(&latest.definition) && is_owned_by(latest, process));
     if !is_deployed {
         let version = latest.as_ref().map_or(0, |latest| latest.definition.version);
-        steps.push(Step::Deploy(build_deploy(process, deployable, version)));
+        steps.push(Step::Deploy(build_deploy(process, tenant, deployable, version)));
     }
     // The document got another process id: what ran under the former one is ours to retire, once its successor runs.
     let former = process.status.as_ref().and_then(|status| status.bpmn_process_id.as_ref());
     if let Some(former) = former.filter(|former| **former != deployable.process_id) {
-        steps.push(Step::Retire(build_retire(process, former)));
+        steps.push(Step::Retire(build_retire(process, tenant, former)));
     }
     Plan { steps, wait: None }
 }
@@ -130,12 +140,17 @@ fn plan_wait(resolved: &Resolved) -> Option<Wait<ProcessReason>> {
     None
 }
 
-fn build_deploy(process: &WorkflowProcess, deployable: &Deployable, latest: u32) -> DeployProcess {
+fn build_deploy(
+    process: &WorkflowProcess,
+    tenant: &str,
+    deployable: &Deployable,
+    latest: u32,
+) -> DeployProcess {
     let Document { bytes, sha256, .. } = &deployable.document;
     let tag = deployable.version_tag.as_deref().unwrap_or_default();
     DeployProcess {
         request_id: build_request_id(process, &format!("deploy:{sha256}:{tag}:{latest}")),
-        tenant_id: tenant_id(process.spec.tenant_ref.as_ref()),
+        tenant_id: tenant.to_owned(),
         resource_name: format!("{}/{}", process.namespace().unwrap_or_default(), process.name_any()),
         content: bytes.to_vec(),
         content_sha256: sha256.clone(),
@@ -152,10 +167,10 @@ fn build_deploy(process: &WorkflowProcess, deployable: &Deployable, latest: u32)
 
 /// Takes what this object owns under a process id out of service, as its deletion policy says.
 #[must_use]
-pub fn build_retire(process: &WorkflowProcess, process_id: &str) -> DeleteProcess {
+pub fn build_retire(process: &WorkflowProcess, tenant: &str, process_id: &str) -> DeleteProcess {
     DeleteProcess {
         request_id: build_request_id(process, &format!("retire:{process_id}")),
-        tenant_id: tenant_id(process.spec.tenant_ref.as_ref()),
+        tenant_id: tenant.to_owned(),
         process_id: process_id.to_owned(),
         owner: owner_of(process),
         // Deleting a definition must not kill orders that are under way.

@@ -24,7 +24,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::cleanup::is_forced;
 use crate::execute::{Applied, Failure};
 use crate::incidents::told_incidents;
-use crate::observe::{EngineView, Observed, SourceView, is_deleting, tenant_id};
+use crate::observe::{EngineView, Observed, SourceView, is_deleting};
 use crate::plan::{Plan, engine_version, former_rejection, is_owned_by};
 use crate::validate::{Refusal, Verdict};
 
@@ -155,6 +155,10 @@ fn assess_refusal(
         let reason = Reason::ReferenceNotPermittedOrMissing;
         let message = refused.to_string();
         return Some(judge(ProcessPhase::Pending, Standing::Stalled, reason, &message, until_changed));
+    }
+    if let Some(conflict) = observed.tenancy.conflict() {
+        let reason = Reason::DeployedForAnotherTenant;
+        return Some(judge(ProcessPhase::Blocked, Standing::Stalled, reason, &conflict, until_changed));
     }
     match &applied.failure {
         Some(Failure::Engine(error)) => return Some(assess_engine_error(error)),
@@ -489,7 +493,12 @@ fn told_job_type(job_type: &str) -> String {
 
 /// The events of a pass. Another reason for the same wait is none.
 #[must_use]
-pub fn build_news(process: &WorkflowProcess, status: &WorkflowProcessStatus, applied: &Applied) -> Vec<News> {
+pub fn build_news(
+    process: &WorkflowProcess,
+    observed: &Observed,
+    status: &WorkflowProcessStatus,
+    applied: &Applied,
+) -> Vec<News> {
     let former = process.status.clone().unwrap_or_default();
     let mut told: Vec<News> = news::<ProcessReason>(&former.conditions, &status.conditions)
         .into_iter()
@@ -517,22 +526,21 @@ pub fn build_news(process: &WorkflowProcess, status: &WorkflowProcessStatus, app
             note: format!("the engine had lost the definition; deployed it again as v{}", definition.version),
         });
     }
-    told.extend(build_incident_news(process, &former, status));
+    told.extend(build_incident_news(&former, status, observed.tenancy.id()));
     told
 }
 
 /// The first open incident is worth an event, however many follow.
 fn build_incident_news(
-    process: &WorkflowProcess,
     former: &WorkflowProcessStatus,
     status: &WorkflowProcessStatus,
+    tenant: &str,
 ) -> Option<News> {
     let open = status.open_incidents.filter(|open| *open > 0)?;
     if former.open_incidents.is_some_and(|open| open > 0) {
         return None;
     }
     let process_id = status.bpmn_process_id.as_deref().unwrap_or_default();
-    let tenant = tenant_id(process.spec.tenant_ref.as_ref());
     Some(News {
         type_: EventType::Warning,
         reason: Reason::IncidentsOpen.as_str().to_owned(),

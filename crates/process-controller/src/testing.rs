@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::observe::{Document, EngineView, Observed, SourceView};
+use crate::tenancy::Tenancy;
 
 mod world;
 
@@ -95,6 +96,7 @@ pub(crate) fn document(bpmn: &str) -> Document {
 pub(crate) fn observed(bpmn: &str, latest: Option<ManagedDefinition>) -> Observed {
     Observed {
         references: Ok(Resolved { cluster: Arc::new(cluster()), tenant: Some(Arc::new(tenant())) }),
+        tenancy: Tenancy::of(&process(bpmn), None),
         source: SourceView::Document(document(bpmn)),
         engine: EngineView::Answered {
             cluster: Arc::new(cluster()),

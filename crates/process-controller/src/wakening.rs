@@ -5,13 +5,11 @@ use std::sync::Arc;
 use api_types::reference::{ClusterRef, TenantRef};
 use api_types::{WorkflowProcess, WorkflowWorker};
 use controller_kit::concern::{ClusterConcern, NamespaceConcern, TenantConcern};
-use controller_kit::reference::{Referrer, cluster_homes};
+use controller_kit::reference::{Referrer, cluster_homes, meant_tenant, meant_tenant_id};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
 use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
-
-use crate::observe::tenant_id;
 
 type Woken = Vec<ObjectRef<WorkflowProcess>>;
 
@@ -46,17 +44,18 @@ pub fn of_cluster(
     woken(processes, |own, process| cluster.is_meant_by(own, &process.spec.cluster_ref, cluster_namespace))
 }
 
-/// Those that may belong to it.
+/// Those that may belong to it. `label` tells which tenant a Namespace is labelled with.
 pub fn of_tenant(
     processes: &[Arc<WorkflowProcess>],
     tenant: &TenantConcern,
+    label: impl Fn(&str) -> Option<String>,
     cluster_namespace: &str,
 ) -> Woken {
     woken(processes, |own, process| {
         let spec = &process.spec;
         let referrer =
             Referrer { namespace: own, cluster: &spec.cluster_ref, tenant: spec.tenant_ref.as_ref() };
-        tenant.is_meant_by(&referrer, cluster_namespace)
+        tenant.is_meant_by(&referrer, label(own).as_deref(), cluster_namespace)
     })
 }
 
@@ -64,28 +63,31 @@ pub fn of_tenant(
 pub fn of_worker(
     processes: &[Arc<WorkflowProcess>],
     worker: &WorkerConcern,
+    label: impl Fn(&str) -> Option<String>,
     cluster_namespace: &str,
 ) -> Woken {
-    let tenant = tenant_id(worker.tenant.as_ref());
+    let tenant = meant_tenant_id(worker.tenant.as_ref(), label(&worker.namespace).as_deref());
     let homes = cluster_homes(&worker.cluster, &worker.namespace, cluster_namespace);
     woken(processes, |own, process| {
         let cluster = &process.spec.cluster_ref;
         let needed = process.status.iter().flat_map(|status| &status.job_types);
         needed.into_iter().any(|job_type| worker.job_types.contains(job_type))
             && cluster.name == worker.cluster.name
-            && tenant_id(process.spec.tenant_ref.as_ref()) == tenant
+            && meant_tenant_id(process.spec.tenant_ref.as_ref(), label(own).as_deref()) == tenant
             && cluster_homes(cluster, own, cluster_namespace).iter().any(|home| homes.contains(home))
     })
 }
 
 /// Those in it, and those of the tenant that it is granted to: it may have workers of theirs.
-pub fn of_namespace(processes: &[Arc<WorkflowProcess>], namespace: &NamespaceConcern) -> Woken {
+pub fn of_namespace(
+    processes: &[Arc<WorkflowProcess>],
+    namespace: &NamespaceConcern,
+    label: impl Fn(&str) -> Option<String>,
+) -> Woken {
     woken(processes, |own, process| {
-        process
-            .spec
-            .tenant_ref
-            .as_ref()
-            .is_some_and(|tenant| own == namespace.name || namespace.tenant.as_ref() == Some(&tenant.name))
+        own == namespace.name
+            || meant_tenant(process.spec.tenant_ref.as_ref(), label(own).as_deref())
+                .is_some_and(|tenant| namespace.tenant.as_ref() == Some(&tenant.name))
     })
 }
 

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Parser;
+use engine_client::model::DEFAULT_TENANT;
 
 /// Serves charge-payment and refund-payment of one tenant.
 #[derive(Clone, Debug, Parser)]
@@ -13,8 +14,8 @@ pub(crate) struct Args {
     /// The engine's gRPC endpoint, host:port.
     #[arg(long, env = "WORKFLOW_ENGINE_ADDRESS", value_parser = host_and_port)]
     pub(crate) engine_address: (String, u16),
-    /// Whose jobs to serve.
-    #[arg(long, env = "WORKFLOW_TENANT")]
+    /// Whose jobs to serve; without it those of the engine's default tenant.
+    #[arg(long, env = "WORKFLOW_TENANT", default_value = DEFAULT_TENANT)]
     pub(crate) tenant: String,
     /// Who takes the jobs, for people.
     #[arg(long, env = "WORKFLOW_WORKER_NAME")]

@@ -45,7 +45,7 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
         "Namespace",
         queue,
         NamespaceConcern::of,
-        move |namespace| dependants(&known, |tenant| tenant.namespace().as_ref() == Some(&namespace.name)),
+        move |namespace, _| dependants(&known, |tenant| tenant.namespace().as_ref() == Some(&namespace.name)),
     );
     service.watch([own, cluster_watch, namespace_watch]);
 

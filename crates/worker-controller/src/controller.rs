@@ -10,7 +10,7 @@ use controller_kit::concern::{ClusterConcern, NamespaceConcern, TenantConcern};
 use controller_kit::controller::{Pass, Queue, Reconciler};
 use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::outcome::Next;
-use controller_kit::reference::{CachedDirectory, Referrer};
+use controller_kit::reference::{CachedDirectory, Referrer, namespace_tenant};
 use controller_kit::watch::{
     watch_children, watch_children_by, watch_metadata_store, watch_own, watch_referenced,
 };
@@ -38,21 +38,23 @@ pub fn start(service: &mut Service) {
         watch_referenced(&context, "WorkflowCluster", queue.clone(), ClusterConcern::of, move |cluster| {
             dependants(&known, |own, worker| cluster.is_meant_by(own, &worker.spec.cluster_ref, &home))
         });
-    let (known, home) = (workers.clone(), service.args.cluster_namespace.clone());
-    let (tenants, tenant_watch) =
-        watch_referenced(&context, "WorkflowTenant", queue.clone(), TenantConcern::of, move |tenant| {
-            dependants(&known, |own, worker| tenant.is_meant_by(&referrer(own, worker), &home))
-        });
     let known = workers.clone();
     let (namespaces, namespace_watch) = watch_metadata_store::<Namespace, _, _>(
         &context,
         "Namespace",
         queue.clone(),
         NamespaceConcern::of,
-        move |namespace| {
-            dependants(&known, |own, worker| own == namespace.name && worker.spec.tenant_ref.is_some())
-        },
+        move |namespace, _| dependants(&known, |own, _| own == namespace.name),
     );
+    let (known, home) = (workers.clone(), service.args.cluster_namespace.clone());
+    let labelled = namespaces.clone();
+    let (tenants, tenant_watch) =
+        watch_referenced(&context, "WorkflowTenant", queue.clone(), TenantConcern::of, move |tenant| {
+            dependants(&known, |own, worker| {
+                let label = namespace_tenant(&labelled, own);
+                tenant.is_meant_by(&referrer(own, worker), label.as_deref(), &home)
+            })
+        });
     let (deployments, deployment_watch) = watch_children(&context, "Deployment", OPERATOR, queue.clone());
     let (autoscalers, autoscaler_watch) =
         watch_children_by(&context, "HorizontalPodAutoscaler", OPERATOR, queue.clone(), autoscaler_concern);

@@ -11,8 +11,7 @@ use controller_kit::engine::{AccessError, TenantAccess, is_callable};
 use controller_kit::grant::{NamespaceRole, missing_grant};
 use controller_kit::message::of_kube;
 use controller_kit::outcome::ErrorClass;
-use controller_kit::reference::{Referrer, Resolved, resolve};
-use engine_client::model::DEFAULT_TENANT;
+use controller_kit::reference::{Referrer, Resolved, meant_tenant, resolve, tenant_label};
 use engine_client::{Credential, TenantEpoch, TokenRole};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -162,7 +161,10 @@ async fn is_unreadable(context: &Context, worker: &WorkflowWorker, namespace: &s
             return Ok(true);
         }
     }
-    let Some(tenant) = &worker.spec.tenant_ref else { return Ok(false) };
+    let label = tenant_label(&*context.directory, namespace);
+    let Some(tenant) = meant_tenant(worker.spec.tenant_ref.as_ref(), label.as_deref()) else {
+        return Ok(false);
+    };
     let tenant_homes: BTreeSet<&str> = match &tenant.namespace {
         Some(given) => [given.as_str()].into(),
         None => cluster_homes.into_iter().chain([namespace]).collect(),
@@ -190,14 +192,13 @@ where
 
 /// Only what the grant allows is read.
 async fn observe_access(context: &Context, references: &References) -> AccessView {
-    let References::Resolved(Resolved { cluster, tenant }) = references else { return AccessView::NotAsked };
+    let References::Resolved(resolved) = references else { return AccessView::NotAsked };
+    let cluster = &resolved.cluster;
     let endpoint = cluster.status.as_ref().and_then(|status| status.endpoint.as_ref());
     let Some(endpoint) = endpoint.filter(|_| is_callable(cluster)) else { return AccessView::NotAsked };
     // Nobody owns the default tenant, so it has one life only.
-    let tenant = tenant.as_ref().map_or_else(
-        || TenantEpoch { tenant_id: DEFAULT_TENANT.to_owned(), epoch: String::new() },
-        |tenant| TenantEpoch { tenant_id: tenant.name_any(), epoch: tenant.uid().unwrap_or_default() },
-    );
+    let epoch = resolved.tenant.as_ref().and_then(|tenant| tenant.uid()).unwrap_or_default();
+    let tenant = TenantEpoch { tenant_id: resolved.tenant_id(), epoch };
     match context.engines.tenant_access(cluster, TokenRole::Worker).await {
         Ok(TenantAccess { ca_pem, key }) => AccessView::Known(Access {
             address: format!("{}:{}", endpoint.host, endpoint.port),

@@ -111,7 +111,7 @@ fn assess_references(observed: &Observed, facts: &Facts) -> Option<Assessment> {
             hindered(facts),
             Standing::InProgress,
             Reason::ClusterNotReady,
-            "what spec.clusterRef or spec.tenantRef leads to cannot be read now; the fleet is left as it is",
+            "the cluster or tenant of this worker cannot be read now; the fleet is left as it is",
             Next::Wait { recheck: RECHECK_WATCHED },
         )),
     }

@@ -34,6 +34,9 @@ crate::reason::kind_reasons! {
         ReferenceNotPermittedOrMissing Warning
             "The cluster or tenant does not exist, or this namespace may not refer to it; the two are told apart to nobody."
             => "Check the names, have the tenant list this namespace in `spec.namespaces`, or have a cluster admin label it `workflow.example.com/tenant: <tenant>`.",
+        DeployedForAnotherTenant Warning
+            "The object names no tenant, and its Namespace is labelled with another one than when it was deployed; what runs stays with the tenant that the message names."
+            => "Set the label of the Namespace back; or delete the object, which retires what it deployed, and apply it again for the tenant of the label.",
         EngineUnreachable Warning
             "The engine did not answer; it is retried with backoff."
             => "Look at the `WorkflowCluster`.",

@@ -180,6 +180,22 @@ async fn a_finalizer_is_added_to_those_of_others_and_only_on_the_version_that_wa
 }
 
 #[tokio::test]
+async fn a_note_comes_with_the_finalizer_which_is_there_once() {
+    let mut object = process();
+    object.metadata.finalizers = Some(vec!["our/finalizer".into(), "their/finalizer".into()]);
+    let apiserver = MockApiServer::in_order([patch(PATH)
+        .query("fieldManager", MANAGER)
+        .body(json!({"metadata": {
+            "resourceVersion": "1",
+            "finalizers": ["their/finalizer", "our/finalizer"],
+            "annotations": {"our/note": "acme"},
+        }}))
+        .reply(Reply::ok(serde_json::to_value(&object).unwrap()))]);
+    let writer = Writer::new(apiserver.client(), MANAGER);
+    writer.add_finalizer_and_note(&object, "our/finalizer", ("our/note", "acme")).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_finalizer_of_a_changed_object_is_a_conflict_and_of_a_gone_one_no_error() {
     let apiserver = MockApiServer::in_order([
         patch(PATH).reply(reply::conflict("workflowprocesses.workflow.example.com", "order")),

@@ -1,3 +1,4 @@
+use api_types::labels::TENANT;
 use api_types::reference::TenantRef;
 use rstest::rstest;
 use serde_json::json;
@@ -39,13 +40,16 @@ fn a_tenant_is_meant_by_its_full_reference(
     let tenant = TenantRef { name: "acme".into(), namespace: namespace.map(str::to_owned) };
     let referrer = Referrer { namespace: "own", cluster: &cluster, tenant: Some(&tenant) };
     let of = |home: &str| TenantConcern::of(&active_tenant(home, "acme", &running_cluster(home, "east")));
-    assert_eq!(of("home").is_meant_by(&referrer, "workflow-system"), meant);
+    assert_eq!(of("home").is_meant_by(&referrer, Some("beta"), "workflow-system"), meant);
     assert_eq!(
-        of("own").is_meant_by(&referrer, "workflow-system"),
+        of("own").is_meant_by(&referrer, None, "workflow-system"),
         namespace.is_none(),
         "the referrer's own"
     );
-    assert!(!of("home").is_meant_by(&Referrer { tenant: None, ..referrer }, "workflow-system"));
+    let unnamed = Referrer { tenant: None, ..referrer };
+    assert!(!of("home").is_meant_by(&unnamed, None, "workflow-system"));
+    assert!(!of("own").is_meant_by(&unnamed, Some("beta"), "workflow-system"), "another tenant");
+    assert!(of("own").is_meant_by(&unnamed, Some("acme"), "workflow-system"), "by the label");
 }
 
 #[test]
@@ -95,5 +99,7 @@ fn of_a_namespace_only_the_grant_counts() {
     };
     let granted = NamespaceConcern::of(&namespace(json!({TENANT: "acme"})));
     assert_eq!(granted, NamespaceConcern::of(&namespace(json!({TENANT: "acme", "team": "payments"}))));
-    assert_ne!(granted, NamespaceConcern::of(&namespace(json!({}))));
+    let none = NamespaceConcern::of(&namespace(json!({})));
+    assert_ne!(granted, none);
+    assert_eq!(none, NamespaceConcern::of(&namespace(json!({TENANT: ""}))), "an empty value names none");
 }

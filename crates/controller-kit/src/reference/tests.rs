@@ -137,9 +137,55 @@ fn missing_and_not_granted_read_the_same(#[case] world: World) {
 #[case::by_name(("prod-east", None))]
 #[case::by_namespace_and_name(("prod-east", Some("workflow-system")))]
 fn without_a_tenant_only_the_clusters_own_namespace_may_refer(#[case] cluster: (&str, Option<&str>)) {
-    let world = seed().label("acme-tenant", "acme");
+    let world = seed();
     assert_eq!(outcome(&world, "workflow-system", cluster, None), Ok((SEED_CLUSTER.into(), None)));
     assert!(outcome(&world, "acme-tenant", cluster, None).is_err());
+}
+
+#[rstest]
+#[case::from_another_namespace("acme-tenant")]
+#[case::from_the_clusters_own("workflow-system")]
+fn an_object_that_names_no_tenant_belongs_to_the_one_that_its_namespace_is_labelled_with(#[case] own: &str) {
+    let world = seed().label(own, "acme");
+    let expected = Ok((SEED_CLUSTER.into(), Some(SEED_TENANT.into())));
+    assert_eq!(outcome(&world, own, ("prod-east", None), None), expected);
+    assert_eq!(outcome(&world, own, ("prod-east", Some("workflow-system")), None), expected);
+}
+
+#[test]
+fn a_tenant_that_is_named_wins_over_the_label() {
+    let world = seed().label("workflow-system", "acme").tenant("workflow-system", "beta", "prod-east", &[]);
+    assert_eq!(
+        outcome(&world, "workflow-system", ("prod-east", None), Some(("beta", None))),
+        Ok((SEED_CLUSTER.into(), Some("uid-workflow-system-beta".into())))
+    );
+}
+
+#[test]
+fn an_empty_label_names_no_tenant() {
+    let world = seed().label("workflow-system", "");
+    assert_eq!(
+        outcome(&world, "workflow-system", ("prod-east", None), None),
+        Ok((SEED_CLUSTER.into(), None))
+    );
+}
+
+#[rstest]
+#[case::tenant_is_missing(World::default().cluster("workflow-system", "prod-east"))]
+#[case::cluster_is_missing(World::default().tenant("workflow-system", "acme", "prod-east", &[]))]
+#[case::tenant_leads_to_another_cluster(
+    World::default()
+        .cluster("workflow-system", "prod-east")
+        .cluster("workflow-system", "prod-west")
+        .tenant("workflow-system", "acme", "prod-west", &[])
+)]
+fn a_refusal_says_that_the_tenant_comes_from_the_label(#[case] world: World) {
+    assert_eq!(
+        outcome(&world.label("acme-tenant", "acme"), "acme-tenant", ("prod-east", None), None),
+        Err("spec.clusterRef prod-east, tenant acme (from label workflow.example.com/tenant of Namespace acme-tenant): \
+             not found or not permitted there; create the WorkflowTenant, or correct the label"
+            .into())
+    );
 }
 
 #[test]

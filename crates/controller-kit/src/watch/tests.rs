@@ -102,7 +102,7 @@ async fn what_went_away_while_nobody_watched_is_told_to_its_dependants() {
             "Secret",
             queue,
             kube::ResourceExt::name_any,
-            move |name| asked.note(name),
+            move |name, _| asked.note(name),
         )
         .1
     });

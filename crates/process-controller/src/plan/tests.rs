@@ -38,7 +38,10 @@ fn steps(steps: Vec<Step>) -> Plan {
 fn a_new_process_gets_its_finalizer_before_anything_exists_in_the_engine() {
     let mut new = process(ORDER_FLOW);
     new.metadata.finalizers = None;
-    assert_eq!(planned(&new, &observed(ORDER_FLOW, None)), steps(vec![Step::AddFinalizer, deploy(0)]));
+    assert_eq!(
+        planned(&new, &observed(ORDER_FLOW, None)),
+        steps(vec![Step::AddFinalizer { deployed_for: None }, deploy(0)])
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api_types::WorkflowProcess;
+use api_types::labels::DEPLOYED_FOR;
 use api_types::labels::FORCE_DELETE;
 use api_types::process::ProcessReason;
 use controller_kit::apply::WriteError;
@@ -16,6 +17,7 @@ use serde_json::json;
 
 use super::*;
 use crate::plan::{Step, plan};
+use crate::tenancy::Tenancy;
 use crate::testing::{
     NO_TASK_DEFINITION, ORDER_FLOW, cluster, definition, observed, owned, process, process_from, tenant,
 };
@@ -63,6 +65,14 @@ impl Case {
     fn runs(mut self) -> Self {
         self.observed = observed(ORDER_FLOW, Some(owned(definition(ORDER_FLOW))));
         self.runs = true;
+        self
+    }
+
+    /// It names no tenant, was deployed for `acme`, and its Namespace is labelled with `beta` now.
+    fn moved(mut self) -> Self {
+        self.process.spec.tenant_ref = None;
+        self.process.metadata.annotations = Some([(DEPLOYED_FOR.to_owned(), "acme".to_owned())].into());
+        self.observed.tenancy = Tenancy::of(&self.process, Some("beta"));
         self
     }
 
@@ -166,6 +176,10 @@ fn cases() -> Vec<Case> {
             observed: Observed { references: Err(Refused("why".into())), ..observed(ORDER_FLOW, None) },
             ..case("not granted", (Pending, Stalled, Reason::ReferenceNotPermittedOrMissing, "why", INVALID))
         },
+        case("another label", (Blocked, Stalled, Reason::DeployedForAnotherTenant,
+            "deployed for tenant acme, where it stays; by label workflow.example.com/tenant of this Namespace it would \
+             now belong to tenant beta: set the label back, or delete this object and apply it again", INVALID))
+            .moved(),
         case("another writer", (Pending, InProgress, Reason::Conflict,
             "failed to add the finalizer to WorkflowProcess a/b: why", Next::Failed(ErrorClass::Conflict)))
             .failure(Failure::Write(write_error(409, "Conflict"))),
@@ -301,7 +315,7 @@ fn redeployment(adopted: bool) -> Vec<News> {
     let definition = definition(ORDER_FLOW);
     case.applied.deployed =
         Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition, adopted });
-    build_news(&case.process, &case.status(), &case.applied)
+    build_news(&case.process, &case.observed, &case.status(), &case.applied)
 }
 
 /// The news of a deployed process when the engine tells of so many open incidents.
@@ -309,7 +323,7 @@ fn incidents(former: Option<i64>, counted: u64) -> Vec<News> {
     let mut case = case("incidents", cases().remove(0).expected).runs();
     case.process.status = Some(WorkflowProcessStatus { open_incidents: former, ..case.status() });
     case.observed.open_incidents = Some(counted);
-    build_news(&case.process, &case.status(), &case.applied)
+    build_news(&case.process, &case.observed, &case.status(), &case.applied)
 }
 
 #[test]
@@ -347,7 +361,7 @@ fn a_lost_definition_is_news_and_a_new_source_is_not() {
     let definition = definition(ORDER_FLOW);
     case.applied.deployed =
         Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition, adopted: false });
-    let told = build_news(&case.process, &case.status(), &case.applied);
+    let told = build_news(&case.process, &case.observed, &case.status(), &case.applied);
     let deployed = News {
         type_: EventType::Normal,
         reason: "Deployed".into(),
@@ -520,7 +534,7 @@ fn another_reason_for_the_same_wait_is_no_event_and_told_when_the_wait_is_a_minu
         assert_eq!(at(59) == began, goes_on, "{}", case.name);
         let later = at(60);
         assert_eq!(later == began, case.name == "cluster", "{}", case.name);
-        let news = build_news(&case.process, &later, &case.applied);
+        let news = build_news(&case.process, &case.observed, &later, &case.applied);
         assert_eq!(news.is_empty(), goes_on, "{}: {news:?}", case.name);
     }
 }

@@ -35,7 +35,13 @@ fn processes() -> Vec<Arc<WorkflowProcess>> {
         process("acme-1", "on-west", &json!({"name": "west"}), &acme, &["charge"]),
         process("acme-1", "on-another-east", &elsewhere, &acme, &["charge"]),
         process("home", "without-tenant", &east, &Value::Null, &["charge"]),
+        process("acme-2", "by-label", &east, &Value::Null, &["charge"]),
     ]
+}
+
+/// `acme-2` and `acme-3` are granted to `acme` by their label.
+fn label(namespace: &str) -> Option<String> {
+    ["acme-2", "acme-3"].contains(&namespace).then(|| "acme".to_owned())
 }
 
 fn names(woken: Woken) -> Vec<String> {
@@ -52,14 +58,16 @@ fn worker(namespace: &str, tenant: &str, jobs: &[&str]) -> WorkerConcern {
 
 #[test]
 fn a_worker_concerns_the_processes_of_its_tenant_and_cluster_that_have_jobs_for_it() {
-    let woken = |worker| names(of_worker(&processes(), &worker, "home"));
-    assert_eq!(woken(worker("acme-3", "acme", &["charge"])), ["charges"]);
-    assert_eq!(woken(worker("acme-3", "acme", &["charge", "ship"])), ["charges", "ships"]);
+    let woken = |worker| names(of_worker(&processes(), &worker, label, "home"));
+    assert_eq!(woken(worker("acme-3", "acme", &["charge"])), ["charges", "by-label"]);
+    assert_eq!(woken(worker("acme-3", "acme", &["charge", "ship"])), ["charges", "ships", "by-label"]);
     assert_eq!(woken(worker("acme-3", "beta", &["charge"])), ["charges-too"]);
     assert_eq!(woken(worker("acme-3", "gamma", &["charge"])), [""; 0]);
     assert_eq!(woken(worker("acme-3", "acme", &["refund"])), [""; 0]);
     let untenanted = WorkerConcern { tenant: None, ..worker("home", "acme", &["charge"]) };
     assert_eq!(woken(untenanted), ["without-tenant"]);
+    let labelled = WorkerConcern { tenant: None, ..worker("acme-3", "beta", &["charge"]) };
+    assert_eq!(woken(labelled), ["charges", "by-label"]);
 }
 
 #[test]
@@ -78,23 +86,28 @@ fn cluster_and_tenant_concern_those_whose_references_can_mean_them() {
     let cluster = |home: &str| ClusterConcern::of(&running_cluster(home, "east"));
     assert_eq!(
         names(of_cluster(&processes(), &cluster("home"), "home")),
-        ["charges", "ships", "charges-too", "without-tenant"]
+        ["charges", "ships", "charges-too", "without-tenant", "by-label"]
     );
     assert_eq!(names(of_cluster(&processes(), &cluster("elsewhere"), "home")), ["on-another-east"]);
     let tenant = |home: &str| TenantConcern::of(&active_tenant(home, "acme", &running_cluster(home, "east")));
-    assert_eq!(names(of_tenant(&processes(), &tenant("home"), "home")), ["charges", "ships", "on-west"]);
-    assert_eq!(names(of_tenant(&processes(), &tenant("elsewhere"), "home")), ["on-another-east"]);
+    let woken = |home| names(of_tenant(&processes(), &tenant(home), label, "home"));
+    assert_eq!(woken("home"), ["charges", "ships", "on-west", "by-label"]);
+    assert_eq!(woken("elsewhere"), ["on-another-east"]);
 }
 
 #[test]
 fn a_grant_concerns_the_namespace_and_the_tenant_whose_workers_it_lets_in() {
     let namespace = |name: &str, tenant: Option<&str>| {
         let namespace = NamespaceConcern { name: name.into(), tenant: tenant.map(str::to_owned) };
-        names(of_namespace(&processes(), &namespace))
+        names(of_namespace(&processes(), &namespace, label))
     };
     assert_eq!(namespace("beta-1", None), ["charges-too"]);
     assert_eq!(namespace("workers", Some("beta")), ["charges-too"]);
-    assert_eq!(namespace("home", None), [""; 0], "no grant is needed there");
+    assert_eq!(
+        namespace("workers", Some("acme")),
+        ["charges", "ships", "on-west", "on-another-east", "by-label"]
+    );
+    assert_eq!(namespace("home", None), ["without-tenant"], "it may have belonged to a tenant");
 }
 
 #[test]
@@ -103,7 +116,7 @@ fn a_config_map_concerns_whom_it_gives_the_document() {
         let meta = json!({"metadata": {"namespace": namespace, "name": name}});
         names(of_config_map(&processes(), &serde_json::from_value(meta).unwrap()))
     };
-    assert_eq!(config_map("acme-2", "bpmn"), ["ships"]);
+    assert_eq!(config_map("acme-2", "bpmn"), ["ships", "by-label"]);
     assert_eq!(config_map("acme-2", "other"), [""; 0]);
     assert_eq!(config_map("other", "bpmn"), [""; 0]);
 }

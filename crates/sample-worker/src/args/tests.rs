@@ -29,3 +29,12 @@ fn bad_argument_is_named(#[case] address: &str, #[case] extra: &[&str], #[case] 
     let error = parse(address, extra).expect_err("argument should be refused");
     assert!(error.contains(message), "{error}");
 }
+
+#[test]
+fn without_a_tenant_the_default_one_is_served() {
+    let args =
+        ["payment-worker", "--job-types=a", "--worker-name=w", "--token-file=/token", "--engine-address=e:1"];
+    assert_eq!(Args::try_parse_from(args).map(|args| args.tenant).ok().as_deref(), Some("_default"));
+    let named = parse("e:1", &[]).map(|args| args.tenant);
+    assert_eq!(named.as_deref(), Ok("acme"));
+}

@@ -224,10 +224,8 @@ fn build_env(blueprint: &Blueprint<'_>) -> Vec<EnvVar> {
         },
         variable(worker_env::CA_FILE, file(CA_CERT_KEY)),
         variable(worker_env::TOKEN_FILE, file(ACCESS_TOKEN_KEY)),
+        variable(worker_env::TENANT, blueprint.resolved.tenant_id()),
     ];
-    env.extend(
-        blueprint.resolved.tenant.as_ref().map(|tenant| variable(worker_env::TENANT, tenant.name_any())),
-    );
     env.extend(blueprint.worker.spec.env.iter().map(build_user_variable));
     env
 }

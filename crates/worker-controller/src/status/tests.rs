@@ -300,7 +300,7 @@ type Change = fn(&mut WorkflowWorker, &mut Observed);
     WorkerPhase::Pending, Standing::Stalled, Reason::ReferenceNotPermittedOrMissing, "not permitted", Next::Failed(ErrorClass::Invalid))]
 #[case::unreadable(|_: &mut WorkflowWorker, world: &mut Observed| world.references = References::Unreadable,
     WorkerPhase::Degraded, Standing::InProgress, Reason::ClusterNotReady,
-    "what spec.clusterRef or spec.tenantRef leads to cannot be read now; the fleet is left as it is", Next::Wait { recheck: RECHECK_WATCHED })]
+    "the cluster or tenant of this worker cannot be read now; the fleet is left as it is", Next::Wait { recheck: RECHECK_WATCHED })]
 #[case::invalid(|worker: &mut WorkflowWorker, _: &mut Observed| worker.spec.replicas = -1,
     WorkerPhase::Degraded, Standing::Stalled, Reason::InvalidSpec, "spec.replicas is -1, expected at least 0", Next::Failed(ErrorClass::Invalid))]
 #[case::paused(|worker: &mut WorkflowWorker, _: &mut Observed| worker.spec.paused = Some(true),

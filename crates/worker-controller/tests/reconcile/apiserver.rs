@@ -57,14 +57,20 @@ impl Home {
         clusters.create(&create, &cluster).await.unwrap();
         let status = Patch::Merge(json!({"status": status}));
         clusters.patch_status(CLUSTER, &PatchParams::default(), &status).await.unwrap();
-        let tenant = builders::tenant(&self.namespace, "acme", &cluster);
-        let status = builders::active_tenant(&self.namespace, "acme", &cluster).status;
-        let tenants = self.api();
-        tenants.create(&create, &tenant).await.unwrap();
-        let status = Patch::Merge(json!({"status": status}));
-        tenants.patch_status("acme", &PatchParams::default(), &status).await.unwrap();
+        self.make_tenant("acme").await;
         self.api().create(&create, &ca_config_map(&self.namespace)).await.unwrap();
         self.api().create(&create, &worker_key(&self.namespace)).await.unwrap();
+    }
+
+    /// A tenant that is ready.
+    pub(crate) async fn make_tenant(&self, name: &str) {
+        let cluster = builders::cluster(&self.namespace, CLUSTER);
+        let tenant = builders::tenant(&self.namespace, name, &cluster);
+        let status = builders::active_tenant(&self.namespace, name, &cluster).status;
+        let tenants = self.api();
+        tenants.create(&PostParams::default(), &tenant).await.unwrap();
+        let status = Patch::Merge(json!({"status": status}));
+        tenants.patch_status(name, &PatchParams::default(), &status).await.unwrap();
     }
 
     /// As `kubectl apply --server-side` does.

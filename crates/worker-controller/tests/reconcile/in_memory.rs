@@ -139,6 +139,76 @@ async fn the_seed_converges_and_then_nothing_is_written() {
     assert_eq!(String::from_utf8(secret["token"].0.clone()).unwrap(), token("acme", "uid-of-acme"));
 }
 
+/// Whom the fleet works for: by its token, its label and its environment.
+fn served_tenant(apiserver: &FakeApiServer, namespace: &str) -> (String, Option<String>, Option<String>) {
+    let secret = apiserver.get::<Secret>(namespace, "payment-worker-engine-access").unwrap();
+    let deployment = apiserver.get::<Deployment>(namespace, WORKER).unwrap();
+    let pod = deployment.spec.unwrap().template.spec.unwrap();
+    let told = pod.containers[0].env.iter().flatten().find(|variable| variable.name == "WORKFLOW_TENANT");
+    (
+        String::from_utf8(secret.data.unwrap()["token"].0.clone()).unwrap(),
+        deployment.metadata.labels.unwrap().get(TENANT).cloned(),
+        told.and_then(|variable| variable.value.clone()),
+    )
+}
+
+fn of_tenant(name: &str) -> (String, Option<String>, Option<String>) {
+    (token(name), Some(name.to_owned()), Some(name.to_owned()))
+}
+
+#[tokio::test]
+async fn a_worker_that_names_no_tenant_works_for_the_one_that_its_namespace_is_labelled_with() {
+    let apiserver = world(&worker(SEED, ACME, |_| ()));
+    settle(&apiserver).await;
+    assert_eq!(served_tenant(&apiserver, ACME), of_tenant("acme"));
+
+    // The label names another tenant: one that does not exist takes access away, one that does gets the fleet.
+    apiserver.edit::<Namespace>("", ACME, |it| it["metadata"]["labels"] = json!({TENANT: "beta"}));
+    one_pass(&apiserver).await;
+    assert_eq!(children(&apiserver), [0, 0, 0, 0]);
+    one_pass(&apiserver).await;
+    assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::ReferenceNotPermittedOrMissing));
+    let message = "spec.clusterRef prod-east, tenant beta (from label workflow.example.com/tenant of Namespace \
+                   acme-tenant): not found or not permitted there; create the WorkflowTenant, or correct the label";
+    assert_eq!(status(&apiserver).message.as_deref(), Some(message));
+    let cluster = builders::running_cluster(HOME, CLUSTER);
+    apiserver.seed(&builders::active_tenant(HOME, "beta", &cluster));
+    settle(&apiserver).await;
+    assert_eq!(served_tenant(&apiserver, ACME), of_tenant("beta"));
+
+    apiserver.edit::<Namespace>("", ACME, |it| it["metadata"]["labels"] = json!({}));
+    one_pass(&apiserver).await;
+    assert_eq!(children(&apiserver), [0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn beside_its_cluster_a_worker_follows_the_label_to_a_tenant_and_back_to_the_default_one() {
+    let apiserver = world(&worker(SEED, HOME, |_| ()));
+    let served = async || {
+        pass(&apiserver.client(), &apiserver.client(), HOME).await;
+        served_tenant(&apiserver, HOME)
+    };
+    let of_default = (token("_default"), None, Some("_default".to_owned()));
+    assert_eq!(served().await, of_default);
+    apiserver.edit::<Namespace>("", HOME, |it| it["metadata"]["labels"] = json!({TENANT: "acme"}));
+    assert_eq!(served().await, of_tenant("acme"));
+    apiserver.edit::<Namespace>("", HOME, |it| it["metadata"]["labels"] = json!({}));
+    assert_eq!(served().await, of_default);
+}
+
+#[tokio::test]
+async fn a_tenant_of_the_label_that_cannot_be_read_takes_no_fleet_down() {
+    let apiserver = world(&worker(SEED, ACME, |_| ()));
+    settle(&apiserver).await;
+    let client = apiserver.client();
+    let mut blind = directory(&client).await;
+    blind.tenants = store_of(Vec::new());
+    let context = context(&client, blind, caches(&client, ACME).await);
+    let pass = pass_with(context, &client, ACME).await;
+    assert!(matches!(pass.next, Next::Wait { .. }), "{:?}", pass.next);
+    assert_eq!(children(&apiserver), [1, 1, 1, 1]);
+}
+
 #[tokio::test]
 async fn a_crash_at_any_write_ends_where_an_undisturbed_run_ends() {
     let report = survives_crash_at_every_write(

@@ -4,6 +4,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use api_types::WorkflowWorker;
+use api_types::labels::TENANT;
 use api_types::reason::Reason as _;
 use api_types::worker::WorkerReason;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -123,6 +124,34 @@ async fn a_fleet_lives_through_everything_that_happens_to_it() {
     assert_eq!((replicas(&updated), updated.uid()), (8, made.uid()));
 
     // The end of the grant is the end of the fleet.
+    fleet.revoke().await;
+    await_gone(&fleet.api::<Secret>(), "payment-worker-engine-access", SOON).await;
+    await_gone(&fleet.api::<Deployment>(), WORKER, SOON).await;
+    assert!(controller.stop().await.success());
+}
+
+fn tenant(deployment: &Deployment) -> Option<&str> {
+    let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
+    let mut env = pod.containers.first()?.env.iter().flatten();
+    env.find(|variable| variable.name == "WORKFLOW_TENANT")?.value.as_deref()
+}
+
+#[tokio::test]
+async fn the_seed_applied_unchanged_works_for_the_tenant_that_its_namespace_is_labelled_with() {
+    let apiserver = test_support::require_apiserver!();
+    let home = Home::new(apiserver, "label").await;
+    let fleet = Home { client: home.client.clone(), namespace: apiserver.namespace("label-fleet").await };
+    let controller = Controller::start(apiserver, &home.namespace);
+
+    // Whatever comes last, label or tenant, wakes the worker, which names neither.
+    fleet.apply(SEED, |_| ()).await;
+    fleet.grant("acme").await;
+    await_deployment(&fleet, "works for acme", PATIENCE, |it| tenant(it) == Some("acme")).await;
+    fleet.grant("beta").await;
+    await_gone(&fleet.api::<Deployment>(), WORKER, SOON).await;
+    home.make_tenant("beta").await;
+    let made = await_deployment(&fleet, "works for beta", SOON, |it| tenant(it) == Some("beta")).await;
+    assert_eq!(made.labels().get(TENANT).map(String::as_str), Some("beta"));
     fleet.revoke().await;
     await_gone(&fleet.api::<Secret>(), "payment-worker-engine-access", SOON).await;
     await_gone(&fleet.api::<Deployment>(), WORKER, SOON).await;
