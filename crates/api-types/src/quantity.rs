@@ -10,6 +10,71 @@ use crate::grammar;
 /// Largest whole number: far above any resource, and exact as a JSON number everywhere.
 const MAX_INTEGER: i64 = 1_000_000_000_000_000;
 
+/// Kubernetes stores no greater amount: what is written above it becomes this.
+const GREATEST: i128 = i64::MAX as i128 * BILLION;
+const BILLION: i128 = 1_000_000_000;
+
+/// The amount that `text` means, in billionths and rounded up to a whole number of them, as Kubernetes stores it: `0.5`,
+/// `500m` and `5e-1` are the same. `None` for what is no quantity.
+#[must_use]
+pub fn billionths(text: &str) -> Option<i128> {
+    let (number, scale) = split_suffix(text)?;
+    let unsigned = number.strip_prefix(['+', '-']).unwrap_or(number);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let is_number = whole.len() + fraction.len() > 0
+        && whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
+    if !is_number {
+        return None;
+    }
+    let digits = format!("{whole}{fraction}");
+    let digits = digits.trim_start_matches('0');
+    let cut = digits.len().saturating_sub(MOST_DIGITS);
+    let exact = format!("0{}", &digits[..digits.len() - cut]).parse::<i128>().ok()?;
+    let point = i32::try_from(cut).ok()? - i32::try_from(fraction.len()).ok()?;
+    let amount = match scale {
+        Scale::Binary(bits) => shift_decimal(exact.checked_shl(bits).filter(|_| bits < 64)?, point + 9),
+        Scale::Decimal(exponent) => shift_decimal(exact, exponent.saturating_add(point + 9)),
+    };
+    let amount = amount.min(GREATEST);
+    Some(if number.starts_with('-') { -amount } else { amount })
+}
+
+/// What comes after so many digits is left out: the rest times 2^60 must fit, and no amount of use has more.
+const MOST_DIGITS: usize = 20;
+
+enum Scale {
+    Binary(u32),
+    Decimal(i32),
+}
+
+fn split_suffix(text: &str) -> Option<(&str, Scale)> {
+    const BINARY: [(&str, u32); 6] = [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)];
+    const DECIMAL: [(&str, i32); 9] =
+        [("n", -9), ("u", -6), ("m", -3), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
+    let binary =
+        BINARY.iter().find_map(|(suffix, bits)| Some((text.strip_suffix(suffix)?, Scale::Binary(*bits))));
+    let decimal = || {
+        DECIMAL
+            .iter()
+            .find_map(|(suffix, exponent)| Some((text.strip_suffix(suffix)?, Scale::Decimal(*exponent))))
+    };
+    binary.or_else(decimal).or_else(|| match text.split_once(['e', 'E']) {
+        Some((number, exponent)) => Some((number, Scale::Decimal(exponent.parse().ok()?))),
+        None => Some((text, Scale::Decimal(0))),
+    })
+}
+
+/// `number` times ten to the `exponent`, rounded up; too much is [`GREATEST`].
+fn shift_decimal(number: i128, exponent: i32) -> i128 {
+    let power = 10_i128.checked_pow(exponent.unsigned_abs());
+    match power {
+        Some(power) if exponent >= 0 => number.checked_mul(power).unwrap_or(GREATEST),
+        Some(power) => number / power + i128::from(number % power > 0),
+        None if exponent >= 0 && number > 0 => GREATEST,
+        None => i128::from(number > 0),
+    }
+}
+
 /// A Kubernetes quantity as written: `cpu: 2` stays a number, `cpu: "2"` and `500m` stay strings.
 ///
 /// Why not the quantity of k8s-openapi: it turns numbers into strings, and then the live object is no longer a superset
@@ -24,6 +89,12 @@ pub enum Quantity {
 }
 
 impl Quantity {
+    /// The amount in billionths, see [`billionths`].
+    #[must_use]
+    pub fn billionths(&self) -> Option<i128> {
+        billionths(&self.to_string())
+    }
+
     /// The form that pod specs take.
     pub fn to_kube(&self) -> KubeQuantity {
         KubeQuantity(self.to_string())
@@ -70,3 +141,6 @@ impl JsonSchema for Quantity {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

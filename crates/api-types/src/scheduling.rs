@@ -15,8 +15,14 @@ pub(crate) const POD_LABELS_OURS: CelRule = (
     "podLabels must not use the prefixes app.kubernetes.io/ and workflow.example.com/: they belong to the operator",
 );
 
+pub(crate) const RESOURCES_ORDER: CelRule = (
+    "!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || !isQuantity(string(self.requests[name])) || !isQuantity(string(self.limits[name])) || quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",
+    "spec.resources.requests must not be greater than spec.resources.limits of the same resource",
+);
+
 /// CPU, memory and other resources of one container.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(validation = RESOURCES_ORDER)]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
     /// What each pod is guaranteed, by resource name: `cpu`, `memory`, `ephemeral-storage`, …

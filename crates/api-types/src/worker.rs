@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::grammar;
-use crate::reference::{ClusterRef, SecretKeyRef, TenantRef};
+use crate::reference::{ClusterRef, SecretKeyRef, SecretRef, TenantRef};
 use crate::scheduling::{Resources, Scheduling};
 use crate::schema::{self, CelRule};
 
@@ -95,6 +95,12 @@ pub struct WorkflowWorkerSpec {
     /// Who the pods are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<WorkerAuthentication>,
+    /// Secrets in this namespace that the pods' image is pulled with, of type `kubernetes.io/dockerconfigjson`, as in a pod
+    /// spec; at most 16, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub image_pull_secrets: Vec<SecretRef>,
     /// Environment of the worker, beside the operator's own `WORKFLOW_…` variables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]

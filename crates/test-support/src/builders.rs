@@ -190,6 +190,7 @@ pub fn worker(namespace: &str, name: &str, cluster: &WorkflowCluster) -> Workflo
         autoscaling: None,
         resources: None,
         authentication: None,
+        image_pull_secrets: Vec::new(),
         env: Vec::new(),
         scheduling: None,
         termination_grace_period_seconds: None,

@@ -6,6 +6,7 @@ pub mod pods;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use api_types::reference::SecretRef;
 use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
 use controller_kit::engine::{AccessError, TenantAccess, is_callable};
 use controller_kit::grant::{NamespaceRole, missing_grant};
@@ -22,6 +23,9 @@ use serde::de::DeserializeOwned;
 use crate::context::Context;
 use children::{Children, observe_children};
 use pods::{StuckPod, is_complete, observe_stuck_pod};
+
+/// Types of Secrets that the kubelet pulls images with.
+const REGISTRY_LOGINS: [&str; 2] = ["kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg"];
 
 /// The world as one pass sees it.
 pub struct Observed {
@@ -77,6 +81,13 @@ pub enum Missing {
     ServiceAccount {
         /// Its name.
         name: String,
+    },
+    /// `spec.imagePullSecrets`.
+    PullSecret {
+        /// Name of the Secret.
+        name: String,
+        /// Its type, if it exists and holds no login to a registry.
+        found: Option<String>,
     },
     /// `spec.env[].valueFrom.secretKeyRef`.
     SecretKey {
@@ -225,6 +236,7 @@ async fn observe_missing(
     {
         missing.push(Missing::ServiceAccount { name: name.to_owned() });
     }
+    missing.extend(observe_pull_secrets(context, worker, namespace).await?);
     let mut needed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for source in worker.spec.env.iter().filter_map(|variable| variable.value_from.as_ref()) {
         needed.entry(&source.secret_key_ref.name).or_default().insert(&source.secret_key_ref.key);
@@ -236,6 +248,25 @@ async fn observe_missing(
         let present = secret.and_then(|secret| secret.data).unwrap_or_default();
         let absent = keys.into_iter().filter(|key| !present.contains_key(*key));
         missing.extend(absent.map(|key| Missing::SecretKey { name: name.to_owned(), key: key.to_owned() }));
+    }
+    Ok(missing)
+}
+
+/// The kubelet passes over what is missing or of another type, and says nothing of it.
+async fn observe_pull_secrets(
+    context: &Context,
+    worker: &WorkflowWorker,
+    namespace: &str,
+) -> Result<Vec<Missing>, Unread> {
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let mut missing = Vec::new();
+    for SecretRef { name } in &worker.spec.image_pull_secrets {
+        let secret = api.get_opt(name).await;
+        let secret = secret.map_err(|error| Unread::of(&format!("Secret {namespace}/{name}"), &error))?;
+        let found = secret.map(|secret| secret.type_.unwrap_or_default());
+        if !found.as_deref().is_some_and(|type_| REGISTRY_LOGINS.contains(&type_)) {
+            missing.push(Missing::PullSecret { name: name.clone(), found });
+        }
     }
     Ok(missing)
 }

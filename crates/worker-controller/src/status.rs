@@ -253,6 +253,16 @@ fn told_missing(missing: &Missing, namespace: &str) -> (Reason, String) {
             Reason::ServiceAccountMissing,
             format!("spec.authentication.serviceAccount: ServiceAccount {namespace}/{name} does not exist"),
         ),
+        Missing::PullSecret { name, found: None } => (
+            Reason::PullSecretMissing,
+            format!("spec.imagePullSecrets: Secret {namespace}/{name} does not exist"),
+        ),
+        Missing::PullSecret { name, found: Some(type_) } => (
+            Reason::PullSecretMissing,
+            format!(
+                "spec.imagePullSecrets: Secret {namespace}/{name} is of type {type_}, expected kubernetes.io/dockerconfigjson"
+            ),
+        ),
         Missing::SecretKey { name, key } => (
             Reason::EnvSecretMissing,
             format!("spec.env: Secret {namespace}/{name} has no key {key} or does not exist"),

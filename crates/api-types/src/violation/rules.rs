@@ -8,7 +8,8 @@ use kube::{CustomResourceExt, ResourceExt};
 use regex::Regex;
 
 use super::{Bounds, Checked, Violation};
-use crate::scheduling::{POD_LABELS_OURS, Resources, Scheduling};
+use crate::quantity::Quantity;
+use crate::scheduling::{POD_LABELS_OURS, RESOURCES_ORDER, Resources, Scheduling};
 use crate::schema::{CelRule, LABEL_KEYS};
 use crate::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
 use crate::{cluster, grammar, job_type, process, tenant, worker, worker_env};
@@ -32,6 +33,11 @@ impl Broken {
         let Some(resources) = resources else { return };
         self.keys("spec.resources.requests", &resources.requests);
         self.keys("spec.resources.limits", &resources.limits);
+        let is_within = |(name, request): (&String, &Quantity)| {
+            let limit = resources.limits.get(name).and_then(Quantity::billionths);
+            limit.is_none_or(|limit| request.billionths().is_none_or(|request| request <= limit))
+        };
+        self.unless(resources.requests.iter().all(is_within), "spec.resources", RESOURCES_ORDER);
     }
 
     fn scheduling(&mut self, scheduling: Option<&Scheduling>) {

@@ -34,6 +34,9 @@ crate::reason::kind_reasons! {
         EnvSecretMissing Warning
             "A Secret or key named in `spec.env` does not exist in this namespace."
             => "Create the named Secret and key.",
+        PullSecretMissing Warning
+            "A Secret named in `spec.imagePullSecrets` does not exist in this namespace, or holds no login to a registry."
+            => "Create the named Secret: `kubectl create secret docker-registry`.",
         ServiceAccountMissing Warning
             "The ServiceAccount named in `spec.authentication` does not exist in this namespace."
             => "Create the named ServiceAccount.",

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use api_types::engine_access::{ACCESS_TOKEN_KEY, CA_CERT_KEY, worker_access_secret_name};
 use api_types::labels::{CONFIG_DIGEST, Component, KEPT_OVER_REPLICAS, WORKER_CONTROLLER, selector};
+use api_types::reference::SecretRef;
 use api_types::worker::{Autoscaling, EnvVar as UserVariable};
 use api_types::{WorkflowWorkerSpec, worker_env};
 use controller_kit::plan::digest;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, ObjectFieldSelector,
-    PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, SecretKeySelector, SecretVolumeSource,
-    SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
+    Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, LocalObjectReference,
+    ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, SecretKeySelector,
+    SecretVolumeSource, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -136,6 +137,7 @@ fn build_template(blueprint: &Blueprint<'_>, name: &str) -> PodTemplateSpec {
         spec: Some(PodSpec {
             containers: vec![build_container(blueprint)],
             volumes: Some(build_volumes(name)),
+            image_pull_secrets: build_pull_secrets(spec),
             service_account_name: spec.service_account().map(str::to_owned),
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
@@ -157,6 +159,12 @@ fn build_template(blueprint: &Blueprint<'_>, name: &str) -> PodTemplateSpec {
             ..PodSpec::default()
         }),
     }
+}
+
+fn build_pull_secrets(spec: &WorkflowWorkerSpec) -> Option<Vec<LocalObjectReference>> {
+    let named = |secret: &SecretRef| LocalObjectReference { name: secret.name.clone() };
+    let secrets: Vec<_> = spec.image_pull_secrets.iter().map(named).collect();
+    (!secrets.is_empty()).then_some(secrets)
 }
 
 /// Pods read the address at their start only, and not every worker reads its files again: a change of any rolls once.

@@ -313,6 +313,12 @@ type Change = fn(&mut WorkflowWorker, &mut Observed);
 #[case::service_account(|_: &mut WorkflowWorker, world: &mut Observed| world.missing = vec![Missing::ServiceAccount { name: "worker-sa".into() }],
     WorkerPhase::Degraded, Standing::Stalled, Reason::ServiceAccountMissing,
     "spec.authentication.serviceAccount: ServiceAccount workflow-system/worker-sa does not exist", Next::Wait { recheck: RECHECK_MISSING })]
+#[case::pull_secret(|_: &mut WorkflowWorker, world: &mut Observed| world.missing = vec![Missing::PullSecret { name: "registry".into(), found: None }],
+    WorkerPhase::Degraded, Standing::Stalled, Reason::PullSecretMissing,
+    "spec.imagePullSecrets: Secret workflow-system/registry does not exist", Next::Wait { recheck: RECHECK_MISSING })]
+#[case::pull_secret_of_another_type(|_: &mut WorkflowWorker, world: &mut Observed| world.missing = vec![Missing::PullSecret { name: "registry".into(), found: Some("Opaque".into()) }],
+    WorkerPhase::Degraded, Standing::Stalled, Reason::PullSecretMissing,
+    "spec.imagePullSecrets: Secret workflow-system/registry is of type Opaque, expected kubernetes.io/dockerconfigjson", Next::Wait { recheck: RECHECK_MISSING })]
 #[case::secret(|_: &mut WorkflowWorker, world: &mut Observed| world.missing = vec![Missing::SecretKey { name: "stripe".into(), key: "api-key".into() }],
     WorkerPhase::Degraded, Standing::Stalled, Reason::EnvSecretMissing,
     "spec.env: Secret workflow-system/stripe has no key api-key or does not exist", Next::Wait { recheck: RECHECK_MISSING })]

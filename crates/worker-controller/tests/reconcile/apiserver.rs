@@ -488,13 +488,13 @@ async fn a_worker_in_another_namespace_needs_a_grant() {
 async fn what_the_apiserver_refuses_of_the_spec_is_told_as_the_specs_fault() {
     let apiserver = test_support::require_apiserver!();
     let home = Home::new(apiserver, "refused").await;
-    let upside_down = json!({"requests": {"cpu": 2}, "limits": {"cpu": 1}});
-    home.apply(SEED, |worker| worker["spec"]["resources"] = upside_down).await;
+    let valued = json!({"tolerations": [{"operator": "Exists", "key": "dedicated", "value": "workflow"}]});
+    home.apply(SEED, |worker| worker["spec"]["scheduling"] = valued).await;
     pass(&home.client, &home.client, &home.namespace).await;
     let status = home.api::<WorkflowWorker>().get(WORKER).await.unwrap().status.unwrap();
     let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
     assert_eq!(ready.reason, "InvalidSpec");
-    assert!(ready.message.contains("must be less than or equal to cpu limit"), "{}", ready.message);
+    assert!(ready.message.contains("value must be empty when `operator` is 'Exists'"), "{}", ready.message);
 }
 
 #[tokio::test]

@@ -48,8 +48,19 @@ fn world(worker: &WorkflowWorker) -> FakeApiServer {
     }))
     .unwrap();
     apiserver.seed(&secret);
+    apiserver.seed(&registry_login("registry"));
+    apiserver.seed(&registry_login("mirror"));
     apiserver.seed(&builders::stored(worker.clone()));
     apiserver
+}
+
+fn registry_login(name: &str) -> Secret {
+    serde_json::from_value(json!({
+        "metadata": {"name": name, "namespace": ACME},
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": {".dockerconfigjson": "e30="},
+    }))
+    .unwrap()
 }
 
 /// The seed's worker, in the seed's tenant namespace.
@@ -418,12 +429,25 @@ async fn what_the_spec_names_and_is_missing_is_told_and_awaited() {
     let apiserver = world(&worker(EVERY_FIELD, ACME, |_| ()));
     apiserver.remove::<ServiceAccount>(ACME, "worker-sa");
     apiserver.edit::<Secret>(ACME, "stripe", |it| it["data"] = json!({"other": "eA=="}));
+    apiserver.remove::<Secret>(ACME, "registry");
+    apiserver.edit::<Secret>(ACME, "mirror", |it| it["type"] = json!("Opaque"));
     one_pass(&apiserver).await;
     assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::ServiceAccountMissing));
 
     let account: ServiceAccount =
         serde_json::from_value(json!({"metadata": {"name": "worker-sa", "namespace": ACME}})).unwrap();
     apiserver.seed(&account);
+    for (secret, problem) in [
+        ("registry", "does not exist"),
+        ("mirror", "is of type Opaque, expected kubernetes.io/dockerconfigjson"),
+    ] {
+        one_pass(&apiserver).await;
+        assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::PullSecretMissing));
+        let message = format!("spec.imagePullSecrets: Secret acme-tenant/{secret} {problem}");
+        assert_eq!(status(&apiserver).message, Some(message));
+        apiserver.remove::<Secret>(ACME, secret);
+        apiserver.seed(&registry_login(secret));
+    }
     one_pass(&apiserver).await;
     assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::EnvSecretMissing));
 
