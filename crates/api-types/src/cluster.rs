@@ -47,6 +47,11 @@ const POSTGRES_SOURCE_IMMUTABLE: CelRule = (
 );
 pub(crate) const INGRESS_HOST: CelRule =
     ("!self.enabled || has(self.host)", "spec.network.ingress.host is required when ingress is enabled");
+/// Four numbers, also with zeros before them: the API server reads them as an address.
+pub(crate) const INGRESS_HOST_NAME: CelRule = (
+    "!self.matches('^[0-9]+([.][0-9]+){3}$')",
+    "spec.network.ingress.host must be a DNS name, not an IP address",
+);
 pub(crate) const TRACING_ENDPOINT: CelRule = (
     "!self.enabled || has(self.otlpEndpoint)",
     "spec.observability.tracing.otlpEndpoint is required when tracing is enabled",
@@ -301,9 +306,11 @@ impl ServiceType {
 pub struct Ingress {
     /// Whether the Ingress exists.
     pub enabled: bool,
-    /// DNS name under which the engine is served; required when enabled.
+    /// DNS name under which the engine is served, in small letters, without scheme, port and `*`; no IP address.
+    /// Required when enabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::DNS_SUBDOMAIN))]
+    #[x_kube(validation = INGRESS_HOST_NAME)]
     pub host: Option<String>,
     /// Name of a `kubernetes.io/tls` Secret in this namespace. Left out: the Ingress has no TLS of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

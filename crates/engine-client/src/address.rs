@@ -42,16 +42,30 @@ impl EngineAddress {
 
 impl fmt::Display for EngineAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
+        f.write_str(&join_host_port(&self.host, self.port))
     }
+}
+
+/// `host:port`; an IPv6 address stands in brackets, or its last group would read as the port.
+#[must_use]
+pub fn join_host_port(host: &str, port: impl fmt::Display) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 impl fmt::Debug for EngineTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EngineTls").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::join_host_port;
+
+    #[test]
+    fn only_an_ipv6_address_stands_in_brackets() {
+        let joined =
+            ["pg.example.com", "10.0.0.1", "fd00::1", "fd00::1:5432"].map(|host| join_host_port(host, 5432));
+        assert_eq!(joined, ["pg.example.com:5432", "10.0.0.1:5432", "[fd00::1]:5432", "[fd00::1:5432]:5432"]);
     }
 }

@@ -31,7 +31,7 @@ pub mod proto {
         include_bytes!(concat!(env!("OUT_DIR"), "/workflow.engine.v1.binpb"));
 }
 
-pub use address::{EngineAccess, EngineAddress, EngineTls};
+pub use address::{EngineAccess, EngineAddress, EngineTls, join_host_port};
 pub use client::{EngineClient, JobStream, Timeouts};
 pub use credential::{
     Accepted, CLIENT_KEY, CONTROLLER_TOKEN, CURRENT, Credential, CredentialError, CredentialVerifier,

@@ -13,7 +13,7 @@ use controller_kit::grant::{NamespaceRole, missing_grant};
 use controller_kit::message::of_kube;
 use controller_kit::outcome::ErrorClass;
 use controller_kit::reference::{Referrer, Resolved, meant_tenant, resolve, tenant_label};
-use engine_client::{Credential, TenantEpoch, TokenRole};
+use engine_client::{Credential, TenantEpoch, TokenRole, join_host_port};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
@@ -212,7 +212,7 @@ async fn observe_access(context: &Context, references: &References) -> AccessVie
     let tenant = TenantEpoch { tenant_id: resolved.tenant_id(), epoch };
     match context.engines.tenant_access(cluster, TokenRole::Worker).await {
         Ok(TenantAccess { ca_pem, key }) => AccessView::Known(Access {
-            address: format!("{}:{}", endpoint.host, endpoint.port),
+            address: join_host_port(&endpoint.host, endpoint.port),
             ca_pem,
             token: key.mint(TokenRole::Worker, &tenant),
         }),

@@ -57,6 +57,10 @@ fn is_label_key(key: &str) -> bool {
         && PATTERN.as_ref().is_some_and(|pattern| pattern.is_match(key))
 }
 
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn is_dns_label(name: &str, max: usize) -> bool {
     let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = name.as_bytes();
@@ -89,12 +93,20 @@ impl Checked for WorkflowCluster {
             cluster::POSTGRES_ONE_OF,
         );
         if let Some(external) = &postgres.external_ref {
-            // The pattern lets any text of hex digits and colons pass; only the parser knows an IPv6 address.
-            let address_holds = !external.host.contains(':') || external.host.parse::<Ipv6Addr>().is_ok();
+            // The pattern lets any text of hex digits and colons pass; only the parser knows an IPv6 address. One that
+            // maps an IPv4 address is none to the API server.
+            let is_address =
+                |host: &str| host.parse::<Ipv6Addr>().is_ok_and(|address| address.to_ipv4_mapped().is_none());
+            let address_holds = !external.host.contains(':') || is_address(&external.host);
             broken.unless(address_holds, "spec.postgres.externalRef.host", cluster::POSTGRES_HOST);
         }
         if let Some(ingress) = self.spec.enabled_ingress() {
             broken.unless(ingress.host.is_some(), "spec.network.ingress", cluster::INGRESS_HOST);
+        }
+        let ingress = self.spec.network.as_ref().and_then(|network| network.ingress.as_ref());
+        if let Some(host) = ingress.and_then(|ingress| ingress.host.as_ref()) {
+            let is_name = host.split('.').count() != 4 || !host.split('.').all(is_number);
+            broken.unless(is_name, "spec.network.ingress.host", cluster::INGRESS_HOST_NAME);
         }
         if let Some(tracing) = self.spec.enabled_tracing() {
             broken.unless(

@@ -11,6 +11,7 @@ use api_types::cluster::{ClusterReason as Reason, SslMode};
 use api_types::condition::MIGRATED;
 use async_trait::async_trait;
 use controller_kit::condition::find;
+use engine_client::join_host_port;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{Connection as _, Executor as _};
 use tokio::sync::Semaphore;
@@ -49,11 +50,15 @@ pub struct Login {
 
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Login({}:{}/{})", self.host, self.port, self.database)
+        write!(f, "Login({}/{})", self.place(), self.database)
     }
 }
 
 impl Login {
+    fn place(&self) -> String {
+        join_host_port(&self.host, self.port)
+    }
+
     fn options(&self) -> PgConnectOptions {
         let options = PgConnectOptions::new_without_pgpass()
             .host(&self.host)
@@ -210,9 +215,9 @@ impl Trouble {
     fn at(self, login: &Login) -> Self {
         let cause = match self.reason {
             Reason::PostgresAuthenticationFailed => {
-                format!("{} ({}:{}, database {})", self.cause, login.host, login.port, login.database)
+                format!("{} ({}, database {})", self.cause, login.place(), login.database)
             }
-            _ => format!("{} ({}:{})", self.cause, login.host, login.port),
+            _ => format!("{} ({})", self.cause, login.place()),
         };
         Self { cause, ..self }
     }

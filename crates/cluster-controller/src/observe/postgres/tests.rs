@@ -114,6 +114,9 @@ async fn what_cannot_be_connected_to_is_told_with_its_cause() {
             "the host's name does not resolve (nowhere.invalid:5432)".into()
         )
     );
+    // Whoever wrote the port behind an IPv6 address sees which address that is.
+    let PostgresView::Unusable(trouble) = look(&at("::1:1", 1)).await else { panic!("reachable") };
+    assert!(trouble.cause.ends_with(" ([::1:1]:1)"), "{}", trouble.cause);
 }
 
 #[tokio::test]
