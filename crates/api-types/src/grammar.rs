@@ -78,7 +78,7 @@ pub const JOB_TYPE: &str = r"^[^\x00-\x20\x7f,]([^\x00-\x1f\x7f,]*[^\x00-\x20\x7
 pub const JOB_TYPE_MAX: u32 = 63;
 
 /// Key of a label: `[prefix/]name`.
-pub const LABEL_KEY: &str = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
+pub const LABEL_KEY: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
 /// Most characters of a [`LABEL_KEY`].
 pub const LABEL_KEY_MAX: u32 = 317;
 /// Value of a label.

@@ -15,8 +15,8 @@ pub(crate) type CelRule = (&'static str, &'static str);
 
 /// Labels, annotations and resources are named alike; a schema has no other way to bound the keys of a map.
 pub(crate) const LABEL_KEYS: CelRule = (
-    "self.all(key, key.size() <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))",
-    "keys must be letters, digits, '-', '_' and '.', starting and ending with a letter or digit, with or without a DNS name and '/' before them",
+    "self.all(key, key.size() <= 317 && key.indexOf('/') <= 253 && key.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
+    "keys must be at most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit, with or without a DNS name and '/' before them",
 );
 
 const UNSEEN: &str = "no controller has seen the object yet";
@@ -85,9 +85,16 @@ pub(crate) fn tolerations(generator: &mut SchemaGenerator) -> Schema {
     list(&embedded::<Toleration>(generator))
 }
 
-/// `topologySpreadConstraints` of a pod, as Kubernetes defines them.
+/// `topologySpreadConstraints` of a pod, as Kubernetes defines them: one for each key and way of going on without.
 pub(crate) fn topology_spread_constraints(generator: &mut SchemaGenerator) -> Schema {
-    list(&embedded::<TopologySpreadConstraint>(generator))
+    let mut schema = list(&embedded::<TopologySpreadConstraint>(generator));
+    let members = schema.ensure_object();
+    members.insert("x-kubernetes-list-type".to_owned(), "map".into());
+    members.insert(
+        "x-kubernetes-list-map-keys".to_owned(),
+        serde_json::json!(["topologyKey", "whenUnsatisfiable"]),
+    );
+    schema
 }
 
 /// `behavior` of an autoscaling/v2 HorizontalPodAutoscaler.

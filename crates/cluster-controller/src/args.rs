@@ -29,6 +29,10 @@ pub struct Settings {
     #[arg(long, env = "ENGINE_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
     pub engine_image_pull_policy: PullPolicy,
 
+    /// Pull Secrets of the engine image, by name, separated by commas. Each namespace of a WorkflowCluster has its own.
+    #[arg(long, env = "ENGINE_IMAGE_PULL_SECRETS", value_delimiter = ',')]
+    pub engine_image_pull_secrets: Vec<String>,
+
     /// Days that an engine's certificate holds; it is renewed when a third of them is left.
     #[arg(long, env = "CERTIFICATE_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(7..=825))]
     pub certificate_days: u16,

@@ -3,6 +3,7 @@
 pub mod children;
 pub mod dependants;
 pub mod engine;
+pub mod hindrances;
 pub mod pods;
 pub mod postgres;
 pub mod revisions;
@@ -19,6 +20,7 @@ use crate::context::Context;
 use crate::validate::Target;
 use children::{Children, is_finished, observe_children};
 use engine::{EngineView, observe_engine};
+use hindrances::{Hindrances, observe_hindrances};
 use pods::{PodView, observe_pods};
 use postgres::PostgresView;
 use revisions::is_rolled_out;
@@ -38,10 +40,25 @@ pub struct Observed {
     pub children: Children,
     /// The pods of the engine, and those of a migration that is not finished.
     pub pods: Vec<PodView>,
+    /// What keeps pods from being made or started.
+    pub hindrances: Hindrances,
     /// The engine's own judgement of itself.
     pub engine: EngineView,
     /// The ServiceMonitor.
     pub service_monitor: ServiceMonitorView,
+}
+
+impl Observed {
+    /// Why this pod cannot start, in one phrase.
+    #[must_use]
+    pub fn told_trouble(&self, pod: &PodView) -> Option<String> {
+        let trouble = pod.trouble.clone()?;
+        let missing = &self.hindrances.missing_pull_secrets;
+        if trouble != "ImagePullBackOff" || missing.is_empty() {
+            return Some(trouble);
+        }
+        Some(format!("{trouble}; namespace {} has no pull Secret {}", pod.namespace, missing.join(", ")))
+    }
 }
 
 /// The Kubernetes API did not give something without which no plan can be made.
@@ -74,10 +91,14 @@ pub async fn observe(
     target: &Target,
 ) -> Result<Observed, Unread> {
     let children = observe_children(context, cluster).await?;
-    let (login, access, pods, engine, service_monitor) = futures::try_join!(
+    let (login, access, (pods, hindrances), engine, service_monitor) = futures::try_join!(
         observe_login(context, cluster, target),
         observe_access(context, cluster),
-        observe_pods(context, cluster, &children),
+        async {
+            let pods = observe_pods(context, cluster, &children).await?;
+            let hindrances = Box::pin(observe_hindrances(context, cluster, &children, &pods)).await?;
+            Ok((pods, hindrances))
+        },
         async { Ok(observe_engine(context, cluster, &children).await) },
         async { Ok(observe_service_monitor(context, cluster).await) },
     )?;
@@ -96,5 +117,5 @@ pub async fn observe(
         }
         Err(trouble) => PostgresView::Unusable(trouble),
     };
-    Ok(Observed { postgres, database, access, children, pods, engine, service_monitor })
+    Ok(Observed { postgres, database, access, children, pods, hindrances, engine, service_monitor })
 }

@@ -20,6 +20,7 @@ use crate::certificate::{self, Issued};
 use crate::observe::Observed;
 use crate::observe::children::Children;
 use crate::observe::engine::EngineView;
+use crate::observe::hindrances::Hindrances;
 use crate::observe::pods::PodView;
 use crate::observe::postgres::{Database, PostgresView};
 use crate::observe::secrets::{AccessView, Sealed};
@@ -59,6 +60,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         engine_image_repository: "ghcr.io/example/workflow-engine".to_owned(),
         engine_image_pull_policy: PullPolicy::IfNotPresent,
+        engine_image_pull_secrets: Vec::new(),
         certificate_days: 90,
     }
 }
@@ -77,6 +79,7 @@ pub(crate) fn nothing() -> Observed {
         access: AccessView::default(),
         children: Children::default(),
         pods: Vec::new(),
+        hindrances: Hindrances::default(),
         engine: EngineView::NotAsked,
         service_monitor: ServiceMonitorView::CrdMissing,
     }

@@ -13,6 +13,7 @@ use crate::outcome::ErrorClass;
 use crate::plan::{Desired, Doomed};
 
 pub(crate) mod contest;
+mod spec_refusal;
 
 pub use contest::Contest;
 use contest::Contests;
@@ -34,6 +35,9 @@ impl WriteError {
     /// What it means for the next attempt.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
+        if self.told_spec_refusal().is_some() {
+            return ErrorClass::Invalid;
+        }
         ErrorClass::of_kube(&self.source)
     }
 
@@ -45,6 +49,12 @@ impl WriteError {
         }
     }
 
+    /// What the spec passes on (resources, affinity, behavior, …) is judged by the API server only when it is applied.
+    fn told_spec_refusal(&self) -> Option<String> {
+        let kube::Error::Api(status) = &self.source else { return None };
+        spec_refusal::told_spec_refusal(status, &self.object)
+    }
+
     /// For status and event: what was tried and the API server's own verdict.
     #[must_use]
     pub fn told(&self) -> String {
@@ -52,7 +62,8 @@ impl WriteError {
             let again = "changed by others again and again, set back at most once a minute";
             return bounded(&format!("{again}: {}", contest.told()));
         }
-        bounded(&format!("{self}: {}", of_kube(&self.source)))
+        let told = self.told_spec_refusal();
+        bounded(&told.unwrap_or_else(|| format!("{self}: {}", of_kube(&self.source))))
     }
 }
 

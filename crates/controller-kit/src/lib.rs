@@ -5,7 +5,7 @@
 //!   [`condition`] and [`status`] tell the user, [`events`] tells the story, [`outcome`] says when to come back.
 //! - The neighbours: [`reference`](mod@reference) resolves references and grants, [`concern`] says which of their changes
 //!   matter, [`engine`] turns a WorkflowCluster into a connection,
-//!   [`grant`] names the permission that is missing.
+//!   [`grant`] names the permission that is missing, [`pod_creation`] says why Kubernetes makes no pods.
 //!
 //! It knows no domain: no BPMN, no Postgres, no engine semantics.
 #![deny(missing_docs)]
@@ -26,6 +26,7 @@ pub mod message;
 pub mod metrics;
 pub mod outcome;
 pub mod plan;
+pub mod pod_creation;
 pub mod reference;
 pub mod run;
 pub mod status;

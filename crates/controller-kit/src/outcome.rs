@@ -43,7 +43,8 @@ impl ErrorClass {
     #[must_use]
     pub const fn reason(self) -> CommonReason {
         match self {
-            Self::Invalid | Self::Defect => CommonReason::InternalError,
+            Self::Invalid => CommonReason::InvalidSpec,
+            Self::Defect => CommonReason::InternalError,
             Self::Transient => CommonReason::KubernetesUnavailable,
             Self::Conflict | Self::Contested => CommonReason::Conflict,
             Self::Denied => CommonReason::Denied,

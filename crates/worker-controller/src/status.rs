@@ -92,9 +92,14 @@ fn hindered(facts: &Facts) -> WorkerPhase {
 fn assess_failure(applied: &Applied, facts: &Facts) -> Option<Assessment> {
     let failure = applied.failure.as_ref()?;
     let class = failure.class();
-    let reason = if is_about_the_spec(failure) { Reason::InvalidSpec } else { class.reason().into() };
+    let reason = class.reason().into();
     let told = missing_grant(&failure.source, NamespaceRole::Workload).unwrap_or_else(|| failure.told());
-    Some(judged(hindered(facts), standing_of(class), reason, told, Next::Failed(class)))
+    Some(judged(hindered(facts), standing_of(class), reason, told, next_of(class)))
+}
+
+/// A child that the spec makes invalid is mended by another spec. Until then everything else is still looked after.
+fn next_of(class: ErrorClass) -> Next {
+    if class == ErrorClass::Invalid { SETTLED } else { Next::Failed(class) }
 }
 
 fn assess_references(observed: &Observed, facts: &Facts) -> Option<Assessment> {
@@ -231,11 +236,6 @@ pub fn assess_unread(worker: &WorkflowWorker, unread: &Unread) -> Assessment {
         next: Next::Failed(unread.class),
         facts: None,
     }
-}
-
-/// What the spec passes on (resources, affinity, behavior, …) is judged by the API server only when it is applied.
-fn is_about_the_spec(failure: &WriteError) -> bool {
-    matches!(&failure.source, kube::Error::Api(status) if status.code == 422)
 }
 
 fn standing_of(class: ErrorClass) -> Standing {

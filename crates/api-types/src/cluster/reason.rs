@@ -31,6 +31,9 @@ crate::reason::kind_reasons! {
         EngineUnhealthy Warning
             "Engine pods do not become ready, or the engine reports itself unhealthy; the message names the pod and its state."
             => "Look at the named pod's events and logs; a corrected spec recovers without further help.",
+        FailedCreate Warning
+            "Kubernetes refuses to create the pods of the engine or of a migration; the message says why, or where to look."
+            => "Correct what the message names; the pods follow by themselves, within minutes.",
         EngineAvailable Normal
             "At least one engine pod serves."
             => "Nothing.",

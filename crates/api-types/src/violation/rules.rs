@@ -54,6 +54,7 @@ impl Broken {
 fn is_label_key(key: &str) -> bool {
     static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(grammar::LABEL_KEY).ok());
     key.chars().count() <= grammar::LABEL_KEY_MAX as usize
+        && key.find('/').is_none_or(|prefix| prefix <= grammar::DNS_SUBDOMAIN_MAX as usize)
         && PATTERN.as_ref().is_some_and(|pattern| pattern.is_match(key))
 }
 

@@ -2,7 +2,6 @@
 //! Job that is gone is not run again.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::cluster::ClusterReason as Reason;
@@ -25,6 +24,7 @@ use super::withdrawal::{doomed, unwanted, version_of_job};
 use super::{Blueprint, body_of};
 use crate::observe::Observed;
 use crate::observe::children::is_finished;
+use crate::observe::hindrances::FailedCreate;
 use crate::observe::pods::PodView;
 use crate::observe::postgres::{Database, PostgresView};
 
@@ -93,6 +93,8 @@ pub enum JobState {
     Missing,
     /// It runs; what holds its pod up, if anything does.
     Running(Option<String>),
+    /// Kubernetes refuses to create its pod.
+    FailedCreate(FailedCreate),
     /// It succeeded.
     Succeeded,
     /// It gave up after its last attempt.
@@ -173,7 +175,7 @@ fn judge_migration(blueprint: &Blueprint<'_>, observed: &Observed, now: Timestam
         _ => UpTo::All,
     };
     let job = build_job(blueprint, up_to, is_breaking);
-    let state = job_state(&job, &observed.children.jobs, &observed.pods, up_to, now);
+    let state = job_state(&job, observed, up_to, now);
     Migration::Needed { up_to, job: Box::new(job), state }
 }
 
@@ -261,8 +263,8 @@ fn build_resources(container: Container) -> Container {
     Container { resources: Some(resources), ..container }
 }
 
-fn job_state(job: &Job, jobs: &[Arc<Job>], pods: &[PodView], up_to: UpTo, now: Timestamp) -> JobState {
-    let Some(found) = jobs.iter().find(|found| found.name_any() == job.name_any()) else {
+fn job_state(job: &Job, observed: &Observed, up_to: UpTo, now: Timestamp) -> JobState {
+    let Some(found) = observed.children.jobs.iter().find(|found| found.name_any() == job.name_any()) else {
         return JobState::Missing;
     };
     let conditions = || found.status.iter().flat_map(|status| status.conditions.iter().flatten());
@@ -282,8 +284,12 @@ fn job_state(job: &Job, jobs: &[Arc<Job>], pods: &[PodView], up_to: UpTo, now: T
     if found.metadata.deletion_timestamp.is_some() {
         return JobState::Running(Some("it is being deleted".to_owned()));
     }
-    let troubled = |pod: &PodView| pod.trouble.as_ref().map(|trouble| format!("pod {}: {trouble}", pod.name));
-    JobState::Running(pods.iter().filter(|pod| pod.ordinal.is_none()).find_map(troubled))
+    if let Some(failed) = observed.hindrances.failed_create("Job", &found.name_any()) {
+        return JobState::FailedCreate(failed.clone());
+    }
+    let troubled =
+        |pod: &PodView| observed.told_trouble(pod).map(|trouble| format!("pod {}: {trouble}", pod.name));
+    JobState::Running(observed.pods.iter().filter(|pod| pod.ordinal.is_none()).find_map(troubled))
 }
 
 #[cfg(test)]

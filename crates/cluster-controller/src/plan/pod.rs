@@ -7,9 +7,10 @@ use api_types::cluster::{DATABASE_SECRET_PASSWORD, DATABASE_SECRET_USERNAME};
 use api_types::labels::{Component, VERSION, selector};
 use api_types::scheduling::Scheduling;
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, Container, EnvVar, EnvVarSource, KeyToPath, ObjectFieldSelector, PodAffinityTerm,
-    PodAntiAffinity, PodSecurityContext, PodSpec, SeccompProfile, SecretVolumeSource, SecurityContext,
-    TopologySpreadConstraint, Volume, VolumeMount, WeightedPodAffinityTerm,
+    Affinity, Capabilities, Container, EnvVar, EnvVarSource, KeyToPath, LocalObjectReference,
+    ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, SeccompProfile,
+    SecretVolumeSource, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
+    WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ObjectMeta;
@@ -73,8 +74,14 @@ pub fn build_spec(
         tolerations: (!scheduling.tolerations.is_empty()).then_some(scheduling.tolerations),
         topology_spread_constraints: build_spread(scheduling.topology_spread_constraints, &own_pods),
         priority_class_name: scheduling.priority_class_name,
+        image_pull_secrets: build_pull_secrets(&blueprint.settings.engine_image_pull_secrets),
         ..PodSpec::default()
     }
+}
+
+fn build_pull_secrets(names: &[String]) -> Option<Vec<LocalObjectReference>> {
+    let references = || names.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
+    (!names.is_empty()).then(references)
 }
 
 /// The container's frame: image, rights and the database; the caller adds what it runs.

@@ -228,3 +228,27 @@ fn a_service_monitor_follows_the_crd_and_the_spec() {
     without.spec.observability.as_mut().unwrap().metrics.as_mut().unwrap().service_monitor = Some(false);
     assert_eq!(children_told(&planned(&without, &observed)), ["delete ServiceMonitor prod-east-engine"]);
 }
+
+/// Pods of the engine and of migrations come from the same registry.
+#[test]
+fn every_pod_of_a_cluster_pulls_with_the_installations_secrets() {
+    let cluster = crate::testing::cluster(SEED);
+    let settings = Settings {
+        engine_image_pull_secrets: vec!["registry-login".to_owned(), "mirror-login".to_owned()],
+        ..settings()
+    };
+    let planned = |marker: Option<&str>| {
+        let observed = Observed { postgres: reachable(marker), ..nothing() };
+        plan(&cluster, &target(&cluster), &settings, &observed, today()).steps
+    };
+    let mut pulls = BTreeMap::new();
+    for step in planned(None).into_iter().chain(planned(Some("1.2.3"))) {
+        if let Step::Apply(desired) | Step::CreateJob(desired) = step
+            && let Some(pod) = desired.body.pointer("/spec/template/spec")
+        {
+            pulls.insert(desired.resource.kind.clone(), pod["imagePullSecrets"].clone());
+        }
+    }
+    let expected = serde_json::json!([{"name": "registry-login"}, {"name": "mirror-login"}]);
+    assert_eq!(pulls, ["Job", "StatefulSet"].map(|kind| (kind.to_owned(), expected.clone())).into());
+}

@@ -14,6 +14,7 @@ use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::plan::Wait;
 use engine_client::model::HealthState;
 use jiff::Timestamp;
+use kube::ResourceExt as _;
 
 use super::facts::told_migration;
 use super::{Assessment, Facts, RESYNC};
@@ -154,21 +155,19 @@ impl View<'_> {
     fn judge_failure(&self, applied: &Applied) -> Option<Judgement> {
         let failure = applied.failures.first()?;
         let class = failure.class();
-        let standing = match class {
-            ErrorClass::Denied | ErrorClass::Contested => Standing::Stalled,
-            _ => Standing::InProgress,
-        };
-        let phase = if standing == Standing::Stalled {
-            self.troubled_phase(ClusterPhase::Failed)
-        } else {
-            self.moving_phase()
-        };
+        let is_stalled =
+            matches!(class, ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::Contested);
+        let standing = if is_stalled { Standing::Stalled } else { Standing::InProgress };
+        let phase = if is_stalled { self.troubled_phase(ClusterPhase::Failed) } else { self.moving_phase() };
         let reason = if matches!(failure, crate::execute::Failure::NameTaken { .. }) {
             Reason::NameTaken
         } else {
             reason_of(class)
         };
-        Some(Judgement { phase, standing, reason, message: failure.told(), next: Next::Failed(class) })
+        // A child that the spec makes invalid is mended by another spec. Until then everything else is still looked after.
+        let next =
+            if class == ErrorClass::Invalid { Next::Wait { recheck: RESYNC } } else { Next::Failed(class) };
+        Some(Judgement { phase, standing, reason, message: failure.told(), next })
     }
 
     fn judge_paused(&self) -> Option<Judgement> {
@@ -250,8 +249,11 @@ impl View<'_> {
         if *state == JobState::Failed {
             return Some(self.stalled(reason, message));
         }
-        let recheck =
-            if matches!(state, JobState::Running(_)) { RECHECK_MOVING } else { RECHECK_AT_ONCE * 2 };
+        let recheck = if matches!(state, JobState::Running(_) | JobState::FailedCreate(_)) {
+            RECHECK_MOVING
+        } else {
+            RECHECK_AT_ONCE * 2
+        };
         Some(Judgement {
             phase: self.moving_phase(),
             standing: Standing::InProgress,
@@ -273,12 +275,15 @@ impl View<'_> {
         if self.observed.is_rolled_out(replicas) && !self.plan.rollout.is_rolling {
             return None;
         }
+        if let Some(failed) = self.observed.hindrances.failed_create("StatefulSet", &set.name_any()) {
+            let phase = self.hindered_phase();
+            return Some(Judgement {
+                phase,
+                ..self.moving(Reason::FailedCreate, failed.told(), RECHECK_MOVING)
+            });
+        }
         if let Some(trouble) = self.observed.pods.iter().find_map(|pod| self.trouble_of(pod)) {
-            let phase = if has_run(self.cluster) && !self.is_upgrading() {
-                ClusterPhase::Degraded
-            } else {
-                self.moving_phase()
-            };
+            let phase = self.hindered_phase();
             return Some(Judgement {
                 phase,
                 ..self.moving(Reason::EngineUnhealthy, trouble, RECHECK_MOVING)
@@ -323,7 +328,7 @@ impl View<'_> {
         if pod.ready || pod.terminating || pod.ordinal.is_none() {
             return None;
         }
-        if let Some(trouble) = &pod.trouble {
+        if let Some(trouble) = self.observed.told_trouble(pod) {
             return Some(format!("engine pod {}: {trouble}", pod.name));
         }
         let unready = Duration::try_from(self.now.duration_since(pod.unready_since?)).unwrap_or_default();
@@ -401,6 +406,15 @@ impl View<'_> {
         }
     }
 
+    /// Pods do not come up.
+    fn hindered_phase(&self) -> ClusterPhase {
+        if has_run(self.cluster) && !self.is_upgrading() {
+            ClusterPhase::Degraded
+        } else {
+            self.moving_phase()
+        }
+    }
+
     fn is_upgrading(&self) -> bool {
         let former = self.cluster.status.as_ref().and_then(|status| status.version.as_ref());
         former.is_some_and(|former| *former != self.cluster.spec.version)
@@ -451,7 +465,8 @@ fn has_run(cluster: &WorkflowCluster) -> bool {
 
 fn reason_of(class: ErrorClass) -> ClusterReason {
     match class {
-        ErrorClass::Invalid | ErrorClass::Defect => Reason::InternalError,
+        ErrorClass::Invalid => Reason::InvalidSpec,
+        ErrorClass::Defect => Reason::InternalError,
         ErrorClass::Transient => Reason::KubernetesUnavailable,
         ErrorClass::Conflict | ErrorClass::Contested => Reason::Conflict,
         ErrorClass::Denied => Reason::Denied,

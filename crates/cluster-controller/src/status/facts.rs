@@ -164,6 +164,7 @@ pub(super) fn told_migration(plan: &Plan) -> Option<(ClusterReason, String)> {
         JobState::Missing | JobState::Outdated => {
             (Reason::MigrationRunning, format!("migration Job {name} is being created"))
         }
+        JobState::FailedCreate(failed) => (Reason::FailedCreate, failed.told()),
         JobState::Running(None) => (Reason::MigrationRunning, format!("migration Job {name} is running")),
         JobState::Running(Some(trouble)) => {
             (Reason::MigrationRunning, format!("migration Job {name}: {trouble}"))

@@ -3,6 +3,8 @@
 #![cfg(test)]
 
 mod deletion;
+mod pods;
+mod refused;
 mod upgrade;
 
 use std::sync::Arc;
@@ -113,6 +115,7 @@ impl Home {
             permit("apps", &["statefulsets"], &["get", "create", "patch"]),
             permit("", &["services", "configmaps", "secrets"], &["get", "create", "patch"]),
             permit("", &["pods"], &["list", "delete"]),
+            permit("", &["events"], &["list"]),
             permit("batch", &["jobs"], &["get", "create", "delete"]),
             permit("networking.k8s.io", &["networkpolicies"], &["get", "create", "patch"]),
             permit("networking.k8s.io", &["ingresses"], &["get", "create", "patch", "delete"]),
@@ -214,6 +217,7 @@ impl Home {
             settings: Settings {
                 engine_image_repository: "ghcr.io/example/workflow-engine".to_owned(),
                 engine_image_pull_policy: PullPolicy::IfNotPresent,
+                engine_image_pull_secrets: Vec::new(),
                 certificate_days: 90,
             },
             client,

@@ -4,7 +4,8 @@ use api_types::condition::ROLLOUT_COMPLETE;
 use api_types::{WorkflowWorker, job_type};
 use controller_kit::condition::find;
 use controller_kit::plan::is_controlled_by;
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
+use controller_kit::pod_creation::told_creation_failure;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt as _;
 
@@ -107,7 +108,7 @@ fn read_rollout(
     if let Some(stuck) = &observed.stuck {
         return Rollout::Failed(format!("pod {} does not start: {}", stuck.pod, stuck.state));
     }
-    if let Some(refused) = find_replica_failure(&status).filter(|_| is_seen) {
+    if let Some(refused) = find_replica_failure(deployment).filter(|_| is_seen) {
         return Rollout::Failed(refused);
     }
     let needed =
@@ -136,12 +137,15 @@ fn was_complete(worker: &WorkflowWorker) -> bool {
 }
 
 /// Pods that the API server refuses to create: a quota, a policy.
-fn find_replica_failure(status: &DeploymentStatus) -> Option<String> {
-    let conditions = status.conditions.iter().flatten();
+fn find_replica_failure(deployment: &Deployment) -> Option<String> {
+    let conditions = deployment.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let mut failures =
         conditions.filter(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True");
-    let told = failures.next()?.message.clone().unwrap_or_default();
-    Some(format!("pods cannot be created: {told}"))
+    let cause = told_creation_failure(failures.next()?.message.as_deref().unwrap_or_default());
+    let namespace = deployment.namespace().unwrap_or_default();
+    Some(format!(
+        "pods cannot be created: {cause}; see kubectl -n {namespace} get events --field-selector reason=FailedCreate"
+    ))
 }
 
 fn read_metrics(worker: &WorkflowWorker, autoscaler: Option<&HorizontalPodAutoscaler>) -> MetricsView {

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use api_types::UNSEEN_GENERATION;
 use api_types::condition::{READY, RECONCILING, STALLED};
+use controller_kit::apply::WriteError;
 use controller_kit::engine::AccessError;
 use controller_kit::events::EventType;
 use controller_kit::plan::Wait;
@@ -206,13 +207,17 @@ fn pods_that_may_not_be_created_are_told() {
     let world = with_deployment(&worker, 0, |it| {
         it["spec"]["replicas"] = json!(1);
         it["status"]["conditions"] = json!([
-            {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: pods"},
+            {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: pods, requested: pods=1"},
         ]);
     });
     let assessment = assessed(&worker, &world);
     assert_eq!(
         (assessment.phase, assessment.reason, assessment.message.as_str()),
-        (WorkerPhase::Failed, Reason::RolloutFailed, "pods cannot be created: exceeded quota: pods")
+        (
+            WorkerPhase::Failed,
+            Reason::RolloutFailed,
+            "pods cannot be created: ResourceQuota pods is used up; see kubectl -n workflow-system get events --field-selector reason=FailedCreate"
+        )
     );
 }
 
@@ -358,7 +363,7 @@ fn what_the_plan_awaits_is_told(
 
 #[rstest]
 #[case::permission(403, Reason::Denied, Standing::Stalled, ErrorClass::Denied)]
-#[case::spec(422, Reason::InvalidSpec, Standing::Stalled, ErrorClass::Defect)]
+#[case::malformed(422, Reason::InternalError, Standing::Stalled, ErrorClass::Defect)]
 #[case::defect(400, Reason::InternalError, Standing::Stalled, ErrorClass::Defect)]
 #[case::away(503, Reason::KubernetesUnavailable, Standing::InProgress, ErrorClass::Transient)]
 #[case::conflict(409, Reason::Conflict, Standing::InProgress, ErrorClass::Conflict)]

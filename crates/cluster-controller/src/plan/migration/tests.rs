@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use rstest::rstest;
 
 use super::*;
@@ -177,18 +179,26 @@ fn a_stopped_engine_is_migrated_in_one_go() {
 #[case::succeeded_for_another_database(Some(ended(job("1.2.3", UpTo::All), "Complete", today() - days(1))), JobState::Outdated)]
 #[case::failed(Some(ended(job("1.2.3", UpTo::All), "Failed", today())), JobState::Failed)]
 fn state_of_the_job(#[case] live: Option<Job>, #[case] expected: JobState) {
-    let jobs: Vec<_> = live.into_iter().map(Arc::new).collect();
-    assert_eq!(job_state(&job("1.2.3", UpTo::All), &jobs, &[], UpTo::All, today()), expected);
+    let mut observed = nothing();
+    observed.children.jobs = live.into_iter().map(Arc::new).collect();
+    assert_eq!(job_state(&job("1.2.3", UpTo::All), &observed, UpTo::All, today()), expected);
 }
 
 #[test]
 fn what_holds_the_pod_of_a_running_job_up_is_told() {
     let troubled =
         PodView { ordinal: None, trouble: Some("ImagePullBackOff".to_owned()), ..pod(0, "", false) };
-    let jobs = [Arc::new(job("1.2.3", UpTo::All))];
+    let mut observed = nothing();
+    observed.children.jobs = vec![Arc::new(job("1.2.3", UpTo::All))];
+    observed.pods = vec![pod(0, "", false), troubled];
+    let state = |observed: &Observed| job_state(&job("1.2.3", UpTo::All), observed, UpTo::All, today());
+    assert_eq!(state(&observed), JobState::Running(Some("pod dev-engine-0: ImagePullBackOff".to_owned())));
+    observed.hindrances.missing_pull_secrets = vec!["registry-login".to_owned()];
     assert_eq!(
-        job_state(&jobs[0], &jobs, &[pod(0, "", false), troubled], UpTo::All, today()),
-        JobState::Running(Some("pod dev-engine-0: ImagePullBackOff".to_owned()))
+        state(&observed),
+        JobState::Running(Some(
+            "pod dev-engine-0: ImagePullBackOff; namespace acme has no pull Secret registry-login".to_owned()
+        ))
     );
 }
 

@@ -1,0 +1,131 @@
+//! What keeps pods from being made or started and does not show on the pods themselves. Asked only while some are missing.
+
+use api_types::WorkflowCluster;
+use controller_kit::pod_creation::told_creation_failure;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Event, Secret};
+use kube::api::{ListParams, ObjectMeta};
+use kube::{Api, ResourceExt as _};
+
+use super::Unread;
+use super::children::{Children, is_finished, is_observed};
+use super::pods::PodView;
+use crate::context::Context;
+
+/// All that was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hindrances {
+    /// Children whose pods Kubernetes refuses to create.
+    pub failed_creates: Vec<FailedCreate>,
+    /// Pull Secrets of the installation that the cluster's namespace does not have.
+    pub missing_pull_secrets: Vec<String>,
+}
+
+/// A child whose pods Kubernetes refuses to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedCreate {
+    /// `StatefulSet` or `Job`.
+    pub kind: &'static str,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Why, in our words.
+    pub cause: String,
+}
+
+impl FailedCreate {
+    /// For status and event.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let Self { kind, namespace, name, cause } = self;
+        let word = kind.to_lowercase();
+        format!(
+            "the pods of {kind} {name} cannot be created: {cause}; see kubectl -n {namespace} describe {word} {name}"
+        )
+    }
+}
+
+impl Hindrances {
+    /// Why this child has no pods.
+    #[must_use]
+    pub fn failed_create(&self, kind: &str, name: &str) -> Option<&FailedCreate> {
+        self.failed_creates.iter().find(|failed| failed.kind == kind && failed.name == name)
+    }
+}
+
+/// Looks for what the pods do not tell.
+pub async fn observe_hindrances(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    children: &Children,
+    pods: &[PodView],
+) -> Result<Hindrances, Unread> {
+    let mut failed_creates = Vec::new();
+    for (kind, owner) in without_pods(children, pods) {
+        failed_creates.extend(observe_failed_create(context, kind, owner).await?);
+    }
+    let mut missing_pull_secrets = Vec::new();
+    if pods.iter().any(|pod| pod.trouble.as_deref() == Some("ImagePullBackOff")) {
+        let namespace = cluster.namespace().unwrap_or_default();
+        let api: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
+        for name in &context.settings.engine_image_pull_secrets {
+            let found = api.get_metadata_opt(name).await;
+            let found = found.map_err(|error| Unread::of(&format!("Secret {namespace}/{name}"), &error))?;
+            if found.is_none() {
+                missing_pull_secrets.push(name.clone());
+            }
+        }
+    }
+    Ok(Hindrances { failed_creates, missing_pull_secrets })
+}
+
+/// The children that should have more pods than there are.
+fn without_pods<'a>(children: &'a Children, pods: &[PodView]) -> Vec<(&'static str, &'a ObjectMeta)> {
+    let engines = pods.iter().filter(|pod| pod.ordinal.is_some()).count();
+    let set = children.stateful_set.as_deref().filter(|set| {
+        let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+        is_observed(set) && usize::try_from(wanted).is_ok_and(|wanted| engines < wanted)
+    });
+    let has_migration_pod = pods.iter().any(|pod| pod.ordinal.is_none());
+    let waits = |job: &k8s_openapi::api::batch::v1::Job| {
+        !has_migration_pod && !is_finished(job) && job.metadata.deletion_timestamp.is_none()
+    };
+    let jobs = children.jobs.iter().filter(|job| waits(job)).map(|job| ("Job", &job.metadata));
+    set.map(|set| ("StatefulSet", &set.metadata)).into_iter().chain(jobs).collect()
+}
+
+/// The newest of what Kubernetes tells about the pods of a child counts: it may have made some since.
+async fn observe_failed_create(
+    context: &Context,
+    kind: &'static str,
+    owner: &ObjectMeta,
+) -> Result<Option<FailedCreate>, Unread> {
+    let namespace = owner.namespace.clone().unwrap_or_default();
+    let name = owner.name.clone().unwrap_or_default();
+    let api: Api<Event> = Api::namespaced(context.client.clone(), &namespace);
+    let about = format!("involvedObject.uid={}", owner.uid.as_deref().unwrap_or_default());
+    let events = api.list(&ListParams::default().fields(&about)).await;
+    let events =
+        events.map_err(|error| Unread::of(&format!("the events of {kind} {namespace}/{name}"), &error))?;
+    let newest = |reason: &str| {
+        let told = events.items.iter().filter(|event| event.reason.as_deref() == Some(reason));
+        told.max_by_key(|event| told_at(event))
+    };
+    let Some(failed) = newest("FailedCreate") else { return Ok(None) };
+    let is_past = newest("SuccessfulCreate").is_some_and(|created| told_at(created) >= told_at(failed));
+    let cause = told_creation_failure(failed.message.as_deref().unwrap_or_default());
+    Ok((!is_past).then_some(FailedCreate { kind, namespace, name, cause }))
+}
+
+/// When it was told last; three generations of recorders say it in three places.
+fn told_at(event: &Event) -> Option<Timestamp> {
+    let series =
+        event.series.as_ref().and_then(|series| series.last_observed_time.as_ref()).map(|time| time.0);
+    let last = event.last_timestamp.as_ref().map(|time| time.0);
+    let once = event.event_time.as_ref().map(|time| time.0);
+    series.max(last).max(once).or(event.creation_timestamp().map(|time| time.0))
+}
+
+#[cfg(test)]
+mod tests;
