@@ -9,7 +9,6 @@ use api_types::condition::{METRICS_AVAILABLE, PAUSED, ROLLOUT_COMPLETE};
 use api_types::labels::{Component, selector, selector_text};
 use api_types::worker::{WorkerPhase, WorkerReason as Reason, WorkflowWorkerStatus};
 use api_types::{MAX_MESSAGE_CHARS, UNSEEN_GENERATION, WorkflowWorker};
-use controller_kit::apply::WriteError;
 use controller_kit::condition::{Standing, Truth, Wanted, merge, summary};
 use controller_kit::events::News;
 use controller_kit::grant::{NamespaceRole, missing_grant};

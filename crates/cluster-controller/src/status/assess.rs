@@ -155,8 +155,7 @@ impl View<'_> {
     fn judge_failure(&self, applied: &Applied) -> Option<Judgement> {
         let failure = applied.failures.first()?;
         let class = failure.class();
-        let is_stalled =
-            matches!(class, ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::Contested);
+        let is_stalled = matches!(class, ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::Contested);
         let standing = if is_stalled { Standing::Stalled } else { Standing::InProgress };
         let phase = if is_stalled { self.troubled_phase(ClusterPhase::Failed) } else { self.moving_phase() };
         let reason = if matches!(failure, crate::execute::Failure::NameTaken { .. }) {

@@ -23,8 +23,8 @@ use test_support::{Faults, builders};
 use worker_controller::context::Context;
 
 use crate::world::{
-    CLUSTER, EVERY_FIELD, SEED, WORKER, ca_config_map, caches, context, directory, good_pass,
-    pass, pass_with, worker, worker_key,
+    CLUSTER, EVERY_FIELD, SEED, WORKER, ca_config_map, caches, context, directory, good_pass, pass,
+    pass_with, worker, worker_key,
 };
 
 /// One test's namespace, with a cluster of its own in it.

@@ -164,7 +164,7 @@ fn served_tenant(apiserver: &FakeApiServer, namespace: &str) -> (String, Option<
 }
 
 fn of_tenant(name: &str) -> (String, Option<String>, Option<String>) {
-    (token(name), Some(name.to_owned()), Some(name.to_owned()))
+    (token(name, &format!("uid-of-{name}")), Some(name.to_owned()), Some(name.to_owned()))
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn beside_its_cluster_a_worker_follows_the_label_to_a_tenant_and_back_to_t
         pass(&apiserver.client(), &apiserver.client(), HOME).await;
         served_tenant(&apiserver, HOME)
     };
-    let of_default = (token("_default"), None, Some("_default".to_owned()));
+    let of_default = (token("_default", ""), None, Some("_default".to_owned()));
     assert_eq!(served().await, of_default);
     apiserver.edit::<Namespace>("", HOME, |it| it["metadata"]["labels"] = json!({TENANT: "acme"}));
     assert_eq!(served().await, of_tenant("acme"));
