@@ -122,7 +122,8 @@ fn check_one_process<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
         processes.len(),
         names.join(" and ")
     );
-    sink.report(Rule::CapabilityOneProcess, *second, message);
+    // The message has the ids, so that the finding needs no element.
+    sink.report_at(Rule::CapabilityOneProcess, second.range().start, message);
 }
 
 fn check_start<'d>(document: &Document<'d>, scope: &Scope<'d>, sink: &mut Sink<'d>) {
@@ -203,12 +204,17 @@ fn check_job<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
 /// Jobs that nobody can take would wait for ever.
 fn check_job_type<'d>(definition: Node<'d>, job_type: &str, sink: &mut Sink<'d>) {
     if let Some(problem) = job_type::problem(job_type) {
-        let message = format!("no WorkflowWorker can serve job type {}: it {problem}", escaped(job_type));
+        let message = format!("no WorkflowWorker can serve job type {}, which {problem}", escaped(job_type));
         sink.report(Rule::CapabilityUnservableJobType, definition, message);
-    } else if !is_identifier(job_type) {
-        let message = format!("job type {} holds characters that nobody sees", escaped(job_type));
+    } else if !is_identifier(job_type) || job_type.contains(is_hidden_blank) {
+        let message = format!("job type {} holds characters that cannot be seen", escaped(job_type));
         sink.report(Rule::CapabilityIdentifier, definition, message);
     }
+}
+
+/// Looks like a plain blank, or like nothing: a worker's type that looks the same is another one.
+fn is_hidden_blank(character: char) -> bool {
+    (character.is_whitespace() && character != ' ') || character == '\u{ad}'
 }
 
 /// An expression that is no FEEL breaks a rule of its own.

@@ -28,7 +28,7 @@ pub fn problem(job_type: &str) -> Option<String> {
     let needed = label_chars(job_type);
     (needed > MAX_LABEL_CHARS).then(|| {
         format!(
-            "needs {needed} characters as a label value, which has at most {MAX_LABEL_CHARS}: letters, digits, '.' and '-' need 1, every other byte 3"
+            "needs {needed} characters as a label value, at most {MAX_LABEL_CHARS}; letters, digits, '.' and '-' need 1, every other byte 3"
         )
     })
 }

@@ -166,7 +166,7 @@ rules! {
     #[EngineCapability Error] CapabilityFlow "capability-flow" "The rules for conditions and for start and end events also hold for flows that their elements do not declare.";
     #[EngineCapability Error] CapabilityEventReference "capability-event-reference" "Event definitions that are shared by reference are not executed yet.";
     #[EngineCapability Error] CapabilityQuantity "capability-quantity" "Activities start and complete with one token.";
-    #[EngineCapability Error] CapabilityIdentifier "capability-identifier" "Ids, job types and version tags are printable and have at most 255 characters.";
+    #[EngineCapability Error] CapabilityIdentifier "capability-identifier" "Ids, job types and version tags are printable and have at most 255 characters; blanks in job types are plain ones.";
 
     // Error-prone modelling, reported in strict mode.
     #[Style Error] StyleEndEvent "style-end-event" "A process has an end event.";

@@ -87,7 +87,8 @@ impl<'d> Sink<'d> {
     }
 }
 
-/// Line and column of growing offsets, both counted from 1 and in characters as editors do, each character of the text being looked at once.
+/// Line and column of growing offsets, both counted from 1 and in characters as editors do. Each character of the text is
+/// looked at once.
 struct Positions<'t> {
     text: &'t str,
     offset: usize,

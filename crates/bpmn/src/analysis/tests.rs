@@ -184,8 +184,8 @@ fn declaration_that_changes_nothing_is_fine(#[case] declaration: &[u8], #[case] 
 const HEAD: &str = r#"<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" targetNamespace="t" xmlns:wf="http://workflow.example.com/schema/1.0">"#;
 
 #[rstest]
-#[case::two(&["a", "b"], "3:1 document has 2 executable processes, a and b; give each a document of its own on b")]
-#[case::four(&["a", "b", "c", "d"], "3:1 document has 4 executable processes, a and b and 2 more; give each a document of its own on b")]
+#[case::two(&["a", "b"], "3:1 document has 2 executable processes, a and b; give each a document of its own")]
+#[case::four(&["a", "b", "c", "d"], "3:1 document has 4 executable processes, a and b and 2 more; give each a document of its own")]
 fn all_executable_processes_are_told(#[case] ids: &[&str], #[case] expected: &str) {
     let processes: Vec<String> = ids
         .iter()
@@ -199,13 +199,18 @@ fn all_executable_processes_are_told(#[case] ids: &[&str], #[case] expected: &st
 }
 
 #[rstest]
-#[case("charge ", r#"no WorkflowWorker can serve job type "charge ": it ends with a blank on T"#)]
+#[case("charge ", r#"no WorkflowWorker can serve job type "charge ", which ends with a blank on T"#)]
 #[case(
     "&#9;charge",
-    r#"no WorkflowWorker can serve job type "\tcharge": it holds the control character U+0009 on T"#
+    r#"no WorkflowWorker can serve job type "\tcharge", which holds the control character U+0009 on T"#
 )]
-#[case("=&quot;&quot;", r#"no WorkflowWorker can serve job type "": it is empty on T"#)]
-#[case("a&#x200b;b", r#"job type "a\u{200b}b" holds characters that nobody sees on T"#)]
+#[case("=&quot;&quot;", r#"no WorkflowWorker can serve job type "", which is empty on T"#)]
+#[case("a&#x200b;b", r#"job type "a\u{200b}b" holds characters that cannot be seen on T"#)]
+#[case("charge&#xa0;", r#"job type "charge\u{a0}" holds characters that cannot be seen on T"#)]
+#[case(
+    "charge&#x2003;payment",
+    r#"job type "charge\u{2003}payment" holds characters that cannot be seen on T"#
+)]
 fn job_type_is_shown_with_what_nobody_sees(#[case] job_type: &str, #[case] expected: &str) {
     let document = format!(
         "{HEAD}<process id=\"P\" isExecutable=\"true\"><startEvent id=\"S\"/><serviceTask id=\"T\"><extensionElements>\n\

@@ -16,11 +16,11 @@ use super::problem;
 #[case("charge\t", Some("holds the control character U+0009"))]
 #[case("charge\u{7f}", Some("holds the control character U+007F"))]
 #[case(&"a".repeat(63), None)]
-#[case(&"a".repeat(64), Some("needs 64 characters as a label value, which has at most 63: letters, digits, '.' and '-' need 1, every other byte 3"))]
+#[case(&"a".repeat(64), Some("needs 64 characters as a label value, at most 63; letters, digits, '.' and '-' need 1, every other byte 3"))]
 #[case(
     "支払い処理を行う仕事",
     Some(
-        "needs 94 characters as a label value, which has at most 63: letters, digits, '.' and '-' need 1, every other byte 3"
+        "needs 94 characters as a label value, at most 63; letters, digits, '.' and '-' need 1, every other byte 3"
     )
 )]
 fn what_no_worker_can_serve_is_told(#[case] job_type: &str, #[case] expected: Option<&str>) {

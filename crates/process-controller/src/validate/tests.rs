@@ -63,7 +63,7 @@ fn two_processes_in_one_document_are_told_with_their_ids_and_a_place() {
         refusal(verdict_on(SourceView::Document(document(&two.document)))),
         told(
             Reason::ValidationFailed,
-            "document has 2 executable processes, order and refund; give each a document of its own on refund \
+            "document has 2 executable processes, order and refund; give each a document of its own \
              (capability-one-process, line 10, column 1)"
         )
     );
