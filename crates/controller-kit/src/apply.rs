@@ -109,7 +109,7 @@ impl Writer {
             return Err(failed(kube::Error::Api(refusal)));
         }
         let object = self.patch(desired, &params.force()).await.map_err(failed)?;
-        Ok(Written { object, set_back: contest.filter(Contest::has_rival) })
+        Ok(Written { object, set_back: contest })
     }
 
     async fn patch(&self, desired: &Desired, params: &PatchParams) -> kube::Result<DynamicObject> {

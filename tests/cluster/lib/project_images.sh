@@ -97,8 +97,12 @@ ensure_image() { # <name>
   else
     ensure_base
     strip --strip-debug -o "$context/$name" "$(binary_path "$name")"
-    hash=$({ sha256sum <"$context/$name"; digest_of docker/Dockerfile docker/base-rootfs.sh docker/base.Dockerfile; } |
-      sha256sum | cut -c1-12)
+    # With the repository: an archive holds its name.
+    hash=$({
+      sha256sum <"$context/$name"
+      digest_of docker/Dockerfile docker/base-rootfs.sh docker/base.Dockerfile
+      image_repository "$name"
+    } | sha256sum | cut -c1-12)
   fi
   archive=$image_cache/$name-$hash.tar
   reference=$(image_repository "$name"):$(image_tag "$name" "$hash")

@@ -31,35 +31,25 @@ pub struct Contest {
 }
 
 impl Contest {
-    /// Out of the refusal of an apply that was not forced; `None` when it was refused for something else, or when every
-    /// field is one of `shared`.
+    /// Out of the refusal of an apply that was not forced; `None` when it was refused for something else, when every field is
+    /// one of `shared`, or when it was this controller that set them, by a patch.
     pub(super) fn of(refusal: &Status, object: &str, shared: &[&str]) -> Option<Self> {
         let mut rivals: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for cause in refusal.details.iter().flat_map(|details| &details.causes) {
-            if is_contested(&cause.reason) && !shared.contains(&cause.field.as_str()) {
-                rivals.entry(manager_in(&cause.message)).or_default().push(cause.field.clone());
+            let manager = manager_in(&cause.message);
+            let is_shared = shared.contains(&cause.field.as_str());
+            if is_contested(&cause.reason) && !is_shared && !is_ours(&manager) {
+                rivals.entry(manager).or_default().push(cause.field.clone());
             }
         }
         (!rivals.is_empty()).then(|| Self { object: object.to_owned(), rivals })
     }
 
-    /// Is another writer at work? What an admission webhook, or the API server, makes of our own request is recorded under
-    /// our own name.
-    pub(super) fn has_rival(&self) -> bool {
-        self.rivals.keys().any(|manager| !is_ours(manager))
-    }
-
     /// Who set which field of what.
     #[must_use]
     pub fn told(&self) -> String {
-        let told = |(manager, fields): (&String, &Vec<String>)| {
-            let fields = fields.join(", ");
-            if is_ours(manager) {
-                format!("an admission webhook set {fields}")
-            } else {
-                format!("{manager:?} set {fields}")
-            }
-        };
+        let told =
+            |(manager, fields): (&String, &Vec<String>)| format!("{manager:?} set {}", fields.join(", "));
         let rivals: Vec<String> = self.rivals.iter().map(told).collect();
         bounded(&format!("{}: {}", self.object, rivals.join("; ")))
     }
