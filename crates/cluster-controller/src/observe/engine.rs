@@ -1,4 +1,5 @@
-//! The engine's own judgement of itself: a ready pod is not yet a healthy engine.
+//! What an engine pod says of itself over the way that callers go, with TLS and token: one pod answers, for itself. The
+//! others' judgement of themselves is their readiness.
 
 use std::time::Duration;
 

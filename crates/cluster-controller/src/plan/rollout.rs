@@ -1,5 +1,7 @@
-//! How a new template reaches the pods: one pod at a time by the StatefulSet's partition, each step only while the
-//! engine as a whole is healthy. A canary is the same with a longer look at the first step.
+//! How a new template reaches the pods: one pod at a time by the StatefulSet's partition, each step only while every pod
+//! that has the template is ready and the engine answers that it is healthy. Readiness is a pod's own judgement of itself;
+//! that answer is the same of whichever pod gave it, over the way that callers go. A canary is the same with a longer look
+//! at the first step.
 
 use controller_kit::plan::Doomed;
 use k8s_openapi::api::apps::v1::StatefulSet;
