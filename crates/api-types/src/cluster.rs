@@ -194,7 +194,8 @@ pub struct ExternalPostgres {
     /// Name of a Secret in this namespace with the keys `username` and `password` (and optionally `dbname`).
     #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::DNS_SUBDOMAIN))]
     pub database_secret: String,
-    /// How far the connection is protected; `prefer` when left out.
+    /// How far the connection is protected; `prefer` when left out. Condition `PostgresEncrypted` tells what came of it. A
+    /// password in clear text goes to a server only with `verify-ca` or `verify-full`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssl_mode: Option<SslMode>,
     /// Name of a Secret in this namespace whose key `ca.crt` holds the certificates that `verify-ca` and `verify-full`
@@ -408,7 +409,7 @@ pub struct WorkflowClusterStatus {
     #[schemars(length(max = crate::MAX_MESSAGE_CHARS))]
     pub message: Option<String>,
     /// `Ready` always; `Reconciling`, `Stalled`, `Paused`, `Supported` while they say something; `Available`,
-    /// `PostgresReachable`, `Migrated`, `UpgradeComplete`.
+    /// `PostgresReachable`, `PostgresEncrypted`, `Migrated`, `UpgradeComplete`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -17,6 +17,9 @@ pub const SUPPORTED: &str = "Supported";
 pub const AVAILABLE: &str = "Available";
 /// Cluster: Postgres accepts the given credentials.
 pub const POSTGRES_REACHABLE: &str = "PostgresReachable";
+/// Cluster: the connection to Postgres is encrypted; the reason tells whether the server was verified, too. As seen at the
+/// latest login.
+pub const POSTGRES_ENCRYPTED: &str = "PostgresEncrypted";
 /// Cluster: the database schema is the one that the version needs.
 pub const MIGRATED: &str = "Migrated";
 /// Cluster: every pod runs the version of the spec.

@@ -42,7 +42,7 @@ pub struct Observed {
     pub pods: Vec<PodView>,
     /// What keeps pods from being made or started.
     pub hindrances: Hindrances,
-    /// The engine's own judgement of itself.
+    /// What an engine pod says of itself.
     pub engine: EngineView,
     /// The ServiceMonitor.
     pub service_monitor: ServiceMonitorView,

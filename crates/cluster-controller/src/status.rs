@@ -11,14 +11,14 @@ pub use assess::{
 pub use facts::Facts;
 
 use api_types::cluster::{ClusterPhase, ClusterReason, WorkflowClusterStatus};
-use api_types::condition::{PAUSED, READY, RECONCILING, STALLED, SUPPORTED};
+use api_types::condition::{PAUSED, POSTGRES_ENCRYPTED, READY, RECONCILING, STALLED, SUPPORTED};
 use api_types::labels::{Component, selector, selector_text};
 use api_types::{MAX_MESSAGE_CHARS, WorkflowCluster, names};
 use controller_kit::condition::{Standing, Truth, Wanted, find, merge, summary};
-use controller_kit::events::{EventType, News};
+use controller_kit::events::News;
 use controller_kit::message::bounded;
 use controller_kit::outcome::{ErrorClass, Next};
-use controller_kit::status::news;
+use controller_kit::status::{news, news_of};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
@@ -118,13 +118,9 @@ pub fn build_news(
         .filter(|news| !is_told(news))
         .collect();
     told.extend(assessment.news.iter().cloned());
-    let supported =
-        |conditions| find(conditions, SUPPORTED).map(|found| (found.reason.clone(), found.message.clone()));
-    if let Some((reason, message)) = supported(&status.conditions)
-        && supported(&former.conditions).as_ref() != Some(&(reason.clone(), message.clone()))
-        && !told.iter().any(|news| news.reason == reason)
-    {
-        told.push(News { type_: EventType::Warning, note: format!("{reason}: {message}"), reason });
+    for type_ in [SUPPORTED, POSTGRES_ENCRYPTED] {
+        let news = news_of::<ClusterReason>(type_, &former.conditions, &status.conditions);
+        told.extend(news.filter(|news| !told.iter().any(|other| other.reason == news.reason)));
     }
     told
 }

@@ -88,6 +88,7 @@ pub(crate) fn nothing() -> Observed {
 /// A database whose schema is that of this engine version.
 pub(crate) fn reachable(engine_version: Option<&str>) -> PostgresView {
     PostgresView::Reachable(Database {
+        protection: postgres_guard::Protection::Verified,
         server_version: 150_004,
         schema_version: engine_version.map(|_| 1),
         engine_version: engine_version.map(str::to_owned),

@@ -11,8 +11,14 @@ use crate::events::{EventType, News};
 /// its reason, because that is how people quote it.
 #[must_use]
 pub fn news<R: Reason>(former: &[Condition], current: &[Condition]) -> Option<News> {
+    news_of::<R>(READY, former, current)
+}
+
+/// The same of another condition, for one that tells what `Ready` does not.
+#[must_use]
+pub fn news_of<R: Reason>(type_: &str, former: &[Condition], current: &[Condition]) -> Option<News> {
     let told = |conditions| {
-        find(conditions, READY).map(|ready: &Condition| (ready.reason.clone(), ready.message.clone()))
+        find(conditions, type_).map(|found: &Condition| (found.reason.clone(), found.message.clone()))
     };
     let (reason, message) = told(current)?;
     if told(former).as_ref() == Some(&(reason.clone(), message.clone())) {

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use postgres_guard::{Guard, Patience};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener};
-use sqlx::{AssertSqlSafe, Connection, Executor};
+use sqlx::{AssertSqlSafe, Executor};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::DatabaseArgs;
@@ -67,8 +68,8 @@ fn read_credential(path: &PathBuf) -> Result<String, Error> {
 
 /// One connection outside the pool, for migrations and for checks that run before the pool may open.
 pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
-    match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(options)).await {
-        Ok(connected) => connected.map_err(Error::Reach),
+    match tokio::time::timeout(CONNECT_TIMEOUT, postgres_guard::connect(options)).await {
+        Ok(connected) => connected.map(|(connection, _)| connection).map_err(Error::Reach),
         Err(_) => Err(Error::ReachTimedOut),
     }
 }
@@ -97,12 +98,16 @@ pub async fn prepare_session(connection: &mut PgConnection, roles: &Roles) -> Re
 pub struct Database {
     pools: RwLock<Pools>,
     roles: Arc<Roles>,
+    /// Every connection to a server that is not verified leads through it.
+    guard: Option<Guard>,
 }
 
 impl Database {
-    pub fn open(options: &PgConnectOptions, max_connections: u32, roles: Roles) -> Self {
+    pub fn open(options: &PgConnectOptions, max_connections: u32, roles: Roles) -> Result<Self, sqlx::Error> {
         let roles = Arc::new(roles);
-        Self { pools: RwLock::new(Pools::build(options, max_connections, &roles)), roles }
+        let guard = Guard::open(options, Patience::UntilGivenUp)?;
+        let guarded = guard.as_ref().map_or_else(|| options.clone(), |guard| guard.lead(options));
+        Ok(Self { pools: RwLock::new(Pools::build(&guarded, max_connections, &roles)), roles, guard })
     }
 
     fn current(&self) -> Pools {
@@ -246,7 +251,8 @@ impl Database {
             match read() {
                 Ok(fresh) if current.as_ref() != Some(&fresh) => match connect_options(args, application) {
                     Ok(options) => {
-                        self.current().set_connect_options(&options);
+                        let guarded = self.guard.as_ref().map(|guard| guard.lead(&options));
+                        self.current().set_connect_options(&guarded.unwrap_or(options));
                         current = Some(fresh);
                         tracing::info!("database credentials changed");
                     }
@@ -347,6 +353,10 @@ pub fn describe(error: &sqlx::Error) -> String {
                 .to_owned()
         }
         sqlx::Error::PoolTimedOut => "no database connection became free in time".to_owned(),
+        error if postgres_guard::is_clear_text_refused(error) => {
+            "the database asks for the password in clear text and was not verified, so it got none: set the ssl mode to verify-full, or have the database use scram-sha-256"
+                .to_owned()
+        }
         sqlx::Error::Database(error) => match error.code().as_deref().unwrap_or_default() {
             code if code.starts_with("28") => "the database refuses the user or its password".to_owned(),
             "3D000" => "the database does not exist on the server".to_owned(),

@@ -215,7 +215,7 @@ impl Node {
             return Err(Obstacle::schema(format!("tenants are not walled off: {violation}")));
         }
         let options = self.connect_options()?;
-        let database = Database::open(&options, self.args.database_max_connections, roles);
+        let database = Database::open(&options, self.args.database_max_connections, roles).map_err(failed)?;
         let engine = Engine::new(database, self.metrics.clone(), self.stop.clone());
         self.beat(&engine).await?;
         let engine = self.engine.get_or_init(|| Arc::new(engine));

@@ -55,6 +55,18 @@ crate::reason::kind_reasons! {
         PostgresTlsFailed Warning
             "TLS to Postgres failed: not offered, or its certificate is not trusted or not made for the host."
             => "Correct `sslMode` or `caSecret`, or the server's certificate.",
+        PostgresClearTextRefused Warning
+            "The server asks for the password in clear text and was not verified; it got none."
+            => "Set `sslMode: verify-full` (and `caSecret`), or have the server use `scram-sha-256` in its `pg_hba.conf`.",
+        PostgresNotEncrypted Warning
+            "The connection to Postgres is not encrypted: the server offers no TLS, and `sslMode: prefer` goes on without."
+            => "Switch TLS on in the server, and set `sslMode: verify-full` with `caSecret`.",
+        PostgresServerNotVerified Warning
+            "The connection to Postgres is encrypted, but the server's certificate is not verified: whoever answers is believed."
+            => "Set `sslMode: verify-full`, with `caSecret` unless a public authority signed the certificate.",
+        PostgresServerVerified Normal
+            "The connection to Postgres is encrypted, and the server's certificate was verified."
+            => "Nothing.",
         PostgresVersionUnsupported Warning
             "The server is older than Postgres 15."
             => "Upgrade Postgres.",

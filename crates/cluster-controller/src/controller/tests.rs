@@ -69,6 +69,7 @@ async fn a_new_cluster_comes_up_and_then_costs_nothing() {
         [
             ("Available", "True", "EngineAvailable"),
             ("Migrated", "True", "SchemaCurrent"),
+            ("PostgresEncrypted", "True", "PostgresServerVerified"),
             ("PostgresReachable", "True", "PostgresReachable"),
             ("Ready", "True", "Running"),
             ("Supported", "False", "FieldsNotActedOn"),

@@ -12,6 +12,7 @@ use api_types::condition::MIGRATED;
 use async_trait::async_trait;
 use controller_kit::condition::find;
 use engine_client::join_host_port;
+use postgres_guard::Protection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{Connection as _, Executor as _};
 use tokio::sync::Semaphore;
@@ -93,6 +94,8 @@ pub enum PostgresView {
 /// A usable database.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Database {
+    /// How the connection to it is protected, as it was seen.
+    pub protection: Protection,
     /// `server_version_num`: 150004 is 15.4.
     pub server_version: i32,
     /// Number of the newest applied migration; `None` = the engine's schema is not there.
@@ -228,25 +231,25 @@ fn unreachable(cause: &str) -> Trouble {
 }
 
 async fn look(login: &Login) -> Result<Database, Trouble> {
-    let mut connection =
+    let (mut connection, protection) =
         tokio::time::timeout(CONNECT_TIMEOUT, connect(login)).await.map_err(|_| unreachable("timeout"))??;
-    let database = read(&mut connection).await.map_err(|error| explain(&error))?;
+    let database = read(&mut connection, protection).await.map_err(|error| explain(&error))?;
     // Whether the goodbye arrives changes nothing.
     let _ = connection.close().await;
     Ok(database)
 }
 
-async fn connect(login: &Login) -> Result<PgConnection, Trouble> {
+async fn connect(login: &Login) -> Result<(PgConnection, Protection), Trouble> {
     // Looked up first, because a name without address is a mistake of its own.
     let found = tokio::net::lookup_host((login.host.as_str(), login.port)).await;
     if !found.is_ok_and(|mut addresses| addresses.next().is_some()) {
         return Err(unreachable("the host's name does not resolve"));
     }
-    PgConnection::connect_with(&login.options()).await.map_err(|error| explain(&error))
+    postgres_guard::connect(&login.options()).await.map_err(|error| explain(&error))
 }
 
 /// Everything is qualified and the search path is pinned: functions that a database's owner planted are not called.
-async fn read(connection: &mut PgConnection) -> Result<Database, sqlx::Error> {
+async fn read(connection: &mut PgConnection, protection: Protection) -> Result<Database, sqlx::Error> {
     connection.execute("SET search_path = pg_catalog, pg_temp; SET statement_timeout = '4s'").await?;
     let server_version = sqlx::query_scalar("SELECT current_setting('server_version_num')::int4")
         .fetch_one(&mut *connection)
@@ -257,7 +260,7 @@ async fn read(connection: &mut PgConnection) -> Result<Database, sqlx::Error> {
     .fetch_one(&mut *connection)
     .await?;
     if !exists {
-        return Ok(Database { server_version, schema_version: None, engine_version: None });
+        return Ok(Database { protection, server_version, schema_version: None, engine_version: None });
     }
     let schema_version = sqlx::query_scalar("SELECT max(version) FROM workflow.schema_migration")
         .fetch_one(&mut *connection)
@@ -266,7 +269,7 @@ async fn read(connection: &mut PgConnection) -> Result<Database, sqlx::Error> {
         sqlx::query_scalar("SELECT engine_version FROM workflow.schema_state")
             .fetch_optional(&mut *connection)
             .await?;
-    Ok(Database { server_version, schema_version, engine_version: engine_version.flatten() })
+    Ok(Database { protection, server_version, schema_version, engine_version: engine_version.flatten() })
 }
 
 /// The cause in our own words: what a server says may be anything.
@@ -288,6 +291,10 @@ fn explain(error: &sqlx::Error) -> Trouble {
             _ => unreachable("the connection failed"),
         },
         sqlx::Error::Tls(_) => trouble(Reason::PostgresTlsFailed, TLS_CAUSE),
+        error if postgres_guard::is_clear_text_refused(error) => trouble(
+            Reason::PostgresClearTextRefused,
+            "the server asks for the password in clear text and was not verified, so it got none: set sslMode verify-full, or use scram-sha-256 in its pg_hba.conf",
+        ),
         sqlx::Error::Database(error) => match error.code().as_deref() {
             Some("28P01") => trouble(Reason::PostgresAuthenticationFailed, "password authentication failed"),
             Some("28000") => trouble(

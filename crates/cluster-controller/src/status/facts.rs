@@ -2,11 +2,15 @@
 
 use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason as Reason;
-use api_types::cluster::{ClusterReason, Endpoint, PostgresStatus, WorkflowClusterStatus};
-use api_types::condition::{AVAILABLE, MIGRATED, POSTGRES_REACHABLE, SUPPORTED, UPGRADE_COMPLETE};
+use api_types::cluster::{ClusterReason, Endpoint, PostgresStatus, SslMode, WorkflowClusterStatus};
+use api_types::condition::{
+    AVAILABLE, MIGRATED, POSTGRES_ENCRYPTED, POSTGRES_REACHABLE, SUPPORTED, UPGRADE_COMPLETE,
+};
 use api_types::engine_access::{GRPC_PORT, engine_host, engine_url};
-use controller_kit::condition::{Truth, Wanted};
+use api_types::reason::Reason as _;
+use controller_kit::condition::{Truth, Wanted, find};
 use kube::ResourceExt as _;
+use postgres_guard::Protection;
 
 use crate::observe::Observed;
 use crate::observe::postgres::PostgresView;
@@ -78,6 +82,7 @@ impl Facts {
                 build_upgrade_complete(target, observed, plan, is_uniform),
             ]
             .into_iter()
+            .chain(build_postgres_encrypted(cluster, target, observed))
             .chain(build_supported(cluster, observed))
             .collect(),
         }
@@ -117,6 +122,46 @@ fn build_postgres_reachable(observed: &Observed) -> Wanted<ClusterReason> {
             Wanted::new(POSTGRES_REACHABLE, Truth::False, trouble.reason, trouble.cause.clone())
         }
     }
+}
+
+/// As seen when the probe logged in. While it cannot, what was seen last stays.
+fn build_postgres_encrypted(
+    cluster: &WorkflowCluster,
+    target: &Target,
+    observed: &Observed,
+) -> Option<Wanted<ClusterReason>> {
+    let PostgresView::Reachable(database) = &observed.postgres else {
+        let conditions = &cluster.status.as_ref()?.conditions;
+        let former = find(conditions, POSTGRES_ENCRYPTED)?;
+        let reason = ClusterReason::ALL.iter().find(|known| known.as_str() == former.reason)?;
+        let truth = if former.status == "True" { Truth::True } else { Truth::False };
+        return Some(Wanted::new(POSTGRES_ENCRYPTED, truth, *reason, former.message.clone()));
+    };
+    let mode = target.postgres.ssl_mode();
+    let (truth, reason, message) = match (database.protection, mode) {
+        (Protection::Plain, _) => (
+            Truth::False,
+            Reason::PostgresNotEncrypted,
+            format!("not encrypted: the server offers no TLS, and sslMode {} goes on without", mode.as_str()),
+        ),
+        (Protection::Encrypted, _) => (
+            Truth::True,
+            Reason::PostgresServerNotVerified,
+            format!("encrypted, server not verified (sslMode {})", mode.as_str()),
+        ),
+        (Protection::Verified, SslMode::VerifyCa) => (
+            Truth::True,
+            Reason::PostgresServerVerified,
+            "encrypted; a trusted authority signed the server's certificate, its host name is not compared (sslMode verify-ca)"
+                .to_owned(),
+        ),
+        (Protection::Verified, _) => (
+            Truth::True,
+            Reason::PostgresServerVerified,
+            "encrypted, server verified".to_owned(),
+        ),
+    };
+    Some(Wanted::new(POSTGRES_ENCRYPTED, truth, reason, message))
 }
 
 fn build_migrated(target: &Target, observed: &Observed, plan: &Plan) -> Wanted<ClusterReason> {

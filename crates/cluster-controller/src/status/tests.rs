@@ -1,11 +1,13 @@
 use std::time::Duration;
 
-use api_types::cluster::ClusterReason as Reason;
+use api_types::cluster::{ClusterReason as Reason, SslMode};
 use api_types::reason::Reason as _;
 use controller_kit::apply::{Contest, WriteError};
+use controller_kit::events::EventType;
 use engine_client::model::HealthState;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::ObjectMeta;
+use postgres_guard::Protection;
 use rstest::rstest;
 use serde_json::json;
 use test_support::reply;
@@ -13,6 +15,7 @@ use test_support::reply;
 use super::*;
 use crate::execute::{Applied, Failure};
 use crate::observe::engine::EngineView;
+use crate::observe::hindrances::FailedCreate;
 use crate::observe::postgres::{PostgresView, Trouble};
 use crate::observe::{Observed, Unread};
 use crate::testing::{
@@ -69,6 +72,8 @@ const SETTLED: Next = Next::Settled { resync: Duration::from_mins(1) };
 #[case::starting(|o: &mut Observed| unready(o, 1), (ClusterPhase::Running, Standing::InProgress, Reason::EngineStarting, "2 of 3 engine pods are ready", wait(5)))]
 #[case::ending(|o: &mut Observed| surplus(o, 2), (ClusterPhase::Running, Standing::InProgress, Reason::ScalingDown, "2 engine pods are ending", wait(5)))]
 #[case::stuck_pod(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { trouble: Some("ImagePullBackOff".into()), ..pod(1, "new", false) }]; }, (ClusterPhase::Degraded, Standing::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1: ImagePullBackOff", wait(5)))]
+#[case::pods_refused(|o: &mut Observed| { o.pods.truncate(2); o.hindrances.failed_creates = vec![refused_pods()]; }, (ClusterPhase::Degraded, Standing::InProgress, Reason::FailedCreate, "the pods of StatefulSet dev-engine cannot be created: ResourceQuota small is used up; see kubectl -n acme describe statefulset dev-engine", wait(5)))]
+#[case::pull_secret_missing(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { trouble: Some("ImagePullBackOff".into()), ..pod(1, "new", false) }]; o.hindrances.missing_pull_secrets = vec!["registry-login".into()]; }, (ClusterPhase::Degraded, Standing::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1: ImagePullBackOff; namespace acme has no pull Secret registry-login", wait(5)))]
 #[case::silent_pod(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { unready_since: Some(today() - days(1)), ..pod(1, "new", false) }]; }, (ClusterPhase::Degraded, Standing::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1 does not become ready: look at its events and log", wait(5)))]
 #[case::one_ending(|o: &mut Observed| surplus(o, 1), (ClusterPhase::Running, Standing::InProgress, Reason::ScalingDown, "1 engine pod is ending", wait(5)))]
 #[case::not_asked(|o: &mut Observed| o.engine = EngineView::NotAsked, (ClusterPhase::Running, Standing::InProgress, Reason::EngineStarting, "waiting for the first answer of the engine", wait(1)))]
@@ -99,6 +104,15 @@ fn a_world_that_never_ran(#[case] change: fn(&mut Observed), #[case] expected: T
     let mut observed = settled();
     change(&mut observed);
     check(&cluster(false), &observed, &Applied::default(), expected);
+}
+
+fn refused_pods() -> FailedCreate {
+    FailedCreate {
+        kind: "StatefulSet",
+        namespace: "acme".to_owned(),
+        name: "dev-engine".to_owned(),
+        cause: "ResourceQuota small is used up".to_owned(),
+    }
 }
 
 fn trouble(reason: ClusterReason) -> PostgresView {
@@ -251,6 +265,7 @@ fn what_is_known_stays_when_nothing_could_be_read() {
         [
             ("Available", "True"),
             ("Migrated", "True"),
+            ("PostgresEncrypted", "True"),
             ("PostgresReachable", "True"),
             ("Ready", "False"),
             ("Stalled", "True"),
@@ -267,6 +282,66 @@ fn what_is_known_stays_when_nothing_could_be_read() {
             conditions: Vec::new(),
             ..before
         }
+    );
+}
+
+fn protected(protection: Protection) -> Observed {
+    let mut observed = settled();
+    let PostgresView::Reachable(database) = &mut observed.postgres else { unreachable!() };
+    database.protection = protection;
+    observed
+}
+
+/// `PostgresEncrypted`, and whether the cluster is ready with it.
+fn told_protection(cluster: &WorkflowCluster, observed: &Observed) -> (String, String, String, bool) {
+    let status = build_status(cluster, &assessed(cluster, observed, &Applied::default()), today());
+    let found = find(&status.conditions, POSTGRES_ENCRYPTED).unwrap().clone();
+    (found.status, found.reason, found.message, status.ready)
+}
+
+#[rstest]
+#[case::no_tls(SslMode::Prefer, Protection::Plain, ("False", "PostgresNotEncrypted", "not encrypted: the server offers no TLS, and sslMode prefer goes on without"))]
+#[case::preferred(SslMode::Prefer, Protection::Encrypted, ("True", "PostgresServerNotVerified", "encrypted, server not verified (sslMode prefer)"))]
+#[case::required(SslMode::Require, Protection::Encrypted, ("True", "PostgresServerNotVerified", "encrypted, server not verified (sslMode require)"))]
+#[case::authority(SslMode::VerifyCa, Protection::Verified, ("True", "PostgresServerVerified", "encrypted; a trusted authority signed the server's certificate, its host name is not compared (sslMode verify-ca)"))]
+#[case::host(SslMode::VerifyFull, Protection::Verified, ("True", "PostgresServerVerified", "encrypted, server verified"))]
+fn how_the_connection_to_postgres_is_protected_is_told_and_changes_no_ready(
+    #[case] mode: SslMode,
+    #[case] protection: Protection,
+    #[case] (status, reason, message): (&str, &str, &str),
+) {
+    let mut cluster = cluster(true);
+    cluster.spec.postgres.external_ref.as_mut().unwrap().ssl_mode = Some(mode);
+    let mut observed = protected(protection);
+    observed.children = with_set(settled_set(&cluster, "1.2.3"));
+    let expected = (status.to_owned(), reason.to_owned(), message.to_owned(), true);
+    assert_eq!(told_protection(&cluster, &observed), expected);
+}
+
+#[test]
+fn the_protection_is_news_once_for_each_change_also_over_an_outage() {
+    let mut cluster = cluster(true);
+    let mut news_after = |observed: &Observed| {
+        let assessment = assessed(&cluster, observed, &Applied::default());
+        let status = build_status(&cluster, &assessment, today());
+        let news = build_news(&cluster, &status, &assessment);
+        cluster.status = Some(status);
+        let news = news.into_iter().filter(|news| {
+            news.reason.starts_with("PostgresNot") || news.reason.starts_with("PostgresServer")
+        });
+        news.map(|news| (news.type_, news.note)).collect::<Vec<_>>()
+    };
+    let mut away = settled();
+    away.postgres = trouble(Reason::PostgresUnreachable);
+    let plain =
+        "PostgresNotEncrypted: not encrypted: the server offers no TLS, and sslMode prefer goes on without";
+    assert_eq!(news_after(&protected(Protection::Plain)), [(EventType::Warning, plain.to_owned())]);
+    assert_eq!(news_after(&protected(Protection::Plain)), []);
+    assert_eq!(news_after(&away), []);
+    assert_eq!(news_after(&protected(Protection::Plain)), []);
+    assert_eq!(
+        news_after(&protected(Protection::Verified)),
+        [(EventType::Normal, "encrypted, server verified".to_owned())]
     );
 }
 

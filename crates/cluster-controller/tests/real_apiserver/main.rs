@@ -57,7 +57,13 @@ struct FakeDatabase(Arc<std::sync::Mutex<Option<String>>>);
 impl Databases for FakeDatabase {
     async fn look(&self, _: &Login) -> PostgresView {
         let engine_version = self.0.lock().unwrap().clone();
-        PostgresView::Reachable(Database { server_version: 150_004, schema_version: Some(1), engine_version })
+        let protection = postgres_guard::Protection::Verified;
+        PostgresView::Reachable(Database {
+            protection,
+            server_version: 150_004,
+            schema_version: Some(1),
+            engine_version,
+        })
     }
 }
 

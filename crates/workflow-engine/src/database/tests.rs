@@ -2,7 +2,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use futures::FutureExt as _;
-use sqlx::Executor as _;
+use sqlx::{Connection as _, Executor as _};
 use test_support::postgres::TestDatabase;
 
 use super::*;
@@ -22,6 +22,7 @@ async fn open_one(database: &TestDatabase) -> Database {
     };
     migrate::run(&mut session, &order).await.expect("should migrate");
     Database::open(&database.options().application_name(APPLICATION), 1, Roles::default())
+        .expect("should open")
 }
 
 fn tenant(id: &str) -> TenantId {
@@ -248,4 +249,40 @@ async fn transactions_tell_when_the_database_is_no_longer_the_one_that_it_was() 
     owner.execute(terminate).await.expect("should terminate");
     let without = begin().await.expect("should begin");
     assert!(format!("{third:?}").starts_with(format!("{without:?}").trim_end_matches("\")")), "{without:?}");
+}
+
+/// Every way to the database: what looks at the schema, a migration, and the pool, whose connections come much later.
+#[tokio::test]
+async fn a_server_that_was_not_verified_gets_no_password_in_clear_text() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    const PASSWORD: &str = "correct horse battery";
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("should listen");
+    let options = PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(listener.local_addr().expect("should have a port").port())
+        .username("engine")
+        .password(PASSWORD);
+    let heard = Arc::<std::sync::Mutex<Vec<u8>>>::default();
+    let record = Arc::clone(&heard);
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let record = Arc::clone(&record);
+            tokio::spawn(async move {
+                let _ = socket.read_exact(&mut [0; 8]).await;
+                let _ = socket.write_all(b"N").await;
+                let _ = socket.read(&mut [0; 1024]).await;
+                let _ = socket.write_all(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]).await;
+                let mut answer = Vec::new();
+                let _ = socket.read_to_end(&mut answer).await;
+                record.lock().unwrap_or_else(PoisonError::into_inner).extend(answer);
+            });
+        }
+    });
+    let Err(Error::Reach(refused)) = connect(&options).await else { panic!("should be refused") };
+    assert!(describe(&refused).contains("got none"), "{}", describe(&refused));
+    let database = Database::open(&options, 1, Roles::default()).expect("should open");
+    let refused = database.nobody().await.expect_err("should be refused");
+    assert!(describe(&refused).contains("got none"), "{}", describe(&refused));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(*heard.lock().unwrap_or_else(PoisonError::into_inner), b"");
 }

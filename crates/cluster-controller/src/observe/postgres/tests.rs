@@ -33,7 +33,9 @@ async fn run(database: &TestDatabase, statements: &str) {
 
 #[test]
 fn a_server_that_is_too_old_is_refused() {
-    let server = |server_version| Database { server_version, schema_version: None, engine_version: None };
+    let protection = Protection::Plain;
+    let server =
+        |server_version| Database { protection, server_version, schema_version: None, engine_version: None };
     assert_eq!(judge(server(150_000)), PostgresView::Reachable(server(150_000)));
     let cause = "PostgreSQL 14, expected 15 or later".to_owned();
     assert_eq!(judge(server(140_011)), unusable(Reason::PostgresVersionUnsupported, cause));
@@ -194,14 +196,15 @@ async fn the_servers_certificate_is_checked_as_far_as_the_spec_asks() {
         host: host.to_owned(),
         ..login(&database)
     };
-    for good in [
-        with(SslMode::Prefer, None, "127.0.0.1"),
-        with(SslMode::Require, None, "127.0.0.1"),
-        with(SslMode::VerifyCa, Some(ca.pem()), "localhost"),
-        with(SslMode::VerifyFull, Some(ca.pem()), "127.0.0.1"),
+    for (good, expected) in [
+        (with(SslMode::Prefer, None, "127.0.0.1"), Protection::Encrypted),
+        (with(SslMode::Require, None, "127.0.0.1"), Protection::Encrypted),
+        (with(SslMode::VerifyCa, Some(ca.pem()), "localhost"), Protection::Verified),
+        (with(SslMode::VerifyFull, Some(ca.pem()), "127.0.0.1"), Protection::Verified),
     ] {
         let found = look(&good).await;
-        assert!(matches!(found, PostgresView::Reachable(_)), "{:?}: {found:?}", good.ssl_mode);
+        let PostgresView::Reachable(found) = found else { panic!("{:?}: {found:?}", good.ssl_mode) };
+        assert_eq!(found.protection, expected, "{:?}", good.ssl_mode);
     }
     for bad in [
         with(SslMode::VerifyCa, Some(other.pem()), "127.0.0.1"),
@@ -219,6 +222,47 @@ async fn tls_that_is_asked_for_and_not_offered_is_a_failure() {
     let login = Login { ssl_mode: SslMode::Require, ..login(&postgres.fresh_database().await) };
     let expected = unusable(Reason::PostgresTlsFailed, format!("{TLS_CAUSE} (127.0.0.1:{})", login.port));
     assert_eq!(look(&login).await, expected);
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_seen_as_such() {
+    let postgres = test_support::require_postgres!();
+    let PostgresView::Reachable(found) = look(&login(&postgres.fresh_database().await)).await else {
+        panic!("not reachable")
+    };
+    assert_eq!(found.protection, Protection::Plain);
+}
+
+#[tokio::test]
+async fn a_password_in_clear_text_is_refused_to_a_server_that_was_not_verified() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = server.local_addr().unwrap().port();
+    let serve = async {
+        let (mut socket, _) = server.accept().await.unwrap();
+        socket.read_exact(&mut [0; 8]).await.unwrap();
+        socket.write_all(b"N").await.unwrap();
+        let _ = socket.read(&mut [0; 1024]).await.unwrap();
+        socket.write_all(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]).await.unwrap();
+        let mut heard = Vec::new();
+        let _ = socket.read_to_end(&mut heard).await;
+        heard
+    };
+    let login = Login {
+        host: "127.0.0.1".into(),
+        port,
+        user: "u".into(),
+        password: "correct horse".into(),
+        database: "d".into(),
+        ssl_mode: SslMode::Prefer,
+        ca_pem: None,
+    };
+    let (found, heard) = tokio::join!(look(&login), serve);
+    let cause = format!(
+        "the server asks for the password in clear text and was not verified, so it got none: set sslMode verify-full, or use scram-sha-256 in its pg_hba.conf (127.0.0.1:{port})"
+    );
+    assert_eq!(found, unusable(Reason::PostgresClearTextRefused, cause));
+    assert_eq!(heard, b"");
 }
 
 struct Counted(AtomicUsize);
