@@ -160,6 +160,7 @@ fn close(schema: &mut Map<String, Value>) {
     schema.remove("description");
     schema.remove("default");
     if schema.contains_key("x-kubernetes-int-or-string") {
+        schema.insert("pattern".to_owned(), grammar::QUANTITY.into());
         bound(schema, "maxLength", grammar::QUANTITY_MAX.into());
         bound(schema, "minimum", 0);
         bound(schema, "maximum", i32::MAX.unsigned_abs().into());

@@ -211,6 +211,7 @@ async fn execute_step(
             let secret = Desired::of(&build_secret(metadata.clone(), data));
             done.set_back = context.writer.apply(&secret).await?.set_back;
         }
+        Step::Apply(desired) if context.writer.is_futile(desired) => {}
         Step::Apply(desired) => done.set_back = apply(context, desired).await?,
         Step::CreateJob(desired) => create_job(context, cluster, desired).await?,
         Step::WithdrawJob(doomed) => context.writer.delete_behind_dependants(doomed).await?,

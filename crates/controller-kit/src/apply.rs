@@ -13,10 +13,12 @@ use crate::outcome::ErrorClass;
 use crate::plan::{Desired, Doomed};
 
 pub(crate) mod contest;
+mod futile;
 mod spec_refusal;
 
 pub use contest::Contest;
 use contest::Contests;
+use futile::Futile;
 
 /// A write that failed: what was tried, on which object.
 #[derive(Debug, thiserror::Error)]
@@ -76,19 +78,26 @@ pub struct Written {
     pub set_back: Option<Contest>,
 }
 
-/// Writes as one field manager. Clones share what they know of other writers.
+/// Writes as one field manager. Clones share what they know of other writers, and of applies that change nothing.
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
     manager: &'static str,
     contests: Arc<Contests>,
+    futile: Futile,
 }
 
 impl Writer {
     /// `manager` is one of `api_types::labels`' field managers.
     #[must_use]
     pub fn new(client: Client, manager: &'static str) -> Self {
-        Self { client, manager, contests: Arc::default() }
+        Self { client, manager, contests: Arc::default(), futile: Futile::default() }
+    }
+
+    /// Would this apply leave the object as it is? Known once it was tried.
+    #[must_use]
+    pub fn is_futile(&self, desired: &Desired) -> bool {
+        self.futile.is_known(desired)
     }
 
     /// Server-side apply. Only fields that are ours to decide are sent, so what others made of them is set back; but it is
@@ -115,7 +124,9 @@ impl Writer {
     async fn patch(&self, desired: &Desired, params: &PatchParams) -> kube::Result<DynamicObject> {
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &desired.namespace, &desired.resource);
-        api.patch(&desired.name, params, &Patch::Apply(&desired.body)).await
+        api.patch(&desired.name, params, &Patch::Apply(&desired.body))
+            .await
+            .inspect(|written| self.futile.note(desired, written))
     }
 
     /// Deletes exactly the object that was seen; gone already is success. Its dependants are collected behind it.

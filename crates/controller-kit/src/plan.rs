@@ -44,7 +44,7 @@ pub struct Wait<R> {
 }
 
 /// An object as it shall be: only the fields that we mean, applied as they stand.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Desired {
     /// Kind and path.
     pub resource: ApiResource,
@@ -56,6 +56,41 @@ pub struct Desired {
     pub body: Value,
     /// Fields that others may have set by design, as an autoscaler `.spec.replicas`: taking one over is no conflict.
     pub shared: &'static [&'static str],
+    /// What it is applied over.
+    pub(crate) over: Option<Box<Over>>,
+}
+
+/// A live object, as far as an apply can change it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Over {
+    /// Its `metadata.resourceVersion`.
+    pub(crate) version: Option<String>,
+    /// Of all but its status and bookkeeping.
+    pub(crate) digest: String,
+}
+
+impl Over {
+    fn of(mut live: Value) -> Self {
+        let version = live["metadata"]["resourceVersion"].as_str().map(str::to_owned);
+        for (part, field) in
+            [("/metadata", "resourceVersion"), ("/metadata", "managedFields"), ("", "status")]
+        {
+            if let Some(fields) = live.pointer_mut(part).and_then(Value::as_object_mut) {
+                fields.remove(field);
+            }
+        }
+        Self { version, digest: digest(&live) }
+    }
+}
+
+/// Two are equal when they want the same.
+impl PartialEq for Desired {
+    fn eq(&self, other: &Self) -> bool {
+        self.resource == other.resource
+            && self.namespace == other.namespace
+            && self.name == other.name
+            && self.body == other.body
+    }
 }
 
 impl Desired {
@@ -81,6 +116,7 @@ impl Desired {
             name: object.name_any(),
             body,
             shared: &[],
+            over: None,
         }
     }
 
@@ -89,7 +125,7 @@ impl Desired {
         self.hash().as_str().unwrap_or_default()
     }
 
-    fn hash(&self) -> &Value {
+    pub(crate) fn hash(&self) -> &Value {
         &self.body["metadata"]["annotations"][APPLIED_HASH]
     }
 
@@ -152,7 +188,7 @@ pub fn plan_child<K: Resource + Serialize>(
     if same_wish && is_subset(&without_type(&desired.body), &live_body) {
         ChildVerdict::Converged
     } else {
-        ChildVerdict::Apply(desired)
+        ChildVerdict::Apply(Desired { over: Some(Box::new(Over::of(live_body))), ..desired })
     }
 }
 

@@ -35,6 +35,7 @@ pub mod postgres;
 pub mod reply;
 pub mod request;
 pub mod snapshot;
+pub mod variation;
 pub mod wait;
 
 pub use apiserver::TestApiServer;

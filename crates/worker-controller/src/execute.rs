@@ -31,6 +31,7 @@ pub async fn execute(context: &Context, plan: &Plan) -> Applied {
 
 async fn execute_step(context: &Context, step: &Step, applied: &mut Applied) -> Result<(), WriteError> {
     match step {
+        Step::Apply(desired) if context.writer.is_futile(desired) => {}
         Step::Apply(desired) => {
             let written = context.writer.apply(desired).await?;
             if desired.resource.kind == "Deployment" {

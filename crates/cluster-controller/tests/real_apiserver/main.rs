@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod deletion;
+mod passed_on;
 mod pods;
 mod refused;
 mod upgrade;

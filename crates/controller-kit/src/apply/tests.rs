@@ -1,8 +1,10 @@
 use api_types::WorkflowProcess;
+use api_types::labels::APPLIED_HASH;
 use api_types::process::WorkflowProcessStatus;
 use api_types::reason::CommonReason;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 use rstest::rstest;
 use serde_json::json;
@@ -12,6 +14,7 @@ use test_support::{FakeApiServer, builders};
 
 use super::*;
 use crate::condition::{Standing, Truth, Wanted, merge, summary};
+use crate::plan::{ChildVerdict, plan_child};
 
 const MANAGER: &str = "process-controller";
 const PATH: &str = "/apis/workflow.example.com/v1alpha1/namespaces/acme/workflowprocesses/order";
@@ -257,6 +260,51 @@ async fn the_order_of_conditions_is_no_difference() {
     let wanted = status(Standing::InProgress);
     assert_eq!(writer.apply_status(&stored, stored.status.as_ref(), &wanted).await.unwrap(), None);
     assert_eq!(writer.apply_status(&stored, Some(&reversed), &wanted).await.unwrap(), None);
+}
+
+/// A live object of ours that lacks a field, and what an apply of it answers.
+fn half_stored(version: &str, data: &[(&str, &str)]) -> ConfigMap {
+    let mut live: ConfigMap = serde_json::from_value(desired().body).unwrap();
+    live.metadata.resource_version = Some(version.to_owned());
+    live.metadata.owner_references = Some(vec![OwnerReference {
+        controller: Some(true),
+        uid: "owner".to_owned(),
+        ..OwnerReference::default()
+    }]);
+    live.data = Some(data.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect());
+    live
+}
+
+fn over(live: &ConfigMap) -> Desired {
+    let mut wanted = half_stored("0", &[("a", "stored"), ("b", "not stored")]);
+    wanted.metadata.resource_version = None;
+    match plan_child("owner", Desired::of(&wanted), Some(live)) {
+        ChildVerdict::Apply(desired) => desired,
+        verdict => panic!("{verdict:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_apply_that_changed_nothing_is_known_until_the_object_or_the_wish_changes() {
+    let live = half_stored("7", &[("a", "stored")]);
+    let answer = |version| {
+        let stored = serde_json::to_value(half_stored(version, &[("a", "stored")])).unwrap();
+        patch("/api/v1/namespaces/acme/configmaps/a").reply(Reply::ok(stored))
+    };
+    let apiserver = MockApiServer::in_order([answer("7"), answer("9")]);
+    let writer = Writer::new(apiserver.client(), MANAGER);
+    assert!(!writer.is_futile(&over(&live)), "not tried yet");
+    writer.apply(&over(&live)).await.unwrap();
+    assert!(writer.is_futile(&over(&live)));
+    assert!(writer.clone().is_futile(&over(&live)), "clones know it");
+    assert!(writer.is_futile(&over(&half_stored("8", &[("a", "stored")]))), "only its version is another");
+
+    assert!(!writer.is_futile(&over(&half_stored("8", &[("a", "changed")]))), "somebody changed it");
+    let mut otherwise = over(&live);
+    otherwise.body["metadata"]["annotations"][APPLIED_HASH] = json!("another");
+    assert!(!writer.is_futile(&otherwise), "another wish");
+    writer.apply(&over(&live)).await.unwrap();
+    assert!(!writer.is_futile(&over(&live)), "it changed something, or was read too early");
 }
 
 #[tokio::test]

@@ -1,36 +1,92 @@
 //! Does a live object already have every field that we want?
 
-use serde_json::Value;
+use api_types::quantity::billionths;
+use serde_json::{Map, Value};
 
 /// `true` when each field of `wanted` stands in `live` with an equal value. Fields that only `live` has (defaults,
 /// other writers) do not count. Lists are compared in order, element by element, and `live` may not be longer; but of a
 /// list that server-side apply merges by key only our own elements count, in whatever order: others may extend it, and
 /// no apply of ours would change that.
-/// Quantities are equal when they mean the same amount.
+///
+/// The API server stores some values in other words, and those are equal here: what is empty and it leaves out, and
+/// quantities, which it writes anew.
 #[must_use]
 pub fn is_subset(wanted: &Value, live: &Value) -> bool {
     match (wanted, live) {
         (Value::Object(wanted), Value::Object(live)) => {
-            wanted.iter().all(|(key, value)| match live.get(key) {
-                Some(found) if SHARED_LISTS.contains(&key.as_str()) => is_contained(value, found),
-                Some(found) => is_subset(value, found),
-                // The API server drops what is empty.
-                None => is_empty(value),
-            })
+            wanted.iter().all(|(key, value)| is_field_equal(key, value, live))
         }
         (Value::Array(wanted), Value::Array(live)) => {
             wanted.len() == live.len()
                 && wanted.iter().zip(live).all(|(wanted, live)| is_subset(wanted, live))
         }
-        (Value::String(wanted), Value::String(live)) => wanted == live || is_same_quantity(wanted, live),
         (Value::Number(wanted), Value::Number(live)) => wanted == live || wanted.as_f64() == live.as_f64(),
         _ => wanted == live,
     }
 }
 
 /// Lists that may have more than one author, each merging by key.
-const SHARED_LISTS: [&str; 7] =
-    ["ownerReferences", "finalizers", "containers", "initContainers", "env", "volumes", "volumeMounts"];
+const SHARED_LISTS: [&str; 9] = [
+    "containers",
+    "env",
+    "finalizers",
+    "imagePullSecrets",
+    "initContainers",
+    "ownerReferences",
+    "topologySpreadConstraints",
+    "volumeMounts",
+    "volumes",
+];
+
+/// Maps whose keys are anybody's words and not fields: no value of theirs is left out or written anew.
+const MAPS: [&str; 7] =
+    ["annotations", "binaryData", "data", "labels", "matchLabels", "nodeSelector", "stringData"];
+
+/// Fields, and maps, that hold quantities.
+const QUANTITIES: [&str; 6] = ["averageValue", "divisor", "limits", "requests", "sizeLimit", "tolerance"];
+
+/// Texts, numbers and switches that the API server leaves out when they are empty, zero or false: in Go they are no
+/// pointers. Only those that are known to be so: where it does keep an empty value apart from none, as for
+/// `automountServiceAccountToken`, one that is gone was taken away by somebody.
+const LEFT_OUT_WHEN_EMPTY: [&str; 19] = [
+    "effect",
+    "host",
+    "hostPort",
+    "initialDelaySeconds",
+    "key",
+    "medium",
+    "minReadySeconds",
+    "name",
+    "nodePort",
+    "operator",
+    "path",
+    "priorityClassName",
+    "publishNotReadyAddresses",
+    "readOnly",
+    "secretName",
+    "serviceAccountName",
+    "subPath",
+    "value",
+    "workingDir",
+];
+
+fn is_field_equal(key: &str, wanted: &Value, live: &Map<String, Value>) -> bool {
+    let Some(live) = live.get(key) else { return is_left_out(key, wanted) };
+    if SHARED_LISTS.contains(&key) || key == "ports" && are_named(wanted) {
+        is_contained(wanted, live)
+    } else if MAPS.contains(&key) {
+        is_map_contained(wanted, live, |wanted, live| wanted == live)
+    } else if QUANTITIES.contains(&key) {
+        is_same_quantity(wanted, live) || is_map_contained(wanted, live, is_same_quantity)
+    } else {
+        is_subset(wanted, live)
+    }
+}
+
+/// The ports of containers and Services, which are merged; those of a NetworkPolicy are not.
+fn are_named(ports: &Value) -> bool {
+    ports.as_array().is_some_and(|ports| ports.iter().all(|port| port.get("name").is_some()))
+}
 
 fn is_contained(wanted: &Value, live: &Value) -> bool {
     match (wanted.as_array(), live.as_array()) {
@@ -41,48 +97,34 @@ fn is_contained(wanted: &Value, live: &Value) -> bool {
     }
 }
 
-fn is_empty(value: &Value) -> bool {
-    match value {
+fn is_map_contained(wanted: &Value, live: &Value, is_equal: impl Fn(&Value, &Value) -> bool) -> bool {
+    match (wanted.as_object(), live.as_object()) {
+        (Some(wanted), Some(live)) => wanted
+            .iter()
+            .all(|(key, value)| live.get(key).map_or(value.is_null(), |found| is_equal(value, found))),
+        _ => wanted == live,
+    }
+}
+
+fn is_left_out(key: &str, wanted: &Value) -> bool {
+    match wanted {
         Value::Null => true,
         Value::Object(fields) => fields.is_empty(),
         Value::Array(elements) => elements.is_empty(),
-        _ => false,
+        Value::Bool(is_on) => !is_on && LEFT_OUT_WHEN_EMPTY.contains(&key),
+        Value::Number(number) => number.as_f64() == Some(0.0) && LEFT_OUT_WHEN_EMPTY.contains(&key),
+        Value::String(text) => text.is_empty() && LEFT_OUT_WHEN_EMPTY.contains(&key),
     }
 }
 
 /// The API server writes `0.5` as `500m` and `1024Mi` as `1Gi`.
-fn is_same_quantity(a: &str, b: &str) -> bool {
-    match (quantity(a), quantity(b)) {
-        // Equal digits parse to equal floats; the tolerance is for "0.1" against "100m".
-        (Some(a), Some(b)) => (a - b).abs() <= f64::EPSILON * a.abs().max(b.abs()),
-        _ => false,
-    }
-}
-
-fn quantity(text: &str) -> Option<f64> {
-    const SUFFIXES: [(&str, f64); 14] = [
-        ("Ki", 1024.0),
-        ("Mi", 1_048_576.0),
-        ("Gi", 1_073_741_824.0),
-        ("Ti", 1_099_511_627_776.0),
-        ("Pi", 1_125_899_906_842_624.0),
-        ("Ei", 1_152_921_504_606_846_976.0),
-        ("n", 1e-9),
-        ("u", 1e-6),
-        ("m", 1e-3),
-        ("k", 1e3),
-        ("M", 1e6),
-        ("G", 1e9),
-        ("T", 1e12),
-        ("P", 1e15),
-    ];
-    let (number, factor) = SUFFIXES
-        .iter()
-        .find_map(|(suffix, factor)| text.strip_suffix(suffix).map(|number| (number, *factor)))
-        .unwrap_or((text, 1.0));
-    let is_number = !number.is_empty()
-        && number.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E'));
-    is_number.then(|| number.parse::<f64>().ok()).flatten().map(|number| number * factor)
+fn is_same_quantity(wanted: &Value, live: &Value) -> bool {
+    let amount = |value: &Value| match value {
+        Value::String(text) => billionths(text),
+        Value::Number(number) => billionths(&number.to_string()),
+        _ => None,
+    };
+    wanted == live || amount(wanted).is_some_and(|wanted| amount(live) == Some(wanted))
 }
 
 #[cfg(test)]
@@ -104,10 +146,29 @@ mod tests {
     #[case::foreign_variable(json!({"env": [{"name": "A", "value": "1"}]}), json!({"env": [{"name": "B"}, {"name": "A", "value": "1"}]}), true)]
     #[case::changed_variable(json!({"env": [{"name": "A", "value": "1"}]}), json!({"env": [{"name": "A", "value": "2"}]}), false)]
     #[case::missing_variable(json!({"env": [{"name": "A", "value": "1"}]}), json!({"env": [{"name": "B", "value": "1"}]}), false)]
-    #[case::millicores(json!("0.5"), json!("500m"), true)]
-    #[case::binary(json!("1024Mi"), json!("1Gi"), true)]
-    #[case::another_amount(json!("1"), json!("2"), false)]
-    #[case::words_are_not_quantities(json!("a"), json!("b"), false)]
+    #[case::millicores(json!({"requests": {"cpu": "0.5"}}), json!({"requests": {"cpu": "500m"}}), true)]
+    #[case::binary(json!({"limits": {"memory": "1024Mi"}}), json!({"limits": {"memory": "1Gi", "cpu": "1"}}), true)]
+    #[case::number(json!({"limits": {"cpu": 2}}), json!({"limits": {"cpu": "2"}}), true)]
+    #[case::a_single_quantity(json!({"sizeLimit": "1024Mi"}), json!({"sizeLimit": "1Gi"}), true)]
+    #[case::another_amount(json!({"requests": {"cpu": "1"}}), json!({"requests": {"cpu": "2"}}), false)]
+    #[case::no_amount(json!({"requests": {"cpu": "0"}}), json!({"requests": {}}), false)]
+    #[case::words_are_not_quantities(json!({"requests": {"cpu": "a"}}), json!({"requests": {"cpu": "b"}}), false)]
+    #[case::a_text_is_no_quantity(json!({"value": "1.0"}), json!({"value": "1"}), false)]
+    #[case::a_label_is_no_quantity(json!({"labels": {"limits": "1000m"}}), json!({"labels": {"limits": "1"}}), false)]
+    #[case::empty_text(json!({"env": [{"name": "A", "value": ""}]}), json!({"env": [{"name": "A"}]}), true)]
+    #[case::empty_text_that_is_another_now(json!({"env": [{"name": "A", "value": ""}]}), json!({"env": [{"name": "A", "value": "x"}]}), false)]
+    #[case::empty_text_in_a_list(json!({"tolerations": [{"key": "", "operator": "Exists"}]}), json!({"tolerations": [{"operator": "Exists"}]}), true)]
+    #[case::zero(json!({"minReadySeconds": 0}), json!({}), true)]
+    #[case::off(json!({"readOnly": false}), json!({}), true)]
+    #[case::on(json!({"readOnly": true}), json!({}), false)]
+    #[case::off_is_not_none(json!({"automountServiceAccountToken": false}), json!({}), false)]
+    #[case::no_time_is_not_none(json!({"tolerationSeconds": 0}), json!({}), false)]
+    #[case::an_empty_label_is_a_label(json!({"labels": {"value": ""}}), json!({"labels": {}}), false)]
+    #[case::an_empty_annotation_is_there(json!({"annotations": {"a": ""}}), json!({"annotations": {"a": "", "b": "c"}}), true)]
+    #[case::a_spread_of_others(json!({"topologySpreadConstraints": [{"topologyKey": "a"}]}), json!({"topologySpreadConstraints": [{"topologyKey": "b"}, {"topologyKey": "a"}]}), true)]
+    #[case::a_port_of_others(json!({"ports": [{"name": "a", "port": 1}]}), json!({"ports": [{"name": "a", "port": 1}, {"name": "b", "port": 2}]}), true)]
+    #[case::a_port_that_a_policy_opens(json!({"ports": [{"port": 1}]}), json!({"ports": [{"port": 1}, {"port": 2}]}), false)]
+    #[case::a_pull_secret_of_others(json!({"imagePullSecrets": [{"name": "a"}]}), json!({"imagePullSecrets": [{"name": "a"}, {"name": "b"}]}), true)]
     fn subset(#[case] wanted: Value, #[case] live: Value, #[case] expected: bool) {
         assert_eq!(is_subset(&wanted, &live), expected);
     }

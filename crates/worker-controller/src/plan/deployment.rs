@@ -138,7 +138,8 @@ fn build_template(blueprint: &Blueprint<'_>, name: &str) -> PodTemplateSpec {
             containers: vec![build_container(blueprint)],
             volumes: Some(build_volumes(name)),
             image_pull_secrets: build_pull_secrets(spec),
-            service_account_name: spec.service_account().map(str::to_owned),
+            // Named always: the API server keeps the former one in a deprecated field, and would bring it back.
+            service_account_name: Some(spec.service_account().unwrap_or("default").to_owned()),
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
             termination_grace_period_seconds: Some(spec.termination_grace_period_seconds().into()),
@@ -242,10 +243,11 @@ fn variable(name: &str, value: String) -> EnvVar {
     EnvVar { name: name.to_owned(), value: Some(value), value_from: None }
 }
 
+/// Without a value an empty one is sent: what is not sent could be set by others.
 fn build_user_variable(given: &UserVariable) -> EnvVar {
     EnvVar {
         name: given.name.clone(),
-        value: given.value.clone(),
+        value: given.value.clone().or_else(|| given.value_from.is_none().then(String::new)),
         value_from: given.value_from.as_ref().map(|source| EnvVarSource {
             secret_key_ref: Some(SecretKeySelector {
                 name: source.secret_key_ref.name.clone(),

@@ -7,6 +7,8 @@ mod autoscaler;
 #[cfg(test)]
 mod in_memory;
 #[cfg(test)]
+mod passed_on;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod rbac;

@@ -29,6 +29,7 @@ use worker_controller::observe::children::Caches;
 
 pub(crate) const SEED: &str = include_str!("../../../api-types/testdata/seeds/workflowworker.yaml");
 pub(crate) const EVERY_FIELD: &str = include_str!("../../testdata/every-field.yaml");
+pub(crate) const PASSED_ON: &str = include_str!("../../testdata/passed-on.yaml");
 pub(crate) const CLUSTER: &str = "prod-east";
 pub(crate) const WORKER: &str = "payment-worker";
 

@@ -1,0 +1,175 @@
+//! One manifest, said in many other ways: what users type and no example shows.
+//!
+//! ```
+//! use serde_json::json;
+//! use test_support::variation::emptied;
+//!
+//! let told: Vec<_> = emptied(&json!({"a": [{"b": "x"}]})).into_iter().map(|(at, _)| at).collect();
+//! assert_eq!(told, ["a = []", "a[0] = {}", "a[0].b = \"\""]);
+//! ```
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+/// `value` again and again, each time with nothing at one of its places: an empty text, list or object, zero, `false`.
+/// With the place in words; outer places come first.
+#[must_use]
+pub fn emptied(value: &Value) -> Vec<(String, Value)> {
+    let mut places = Vec::new();
+    collect(value, "", "", &mut places);
+    let emptied = |(pointer, told): (String, String)| {
+        let mut variant = value.clone();
+        let place = variant.pointer_mut(&pointer)?;
+        let nothing = nothing_like(place);
+        if *place == nothing {
+            return None;
+        }
+        *place = nothing.clone();
+        Some((format!("{told} = {nothing}"), variant))
+    };
+    places.into_iter().filter_map(emptied).collect()
+}
+
+/// `value` again and again, each time without one of its fields, and the field in words.
+#[must_use]
+pub fn shortened(value: &Value) -> Vec<(String, Value)> {
+    let mut places = Vec::new();
+    collect(value, "", "", &mut places);
+    let shortened = |(pointer, told): (String, String)| {
+        let mut variant = value.clone();
+        let (parent, field) = pointer.rsplit_once('/')?;
+        let parent = variant.pointer_mut(parent)?.as_object_mut()?;
+        parent.remove(&field.replace("~1", "/").replace("~0", "~"))?;
+        Some((format!("no {told}"), variant))
+    };
+    places.into_iter().filter_map(shortened).collect()
+}
+
+/// The fields that `value` has, in whichever element of a list: `a[].b`.
+#[must_use]
+pub fn fields(value: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                found.insert(name.clone());
+                let inner = fields(member);
+                found.extend(inner.into_iter().map(|field| joined(name, &field)));
+            }
+        }
+        Value::Array(elements) => {
+            for element in elements {
+                found.extend(fields(element).into_iter().map(|field| joined("[]", &field)));
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+/// The fields that an OpenAPI schema knows, in the words of [`fields`]. The keys of maps are the user's and not among them.
+#[must_use]
+pub fn known_fields(schema: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    if let Some(items) = schema.get("items") {
+        found.extend(known_fields(items).into_iter().map(|field| joined("[]", &field)));
+    }
+    let none = Map::new();
+    for (name, property) in schema.get("properties").and_then(Value::as_object).unwrap_or(&none) {
+        found.insert(name.clone());
+        found.extend(known_fields(property).into_iter().map(|field| joined(name, &field)));
+    }
+    found
+}
+
+fn joined(outer: &str, inner: &str) -> String {
+    let dot = if inner.starts_with('[') { "" } else { "." };
+    format!("{outer}{dot}{inner}")
+}
+
+fn collect(value: &Value, pointer: &str, told: &str, places: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let key = name.replace('~', "~0").replace('/', "~1");
+                let told = if told.is_empty() { name.clone() } else { format!("{told}.{name}") };
+                let pointer = format!("{pointer}/{key}");
+                places.push((pointer.clone(), told.clone()));
+                collect(member, &pointer, &told, places);
+            }
+        }
+        Value::Array(elements) => {
+            for (index, element) in elements.iter().enumerate() {
+                let (pointer, told) = (format!("{pointer}/{index}"), format!("{told}[{index}]"));
+                places.push((pointer.clone(), told.clone()));
+                collect(element, &pointer, &told, places);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn nothing_like(value: &Value) -> Value {
+    match value {
+        Value::Null => Value::Null,
+        Value::Bool(_) => json!(false),
+        Value::Number(_) => json!(0),
+        Value::String(_) => json!(""),
+        Value::Array(_) => json!([]),
+        Value::Object(_) => json!({}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(variants: Vec<(String, Value)>) -> Vec<(String, String)> {
+        variants.into_iter().map(|(at, variant)| (at, variant.to_string())).collect()
+    }
+
+    fn owned(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        expected.iter().map(|(at, variant)| ((*at).to_owned(), (*variant).to_owned())).collect()
+    }
+
+    #[test]
+    fn every_place_is_emptied_once() {
+        let value = json!({"a/b": [{"c": "x", "d": 0}], "e": true});
+        assert_eq!(
+            told(emptied(&value)),
+            owned(&[
+                ("a/b = []", r#"{"a/b":[],"e":true}"#),
+                ("a/b[0] = {}", r#"{"a/b":[{}],"e":true}"#),
+                (r#"a/b[0].c = """#, r#"{"a/b":[{"c":"","d":0}],"e":true}"#),
+                ("e = false", r#"{"a/b":[{"c":"x","d":0}],"e":false}"#),
+            ])
+        );
+    }
+
+    #[test]
+    fn every_field_is_left_out_once() {
+        let value = json!({"a/b": [{"c": "x"}], "e": true});
+        assert_eq!(
+            told(shortened(&value)),
+            owned(&[
+                ("no a/b", r#"{"e":true}"#),
+                ("no a/b[0].c", r#"{"a/b":[{}],"e":true}"#),
+                ("no e", r#"{"a/b":[{"c":"x"}]}"#),
+            ])
+        );
+    }
+
+    #[test]
+    fn fields_of_a_value_and_of_its_schema_have_the_same_names() {
+        let schema = json!({"properties": {
+            "a": {"items": {"properties": {"b": {"type": "string"}, "c": {"type": "string"}}}},
+            "d": {"additionalProperties": {"type": "string"}},
+        }});
+        let known = BTreeSet::from(["a", "a[].b", "a[].c", "d"].map(str::to_owned));
+        assert_eq!(known_fields(&schema), known);
+        let value = json!({"a": [{"b": "x"}, {"c": "x"}], "d": {"e": "x"}});
+        let extra = BTreeSet::from(["d.e".to_owned()]);
+        assert_eq!(fields(&value), &known | &extra);
+    }
+}
