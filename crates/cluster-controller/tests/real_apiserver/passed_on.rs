@@ -15,7 +15,7 @@ async fn writes_once_settled(home: &mut Home, scheduling: &Value, resources: &Va
     })
     .await;
     home.settle_with_fresh_rights().await;
-    let ready = eventually("the cluster is ready", Duration::from_secs(60), || async {
+    let ready = eventually("the cluster is ready", Duration::from_mins(1), || async {
         home.settle().await;
         let status = home.cluster().await.status.unwrap_or_default();
         if status.ready { Ok(()) } else { Err(status.message.unwrap_or_default()) }

@@ -8,4 +8,5 @@ mod incidents;
 mod lane;
 mod processes;
 mod scaling;
+mod tenancy;
 mod upgrades;
