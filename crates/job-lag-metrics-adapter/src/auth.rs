@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::error::ApiError;
 
 pub mod access;
+mod budget;
 pub mod config;
 pub mod follow;
 pub mod peer;
@@ -83,7 +84,7 @@ impl Authenticator {
             }
         }
         match bearer_token(headers) {
-            Some(token) => self.tokens.identify(token).await.map(Some).ok_or(ApiError::Unauthorized),
+            Some(token) => self.tokens.identify(token, peer.address()).await.map(Some),
             None if peer.presented_certificate() => Err(ApiError::Unauthorized),
             None => Ok(None),
         }

@@ -13,6 +13,8 @@ use crate::{selector, wire::Metric};
 pub enum ApiError {
     #[error("Unauthorized")]
     Unauthorized,
+    #[error("too many unknown bearer tokens: this one was not looked at; try again later")]
+    TooManyTokens,
     #[error("{0}")]
     Forbidden(String),
     /// The access review itself failed, so nobody knows whether the user may read. Refused.
@@ -57,6 +59,7 @@ impl ApiError {
     pub fn code(&self) -> StatusCode {
         match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::TooManyTokens => StatusCode::TOO_MANY_REQUESTS,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::ReviewFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::UnknownPath | Self::UnknownMetric { .. } | Self::UnknownSeries { .. } => {
@@ -72,6 +75,7 @@ impl ApiError {
     fn reason(&self) -> &'static str {
         match self {
             Self::Unauthorized => "Unauthorized",
+            Self::TooManyTokens => "TooManyRequests",
             Self::Forbidden(_) => "Forbidden",
             Self::ReviewFailed => "InternalError",
             Self::UnknownPath | Self::UnknownMetric { .. } | Self::UnknownSeries { .. } => "NotFound",

@@ -137,7 +137,7 @@ impl Connection {
         let http2 = session.alpn_protocol() == Some(b"h2");
         let chain =
             session.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect();
-        let peer = Arc::new(Peer::new(chain));
+        let peer = Arc::new(Peer::new(permit.address(), chain));
         let asked = Arc::new(AtomicBool::new(false));
 
         let service = {

@@ -4,6 +4,7 @@
 //! certificate authority.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -17,8 +18,8 @@ use super::{AuthConfig, Identity};
 const VERDICT_LIFETIME: Duration = Duration::from_secs(30);
 
 /// One connection's client.
-#[derive(Default)]
 pub struct Peer {
+    address: IpAddr,
     chain: Vec<CertificateDer<'static>>,
     judged: Mutex<Option<Judged>>,
 }
@@ -38,8 +39,12 @@ pub(super) struct Verdict {
 
 impl Peer {
     /// `chain`: leaf first, as presented; empty when the client presented none.
-    pub fn new(chain: Vec<CertificateDer<'static>>) -> Self {
-        Self { chain, judged: Mutex::default() }
+    pub fn new(address: IpAddr, chain: Vec<CertificateDer<'static>>) -> Self {
+        Self { address, chain, judged: Mutex::default() }
+    }
+
+    pub fn address(&self) -> IpAddr {
+        self.address
     }
 
     pub fn presented_certificate(&self) -> bool {

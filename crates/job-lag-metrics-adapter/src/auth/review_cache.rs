@@ -40,17 +40,26 @@ impl<K: Clone + Eq + Hash, V: Clone> ReviewCache<K, V> {
 
     /// The kept answer, or what `ask` gives. Those who come while somebody asks wait for the same answer.
     pub(super) async fn get_or_ask(&self, key: &K, ask: impl Future<Output = Answer<V>>) -> V {
+        self.answer_or_ask(key, ask).await.value
+    }
+
+    /// The same, with how long it holds.
+    pub(super) async fn answer_or_ask(&self, key: &K, ask: impl Future<Output = Answer<V>>) -> Answer<V> {
         let slot = self.slot(key);
         let mut answer = slot.lock().await;
         match &*answer {
-            Some(kept) if kept.asked.elapsed() < kept.holds => kept.value.clone(),
+            Some(kept) if kept.asked.elapsed() < kept.holds => kept.clone(),
             _ => {
                 let fresh = ask.await;
-                let value = fresh.value.clone();
-                *answer = Some(fresh);
-                value
+                *answer = Some(fresh.clone());
+                fresh
             }
         }
+    }
+
+    /// Whether the key was asked for lately, whatever the answer.
+    pub(super) fn contains(&self, key: &K) -> bool {
+        self.lock().get(key).is_some_and(|entry| entry.used.elapsed() < IDLE)
     }
 
     /// Keys still in use whose answer was asked for at least `age` ago.

@@ -106,6 +106,37 @@ async fn conformance_27_bad_token_is_unauthorized() {
 }
 
 #[tokio::test]
+async fn conformance_27_flood_of_unknown_tokens_reaches_kubernetes_as_a_trickle() {
+    let adapter = adapter().await;
+    adapter.kubernetes.know_token("good", "system:serviceaccount:acme:reader");
+    adapter.kubernetes.allow("system:serviceaccount:acme:reader");
+    let mut known = adapter.connect(None).await;
+    let good = [("authorization", "Bearer good")];
+    assert_eq!(known.get(&path(), &good).await.value(), "0");
+    let mut autoscaler = adapter.as_autoscaler().await;
+    autoscaler.get(&path()).await.value();
+
+    adapter.kubernetes.token_reviews.store(0, Ordering::Relaxed);
+    let mut stranger = adapter.connect(None).await;
+    let mut refusals = std::collections::BTreeMap::new();
+    for n in 0..1_200 {
+        let token = format!("Bearer unknown-{n}");
+        let answer = stranger.get(&path(), &[("authorization", &token)]).await;
+        let code = answer.status.as_u16();
+        answer.assert_status(code, if code == 429 { "TooManyRequests" } else { "Unauthorized" });
+        *refusals.entry(code).or_insert(0) += 1;
+    }
+    let reviews = adapter.kubernetes.token_reviews.load(Ordering::Relaxed);
+    assert!(reviews < 100, "{reviews} reviews");
+    assert_eq!(refusals.keys().copied().collect::<Vec<_>>(), [401, 429], "{refusals:?}");
+
+    // Who was known before is not asked about anew, and kube-apiserver never was.
+    assert_eq!(known.get(&path(), &good).await.value(), "0");
+    autoscaler.get(&path()).await.value();
+    assert_eq!(adapter.kubernetes.token_reviews.load(Ordering::Relaxed), reviews);
+}
+
+#[tokio::test]
 async fn conformance_28_anonymous_reads_nothing() {
     let adapter = adapter().await;
     let mut connection = adapter.connect(None).await;
