@@ -18,6 +18,7 @@ check "every image is ours" images_are_ours
 check "the CRD chart holds the CRDs of crds/" crd_chart_is_current
 check "helm lint" charts_are_linted
 check "rendered manifests are as reviewed (UPDATE=1 accepts them)" goldens_match
+check "a default rendering takes nobody's external metrics" default_rendering_takes_no_api
 check "wrong values are refused" wrong_values_are_refused
 
 if [[ -z ${ASSETS:-} ]]; then

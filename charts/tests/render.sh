@@ -83,6 +83,16 @@ refused() {
   }
 }
 
+# Nothing in a rendering can see whether another product has the API, so nothing in it may take the API.
+default_rendering_takes_no_api() {
+  local rendered
+  rendered=$(render default)
+  [[ $rendered != *'kind: APIService'* ]]
+  [[ $rendered == *'name: API_SERVICE_OWNER'* ]]
+  rendered=$(helm template workflow charts/workflow-operator --set job-lag-metrics-adapter.apiService.manager=chart)
+  [[ $rendered == *'kind: APIService'* && $rendered != *'name: API_SERVICE_OWNER'* ]]
+}
+
 wrong_values_are_refused() {
   refused "'unknown'" --set unknown=1
   refused "/tenant-controller/replica'" --set tenant-controller.replica=2
@@ -103,7 +113,9 @@ wrong_values_are_refused() {
   refused /job-lag-metrics-adapter/securePort --set job-lag-metrics-adapter.securePort=443
   refused /job-lag-metrics-adapter/securePort --set job-lag-metrics-adapter.securePort=8080
   refused /job-lag-metrics-adapter/maxSampleAgeSeconds --set job-lag-metrics-adapter.maxSampleAgeSeconds=5
-  refused apiService.caBundle --set job-lag-metrics-adapter.tls.existingSecret=adapter-tls
+  refused /job-lag-metrics-adapter/apiService/manager --set job-lag-metrics-adapter.apiService.manager=nobody
+  refused apiService.manager=chart --set job-lag-metrics-adapter.tls.existingSecret=adapter-tls
+  refused apiService.caBundle --set job-lag-metrics-adapter.tls.existingSecret=adapter-tls,job-lag-metrics-adapter.apiService.manager=chart
 }
 
 # Names that kustomize makes arrive where our kinds refer to them. Kustomize reads nothing outside of its folder.

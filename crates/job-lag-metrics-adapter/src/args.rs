@@ -16,13 +16,23 @@ pub struct Args {
     pub bind: SocketAddr,
 
     /// Directory with `tls.crt` and `tls.key`, looked at every few seconds. Left out: the adapter makes its own
-    /// certificate, keeps it in Secret `<service name>-serving-cert` and writes `caBundle` of its APIService.
+    /// certificate, keeps it in Secret `<service name>-serving-cert` and keeps its APIService.
     #[arg(long, env = "TLS_DIR")]
     pub tls_dir: Option<PathBuf>,
 
     /// Service in the pod's namespace through which kube-apiserver reaches this server.
     #[arg(long, env = "SERVICE_NAME", default_value = "job-lag-metrics-adapter")]
     pub service_name: String,
+
+    /// Port of that Service.
+    #[arg(long, env = "SERVICE_PORT", default_value = "443")]
+    pub service_port: u16,
+
+    /// ClusterRole that shall own APIService `v1beta1.external.metrics.k8s.io`: the adapter then makes the APIService when
+    /// there is none, and it goes when the ClusterRole goes. Left out: somebody else makes it, and the adapter writes
+    /// `caBundle` only. One that leads to another Service is never touched. Means nothing with a TLS directory.
+    #[arg(long, env = "API_SERVICE_OWNER")]
+    pub api_service_owner: Option<String>,
 
     /// A sample older than this many seconds is no longer scaled by.
     #[arg(long, env = "MAX_SAMPLE_AGE_SECONDS", default_value = "60", value_parser = parse_max_age)]

@@ -20,6 +20,7 @@ use rustls::{
 
 pub mod issue;
 pub mod mounted;
+pub mod registration;
 pub mod rotation;
 pub mod self_managed;
 

@@ -1,8 +1,8 @@
 //! The Kubernetes External Metrics API for job lag: lets a HorizontalPodAutoscaler scale workers by how long jobs wait.
 //!
 //! Owns: the aggregated API server (TLS, who asks, what they may see), and one lag stream per WorkflowCluster.
-//! Never does: ask an engine while a request waits, write any object but its own certificate Secret and the
-//! `caBundle` of its own APIService, or guess: what is not known, or too old, is an error and never a zero.
+//! Never does: ask an engine while a request waits, write any object but its own certificate Secret and its own
+//! APIService, or guess: what is not known, or too old, is an error and never a zero.
 //!
 //! ```text
 //! engine ──WatchJobLag──▶ source ▶ sampler ▶ store ◀ external_metrics ◀ server ◀──HTTPS── kube-apiserver ◀ autoscaler
@@ -26,7 +26,7 @@ use engine_client::{EnginePool, Timeouts};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::reflector::Store;
 use prometheus_client::metrics::counter::Counter;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tokio_rustls::TlsAcceptor;
 
 pub mod args;
@@ -47,7 +47,11 @@ pub mod wire;
 
 use args::Args;
 use auth::{Authenticator, access::AccessReviews, follow::AuthConfigFollower, tokens::TokenReviews};
-use certs::{ServingCertificate, self_managed};
+use certs::{
+    ServingCertificate,
+    registration::{Registration, ServiceName},
+    self_managed::SelfManaged,
+};
 use probes::Probes;
 use server::answer::{MetricsApi, RequestMetrics};
 
@@ -72,14 +76,14 @@ pub async fn run(args: Args) -> Result<(), RunError> {
 
 async fn start(service: &mut Service, args: Args) -> Result<(), StartError> {
     let certificate = Arc::new(ServingCertificate::default());
-    start_certificate(service, &args, certificate.clone());
+    let rival = start_certificate(service, &args, certificate.clone());
 
     let (follower, auth) = AuthConfigFollower::new(service.client.clone());
     service.supervise("auth config", async move {
         Err::<Infallible, _>(follower.follow().await).map(|never| match never {})
     });
 
-    let probes = Probes::new(certificate.clone(), auth.clone(), service.stop.clone());
+    let probes = Probes::new(certificate.clone(), auth.clone(), rival, service.stop.clone());
     let (ready, live) = (probes.clone(), probes.clone());
     service.admin.ready.register("adapter", move || ready.ready());
     service.admin.live.register("adapter", move || live.live());
@@ -117,19 +121,27 @@ async fn start(service: &mut Service, args: Args) -> Result<(), StartError> {
     Ok(())
 }
 
-fn start_certificate(service: &mut Service, args: &Args, certificate: Arc<ServingCertificate>) {
+/// Gives back why another server has the API, if one has.
+fn start_certificate(
+    service: &mut Service,
+    args: &Args,
+    certificate: Arc<ServingCertificate>,
+) -> watch::Receiver<Option<String>> {
     if let Some(directory) = args.tls_dir.clone() {
         let followed = certs::mounted::follow(directory, LOOK_AT_FILES_EVERY, certificate);
         supervise_forever(service, "mounted certificate", followed);
-        return;
+        return watch::channel(None).1;
     }
-    let names = self_managed::Names {
-        service: args.service_name.clone(),
+    let own = ServiceName {
+        name: args.service_name.clone(),
         namespace: args.service.pod_namespace.clone(),
+        port: args.service_port,
     };
-    let kept =
-        self_managed::SelfManaged::new(service.client.clone(), names, certificate, service.clock.clone());
+    let registration = Registration::new(service.client.clone(), own, args.api_service_owner.clone());
+    let rival = registration.rival();
+    let kept = SelfManaged::new(service.client.clone(), registration, certificate, service.clock.clone());
     supervise_forever(service, "self-managed certificate", async move { kept.keep().await });
+    rival
 }
 
 /// None of these is part of readiness: without the CustomResourceDefinitions discovery still has to be served.

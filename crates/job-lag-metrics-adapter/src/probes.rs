@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{auth::CurrentAuthConfig, certs::ServingCertificate};
@@ -24,17 +24,20 @@ pub struct Probes(Arc<Shared>);
 struct Shared {
     certificate: Arc<ServingCertificate>,
     auth: CurrentAuthConfig,
+    rival: watch::Receiver<Option<String>>,
     stopping: CancellationToken,
     beats: Mutex<BTreeMap<&'static str, Instant>>,
 }
 
 impl Probes {
+    /// `rival`: why another server has the API.
     pub fn new(
         certificate: Arc<ServingCertificate>,
         auth: CurrentAuthConfig,
+        rival: watch::Receiver<Option<String>>,
         stopping: CancellationToken,
     ) -> Self {
-        Self(Arc::new(Shared { certificate, auth, stopping, beats: Mutex::default() }))
+        Self(Arc::new(Shared { certificate, auth, rival, stopping, beats: Mutex::default() }))
     }
 
     /// Tells that a loop turned.
@@ -52,7 +55,11 @@ impl Probes {
         if self.0.auth.borrow().is_none() {
             return Err("ConfigMap kube-system/extension-apiserver-authentication is not loaded".to_owned());
         }
-        Ok(())
+        // Said where whoever installs looks; nothing is asked here as long as it is so.
+        match &*self.0.rival.borrow() {
+            Some(why) => Err(why.clone()),
+            None => Ok(()),
+        }
     }
 
     pub fn live(&self) -> Result<(), String> {

@@ -1,5 +1,5 @@
-//! Keeps the self-managed certificate: in a Secret that the replicas share, with its authority in the `caBundle` of
-//! our APIService.
+//! Keeps the self-managed certificate: in a Secret that the replicas share, with its authority in our
+//! [`registration`](super::registration).
 //!
 //! Every replica does the same; what two of them do at once is settled by the API server (create fails, update
 //! carries the resourceVersion), and the loser reads again at its next tick.
@@ -7,27 +7,19 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use controller_kit::{clock::Clock, run::chain};
-use k8s_openapi::{
-    ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta,
-    kube_aggregator::pkg::apis::apiregistration::v1::APIService,
-};
-use kube::{
-    Api, Client,
-    api::{Patch, PatchParams, PostParams},
-};
-use serde_json::json;
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::{Api, Client, api::PostParams};
 use tokio::time::sleep;
 
 use super::{
     CertificateError, ServingCertificate, certified_key,
     issue::{issue, service_names},
+    registration::{Registration, RegistrationError, Written, api_service_name},
     rotation::{self, Pair, Step, Stored},
 };
-use crate::wire;
 
-const FIELD_MANAGER: &str = "job-lag-metrics-adapter";
 const EVERY: Duration = Duration::from_secs(30);
-/// After a failure, for instance while the chart has not made the APIService yet.
+/// After a failure, for instance while another adapter has the API.
 const AGAIN: Duration = Duration::from_secs(2);
 /// The aggregator writes the APIService's status just when a server begins to answer, so conflicts are normal.
 const ATTEMPTS: u32 = 4;
@@ -42,44 +34,33 @@ pub enum SelfManagedError {
     Load { name: String, source: CertificateError },
     #[error("failed to make a serving certificate")]
     Issue(#[source] rcgen::Error),
-    #[error("failed to read APIService {name}")]
-    ReadApiService { name: String, source: kube::Error },
-    #[error("failed to write spec.caBundle of APIService {name}")]
-    WriteApiService { name: String, source: kube::Error },
-    #[error(
-        "APIService {name} does not exist: kube-apiserver sends no metric request here; the chart creates it"
-    )]
-    NoApiService { name: String },
-    #[error("failed to write spec.caBundle of APIService {name}: it changed each time")]
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    #[error("failed to write APIService {name}: it changed each time")]
     Contended { name: String },
-    #[error(
-        "APIService {name} belongs to Service {service}: another adapter serves external metrics in this cluster and is left \
-         alone; remove that APIService, or use that adapter alone"
-    )]
-    Foreign { name: String, service: String },
-}
-
-/// Which Secret, which Service.
-#[derive(Clone, Debug)]
-pub struct Names {
-    pub service: String,
-    pub namespace: String,
 }
 
 pub struct SelfManaged {
-    names: Names,
+    /// Name and namespace of the Service that the certificate is for.
+    service: (String, String),
     secrets: Api<Secret>,
-    api_services: Api<APIService>,
+    registration: Registration,
     certificate: Arc<ServingCertificate>,
     clock: Clock,
 }
 
 impl SelfManaged {
-    pub fn new(client: Client, names: Names, certificate: Arc<ServingCertificate>, clock: Clock) -> Self {
+    pub fn new(
+        client: Client,
+        registration: Registration,
+        certificate: Arc<ServingCertificate>,
+        clock: Clock,
+    ) -> Self {
+        let service = registration.service();
         Self {
-            secrets: Api::namespaced(client.clone(), &names.namespace),
-            api_services: Api::all(client),
-            names,
+            secrets: Api::namespaced(client, &service.namespace),
+            service: (service.name.clone(), service.namespace.clone()),
+            registration,
             certificate,
             clock,
         }
@@ -107,20 +88,17 @@ impl SelfManaged {
 
     /// One pass: read, decide, at most one write of the Secret, load, make the authorities known.
     pub async fn tick(&self) -> Result<(), SelfManagedError> {
-        let mut api_service = self.observe_api_service().await;
-        let published = api_service.as_ref().ok().and_then(|found| found.ca_bundle.as_deref());
+        let mut registered = self.registration.observe().await;
+        let published = registered.as_ref().ok().and_then(|registered| registered.ca_bundle());
         let stored = self.apply_rotation(published).await?;
         let key = certified_key(stored.current.chain.as_bytes(), stored.current.key.as_bytes())
             .map_err(|source| SelfManagedError::Load { name: self.secret_name(), source })?;
         self.certificate.set(key);
         for _ in 0..ATTEMPTS {
-            let found = api_service?;
-            if found.ca_bundle.as_deref() == Some(stored.bundle.as_bytes())
-                || self.apply_ca_bundle(&stored.bundle, found.resource_version).await? == Written::Yes
-            {
+            if self.registration.apply(&registered?, &stored.bundle).await? != Written::Conflict {
                 return Ok(());
             }
-            api_service = self.observe_api_service().await;
+            registered = self.registration.observe().await;
         }
         Err(SelfManagedError::Contended { name: api_service_name() })
     }
@@ -133,7 +111,8 @@ impl SelfManaged {
             .await
             .map_err(|source| SelfManagedError::ReadSecret { name: name.clone(), source })?;
         let stored = found.as_ref().map(read_secret);
-        let service_names = service_names(&self.names.service, &self.names.namespace);
+        let (service, namespace) = &self.service;
+        let service_names = service_names(service, namespace);
         let now = self.clock.now();
         let step = rotation::plan(stored.as_ref(), &service_names, published, now);
         let issued = match step {
@@ -143,7 +122,7 @@ impl SelfManaged {
         let Some(advanced) = rotation::advance(stored.as_ref(), step, || issued, now) else {
             return Ok(stored.unwrap_or_default());
         };
-        let secret = build_secret(&self.names.namespace, &name, found.as_ref(), &advanced);
+        let secret = build_secret(namespace, &name, found.as_ref(), &advanced);
         let written = match found {
             None => self.secrets.create(&PostParams::default(), &secret).await,
             Some(_) => self.secrets.replace(&name, &PostParams::default(), &secret).await,
@@ -164,75 +143,9 @@ impl SelfManaged {
         }
     }
 
-    async fn observe_api_service(&self) -> Result<ObservedApiService, SelfManagedError> {
-        let name = api_service_name();
-        let found = self
-            .api_services
-            .get_opt(&name)
-            .await
-            .map_err(|source| SelfManagedError::ReadApiService { name: name.clone(), source })?;
-        let Some(found) = found else { return Err(SelfManagedError::NoApiService { name }) };
-        let spec = found.spec.unwrap_or_default();
-        let service = spec.service.unwrap_or_default();
-        if service.namespace.as_deref() != Some(&self.names.namespace)
-            || service.name.as_deref() != Some(&self.names.service)
-        {
-            let service =
-                format!("{}/{}", service.namespace.unwrap_or_default(), service.name.unwrap_or_default());
-            return Err(SelfManagedError::Foreign { name, service });
-        }
-        Ok(ObservedApiService {
-            ca_bundle: spec.ca_bundle.map(|bundle| bundle.0),
-            resource_version: found.metadata.resource_version,
-        })
-    }
-
-    /// The resourceVersion makes it sure that the APIService still points at us.
-    async fn apply_ca_bundle(
-        &self,
-        bundle: &str,
-        resource_version: Option<String>,
-    ) -> Result<Written, SelfManagedError> {
-        let name = api_service_name();
-        let patch = json!({
-            "apiVersion": "apiregistration.k8s.io/v1",
-            "kind": "APIService",
-            "metadata": {"name": name, "resourceVersion": resource_version},
-            "spec": {"caBundle": ByteString(bundle.as_bytes().to_vec())},
-        });
-        match self
-            .api_services
-            .patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch))
-            .await
-        {
-            Ok(_) => {
-                tracing::info!(api_service = name, "published the authorities of the serving certificate");
-                Ok(Written::Yes)
-            }
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Written::Conflict),
-            Err(source) => Err(SelfManagedError::WriteApiService { name, source }),
-        }
-    }
-
     fn secret_name(&self) -> String {
-        format!("{}-serving-cert", self.names.service)
+        format!("{}-serving-cert", self.service.0)
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Written {
-    Yes,
-    /// Somebody wrote it since we looked.
-    Conflict,
-}
-
-struct ObservedApiService {
-    ca_bundle: Option<Vec<u8>>,
-    resource_version: Option<String>,
-}
-
-pub fn api_service_name() -> String {
-    format!("{}.{}", wire::VERSION, wire::GROUP)
 }
 
 fn read_secret(secret: &Secret) -> Stored {

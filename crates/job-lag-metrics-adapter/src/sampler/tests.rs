@@ -80,7 +80,12 @@ impl World {
             clusters,
             source: source.clone(),
             store: store.clone(),
-            probes: Probes::new(Arc::default(), auth, CancellationToken::new()),
+            probes: Probes::new(
+                Arc::default(),
+                auth,
+                tokio::sync::watch::channel(None).1,
+                CancellationToken::new(),
+            ),
             broken: broken.clone(),
         };
         Self { clusters: writer, source, store, broken, sampling: tokio::spawn(sampler.sample()) }

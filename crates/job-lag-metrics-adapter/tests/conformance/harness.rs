@@ -106,7 +106,8 @@ impl Adapter {
         let engines = Arc::new(ScriptedEngines::default());
         let store = Arc::new(Store::default());
         let stop = CancellationToken::new();
-        let probes = Probes::new(certificate.clone(), current_auth.clone(), stop.clone());
+        let probes =
+            Probes::new(certificate.clone(), current_auth.clone(), watch::channel(None).1, stop.clone());
         let access = Arc::new(AccessReviews::new(client.clone()));
         let sampler = Sampler {
             clusters: clusters(&setup.clusters),

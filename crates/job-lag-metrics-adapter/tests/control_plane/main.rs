@@ -15,10 +15,12 @@ mod world;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::{
+    ByteString,
     api::{
         apps::v1::Deployment,
         autoscaling::v2::HorizontalPodAutoscaler,
         core::v1::{ConfigMap, Namespace},
+        rbac::v1::{ClusterRole, ClusterRoleBinding},
     },
     kube_aggregator::pkg::apis::apiregistration::v1::APIService,
 };
@@ -32,8 +34,8 @@ use test_support::{
     wait::{await_condition, await_gone, eventually},
 };
 
-use objects::{API_SERVICE, apply_tenant, apply_worker};
-use world::{AdapterProcess, World};
+use objects::{API_SERVICE, SERVICE, apply_rights, apply_tenant, apply_worker};
+use world::{AdapterProcess, Fleet, World};
 
 const AUTH_CONFIG: &str = "extension-apiserver-authentication";
 
@@ -171,7 +173,8 @@ async fn listed_namespace_sees_a_tenant_only_if_it_works_for_it() {
     assert_eq!(world.read_in(&victim, "job_type=charge").await.map_err(|status| status.code), Err(404));
 
     // An autoscaler beside the worker scales by it.
-    world.put_deployment_and_autoscaler_in(&workers, Some("initech"), 10).await;
+    let fleet = Fleet { namespace: &workers, tenant: Some("initech"), target_seconds: 10, minimum: 1 };
+    world.put_fleet(fleet).await;
     world.say_lag_of("initech", "charge", 10_000, 400);
     let deployments: Api<Deployment> = Api::namespaced(client, &workers);
     let at_maximum = |deployment: &Deployment| replicas(deployment) == Some(10);
@@ -206,6 +209,30 @@ async fn conformance_34_new_front_proxy_authority_is_trusted_on_an_open_connecti
     config_maps.patch(AUTH_CONFIG, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     eventually("the new authority is trusted", Duration::from_secs(10), read).await;
     world.await_value("job_type=charge").await;
+}
+
+#[tokio::test]
+async fn conformance_37_wrong_ca_bundle_fails_the_read_that_is_alerted_on() {
+    let Some(world) = World::start().await else { return };
+    world.await_value("job_type=charge").await;
+    // Without its rights the adapter cannot mend what follows.
+    let client = world.client().await;
+    let bindings: Api<ClusterRoleBinding> = Api::all(client.clone());
+    bindings.delete(SERVICE, &DeleteParams::default()).await.unwrap();
+    let api: Api<APIService> = Api::all(client.clone());
+    let bundle = ByteString(TestCa::new("somebody-else").pem().into_bytes());
+    let patch = Patch::Merge(json!({"spec": {"caBundle": bundle}}));
+    api.patch(API_SERVICE, &PatchParams::default(), &patch).await.unwrap();
+    let refused = world.await_refusal("job_type=charge").await;
+    assert_eq!(refused.code, 503, "{refused:?}");
+    assert!(refused.message.contains("failed to verify certificate"), "{refused:?}");
+    // The aggregator looks again when an APIService changes: it does not verify, and sees nothing wrong.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_available(&world).await;
+
+    apply_rights(&client).await;
+    eventually("the adapter mends it", Duration::from_mins(1), async || world.read("job_type=charge").await)
+        .await;
 }
 
 #[tokio::test]
@@ -251,6 +278,60 @@ async fn conformance_41_autoscaler_follows_the_lag_out_and_in() {
     scaled_to(1, "is scaled in to the minimum").await;
     world.say_lag("charge", 10_000, 400);
     scaled_to(10, "is scaled out to the maximum").await;
+}
+
+#[tokio::test]
+async fn conformance_45_api_of_another_product_is_left_to_it() {
+    let Some(world) = World::start_beside_another_product().await else { return };
+    let api: Api<APIService> = Api::all(world.client().await);
+    let before = api.get(API_SERVICE).await.unwrap();
+    let told = eventually("the adapter says why it is not ready", Duration::from_secs(30), async || {
+        let answer = world.adapter.readiness().await;
+        answer.filter(|answer| answer.contains("keda/keda-metrics-apiserver")).ok_or("not yet")
+    })
+    .await;
+    assert!(told.starts_with("HTTP/1.1 503"), "{told}");
+    // Some of its looks later.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let after = api.get(API_SERVICE).await.unwrap();
+    assert_eq!((after.metadata.uid, after.spec), (before.metadata.uid, before.spec));
+
+    // The other product is uninstalled: the API is served from here without any help.
+    api.delete(API_SERVICE, &DeleteParams::default()).await.unwrap();
+    world.await_value("job_type=charge").await;
+    let ready = world.adapter.readiness().await.unwrap();
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+}
+
+#[tokio::test]
+async fn conformance_45_uninstalling_leaves_no_api_service_behind() {
+    let Some(mut world) = World::start().await else { return };
+    world.await_value("job_type=charge").await;
+    // As an uninstallation does it, in whatever order: the process ends, its role is deleted.
+    world.adapter.terminate();
+    world.adapter.wait().await;
+    let roles: Api<ClusterRole> = Api::all(world.client().await);
+    roles.delete(SERVICE, &DeleteParams::default()).await.unwrap();
+    let api: Api<APIService> = Api::all(world.client().await);
+    await_gone(&api, API_SERVICE, Duration::from_mins(1)).await;
+}
+
+#[tokio::test]
+async fn conformance_42_fleet_of_none_is_scaled_out_by_the_lag() {
+    let Some(world) = World::start_with_scale_to_zero().await else { return };
+    let fleet = Fleet { namespace: &world.namespace, tenant: None, target_seconds: 10, minimum: 0 };
+    world.put_fleet(fleet).await;
+    let deployments: Api<Deployment> = Api::namespaced(world.client().await, &world.namespace);
+    // Idle: a zero is read, and nothing is started for it.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(replicas(&deployments.get("worker").await.unwrap()), Some(0));
+    world.say_lag("charge", 31, 4);
+    let scaled = |deployment: &Deployment| replicas(deployment) == Some(4);
+    await_condition(&deployments, "worker", Duration::from_mins(1), "is scaled to ceil(lag / 10)", scaled)
+        .await;
+    world.say_lag("charge", 0, 0);
+    let none = |deployment: &Deployment| replicas(deployment) == Some(0);
+    await_condition(&deployments, "worker", Duration::from_mins(1), "is scaled in to none", none).await;
 }
 
 fn replicas(deployment: &Deployment) -> Option<i32> {

@@ -64,7 +64,11 @@ pub(crate) async fn apply_rights(client: &Client) {
                 {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["get"]},
                 {
                     "apiGroups": ["apiregistration.k8s.io"], "resources": ["apiservices"],
-                    "resourceNames": [API_SERVICE], "verbs": ["get", "patch"],
+                    "resourceNames": [API_SERVICE], "verbs": ["get", "create", "patch"],
+                },
+                {
+                    "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"],
+                    "resourceNames": [SERVICE], "verbs": ["get"],
                 },
             ],
         }),
@@ -186,7 +190,8 @@ pub(crate) async fn apply_engine_ca(client: &Client, namespace: &str, server: &F
     .await;
 }
 
-pub(crate) async fn apply_api_service(client: &Client, port: u16) {
+/// As another product has it.
+pub(crate) async fn apply_foreign_api_service(client: &Client) {
     apply_cluster_wide::<APIService>(
         client,
         json!({
@@ -198,7 +203,8 @@ pub(crate) async fn apply_api_service(client: &Client, port: u16) {
                 "version": "v1beta1",
                 "groupPriorityMinimum": 100,
                 "versionPriority": 100,
-                "service": {"namespace": SYSTEM, "name": SERVICE, "port": port},
+                "insecureSkipTLSVerify": true,
+                "service": {"namespace": "keda", "name": "keda-metrics-apiserver", "port": 443},
             },
         }),
     )

@@ -39,8 +39,8 @@ use test_support::{
 };
 
 use crate::objects::{
-    ACCOUNT, AUTH_READER, ENGINE_HOST, SERVICE, SYSTEM, apply, apply_api_service, apply_cluster_wide,
-    apply_engine_ca, apply_rights, apply_workflow_cluster,
+    ACCOUNT, AUTH_READER, ENGINE_HOST, SERVICE, SYSTEM, apply, apply_cluster_wide, apply_engine_ca,
+    apply_foreign_api_service, apply_rights, apply_workflow_cluster,
 };
 
 pub(crate) const MAX_SAMPLE_AGE: Duration = Duration::from_secs(15);
@@ -61,6 +61,22 @@ pub(crate) struct World {
     reader: Client,
     pub(crate) apiserver: TestApiServer,
     _turn: tokio::sync::MutexGuard<'static, ()>,
+}
+
+#[derive(Default)]
+struct Setup {
+    is_taken: bool,
+    gates: Vec<String>,
+}
+
+/// A Deployment `worker` and its autoscaler, up to ten.
+pub(crate) struct Fleet<'a> {
+    pub(crate) namespace: &'a str,
+    /// Whose lag of `charge`; without one, that of work without a tenant.
+    pub(crate) tenant: Option<&'a str>,
+    pub(crate) target_seconds: i64,
+    /// Where it begins, too.
+    pub(crate) minimum: i32,
 }
 
 /// Keeps the fake engine's clock going, because a fake's stands still.
@@ -97,13 +113,28 @@ impl World {
     /// The adapter knows an idle job type `charge` of WorkflowCluster `prod` in [`World::namespace`].
     pub(crate) async fn start() -> Option<Self> {
         // Setting all this up is a large future; the tests should not carry it.
-        Box::pin(Self::set_up()).await
+        Box::pin(Self::set_up(Setup::default())).await
     }
 
-    async fn set_up() -> Option<Self> {
+    /// Where another product serves external metrics already.
+    pub(crate) async fn start_beside_another_product() -> Option<Self> {
+        Box::pin(Self::set_up(Setup { is_taken: true, ..Setup::default() })).await
+    }
+
+    /// Where an autoscaler may have a minimum of 0.
+    pub(crate) async fn start_with_scale_to_zero() -> Option<Self> {
+        let gates = vec!["--feature-gates=HPAScaleToZero=true".to_owned()];
+        Box::pin(Self::set_up(Setup { gates, ..Setup::default() })).await
+    }
+
+    async fn set_up(setup: Setup) -> Option<Self> {
         let turn = ONE_AT_A_TIME.lock().await;
-        let options =
-            ApiServerOptions { apiserver_flags: Vec::new(), controller_manager_flags: Some(Vec::new()) };
+        // As some distributions have it: who names an owner needs the right to delete what is owned.
+        let enforcement = "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned();
+        let options = ApiServerOptions {
+            apiserver_flags: [setup.gates.clone(), vec![enforcement]].concat(),
+            controller_manager_flags: Some(setup.gates),
+        };
         let apiserver = TestApiServer::start(options).await?;
         apiserver.apply_crds(&api_types::crds()).await;
         let client = apiserver.client().await;
@@ -121,8 +152,10 @@ impl World {
 
         let port = free_port();
         apiserver.expose_on_loopback(SYSTEM, SERVICE).await;
-        apply_api_service(&client, port).await;
-        let adapter = AdapterProcess::spawn(&apiserver, port);
+        if setup.is_taken {
+            apply_foreign_api_service(&client).await;
+        }
+        let adapter = AdapterProcess::spawn(&apiserver, port, port);
         let kubeconfig = Kubeconfig::read_from(apiserver.kubeconfig()).unwrap();
         let mut config =
             Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
@@ -259,18 +292,13 @@ impl World {
         bindings.delete(AUTH_READER, &DeleteParams::default()).await.unwrap();
     }
 
-    /// A Deployment `worker` of one replica, scaled by the lag of `charge` up to ten.
+    /// Of one replica, for work without a tenant.
     pub(crate) async fn put_deployment_and_autoscaler(&self, target_seconds: i64) {
-        self.put_deployment_and_autoscaler_in(&self.namespace, None, target_seconds).await;
+        self.put_fleet(Fleet { namespace: &self.namespace, tenant: None, target_seconds, minimum: 1 }).await;
     }
 
-    /// `tenant`: whose lag; without one, that of work without a tenant.
-    pub(crate) async fn put_deployment_and_autoscaler_in(
-        &self,
-        namespace: &str,
-        tenant: Option<&str>,
-        target_seconds: i64,
-    ) {
+    pub(crate) async fn put_fleet(&self, fleet: Fleet<'_>) {
+        let Fleet { namespace, tenant, target_seconds, minimum } = fleet;
         let of_tenant = match tenant {
             Some(tenant) => json!({"key": "tenant", "operator": "In", "values": [tenant]}),
             None => json!({"key": "tenant", "operator": "DoesNotExist"}),
@@ -285,7 +313,7 @@ impl World {
                 "kind": "Deployment",
                 "metadata": {"name": "worker"},
                 "spec": {
-                    "replicas": 1,
+                    "replicas": minimum,
                     "selector": {"matchLabels": labels},
                     "template": {
                         "metadata": {"labels": labels},
@@ -297,7 +325,8 @@ impl World {
         .await;
         let at_once = json!({
             "stabilizationWindowSeconds": 0,
-            "policies": [{"type": "Percent", "value": 1000, "periodSeconds": 15}],
+            // In pods: no percentage of none is one.
+            "policies": [{"type": "Pods", "value": 10, "periodSeconds": 15}],
         });
         apply::<HorizontalPodAutoscaler>(
             &client,
@@ -308,7 +337,7 @@ impl World {
                 "metadata": {"name": "worker"},
                 "spec": {
                     "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "worker"},
-                    "minReplicas": 1,
+                    "minReplicas": minimum,
                     "maxReplicas": 10,
                     "behavior": {"scaleUp": at_once, "scaleDown": {
                         "stabilizationWindowSeconds": 0,
@@ -373,18 +402,23 @@ fn free_port() -> u16 {
 pub(crate) struct AdapterProcess {
     child: tokio::process::Child,
     log: tempfile::NamedTempFile,
+    admin: u16,
 }
 
 impl AdapterProcess {
-    pub(crate) fn spawn(apiserver: &TestApiServer, port: u16) -> Self {
+    /// `service_port`: where kube-apiserver shall reach the replica that it reaches.
+    fn spawn(apiserver: &TestApiServer, port: u16, service_port: u16) -> Self {
         let log = tempfile::NamedTempFile::new().unwrap();
+        let admin = free_port();
         let child = tokio::process::Command::new(env!("CARGO_BIN_EXE_job-lag-metrics-adapter"))
             .env_clear()
             .env("KUBECONFIG", apiserver.kubeconfig_for(ACCOUNT, &[]))
             .env("POD_NAMESPACE", SYSTEM)
             .env("SERVICE_NAME", SERVICE)
+            .env("SERVICE_PORT", service_port.to_string())
+            .env("API_SERVICE_OWNER", SERVICE)
             .env("BIND_ADDRESS", format!("127.0.0.1:{port}"))
-            .env("ADMIN_ADDRESS", format!("127.0.0.1:{}", free_port()))
+            .env("ADMIN_ADDRESS", format!("127.0.0.1:{admin}"))
             .env("MAX_SAMPLE_AGE_SECONDS", MAX_SAMPLE_AGE.as_secs().to_string())
             .stdin(Stdio::null())
             .stdout(log.reopen().unwrap())
@@ -392,12 +426,12 @@ impl AdapterProcess {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Self { child, log }
+        Self { child, log, admin }
     }
 
     /// Another replica.
     pub(crate) fn start(world: &World) -> Self {
-        Self::spawn(&world.apiserver, free_port())
+        Self::spawn(&world.apiserver, free_port(), world.port)
     }
 
     pub(crate) async fn wait(&mut self) -> ExitStatus {
@@ -407,6 +441,17 @@ impl AdapterProcess {
     pub(crate) fn terminate(&self) {
         let id = self.child.id().expect("it should be running").to_string();
         assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    /// What a probe of the kubelet is told; nothing while it does not answer at all.
+    pub(crate) async fn readiness(&self) -> Option<String> {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.admin)).await.ok()?;
+        let request = "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        Some(answer)
     }
 
     pub(crate) fn log(&self) -> String {

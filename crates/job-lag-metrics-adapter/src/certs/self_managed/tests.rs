@@ -4,7 +4,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use test_support::{FakeApiServer, reply};
 
+use k8s_openapi::{
+    api::rbac::v1::ClusterRole,
+    kube_aggregator::pkg::apis::apiregistration::v1::{APIService, APIServiceSpec},
+};
+use serde_json::json;
+
 use super::*;
+use crate::certs::registration::ServiceName;
 
 const SECRET: &str = "adapter-serving-cert";
 const API_SERVICE: &str = "v1beta1.external.metrics.k8s.io";
@@ -27,9 +34,31 @@ fn api_service(namespace: &str, service: &str) -> APIService {
     .expect("an APIService")
 }
 
+/// One that leaves the APIService to the chart.
 fn replica(apiserver: &FakeApiServer, now: Timestamp) -> SelfManaged {
-    let names = Names { service: "adapter".to_owned(), namespace: "workflow-system".to_owned() };
-    SelfManaged::new(apiserver.client(), names, Arc::default(), Clock::fixed(now))
+    build_replica(apiserver, now, None)
+}
+
+/// One that makes the APIService.
+fn claimant(apiserver: &FakeApiServer) -> SelfManaged {
+    build_replica(apiserver, start(), Some("adapter".to_owned()))
+}
+
+fn build_replica(apiserver: &FakeApiServer, now: Timestamp, owner: Option<String>) -> SelfManaged {
+    let service =
+        ServiceName { name: "adapter".to_owned(), namespace: "workflow-system".to_owned(), port: 443 };
+    let registration = Registration::new(apiserver.client(), service, owner);
+    SelfManaged::new(apiserver.client(), registration, Arc::default(), Clock::fixed(now))
+}
+
+/// The owner, as the chart makes it; its uid.
+fn seed_owner(apiserver: &FakeApiServer) -> String {
+    apiserver.seed(&ClusterRole {
+        metadata: ObjectMeta { name: Some("adapter".to_owned()), ..ObjectMeta::default() },
+        ..ClusterRole::default()
+    });
+    let found: ClusterRole = apiserver.get("", "adapter").expect("the ClusterRole should be there");
+    found.metadata.uid.expect("an object has a uid")
 }
 
 fn secret(apiserver: &FakeApiServer) -> Secret {
@@ -112,8 +141,98 @@ async fn foreign_api_service_is_left_alone_and_the_certificate_is_served_all_the
 async fn missing_api_service_is_told_and_not_created() {
     let apiserver = FakeApiServer::new();
     let error = replica(&apiserver, start()).tick().await.expect_err("a missing APIService is an error");
-    assert!(matches!(error, SelfManagedError::NoApiService { .. }), "{error}");
+    assert!(matches!(error, SelfManagedError::Registration(RegistrationError::Missing { .. })), "{error}");
     assert!(apiserver.get::<APIService>("", API_SERVICE).is_none());
+}
+
+#[tokio::test]
+async fn missing_api_service_is_made_and_goes_with_its_owner() {
+    let apiserver = FakeApiServer::new();
+    let uid = seed_owner(&apiserver);
+    let replica = claimant(&apiserver);
+    replica.tick().await.expect("the pass should succeed");
+    let made: APIService = apiserver.get("", API_SERVICE).expect("the APIService should be there");
+    let bundle = read_secret(&secret(&apiserver)).bundle;
+    let mut expected = api_service("workflow-system", "adapter").spec.expect("a spec");
+    expected.ca_bundle = Some(ByteString(bundle.into_bytes()));
+    assert_eq!(made.spec, Some(expected));
+    let owners = made.metadata.owner_references.expect("owners");
+    assert_eq!(
+        owners.iter().map(|o| (&*o.kind, &*o.name, &*o.uid)).collect::<Vec<_>>(),
+        [("ClusterRole", "adapter", &*uid)]
+    );
+    apiserver.forget_requests();
+    replica.tick().await.expect("the pass should succeed");
+    assert_eq!(apiserver.mutations(), [], "settled");
+}
+
+#[tokio::test]
+async fn of_an_api_service_that_the_chart_made_only_the_ca_bundle_is_written() {
+    let apiserver = FakeApiServer::new();
+    seed_owner(&apiserver);
+    apiserver.seed(&api_service("workflow-system", "adapter"));
+    claimant(&apiserver).tick().await.expect("the pass should succeed");
+    let found: APIService = apiserver.get("", API_SERVICE).expect("the APIService should be there");
+    assert_eq!(found.metadata.owner_references, None);
+    assert!(ca_bundle(&apiserver).is_some());
+}
+
+#[tokio::test]
+async fn api_service_that_was_made_here_stays_whole_when_the_authority_is_rotated() {
+    let apiserver = FakeApiServer::new();
+    seed_owner(&apiserver);
+    claimant(&apiserver).tick().await.expect("the pass should succeed");
+    let made: APIService = apiserver.get("", API_SERVICE).expect("the APIService should be there");
+    let rotating = start() + SignedDuration::from_hours(61 * 24);
+    let later = build_replica(&apiserver, rotating, Some("adapter".to_owned()));
+    later.tick().await.expect("the pass should succeed");
+    let found: APIService = apiserver.get("", API_SERVICE).expect("the APIService should be there");
+    let without_bundle = |api_service: APIService| {
+        let spec = api_service.spec.expect("a spec");
+        (APIServiceSpec { ca_bundle: None, ..spec }, api_service.metadata.owner_references)
+    };
+    assert_ne!(found.spec, made.spec);
+    assert_eq!(without_bundle(found), without_bundle(made));
+}
+
+#[tokio::test]
+async fn api_service_that_another_adapter_makes_meanwhile_is_left_to_it() {
+    let apiserver = FakeApiServer::new();
+    seed_owner(&apiserver);
+    let foreign = api_service("keda", "keda-operator-metrics-apiserver");
+    let theirs: Api<APIService> = Api::all(apiserver.client());
+    theirs.create(&PostParams::default(), &foreign).await.expect("they make it");
+    let made = apiserver.get::<APIService>("", API_SERVICE).expect("it is there");
+    // At our first look it is not there yet.
+    let looked = AtomicBool::new(false);
+    apiserver.intercept(move |request| {
+        let first = request.method == "GET"
+            && request.path.ends_with(API_SERVICE)
+            && !looked.swap(true, Ordering::Relaxed);
+        first.then(|| reply::not_found("apiservices", API_SERVICE).into())
+    });
+    let replica = claimant(&apiserver);
+    let rival = replica.registration.rival();
+    let error = replica.tick().await.expect_err("the API is taken");
+    assert!(matches!(error, SelfManagedError::Registration(RegistrationError::Foreign { .. })), "{error}");
+    assert_eq!(apiserver.get::<APIService>("", API_SERVICE), Some(made));
+    assert_eq!(*rival.borrow(), Some(error.to_string()));
+}
+
+#[tokio::test]
+async fn api_service_is_taken_over_once_the_other_adapter_is_gone() {
+    let apiserver = FakeApiServer::new();
+    seed_owner(&apiserver);
+    let theirs: Api<APIService> = Api::all(apiserver.client());
+    let foreign = api_service("keda", "keda-operator-metrics-apiserver");
+    theirs.create(&PostParams::default(), &foreign).await.expect("they make it");
+    let replica = claimant(&apiserver);
+    let rival = replica.registration.rival();
+    replica.tick().await.expect_err("the API is taken");
+    theirs.delete(API_SERVICE, &kube::api::DeleteParams::default()).await.expect("they go");
+    replica.tick().await.expect("the pass should succeed");
+    assert!(ca_bundle(&apiserver).is_some());
+    assert_eq!(*rival.borrow(), None);
 }
 
 #[tokio::test]
