@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::runtime::definitions::Definitions;
 use crate::storage::keys::Keys;
 use crate::streams::InFlight;
+use crate::streams::waiting::Waiting;
 use crate::tenant_id::TenantId;
 use crate::wakeups::Wakeups;
 pub use fences::{Fence, Fences};
@@ -43,6 +44,7 @@ pub struct Engine {
     pub fences: Fences,
     pub wakeups: Wakeups,
     pub in_flight: InFlight,
+    pub waiting: Waiting,
     completing: Gathering<(i64, Completion), bool>,
     starting: Gathering<Start, StartInstancesResponse>,
     pub lag: LagSampler,
@@ -60,6 +62,7 @@ impl Engine {
             fences: Fences::default(),
             wakeups: Wakeups::default(),
             in_flight: InFlight::default(),
+            waiting: Waiting::default(),
             completing: Gathering::default(),
             starting: Gathering::default(),
             database,

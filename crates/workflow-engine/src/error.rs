@@ -29,6 +29,9 @@ pub enum Error {
     /// This node does not serve yet.
     #[error("the node is not ready: {0}")]
     NotReady(String),
+    /// This node has as much to do as it takes.
+    #[error("{0}")]
+    Busy(String),
     /// This node stops.
     #[error("the node is shutting down")]
     ShuttingDown,

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tonic::{Code, Extensions, Status};
 
 use crate::grpc::{Api, Authenticate, Method};
+use crate::serve::connections;
 use crate::tenant_id::TenantId;
 
 /// A mebibyte of BPMN with every character escaped, and the rest of the request.
@@ -41,6 +42,7 @@ async fn require_role(
     let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     match authenticate.role(header) {
         Ok(role) => {
+            connections::mark_known(request.extensions());
             request.extensions_mut().insert(role);
             next.run(request).await
         }

@@ -35,6 +35,24 @@ struct ConnectionLabels {
     state: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    reason: &'static str,
+}
+
+/// Why a connection was not taken, or was closed again.
+#[derive(Debug, Clone, Copy)]
+pub enum RefusedConnection {
+    /// Its address has too many.
+    Address,
+    /// There are too many, all of known callers.
+    Full,
+    /// It had shown no token and gave way to a newer one.
+    Stranger,
+    /// Its handshake failed or took too long.
+    Handshake,
+}
+
 /// Cheap to clone; all clones count together.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -46,6 +64,8 @@ pub struct Metrics {
     streams: Family<MethodLabels, Gauge>,
     connections: Family<ConnectionLabels, Gauge<i64>>,
     refused_credentials: Counter<u64, AtomicU64>,
+    client_connections: Family<ConnectionLabels, Gauge<i64>>,
+    refused_connections: Family<RefusalLabels, Counter>,
     ready: Gauge,
 }
 
@@ -69,6 +89,18 @@ impl Default for Metrics {
         registry.register("database_connections", "Pooled connections by state", connections.clone());
         let refused_credentials = Counter::default();
         registry.register("refused_credentials", "Calls without a valid token", refused_credentials.clone());
+        let client_connections = Family::default();
+        registry.register(
+            "client_connections",
+            "Connections to the API by whether they have shown a valid token",
+            client_connections.clone(),
+        );
+        let refused_connections = Family::default();
+        registry.register(
+            "refused_connections",
+            "Connections that were not taken or closed again, by why",
+            refused_connections.clone(),
+        );
         let ready = Gauge::default();
         registry.register("ready", "1 while this node serves", ready.clone());
         Self {
@@ -80,6 +112,8 @@ impl Default for Metrics {
             streams,
             connections,
             refused_credentials,
+            client_connections,
+            refused_connections,
             ready,
         }
     }
@@ -102,6 +136,23 @@ impl Metrics {
 
     pub fn credential_refused(&self) {
         self.refused_credentials.inc();
+    }
+
+    pub fn connection_refused(&self, why: RefusedConnection) {
+        let reason = match why {
+            RefusedConnection::Address => "address",
+            RefusedConnection::Full => "full",
+            RefusedConnection::Stranger => "stranger",
+            RefusedConnection::Handshake => "handshake",
+        };
+        self.refused_connections.get_or_create(&RefusalLabels { reason }).inc();
+    }
+
+    pub fn set_client_connections(&self, strangers: usize, known: usize) {
+        for (state, count) in [("stranger", strangers), ("known", known)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.client_connections.get_or_create(&ConnectionLabels { state }).set(count);
+        }
     }
 
     pub fn jobs_created(&self, count: usize) {

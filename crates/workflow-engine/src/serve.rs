@@ -1,11 +1,13 @@
 //! A serving process: its ports, its tasks, and its orderly end.
 
+pub mod connections;
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -16,9 +18,10 @@ use tonic::transport::Server;
 
 use crate::args::{self, ServeArgs};
 use crate::grpc::{Api, Authenticate, Credentials};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RefusedConnection};
 use crate::node::Node;
 use crate::{admin, gateway, grpc, tls};
+use connections::{Connections, Limits, Placed};
 
 /// Calls under way may end; Kubernetes waits longer than this.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,6 +30,14 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_STREAMS_PER_CONNECTION: u32 = 1000;
+/// A token and a few names: nobody needs more.
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+/// Streams that a client opened and took back before we looked: more is an attack, and ends the connection.
+const MAX_PENDING_RESETS: usize = 20;
+/// Several clients may come from one address (an Ingress, a NAT), each with a handful of connections.
+const API: Limits = Limits { in_all: 4096, strangers: 256, per_address: 512 };
+/// Probes and scrapers bring no token, so all of them are strangers: under a flood the newest are answered.
+const ADMIN: Limits = Limits { in_all: 64, strangers: 64, per_address: 64 };
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -65,8 +76,13 @@ pub async fn run(args: ServeArgs, stop: CancellationToken) -> Result<(), Error> 
     let mut tasks = JoinSet::new();
     tasks.spawn({
         let (node, stop) = (Arc::clone(&node), stop.clone());
+        // Counted by nobody: it is no part of the API.
+        let listener = AdminListener {
+            listener: admin_listener,
+            connections: Connections::new(ADMIN, Metrics::default()),
+        };
         async move {
-            axum::serve(admin_listener, admin::router(node))
+            axum::serve(listener, admin::router(node))
                 .with_graceful_shutdown(async move { stop.cancelled().await })
                 .await
                 .map_err(Error::ServeAdmin)
@@ -145,6 +161,30 @@ fn is_taken(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
 }
 
+/// The admin port, with its bound.
+struct AdminListener {
+    listener: TcpListener,
+    connections: Connections,
+}
+
+impl axum::serve::Listener for AdminListener {
+    type Io = Placed;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Placed, SocketAddr) {
+        loop {
+            let (stream, address) = axum::serve::Listener::accept(&mut self.listener).await;
+            if let Some(place) = self.connections.admit(address.ip()) {
+                return (Placed { stream, place }, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
 async fn serve_api(
     node: Arc<Node>,
     authenticate: Authenticate,
@@ -152,17 +192,20 @@ async fn serve_api(
     acceptor: TlsAcceptor,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    let metrics = node.metrics.clone();
     let api = Api { node };
     let mut routes = api.routes(&authenticate).map_err(Error::Reflection)?;
     let grpc = std::mem::take(routes.axum_router_mut());
     *routes.axum_router_mut() = grpc.merge(gateway::router(api, authenticate));
     let (sender, connections) = mpsc::channel(64);
-    let accepting = tokio::spawn(accept(listener, acceptor, sender, stop.clone()));
+    let accepting = tokio::spawn(accept(listener, acceptor, metrics, sender, stop.clone()));
     let served = Server::builder()
         .accept_http1(true)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
+        .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
         .add_routes(routes)
         .serve_with_incoming_shutdown(ReceiverStream::new(connections), stop.cancelled_owned())
         .await;
@@ -174,12 +217,14 @@ async fn serve_api(
 async fn accept(
     listener: TcpListener,
     acceptor: TlsAcceptor,
-    connections: mpsc::Sender<io::Result<TlsStream<TcpStream>>>,
+    metrics: Metrics,
+    accepted: mpsc::Sender<io::Result<TlsStream<Placed>>>,
     stop: CancellationToken,
 ) {
-    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+    let connections = Connections::new(API, metrics.clone());
+    while let Some(next) = stop.run_until_cancelled(listener.accept()).await {
+        let (stream, address) = match next {
+            Ok(next) => next,
             Err(error) => {
                 // Out of file descriptors, most likely: others must close first.
                 tracing::warn!(error = %error, "connection was not accepted");
@@ -187,15 +232,21 @@ async fn accept(
                 continue;
             }
         };
-        let (acceptor, connections) = (acceptor.clone(), connections.clone());
+        let Some(place) = connections.admit(address.ip()) else {
+            tracing::debug!(%address, "connection was refused: there are too many");
+            continue;
+        };
+        let (acceptor, accepted, metrics) = (acceptor.clone(), accepted.clone(), metrics.clone());
         tokio::spawn(async move {
             // Jobs are small and wanted at once.
             let _ = stream.set_nodelay(true);
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => drop(connections.send(Ok(stream)).await),
+            let handshake = acceptor.accept(Placed { stream, place });
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+                Ok(Ok(stream)) => return drop(accepted.send(Ok(stream)).await),
                 Ok(Err(error)) => tracing::debug!(error = %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!("TLS handshake took too long"),
             }
+            metrics.connection_refused(RefusedConnection::Handshake);
         });
     }
 }

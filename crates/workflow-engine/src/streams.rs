@@ -2,6 +2,7 @@
 
 pub mod jobs;
 pub mod lags;
+pub mod waiting;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

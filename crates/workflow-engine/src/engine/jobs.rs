@@ -72,8 +72,12 @@ impl Engine {
         let deadline = Instant::now() + wait;
         // Before the first look, so that no wake-up falls between looking and waiting.
         let mut wakeups = self.wakeups.subscribe(&tenant, &demand.job_types);
+        let mut waiter = None;
         loop {
             let (jobs, _) = self.activate_once(&tenant, &demand).await?;
+            if jobs.is_empty() && waiter.is_none() && !wait.is_zero() {
+                waiter = Some(self.waiting.enter(&tenant)?);
+            }
             if !jobs.is_empty() || !self.await_work(&mut wakeups, deadline).await {
                 return Ok(ActivateJobsResponse { jobs });
             }

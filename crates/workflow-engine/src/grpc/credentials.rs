@@ -18,6 +18,7 @@ use tonic::{Request, Status};
 use crate::digest;
 use crate::engine::Fence;
 use crate::metrics::Metrics;
+use crate::serve::connections;
 
 const INTERVAL: Duration = Duration::from_secs(10);
 
@@ -146,6 +147,7 @@ impl Interceptor for Authenticate {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let header = request.metadata().get(AUTHORIZATION.as_str()).and_then(|value| value.to_str().ok());
         let role = self.role(header)?;
+        connections::mark_known(request.extensions());
         if role == Role::Controller
             && let Some(fence) = read_fence(request.metadata())?
         {

@@ -17,7 +17,7 @@ pub fn to_status(method: Method, error: Error) -> Status {
             refusal::quota_exceeded(&tenant, quota, limit, current)
         }
         Error::Precondition { reason, message } => refusal::precondition(reason, message),
-        Error::NotReady(reason) => Status::unavailable(reason),
+        Error::NotReady(reason) | Error::Busy(reason) => Status::unavailable(reason),
         Error::ShuttingDown => Status::unavailable("the node is shutting down"),
         error if error.is_key_collision() => {
             tracing::error!(method = method.name(), error = %error, "the database gives out keys that are in use");

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_stream::Stream;
 
 use super::Load;
+use super::waiting::Waiter;
 use crate::database::in_time;
 use crate::engine::Engine;
 use crate::engine::jobs::{POLL_INTERVAL, build_demand};
@@ -36,6 +37,8 @@ pub struct JobStream {
     batches: mpsc::Receiver<Result<Batch, Error>>,
     engine: Arc<Engine>,
     tenant: TenantId,
+    /// Held for its effect.
+    _waiter: Waiter,
 }
 
 impl Stream for JobStream {
@@ -72,6 +75,7 @@ impl Drop for JobStream {
 pub fn open(engine: Arc<Engine>, request: StreamActivatedJobsRequest) -> Result<JobStream, Error> {
     let tenant = TenantId::parse(&request.tenant_id)?;
     let demand = build_demand(request.job_types, request.worker, request.max_in_flight, request.lease)?;
+    let waiter = engine.waiting.enter(&tenant)?;
     let wakeups = engine.wakeups.subscribe(&tenant, &demand.job_types);
     let (sender, batches) = mpsc::channel(1);
     let feeder = Feeder {
@@ -84,7 +88,7 @@ pub fn open(engine: Arc<Engine>, request: StreamActivatedJobsRequest) -> Result<
         held: HashMap::new(),
     };
     tokio::spawn(feeder.feed(sender));
-    Ok(JobStream { batches, engine, tenant })
+    Ok(JobStream { batches, engine, tenant, _waiter: waiter })
 }
 
 struct Feeder {

@@ -1,0 +1,256 @@
+//! Which connections there are. Anybody who reaches the port can open some, so those that have not shown a valid token yet
+//! are few, and the oldest of them gives way to the next one: strangers keep out strangers, never a known caller.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use futures::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tonic::Extensions;
+use tonic::transport::server::{Connected, TlsConnectInfo};
+
+use crate::metrics::{Metrics, RefusedConnection};
+
+/// How many connections one port takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub in_all: usize,
+    /// Without a valid token so far, handshakes included.
+    pub strangers: usize,
+    pub per_address: usize,
+}
+
+/// Cheap to clone; all clones count together.
+#[derive(Debug, Clone)]
+pub struct Connections(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    metrics: Metrics,
+    places: Mutex<Places>,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    next: u64,
+    /// By age.
+    strangers: BTreeMap<u64, (IpAddr, Arc<Eviction>)>,
+    known: usize,
+    addresses: HashMap<IpAddr, usize>,
+}
+
+/// Tells a connection that its place is gone.
+#[derive(Debug, Default)]
+struct Eviction {
+    happened: AtomicBool,
+    reader: AtomicWaker,
+}
+
+/// The place of one connection; free again when dropped.
+#[derive(Debug)]
+pub struct Place {
+    number: u64,
+    address: IpAddr,
+    known: AtomicBool,
+    eviction: Arc<Eviction>,
+    connections: Connections,
+}
+
+impl Connections {
+    pub fn new(limits: Limits, metrics: Metrics) -> Self {
+        Self(Arc::new(Shared { limits, metrics, places: Mutex::default() }))
+    }
+
+    /// `None`: there is no room for it.
+    pub fn admit(&self, address: IpAddr) -> Option<Arc<Place>> {
+        let Limits { in_all, strangers, per_address } = self.0.limits;
+        let address = address.to_canonical();
+        let mut places = self.places();
+        let here = places.addresses.get(&address).copied().unwrap_or_default();
+        let obstacle = if here >= per_address {
+            Some((places.oldest_stranger(Some(address)), RefusedConnection::Address))
+        } else if places.strangers.len() >= strangers || places.strangers.len() + places.known >= in_all {
+            Some((places.oldest_stranger(None), RefusedConnection::Full))
+        } else {
+            None
+        };
+        match obstacle {
+            None => {}
+            Some((Some(oldest), _)) => {
+                places.evict(oldest);
+                self.0.metrics.connection_refused(RefusedConnection::Stranger);
+            }
+            Some((None, why)) => {
+                self.0.metrics.connection_refused(why);
+                return None;
+            }
+        }
+        let number = places.next;
+        places.next += 1;
+        let eviction = Arc::<Eviction>::default();
+        places.strangers.insert(number, (address, Arc::clone(&eviction)));
+        *places.addresses.entry(address).or_default() += 1;
+        self.count(&places);
+        drop(places);
+        Some(Arc::new(Place {
+            number,
+            address,
+            known: AtomicBool::new(false),
+            eviction,
+            connections: self.clone(),
+        }))
+    }
+
+    fn count(&self, places: &Places) {
+        self.0.metrics.set_client_connections(places.strangers.len(), places.known);
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    fn oldest_stranger(&self, of: Option<IpAddr>) -> Option<u64> {
+        let mut strangers = self.strangers.iter();
+        strangers.find(|(_, (address, _))| of.is_none_or(|of| of == *address)).map(|(number, _)| *number)
+    }
+
+    /// Its place is free at once, however long the connection takes to notice.
+    fn evict(&mut self, number: u64) {
+        if let Some((address, eviction)) = self.strangers.remove(&number) {
+            self.leave(address);
+            eviction.happened.store(true, Ordering::Release);
+            eviction.reader.wake();
+        }
+    }
+
+    fn leave(&mut self, address: IpAddr) {
+        if let Some(count) = self.addresses.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.addresses.remove(&address);
+            }
+        }
+    }
+}
+
+impl Place {
+    /// A valid token came on this connection. Asked at every call: after the first one it costs a look at a flag.
+    pub fn mark_known(&self) {
+        if self.known.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut places = self.connections.places();
+        if places.strangers.remove(&self.number).is_some() {
+            places.known += 1;
+            self.known.store(true, Ordering::Relaxed);
+            self.connections.count(&places);
+        }
+    }
+
+    fn is_evicted(&self) -> bool {
+        !self.known.load(Ordering::Relaxed) && self.eviction.happened.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut places = self.connections.places();
+        if self.known.load(Ordering::Relaxed) {
+            places.known -= 1;
+            places.leave(self.address);
+        } else if places.strangers.remove(&self.number).is_some() {
+            places.leave(self.address);
+        }
+        self.connections.count(&places);
+    }
+}
+
+/// The connection that a request came on is a known caller's from now on.
+pub fn mark_known(extensions: &Extensions) {
+    if let Some(connection) = extensions.get::<TlsConnectInfo<Arc<Place>>>() {
+        connection.get_ref().mark_known();
+    }
+}
+
+/// A connection with its place: it fails when the place is gone.
+#[derive(Debug)]
+pub struct Placed {
+    pub stream: TcpStream,
+    pub place: Arc<Place>,
+}
+
+fn gave_way() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the connection gave way to newer ones without a token")
+}
+
+impl Connected for Placed {
+    type ConnectInfo = Arc<Place>;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        Arc::clone(&self.place)
+    }
+}
+
+impl AsyncRead for Placed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.place.known.load(Ordering::Relaxed) {
+            self.place.eviction.reader.register(context.waker());
+            if self.place.is_evicted() {
+                return Poll::Ready(Err(gave_way()));
+            }
+        }
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Placed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.place.is_evicted() {
+            return Poll::Ready(Err(gave_way()));
+        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.place.is_evicted() {
+            return Poll::Ready(Err(gave_way()));
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests;
