@@ -265,6 +265,12 @@ impl Connection {
         Self { sender, driver, server_chain }
     }
 
+    /// A second hand on the same connection.
+    pub(crate) fn another(&self) -> Self {
+        let driver = tokio::spawn(async {});
+        Self { sender: self.sender.clone(), driver, server_chain: self.server_chain.clone() }
+    }
+
     pub(crate) async fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.send(Method::GET, path, headers).await
     }

@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::{
-    harness::{Adapter, HPA_ACCEPT, NAMESPACE, RESOURCES, Setup, lag_path, metric_path},
+    harness::{Adapter, HPA_ACCEPT, NAMESPACE, RESOURCES, Setup, connect_tls, lag_path, metric_path},
     scripted::{IDLE, now, waiting},
 };
 
@@ -302,6 +302,50 @@ async fn conformance_43_job_type_with_a_colon_is_read_by_its_encoding() {
     let path = metric_path("wf_job_backlog", &format!("job_type={encoded}"));
     let answer = autoscaler.get_until(&path, |a| a.status == StatusCode::OK).await;
     assert_eq!(answer.value(), "6");
+}
+
+#[tokio::test]
+async fn conformance_44_clients_that_never_finish_are_let_go_and_hold_up_nobody() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let adapter = Adapter::start().await;
+    adapter.engines.say("prod", &[(None, "charge", IDLE)]);
+    let mut other = adapter.as_autoscaler().await;
+    other.get_until(&lag_path("job_type=charge"), |a| a.status == StatusCode::OK).await;
+    let mut silent = Vec::new();
+    for _ in 0..50 {
+        silent.push(tokio::net::TcpStream::connect(adapter.address).await.unwrap());
+    }
+    let mut slow = connect_tls(adapter.address, &adapter.serving_ca, None, b"http/1.1").await;
+    slow.write_all(b"GET /readyz HTTP/1.1\r\nhost: a\r\nx-slow: ").await.unwrap();
+    assert_eq!(other.get(&lag_path("job_type=charge")).await.value(), "0");
+    let mut rest = Vec::new();
+    let ends = async {
+        let _ = slow.read_to_end(&mut rest).await;
+        for stream in &mut silent {
+            let _ = stream.read_to_end(&mut rest).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(15), ends).await.expect("they should be let go");
+    assert_eq!(other.get(&lag_path("job_type=charge")).await.value(), "0");
+}
+
+#[tokio::test]
+async fn conformance_44_thousands_of_requests_at_once_are_served_by_and_by() {
+    let adapter = Adapter::start().await;
+    adapter.engines.say("prod", &[(None, "charge", IDLE)]);
+    adapter
+        .as_autoscaler()
+        .await
+        .get_until(&lag_path("job_type=charge"), |a| a.status == StatusCode::OK)
+        .await;
+    let connection = adapter.as_front_proxy().await;
+    let path = lag_path("job_type=charge");
+    let reads = (0..2_000).map(|_| {
+        let (mut connection, path) = (connection.another(), &path);
+        async move { connection.get(path, &MASTER).await.status }
+    });
+    let statuses = futures::future::join_all(reads).await;
+    assert!(statuses.iter().all(|status| *status == StatusCode::OK));
 }
 
 #[tokio::test]
