@@ -192,6 +192,17 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Raises WF001 unless the transaction's tenant is in this life: the uid of its owner, '' while nobody owns it. A tenant that
+-- is not there is in no life.
+CREATE FUNCTION workflow.require_epoch(epoch text) RETURNS void LANGUAGE plpgsql AS $function$
+BEGIN
+    PERFORM FROM workflow.tenant
+    WHERE tenant_id = current_setting('workflow.tenant_id') AND owner_uid = epoch;
+    IF NOT FOUND THEN
+        RAISE 'the tenant is not in this life' USING ERRCODE = 'WF001';
+    END IF;
+END $function$;
+
 SELECT set_config('workflow.tenant_id', '_default', true);
 INSERT INTO workflow.tenant (tenant_id, display_name, max_active_instances, max_jobs_per_minute, max_storage_bytes,
                              suspended, owner, generation)

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::DatabaseArgs;
 use crate::schema::roles::Roles;
 use crate::tenant_id::TenantId;
+use crate::tenant_scope::TenantScope;
 use pools::Pools;
 use transaction::Transaction;
 
@@ -27,6 +28,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the credential files are looked at.
 const CREDENTIALS_INTERVAL: Duration = Duration::from_secs(10);
+/// What `workflow.require_epoch` raises.
+const OTHER_EPOCH: &str = "WF001";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -144,19 +147,23 @@ impl Database {
     }
 
     /// A transaction that sees and writes this tenant's rows only.
-    pub async fn tenant(&self, tenant: &TenantId) -> Result<TenantTx, sqlx::Error> {
-        self.begin_tenant(tenant, "").await
+    pub async fn tenant(&self, tenant: &TenantScope) -> Result<TenantTx, crate::error::Error> {
+        match tenant.epoch() {
+            None => self.begin_tenant(tenant, "").await,
+            // A tenant changes its life under the lock of `tenant_exclusive`.
+            Some(_) => self.tenant_shared(tenant).await,
+        }
     }
 
     /// Like [`Self::tenant`], and nobody deletes the tenant or its processes meanwhile.
-    pub async fn tenant_shared(&self, tenant: &TenantId) -> Result<TenantTx, sqlx::Error> {
-        self.begin_tenant(tenant, &format!("SELECT pg_advisory_xact_lock_shared({});", lock_key(tenant)))
-            .await
+    pub async fn tenant_shared(&self, tenant: &TenantScope) -> Result<TenantTx, crate::error::Error> {
+        let lock = format!("SELECT pg_advisory_xact_lock_shared({});", lock_key(tenant));
+        self.begin_tenant(tenant, &lock).await
     }
 
     /// Like [`Self::tenant`], alone: deletions wait for running starts and deployments, and they for it. It may take
     /// longer than a request that workers wait for.
-    pub async fn tenant_exclusive(&self, tenant: &TenantId) -> Result<TenantTx, sqlx::Error> {
+    pub async fn tenant_exclusive(&self, tenant: &TenantScope) -> Result<TenantTx, crate::error::Error> {
         let lock = format!(
             "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '30s'; SELECT pg_advisory_xact_lock({});",
             lock_key(tenant)
@@ -164,11 +171,24 @@ impl Database {
         self.begin_tenant(tenant, &lock).await
     }
 
-    async fn begin_tenant(&self, tenant: &TenantId, then: &str) -> Result<TenantTx, sqlx::Error> {
-        // One round trip. A TenantId cannot hold a quote.
-        let begin = format!("BEGIN; SET LOCAL workflow.tenant_id = '{tenant}'; {then}");
-        let Begun { transaction, history } = self.begin(&begin).await?;
-        Ok(TenantTx { transaction, history, tenant: tenant.clone() })
+    /// The epoch is looked at under the lock, so that the tenant stays in this life until the transaction ends.
+    async fn begin_tenant(&self, tenant: &TenantScope, lock: &str) -> Result<TenantTx, crate::error::Error> {
+        // Neither a TenantId nor an epoch can hold a quote.
+        let check = match tenant.epoch() {
+            Some(epoch) => format!("SELECT workflow.require_epoch('{epoch}');"),
+            None => String::new(),
+        };
+        // One round trip.
+        let begin = format!("BEGIN; SET LOCAL workflow.tenant_id = '{tenant}'; {lock} {check}");
+        match self.begin(&begin).await {
+            Ok(Begun { transaction, history }) => {
+                Ok(TenantTx { transaction, history, tenant: TenantId::clone(tenant) })
+            }
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(OTHER_EPOCH) => {
+                Err(crate::error::Error::former_life(tenant.as_str()))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A transaction that reads the few tables that may be read across tenants, and writes nothing.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::database::{Database, in_time};
 use crate::error::Error;
 use crate::storage::{purge, retired, tenants};
-use crate::tenant_id::TenantId;
+use crate::tenant_scope::TenantScope;
 
 /// Clients wait 10 s for an answer; before and after the slices the tenant's lock has to be waited for.
 pub const CALL_BUDGET: Duration = Duration::from_secs(4);
@@ -60,7 +60,7 @@ fn next_rows(rows: i64, took: Duration) -> i64 {
 }
 
 /// Deletes rows of a tenant that is being deleted; whether none is left but its own.
-pub async fn purge(database: &Database, tenant: &TenantId, until: Instant) -> Result<bool, Error> {
+pub async fn purge(database: &Database, tenant: &TenantScope, until: Instant) -> Result<bool, Error> {
     let mut slices = Slices::until(until);
     while !slices.is_over() {
         let rows = slices.rows;
@@ -78,7 +78,11 @@ pub async fn purge(database: &Database, tenant: &TenantId, until: Instant) -> Re
 }
 
 /// What the upkeep does for a tenant that is being deleted; whether it is gone.
-pub async fn purge_and_delete(database: &Database, tenant: &TenantId, until: Instant) -> Result<bool, Error> {
+pub async fn purge_and_delete(
+    database: &Database,
+    tenant: &TenantScope,
+    until: Instant,
+) -> Result<bool, Error> {
     if !purge(database, tenant, until).await? {
         return Ok(false);
     }
@@ -91,7 +95,11 @@ pub async fn purge_and_delete(database: &Database, tenant: &TenantId, until: Ins
 }
 
 /// Ends the running instances of versions that were deleted with them; whether none is left. Goes on where it was.
-pub async fn cancel_retired(database: &Database, tenant: &TenantId, until: Instant) -> Result<bool, Error> {
+pub async fn cancel_retired(
+    database: &Database,
+    tenant: &TenantScope,
+    until: Instant,
+) -> Result<bool, Error> {
     let mut slices = Slices::until(until);
     let canceling = slices.run(async {
         let mut tx = database.tenant(tenant).await?;
@@ -114,7 +122,7 @@ pub async fn cancel_retired(database: &Database, tenant: &TenantId, until: Insta
 
 async fn delete_jobs(
     database: &Database,
-    tenant: &TenantId,
+    tenant: &TenantScope,
     canceling: &retired::Canceling,
     slices: &mut Slices,
 ) -> Result<bool, Error> {
@@ -135,7 +143,7 @@ async fn delete_jobs(
 
 async fn cancel_instances(
     database: &Database,
-    tenant: &TenantId,
+    tenant: &TenantScope,
     canceling: &retired::Canceling,
     slices: &mut Slices,
 ) -> Result<bool, Error> {

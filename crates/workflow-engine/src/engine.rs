@@ -26,6 +26,7 @@ use crate::storage::keys::Keys;
 use crate::streams::InFlight;
 use crate::streams::waiting::Waiting;
 use crate::tenant_id::TenantId;
+use crate::tenant_scope::TenantScope;
 use crate::wakeups::Wakeups;
 pub use fences::{Fence, Fences};
 use gathering::Gathering;
@@ -111,8 +112,9 @@ fn page_token(token: &str) -> Result<i64, Error> {
     }
 }
 
-fn tenant_id(id: &str) -> Result<TenantId, Error> {
-    Ok(TenantId::parse(id)?)
+/// The tenant of a call that only controllers may make.
+fn any_epoch(tenant_id: &str) -> Result<TenantScope, Error> {
+    Ok(TenantScope::any_epoch(TenantId::parse(tenant_id)?))
 }
 
 /// The wire's owner; absent = nobody.

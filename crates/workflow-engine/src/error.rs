@@ -15,6 +15,9 @@ pub enum Error {
     Invalid(String),
     #[error("{0}")]
     NotFound(String),
+    /// The caller's token is for another life of the tenant; whether there is one now is not its business.
+    #[error("{0}")]
+    FormerLife(String),
     /// The name belongs to another owner.
     #[error("{0}")]
     Owned(String),
@@ -54,6 +57,12 @@ impl Error {
             reason: "TENANT_UNKNOWN",
             message: format!("tenant {tenant} does not exist in this engine: create it first"),
         }
+    }
+
+    pub fn former_life(tenant: &str) -> Self {
+        Self::FormerLife(format!(
+            "this token is of a former life of tenant {tenant}: read the Secret that it came from again"
+        ))
     }
 
     pub fn suspended_tenant(tenant: &str) -> Self {

@@ -147,7 +147,7 @@ async fn deploy(
     };
     let method = Method::DeployProcess;
     let answer =
-        api.call(method, &extensions, "", |engine| async move { engine.deploy(request, None).await }).await;
+        api.call(method, &extensions, |engine| async move { engine.deploy(request, None).await }).await;
     match answer.map(|response| response.into_inner().result) {
         Ok(Some(DeployResult::Deployed(deployed))) => {
             let created = deployed.outcome() == DeployOutcome::Created;

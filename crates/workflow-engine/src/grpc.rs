@@ -34,6 +34,8 @@ use tonic::{Code, Extensions, Response, Status};
 use crate::engine::{Engine, Fence};
 use crate::error::Error;
 use crate::node::Node;
+use crate::tenant_id::TenantId;
+use crate::tenant_scope::TenantScope;
 use health::NodeHealth;
 
 /// Every method, with who may call it and how long it may take.
@@ -134,8 +136,8 @@ impl Method {
             Self::GetMigrationStatus
             | Self::ListTenantUsage
             | Self::ListJobLag
-            | Self::WatchJobLag
-            | Self::CountIncidents => Audience::Monitor,
+            | Self::WatchJobLag => Audience::Monitor,
+            Self::CountIncidents => Audience::MonitorAndClients,
             Self::ActivateJobs
             | Self::StreamActivatedJobs
             | Self::CompleteJob
@@ -151,12 +153,13 @@ impl Method {
             | Self::CancelInstances
             | Self::ListIncidents
             | Self::ResolveIncident
-            | Self::ResolveIncidents => Audience::Clients,
+            | Self::ResolveIncidents
+            // Which processes there are to start; the documents themselves are never told.
+            | Self::GetProcessDefinition
+            | Self::ListProcessDefinitions => Audience::Clients,
             Self::PlanMigration
             | Self::ValidateProcess
             | Self::DeployProcess
-            | Self::GetProcessDefinition
-            | Self::ListProcessDefinitions
             | Self::DeleteProcess
             | Self::PutTenant
             | Self::GetTenant
@@ -166,11 +169,14 @@ impl Method {
         }
     }
 
-    /// `tenant_id` is the request's; methods without one pass an empty text, which is no worker's tenant.
+    /// `tenant_id` is the request's; methods for controllers pass an empty text, which is nobody's tenant.
     fn is_allowed(self, role: &Role, tenant_id: &str) -> bool {
         match (role, self.audience()) {
-            (Role::Controller, _) | (_, Audience::Everyone) | (Role::Monitor, Audience::Monitor) => true,
-            (Role::Worker(own), Audience::Workers) | (Role::Client(own), Audience::Clients) => {
+            (Role::Controller, _)
+            | (_, Audience::Everyone)
+            | (Role::Monitor, Audience::Monitor | Audience::MonitorAndClients) => true,
+            (Role::Worker(own), Audience::Workers)
+            | (Role::Client(own), Audience::Clients | Audience::MonitorAndClients) => {
                 own.tenant_id == tenant_id
             }
             _ => false,
@@ -184,6 +190,8 @@ enum Audience {
     Everyone,
     /// Figures, and nothing that a tenant's data could be read from.
     Monitor,
+    /// Figures of one tenant: the monitor's of all, a client's of its own.
+    MonitorAndClients,
     /// The jobs of one tenant.
     Workers,
     /// The instances of one tenant.
@@ -232,21 +240,45 @@ impl Api {
         &self,
         method: Method,
         extensions: &Extensions,
-        tenant_id: &str,
         work: impl FnOnce(Arc<Engine>) -> F,
     ) -> Result<Response<T>, Status>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        self.call_node(method, extensions, tenant_id, async {
-            let engine = self.node.engine()?;
-            if let Some(fence) = extensions.get::<Fence>() {
-                engine.record_fence(fence).await?;
-            }
+        self.call_node(method, extensions, "", async {
+            let engine = self.engine_for(extensions).await?;
             // Boxed: a use case's future is large, and it would be copied through every layer above.
             Box::pin(work(engine)).await
         })
         .await
+    }
+
+    /// As [`Self::call`], on one tenant, and only in the life of it that the caller's token is for.
+    pub async fn call_tenant<T, F>(
+        &self,
+        method: Method,
+        extensions: &Extensions,
+        tenant_id: &str,
+        work: impl FnOnce(Arc<Engine>, TenantScope) -> F,
+    ) -> Result<Response<T>, Status>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        self.call_node(method, extensions, tenant_id, async {
+            let engine = self.engine_for(extensions).await?;
+            let scope = build_scope(extensions, tenant_id)?;
+            Box::pin(work(engine, scope)).await
+        })
+        .await
+    }
+
+    /// The engine, once it knows which replica of a controller calls.
+    async fn engine_for(&self, extensions: &Extensions) -> Result<Arc<Engine>, Error> {
+        let engine = self.node.engine()?;
+        if let Some(fence) = extensions.get::<Fence>() {
+            engine.record_fence(fence).await?;
+        }
+        Ok(engine)
     }
 
     /// A unary call that needs no database.
@@ -278,6 +310,16 @@ impl Api {
         let code = answered.as_ref().map_or_else(Status::code, |_| Code::Ok);
         self.node.metrics.call_ended(method, code, began.elapsed());
         answered.map(Response::new)
+    }
+}
+
+/// Of a caller that may call.
+fn build_scope(extensions: &Extensions, tenant_id: &str) -> Result<TenantScope, Error> {
+    let id = TenantId::parse(tenant_id)?;
+    match extensions.get::<Role>() {
+        Some(Role::Controller | Role::Monitor) => Ok(TenantScope::any_epoch(id)),
+        Some(Role::Worker(own) | Role::Client(own)) => TenantScope::of_epoch(id, &own.epoch),
+        None => Err(Error::Defect("a call without a role".to_owned())),
     }
 }
 

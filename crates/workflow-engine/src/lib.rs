@@ -28,6 +28,7 @@ pub mod serve;
 pub mod storage;
 pub mod streams;
 pub mod tenant_id;
+pub mod tenant_scope;
 pub mod tls;
 pub mod upkeep;
 mod wakeups;

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::node::Node;
 use crate::storage::{instances, purge, request_log, tenants};
 use crate::tenant_id::TenantId;
+use crate::tenant_scope::TenantScope;
 
 const INTERVAL: Duration = Duration::from_mins(1);
 /// Rows per transaction, so that none holds locks for long.
@@ -44,7 +45,7 @@ async fn end_deletions(database: &Database) -> Result<(), Error> {
     })
     .await?;
     for (id, being_deleted) in unfinished {
-        let tenant = TenantId::parse(&id)?;
+        let tenant = TenantScope::any_epoch(TenantId::parse(&id)?);
         let until = Instant::now() + TURN;
         let ended = if being_deleted {
             deletion::purge_and_delete(database, &tenant, until).await
@@ -95,7 +96,7 @@ async fn tend_all(
         let Some(last) = page.last() else { return Ok(()) };
         after.clone_from(&last.id);
         for tenant in page.iter().filter(|tenant| !tenant.being_deleted) {
-            let tenant = TenantId::parse(&tenant.id)?;
+            let tenant = TenantScope::any_epoch(TenantId::parse(&tenant.id)?);
             if stop.is_cancelled() {
                 return Ok(());
             }
@@ -109,7 +110,7 @@ async fn tend_all(
 
 async fn tend(
     database: &Database,
-    tenant: &TenantId,
+    tenant: &TenantScope,
     instance_retention: Duration,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
@@ -125,7 +126,7 @@ async fn tend(
 
 async fn forget_finished(
     database: &Database,
-    tenant: &TenantId,
+    tenant: &TenantScope,
     retention: Duration,
     stop: &CancellationToken,
 ) -> Result<(), Error> {

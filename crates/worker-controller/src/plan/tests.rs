@@ -39,7 +39,10 @@ fn deployment(worker: &WorkflowWorker, replicas: Option<i32>) -> Step {
 /// The same where an autoscaler had the number of pods before.
 fn taken_over(step: Step) -> Step {
     match step {
-        Step::Apply(desired) => Step::Apply(Desired { shared: deployment::NUMBER_OF_PODS, ..desired }),
+        Step::Apply(mut desired) => {
+            desired.shared = deployment::NUMBER_OF_PODS;
+            Step::Apply(desired)
+        }
         Step::Delete(_) => step,
     }
 }

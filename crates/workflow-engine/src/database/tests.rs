@@ -7,6 +7,7 @@ use test_support::postgres::TestDatabase;
 
 use super::*;
 use crate::args::UpTo;
+use crate::error::Error;
 use crate::schema::migrate;
 
 const APPLICATION: &str = "the pool under test";
@@ -25,8 +26,16 @@ async fn open_one(database: &TestDatabase) -> Database {
         .expect("should open")
 }
 
-fn tenant(id: &str) -> TenantId {
-    TenantId::parse(id).expect("should be a tenant's id")
+fn tenant(id: &str) -> TenantScope {
+    TenantScope::any_epoch(TenantId::parse(id).expect("should be a tenant's id"))
+}
+
+fn in_life(id: &str, epoch: &str) -> TenantScope {
+    TenantScope::of_epoch(TenantId::parse(id).expect("should be a tenant's id"), epoch).expect("is an epoch")
+}
+
+fn is_unavailable(error: &Error) -> bool {
+    matches!(error, Error::Database(error) if Error::is_unavailable(error))
 }
 
 /// The tenant whose rows the next transaction sees, as Postgres has it.
@@ -85,7 +94,7 @@ async fn a_lock_that_is_not_given_in_time_costs_only_who_waited_for_it() {
         .await
         .expect("should lock");
     let refused = database.tenant_shared(&tenant("acme")).await.expect_err("the lock is another's");
-    assert!(crate::error::Error::is_unavailable(&refused), "{refused}");
+    assert!(is_unavailable(&refused), "{refused}");
     for _ in 0..3 {
         assert_eq!(next_transaction(&database, "globex").await, "globex");
     }
@@ -134,7 +143,7 @@ async fn a_transaction_that_was_given_up_at_any_point_leaves_nothing() {
         if fails {
             sqlx::query("SELECT 1 / $1").bind(0).execute(tx.connection()).await?;
         }
-        tx.commit().await
+        tx.commit().await.map_err(Error::from)
     };
     for times in 1..30 {
         for fails in [false, true] {
@@ -233,7 +242,7 @@ async fn transactions_tell_when_the_database_is_no_longer_the_one_that_it_was() 
     owner.execute(restored).await.expect("should restore");
     owner.execute(terminate).await.expect("should terminate");
     let refused = begin().await.expect_err("the walls are down");
-    assert!(crate::error::Error::is_unavailable(&refused), "{refused}");
+    assert!(is_unavailable(&refused), "{refused}");
     let reason = database.refusal().expect("should say why");
     assert!(reason.contains("table job does not force"), "{reason}");
     owner.execute("ALTER TABLE workflow.job FORCE ROW LEVEL SECURITY").await.expect("should alter");
@@ -285,4 +294,46 @@ async fn a_server_that_was_not_verified_gets_no_password_in_clear_text() {
     assert!(describe(&refused).contains("got none"), "{}", describe(&refused));
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(*heard.lock().unwrap_or_else(PoisonError::into_inner), b"");
+}
+
+#[tokio::test]
+async fn a_transaction_in_a_life_of_a_tenant_begins_in_no_other_one_and_keeps_it() {
+    let postgres = test_support::require_postgres!();
+    let test_database = postgres.fresh_database().await;
+    let database = open_one(&test_database).await;
+    let mut tx = database.tenant_exclusive(&tenant("acme")).await.expect("should begin");
+    sqlx::query(
+        "INSERT INTO workflow.tenant (tenant_id, display_name, max_active_instances, max_jobs_per_minute,
+                                      max_storage_bytes, suspended, owner, owner_uid, generation)
+         VALUES ('acme', 'ACME', 0, 0, 0, false, 'the-owner', 'uid-1', 1)",
+    )
+    .execute(tx.connection())
+    .await
+    .expect("should insert");
+    tx.commit().await.expect("should commit");
+
+    for scope in
+        [in_life("acme", "uid-2"), in_life("acme", ""), in_life("nowhere", "uid-1"), in_life("nowhere", "")]
+    {
+        for refused in [
+            database.tenant(&scope).await,
+            database.tenant_shared(&scope).await,
+            database.tenant_exclusive(&scope).await,
+        ] {
+            assert!(matches!(refused, Err(Error::FormerLife(_))), "{scope:?}: {refused:?}");
+        }
+        assert_eq!(next_transaction(&database, "globex").await, "globex");
+    }
+    let mut successor = PgConnection::connect_with(&test_database.options()).await.expect("should connect");
+    let mut may_change_life = async || -> bool {
+        sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+            .bind(lock_key(&tenant("acme")))
+            .fetch_one(&mut successor)
+            .await
+            .expect("should select")
+    };
+    let tx = database.tenant(&in_life("acme", "uid-1")).await.expect("should begin");
+    assert!(!may_change_life().await, "the life ends under a transaction that began in it");
+    tx.commit().await.expect("should commit");
+    assert!(may_change_life().await);
 }

@@ -13,8 +13,8 @@ use engine_client::proto::{
 use tokio::time::Instant;
 
 use super::{
-    Engine, Fence, fences, may_delete, owner, page_size, page_token, refuse_claim, require_short,
-    require_text, settle_races, tenant_id,
+    Engine, Fence, any_epoch, fences, may_delete, owner, page_size, page_token, refuse_claim, require_short,
+    require_text, settle_races,
 };
 use crate::database::TenantTx;
 use crate::deletion;
@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::storage::definitions::{self, Definition, NewDefinition};
 use crate::storage::request_log::{self, Request};
 use crate::storage::{job_types, retired, tenants, usage};
-use crate::tenant_id::TenantId;
+use crate::tenant_scope::TenantScope;
 use crate::wire;
 
 /// Who deploys.
@@ -47,7 +47,7 @@ struct Deletion<'a> {
 impl Engine {
     /// Judges a document; touches no database.
     pub async fn validate(&self, request: ValidateProcessRequest) -> Result<ValidateProcessResponse, Error> {
-        tenant_id(&request.tenant_id)?;
+        any_epoch(&request.tenant_id)?;
         let report = lint(lint_mode(request.mode())?, request.content).await?.1;
         Ok(ValidateProcessResponse {
             deployable: report.deployable_process().is_some(),
@@ -63,7 +63,7 @@ impl Engine {
         request: DeployProcessRequest,
         fence: Option<&Fence>,
     ) -> Result<DeployProcessResponse, Error> {
-        let tenant = tenant_id(&request.tenant_id)?;
+        let tenant = any_epoch(&request.tenant_id)?;
         require_short("resource_name", &request.resource_name, 255)?;
         require_short("version_tag", &request.version_tag, 255)?;
         let caller = Caller { owner: owner(request.owner.clone())?, follows: request.follows_version, fence };
@@ -92,7 +92,7 @@ impl Engine {
 
     async fn deploy_judged(
         &self,
-        tenant: &TenantId,
+        tenant: &TenantScope,
         caller: &Caller<'_>,
         candidate: &NewDefinition<'_>,
         request: Option<&Request>,
@@ -166,10 +166,10 @@ impl Engine {
 
     pub async fn get_definition(
         &self,
+        tenant: &TenantScope,
         request: GetProcessDefinitionRequest,
     ) -> Result<GetProcessDefinitionResponse, Error> {
-        let tenant = tenant_id(&request.tenant_id)?;
-        let mut tx = self.database.tenant(&tenant).await?;
+        let mut tx = self.database.tenant(tenant).await?;
         let (found, name) = match &request.by {
             Some(By::Key(key)) => (definitions::find_by_key(&mut tx, *key).await?, key.to_string()),
             Some(By::ProcessId(id)) => (definitions::find_latest(&mut tx, id).await?, id.clone()),
@@ -183,12 +183,12 @@ impl Engine {
 
     pub async fn list_definitions(
         &self,
+        tenant: &TenantScope,
         request: ListProcessDefinitionsRequest,
     ) -> Result<ListProcessDefinitionsResponse, Error> {
-        let tenant = tenant_id(&request.tenant_id)?;
         let limit = page_size(request.page_size)?;
         let after = page_token(&request.page_token)?;
-        let mut tx = self.database.tenant(&tenant).await?;
+        let mut tx = self.database.tenant(tenant).await?;
         let page = definitions::list(&mut tx, request.latest_only, &request.owner_id, after, limit).await?;
         let is_full = i64::try_from(page.len()).is_ok_and(|length| length == limit);
         let next_page_token = match page.last() {
@@ -204,7 +204,7 @@ impl Engine {
         request: DeleteProcessRequest,
         fence: Option<&Fence>,
     ) -> Result<DeleteProcessResponse, Error> {
-        let tenant = tenant_id(&request.tenant_id)?;
+        let tenant = any_epoch(&request.tenant_id)?;
         require_text("process_id", &request.process_id, 255)?;
         let on_instances = request.on_instances();
         if on_instances == OnInstances::Unspecified && !request.retain {
@@ -233,7 +233,7 @@ impl Engine {
 
     async fn delete_process_once(
         &self,
-        tenant: &TenantId,
+        tenant: &TenantScope,
         deletion: &Deletion<'_>,
         remembered: Option<&Request>,
     ) -> Result<DeleteProcessResponse, Error> {

@@ -1,4 +1,4 @@
-//! Requests of one kind and tenant that come while one of them is being written are written together next: each costs a
+//! Requests of one kind, tenant and epoch that come while one of them is being written are written together next: each costs a
 //! transaction and a synced commit, and under load most share one. Nobody waits for company.
 
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Mutex as Turn, oneshot};
 
 use crate::error::Error;
-use crate::tenant_id::TenantId;
+use crate::tenant_scope::TenantScope;
 
 /// Together in one transaction.
 const MAX_TOGETHER: usize = 1000;
@@ -16,8 +16,8 @@ type Waiting<T, R> = (T, oneshot::Sender<Result<R, Error>>);
 
 #[derive(Debug)]
 pub(super) struct Gathering<T, R> {
-    /// Some bytes for each tenant that ever wrote through this process.
-    lines: Mutex<HashMap<TenantId, Arc<Line<T, R>>>>,
+    /// Some bytes for each tenant, and each of its epochs, that ever wrote through this process.
+    lines: Mutex<HashMap<TenantScope, Arc<Line<T, R>>>>,
 }
 
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl<T: Send + 'static, R: Send + 'static> Gathering<T, R> {
     /// goes on when its caller does not: the others wait for it.
     pub(super) async fn write<F>(
         &self,
-        tenant: &TenantId,
+        tenant: &TenantScope,
         item: T,
         write: impl FnOnce(Vec<T>) -> F,
     ) -> Result<R, Error>

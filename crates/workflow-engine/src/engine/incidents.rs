@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine_client::proto::resolve_incidents_request::Selection;
 use engine_client::proto::{
-    self, CountIncidentsRequest, CountIncidentsResponse, IncidentCount, IncidentFilter, ListIncidentsRequest,
-    ListIncidentsResponse, ResolveIncidentRequest, ResolveIncidentResponse, ResolveIncidentsRequest,
-    ResolveIncidentsResponse, UnresolvedIncident,
+    self, CountIncidentsResponse, IncidentCount, IncidentFilter, ListIncidentsRequest, ListIncidentsResponse,
+    ResolveIncidentRequest, ResolveIncidentResponse, ResolveIncidentsRequest, ResolveIncidentsResponse,
+    UnresolvedIncident,
 };
 use serde_json::{Map, Value};
 
 use super::instances::{MAX_AT_ONCE, require_keys, require_process};
 use super::start::{add_work, keys_of};
-use super::{Engine, page_size, page_token, settle_races, tenant_id, variables};
+use super::{Engine, page_size, page_token, settle_races, variables};
 use crate::database::TenantTx;
 use crate::error::Error;
 use crate::runtime::definitions::CompiledDefinition;
@@ -21,6 +21,7 @@ use crate::storage::incidents::{self, Incident, Running};
 use crate::storage::instances::{self, Changes, CounterShard, InstanceRow};
 use crate::storage::request_log::{self, Request};
 use crate::tenant_id::TenantId;
+use crate::tenant_scope::TenantScope;
 use crate::wire;
 
 /// Instances whose variables are in memory at once: each may have a mebibyte of them.
@@ -29,14 +30,14 @@ const INSTANCES_AT_ONCE: usize = 32;
 impl Engine {
     pub async fn list_incidents(
         &self,
+        tenant: &TenantScope,
         request: ListIncidentsRequest,
     ) -> Result<ListIncidentsResponse, Error> {
-        let tenant = tenant_id(&request.tenant_id)?;
         let limit = page_size(request.page_size)?;
         let after = page_token(&request.page_token)?;
         let filter = request.filter.unwrap_or_default();
         require_filter(&filter)?;
-        let mut tx = self.database.tenant(&tenant).await?;
+        let mut tx = self.database.tenant(tenant).await?;
         let (page, next) = page_of(&mut tx, &filter, after, limit).await?;
         Ok(ListIncidentsResponse {
             incidents: page.into_iter().map(wire_incident).collect(),
@@ -44,12 +45,8 @@ impl Engine {
         })
     }
 
-    pub async fn count_incidents(
-        &self,
-        request: CountIncidentsRequest,
-    ) -> Result<CountIncidentsResponse, Error> {
-        let tenant = tenant_id(&request.tenant_id)?;
-        let mut tx = self.database.tenant(&tenant).await?;
+    pub async fn count_incidents(&self, tenant: &TenantScope) -> Result<CountIncidentsResponse, Error> {
+        let mut tx = self.database.tenant(tenant).await?;
         let counts = incidents::count(&mut tx).await?.into_iter().map(|count| IncidentCount {
             process_definition_key: count.definition_key,
             process_id: count.process_id,
@@ -61,20 +58,20 @@ impl Engine {
 
     pub async fn resolve_incident(
         &self,
+        tenant: &TenantScope,
         request: ResolveIncidentRequest,
     ) -> Result<ResolveIncidentResponse, Error> {
         let remembered = Request::of("ResolveIncident", &request.request_id, &request)?;
-        let tenant = tenant_id(&request.tenant_id)?;
         let resolution = Resolution::new(request.retries, request.variables)?;
         settle_races(&self.keys, || {
-            self.resolve_incident_once(&tenant, request.key, &resolution, remembered.as_ref())
+            self.resolve_incident_once(tenant, request.key, &resolution, remembered.as_ref())
         })
         .await
     }
 
     async fn resolve_incident_once(
         &self,
-        tenant: &TenantId,
+        tenant: &TenantScope,
         key: i64,
         resolution: &Resolution,
         remembered: Option<&Request>,
@@ -96,10 +93,10 @@ impl Engine {
 
     pub async fn resolve_incidents(
         &self,
+        tenant: &TenantScope,
         request: ResolveIncidentsRequest,
     ) -> Result<ResolveIncidentsResponse, Error> {
         let remembered = Request::of("ResolveIncidents", &request.request_id, &request)?;
-        let tenant = tenant_id(&request.tenant_id)?;
         let resolution = Resolution::new(request.retries, request.variables)?;
         let after = page_token(&request.page_token)?;
         let selection = match request.selection {
@@ -111,14 +108,14 @@ impl Engine {
             None => return Err(Error::Invalid("one of keys and filter is required".to_owned())),
         };
         settle_races(&self.keys, || {
-            self.resolve_incidents_once(&tenant, &selection, &resolution, remembered.as_ref())
+            self.resolve_incidents_once(tenant, &selection, &resolution, remembered.as_ref())
         })
         .await
     }
 
     async fn resolve_incidents_once(
         &self,
-        tenant: &TenantId,
+        tenant: &TenantScope,
         selection: &Selected,
         resolution: &Resolution,
         remembered: Option<&Request>,

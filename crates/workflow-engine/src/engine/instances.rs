@@ -11,7 +11,7 @@ use engine_client::proto::{
 use serde_json::{Map, Value};
 
 use super::incidents::wire_incident;
-use super::{Engine, page_size, page_token, require_short, settle_races, tenant_id, variables};
+use super::{Engine, page_size, page_token, require_short, settle_races, variables};
 use crate::error::Error;
 use crate::runtime::definitions::CompiledDefinition;
 use crate::storage::cancel::{self, Canceled};
@@ -19,6 +19,7 @@ use crate::storage::incidents::{self, Incident};
 use crate::storage::instance_views::{self, Choice, Instance, Summary};
 use crate::storage::request_log::{self, Request};
 use crate::tenant_id::TenantId;
+use crate::tenant_scope::TenantScope;
 use crate::wire;
 
 /// Instances or incidents of one call.
@@ -27,11 +28,14 @@ pub(super) const MAX_AT_ONCE: usize = 1000;
 const MAX_INCIDENTS_SHOWN: i64 = 1000;
 
 impl Engine {
-    pub async fn get_instance(&self, request: GetInstanceRequest) -> Result<GetInstanceResponse, Error> {
-        let tenant = tenant_id(&request.tenant_id)?;
-        let mut tx = self.database.tenant(&tenant).await?;
+    pub async fn get_instance(
+        &self,
+        tenant: &TenantScope,
+        request: GetInstanceRequest,
+    ) -> Result<GetInstanceResponse, Error> {
+        let mut tx = self.database.tenant(tenant).await?;
         let found = instance_views::find_instance(&mut tx, request.key).await?;
-        let instance = found.ok_or_else(|| no_such_instance(&tenant, request.key))?;
+        let instance = found.ok_or_else(|| no_such_instance(tenant, request.key))?;
         let incidents = incidents::list_of_instance(&mut tx, request.key, 0, MAX_INCIDENTS_SHOWN).await?;
         let state = wire_state(instance.key, instance.state)?;
         let open_elements = match state {
@@ -57,13 +61,13 @@ impl Engine {
 
     pub async fn list_instances(
         &self,
+        tenant: &TenantScope,
         request: ListInstancesRequest,
     ) -> Result<ListInstancesResponse, Error> {
-        let tenant = tenant_id(&request.tenant_id)?;
         let limit = usize::try_from(page_size(request.page_size)?).unwrap_or(MAX_AT_ONCE);
         let after = page_token(&request.page_token)?;
         let choice = build_choice(&request.filter.unwrap_or_default())?;
-        let mut tx = self.database.tenant(&tenant).await?;
+        let mut tx = self.database.tenant(tenant).await?;
         let (page, next) = instance_views::list(&mut tx, &choice, after, limit).await?;
         Ok(ListInstancesResponse {
             instances: page.into_iter().map(wire_summary).collect::<Result<_, _>>()?,
@@ -71,21 +75,23 @@ impl Engine {
         })
     }
 
-    pub async fn set_variables(&self, request: SetVariablesRequest) -> Result<SetVariablesResponse, Error> {
+    pub async fn set_variables(
+        &self,
+        tenant: &TenantScope,
+        request: SetVariablesRequest,
+    ) -> Result<SetVariablesResponse, Error> {
         let remembered = Request::of("SetVariables", &request.request_id, &request)?;
-        let tenant = tenant_id(&request.tenant_id)?;
         let changes = variables::from_wire(request.variables)?;
         if changes.is_empty() {
             return Err(Error::Invalid("variables must have one or more entries".to_owned()));
         }
         let key = request.instance_key;
-        settle_races(&self.keys, || self.set_variables_once(&tenant, key, &changes, remembered.as_ref()))
-            .await
+        settle_races(&self.keys, || self.set_variables_once(tenant, key, &changes, remembered.as_ref())).await
     }
 
     async fn set_variables_once(
         &self,
-        tenant: &TenantId,
+        tenant: &TenantScope,
         key: i64,
         changes: &Map<String, Value>,
         remembered: Option<&Request>,
@@ -109,17 +115,16 @@ impl Engine {
 
     pub async fn cancel_instance(
         &self,
+        tenant: &TenantScope,
         request: CancelInstanceRequest,
     ) -> Result<CancelInstanceResponse, Error> {
         let remembered = Request::of("CancelInstance", &request.request_id, &request)?;
-        let tenant = tenant_id(&request.tenant_id)?;
-        settle_races(&self.keys, || self.cancel_instance_once(&tenant, request.key, remembered.as_ref()))
-            .await
+        settle_races(&self.keys, || self.cancel_instance_once(tenant, request.key, remembered.as_ref())).await
     }
 
     async fn cancel_instance_once(
         &self,
-        tenant: &TenantId,
+        tenant: &TenantScope,
         key: i64,
         remembered: Option<&Request>,
     ) -> Result<CancelInstanceResponse, Error> {
@@ -144,10 +149,10 @@ impl Engine {
 
     pub async fn cancel_instances(
         &self,
+        tenant: &TenantScope,
         request: CancelInstancesRequest,
     ) -> Result<CancelInstancesResponse, Error> {
         let remembered = Request::of("CancelInstances", &request.request_id, &request)?;
-        let tenant = tenant_id(&request.tenant_id)?;
         let after = page_token(&request.page_token)?;
         let selection = match request.selection {
             Some(Selection::Keys(keys)) => Selected::Keys(require_keys(keys)?),
@@ -160,13 +165,12 @@ impl Engine {
             }
             None => return Err(Error::Invalid("one of keys and filter is required".to_owned())),
         };
-        settle_races(&self.keys, || self.cancel_instances_once(&tenant, &selection, remembered.as_ref()))
-            .await
+        settle_races(&self.keys, || self.cancel_instances_once(tenant, &selection, remembered.as_ref())).await
     }
 
     async fn cancel_instances_once(
         &self,
-        tenant: &TenantId,
+        tenant: &TenantScope,
         selection: &Selected,
         remembered: Option<&Request>,
     ) -> Result<CancelInstancesResponse, Error> {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::start::{add_work, keys_of};
-use super::{Engine, require_text, settle_races, tenant_id, variables};
+use super::{Engine, require_text, settle_races, variables};
 use crate::database::TenantTx;
 use crate::error::Error;
 use crate::runtime::definitions::CompiledDefinition;
@@ -22,6 +22,7 @@ use crate::storage::instances::{self, Changes, CounterShard, InstanceRow};
 use crate::storage::jobs::{self, ActivatedJob, CompletedJob, Demand, Lease};
 use crate::storage::tenants;
 use crate::tenant_id::TenantId;
+use crate::tenant_scope::TenantScope;
 use crate::wakeups::Subscription;
 use crate::wire;
 
@@ -65,18 +66,21 @@ pub fn build_demand(
 
 impl Engine {
     /// Long poll: answers when there is something, when the wait is over, or when the node stops.
-    pub async fn activate(&self, request: ActivateJobsRequest) -> Result<ActivateJobsResponse, Error> {
-        let tenant = tenant_id(&request.tenant_id)?;
+    pub async fn activate(
+        &self,
+        tenant: &TenantScope,
+        request: ActivateJobsRequest,
+    ) -> Result<ActivateJobsResponse, Error> {
         let demand = build_demand(request.job_types, request.worker, request.max_jobs, request.lease)?;
         let wait = wire::duration("wait", request.wait, Duration::ZERO, Duration::ZERO..=MAX_WAIT)?;
         let deadline = Instant::now() + wait;
         // Before the first look, so that no wake-up falls between looking and waiting.
-        let mut wakeups = self.wakeups.subscribe(&tenant, &demand.job_types);
+        let mut wakeups = self.wakeups.subscribe(tenant, &demand.job_types);
         let mut waiter = None;
         loop {
-            let (jobs, _) = self.activate_once(&tenant, &demand).await?;
+            let (jobs, _) = self.activate_once(tenant, &demand).await?;
             if jobs.is_empty() && waiter.is_none() && !wait.is_zero() {
-                waiter = Some(self.waiting.enter(&tenant)?);
+                waiter = Some(self.waiting.enter(tenant)?);
             }
             if !jobs.is_empty() || !self.await_work(&mut wakeups, deadline).await {
                 return Ok(ActivateJobsResponse { jobs });
@@ -100,7 +104,7 @@ impl Engine {
     /// One look: the jobs for the wire, and the rows they came from (to give them back).
     pub async fn activate_once(
         &self,
-        tenant: &TenantId,
+        tenant: &TenantScope,
         demand: &Demand,
     ) -> Result<(Vec<Job>, Vec<ActivatedJob>), Error> {
         let mut tx = self.database.tenant(tenant).await?;
@@ -133,7 +137,7 @@ impl Engine {
     }
 
     /// Gives back jobs that no worker has seen.
-    pub async fn release(&self, tenant: &TenantId, jobs: &[ActivatedJob]) -> Result<(), Error> {
+    pub async fn release(&self, tenant: &TenantScope, jobs: &[ActivatedJob]) -> Result<(), Error> {
         let mut tx = self.database.tenant(tenant).await?;
         jobs::release_unseen(&mut tx, jobs).await?;
         tx.commit().await?;
@@ -143,23 +147,23 @@ impl Engine {
 
     pub async fn complete(
         self: &Arc<Self>,
+        tenant: &TenantScope,
         request: CompleteJobRequest,
     ) -> Result<CompleteJobResponse, Error> {
-        let tenant = tenant_id(&request.tenant_id)?;
         let (key, epoch) = (request.key, request.lease_epoch);
         let (engine, owner) = (Arc::clone(self), tenant.clone());
         let write = |completions| async move { engine.complete_together(&owner, completions).await };
-        if self.completing.write(&tenant, build_completion(request)?, write).await? {
+        if self.completing.write(tenant, build_completion(request)?, write).await? {
             return Ok(CompleteJobResponse {});
         }
-        let mut tx = self.database.tenant(&tenant).await?;
+        let mut tx = self.database.tenant(tenant).await?;
         Err(why_lost(&mut tx, key, epoch).await)
     }
 
     /// Whether each of the jobs was held. If one fails all, each is completed alone: none suffers from another's variables.
     async fn complete_together(
         &self,
-        tenant: &TenantId,
+        tenant: &TenantScope,
         completions: Vec<(i64, Completion)>,
     ) -> Vec<Result<bool, Error>> {
         let together: BTreeMap<i64, Completion> = completions.iter().cloned().collect();
@@ -182,8 +186,11 @@ impl Engine {
         .await
     }
 
-    pub async fn complete_many(&self, request: CompleteJobsRequest) -> Result<CompleteJobsResponse, Error> {
-        let tenant = tenant_id(&request.tenant_id)?;
+    pub async fn complete_many(
+        &self,
+        tenant: &TenantScope,
+        request: CompleteJobsRequest,
+    ) -> Result<CompleteJobsResponse, Error> {
         if request.jobs.is_empty() || request.jobs.len() > 1000 {
             return Err(Error::Invalid("jobs must have 1 to 1000 entries".to_owned()));
         }
@@ -193,14 +200,14 @@ impl Engine {
         if completions.len() < asked {
             return Err(Error::Invalid("jobs must name each key once".to_owned()));
         }
-        let lost = settle_races(&self.keys, || self.complete_once(&tenant, &completions)).await?;
+        let lost = settle_races(&self.keys, || self.complete_once(tenant, &completions)).await?;
         Ok(CompleteJobsResponse { lost })
     }
 
     /// Deletes the jobs and moves their tokens in one transaction; the keys of those that were not ours any more.
     async fn complete_once(
         &self,
-        tenant: &TenantId,
+        tenant: &TenantScope,
         completions: &BTreeMap<i64, Completion>,
     ) -> Result<Vec<i64>, Error> {
         let mut tx = self.database.tenant(tenant).await?;
@@ -229,8 +236,11 @@ impl Engine {
         Ok(keys.into_iter().filter(|key| !done.contains(key)).collect())
     }
 
-    pub async fn fail(&self, request: FailJobRequest) -> Result<FailJobResponse, Error> {
-        let tenant = tenant_id(&request.tenant_id)?;
+    pub async fn fail(
+        &self,
+        tenant: &TenantScope,
+        request: FailJobRequest,
+    ) -> Result<FailJobResponse, Error> {
         let (key, epoch, retries) = (request.key, request.lease_epoch, request.retries);
         if retries < 0 {
             return Err(Error::Invalid("retries must be 0 (raise an incident) or above".to_owned()));
@@ -244,7 +254,7 @@ impl Engine {
         let message: String = printable(&request.error_message);
         let incident = retries == 0;
         let record = async || {
-            let mut tx = self.database.tenant(&tenant).await?;
+            let mut tx = self.database.tenant(tenant).await?;
             let job_type = if incident {
                 let incident_key = self.keys.take(&mut tx, 1).await?.remove(0);
                 jobs::record_incident(&mut tx, key, epoch, incident_key, &message).await?
@@ -257,17 +267,20 @@ impl Engine {
         };
         let job_type = settle_races(&self.keys, record).await?;
         if !incident && backoff.is_zero() {
-            self.wakeups.announce(&tenant, [job_type.as_str()]);
+            self.wakeups.announce(tenant, [job_type.as_str()]);
         }
         self.in_flight.finished([key]);
         self.metrics.jobs_failed(incident);
         Ok(FailJobResponse { incident })
     }
 
-    pub async fn extend(&self, request: ExtendJobRequest) -> Result<ExtendJobResponse, Error> {
-        let tenant = tenant_id(&request.tenant_id)?;
+    pub async fn extend(
+        &self,
+        tenant: &TenantScope,
+        request: ExtendJobRequest,
+    ) -> Result<ExtendJobResponse, Error> {
         let lease = wire::duration("lease", request.lease, DEFAULT_LEASE, MIN_LEASE..=MAX_LEASE)?;
-        let mut tx = self.database.tenant(&tenant).await?;
+        let mut tx = self.database.tenant(tenant).await?;
         let extended = jobs::extend_lease(&mut tx, request.key, request.lease_epoch, lease).await?;
         let Some(expires_at) = extended else {
             return Err(why_lost(&mut tx, request.key, request.lease_epoch).await);

@@ -10,7 +10,7 @@ use engine_client::proto::{
 use futures::future::join_all;
 use serde_json::{Map, Value};
 
-use super::{Engine, require_text, settle_races, tenant_id, variables};
+use super::{Engine, require_text, settle_races, variables};
 use crate::database::TenantTx;
 use crate::error::Error;
 use crate::runtime::definitions::CompiledDefinition;
@@ -20,6 +20,7 @@ use crate::storage::instances::{
 };
 use crate::storage::request_log::{self, Request};
 use crate::tenant_id::TenantId;
+use crate::tenant_scope::TenantScope;
 use crate::wire;
 
 const MAX_STARTS: usize = 1000;
@@ -36,14 +37,14 @@ pub(super) struct Start {
 impl Engine {
     pub async fn start_instance(
         self: &Arc<Self>,
+        tenant: &TenantScope,
         request: StartInstanceRequest,
     ) -> Result<StartInstanceResponse, Error> {
         let request_id = Request::of("StartInstance", &request.request_id, &request)?;
-        let tenant = tenant_id(&request.tenant_id)?;
         let start = Start::new(request_id, request.process_id, request.version, [request.variables])?;
         let (engine, owner) = (Arc::clone(self), tenant.clone());
         let write = |starts| async move { engine.start_together(&owner, starts).await };
-        let started = self.starting.write(&tenant, start, write).await?;
+        let started = self.starting.write(tenant, start, write).await?;
         Ok(StartInstanceResponse {
             instance_key: started.instance_keys.first().copied().unwrap_or_default(),
             process_definition_key: started.process_definition_key,
@@ -52,6 +53,7 @@ impl Engine {
 
     pub async fn start_instances(
         &self,
+        tenant: &TenantScope,
         request: StartInstancesRequest,
     ) -> Result<StartInstancesResponse, Error> {
         if request.variables.is_empty() || request.variables.len() > MAX_STARTS {
@@ -60,17 +62,16 @@ impl Engine {
             )));
         }
         let request_id = Request::of("StartInstances", &request.request_id, &request)?;
-        let tenant = tenant_id(&request.tenant_id)?;
         let all = request.variables.into_iter().map(Some);
         let start = [Start::new(request_id, request.process_id, request.version, all)?];
-        let started = settle_races(&self.keys, || self.start_once(&tenant, &start)).await?;
+        let started = settle_races(&self.keys, || self.start_once(tenant, &start)).await?;
         Ok(started.into_iter().next().unwrap_or_default())
     }
 
     /// An answer for each. If one fails all, each is started alone: none suffers from another's mistake.
     async fn start_together(
         &self,
-        tenant: &TenantId,
+        tenant: &TenantScope,
         starts: Vec<Start>,
     ) -> Vec<Result<StartInstancesResponse, Error>> {
         match settle_races(&self.keys, || self.start_once(tenant, &starts)).await {
@@ -92,7 +93,7 @@ impl Engine {
     /// One transaction for all of them, in order.
     async fn start_once(
         &self,
-        tenant: &TenantId,
+        tenant: &TenantScope,
         starts: &[Start],
     ) -> Result<Vec<StartInstancesResponse>, Error> {
         let mut tx = self.database.tenant_shared(tenant).await?;

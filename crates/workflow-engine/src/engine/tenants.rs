@@ -11,7 +11,7 @@ use engine_client::proto::{
 use tokio::time::Instant;
 
 use super::{
-    Engine, Fence, fences, may_delete, owner, page_size, refuse_claim, require_short, settle_races, tenant_id,
+    Engine, Fence, any_epoch, fences, may_delete, owner, page_size, refuse_claim, require_short, settle_races,
 };
 use crate::database::TenantTx;
 use crate::deletion;
@@ -21,7 +21,7 @@ use crate::storage::purge;
 use crate::storage::request_log::{self, Request};
 use crate::storage::tenants::{self, Quotas};
 use crate::storage::{incidents, instance_views};
-use crate::tenant_id::TenantId;
+use crate::tenant_scope::TenantScope;
 use crate::wire;
 
 impl Engine {
@@ -32,7 +32,7 @@ impl Engine {
     ) -> Result<PutTenantResponse, Error> {
         let wanted =
             request.tenant.as_ref().ok_or_else(|| Error::Invalid("tenant is required".to_owned()))?;
-        let id = tenant_id(&wanted.id)?;
+        let id = any_epoch(&wanted.id)?;
         refuse_reserved(&id)?;
         require_short("tenant.display_name", &wanted.display_name, 255)?;
         let quotas = build_quotas(wanted.quotas)?;
@@ -57,7 +57,7 @@ impl Engine {
 
     async fn put_tenant_once(
         &self,
-        id: &TenantId,
+        id: &TenantScope,
         wanted: &tenants::Tenant,
         fence: Option<&Fence>,
         remembered: Option<&Request>,
@@ -101,7 +101,7 @@ impl Engine {
     }
 
     pub async fn get_tenant(&self, request: GetTenantRequest) -> Result<GetTenantResponse, Error> {
-        let id = tenant_id(&request.tenant_id)?;
+        let id = any_epoch(&request.tenant_id)?;
         let mut tx = self.database.tenant(&id).await?;
         let found = tenants::find_tenant(&mut tx).await?;
         let found = found.ok_or_else(|| Error::NotFound(format!("there is no tenant {id}")))?;
@@ -125,7 +125,7 @@ impl Engine {
         request: DeleteTenantRequest,
         fence: Option<&Fence>,
     ) -> Result<DeleteTenantResponse, Error> {
-        let id = tenant_id(&request.tenant_id)?;
+        let id = any_epoch(&request.tenant_id)?;
         refuse_reserved(&id)?;
         let mode = request.mode();
         if mode == DeleteTenantMode::Unspecified {
@@ -147,7 +147,7 @@ impl Engine {
     /// Marks the tenant, and deletes it once nothing else of it is left.
     async fn delete_tenant_once(
         &self,
-        id: &TenantId,
+        id: &TenantScope,
         owner: Option<&Owner>,
         mode: DeleteTenantMode,
         fence: Option<&Fence>,
@@ -211,7 +211,7 @@ impl Engine {
         &self,
         request: VerifyIsolationRequest,
     ) -> Result<VerifyIsolationResponse, Error> {
-        let id = tenant_id(&request.tenant_id)?;
+        let id = any_epoch(&request.tenant_id)?;
         let mut tx = self.database.tenant(&id).await?;
         if tenants::find_tenant(&mut tx).await?.is_none() {
             return Err(Error::NotFound(format!("there is no tenant {id}")));
@@ -222,7 +222,7 @@ impl Engine {
     }
 }
 
-fn refuse_reserved(id: &TenantId) -> Result<(), Error> {
+fn refuse_reserved(id: &TenantScope) -> Result<(), Error> {
     if id.is_reserved() {
         return Err(Error::Invalid(format!(
             "tenant {id} belongs to the engine: it cannot be put or deleted"

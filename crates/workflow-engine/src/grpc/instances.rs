@@ -18,8 +18,8 @@ impl Api {
         request: GetInstanceRequest,
     ) -> Result<Response<GetInstanceResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
-        self.call(Method::GetInstance, extensions, &tenant_id, |engine| async move {
-            engine.get_instance(request).await
+        self.call_tenant(Method::GetInstance, extensions, &tenant_id, |engine, tenant| async move {
+            engine.get_instance(&tenant, request).await
         })
         .await
     }
@@ -30,8 +30,8 @@ impl Api {
         request: ListInstancesRequest,
     ) -> Result<Response<ListInstancesResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
-        self.call(Method::ListInstances, extensions, &tenant_id, |engine| async move {
-            engine.list_instances(request).await
+        self.call_tenant(Method::ListInstances, extensions, &tenant_id, |engine, tenant| async move {
+            engine.list_instances(&tenant, request).await
         })
         .await
     }
@@ -42,8 +42,8 @@ impl Api {
         request: SetVariablesRequest,
     ) -> Result<Response<SetVariablesResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
-        self.call(Method::SetVariables, extensions, &tenant_id, |engine| async move {
-            engine.set_variables(request).await
+        self.call_tenant(Method::SetVariables, extensions, &tenant_id, |engine, tenant| async move {
+            engine.set_variables(&tenant, request).await
         })
         .await
     }
@@ -54,8 +54,8 @@ impl Api {
         request: CancelInstanceRequest,
     ) -> Result<Response<CancelInstanceResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
-        self.call(Method::CancelInstance, extensions, &tenant_id, |engine| async move {
-            engine.cancel_instance(request).await
+        self.call_tenant(Method::CancelInstance, extensions, &tenant_id, |engine, tenant| async move {
+            engine.cancel_instance(&tenant, request).await
         })
         .await
     }
@@ -66,8 +66,8 @@ impl Api {
         request: CancelInstancesRequest,
     ) -> Result<Response<CancelInstancesResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
-        self.call(Method::CancelInstances, extensions, &tenant_id, |engine| async move {
-            engine.cancel_instances(request).await
+        self.call_tenant(Method::CancelInstances, extensions, &tenant_id, |engine, tenant| async move {
+            engine.cancel_instances(&tenant, request).await
         })
         .await
     }
@@ -78,8 +78,8 @@ impl Api {
         request: ListIncidentsRequest,
     ) -> Result<Response<ListIncidentsResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
-        self.call(Method::ListIncidents, extensions, &tenant_id, |engine| async move {
-            engine.list_incidents(request).await
+        self.call_tenant(Method::ListIncidents, extensions, &tenant_id, |engine, tenant| async move {
+            engine.list_incidents(&tenant, request).await
         })
         .await
     }
@@ -89,10 +89,12 @@ impl Api {
         extensions: &Extensions,
         request: CountIncidentsRequest,
     ) -> Result<Response<CountIncidentsResponse>, Status> {
-        let tenant_id = request.tenant_id.clone();
-        self.call(Method::CountIncidents, extensions, &tenant_id, |engine| async move {
-            engine.count_incidents(request).await
-        })
+        self.call_tenant(
+            Method::CountIncidents,
+            extensions,
+            &request.tenant_id,
+            |engine, tenant| async move { engine.count_incidents(&tenant).await },
+        )
         .await
     }
 
@@ -102,8 +104,8 @@ impl Api {
         request: ResolveIncidentRequest,
     ) -> Result<Response<ResolveIncidentResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
-        self.call(Method::ResolveIncident, extensions, &tenant_id, |engine| async move {
-            engine.resolve_incident(request).await
+        self.call_tenant(Method::ResolveIncident, extensions, &tenant_id, |engine, tenant| async move {
+            engine.resolve_incident(&tenant, request).await
         })
         .await
     }
@@ -114,8 +116,8 @@ impl Api {
         request: ResolveIncidentsRequest,
     ) -> Result<Response<ResolveIncidentsResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
-        self.call(Method::ResolveIncidents, extensions, &tenant_id, |engine| async move {
-            engine.resolve_incidents(request).await
+        self.call_tenant(Method::ResolveIncidents, extensions, &tenant_id, |engine, tenant| async move {
+            engine.resolve_incidents(&tenant, request).await
         })
         .await
     }

@@ -25,8 +25,8 @@ impl JobService for Api {
     ) -> Result<Response<StartInstanceResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
-        self.call(Method::StartInstance, &extensions, &tenant_id, |engine| async move {
-            engine.start_instance(request).await
+        self.call_tenant(Method::StartInstance, &extensions, &tenant_id, |engine, tenant| async move {
+            engine.start_instance(&tenant, request).await
         })
         .await
     }
@@ -37,8 +37,8 @@ impl JobService for Api {
     ) -> Result<Response<StartInstancesResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
-        self.call(Method::StartInstances, &extensions, &tenant_id, |engine| async move {
-            engine.start_instances(request).await
+        self.call_tenant(Method::StartInstances, &extensions, &tenant_id, |engine, tenant| async move {
+            engine.start_instances(&tenant, request).await
         })
         .await
     }
@@ -49,8 +49,8 @@ impl JobService for Api {
     ) -> Result<Response<ActivateJobsResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
-        self.call(Method::ActivateJobs, &extensions, &tenant_id, |engine| async move {
-            engine.activate(request).await
+        self.call_tenant(Method::ActivateJobs, &extensions, &tenant_id, |engine, tenant| async move {
+            engine.activate(&tenant, request).await
         })
         .await
     }
@@ -61,8 +61,8 @@ impl JobService for Api {
     ) -> Result<Response<CompleteJobResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
-        self.call(Method::CompleteJob, &extensions, &tenant_id, |engine| async move {
-            engine.complete(request).await
+        self.call_tenant(Method::CompleteJob, &extensions, &tenant_id, |engine, tenant| async move {
+            engine.complete(&tenant, request).await
         })
         .await
     }
@@ -73,8 +73,8 @@ impl JobService for Api {
     ) -> Result<Response<CompleteJobsResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
-        self.call(Method::CompleteJobs, &extensions, &tenant_id, |engine| async move {
-            engine.complete_many(request).await
+        self.call_tenant(Method::CompleteJobs, &extensions, &tenant_id, |engine, tenant| async move {
+            engine.complete_many(&tenant, request).await
         })
         .await
     }
@@ -82,12 +82,9 @@ impl JobService for Api {
     async fn fail_job(&self, request: Request<FailJobRequest>) -> Result<Response<FailJobResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
-        self.call(
-            Method::FailJob,
-            &extensions,
-            &tenant_id,
-            |engine| async move { engine.fail(request).await },
-        )
+        self.call_tenant(Method::FailJob, &extensions, &tenant_id, |engine, tenant| async move {
+            engine.fail(&tenant, request).await
+        })
         .await
     }
 
@@ -97,12 +94,9 @@ impl JobService for Api {
     ) -> Result<Response<ExtendJobResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
-        self.call(
-            Method::ExtendJob,
-            &extensions,
-            &tenant_id,
-            |engine| async move { engine.extend(request).await },
-        )
+        self.call_tenant(Method::ExtendJob, &extensions, &tenant_id, |engine, tenant| async move {
+            engine.extend(&tenant, request).await
+        })
         .await
     }
 
@@ -120,13 +114,8 @@ impl JobService for Api {
     ) -> Result<Response<ListJobLagResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let method = Method::ListJobLag;
-        self.call(
-            method,
-            &extensions,
-            "",
-            |engine| async move { streams::lags::list(&engine, request).await },
-        )
-        .await
+        self.call(method, &extensions, |engine| async move { streams::lags::list(&engine, request).await })
+            .await
     }
 
     type StreamActivatedJobsStream = Counted<StreamActivatedJobsResponse>;
@@ -138,8 +127,8 @@ impl JobService for Api {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
         let method = Method::StreamActivatedJobs;
-        let open = |engine| async move { streams::jobs::open(engine, request) };
-        let opened = self.call(method, &extensions, &tenant_id, open).await?;
+        let open = |engine, tenant| async move { streams::jobs::open(engine, tenant, request) };
+        let opened = self.call_tenant(method, &extensions, &tenant_id, open).await?;
         Ok(opened.map(|stream| Counted::new(method, self.node.metrics.clone(), stream)))
     }
 
@@ -152,7 +141,7 @@ impl JobService for Api {
         let (_, extensions, request) = request.into_parts();
         let method = Method::WatchJobLag;
         let open = |engine| async move { streams::lags::open(engine, request).await };
-        let opened = self.call(method, &extensions, "", open).await?;
+        let opened = self.call(method, &extensions, open).await?;
         Ok(opened.map(|stream| Counted::new(method, self.node.metrics.clone(), stream)))
     }
 }

@@ -17,7 +17,7 @@ impl ProcessService for Api {
     ) -> Result<Response<ValidateProcessResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let method = Method::ValidateProcess;
-        self.call(method, &extensions, "", |engine| async move { engine.validate(request).await }).await
+        self.call(method, &extensions, |engine| async move { engine.validate(request).await }).await
     }
 
     async fn deploy_process(
@@ -26,9 +26,11 @@ impl ProcessService for Api {
     ) -> Result<Response<DeployProcessResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let fence = extensions.get::<Fence>();
-        self.call(Method::DeployProcess, &extensions, "", |engine| async move {
-            engine.deploy(request, fence).await
-        })
+        self.call(
+            Method::DeployProcess,
+            &extensions,
+            |engine| async move { engine.deploy(request, fence).await },
+        )
         .await
     }
 
@@ -37,8 +39,11 @@ impl ProcessService for Api {
         request: Request<GetProcessDefinitionRequest>,
     ) -> Result<Response<GetProcessDefinitionResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let method = Method::GetProcessDefinition;
-        self.call(method, &extensions, "", |engine| async move { engine.get_definition(request).await }).await
+        let tenant_id = request.tenant_id.clone();
+        self.call_tenant(Method::GetProcessDefinition, &extensions, &tenant_id, |engine, tenant| async move {
+            engine.get_definition(&tenant, request).await
+        })
+        .await
     }
 
     async fn list_process_definitions(
@@ -46,9 +51,14 @@ impl ProcessService for Api {
         request: Request<ListProcessDefinitionsRequest>,
     ) -> Result<Response<ListProcessDefinitionsResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let method = Method::ListProcessDefinitions;
-        self.call(method, &extensions, "", |engine| async move { engine.list_definitions(request).await })
-            .await
+        let tenant_id = request.tenant_id.clone();
+        self.call_tenant(
+            Method::ListProcessDefinitions,
+            &extensions,
+            &tenant_id,
+            |engine, tenant| async move { engine.list_definitions(&tenant, request).await },
+        )
+        .await
     }
 
     async fn delete_process(
@@ -58,12 +68,7 @@ impl ProcessService for Api {
         let (_, extensions, request) = request.into_parts();
         let method = Method::DeleteProcess;
         let fence = extensions.get::<Fence>();
-        self.call(
-            method,
-            &extensions,
-            "",
-            |engine| async move { engine.delete_process(request, fence).await },
-        )
-        .await
+        self.call(method, &extensions, |engine| async move { engine.delete_process(request, fence).await })
+            .await
     }
 }

@@ -11,6 +11,7 @@ pub fn to_status(method: Method, error: Error) -> Status {
     match error {
         Error::Invalid(message) => Status::invalid_argument(message),
         Error::NotFound(message) => Status::not_found(message),
+        Error::FormerLife(message) => Status::unauthenticated(message),
         Error::Owned(message) => Status::already_exists(message),
         Error::Stale(message) => Status::aborted(message),
         Error::Quota { tenant, quota, limit, current } => {

@@ -17,9 +17,11 @@ impl TenantService for Api {
     ) -> Result<Response<PutTenantResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let fence = extensions.get::<Fence>();
-        self.call(Method::PutTenant, &extensions, "", |engine| async move {
-            engine.put_tenant(request, fence).await
-        })
+        self.call(
+            Method::PutTenant,
+            &extensions,
+            |engine| async move { engine.put_tenant(request, fence).await },
+        )
         .await
     }
 
@@ -28,13 +30,8 @@ impl TenantService for Api {
         request: Request<GetTenantRequest>,
     ) -> Result<Response<GetTenantResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        self.call(
-            Method::GetTenant,
-            &extensions,
-            "",
-            |engine| async move { engine.get_tenant(request).await },
-        )
-        .await
+        self.call(Method::GetTenant, &extensions, |engine| async move { engine.get_tenant(request).await })
+            .await
     }
 
     async fn list_tenants(
@@ -45,7 +42,6 @@ impl TenantService for Api {
         self.call(
             Method::ListTenants,
             &extensions,
-            "",
             |engine| async move { engine.list_tenants(request).await },
         )
         .await
@@ -57,7 +53,7 @@ impl TenantService for Api {
     ) -> Result<Response<DeleteTenantResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let fence = extensions.get::<Fence>();
-        self.call(Method::DeleteTenant, &extensions, "", |engine| async move {
+        self.call(Method::DeleteTenant, &extensions, |engine| async move {
             engine.delete_tenant(request, fence).await
         })
         .await
@@ -68,9 +64,11 @@ impl TenantService for Api {
         request: Request<ListTenantUsageRequest>,
     ) -> Result<Response<ListTenantUsageResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        self.call(Method::ListTenantUsage, &extensions, "", |engine| async move {
-            engine.list_usage(request).await
-        })
+        self.call(
+            Method::ListTenantUsage,
+            &extensions,
+            |engine| async move { engine.list_usage(request).await },
+        )
         .await
     }
 
@@ -79,7 +77,7 @@ impl TenantService for Api {
         request: Request<VerifyIsolationRequest>,
     ) -> Result<Response<VerifyIsolationResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        self.call(Method::VerifyIsolation, &extensions, "", |engine| async move {
+        self.call(Method::VerifyIsolation, &extensions, |engine| async move {
             engine.verify_isolation(request).await
         })
         .await

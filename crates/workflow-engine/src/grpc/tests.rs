@@ -49,6 +49,12 @@ fn client_of(tenant_id: &str) -> Role {
 #[case::client_resolves(client_of("acme"), Method::ResolveIncident, "acme", true)]
 #[case::client_starts_nothing_elsewhere(client_of("acme"), Method::StartInstance, "globex", false)]
 #[case::client_has_no_tenantless_instances(client_of("acme"), Method::ListInstances, "", false)]
+#[case::client_counts_its_incidents(client_of("acme"), Method::CountIncidents, "acme", true)]
+#[case::client_counts_no_foreign_incidents(client_of("acme"), Method::CountIncidents, "globex", false)]
+#[case::client_sees_what_it_can_start(client_of("acme"), Method::ListProcessDefinitions, "acme", true)]
+#[case::client_sees_no_foreign_processes(client_of("acme"), Method::GetProcessDefinition, "globex", false)]
+#[case::worker_sees_no_processes(worker_of("acme"), Method::ListProcessDefinitions, "acme", false)]
+#[case::monitor_sees_no_processes(Role::Monitor, Method::ListProcessDefinitions, "acme", false)]
 #[case::client_takes_no_jobs(client_of("acme"), Method::ActivateJobs, "acme", false)]
 #[case::client_completes_no_jobs(client_of("acme"), Method::CompleteJob, "acme", false)]
 #[case::client_deploys_nothing(client_of("acme"), Method::DeployProcess, "acme", false)]
@@ -111,8 +117,7 @@ async fn a_call_that_hangs_ends_at_its_deadline() {
 
 #[tokio::test]
 async fn a_node_without_a_database_says_why_it_does_not_serve() {
-    let call =
-        api().call(Method::GetTenant, &extensions(Some(Role::Controller)), "", |_| async { Ok(()) }).await;
+    let call = api().call(Method::GetTenant, &extensions(Some(Role::Controller)), |_| async { Ok(()) }).await;
     let refused = call.expect_err("should be refused");
     assert_eq!((refused.code(), refused.message()), (Code::Unavailable, "starting"));
 }

@@ -19,7 +19,7 @@ use crate::engine::Engine;
 use crate::engine::jobs::{POLL_INTERVAL, build_demand};
 use crate::error::Error;
 use crate::storage::jobs::{self, ActivatedJob, Demand};
-use crate::tenant_id::TenantId;
+use crate::tenant_scope::TenantScope;
 use crate::wakeups::Subscription;
 
 /// Silence on the stream is never longer, so that a dead connection is noticed.
@@ -36,7 +36,7 @@ type Batch = (Vec<Job>, Vec<ActivatedJob>);
 pub struct JobStream {
     batches: mpsc::Receiver<Result<Batch, Error>>,
     engine: Arc<Engine>,
-    tenant: TenantId,
+    tenant: TenantScope,
     /// Held for its effect.
     _waiter: Waiter,
 }
@@ -72,8 +72,11 @@ impl Drop for JobStream {
 }
 
 /// Checks the request, looks once, and goes on in a task until the client goes or the node stops.
-pub fn open(engine: Arc<Engine>, request: StreamActivatedJobsRequest) -> Result<JobStream, Error> {
-    let tenant = TenantId::parse(&request.tenant_id)?;
+pub fn open(
+    engine: Arc<Engine>,
+    tenant: TenantScope,
+    request: StreamActivatedJobsRequest,
+) -> Result<JobStream, Error> {
     let demand = build_demand(request.job_types, request.worker, request.max_in_flight, request.lease)?;
     let waiter = engine.waiting.enter(&tenant)?;
     let wakeups = engine.wakeups.subscribe(&tenant, &demand.job_types);
@@ -93,7 +96,7 @@ pub fn open(engine: Arc<Engine>, request: StreamActivatedJobsRequest) -> Result<
 
 struct Feeder {
     engine: Arc<Engine>,
-    tenant: TenantId,
+    tenant: TenantScope,
     demand: Demand,
     /// Unfinished jobs that the worker takes at once.
     room: usize,

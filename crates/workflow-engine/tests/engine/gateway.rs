@@ -9,7 +9,7 @@ use crate::models::{decision_without_default, one_task, without_task_definition}
 use crate::support::{Engine, World, database};
 
 /// One HTTP/1.1 request over TLS, as a person with curl would send it.
-async fn http(
+pub(crate) async fn http(
     engine: &Engine,
     token: Option<&str>,
     (method, path): (&str, &str),

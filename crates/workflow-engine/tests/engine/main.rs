@@ -4,6 +4,7 @@
 mod connections;
 mod deploy;
 mod discovery;
+mod epochs;
 mod gateway;
 mod history;
 mod incidents;
@@ -26,3 +27,4 @@ mod storage;
 mod streams;
 mod support;
 mod tenants;
+mod walk;

@@ -1,13 +1,19 @@
+use std::collections::BTreeSet;
+
 use engine_client::proto::{
-    CancelInstanceRequest, CountIncidentsRequest, GetHealthRequest, GetInfoRequest, HealthState,
-    ListIncidentsRequest, ListInstancesRequest, ListJobLagRequest, ResolveIncidentRequest,
-    SetVariablesRequest, TenantQuotas,
+    CancelInstancesRequest, GetHealthRequest, GetInfoRequest, HealthState, IncidentFilter, InstanceFilter,
+    Keys, ListInstancesRequest, ListJobLagRequest, ListProcessDefinitionsRequest, ResolveIncidentsRequest,
+    TenantQuotas, cancel_instances_request, resolve_incidents_request,
 };
 use serde_json::json;
-use tonic::{Code, Status};
+use tonic::Code;
 
+use crate::incidents::park;
 use crate::models::one_task;
-use crate::support::{Caller, World, activation, database, deployment};
+use crate::support::{FIRST_EPOCH, World, activation, database, deployment};
+use crate::walk::{
+    OF_CLIENTS, OF_EVERYONE, OF_MONITORS, OF_WORKERS, answered, ask_everything, ask_the_gateway,
+};
 
 #[tokio::test]
 async fn without_a_valid_token_nothing_is_answered() {
@@ -62,35 +68,83 @@ async fn the_monitor_reads_and_changes_nothing() {
     assert_eq!((start.code(), take.code()), (Code::PermissionDenied, Code::PermissionDenied));
 }
 
-/// What a caller is told who asks for everything that people do with instances of a tenant.
-async fn refusals(caller: &Caller, tenant_id: &str) -> Vec<Option<Status>> {
-    let tenant_id = tenant_id.to_owned();
-    let list = ListInstancesRequest { tenant_id: tenant_id.clone(), ..ListInstancesRequest::default() };
-    let incidents = ListIncidentsRequest { tenant_id: tenant_id.clone(), ..ListIncidentsRequest::default() };
-    let cancel = CancelInstanceRequest { tenant_id: tenant_id.clone(), ..CancelInstanceRequest::default() };
-    let set = SetVariablesRequest { tenant_id: tenant_id.clone(), ..SetVariablesRequest::default() };
-    let resolve = ResolveIncidentRequest { tenant_id, ..ResolveIncidentRequest::default() };
-    vec![
-        caller.instances().list_instances(list).await.err(),
-        caller.instances().list_incidents(incidents).await.err(),
-        caller.instances().cancel_instance(cancel).await.err(),
-        caller.instances().set_variables(set).await.err(),
-        caller.instances().resolve_incident(resolve).await.err(),
-    ]
-}
-
+/// Each role opens its methods, of its own tenant, and no other: all methods of the API, and all of the JSON gateway.
 #[tokio::test]
-async fn neither_a_worker_nor_the_monitor_looks_after_instances() {
+async fn a_role_may_ask_for_its_own_and_for_nothing_else() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
-    for caller in [engine.worker("_default"), engine.monitor()] {
-        for refusal in refusals(&caller, "_default").await {
-            assert_eq!(refusal.map(|refusal| refusal.code()), Some(Code::PermissionDenied));
+    for id in ["acme", "globex"] {
+        engine.controller().put_tenant(id, TenantQuotas::default()).await;
+    }
+    let nothing: &[&str] = &[];
+    for (token, tenant_id, own) in [
+        (engine.client_token("acme", FIRST_EPOCH), "acme", OF_CLIENTS.as_slice()),
+        (engine.client_token("acme", FIRST_EPOCH), "globex", nothing),
+        (engine.client_token("acme", FIRST_EPOCH), "_default", nothing),
+        (engine.worker_token("acme", FIRST_EPOCH), "acme", &OF_WORKERS),
+        (engine.worker_token("acme", FIRST_EPOCH), "globex", nothing),
+        (engine.monitor_token().to_owned(), "acme", &OF_MONITORS),
+    ] {
+        let answers = ask_everything(&engine.caller(Some(&token)), tenant_id).await;
+        let refused = answered(&answers, Code::PermissionDenied);
+        let opened: BTreeSet<&str> =
+            answers.keys().map(String::as_str).filter(|name| !refused.contains(name)).collect();
+        let expected: BTreeSet<&str> = own.iter().chain(&OF_EVERYONE).copied().collect();
+        assert_eq!(opened, expected, "{tenant_id}");
+        assert_eq!(answered(&answers, Code::Unauthenticated), BTreeSet::new());
+        for (name, status) in ask_the_gateway(&engine, &token, tenant_id).await {
+            assert_eq!(status != 403, own.contains(&name), "{name} of {tenant_id}: {status}");
         }
     }
-    let count = CountIncidentsRequest { tenant_id: "_default".to_owned() };
-    let counted = engine.monitor().instances().count_incidents(count.clone()).await;
-    assert_eq!(counted.expect("should count").into_inner().counts, []);
-    let refused = engine.worker("_default").instances().count_incidents(count).await.expect_err("is refused");
-    assert_eq!(refused.code(), Code::PermissionDenied);
+}
+
+/// Keys and filters reach no other tenant, whoever's they are.
+#[tokio::test]
+async fn a_client_that_names_anothers_keys_finds_and_changes_nothing() {
+    let world = World::new(database!());
+    let engine = world.serve("engine-0").await;
+    let controller = engine.controller();
+    for id in ["acme", "globex"] {
+        controller.put_tenant(id, TenantQuotas::default()).await;
+        controller.deploy(id, &one_task("order", "charge")).await;
+    }
+    let (foreign, _) = park(&controller, "globex", "order").await;
+    let before = controller.instance("globex", foreign).await;
+    let (client, tenant_id) = (engine.client("acme"), "acme".to_owned());
+    let keys = vec![foreign, before.incidents[0].key];
+    let cancel = |selection| CancelInstancesRequest {
+        tenant_id: tenant_id.clone(),
+        selection: Some(selection),
+        ..CancelInstancesRequest::default()
+    };
+    let by_key = cancel(cancel_instances_request::Selection::Keys(Keys { keys: keys.clone() }));
+    let canceled = client.instances().cancel_instances(by_key).await.expect("is answered").into_inner();
+    assert_eq!((canceled.canceled, canceled.not_running), (0, keys.clone()));
+    let by_filter = cancel(cancel_instances_request::Selection::Filter(InstanceFilter::default()));
+    let canceled = client.instances().cancel_instances(by_filter).await.expect("is answered").into_inner();
+    assert_eq!(canceled.canceled, 0);
+    for selection in [
+        resolve_incidents_request::Selection::Keys(Keys { keys }),
+        resolve_incidents_request::Selection::Filter(IncidentFilter {
+            instance_key: foreign,
+            ..IncidentFilter::default()
+        }),
+    ] {
+        let resolve = ResolveIncidentsRequest {
+            tenant_id: tenant_id.clone(),
+            selection: Some(selection),
+            retries: 1,
+            ..ResolveIncidentsRequest::default()
+        };
+        let resolved = client.instances().resolve_incidents(resolve).await.expect("is answered").into_inner();
+        assert_eq!(resolved.resolved, 0);
+    }
+    let list = ListInstancesRequest { tenant_id: tenant_id.clone(), ..ListInstancesRequest::default() };
+    let listed = client.instances().list_instances(list).await.expect("is answered").into_inner();
+    assert_eq!(listed.instances, []);
+    let list = ListProcessDefinitionsRequest { tenant_id, ..ListProcessDefinitionsRequest::default() };
+    let listed = client.processes().list_process_definitions(list).await.expect("is answered").into_inner();
+    let owners: Vec<String> = listed.definitions.into_iter().map(|definition| definition.tenant_id).collect();
+    assert_eq!(owners, ["acme"]);
+    assert_eq!(controller.instance("globex", foreign).await, before);
 }

@@ -30,6 +30,8 @@ use tonic::{Request, Status};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_workflow-engine");
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The uid of the owner of tenants that [`Caller::put_tenant`] puts.
+pub(crate) const FIRST_EPOCH: &str = "uid-1";
 
 /// A database of its own for one test, and everything that engines on it share.
 pub(crate) struct World {
@@ -299,6 +301,10 @@ impl Engine {
         &self.controller
     }
 
+    pub(crate) fn monitor_token(&self) -> &str {
+        &self.monitor
+    }
+
     pub(crate) fn caller(&self, token: Option<&str>) -> Caller {
         let authorization =
             token.map(|token| format!("Bearer {token}").parse().expect("should be a header value"));
@@ -313,18 +319,33 @@ impl Engine {
         self.caller(Some(&self.monitor))
     }
 
+    /// A worker of a tenant as [`Caller::put_tenant`] puts it.
     pub(crate) fn worker(&self, tenant_id: &str) -> Caller {
-        self.minted(&self.worker_key, TokenRole::Worker, tenant_id)
+        self.caller(Some(&self.worker_token(tenant_id, first_epoch(tenant_id))))
     }
 
+    /// A client of a tenant as [`Caller::put_tenant`] puts it.
     pub(crate) fn client(&self, tenant_id: &str) -> Caller {
-        self.minted(&self.client_key, TokenRole::Client, tenant_id)
+        self.caller(Some(&self.client_token(tenant_id, first_epoch(tenant_id))))
     }
 
-    fn minted(&self, key: &TenantKey, role: TokenRole, tenant_id: &str) -> Caller {
-        let tenant = TenantEpoch { tenant_id: tenant_id.to_owned(), epoch: String::new() };
-        self.caller(Some(key.mint(role, &tenant).expose()))
+    pub(crate) fn worker_token(&self, tenant_id: &str, epoch: &str) -> String {
+        minted(&self.worker_key, TokenRole::Worker, tenant_id, epoch)
     }
+
+    pub(crate) fn client_token(&self, tenant_id: &str, epoch: &str) -> String {
+        minted(&self.client_key, TokenRole::Client, tenant_id, epoch)
+    }
+}
+
+/// Nobody owns the tenants that are the engine's own.
+fn first_epoch(tenant_id: &str) -> &'static str {
+    if tenant_id.starts_with('_') { "" } else { FIRST_EPOCH }
+}
+
+pub(crate) fn minted(key: &TenantKey, role: TokenRole, tenant_id: &str, epoch: &str) -> String {
+    let tenant = TenantEpoch { tenant_id: tenant_id.to_owned(), epoch: epoch.to_owned() };
+    key.mint(role, &tenant).expose().to_owned()
 }
 
 #[derive(Clone)]
@@ -480,7 +501,7 @@ pub(crate) fn tenant(id: &str, quotas: TenantQuotas) -> Tenant {
         quotas: Some(quotas),
         rls: true,
         suspended: false,
-        owner: Some(owner("the-owner", "uid-1", 1)),
+        owner: Some(owner("the-owner", FIRST_EPOCH, 1)),
         generation: 1,
     }
 }

@@ -4,6 +4,16 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::tenant_id::TenantId;
+
+/// A tenant, or a life of it: `tenant@epoch`.
+fn scope(name: &str) -> TenantScope {
+    let id = |id| TenantId::parse(id).expect("should be an id");
+    match name.split_once('@') {
+        Some((tenant, epoch)) => TenantScope::of_epoch(id(tenant), epoch).expect("should be an epoch"),
+        None => TenantScope::any_epoch(id(name)),
+    }
+}
 
 /// Answers each item with how many were written together, after 10 ms.
 async fn count(items: Vec<u32>) -> Vec<Result<usize, Error>> {
@@ -16,7 +26,7 @@ fn writing(
     tenant: &str,
     item: u32,
 ) -> JoinHandle<Result<usize, Error>> {
-    let (gathering, tenant) = (Arc::clone(gathering), TenantId::parse(tenant).expect("should be an id"));
+    let (gathering, tenant) = (Arc::clone(gathering), scope(tenant));
     tokio::spawn(async move { gathering.write(&tenant, item, count).await })
 }
 
@@ -49,8 +59,17 @@ async fn who_leaves_while_writing_for_others_leaves_them_their_answers() {
 #[tokio::test]
 async fn a_panic_while_writing_is_an_error_for_those_who_waited_and_nobody_after() {
     let gathering = Arc::<Gathering<u32, usize>>::default();
-    let tenant = TenantId::parse("acme").expect("should be an id");
+    let tenant = scope("acme");
     let broken = async |items: Vec<u32>| vec![Ok(items[1] as usize)];
     assert!(matches!(gathering.write(&tenant, 1, broken).await, Err(Error::Defect(_))));
     assert_eq!(answers([writing(&gathering, "acme", 2)]).await, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_of_one_life_of_a_tenant_is_written_together() {
+    let gathering = Arc::default();
+    let callers = ["acme", "acme@uid-1", "acme@uid-2"].map(|name| [0, 1, 2].map(|item| (name, item)));
+    let all: Vec<_> =
+        callers.as_flattened().iter().map(|(name, item)| writing(&gathering, name, *item)).collect();
+    assert_eq!(answers(all).await, [1, 2, 2, 1, 2, 2, 1, 2, 2]);
 }
