@@ -369,8 +369,8 @@ pub struct Tracing {
 #[serde(rename_all = "camelCase")]
 pub struct ClusterAuthentication {
     /// Users' tokens from an OpenID Connect issuer. Stored but not acted on by this version, and condition `Supported`
-    /// says so: the engine accepts only the tokens that the operator makes. Give clients those of Secret
-    /// `<name>-engine-controller-token`; everything else works.
+    /// says so: the engine accepts only the tokens that the operator makes. Give clients that of their tenant's Secret
+    /// `<tenant>-client`; everything else works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oidc: Option<Oidc>,
 }

@@ -3,7 +3,6 @@
 use api_types::cluster::ClusterReason;
 use api_types::cluster::ClusterReason as Reason;
 use api_types::cluster::ExternalPostgres;
-use api_types::engine_access::{Access, access_secret_name};
 use api_types::{WorkflowCluster, violations};
 use kube::ResourceExt as _;
 use semver::Version;
@@ -69,8 +68,9 @@ pub fn fields_not_acted_on(cluster: &WorkflowCluster) -> Vec<String> {
     let spec = &cluster.spec;
     let mut fields = Vec::new();
     if spec.authentication.as_ref().is_some_and(|authentication| authentication.oidc.is_some()) {
-        let token = access_secret_name(&cluster.name_any(), Access::ControllerToken);
-        fields.push(format!("spec.authentication.oidc (use the token in Secret {token})"));
+        fields.push(
+            "spec.authentication.oidc (use the token in Secret <tenant>-client of each tenant)".to_owned(),
+        );
     }
     if spec.enabled_tracing().is_some() {
         fields.push("spec.observability.tracing (no OTLP is sent yet; use the metrics)".to_owned());

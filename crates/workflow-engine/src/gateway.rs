@@ -40,10 +40,10 @@ async fn require_role(
     next: Next,
 ) -> Response {
     let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match authenticate.role(header) {
-        Ok(role) => {
+    match authenticate.caller(header) {
+        Ok(caller) => {
             connections::mark_known(request.extensions());
-            request.extensions_mut().insert(role);
+            request.extensions_mut().insert(caller.role);
             next.run(request).await
         }
         Err(status) => problem(&status),

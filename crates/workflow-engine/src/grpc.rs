@@ -10,6 +10,7 @@ mod processes;
 mod status;
 mod tenants;
 
+use credentials::Withdrawn;
 pub use credentials::{Authenticate, Credentials, Error as CredentialsError};
 pub use status::to_status;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use engine_client::Role;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -53,6 +54,11 @@ pub enum RefusedConnection {
     Handshake,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RoleLabels {
+    role: &'static str,
+}
+
 /// Cheap to clone; all clones count together.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -66,6 +72,7 @@ pub struct Metrics {
     refused_credentials: Counter<u64, AtomicU64>,
     client_connections: Family<ConnectionLabels, Gauge<i64>>,
     refused_connections: Family<RefusalLabels, Counter>,
+    previous_secret_calls: Family<RoleLabels, Counter>,
     ready: Gauge,
 }
 
@@ -101,6 +108,16 @@ impl Default for Metrics {
             "Connections that were not taken or closed again, by why",
             refused_connections.clone(),
         );
+        let previous_secret_calls = Family::<RoleLabels, Counter>::default();
+        for role in ["controller", "monitor", "worker", "client"] {
+            // Zero from the beginning: nobody calling is what people wait for.
+            drop(previous_secret_calls.get_or_create(&RoleLabels { role }));
+        }
+        registry.register(
+            "previous_secret_calls",
+            "Calls with a token of a secret that is being replaced, by role",
+            previous_secret_calls.clone(),
+        );
         let ready = Gauge::default();
         registry.register("ready", "1 while this node serves", ready.clone());
         Self {
@@ -114,6 +131,7 @@ impl Default for Metrics {
             refused_credentials,
             client_connections,
             refused_connections,
+            previous_secret_calls,
             ready,
         }
     }
@@ -153,6 +171,16 @@ impl Metrics {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.client_connections.get_or_create(&ConnectionLabels { state }).set(count);
         }
+    }
+
+    pub fn called_with_previous_secret(&self, role: &Role) {
+        let role = match role {
+            Role::Controller => "controller",
+            Role::Monitor => "monitor",
+            Role::Worker(_) => "worker",
+            Role::Client(_) => "client",
+        };
+        self.previous_secret_calls.get_or_create(&RoleLabels { role }).inc();
     }
 
     pub fn jobs_created(&self, count: usize) {

@@ -78,7 +78,7 @@ async fn a_new_cluster_comes_up_and_then_costs_nothing() {
     );
     assert_eq!(
         find(&found.conditions, "Supported").unwrap().message,
-        "not acted on: spec.authentication.oidc (use the token in Secret prod-east-engine-controller-token), \
+        "not acted on: spec.authentication.oidc (use the token in Secret <tenant>-client of each tenant), \
          spec.observability.tracing (no OTLP is sent yet; use the metrics), \
          spec.observability.metrics.serviceMonitor (install the CRDs of monitoring.coreos.com/v1)"
     );

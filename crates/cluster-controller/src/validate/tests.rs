@@ -91,7 +91,7 @@ fn every_field_that_is_not_acted_on_is_told_with_what_to_do_instead() {
     assert_eq!(
         fields_not_acted_on(&cluster(SEED)),
         [
-            "spec.authentication.oidc (use the token in Secret prod-east-engine-controller-token)",
+            "spec.authentication.oidc (use the token in Secret <tenant>-client of each tenant)",
             "spec.observability.tracing (no OTLP is sent yet; use the metrics)",
         ]
     );

@@ -287,7 +287,7 @@ async fn a_server_that_was_not_verified_gets_no_password_in_clear_text() {
             });
         }
     });
-    let Err(Error::Reach(refused)) = connect(&options).await else { panic!("should be refused") };
+    let Err(super::Error::Reach(refused)) = connect(&options).await else { panic!("should be refused") };
     assert!(describe(&refused).contains("got none"), "{}", describe(&refused));
     let database = Database::open(&options, 1, Roles::default()).expect("should open");
     let refused = database.nobody().await.expect_err("should be refused");

@@ -1,114 +1,95 @@
 //! Tokens: from files to roles, and from the files again when they change.
 
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+mod files;
+
+pub use files::Error;
+
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use engine_client::{
-    Accepted, CLIENT_KEY, CONTROLLER_TOKEN, CURRENT, Credential, CredentialError, CredentialVerifier,
-    FENCE_HEADER, MONITOR_TOKEN, NEXT, PREVIOUS, Role, TenantKey, WORKER_KEY, WRITER_HEADER,
-};
+use engine_client::{FENCE_HEADER, Role, WRITER_HEADER};
 use http::header::AUTHORIZATION;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
-use crate::digest;
 use crate::engine::Fence;
 use crate::metrics::Metrics;
 use crate::serve::connections;
+use files::{Secret, Secrets, Turn};
 
 const INTERVAL: Duration = Duration::from_secs(10);
 
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("failed to read the credential file {}", path.display())]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("the credential file {} cannot be used", path.display())]
-    Unusable {
-        path: PathBuf,
-        #[source]
-        source: CredentialError,
-    },
-}
-
-/// The verifier of the files' present content.
+/// What the files presently let in.
 #[derive(Debug)]
 pub struct Credentials {
     directory: PathBuf,
-    current: RwLock<(Arc<CredentialVerifier>, [u8; 32])>,
+    secrets: RwLock<Arc<Vec<Secret>>>,
+}
+
+/// Who calls, and until when that may be believed.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub role: Role,
+    /// Canceled when the secret that the token came from is accepted no more.
+    pub withdrawn: CancellationToken,
 }
 
 impl Credentials {
     pub fn load(directory: PathBuf) -> Result<Self, Error> {
-        let current = RwLock::new(read(&directory)?);
-        Ok(Self { directory, current })
+        let Secrets { secrets, mut obstacles } = files::read(&directory, &[]);
+        // Without its current secret a role is locked out, and nobody would notice before somebody calls.
+        if let Some(fatal) = obstacles.iter().position(Error::is_about_a_current_secret) {
+            return Err(obstacles.swap_remove(fatal));
+        }
+        for obstacle in &obstacles {
+            tracing::warn!(error = %obstacle, "a credential file is left out");
+        }
+        Ok(Self { directory, secrets: RwLock::new(Arc::new(secrets)) })
     }
 
-    /// The role of an `authorization` header's value.
-    pub fn verify(&self, authorization: &str) -> Option<Role> {
-        let verifier = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).0);
-        verifier.verify(authorization)
+    /// Who presents this value of an `authorization` header, and the turn of the secret behind it.
+    fn verify(&self, authorization: &str) -> Option<(Caller, Turn)> {
+        let secrets = Arc::clone(&self.secrets.read().unwrap_or_else(PoisonError::into_inner));
+        secrets.iter().find_map(|secret| {
+            let role = secret.verify(authorization)?;
+            Some((Caller { role, withdrawn: secret.withdrawn.clone() }, secret.turn))
+        })
     }
 
-    /// Looks at the files until stopped. Unreadable ones leave the former tokens valid: a Secret that is being
-    /// replaced should lock nobody out.
+    /// Looks at the files until stopped.
     pub async fn follow(&self, stop: &CancellationToken) {
+        let mut told = Vec::new();
         while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
-            match read(&self.directory) {
-                Ok(fresh) => {
-                    let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-                    if current.1 != fresh.1 {
-                        *current = fresh;
-                        tracing::info!("engine credentials changed");
-                    }
+            let obstacles = self.look_again();
+            // Said once, not at every look.
+            if obstacles != told {
+                for obstacle in &obstacles {
+                    tracing::warn!(error = obstacle, "a credential file cannot be used");
                 }
-                Err(error) => tracing::warn!(error = %error, "engine credentials are unreadable"),
+                told = obstacles;
             }
         }
     }
-}
 
-fn read(directory: &Path) -> Result<(Arc<CredentialVerifier>, [u8; 32]), Error> {
-    let mut content = String::new();
-    let accepted = Accepted {
-        controller: read_accepted(directory, CONTROLLER_TOKEN, Credential::parse, &mut content)?,
-        monitor: read_accepted(directory, MONITOR_TOKEN, Credential::parse, &mut content)?,
-        worker: read_accepted(directory, WORKER_KEY, TenantKey::parse, &mut content)?,
-        client: read_accepted(directory, CLIENT_KEY, TenantKey::parse, &mut content)?,
-    };
-    let verifier = CredentialVerifier::new(accepted)
-        .map_err(|source| Error::Unusable { path: directory.to_owned(), source })?;
-    Ok((Arc::new(verifier), digest::sha256(content.as_bytes())))
-}
-
-/// The current secret, and while it is being replaced the other one; the text of all is added to `content`.
-fn read_accepted<T>(
-    directory: &Path,
-    name: &str,
-    parse: impl Fn(&str) -> Result<T, CredentialError>,
-    content: &mut String,
-) -> Result<Vec<T>, Error> {
-    let mut accepted = Vec::new();
-    for file in [CURRENT, NEXT, PREVIOUS] {
-        let path = directory.join(name).join(file);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                accepted.push(parse(&text).map_err(|source| Error::Unusable { path, source })?);
-                content.push_str(&text);
-            }
-            Err(error) if file != CURRENT && error.kind() == ErrorKind::NotFound => {}
-            Err(source) => return Err(Error::Read { path, source }),
+    /// Takes over what the files hold now; what is in the way.
+    fn look_again(&self) -> Vec<String> {
+        let mut secrets = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
+        let Secrets { secrets: fresh, obstacles } = files::read(&self.directory, &secrets);
+        let withdrawn = secrets.iter().filter(|former| !fresh.iter().any(|secret| secret.is_same(former)));
+        let withdrawn: Vec<CancellationToken> = withdrawn.map(|former| former.withdrawn.clone()).collect();
+        if !withdrawn.is_empty() || fresh.len() != secrets.len() {
+            tracing::info!(accepted = fresh.len(), withdrawn = withdrawn.len(), "engine credentials changed");
         }
-        content.push('\0');
+        *secrets = Arc::new(fresh);
+        drop(secrets);
+        for token in withdrawn {
+            token.cancel();
+        }
+        obstacles.iter().map(ToString::to_string).collect()
     }
-    Ok(accepted)
 }
 
 /// Which replica of a controller calls; absent for callers of which any may write.
@@ -127,6 +108,10 @@ fn read_fence(metadata: &MetadataMap) -> Result<Option<Fence>, Status> {
     }
 }
 
+/// Beside a request: canceled when its token is good no more.
+#[derive(Debug, Clone)]
+pub(super) struct Withdrawn(pub CancellationToken);
+
 /// Puts the caller's role beside the request, before its body is read.
 #[derive(Debug, Clone)]
 pub struct Authenticate {
@@ -135,18 +120,22 @@ pub struct Authenticate {
 }
 
 impl Authenticate {
-    pub fn role(&self, authorization: Option<&str>) -> Result<Role, Status> {
-        authorization.and_then(|header| self.credentials.verify(header)).ok_or_else(|| {
+    pub fn caller(&self, authorization: Option<&str>) -> Result<Caller, Status> {
+        let Some((caller, turn)) = authorization.and_then(|header| self.credentials.verify(header)) else {
             self.metrics.credential_refused();
-            Status::unauthenticated("a valid bearer token is required")
-        })
+            return Err(Status::unauthenticated("a valid bearer token is required"));
+        };
+        if turn == Turn::Previous {
+            self.metrics.called_with_previous_secret(&caller.role);
+        }
+        Ok(caller)
     }
 }
 
 impl Interceptor for Authenticate {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let header = request.metadata().get(AUTHORIZATION.as_str()).and_then(|value| value.to_str().ok());
-        let role = self.role(header)?;
+        let Caller { role, withdrawn } = self.caller(header)?;
         connections::mark_known(request.extensions());
         if role == Role::Controller
             && let Some(fence) = read_fence(request.metadata())?
@@ -154,6 +143,10 @@ impl Interceptor for Authenticate {
             request.extensions_mut().insert(fence);
         }
         request.extensions_mut().insert(role);
+        request.extensions_mut().insert(Withdrawn(withdrawn));
         Ok(request)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,9 +10,9 @@ use engine_client::proto::{
     StreamActivatedJobsResponse, WatchJobLagRequest, WatchJobLagResponse,
 };
 use futures::Stream;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Extensions, Request, Response, Status};
 
-use super::{Api, Method, to_status};
+use super::{Api, Method, Withdrawn, to_status};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::streams;
@@ -129,7 +129,7 @@ impl JobService for Api {
         let method = Method::StreamActivatedJobs;
         let open = |engine, tenant| async move { streams::jobs::open(engine, tenant, request) };
         let opened = self.call_tenant(method, &extensions, &tenant_id, open).await?;
-        Ok(opened.map(|stream| Counted::new(method, self.node.metrics.clone(), stream)))
+        Ok(opened.map(|stream| Counted::new(method, self.node.metrics.clone(), &extensions, stream)))
     }
 
     type WatchJobLagStream = Counted<WatchJobLagResponse>;
@@ -142,15 +142,16 @@ impl JobService for Api {
         let method = Method::WatchJobLag;
         let open = |engine| async move { streams::lags::open(engine, request).await };
         let opened = self.call(method, &extensions, open).await?;
-        Ok(opened.map(|stream| Counted::new(method, self.node.metrics.clone(), stream)))
+        Ok(opened.map(|stream| Counted::new(method, self.node.metrics.clone(), &extensions, stream)))
     }
 }
 
-/// A stream on the wire, counted while it is open and by how it ended.
+/// A stream on the wire, counted while it is open and by how it ended. It ends when its caller's token is good no more.
 pub struct Counted<T> {
     method: Method,
     metrics: Metrics,
     inner: Pin<Box<dyn Stream<Item = Result<T, Error>> + Send>>,
+    withdrawn: Pin<Box<dyn Future<Output = ()> + Send>>,
     ended: Code,
 }
 
@@ -158,10 +159,14 @@ impl<T> Counted<T> {
     fn new(
         method: Method,
         metrics: Metrics,
+        extensions: &Extensions,
         inner: impl Stream<Item = Result<T, Error>> + Send + 'static,
     ) -> Self {
         metrics.stream_opened(method);
-        Self { method, metrics, inner: Box::pin(inner), ended: Code::Cancelled }
+        let withdrawn =
+            extensions.get::<Withdrawn>().map(|withdrawn| withdrawn.0.clone()).unwrap_or_default();
+        let withdrawn = Box::pin(withdrawn.cancelled_owned());
+        Self { method, metrics, inner: Box::pin(inner), withdrawn, ended: Code::Cancelled }
     }
 }
 
@@ -170,6 +175,15 @@ impl<T> Stream for Counted<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let method = self.method;
+        if self.ended != Code::Cancelled {
+            return Poll::Ready(None);
+        }
+        if self.withdrawn.as_mut().poll(context).is_ready() {
+            self.ended = Code::Unauthenticated;
+            return Poll::Ready(Some(Err(Status::unauthenticated(
+                "this token is accepted no more: read the Secret that it came from again",
+            ))));
+        }
         self.inner.as_mut().poll_next(context).map(|item| match item {
             Some(Err(error)) => {
                 let status = to_status(method, error);

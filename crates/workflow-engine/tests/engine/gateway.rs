@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::incidents::park;
 use crate::models::{decision_without_default, one_task, without_task_definition};
-use crate::support::{Engine, World, database};
+use crate::support::{Engine, FIRST_EPOCH, World, database};
 
 /// One HTTP/1.1 request over TLS, as a person with curl would send it.
 pub(crate) async fn http(
@@ -238,8 +238,8 @@ async fn the_manuals_commands_for_an_incident_work_as_they_are_written() {
     let mut answers = Vec::new();
     for [method, path, body] in documented("An instance has an incident", &variables) {
         let path = format!("/api/v1{path}");
-        let token = Some(engine.controller_token());
-        let (code, answer) = http(&engine, token, (&method, &path), &body).await;
+        let token = engine.client_token("acme", FIRST_EPOCH);
+        let (code, answer) = http(&engine, Some(&token), (&method, &path), &body).await;
         assert_eq!(code, 200, "{method} {path} {body}: {answer}");
         answers.push((method, path, answer));
     }

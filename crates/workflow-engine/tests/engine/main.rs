@@ -20,6 +20,7 @@ mod owners;
 mod plans;
 mod purge;
 mod roles;
+mod rotation;
 mod routing;
 mod serve;
 mod start;
