@@ -33,12 +33,12 @@ struct Worker {
 
 /// Serves jobs until `shutdown`, then finishes those at work for at most the grace period.
 pub(crate) async fn run(args: Args, shutdown: impl Future<Output = ()>) {
-    let worker = Worker {
+    let worker = Arc::new(Worker {
         pool: EnginePool::new(Timeouts::default()),
         slots: Arc::new(Semaphore::new(args.max_in_flight.into())),
         at_work: TaskTracker::new(),
         args,
-    };
+    });
     info!(job_types = ?worker.args.job_types, tenant = worker.args.tenant, "worker starts");
     tokio::select! {
         () = shutdown => {}
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: Args, shutdown: impl Future<Output = ()>) {
 
 impl Worker {
     /// Never ends: an engine that is gone comes back.
-    async fn serve(&self) {
+    async fn serve(self: &Arc<Self>) {
         let fast_then_slow = ExponentialBuilder::new()
             .with_jitter()
             .with_min_delay(Duration::from_millis(200))
@@ -73,7 +73,7 @@ impl Worker {
         }
     }
 
-    async fn take_jobs(&self, took_jobs: &mut bool) -> anyhow::Result<std::convert::Infallible> {
+    async fn take_jobs(self: &Arc<Self>, took_jobs: &mut bool) -> anyhow::Result<std::convert::Infallible> {
         let client = self.connect().await?;
         let request = StreamJobs {
             tenant_id: self.args.tenant.clone(),
@@ -88,9 +88,9 @@ impl Worker {
             let job = jobs.next().await.context("stream should end with an error")??;
             *took_jobs = true;
             let slot = Arc::clone(&self.slots).acquire_owned().await?;
-            let (client, duration) = (client.clone(), self.args.work_duration);
+            let worker = Arc::clone(self);
             self.at_work.spawn(async move {
-                do_job(&client, job, duration).await;
+                worker.do_job(job).await;
                 drop(slot);
             });
         }
@@ -111,41 +111,63 @@ impl Worker {
         let address = EngineAddress { host: host.clone(), port: *port, tls };
         Ok(self.pool.client(&EngineAccess { address, credential })?)
     }
-}
 
-#[tracing::instrument(skip_all, fields(job = job.key, job_type = job.job_type, instance = job.instance_key))]
-async fn do_job(client: &EngineClient, job: Job, duration: Duration) {
-    // Here a real worker calls the payment provider, with `job.key` as its idempotency key: a job comes again when
-    // the engine does not hear of its end in time.
-    sleep(duration).await;
-    let heard = match payment::perform(&job.job_type, &job.variables) {
-        Ok(variables) => {
-            let done = CompleteJob { job: job.job_ref(), variables };
-            tell(|| client.complete_job(&done)).await.map(|()| info!("job is complete"))
+    #[tracing::instrument(skip_all, fields(job = job.key, job_type = job.job_type, instance = job.instance_key))]
+    async fn do_job(&self, job: Job) {
+        // Here a real worker calls the payment provider, with `job.key` as its idempotency key: a job comes again when
+        // the engine does not hear of its end in time.
+        sleep(self.args.work_duration).await;
+        let ended = match payment::perform(&job.job_type, &job.variables) {
+            Ok(variables) => Ended::Complete(CompleteJob { job: job.job_ref(), variables }),
+            Err(error_message) => {
+                warn!(reason = error_message, "job failed");
+                // Trying again cannot help here. When it can, leave `job.retries - 1` and a backoff.
+                let (job, retry_backoff) = (job.job_ref(), Duration::ZERO);
+                Ended::Failed(FailJob { job, retries: 0, retry_backoff, error_message })
+            }
+        };
+        match self.tell(&ended).await {
+            Ok(()) => info!("engine knows how the job ended"),
+            Err(error) if matches!(class(&error), Some(ErrorClass::Stale | ErrorClass::NotFound)) => {
+                warn!(error = format!("{error:#}"), "engine does not wait for this job any more");
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                warn!(error, "engine does not know how the job ended: it will come again");
+            }
         }
-        Err(error_message) => {
-            warn!(reason = error_message, "job failed");
-            // Trying again cannot help here. When it can, leave `job.retries - 1` and a backoff.
-            let failed =
-                FailJob { job: job.job_ref(), retries: 0, retry_backoff: Duration::ZERO, error_message };
-            tell(|| client.fail_job(&failed)).await.map(drop)
+    }
+
+    /// Tells the engine until it hears; the lease makes a repetition harmless.
+    async fn tell(&self, ended: &Ended) -> anyhow::Result<()> {
+        let patience = ExponentialBuilder::new()
+            .with_jitter()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_times(6);
+        let may_change = |error: &anyhow::Error| {
+            class(error).is_none_or(|class| matches!(class, ErrorClass::Unavailable | ErrorClass::Denied))
+        };
+        (|| self.tell_once(ended)).retry(patience).when(may_change).await
+    }
+
+    /// With the files as they are now: the token that the job was taken with may be good no more.
+    async fn tell_once(&self, ended: &Ended) -> anyhow::Result<()> {
+        let client = self.connect().await?;
+        match ended {
+            Ended::Complete(complete) => client.complete_job(complete).await?,
+            Ended::Failed(fail) => client.fail_job(fail).await.map(drop)?,
         }
-    };
-    match heard {
-        Ok(()) => {}
-        Err(error) if matches!(error.class(), ErrorClass::Stale | ErrorClass::NotFound) => {
-            warn!(%error, "engine does not wait for this job any more");
-        }
-        Err(error) => warn!(%error, "engine does not know how the job ended: it will come again"),
+        Ok(())
     }
 }
 
-/// Tells the engine until it hears; the lease makes a repetition harmless.
-async fn tell<T, Call>(call: impl FnMut() -> Call) -> Result<T, EngineError>
-where
-    Call: Future<Output = Result<T, EngineError>>,
-{
-    let patience =
-        ExponentialBuilder::new().with_jitter().with_min_delay(Duration::from_millis(200)).with_max_times(6);
-    call.retry(patience).when(EngineError::is_unavailable).await
+/// How a job ended, for the engine.
+enum Ended {
+    Complete(CompleteJob),
+    Failed(FailJob),
+}
+
+/// What the engine said; `None` = it was not asked.
+fn class(error: &anyhow::Error) -> Option<&ErrorClass> {
+    error.downcast_ref::<EngineError>().map(EngineError::class)
 }

@@ -61,12 +61,17 @@ impl Fleet {
         }
         let worker_key = TenantKey::generate().expect("random bytes should be there");
         let files = tempfile::tempdir().expect("directory should be made");
-        let tenant = TenantEpoch { tenant_id: "acme".to_owned(), epoch: String::new() };
-        let token = worker_key.mint(TokenRole::Worker, &tenant);
-        std::fs::write(files.path().join("token"), token.expose()).expect("file should be written");
         let mut fleet = Self { engine, server: None, worker_key, files };
+        fleet.write_token("");
         fleet.start_server(0);
         fleet
+    }
+
+    /// The token of a life of the tenant, by the present key.
+    fn write_token(&self, epoch: &str) {
+        let tenant = TenantEpoch { tenant_id: "acme".to_owned(), epoch: epoch.to_owned() };
+        let token = self.worker_key.mint(TokenRole::Worker, &tenant);
+        std::fs::write(self.file("token"), token.expose()).expect("file should be written");
     }
 
     fn start_server(&mut self, port: u16) {
@@ -208,6 +213,33 @@ async fn restarted_engine_with_a_new_authority_is_found_again() {
     fleet.restart_server();
     let second = fleet.start("charge-payment", json!({"amount": 1})).await;
     fleet.until_complete(second).await;
+}
+
+#[tokio::test]
+async fn a_token_of_a_former_life_is_replaced_without_a_restart() {
+    let fleet = Fleet::new().await;
+    fleet.write_token("uid-1");
+    let _worker = fleet.start_worker(Duration::ZERO, 1);
+    let key = fleet.start("charge-payment", json!({"amount": 1})).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(fleet.instance(key).state, InstanceState::Active, "the tenant is in another life");
+    fleet.write_token("");
+    fleet.until_complete(key).await;
+}
+
+/// The job's work ends after the key was replaced, and with it the token that the job was taken with.
+#[tokio::test]
+async fn a_job_at_work_is_told_with_the_present_token() {
+    let mut fleet = Fleet::new().await;
+    let key = fleet.start("charge-payment", json!({"amount": 1})).await;
+    let _worker = fleet.start_worker(Duration::from_secs(2), 1);
+    fleet.until("activation", |engine| engine.jobs("acme").iter().any(|job| job.lease_epoch == 1)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    fleet.worker_key = TenantKey::generate().expect("random bytes should be there");
+    fleet.write_token("");
+    fleet.restart_server();
+    fleet.until_complete(key).await;
+    assert_eq!(fleet.engine.count(Operation::CompleteJob), 1, "the same lease");
 }
 
 #[tokio::test]

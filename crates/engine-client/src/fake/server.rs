@@ -18,7 +18,7 @@ use tonic::{
 use super::FakeEngine;
 use crate::{
     Credential, CredentialVerifier, Engine, EngineAccess, EngineAddress, EngineError, EngineTls, ErrorClass,
-    Operation,
+    Operation, Role,
     convert::Malformed,
     proto::{
         cluster_service_server::ClusterServiceServer, instance_service_server::InstanceServiceServer,
@@ -135,7 +135,7 @@ impl FakeServerBuilder {
         }
         let Self { engine, verifier, .. } = self;
         let services = server
-            .layer(InterceptorLayer::new(Gate(verifier.map(Arc::new))))
+            .layer(InterceptorLayer::new(Gate { engine: engine.clone(), verifier: verifier.map(Arc::new) }))
             .add_service(ClusterServiceServer::new(engine.clone()))
             .add_service(MigrationServiceServer::new(engine.clone()))
             .add_service(ProcessServiceServer::new(engine.clone()))
@@ -170,17 +170,34 @@ impl Certified {
     }
 }
 
-/// Lets in whoever has a token, or everybody.
+/// Lets in whoever has a token, or everybody. A tenant's token must be of its present life.
 #[derive(Clone)]
-struct Gate(Option<Arc<CredentialVerifier>>);
+struct Gate {
+    engine: FakeEngine,
+    verifier: Option<Arc<CredentialVerifier>>,
+}
+
+impl Gate {
+    fn is_open(&self, role: Option<Role>) -> bool {
+        match role {
+            None => false,
+            Some(Role::Controller | Role::Monitor) => true,
+            Some(Role::Worker(token) | Role::Client(token)) => {
+                let owner = self.engine.tenant(&token.tenant_id).and_then(|tenant| tenant.owner);
+                owner.map(|owner| owner.uid).unwrap_or_default() == token.epoch
+            }
+        }
+    }
+}
 
 impl Interceptor for Gate {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        let Some(verifier) = &self.0 else { return Ok(request) };
+        let Some(verifier) = &self.verifier else { return Ok(request) };
         let authorization = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        match authorization.and_then(|value| verifier.verify(value)) {
-            Some(_) => Ok(request),
-            None => Err(Status::unauthenticated("token is unknown")),
+        if self.is_open(authorization.and_then(|value| verifier.verify(value))) {
+            Ok(request)
+        } else {
+            Err(Status::unauthenticated("token is unknown, or of a former life of its tenant"))
         }
     }
 }
