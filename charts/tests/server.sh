@@ -54,6 +54,8 @@ operator_lives() {
   absent -n workflow-system deployment workflow-tenant-controller
   # global.allNamespaces
   [[ $(kubectl auth can-i create deployments -n default --as=system:serviceaccount:workflow-system:workflow-worker-controller) == yes ]]
+  helm upgrade workflow charts/workflow-operator --namespace workflow-system --set global.allNamespaces=true
+  [[ $(kubectl auth can-i create secrets -n default --as=system:serviceaccount:workflow-system:workflow-tenant-controller) == yes ]]
   helm upgrade workflow charts/workflow-operator --namespace workflow-system --set 'global.workloadNamespaces={acme-tenant}' \
     --set 'global.clusterNamespaces={engines}'
 }
@@ -149,6 +151,7 @@ sample_is_accepted() {
   [[ $(kubectl diff -k deploy/gitops) == '' ]]
   [[ $(kubectl get workflow -A -o name | wc -l) == 6 ]]
   [[ $(kubectl auth can-i create deployments -n beta-tenant --as=system:serviceaccount:workflow-system:workflow-worker-controller) == yes ]]
+  [[ $(kubectl auth can-i create secrets -n beta-tenant --as=system:serviceaccount:workflow-system:workflow-tenant-controller) == yes ]]
 }
 
 # Argo CD's ConfigMap is Argo CD's: ours are four keys in it.

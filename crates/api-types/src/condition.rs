@@ -29,6 +29,8 @@ pub const UPGRADE_COMPLETE: &str = "UpgradeComplete";
 pub const SYNCED: &str = "Synced";
 /// Tenant: usage is below every quota.
 pub const WITHIN_QUOTA: &str = "WithinQuota";
+/// Tenant: every namespace that it is granted to has the Secret of its clients, as it has to be now.
+pub const CLIENT_ACCESS: &str = "ClientAccess";
 
 /// Process: the source was read and its BPMN accepted by the linter.
 pub const VALID: &str = "Valid";

@@ -26,6 +26,8 @@
 //! - A pod cannot mount a Secret of another namespace. So worker-controller writes the worker's token and the CA bundle into
 //!   its own child Secret `<w>-engine-access` (keys `token`, `ca.crt`) in the worker's namespace, after the reference was
 //!   granted, and deletes it when the grant ends.
+//! - tenant-controller does the same for applications: Secret `<tenant>-client` (keys `host`, `port`, `uri`, `tenant`, `token`,
+//!   `ca.crt`) in the namespaces that the tenant is granted to.
 //! - `status.endpoint` says where: `<c>-engine.<namespace>.svc`, port 26500. The certificate is made for that name, so no
 //!   cluster domain is assumed.
 //!
@@ -57,6 +59,15 @@ pub const NEXT_KEY: &str = "next";
 pub const PREVIOUS_KEY: &str = "previous";
 /// Key of the token in the own Secret of a worker or of a tenant's clients.
 pub const ACCESS_TOKEN_KEY: &str = "token";
+
+/// Key of the engine's host name in the Secret of a tenant's clients.
+pub const CLIENT_HOST_KEY: &str = "host";
+/// Key of its port there.
+pub const CLIENT_PORT_KEY: &str = "port";
+/// Key of `https://<host>:<port>` there.
+pub const CLIENT_URI_KEY: &str = "uri";
+/// Key of the tenant's id there.
+pub const CLIENT_TENANT_KEY: &str = "tenant";
 
 /// What lets somebody in. Each has a Secret of its own in the namespace of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -26,6 +26,10 @@ pub const KEPT_OVER_REPLICAS: &str = "workflow.example.com/kept-over-replicas";
 /// Annotation on pod templates: digest of the Secrets and ConfigMaps that pods read only at their start.
 pub const CONFIG_DIGEST: &str = "workflow.example.com/config-digest";
 
+/// Annotation on owned objects that may be in another namespace than their owner, where no ownerReference can lead to it:
+/// `<namespace>/<name>/<uid>` of the owner.
+pub const OWNED_BY: &str = "workflow.example.com/owned-by";
+
 /// Annotation on owned objects: digest of what was applied last. Tells when a field is no longer wanted.
 pub const APPLIED_HASH: &str = "workflow.example.com/applied-hash";
 
@@ -75,6 +79,8 @@ pub enum Component {
     Migration,
     /// A worker fleet.
     Worker,
+    /// Applications that start a tenant's processes. Nothing of ours runs there: only their Secret is.
+    Client,
 }
 
 impl Component {
@@ -84,6 +90,7 @@ impl Component {
             Self::Engine => "engine",
             Self::Migration => "migration",
             Self::Worker => "worker",
+            Self::Client => "client",
         }
     }
 
@@ -91,6 +98,7 @@ impl Component {
         match self {
             Self::Engine | Self::Migration => "workflow-engine",
             Self::Worker => "workflow-worker",
+            Self::Client => "workflow-client",
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::grammar;
 use crate::reference::ClusterRef;
 use crate::schema::{self, CelRule};
 
+/// Most namespaces of one tenant that get the Secret of its clients.
+pub const MAX_CLIENT_NAMESPACES: usize = 128;
+
 mod reason;
 pub use reason::TenantReason;
 
@@ -61,7 +64,8 @@ pub struct WorkflowTenantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
     /// Namespaces whose processes and workers may refer to this tenant and, through it, to its cluster. The tenant's and
-    /// the cluster's own namespaces need no entry.
+    /// the cluster's own namespaces need no entry. Applications there are given Secret `<tenant>-client`, if the namespace
+    /// has opted in by a RoleBinding for the tenant-controller.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = grammar::DNS_LABEL_MAX), regex(pattern = grammar::DNS_LABEL)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -69,7 +73,8 @@ pub struct WorkflowTenantSpec {
     /// Refuses new instances and hands out no jobs until it is false again; nothing is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<bool>,
-    /// Stops all writes to the engine; the status is still reported and deletion still works.
+    /// Stops all writes to the engine, and the Secrets of applications are neither made nor changed; one whose grant ends is still
+    /// deleted. The status is still reported and deletion still works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
     /// `Delete` (default) removes the tenant and its data from the engine once nothing runs there any more; `Purge` cancels
@@ -156,7 +161,7 @@ pub struct WorkflowTenantStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = crate::MAX_MESSAGE_CHARS))]
     pub message: Option<String>,
-    /// `Ready` always; `Reconciling`, `Stalled`, `Paused` while they say something; `Synced`, `WithinQuota`.
+    /// `Ready` always; `Reconciling`, `Stalled`, `Paused` while they say something; `Synced`, `WithinQuota`, `ClientAccess`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -172,6 +177,15 @@ pub struct WorkflowTenantStatus {
     #[serde(default, rename = "currentStorageGB", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000_000_i64))]
     pub current_storage_gb: Option<f64>,
+    /// Namespaces in which Secret `<tenant>-client` is, with the address and the token for applications of this tenant. Where it
+    /// could not be deleted for want of a permission it may still be, and the namespace stays in this list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_CLIENT_NAMESPACES), inner(length(min = 1, max = grammar::DNS_LABEL_MAX), regex(pattern = grammar::DNS_LABEL)))]
+    pub client_namespaces: Vec<String>,
+    /// Id of the key that the tokens in all of these Secrets were made with; left out while not all of them have the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub client_key_id: Option<String>,
 }
 
 /// Where a tenant is in its life.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -129,22 +129,52 @@ impl Writer {
             .inspect(|written| self.futile.note(desired, written))
     }
 
+    /// Creates, and never writes over what is there: that is a conflict.
+    pub async fn create(&self, desired: &Desired) -> Result<(), WriteError> {
+        self.create_with(desired, false).await
+    }
+
+    /// The same without doing it: tells what the API server would answer.
+    pub async fn try_create(&self, desired: &Desired) -> Result<(), WriteError> {
+        self.create_with(desired, true).await
+    }
+
+    async fn create_with(&self, desired: &Desired, dry_run: bool) -> Result<(), WriteError> {
+        let failed = |source| WriteError { operation: "create", object: desired.display(), source };
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &desired.namespace, &desired.resource);
+        let object = serde_json::from_value(desired.body.clone())
+            .map_err(|source| failed(kube::Error::SerdeError(source)))?;
+        let params = PostParams { dry_run, field_manager: Some(self.manager.to_owned()) };
+        api.create(&params, &object).await.map(|_| ()).map_err(failed)
+    }
+
     /// Deletes exactly the object that was seen; gone already is success. Its dependants are collected behind it.
     pub async fn delete(&self, doomed: &Doomed) -> Result<(), WriteError> {
-        self.delete_with(doomed, DeleteParams::background()).await
+        self.delete_with(doomed, DeleteParams::background(), None).await
+    }
+
+    /// The same, unless the object was changed since it was seen: that is a conflict.
+    pub async fn delete_unchanged(&self, doomed: &Doomed, resource_version: &str) -> Result<(), WriteError> {
+        self.delete_with(doomed, DeleteParams::background(), Some(resource_version.to_owned())).await
     }
 
     /// The same, but the object stays, with a deletion timestamp, until its dependants are gone: as long as it is there,
     /// what it made may still be at work.
     pub async fn delete_behind_dependants(&self, doomed: &Doomed) -> Result<(), WriteError> {
-        self.delete_with(doomed, DeleteParams::foreground()).await
+        self.delete_with(doomed, DeleteParams::foreground(), None).await
     }
 
-    async fn delete_with(&self, doomed: &Doomed, params: DeleteParams) -> Result<(), WriteError> {
+    async fn delete_with(
+        &self,
+        doomed: &Doomed,
+        params: DeleteParams,
+        resource_version: Option<String>,
+    ) -> Result<(), WriteError> {
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &doomed.namespace, &doomed.resource);
         let params = DeleteParams {
-            preconditions: Some(Preconditions { uid: Some(doomed.uid.clone()), resource_version: None }),
+            preconditions: Some(Preconditions { uid: Some(doomed.uid.clone()), resource_version }),
             ..params
         };
         match api.delete(&doomed.name, &params).await {

@@ -182,14 +182,27 @@ pub fn plan_child<K: Resource + Serialize>(
     if !is_controlled_by(live.meta(), owner_uid) {
         return ChildVerdict::NameTaken { object: desired.display() };
     }
-    let live_body =
+    let live =
         serde_json::to_value(live).expect("should serialise: Kubernetes types have string keys only");
-    let same_wish = &live_body["metadata"]["annotations"][APPLIED_HASH] == desired.hash();
-    if same_wish && is_subset(&without_type(&desired.body), &live_body) {
+    if holds(&desired, &live) {
         ChildVerdict::Converged
     } else {
-        ChildVerdict::Apply(Desired { over: Some(Box::new(Over::of(live_body))), ..desired })
+        ChildVerdict::Apply(Desired { over: Some(Box::new(Over::of(live))), ..desired })
     }
+}
+
+/// Has the live object every field as we want it, from the same wish?
+///
+/// # Panics
+/// Never for the types of `k8s-openapi`: their keys are strings.
+pub fn is_converged<K: Serialize>(desired: &Desired, live: &K) -> bool {
+    let live = serde_json::to_value(live).expect("should serialise: Kubernetes types have string keys only");
+    holds(desired, &live)
+}
+
+fn holds(desired: &Desired, live: &Value) -> bool {
+    let same_wish = &live["metadata"]["annotations"][APPLIED_HASH] == desired.hash();
+    same_wish && is_subset(&without_type(&desired.body), live)
 }
 
 /// Objects that come out of a list carry no type.

@@ -13,9 +13,11 @@
 
 mod candidates;
 mod deletion;
+mod grants;
 
 pub use candidates::cluster_candidates;
 pub use deletion::{Unasked, observe_cluster_of_deleted};
+pub use grants::{Namespaces, granted_namespaces};
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -6,10 +6,11 @@ use controller_kit::apply::Writer;
 use controller_kit::clock::Clock;
 use controller_kit::engine::EngineConnector;
 use controller_kit::events::Publisher;
-use controller_kit::reference::Directory;
+use controller_kit::reference::{Directory, Namespaces};
 use kube::Client;
 
 use crate::census::Censuses;
+use crate::looks::Looks;
 
 /// Shared by all passes.
 pub struct Context {
@@ -23,10 +24,14 @@ pub struct Context {
     pub clock: Clock,
     /// Clusters and namespaces.
     pub directory: Arc<dyn Directory>,
+    /// Which namespaces there are, and which are a tenant's by label.
+    pub namespaces: Arc<dyn Namespaces>,
     /// Where clusters are looked up beside the own namespace.
     pub cluster_namespace: String,
     /// Engines.
     pub engines: EngineConnector,
     /// What engines said of all their tenants a moment ago.
     pub censuses: Censuses,
+    /// When the Secrets of clients were last looked at.
+    pub looks: Looks,
 }

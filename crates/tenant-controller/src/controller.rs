@@ -20,10 +20,15 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use crate::census::Censuses;
 use crate::cleanup::plan_cleanup;
 use crate::context::Context;
-use crate::execute::execute;
-use crate::observe::{is_deleting, observe};
+use crate::execute::clients::execute_clients;
+use crate::execute::{Applied, execute};
+use crate::looks::Looks;
+use crate::observe::clients::{ClientsView, observe_clients, remembered};
+use crate::observe::{Observed, is_deleting, observe};
+use crate::plan::clients::{left_behind, plan_clients, plan_departure};
 use crate::plan::plan;
-use crate::status::{assess, build_farewell, build_news, build_status};
+use crate::status::clients::{ClientsAssessment, assess_clients, build_left, with_clients};
+use crate::status::{assess, build_farewell, build_news, build_status, plan_next};
 use crate::validate::validate;
 
 /// Starts watches and controller. `engines` is a pool of connections in production.
@@ -45,7 +50,7 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
         "Namespace",
         queue,
         NamespaceConcern::of,
-        move |namespace, _| dependants(&known, |tenant| tenant.namespace().as_ref() == Some(&namespace.name)),
+        move |namespace, _| dependants(&known, |tenant| is_concerned(tenant, namespace)),
     );
     service.watch([own, cluster_watch, namespace_watch]);
 
@@ -60,10 +65,16 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
         writer: Writer::new(service.client.clone(), TENANT_CONTROLLER.field_manager),
         publisher: service.publisher.clone(),
         clock: service.clock.clone(),
-        directory: Arc::new(CachedDirectory { clusters, tenants: tenants.clone(), namespaces }),
+        directory: Arc::new(CachedDirectory {
+            clusters,
+            tenants: tenants.clone(),
+            namespaces: namespaces.clone(),
+        }),
+        namespaces: Arc::new(namespaces),
         cluster_namespace: service.args.cluster_namespace.clone(),
         engines: EngineConnector::new(service.client.clone(), engines, EngineRole::Controller),
         censuses: Censuses::default(),
+        looks: Looks::default(),
     };
     service.control(TenantReconciler { context }, tenants, end);
 }
@@ -79,6 +90,8 @@ impl Reconciler for TenantReconciler {
 
     /// 1. observe (reads) 2. validate (pure) 3. plan (pure) 4. execute (writes) 5. status (pure, then one write)
     /// 6. when to look again (pure).
+    ///
+    /// The Secrets of clients are planned and written after the tenant itself, and no fault of theirs is one of the tenant.
     async fn reconcile(&self, tenant: Arc<WorkflowTenant>) -> Pass<WorkflowTenant> {
         let context = &self.context;
         let deleting = is_deleting(&tenant);
@@ -87,24 +100,38 @@ impl Reconciler for TenantReconciler {
         }
         let observed = observe(context, &tenant).await;
         let verdict = validate(&tenant);
-        let plan =
-            if deleting { plan_cleanup(&tenant, &observed) } else { plan(&tenant, &observed, &verdict) };
-        let applied = execute(context, &tenant, &observed, &plan).await;
+        let clients = observe_clients(context, &tenant, &observed, &verdict).await;
+        let plan = if deleting {
+            plan_departure(&tenant, plan_cleanup(&tenant, &observed), clients.as_ref())
+        } else {
+            plan(&tenant, &observed, &verdict)
+        };
+        let mut applied = execute(context, &tenant, &observed, &plan).await;
         if applied.gone {
-            if let Some(farewell) = build_farewell(&tenant, &observed, &applied) {
-                context.publisher.publish(&*tenant, farewell).await;
+            let farewell = build_farewell(&tenant, &observed, &applied);
+            let mut left = left_behind(clients.as_ref());
+            left.extend(applied.left_secrets.iter().map(String::as_str));
+            for news in farewell.into_iter().chain(build_left(&tenant, &left)) {
+                context.publisher.publish(&*tenant, news).await;
             }
             return Pass::unwritten(Next::Gone);
         }
+        let clients = match clients.filter(|_| !deleting) {
+            Some(view) => Some(self.serve_clients(&tenant, &observed, view, &mut applied).await),
+            None => None,
+        };
         let assessment = assess(&tenant, &observed, &verdict, &plan, &applied);
-        let status = build_status(&tenant, &observed, &assessment, context.clock.now());
+        let now = context.clock.now();
+        let status = build_status(&tenant, &observed, &assessment, now);
+        let status = with_clients(&tenant, status, clients.as_ref(), now);
+        let next = plan_next(&assessment, &status);
         let current = applied.written.as_ref().unwrap_or(&tenant);
-        match context.writer.apply_status(current, tenant.status.as_ref(), &status).await {
+        match context.writer.apply_status(current, current.status.as_ref(), &status).await {
             Ok(written) => {
                 for news in build_news(&tenant, &status, &applied) {
                     context.publisher.publish(&*tenant, news).await;
                 }
-                Pass { next: assessment.next, written: written.or(applied.written) }
+                Pass { next, written: written.or(applied.written) }
             }
             Err(error) => {
                 tracing::warn!(error = error.told(), "status not written");
@@ -112,6 +139,45 @@ impl Reconciler for TenantReconciler {
             }
         }
     }
+}
+
+impl TenantReconciler {
+    /// Makes, corrects and deletes the Secrets of clients.
+    async fn serve_clients(
+        &self,
+        tenant: &WorkflowTenant,
+        observed: &Observed,
+        mut view: ClientsView,
+        applied: &mut Applied,
+    ) -> ClientsAssessment {
+        let context = &self.context;
+        if applied.failure.is_some() {
+            // What the engine does not hold as this tenant gets no credential.
+            view.under.access = None;
+        }
+        let plan = plan_clients(tenant, &view);
+        let current = applied.written.as_ref().unwrap_or(tenant);
+        let done = execute_clients(context, current, &plan).await;
+        let cluster = observed.cluster.as_deref().ok();
+        let assessment = assess_clients(cluster, &view, &plan, &done);
+        let uid = tenant.uid().unwrap_or_default();
+        if assessment.is_unfinished {
+            context.looks.forget(&uid);
+        } else {
+            context.looks.remember(&uid, view.under, !assessment.problems.is_empty());
+        }
+        applied.written = done.written.or(applied.written.take());
+        assessment
+    }
+}
+
+/// May the namespace be one where a Secret of the tenant's clients is, or shall be, or the tenant's own?
+fn is_concerned(tenant: &WorkflowTenant, namespace: &NamespaceConcern) -> bool {
+    let is_it = |name: &String| *name == namespace.name;
+    tenant.namespace().as_ref().is_some_and(is_it)
+        || namespace.tenant.as_ref() == Some(&tenant.name_any())
+        || tenant.spec.namespaces.iter().any(is_it)
+        || remembered(tenant).iter().any(is_it)
 }
 
 fn dependants(

@@ -1,10 +1,13 @@
 //! All writes but the status, in the order of the plan; the first failure ends them.
 
+pub mod clients;
+
 use api_types::WorkflowTenant;
 use api_types::labels::TENANT_CONTROLLER;
 use controller_kit::apply::WriteError;
+use controller_kit::outcome::ErrorClass;
 use engine_client::model::{PutTenant, TenantDeletion};
-use engine_client::{EngineError, ErrorClass};
+use engine_client::{EngineError, ErrorClass as EngineClass};
 use kube::ResourceExt as _;
 
 use crate::context::Context;
@@ -22,6 +25,8 @@ pub struct Applied {
     pub put: Option<PutTenant>,
     /// The engine's answer to a deletion.
     pub deleted: Option<TenantDeletion>,
+    /// Where the Secret of clients could not be deleted for want of a permission.
+    pub left_secrets: Vec<String>,
     /// What ended the execution early.
     pub failure: Option<Failure>,
 }
@@ -83,6 +88,16 @@ async fn execute_step(
                 applied.deleted = Some(result.map_err(Failure::Engine)?);
             }
         }
+        Step::DeleteSecret(doomed, version) => {
+            match context.writer.delete_unchanged(doomed, version).await {
+                Ok(()) => {}
+                // Its token is worth nothing any more: no reason to hold the object for ever.
+                Err(error) if error.class() == ErrorClass::Denied => {
+                    applied.left_secrets.push(doomed.namespace.clone());
+                }
+                Err(error) => return Err(Failure::Write(error)),
+            }
+        }
         Step::RemoveFinalizer => {
             context
                 .writer
@@ -99,7 +114,7 @@ async fn execute_step(
 fn forget(context: &Context, observed: &Observed, error: Option<&EngineError>) {
     let Ok(cluster) = &observed.cluster else { return };
     context.censuses.forget(&cluster.uid().unwrap_or_default());
-    if error.is_some_and(|error| *error.class() == ErrorClass::Denied) {
+    if error.is_some_and(|error| *error.class() == EngineClass::Denied) {
         context.engines.forget(cluster);
     }
 }

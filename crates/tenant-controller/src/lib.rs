@@ -1,8 +1,9 @@
 //! Reconciles WorkflowTenant: keeps the tenant, its quotas and its suspension in the engine of its cluster, and reads
 //! back what it uses.
 //!
-//! It owns the status and the finalizer of WorkflowTenants and the tenants that carry their uid in the engine. It writes
-//! no other Kubernetes object, reads no Secret but an engine's credentials, and never touches a tenant that it does not own.
+//! It owns the status and the finalizer of WorkflowTenants, the tenants that carry their uid in the engine, and the Secret
+//! `<tenant>-client` of applications in the namespaces that a tenant is granted to. It never touches a tenant or a Secret that
+//! it does not own, and reads of others no Secret but an engine's credentials.
 //!
 //! One pass is [`controller`]: [`observe`] (all reads) → [`validate`] → [`plan`] (pure) → [`execute`] (all writes) →
 //! [`status`] (pure). A deletion takes the same way with [`cleanup`] in the place of the plan.
@@ -13,6 +14,7 @@ pub mod cleanup;
 pub mod context;
 pub mod controller;
 pub mod execute;
+pub mod looks;
 pub mod observe;
 pub mod plan;
 pub mod status;

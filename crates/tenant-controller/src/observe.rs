@@ -1,5 +1,7 @@
 //! All reads. What is absent or cannot be reached is a value.
 
+pub mod clients;
+
 use std::sync::Arc;
 
 use api_types::{WorkflowCluster, WorkflowTenant};

@@ -1,12 +1,15 @@
 //! What to do. Pure.
 
+pub mod client_secret;
+pub mod clients;
+
 use std::time::Duration;
 
 use api_types::WorkflowTenant;
 use api_types::labels::TENANT_CONTROLLER;
 use api_types::tenant::TenantReason;
 use controller_kit::engine::{is_callable, owner_of};
-use controller_kit::plan::Wait;
+use controller_kit::plan::{Doomed, Wait};
 use engine_client::model::{DeleteTenant, Tenant, TenantQuotas};
 use kube::ResourceExt as _;
 
@@ -27,6 +30,8 @@ pub enum Step {
     Put(Tenant),
     /// Deletes it, or gives up its ownership.
     Delete(DeleteTenant),
+    /// Deletes exactly this version of a client's Secret.
+    DeleteSecret(Doomed, String),
     /// The end of the object.
     RemoveFinalizer,
 }

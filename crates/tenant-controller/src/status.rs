@@ -1,13 +1,15 @@
 //! What the user is told, and when to look again. Pure.
 
+pub mod clients;
+
 use std::time::Duration;
 
 use api_types::WorkflowTenant;
-use api_types::condition::{PAUSED, SYNCED, WITHIN_QUOTA};
+use api_types::condition::{CLIENT_ACCESS, PAUSED, SYNCED, WITHIN_QUOTA};
 use api_types::reason::{CommonReason, Reason as _};
 use api_types::tenant::TenantReason as Reason;
 use api_types::tenant::{TenantDeletionPolicy, TenantPhase, TenantReason, WorkflowTenantStatus};
-use controller_kit::condition::{Standing, Truth, Wanted, merge, summary};
+use controller_kit::condition::{Standing, Truth, Wanted, find, merge, summary};
 use controller_kit::events::{EventType, News};
 use controller_kit::message::bounded;
 use controller_kit::outcome::{ErrorClass, Next};
@@ -23,6 +25,7 @@ use crate::execute::{Applied, Failure};
 use crate::observe::{EngineView, Observed, is_deleting};
 use crate::plan::Plan;
 use crate::validate::Verdict;
+use clients::build_client_news;
 
 /// Usage and engine-side drift are looked at this often.
 pub const USAGE_INTERVAL: Duration = Duration::from_secs(30);
@@ -31,6 +34,8 @@ pub const PURGE_RECHECK: Duration = Duration::from_secs(5);
 
 /// Safety net: the cluster is watched.
 const RECHECK_CLUSTER: Duration = Duration::from_mins(1);
+/// RoleBindings and Secrets are not watched.
+const RECHECK_CLIENTS: Duration = Duration::from_mins(1);
 
 /// The pass in one judgement: status and next look both follow from it.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +62,7 @@ pub fn assess(
     applied: &Applied,
 ) -> Assessment {
     if is_deleting(tenant) {
-        return assess_deletion(observed, applied);
+        return assess_deletion(observed, plan, applied);
     }
     let judged = |phase, standing, reason, message: String, next| Assessment {
         phase,
@@ -126,7 +131,7 @@ pub fn assess(
     }
 }
 
-fn assess_deletion(observed: &Observed, applied: &Applied) -> Assessment {
+fn assess_deletion(observed: &Observed, plan: &Plan, applied: &Applied) -> Assessment {
     let deleting = |reason, message: String, class| Assessment {
         phase: TenantPhase::Deleting,
         standing: Standing::InProgress,
@@ -161,6 +166,10 @@ fn assess_deletion(observed: &Observed, applied: &Applied) -> Assessment {
                 "the engine is deleting what the tenant has; the object goes when nothing is left".to_owned();
             let next = Next::Wait { recheck: PURGE_RECHECK };
             Assessment { next, ..deleting(Reason::Deleting, message, ErrorClass::Conflict) }
+        }
+        _ if let Some(wait) = &plan.wait => {
+            let next = Next::Wait { recheck: wait.recheck };
+            Assessment { next, ..deleting(wait.reason, wait.message.clone(), ErrorClass::Transient) }
         }
         _ => {
             let message = "the tenant is deleted, the object goes next".to_owned();
@@ -287,6 +296,8 @@ pub fn build_status(
         current_jobs_per_minute: used(|usage| usage.jobs_last_minute, former.current_jobs_per_minute),
         current_storage_gb: usage
             .map_or(former.current_storage_gb, |usage| Some(gigabytes(usage.storage_bytes))),
+        client_namespaces: former.client_namespaces,
+        client_key_id: former.client_key_id,
     }
 }
 
@@ -324,6 +335,17 @@ const fn field_of(quota: QuotaKind) -> &'static str {
     }
 }
 
+/// When to look again. What nothing tells of (a RoleBinding, a Secret that is still to be deleted) is looked at after a while,
+/// also where the tenant itself awaits a change.
+#[must_use]
+pub fn plan_next(assessment: &Assessment, status: &WorkflowTenantStatus) -> Next {
+    let lacks = find(&status.conditions, CLIENT_ACCESS).is_some_and(|access| access.status == "False");
+    match assessment.next {
+        Next::Failed(ErrorClass::Invalid) if lacks => Next::Wait { recheck: RECHECK_CLIENTS },
+        next => next,
+    }
+}
+
 /// The events of a pass.
 #[must_use]
 pub fn build_news(tenant: &WorkflowTenant, status: &WorkflowTenantStatus, applied: &Applied) -> Vec<News> {
@@ -347,6 +369,7 @@ pub fn build_news(tenant: &WorkflowTenant, status: &WorkflowTenantStatus, applie
             note: "the tenant in the engine differed from the spec and was corrected".to_owned(),
         });
     }
+    told.extend(build_client_news(&former, status));
     told.extend(build_way_out(tenant, &former, status));
     let is_over = |status: &WorkflowTenantStatus| {
         controller_kit::condition::find(&status.conditions, WITHIN_QUOTA)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api_types::labels::TENANT_CONTROLLER;
+use api_types::labels::{TENANT, TENANT_CONTROLLER};
 use api_types::{WorkflowCluster, WorkflowTenant, WorkflowTenantStatus};
 use controller_kit::apply::Writer;
 use controller_kit::clock::Clock;
@@ -11,7 +11,7 @@ use controller_kit::controller::Reconciler as _;
 use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::events::Publisher;
 use controller_kit::outcome::Next;
-use controller_kit::reference::Directory;
+use controller_kit::reference::{Directory, Namespaces};
 use engine_client::fake::{FakeEngine, FakeEngines};
 use engine_client::model::{Owner, QuotaKind, Tenant, TenantQuotas, TenantUsage};
 use engine_client::{EngineProvider, Operation};
@@ -27,6 +27,7 @@ use test_support::{FakeApiServer, builders};
 use crate::census::Censuses;
 use crate::context::Context;
 use crate::controller::TenantReconciler;
+use crate::looks::Looks;
 use crate::observe::{EngineView, Observed};
 
 /// Namespace of cluster and tenants.
@@ -49,6 +50,14 @@ pub(crate) fn applied(name: &str) -> WorkflowTenant {
     )
     .unwrap();
     tenant
+}
+
+/// A Namespace, granted to a tenant or to none.
+pub(crate) fn namespace(name: &str, tenant: Option<&str>) -> Namespace {
+    let mut namespace = Namespace::default();
+    namespace.metadata.name = Some(name.to_owned());
+    namespace.metadata.labels = tenant.map(|tenant| [(TENANT.to_owned(), tenant.to_owned())].into());
+    namespace
 }
 
 /// [`applied`] with our finalizer.
@@ -114,6 +123,7 @@ impl World {
             apiserver.seed(secret);
         }
         apiserver.seed(&cluster());
+        apiserver.seed(&namespace(HOME, None));
         for tenant in tenants {
             apiserver.seed(tenant);
         }
@@ -135,10 +145,12 @@ impl World {
                 publisher: Publisher::new(client.clone(), "tenant-controller", "test".into(), clock.clone()),
                 clock,
                 directory: Arc::new(Stored(self.apiserver.clone())),
+                namespaces: Arc::new(Stored(self.apiserver.clone())),
                 cluster_namespace: HOME.into(),
                 engines: EngineConnector::new(client.clone(), engines, EngineRole::Controller),
                 client,
                 censuses: Censuses::default(),
+                looks: Looks::default(),
             },
         }
     }
@@ -231,5 +243,17 @@ impl Directory for Stored {
 
     fn namespace_labels(&self, namespace: &str) -> BTreeMap<String, String> {
         self.0.get::<Namespace>("", namespace).map(|found| found.labels().clone()).unwrap_or_default()
+    }
+}
+
+impl Namespaces for Stored {
+    fn contains(&self, name: &str) -> bool {
+        self.0.get::<Namespace>("", name).is_some()
+    }
+
+    fn labelled(&self, tenant: &str) -> Vec<String> {
+        let namespaces = self.0.list::<Namespace>("").into_iter();
+        let carries = |namespace: &Namespace| namespace.labels().get(TENANT).is_some_and(|it| it == tenant);
+        namespaces.filter(carries).map(|namespace| namespace.name_any()).collect()
     }
 }

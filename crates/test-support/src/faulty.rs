@@ -166,8 +166,9 @@ impl Faults {
         client: Client,
         request: Request<Body>,
     ) -> Result<http::Response<Body>, BoxError> {
-        let write =
-            is_mutating(request.method()).then(|| format!("{} {}", request.method(), request.uri().path()));
+        let is_dry_run = request.uri().query().is_some_and(|query| query.contains("dryRun=All"));
+        let is_write = is_mutating(request.method()) && !is_dry_run;
+        let write = is_write.then(|| format!("{} {}", request.method(), request.uri().path()));
         match self.admit(write) {
             Verdict::Pass(delay) => {
                 wait(delay).await;

@@ -44,9 +44,9 @@ impl RecordedRequest {
         })
     }
 
-    /// Whether the request asks for a change.
+    /// Whether the request asks for a change. A dry run does not.
     pub fn is_mutating(&self) -> bool {
-        is_mutating(&self.method)
+        is_mutating(&self.method) && self.query("dryRun") != Some("All")
     }
 
     /// The value of one query parameter.

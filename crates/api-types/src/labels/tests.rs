@@ -24,7 +24,7 @@ fn selector_of_a_worker_never_changes() {
 
 #[test]
 fn recommended_labels_contain_the_selector() {
-    for component in [Component::Engine, Component::Migration, Component::Worker] {
+    for component in [Component::Engine, Component::Migration, Component::Worker, Component::Client] {
         let labels = recommended(component, "one");
         assert!(selector(component, "one").iter().all(|(key, value)| labels.get(key) == Some(value)));
     }

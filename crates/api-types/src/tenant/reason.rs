@@ -19,6 +19,27 @@ crate::reason::kind_reasons! {
         QuotaExceeded Warning
             "Usage has reached a quota; the message names it."
             => "Raise the quota, or let instances end.",
+        ClientSecretsCurrent Normal
+            "Secret `<tenant>-client` is in every namespace that the tenant is granted to, as it has to be now."
+            => "Nothing.",
+        ClientSecretNotPermitted Warning
+            "The tenant-controller may not write Secret `<tenant>-client` in a namespace: that has not opted in."
+            => "Create the RoleBinding that the message names, or end the grant of that namespace.",
+        ClientSecretNameTaken Warning
+            "A Secret of the name `<tenant>-client` belongs to something else; it is not touched."
+            => "Delete or rename the Secret that the message names.",
+        ClientSecretNotWritten Warning
+            "The Kubernetes API refused Secret `<tenant>-client`, or did not answer; it is tried again."
+            => "Look at the answer in the message, for instance a quota or an admission policy.",
+        ClientNamespaceMissing Warning
+            "`spec.namespaces` names a namespace that does not exist."
+            => "Create the namespace, or take it out of `spec.namespaces`.",
+        TooManyClientNamespaces Warning
+            "The tenant is granted to more namespaces than get the Secret of its clients."
+            => "Remove the label `workflow.example.com/tenant` from namespaces without applications.",
+        ClientSecretsLeft Warning
+            "The object was deleted, and its Secret `<tenant>-client` could not be deleted in the namespaces that the message names (event)."
+            => "Delete it there; the engine refuses its token.",
         ClusterNotReady Warning
             "The cluster has no endpoint yet, or is being deleted."
             => "Look at the `WorkflowCluster` that the message names.",

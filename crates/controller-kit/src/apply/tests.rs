@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 use rstest::rstest;
 use serde_json::json;
-use test_support::mock_apiserver::{MockApiServer, delete, patch};
+use test_support::mock_apiserver::{MockApiServer, delete, patch, post};
 use test_support::reply::{self, Reply};
 use test_support::{FakeApiServer, builders};
 
@@ -149,6 +149,42 @@ async fn only_the_object_that_was_seen_is_deleted(#[case] reply: Reply) {
         .body(json!({"preconditions": {"uid": "uid-a"}, "propagationPolicy": "Background"}))
         .reply(reply)]);
     Writer::new(apiserver.client(), MANAGER).delete(&Doomed::of(&live)).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_the_version_that_was_seen_is_deleted_where_that_is_asked_for() {
+    let mut live = ConfigMap::default();
+    live.metadata.name = Some("a".into());
+    live.metadata.namespace = Some("acme".into());
+    live.metadata.uid = Some("uid-a".into());
+    let apiserver = MockApiServer::in_order([delete("/api/v1/namespaces/acme/configmaps/a")
+        .body(json!({"preconditions": {"uid": "uid-a", "resourceVersion": "7"}, "propagationPolicy": "Background"}))
+        .reply(reply::conflict("configmaps", "a"))]);
+    let error = Writer::new(apiserver.client(), MANAGER).delete_unchanged(&Doomed::of(&live), "7").await;
+    assert_eq!(error.unwrap_err().class(), ErrorClass::Conflict);
+}
+
+#[tokio::test]
+async fn what_is_there_is_not_created_over_and_a_trial_is_a_dry_run() {
+    let path = "/api/v1/namespaces/acme/configmaps";
+    let apiserver = MockApiServer::in_order([
+        post(path)
+            .query("fieldManager", MANAGER)
+            .query("dryRun", "All")
+            .body(desired().body)
+            .reply(Reply::created(desired().body)),
+        post(path)
+            .query("fieldManager", MANAGER)
+            .body(desired().body)
+            .reply(reply::already_exists("configmaps", "a")),
+    ]);
+    let writer = Writer::new(apiserver.client(), MANAGER);
+    writer.try_create(&desired()).await.unwrap();
+    let error = writer.create(&desired()).await.unwrap_err();
+    assert_eq!(
+        (error.class(), error.to_string().as_str()),
+        (ErrorClass::Conflict, "failed to create ConfigMap acme/a")
+    );
 }
 
 #[tokio::test]

@@ -25,6 +25,17 @@ impl Directory for World {
     }
 }
 
+impl Namespaces for World {
+    fn contains(&self, name: &str) -> bool {
+        self.labels.contains_key(name)
+    }
+
+    fn labelled(&self, tenant: &str) -> Vec<String> {
+        let carries = |labels: &BTreeMap<String, String>| labels.get(TENANT).is_some_and(|it| it == tenant);
+        self.labels.iter().filter(|(_, labels)| carries(labels)).map(|(name, _)| name.clone()).collect()
+    }
+}
+
 fn meta(namespace: &str, name: &str) -> ObjectMeta {
     ObjectMeta {
         namespace: Some(namespace.into()),
@@ -205,4 +216,25 @@ fn a_tenant_needs_a_grant_too(#[case] namespace: &str, #[case] world: World, #[c
     let world = world.tenant(namespace, "acme", "prod-east", &["acme-tenant"]);
     let tenant = world.tenants[&(namespace.into(), "acme".into())].clone();
     assert_eq!(resolve_tenant(&world, "workflow-system", &tenant).is_ok(), permitted);
+}
+
+/// Seen from the tenant and from the namespace a grant is the same.
+#[test]
+fn exactly_the_granted_namespaces_may_refer() {
+    let world = World::default()
+        .cluster("workflow-system", "prod-east")
+        .tenant("workflow-system", "acme", "prod-east", &["listed", "both", "labelled-otherwise"])
+        .label("labelled", "acme")
+        .label("both", "acme")
+        .label("labelled-otherwise", "beta")
+        .label("of-another", "beta");
+    let tenant = Directory::tenant(&world, "workflow-system", "acme").unwrap();
+    let granted = granted_namespaces(&tenant, &world);
+    assert_eq!(granted, ["workflow-system", "listed", "both", "labelled-otherwise", "labelled"]);
+    let all =
+        ["workflow-system", "listed", "both", "labelled", "labelled-otherwise", "of-another", "unknown"];
+    for namespace in all {
+        let resolves = outcome(&world, namespace, ("prod-east", None), Some(("acme", None))).is_ok();
+        assert_eq!(resolves, granted.iter().any(|it| it == namespace), "{namespace}");
+    }
 }

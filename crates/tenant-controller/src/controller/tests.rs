@@ -1,3 +1,4 @@
 mod apiserver;
+mod clients;
 mod convergence;
 mod crash;

@@ -306,6 +306,7 @@ fn every_reason_is_given_by_some_outcome() {
         given.extend(case.status().conditions.into_iter().map(|condition| condition.reason));
     }
     given.extend(farewells().into_iter().flatten().map(|news| news.reason));
+    given.extend(crate::status::clients::tests::reasons());
     given.extend(drift(false).into_iter().chain(drift(true)).map(|news| news.reason));
     let known: BTreeSet<String> = TenantReason::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(known.difference(&given).collect::<Vec<_>>(), Vec::<&String>::new());

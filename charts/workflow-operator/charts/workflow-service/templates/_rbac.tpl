@@ -54,6 +54,29 @@ subjects:
 {{- end }}
 {{- end -}}
 
+{{/* The rights in namespaces with applications and workers: global.workloadNamespaces, all of them, or those that bind the role. */}}
+{{- define "workflow-service.workload-role" -}}
+{{- $global := .root.Values.global -}}
+{{- $namespaces := ternary (list) ($global.workloadNamespaces | uniq | sortAlpha) $global.allNamespaces -}}
+{{ include "workflow-service.namespaced-role" (merge (dict "suffix" "workload-namespace" "namespaces" $namespaces) .) }}
+{{- if $global.allNamespaces }}
+---
+# global.allNamespaces: in every namespace, which includes the Secrets there.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: {{ include "workflow-service.name" . }}-workload-namespace
+  labels:
+    {{- include "workflow-service.labels" . | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: {{ include "workflow-service.name" . }}-workload-namespace
+subjects:
+  {{- include "workflow-service.subjects" . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{- define "workflow-service.subjects" -}}
 - kind: ServiceAccount
   name: {{ include "workflow-service.name" . }}

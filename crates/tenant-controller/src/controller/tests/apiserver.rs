@@ -117,7 +117,8 @@ async fn permitted(apiserver: &TestApiServer, client: &Client, home: &str) -> st
     let everywhere = json!([
         {"apiGroups": [group], "resources": ["workflowtenants"], "verbs": ["list", "watch", "patch"]},
         {"apiGroups": [group], "resources": ["workflowtenants/status"], "verbs": ["patch"]},
-        {"apiGroups": [group], "resources": ["workflowclusters"], "verbs": ["list", "watch"]},
+        {"apiGroups": [group], "resources": ["workflowtenants/finalizers"], "verbs": ["update"]},
+        {"apiGroups": [group], "resources": ["workflowclusters"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
         {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
     ]);
@@ -143,20 +144,37 @@ async fn permitted(apiserver: &TestApiServer, client: &Client, home: &str) -> st
             }),
         ),
     ];
-    for (kind, mut object) in objects {
-        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(rbac, "v1", kind));
-        object["metadata"] = json!({"name": home});
-        object["apiVersion"] = json!(kind.api_version);
-        object["kind"] = json!(kind.kind);
-        let api: Api<DynamicObject> = if kind.kind.starts_with("Cluster") {
-            Api::all_with(client.clone(), &kind)
-        } else {
-            Api::namespaced_with(client.clone(), home, &kind)
-        };
-        let object: DynamicObject = serde_json::from_value(object).unwrap();
-        api.create(&PostParams::default(), &object).await.unwrap();
+    for (kind, object) in objects {
+        let namespace = if kind.starts_with("Cluster") { None } else { Some(home) };
+        create_rbac(client, kind, home, namespace, object).await;
     }
     apiserver.kubeconfig_for(&format!("system:serviceaccount:{home}:tenant-controller"), &[])
+}
+
+async fn create_rbac(client: &Client, kind: &str, name: &str, namespace: Option<&str>, mut object: Value) {
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("rbac.authorization.k8s.io", "v1", kind));
+    object["metadata"] = json!({"name": name});
+    object["apiVersion"] = json!(kind.api_version);
+    object["kind"] = json!(kind.kind);
+    let api: Api<DynamicObject> = match namespace {
+        None => Api::all_with(client.clone(), &kind),
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
+    };
+    let object: DynamicObject = serde_json::from_value(object).unwrap();
+    api.create(&PostParams::default(), &object).await.unwrap();
+}
+
+/// What a namespace does to opt in: `docs/spec/workflowtenant.md`.
+async fn opt_in(client: &Client, home: &str, namespace: &str) {
+    let name = "tenant-controller-workload-namespace";
+    let rules =
+        json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create", "patch", "delete"]}]);
+    create_rbac(client, "Role", name, Some(namespace), json!({"rules": rules})).await;
+    let binding = json!({
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "tenant-controller", "namespace": home}],
+    });
+    create_rbac(client, "RoleBinding", name, Some(namespace), binding).await;
 }
 
 async fn furnish(client: &Client, home: &str, cluster: &WorkflowCluster) {
@@ -266,5 +284,73 @@ async fn a_tenant_in_a_namespace_of_its_own_follows_the_grant_and_ends_with_its_
     namespaces.delete(&own, &DeleteParams::default()).await.unwrap();
     await_gone(&namespaces, &own, SOON).await;
     assert_eq!(world.engine.tenant("acme"), None);
+    world.end().await;
+}
+
+/// What condition `ClientAccess` says.
+fn client_access(tenant: &WorkflowTenant) -> Option<(String, String)> {
+    let conditions = &tenant.status.as_ref()?.conditions;
+    controller_kit::condition::find(conditions, api_types::condition::CLIENT_ACCESS)
+        .map(|told| (told.reason.clone(), told.message.clone()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn applications_get_their_secret_where_the_namespace_opted_in_and_lose_it_with_the_grant() {
+    let apiserver = require_controller_manager!();
+    let world = World::start(apiserver).await;
+    let (team, other) = (apiserver.namespace("client-team").await, apiserver.namespace("client-other").await);
+    opt_in(&world.client, &world.home, &other).await;
+    world.label(&other, json!({TENANT: "acme"})).await;
+    world.apply(&world.home, "acme").await;
+    world.await_active(&world.home, "acme").await;
+    let secrets = |namespace: &str| Api::<Secret>::namespaced(world.client.clone(), namespace);
+    let found = eventually("the opted-in namespace has it", SOON, async || {
+        secrets(&other).get_opt("acme-client").await.unwrap()
+    })
+    .await;
+    assert_eq!(found.type_.as_deref(), Some("Opaque"));
+
+    // Listed, and not opted in: the reason, and what to do.
+    let list = json!({"spec": {"namespaces": [team]}});
+    world.tenants(&world.home).patch("acme", &PatchParams::default(), &Patch::Merge(list)).await.unwrap();
+    let hint = format!(
+        "no permission in namespace {team}: create a RoleBinding there of ClusterRole \
+         tenant-controller-workload-namespace to ServiceAccount {}/tenant-controller",
+        world.home
+    );
+    let told = ("ClientSecretNotPermitted".to_owned(), controller_kit::message::bounded(&hint));
+    let is_told = |tenant: &WorkflowTenant| client_access(tenant).as_ref() == Some(&told);
+    let tenant = await_condition(&world.tenants(&world.home), "acme", SOON, "says what lacks", is_told).await;
+    assert!(tenant.status.unwrap().ready);
+    assert_eq!(secrets(&team).get_opt("acme-client").await.unwrap(), None);
+
+    // Opted in: any change begins a look at once, else a minute does.
+    opt_in(&world.client, &world.home, &team).await;
+    world.label(&team, json!({TENANT: "acme"})).await;
+    let patch = json!({"spec": {"displayName": "Acme"}});
+    world.tenants(&world.home).patch("acme", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    let both = vec![team.clone(), other.clone()].into_iter().collect::<std::collections::BTreeSet<_>>();
+    let has_both = |tenant: &WorkflowTenant| {
+        let status = tenant.status.as_ref();
+        status.is_some_and(|status| both == status.client_namespaces.iter().cloned().collect())
+    };
+    let longer = Duration::from_mins(3);
+    await_condition(&world.tenants(&world.home), "acme", longer, "is in both", has_both).await;
+    assert!(secrets(&team).get_opt("acme-client").await.unwrap().is_some());
+
+    // A Secret that somebody made anew under the name is not ours.
+    secrets(&other).delete("acme-client", &DeleteParams::default()).await.unwrap();
+    let theirs: Secret = serde_json::from_value(json!({"metadata": {"name": "acme-client"}})).unwrap();
+    secrets(&other).create(&PostParams::default(), &theirs).await.unwrap();
+    world.label(&other, json!({TENANT: null})).await;
+    let only_team = |tenant: &WorkflowTenant| {
+        tenant.status.as_ref().is_some_and(|status| status.client_namespaces == [team.clone()])
+    };
+    await_condition(&world.tenants(&world.home), "acme", SOON, "is in one", only_team).await;
+    assert!(secrets(&other).get_opt("acme-client").await.unwrap().is_some());
+
+    world.tenants(&world.home).delete("acme", &DeleteParams::default()).await.unwrap();
+    await_gone(&world.tenants(&world.home), "acme", SOON).await;
+    assert_eq!(secrets(&team).get_opt("acme-client").await.unwrap(), None);
     world.end().await;
 }

@@ -5,10 +5,11 @@ use api_types::labels::{FORCE_DELETE, TENANT};
 use api_types::{WorkflowCluster, WorkflowTenant};
 use controller_kit::condition::find;
 use controller_kit::outcome::{ErrorClass, Next};
-use engine_client::Operation;
 use engine_client::model::{Owner, QuotaKind, Tenant};
+use engine_client::{Operation, TenantKey};
 use k8s_openapi::api::core::v1::Namespace;
 use serde_json::{Value, json};
+use test_support::builders;
 
 use crate::status::{PURGE_RECHECK, USAGE_INTERVAL};
 use crate::testing::{HOME, World, applied, cluster, held, owner, usage};
@@ -57,6 +58,11 @@ async fn a_new_tenant_is_put_into_the_engine_and_its_usage_read_back() {
             "ready": true,
             "message": message,
             "conditions": [
+                condition(
+                    "ClientAccess",
+                    "ClientSecretsCurrent",
+                    "Secret acme-client is up to date in: workflow-system"
+                ),
                 condition("Ready", "Synced", message),
                 condition("Synced", "Synced", message),
                 condition("WithinQuota", "WithinQuota", "usage is below every quota"),
@@ -64,6 +70,8 @@ async fn a_new_tenant_is_put_into_the_engine_and_its_usage_read_back() {
             "currentInstances": 0,
             "currentJobsPerMinute": 0,
             "currentStorageGB": 0.0,
+            "clientNamespaces": [HOME],
+            "clientKeyId": TenantKey::parse(builders::CLIENT_KEY).unwrap().id(),
         })
     );
     assert_eq!(world.events("acme"), [event("Synced", message)]);
@@ -73,7 +81,8 @@ async fn a_new_tenant_is_put_into_the_engine_and_its_usage_read_back() {
 async fn a_settled_tenant_costs_no_write() {
     let world = active().await;
     let (before, reconciler) = (world.writes(), world.started());
-    assert_eq!(before, (3, 1), "finalizer, status, usage; one upsert");
+    let writes = "finalizer, where the clients' Secret will be, the Secret, status, usage; one upsert";
+    assert_eq!(before, (5, 1), "{writes}");
     for _ in 0..20 {
         assert_eq!(world.pass_of(&reconciler, "acme").await, SETTLED);
     }
@@ -202,20 +211,30 @@ async fn fifty_tenants_of_one_cluster_cost_two_reads_per_interval() {
     let reconciler = world.started();
     world.engine().forget_calls();
     world.apiserver.forget_requests();
-    for tenant in &tenants {
-        assert_eq!(world.pass_of(&reconciler, tenant.metadata.name.as_deref().unwrap()).await, SETTLED);
-    }
+    let pass_all = async || {
+        for tenant in &tenants {
+            assert_eq!(world.pass_of(&reconciler, tenant.metadata.name.as_deref().unwrap()).await, SETTLED);
+        }
+    };
+    pass_all().await;
     let operations: Vec<_> = world.engine().calls().into_iter().map(|call| call.operation).collect();
     assert_eq!(operations, [Operation::ListTenants, Operation::ListTenantUsage]);
-    let requests = world.apiserver.requests().into_iter();
-    let requests: Vec<_> = requests.map(|request| format!("{} {}", request.method, request.path)).collect();
-    assert_eq!(
-        requests,
-        [
-            "GET /api/v1/namespaces/workflow-system/configmaps/prod-east-engine-ca",
-            "GET /api/v1/namespaces/workflow-system/secrets/prod-east-engine-controller-token",
-        ]
-    );
+    let requests: Vec<_> = world.apiserver.requests().iter().map(ToString::to_string).collect();
+    let of_all = [
+        "configmaps/prod-east-engine-ca",
+        "secrets/prod-east-engine-controller-token",
+        "configmaps/prod-east-engine-ca",
+        "secrets/prod-east-engine-client-key",
+    ];
+    let of_each =
+        tenants.iter().map(|tenant| format!("secrets/{}-client", tenant.metadata.name.as_ref().unwrap()));
+    let expected = of_all.into_iter().map(ToOwned::to_owned).chain(of_each);
+    let expected: Vec<_> =
+        expected.map(|path| format!("GET /api/v1/namespaces/workflow-system/{path}")).collect();
+    assert_eq!(requests, expected);
+    world.apiserver.forget_requests();
+    pass_all().await;
+    assert_eq!(world.apiserver.requests(), [], "the Secrets of clients are looked at every few minutes only");
 }
 
 #[tokio::test]

@@ -1,0 +1,45 @@
+//! When Secrets of clients were last looked at: they are not watched, and a pass comes twice a minute.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::observe::clients::Circumstances;
+
+/// A Secret that somebody changed or deleted is put right after this time.
+const FRESH: Duration = Duration::from_mins(5);
+/// A RoleBinding that was missing is noticed after this time: nothing tells of it.
+const FRESH_PROBLEM: Duration = Duration::from_mins(1);
+
+/// The last look of each tenant, by uid. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Looks(Arc<Mutex<HashMap<String, Look>>>);
+
+struct Look {
+    under: Circumstances,
+    good_until: Instant,
+}
+
+impl Looks {
+    /// Would another look under these circumstances most likely see the same?
+    pub fn is_fresh(&self, uid: &str, circumstances: &Circumstances) -> bool {
+        let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.get(uid).is_some_and(|look| look.under == *circumstances && Instant::now() < look.good_until)
+    }
+
+    /// All that was to be done was done, or cannot be done now.
+    pub fn remember(&self, uid: &str, under: Circumstances, has_problems: bool) {
+        let now = Instant::now();
+        let good_until = now + if has_problems { FRESH_PROBLEM } else { FRESH };
+        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.retain(|_, look| now < look.good_until);
+        looks.insert(uid.to_owned(), Look { under, good_until });
+    }
+
+    /// The next pass looks again.
+    pub fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
