@@ -1,4 +1,4 @@
-//! The JSON gateway: a thin way to DeployProcess and to the calls on instances and incidents, for whoever has no gRPC
+//! The JSON gateway: a thin way to DeployProcess, to StartInstance and to the calls on instances and incidents, for whoever has no gRPC
 //! client. It shares the gRPC port, its TLS, its tokens and what is behind each call.
 
 mod incidents;

@@ -1,6 +1,7 @@
 //! Instances in JSON.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use engine_client::Role;
@@ -13,14 +14,15 @@ use tonic::Status;
 use super::default_tenant;
 use super::incidents::Incident;
 use super::shape::{
-    Answer, Body, Done, FromPath, FromQuery, Key, TenantQuery, caller, choose, named, time, wire_variables,
+    Answer, Body, Done, FromPath, FromQuery, Key, Refused, TenantQuery, caller, choose, named, time,
+    wire_variables,
 };
 use crate::engine::variables;
 use crate::grpc::Api;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
-        .route("/api/v1/instances", get(list_instances))
+        .route("/api/v1/instances", get(list_instances).post(start_instance))
         .route("/api/v1/instances/cancel", post(cancel_instances))
         .route("/api/v1/instances/{key}", get(get_instance))
         .route("/api/v1/instances/{key}/cancel", post(cancel_instance))
@@ -115,6 +117,49 @@ impl From<proto::OpenElement> for OpenElement {
             incident_key: named(open.incident_key),
         }
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct StartBody {
+    #[serde(default = "default_tenant")]
+    tenant_id: String,
+    bpmn_process_id: String,
+    /// 0 = the latest.
+    #[serde(default)]
+    version: i32,
+    #[serde(default)]
+    variables: Map<String, Value>,
+    #[serde(default)]
+    request_id: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Started {
+    key: Key,
+    process_definition_key: Key,
+}
+
+async fn start_instance(
+    State(api): State<Api>,
+    Extension(role): Extension<Role>,
+    body: Body<StartBody>,
+) -> Result<(StatusCode, Json<Started>), Refused> {
+    let body = body?.0;
+    let request = proto::StartInstanceRequest {
+        request_id: body.request_id,
+        tenant_id: body.tenant_id,
+        process_id: body.bpmn_process_id,
+        version: body.version,
+        variables: wire_variables(body.variables)?,
+    };
+    let started = api.start_instance_as(&caller(role), request).await?.into_inner();
+    let started = Started {
+        key: Key(started.instance_key),
+        process_definition_key: Key(started.process_definition_key),
+    };
+    Ok((StatusCode::CREATED, Json(started)))
 }
 
 #[derive(Debug, Deserialize)]

@@ -4,7 +4,7 @@ use engine_client::proto::{
     CountIncidentsRequest, CountIncidentsResponse, GetInstanceRequest, GetInstanceResponse,
     ListIncidentsRequest, ListIncidentsResponse, ListInstancesRequest, ListInstancesResponse,
     ResolveIncidentRequest, ResolveIncidentResponse, ResolveIncidentsRequest, ResolveIncidentsResponse,
-    SetVariablesRequest, SetVariablesResponse,
+    SetVariablesRequest, SetVariablesResponse, StartInstanceRequest, StartInstanceResponse,
 };
 use tonic::{Extensions, Request, Response, Status};
 
@@ -12,6 +12,18 @@ use super::{Api, Method};
 
 /// The same for gRPC and for the JSON gateway: who may, then the use case.
 impl Api {
+    pub async fn start_instance_as(
+        &self,
+        extensions: &Extensions,
+        request: StartInstanceRequest,
+    ) -> Result<Response<StartInstanceResponse>, Status> {
+        let tenant_id = request.tenant_id.clone();
+        self.call_tenant(Method::StartInstance, extensions, &tenant_id, |engine, tenant| async move {
+            engine.start_instance(&tenant, request).await
+        })
+        .await
+    }
+
     pub async fn get_instance_as(
         &self,
         extensions: &Extensions,

@@ -24,11 +24,7 @@ impl JobService for Api {
         request: Request<StartInstanceRequest>,
     ) -> Result<Response<StartInstanceResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let tenant_id = request.tenant_id.clone();
-        self.call_tenant(Method::StartInstance, &extensions, &tenant_id, |engine, tenant| async move {
-            engine.start_instance(&tenant, request).await
-        })
-        .await
+        self.start_instance_as(&extensions, request).await
     }
 
     async fn start_instances(

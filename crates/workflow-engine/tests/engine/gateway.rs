@@ -162,6 +162,49 @@ async fn the_json_gateway_shows_and_changes_instances_as_the_grpc_api_does() {
     assert_eq!(caller.instance("acme", stuck).await.state(), InstanceState::Canceled);
 }
 
+/// As an application does it, with the token of its tenant's clients.
+#[tokio::test]
+async fn the_json_gateway_starts_an_instance_once_per_request_and_in_the_caller_s_tenant_only() {
+    let world = World::new(database!());
+    let engine = world.serve("engine-0").await;
+    let caller = engine.controller();
+    for tenant in ["acme", "beta"] {
+        caller.put_tenant(tenant, TenantQuotas::default()).await;
+    }
+    let definition =
+        caller.deploy("acme", &one_task("order-flow", "charge")).await.definition.expect("is").key;
+    let token = engine.client_token("acme", FIRST_EPOCH);
+    let post = async |body: Value| {
+        http(&engine, Some(&token), ("POST", "/api/v1/instances"), &body.to_string()).await
+    };
+    // As the manual has it.
+    let manual = include_str!("../../../../docs/spec/workflowtenant.md");
+    let body = manual.lines().find_map(|line| line.strip_prefix("  -d '{\"tenantId\"")?.strip_suffix('\''));
+    let body = format!("{{\"tenantId\"{}", body.expect("should be documented"));
+    let body: Value = serde_json::from_str(&body).expect("should be JSON");
+    let (code, started) = post(body.clone()).await;
+    let key: i64 = started["key"].as_str().and_then(|key| key.parse().ok()).expect("should have a key");
+    let expected = json!({"key": key.to_string(), "processDefinitionKey": definition.to_string()});
+    assert_eq!((code, &started), (201, &expected));
+    assert_eq!(post(body).await, (201, started));
+    let path = format!("/api/v1/instances/{key}?tenantId=acme");
+    let (_, shown) = http(&engine, Some(&token), ("GET", &path), "").await;
+    assert_eq!((&shown["state"], &shown["variables"]), (&json!("ACTIVE"), &json!({"amount": 120})));
+    assert_eq!(caller.activate("acme", "charge", 5).await.len(), 1);
+
+    for (body, code, told) in [
+        (json!({"tenantId": "acme", "bpmnProcessId": "order-flow", "version": 7}), 404, "7"),
+        (json!({"tenantId": "acme", "bpmnProcessId": "none"}), 404, "none"),
+        (json!({"tenantId": "acme", "processId": "order"}), 422, "processId"),
+        (json!({"tenantId": "acme"}), 422, "bpmnProcessId"),
+        (json!({"tenantId": "beta", "bpmnProcessId": "order-flow"}), 403, ""),
+        (json!({"bpmnProcessId": "order-flow"}), 403, ""),
+    ] {
+        let (answered, problem) = post(body.clone()).await;
+        assert!(answered == code && problem.to_string().contains(told), "{body}: {answered} {problem}");
+    }
+}
+
 #[tokio::test]
 async fn what_the_json_gateway_refuses_is_a_problem_with_what_to_do() {
     let world = World::new(database!());
