@@ -5,8 +5,8 @@ use std::process::Stdio;
 use anyhow::{Context as _, bail};
 use api_types::WorkflowCluster;
 use api_types::engine_access::{
-    Access, CA_CERT_KEY, CURRENT_KEY, GRPC_PORT, access_secret_name, ca_config_map_name, engine_host,
-    engine_name,
+    ACCESS_TOKEN_KEY, Access, CA_CERT_KEY, CLIENT_HOST_KEY, CLIENT_PORT_KEY, CURRENT_KEY, GRPC_PORT,
+    access_secret_name, ca_config_map_name, client_secret_name, engine_host,
 };
 use engine_client::{Credential, EngineAccess, EngineAddress, EngineClient, EnginePool, EngineTls, Timeouts};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -18,36 +18,73 @@ use crate::cluster::Cluster;
 
 /// A connection that lives as long as this value.
 pub struct Connection {
-    /// With the controllers' token.
+    /// The caller.
     pub client: EngineClient,
     _forward: Child,
 }
 
-/// Connects to the engine of `cluster`.
+/// Connects to the engine of `cluster` with the controllers' token, which no application has.
 pub async fn connect(cluster: &Cluster, engine: &WorkflowCluster) -> anyhow::Result<Connection> {
     let (namespace, name) = (engine.namespace().unwrap_or_default(), engine.name_any());
     let config_maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), &namespace);
     let ca = config_maps.get(&ca_config_map_name(&name)).await?.data.unwrap_or_default().remove(CA_CERT_KEY);
     let secrets: Api<Secret> = Api::namespaced(cluster.client.clone(), &namespace);
-    let token = secrets
-        .get(&access_secret_name(&name, Access::ControllerToken))
-        .await?
-        .data
-        .unwrap_or_default()
-        .remove(CURRENT_KEY);
-    let token = String::from_utf8(token.context("the Secret has no controller token")?.0)?;
-
-    let (forward, port) =
-        forward_port(cluster, &namespace, &format!("service/{}", engine_name(&name)), GRPC_PORT).await?;
-    let tls = EngineTls {
+    let token = secrets.get(&access_secret_name(&name, Access::ControllerToken)).await?;
+    let credential = ClientCredential {
+        host: engine_host(&name, &namespace),
+        port: GRPC_PORT,
         ca_pem: ca.context("the CA is missing")?,
-        server_name: Some(engine_host(&name, &namespace)),
+        token: entry(&token, CURRENT_KEY)?,
     };
+    connect_with(cluster, &credential).await
+}
+
+/// What an application is given: the Secret of a tenant's clients.
+#[derive(Clone)]
+pub struct ClientCredential {
+    /// The engine's Service.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The authority of its certificate.
+    pub ca_pem: String,
+    /// The bearer token.
+    pub token: String,
+}
+
+impl ClientCredential {
+    /// From the Secret in the application's own namespace.
+    pub async fn read(cluster: &Cluster, namespace: &str, tenant: &str) -> anyhow::Result<Self> {
+        let secrets: Api<Secret> = Api::namespaced(cluster.client.clone(), namespace);
+        let secret = secrets.get(&client_secret_name(tenant)).await?;
+        Ok(Self {
+            host: entry(&secret, CLIENT_HOST_KEY)?,
+            port: entry(&secret, CLIENT_PORT_KEY)?.parse()?,
+            ca_pem: entry(&secret, CA_CERT_KEY)?,
+            token: entry(&secret, ACCESS_TOKEN_KEY)?,
+        })
+    }
+}
+
+/// Connects as whoever has this.
+pub async fn connect_with(cluster: &Cluster, credential: &ClientCredential) -> anyhow::Result<Connection> {
+    let ClientCredential { host, port, ca_pem, token } = credential.clone();
+    // `<service>.<namespace>.svc`
+    let mut labels = host.split('.');
+    let (service, namespace) = (labels.next().unwrap_or_default(), labels.next().unwrap_or_default());
+    let (forward, port) = forward_port(cluster, namespace, &format!("service/{service}"), port).await?;
+    let tls = EngineTls { ca_pem, server_name: Some(host) };
     let access = EngineAccess {
         address: EngineAddress { host: "127.0.0.1".to_owned(), port, tls: Some(tls) },
         credential: Credential::parse(&token)?,
     };
     Ok(Connection { client: EnginePool::new(Timeouts::default()).client(&access)?, _forward: forward })
+}
+
+fn entry(secret: &Secret, key: &str) -> anyhow::Result<String> {
+    let value = secret.data.as_ref().and_then(|data| data.get(key));
+    let value = value.with_context(|| format!("Secret {} has no key {key}", secret.name_any()))?;
+    Ok(String::from_utf8(value.0.clone())?)
 }
 
 /// A free local port that leads to `target`; it closes when the child is dropped.

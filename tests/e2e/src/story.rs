@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use api_types::engine_access::client_secret_name;
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
 use engine_client::model::{StartInstances, Variables};
 use k8s_openapi::NamespaceResourceScope;
@@ -13,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::cluster::Cluster;
-use crate::engine;
+use crate::engine::{self, ClientCredential, Connection};
 use crate::fleet::{Sample, observe_fleet};
 use crate::progress::{Look, Progress};
 use crate::sample::{ACME_NAMESPACE, CLUSTER, JOB_TYPE, PROCESS, SYSTEM_NAMESPACE, TENANT, WORKER};
@@ -57,8 +58,8 @@ pub struct Summary {
 /// Tells the story on what `deploy/gitops` applied. `Err` when anything of it did not happen.
 pub async fn tell(cluster: &Cluster, progress: Progress, load: Load) -> anyhow::Result<Summary> {
     let mut summary = Summary::default();
-    let engine = await_ready(cluster, progress, &mut summary).await?;
-    let connection = engine::connect(cluster, &engine).await?;
+    await_ready(cluster, progress, &mut summary).await?;
+    let connection = connect_as_application(cluster, progress, &mut summary).await?;
     let before = await_resting_fleet(cluster, progress, &mut summary).await?;
     summary.replicas_before = before.ready;
 
@@ -85,18 +86,13 @@ fn build_order(order: usize) -> Variables {
 }
 
 /// Waits until every kind of object says that it is ready, in the order in which they depend on each other.
-async fn await_ready(
-    cluster: &Cluster,
-    progress: Progress,
-    summary: &mut Summary,
-) -> anyhow::Result<WorkflowCluster> {
+async fn await_ready(cluster: &Cluster, progress: Progress, summary: &mut Summary) -> anyhow::Result<()> {
     let client = &cluster.client;
-    let engine =
-        await_object(client, progress, summary, SYSTEM_NAMESPACE, CLUSTER, |engine: &WorkflowCluster| {
-            let status = engine.status.as_ref()?;
-            Some((status.ready && status.accepts_deployments, status.message.clone().unwrap_or_default()))
-        })
-        .await?;
+    await_object(client, progress, summary, SYSTEM_NAMESPACE, CLUSTER, |engine: &WorkflowCluster| {
+        let status = engine.status.as_ref()?;
+        Some((status.ready && status.accepts_deployments, status.message.clone().unwrap_or_default()))
+    })
+    .await?;
     await_object(client, progress, summary, SYSTEM_NAMESPACE, TENANT, |tenant: &WorkflowTenant| {
         let status = tenant.status.as_ref()?;
         Some((status.ready, status.message.clone().unwrap_or_default()))
@@ -112,7 +108,26 @@ async fn await_ready(
         Some((status.ready, status.message.clone().unwrap_or_default()))
     })
     .await?;
-    Ok(engine)
+    Ok(())
+}
+
+/// With the Secret that the tenant's applications have in their own namespace, and nothing else.
+async fn connect_as_application(
+    cluster: &Cluster,
+    progress: Progress,
+    summary: &mut Summary,
+) -> anyhow::Result<Connection> {
+    progress
+        .wait_for(&format!("Secret {}", client_secret_name(TENANT)), READY_WITHIN, || async {
+            Ok(match ClientCredential::read(cluster, ACME_NAMESPACE, TENANT).await {
+                Ok(_) => Look::Done(format!("in namespace {ACME_NAMESPACE}")),
+                Err(error) => Look::Waiting(error.to_string()),
+            })
+        })
+        .await?;
+    summary.milestones.push(("applications have their credential".to_owned(), progress.elapsed()));
+    let credential = ClientCredential::read(cluster, ACME_NAMESPACE, TENANT).await?;
+    engine::connect_with(cluster, &credential).await
 }
 
 async fn await_object<K>(
@@ -122,7 +137,7 @@ async fn await_object<K>(
     namespace: &str,
     name: &str,
     judge: impl Fn(&K) -> Option<(bool, String)>,
-) -> anyhow::Result<K>
+) -> anyhow::Result<()>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
@@ -140,7 +155,7 @@ where
         })
         .await?;
     summary.milestones.push((format!("{what} ready"), progress.elapsed()));
-    Ok(api.get(name).await?)
+    Ok(())
 }
 
 /// No lag and no more replicas than the autoscaler's minimum: where the story begins, also when it is told again.

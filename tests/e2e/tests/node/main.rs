@@ -1,6 +1,7 @@
 //! End-to-end tests on a real node with the charts and the sample installed: `./dev e2e`. They run one after another,
 //! because they share the sample's cluster.
 
+mod clients;
 mod deletion;
 mod faults;
 mod fixture;
