@@ -182,8 +182,7 @@ pub fn plan_child<K: Resource + Serialize>(
     if !is_controlled_by(live.meta(), owner_uid) {
         return ChildVerdict::NameTaken { object: desired.display() };
     }
-    let live =
-        serde_json::to_value(live).expect("should serialise: Kubernetes types have string keys only");
+    let live = serde_json::to_value(live).expect("should serialise: Kubernetes types have string keys only");
     if holds(&desired, &live) {
         ChildVerdict::Converged
     } else {
