@@ -193,9 +193,11 @@ BEGIN
 END $$;
 
 -- Raises WF001 unless the transaction's tenant is in this life: the uid of its owner, '' while nobody owns it. A tenant that
--- is not there is in no life.
-CREATE FUNCTION workflow.require_epoch(epoch text) RETURNS void LANGUAGE plpgsql AS $function$
+-- is not there is in no life. The tenant's lock is taken for sharing first: who changes its life takes it alone, so the life
+-- lasts until the transaction ends. A function, since that is planned once per session and costs one statement.
+CREATE FUNCTION workflow.require_epoch(epoch text, lock_key bigint) RETURNS void LANGUAGE plpgsql AS $function$
 BEGIN
+    PERFORM pg_advisory_xact_lock_shared(lock_key);
     PERFORM FROM workflow.tenant
     WHERE tenant_id = current_setting('workflow.tenant_id') AND owner_uid = epoch;
     IF NOT FOUND THEN

@@ -148,16 +148,16 @@ impl Database {
 
     /// A transaction that sees and writes this tenant's rows only.
     pub async fn tenant(&self, tenant: &TenantScope) -> Result<TenantTx, crate::error::Error> {
-        match tenant.epoch() {
-            None => self.begin_tenant(tenant, "").await,
-            // A tenant changes its life under the lock of `tenant_exclusive`.
-            Some(_) => self.tenant_shared(tenant).await,
-        }
+        self.begin_tenant(tenant, "").await
     }
 
     /// Like [`Self::tenant`], and nobody deletes the tenant or its processes meanwhile.
     pub async fn tenant_shared(&self, tenant: &TenantScope) -> Result<TenantTx, crate::error::Error> {
-        let lock = format!("SELECT pg_advisory_xact_lock_shared({});", lock_key(tenant));
+        let lock = match tenant.epoch() {
+            None => format!("SELECT pg_advisory_xact_lock_shared({});", lock_key(tenant)),
+            // It is taken to look at the epoch.
+            Some(_) => String::new(),
+        };
         self.begin_tenant(tenant, &lock).await
     }
 
@@ -171,11 +171,10 @@ impl Database {
         self.begin_tenant(tenant, &lock).await
     }
 
-    /// The epoch is looked at under the lock, so that the tenant stays in this life until the transaction ends.
     async fn begin_tenant(&self, tenant: &TenantScope, lock: &str) -> Result<TenantTx, crate::error::Error> {
         // Neither a TenantId nor an epoch can hold a quote.
         let check = match tenant.epoch() {
-            Some(epoch) => format!("SELECT workflow.require_epoch('{epoch}');"),
+            Some(epoch) => format!("SELECT workflow.require_epoch('{epoch}', {});", lock_key(tenant)),
             None => String::new(),
         };
         // One round trip.

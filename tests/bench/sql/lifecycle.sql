@@ -1,7 +1,7 @@
--- The life of :size jobs in the engine's own transactions: started, activated, completed. The statements are those of
--- crates/workflow-engine/src (database::begin_tenant, storage::instances::observe_start_ground and write_changes,
--- storage::jobs::activate_jobs and delete_completed), with the arrays that the engine sends written as series. Beginning is
--- one round trip here as there.
+-- The life of :size jobs in the engine's own transactions: started by a client, activated and completed by a worker. The
+-- statements are those of crates/workflow-engine/src (database::begin_tenant, storage::instances::observe_start_ground and
+-- write_changes, storage::jobs::activate_jobs and delete_completed), with the arrays that the engine sends written as series.
+-- Beginning is one round trip here as there.
 \set n :n + 1
 \set first :base + :client_id * 1000000000 + :n * :size * 2
 \set start_shard random(0, 63)
@@ -9,7 +9,7 @@
 \startpipeline
 BEGIN;
 SET LOCAL workflow.tenant_id = '_default';
-SELECT pg_advisory_xact_lock_shared(1);
+SELECT workflow.require_epoch('', 1);
 \endpipeline
 SELECT t.suspended, t.deleting_since IS NOT NULL, t.max_active_instances, t.max_jobs_per_minute, t.max_storage_bytes,
        used.active_instances, used.jobs, d.key
@@ -58,6 +58,7 @@ COMMIT;
 \startpipeline
 BEGIN;
 SET LOCAL workflow.tenant_id = '_default';
+SELECT workflow.require_epoch('', 1);
 \endpipeline
 WITH picked AS MATERIALIZED (
     SELECT waiting.key, waiting.run_at
@@ -89,6 +90,7 @@ COMMIT;
 \startpipeline
 BEGIN;
 SET LOCAL workflow.tenant_id = '_default';
+SELECT workflow.require_epoch('', 1);
 \endpipeline
 WITH deleted AS (
     DELETE FROM workflow.job j

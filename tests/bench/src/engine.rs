@@ -26,7 +26,7 @@ pub(crate) struct Options {
     /// The engine's program, built with the profile release-engine
     #[arg(long, env = "WORKFLOW_ENGINE_BINARY")]
     binary: PathBuf,
-    /// Clients, each with a connection of its own
+    /// Clients, each with a connection that starts and one that works
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
     clients: u32,
     /// Jobs per call of a batch
@@ -120,7 +120,7 @@ async fn play(world: &World, options: &Options, size: u32) -> anyhow::Result<f64
     let until = began + Duration::from_secs(options.seconds.into());
     let mut workers = JoinSet::new();
     for _ in 0..options.clients {
-        workers.spawn(work(world.client()?, size, until));
+        workers.spawn(work(world.client()?, world.worker()?, size, until));
     }
     let mut done = 0;
     while let Some(worker) = workers.join_next().await {
@@ -130,7 +130,7 @@ async fn play(world: &World, options: &Options, size: u32) -> anyhow::Result<f64
 }
 
 /// Starts, takes and completes `size` jobs at a time; how many it completed.
-async fn work(client: EngineClient, size: u32, until: Instant) -> anyhow::Result<u32> {
+async fn work(client: EngineClient, worker: EngineClient, size: u32, until: Instant) -> anyhow::Result<u32> {
     let demand = ActivateJobs {
         tenant_id: DEFAULT_TENANT.to_owned(),
         job_types: vec![JOB_TYPE.to_owned()],
@@ -142,7 +142,7 @@ async fn work(client: EngineClient, size: u32, until: Instant) -> anyhow::Result
     let mut done = 0;
     while Instant::now() < until {
         start(&client, size).await?;
-        let jobs = client.activate_jobs(&demand).await?;
+        let jobs = worker.activate_jobs(&demand).await?;
         let completions: Vec<CompleteJob> = jobs
             .iter()
             .map(|job| CompleteJob { job: job.job_ref(), variables: Variables::default() })
@@ -150,9 +150,9 @@ async fn work(client: EngineClient, size: u32, until: Instant) -> anyhow::Result
         match completions.as_slice() {
             // Another client was faster; its next round has more.
             [] => continue,
-            [completion] => client.complete_job(completion).await?,
+            [completion] => worker.complete_job(completion).await?,
             completions => {
-                let lost = client.complete_jobs(DEFAULT_TENANT, completions).await?;
+                let lost = worker.complete_jobs(DEFAULT_TENANT, completions).await?;
                 anyhow::ensure!(lost.is_empty(), "leases were lost: {lost:?}");
             }
         }
@@ -183,7 +183,7 @@ async fn measure_lag(world: &World) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect_with(&superuser).await?;
     sqlx::query(include_str!("../sql/million.sql")).execute(&mut connection).await?;
     sqlx::query("VACUUM ANALYZE workflow.job").execute(&mut connection).await?;
-    let client = world.client()?;
+    let client = world.controller()?;
     let (mut times, mut series) = (Vec::new(), 0);
     for _ in 0..5 {
         let began = Instant::now();

@@ -336,4 +336,17 @@ async fn a_transaction_in_a_life_of_a_tenant_begins_in_no_other_one_and_keeps_it
     assert!(!may_change_life().await, "the life ends under a transaction that began in it");
     tx.commit().await.expect("should commit");
     assert!(may_change_life().await);
+
+    // Who waited for the lock looks at the life that it finds then.
+    for statement in
+        ["BEGIN", "SET LOCAL workflow.tenant_id = 'acme'", "UPDATE workflow.tenant SET owner_uid = 'uid-2'"]
+    {
+        successor.execute(statement).await.expect("should run");
+    }
+    let (former, succeed) = (in_life("acme", "uid-1"), async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        successor.execute("COMMIT; SELECT pg_advisory_unlock_all()").await.expect("should commit");
+    });
+    let (refused, ()) = tokio::join!(database.tenant(&former), succeed);
+    assert!(matches!(refused, Err(Error::FormerLife(_))), "{refused:?}");
 }

@@ -5,10 +5,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use engine_client::model::{DeployProcess, LintMode};
+use engine_client::model::{DEFAULT_TENANT, DeployProcess, LintMode};
 use engine_client::{
     CLIENT_KEY, CONTROLLER_TOKEN, CURRENT, Credential, Engine as _, EngineAccess, EngineAddress,
-    EngineClient, EnginePool, EngineTls, MONITOR_TOKEN, TenantKey, Timeouts, WORKER_KEY,
+    EngineClient, EnginePool, EngineTls, MONITOR_TOKEN, TenantEpoch, TenantKey, Timeouts, TokenRole,
+    WORKER_KEY,
 };
 use test_support::builders::ORDER_BPMN;
 use test_support::certificates::TestCa;
@@ -31,7 +32,10 @@ pub(crate) struct World {
     pub(crate) postgres: TestPostgres,
     pub(crate) database: TestDatabase,
     pub(crate) engine: Processes,
-    access: EngineAccess,
+    address: EngineAddress,
+    controller: Credential,
+    worker: Credential,
+    client: Credential,
     _child: Child,
     _files: tempfile::TempDir,
 }
@@ -44,6 +48,7 @@ impl World {
         let database = postgres.fresh_database().await;
         let files = tempfile::tempdir()?;
         let (authority, controller) = (TestCa::new("bench"), Credential::generate()?);
+        let (worker_key, client_key) = (TenantKey::generate()?, TenantKey::generate()?);
         let certificate = authority.server(&["localhost"]);
         for (name, content) in [
             ("tls.crt", certificate.certificate_pem.as_str()),
@@ -56,8 +61,8 @@ impl World {
         for (name, content) in [
             (CONTROLLER_TOKEN, controller.expose()),
             (MONITOR_TOKEN, Credential::generate()?.expose()),
-            (WORKER_KEY, &TenantKey::generate()?.expose()),
-            (CLIENT_KEY, &TenantKey::generate()?.expose()),
+            (WORKER_KEY, &worker_key.expose()),
+            (CLIENT_KEY, &client_key.expose()),
         ] {
             std::fs::create_dir(files.path().join(name))?;
             std::fs::write(files.path().join(name).join(CURRENT), content)?;
@@ -78,14 +83,16 @@ impl World {
             .kill_on_drop(true)
             .spawn()?;
         let tls = EngineTls { ca_pem: authority.pem(), server_name: Some("localhost".to_owned()) };
+        // Nobody owns the default tenant.
+        let tenant = TenantEpoch { tenant_id: DEFAULT_TENANT.to_owned(), epoch: String::new() };
         let world = Self {
             postgres,
             database,
             engine: Processes::one(child.id().context("the engine ended")?),
-            access: EngineAccess {
-                address: EngineAddress { host: "127.0.0.1".to_owned(), port, tls: Some(tls) },
-                credential: controller,
-            },
+            address: EngineAddress { host: "127.0.0.1".to_owned(), port, tls: Some(tls) },
+            controller,
+            worker: worker_key.mint(TokenRole::Worker, &tenant),
+            client: client_key.mint(TokenRole::Client, &tenant),
             _child: child,
             _files: files,
         };
@@ -93,9 +100,24 @@ impl World {
         Ok(world)
     }
 
-    /// With a connection of its own, as another worker has.
+    pub(crate) fn controller(&self) -> anyhow::Result<EngineClient> {
+        self.connect(&self.controller)
+    }
+
+    /// Takes jobs and ends them.
+    pub(crate) fn worker(&self) -> anyhow::Result<EngineClient> {
+        self.connect(&self.worker)
+    }
+
+    /// Starts instances.
     pub(crate) fn client(&self) -> anyhow::Result<EngineClient> {
-        Ok(EnginePool::new(Timeouts::default()).client(&self.access)?)
+        self.connect(&self.client)
+    }
+
+    /// With a connection of its own, as another process has.
+    fn connect(&self, credential: &Credential) -> anyhow::Result<EngineClient> {
+        let access = EngineAccess { address: self.address.clone(), credential: credential.clone() };
+        Ok(EnginePool::new(Timeouts::default()).client(&access)?)
     }
 
     /// The server, and one process for each of its connections.
@@ -107,7 +129,7 @@ impl World {
     async fn deploy(&self) -> anyhow::Result<()> {
         let request = DeployProcess {
             request_id: String::new(),
-            tenant_id: engine_client::model::DEFAULT_TENANT.to_owned(),
+            tenant_id: DEFAULT_TENANT.to_owned(),
             resource_name: "bench/order".to_owned(),
             content: ORDER_BPMN.as_bytes().to_vec(),
             content_sha256: bpmn::digest(ORDER_BPMN.as_bytes()),
@@ -117,7 +139,7 @@ impl World {
             follows_version: None,
         };
         for _ in 0..100 {
-            match self.client()?.deploy_process(&request).await {
+            match self.controller()?.deploy_process(&request).await {
                 Ok(_) => return Ok(()),
                 Err(error) if error.is_unavailable() => tokio::time::sleep(Duration::from_millis(100)).await,
                 Err(error) => return Err(error.into()),
