@@ -30,6 +30,7 @@ else
   check "the CRD chart is installed, upgraded, uninstalled and installed again" crd_chart_lives
   check "every rendering is accepted by the apiserver, in a namespace of Pod Security restricted" renderings_are_accepted
   check "the operator is installed and upgraded; caBundle survives" operator_lives
+  check "what a cluster permits is within its controller's rights" engine_access_is_granted_by_name
   check "every service may do what it needs, and no more" permissions_are_least
   check "people's roles see and edit our kinds" people_may_work
   check "the sample is accepted by the apiserver in one command" sample_is_accepted

@@ -86,6 +86,34 @@ absent() {
   }
 }
 
+# As the cluster-controller does it for a WorkflowCluster, with its rights, for the readers that its environment names.
+engine_access_is_granted_by_name() {
+  local access variable readers secret
+  local as=--as=system:serviceaccount:workflow-system:workflow-cluster-controller
+  for access in controller-token monitor-token worker-key client-key; do
+    variable=${access^^}_READERS
+    readers=$(kubectl -n workflow-system get deployment workflow-cluster-controller \
+      -o "jsonpath={.spec.template.spec.containers[0].env[?(@.name=='${variable//-/_}')].value}")
+    [[ -n $readers ]]
+    secret=prod-east-engine-$access
+    kubectl create role "$secret" --verb=get --resource=secrets --resource-name="$secret" -n workflow-system "$as"
+    # shellcheck disable=SC2086 # one word per reader
+    kubectl create rolebinding "$secret" --role="$secret" $(printf -- ' --serviceaccount=%s' ${readers//,/ }) \
+      -n workflow-system "$as"
+  done
+  # What it does not hold it cannot give away.
+  refuses_escalation kubectl create role too-much --verb=delete --resource=secrets -n workflow-system "$as"
+}
+
+refuses_escalation() {
+  local told
+  if told=$("$@" 2>&1); then
+    printf 'accepted: %s\n' "$*"
+    return 1
+  fi
+  [[ $told == *'attempting to grant RBAC permissions not currently held'* ]]
+}
+
 # charts/tests/permissions.txt, in the words of kubectl auth can-i.
 permissions_are_least() {
   local service expected question told wrong=0

@@ -1,5 +1,9 @@
 //! Command line and environment.
 
+use std::fmt;
+use std::str::FromStr;
+
+use api_types::engine_access::Access;
 use controller_kit::args::ServiceArgs;
 
 /// Runs the engine of each WorkflowCluster.
@@ -36,6 +40,72 @@ pub struct Settings {
     /// Days that an engine's certificate holds; it is renewed when a third of them is left.
     #[arg(long, env = "CERTIFICATE_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(7..=825))]
     pub certificate_days: u16,
+
+    /// Who may read which Secret of an engine.
+    #[command(flatten)]
+    pub readers: Readers,
+}
+
+/// ServiceAccounts, as `namespace:name`, for which every cluster makes a Role and a RoleBinding: RBAC cannot name a Secret
+/// whose name begins with that of a cluster.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Readers {
+    /// May read the token of controllers.
+    #[arg(long, env = "CONTROLLER_TOKEN_READERS", value_delimiter = ',')]
+    pub controller_token_readers: Vec<Account>,
+
+    /// May read the token of monitors.
+    #[arg(long, env = "MONITOR_TOKEN_READERS", value_delimiter = ',')]
+    pub monitor_token_readers: Vec<Account>,
+
+    /// May read the key that workers' tokens are minted from.
+    #[arg(long, env = "WORKER_KEY_READERS", value_delimiter = ',')]
+    pub worker_key_readers: Vec<Account>,
+
+    /// May read the key that clients' tokens are minted from.
+    #[arg(long, env = "CLIENT_KEY_READERS", value_delimiter = ',')]
+    pub client_key_readers: Vec<Account>,
+}
+
+impl Readers {
+    /// Of this Secret.
+    #[must_use]
+    pub fn of(&self, access: Access) -> &[Account] {
+        match access {
+            Access::ControllerToken => &self.controller_token_readers,
+            Access::MonitorToken => &self.monitor_token_readers,
+            Access::WorkerKey => &self.worker_key_readers,
+            Access::ClientKey => &self.client_key_readers,
+        }
+    }
+}
+
+/// A ServiceAccount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl FromStr for Account {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim().split_once(':') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+                Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+            }
+            _ => Err("expected the ServiceAccount as namespace:name"),
+        }
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.namespace, self.name)
+    }
 }
 
 /// `imagePullPolicy` of the engine's containers, in the words of Kubernetes.

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod budget;
+pub mod grants;
 pub mod ingress;
 pub mod migration;
 pub mod network_policy;
@@ -32,6 +33,7 @@ use crate::observe::Observed;
 use crate::observe::service_monitor::ServiceMonitorView;
 use crate::validate::Target;
 use access::plan_access;
+use grants::plan_grants;
 use migration::{Migration, plan_migration};
 use rollout::{Rollout, plan_rollout};
 
@@ -182,6 +184,7 @@ pub fn plan(
             draft.steps.push(Step::AddFinalizer);
         }
         plan_access(&blueprint, &observed.access, now, &mut draft);
+        plan_grants(&blueprint, &observed.children, &mut draft);
         draft.steps.extend(unwanted.into_iter().map(Step::WithdrawJob));
         plan_children(&blueprint, observed, &migration, &rollout, &mut draft);
     }

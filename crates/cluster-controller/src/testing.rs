@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
 use semver::Version;
 
-use crate::args::{PullPolicy, Settings};
+use crate::args::{PullPolicy, Readers, Settings};
 use crate::certificate::{self, Issued};
 use crate::observe::Observed;
 use crate::observe::children::Children;
@@ -62,6 +62,21 @@ pub(crate) fn settings() -> Settings {
         engine_image_pull_policy: PullPolicy::IfNotPresent,
         engine_image_pull_secrets: Vec::new(),
         certificate_days: 90,
+        readers: readers(),
+    }
+}
+
+/// As the chart names them.
+fn readers() -> Readers {
+    let accounts = |services: &[&str]| {
+        let accounts = services.iter().map(|service| format!("workflow-system:workflow-{service}").parse());
+        accounts.collect::<Result<_, _>>().unwrap()
+    };
+    Readers {
+        controller_token_readers: accounts(&["process-controller", "tenant-controller"]),
+        monitor_token_readers: accounts(&["job-lag-metrics-adapter"]),
+        worker_key_readers: accounts(&["worker-controller"]),
+        client_key_readers: accounts(&["tenant-controller"]),
     }
 }
 

@@ -75,6 +75,20 @@ pub enum AccessError {
         #[source]
         source: kube::Error,
     },
+    /// A Secret is permitted by name, by the cluster-controller: nobody else has anything to grant.
+    #[error(
+        "no permission yet to read {object} of WorkflowCluster {cluster}: the cluster-controller makes a Role and a \
+         RoleBinding of that name; if this lasts, look at the WorkflowCluster"
+    )]
+    NotPermitted {
+        /// `namespace/name`.
+        cluster: String,
+        /// Kind and name.
+        object: String,
+        /// The API's answer.
+        #[source]
+        source: kube::Error,
+    },
     /// The engine client refuses the address or the credential.
     #[error(transparent)]
     Connect(#[from] EngineError),
@@ -96,7 +110,7 @@ impl AccessError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NoEndpoint { .. } | Self::Malformed { .. } => ErrorClass::Transient,
-            Self::Read { source, .. } => ErrorClass::of_kube(source),
+            Self::Read { source, .. } | Self::NotPermitted { source, .. } => ErrorClass::of_kube(source),
             Self::Connect(error) => ErrorClass::of_engine(error),
         }
     }
@@ -236,7 +250,7 @@ impl EngineConnector {
         let found = api
             .get_opt(&access_secret_name(&cluster.name_any(), access))
             .await
-            .map_err(|source| read_error(cluster, &secret(cluster, access), source))?;
+            .map_err(|source| secret_error(cluster, &secret(cluster, access), source))?;
         let current = found.and_then(|secret| secret.data?.remove(CURRENT_KEY));
         Ok(current.and_then(|value| String::from_utf8(value.0).ok()))
     }
@@ -291,6 +305,13 @@ fn told(cluster: &WorkflowCluster) -> String {
 
 fn read_error(cluster: &WorkflowCluster, object: &str, source: kube::Error) -> AccessError {
     AccessError::Read { cluster: told(cluster), object: object.to_owned(), source }
+}
+
+fn secret_error(cluster: &WorkflowCluster, object: &str, source: kube::Error) -> AccessError {
+    if matches!(&source, kube::Error::Api(status) if status.code == 403) {
+        return AccessError::NotPermitted { cluster: told(cluster), object: object.to_owned(), source };
+    }
+    read_error(cluster, object, source)
 }
 
 fn malformed(cluster: &WorkflowCluster, object: &str, problem: &str) -> AccessError {

@@ -99,7 +99,7 @@ pub fn assess(
             ProcessPhase::Pending,
             Standing::InProgress,
             Reason::EngineCredentialsMissing,
-            &error.to_string(),
+            &error.told(),
             Next::Failed(error.class()),
         ),
         (EngineView::Failed(error), _) => assess_engine_error(error),

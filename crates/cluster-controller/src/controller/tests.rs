@@ -1,5 +1,6 @@
 use api_types::cluster::{ClusterPhase, PostgresStatus};
 use api_types::cluster::{ClusterReason as Reason, WorkflowClusterStatus};
+use api_types::engine_access::{Access, access_secret_name};
 use controller_kit::condition::find;
 use controller_kit::outcome::ErrorClass;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -117,7 +118,7 @@ async fn a_new_cluster_comes_up_and_then_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_settled_cluster_costs_five_reads_per_resync() {
+async fn a_settled_cluster_costs_reads_by_name_and_one_list_of_pods_per_resync() {
     let world = running(MINIMAL).await;
     let reconciler = world.reconciler(world.apiserver.client());
     let cluster = std::sync::Arc::new(world.cluster());
@@ -128,6 +129,14 @@ async fn a_settled_cluster_costs_five_reads_per_resync() {
         let requests = world.apiserver.requests().into_iter();
         let mut requests: Vec<_> = requests.map(|it| format!("{} {}", it.method, it.path)).collect();
         requests.sort();
+        let grants = ["rolebindings", "roles"].map(|kind| {
+            Access::ALL.map(|access| {
+                let name = access_secret_name("dev", access);
+                format!("GET /apis/rbac.authorization.k8s.io/v1/namespaces/acme/{kind}/{name}")
+            })
+        });
+        let mut grants = grants.concat();
+        grants.sort();
         let reads = [
             "pods",
             "secrets/db",
@@ -138,7 +147,8 @@ async fn a_settled_cluster_costs_five_reads_per_resync() {
             "secrets/dev-engine-tls",
             "secrets/dev-engine-worker-key",
         ];
-        assert_eq!(requests, reads.map(|read| format!("GET /api/v1/namespaces/acme/{read}")));
+        let reads = reads.map(|read| format!("GET /api/v1/namespaces/acme/{read}"));
+        assert_eq!(requests, [reads.as_slice(), &grants].concat());
     }
 }
 

@@ -1,16 +1,21 @@
 //! The children that are watched.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api_types::WorkflowCluster;
-use api_types::engine_access::{ca_config_map_name, engine_name, headless_service_name};
+use api_types::engine_access::{
+    Access, access_secret_name, ca_config_map_name, engine_name, headless_service_name,
+};
 use controller_kit::plan::is_controlled_by;
+use futures::future::try_join_all;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -54,8 +59,19 @@ pub struct Children {
     pub network_policy: Option<Arc<NetworkPolicy>>,
     /// Access from outside.
     pub ingress: Option<Arc<Ingress>>,
+    /// Who may read which of the engine's tokens and keys. Read by name, so that no right to list Roles is needed.
+    pub grants: BTreeMap<Access, Grant>,
     /// Every migration Job of this cluster.
     pub jobs: Vec<Arc<Job>>,
+}
+
+/// The permission to read one Secret.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Grant {
+    /// Names the Secret.
+    pub role: Option<Role>,
+    /// Names the ServiceAccounts.
+    pub binding: Option<RoleBinding>,
 }
 
 /// A child that is wanted and not in the cache is asked for by name: it may be a foreign object without our label, or
@@ -66,7 +82,12 @@ pub async fn observe_children(context: &Context, cluster: &WorkflowCluster) -> R
     let (engine, headless, ca_bundle) =
         (engine_name(&name), headless_service_name(&name), ca_config_map_name(&name));
     let place = Place { client: &context.client, namespace: cluster.namespace().unwrap_or_default() };
-    let (stateful_set, headless_service, service, ca_bundle, budget, network_policy, ingress) = futures::try_join!(
+    let grants = Access::ALL.map(async |access| {
+        let name = access_secret_name(&name, access);
+        let (role, binding) = futures::try_join!(place.get(&name), place.get(&name))?;
+        Ok((access, Grant { role, binding }))
+    });
+    let (stateful_set, headless_service, service, ca_bundle, budget, network_policy, ingress, grants) = futures::try_join!(
         place.find(&caches.stateful_sets, &engine, true),
         place.find(&caches.services, &headless, true),
         place.find(&caches.services, &engine, true),
@@ -74,9 +95,19 @@ pub async fn observe_children(context: &Context, cluster: &WorkflowCluster) -> R
         place.find(&caches.budgets, &engine, cluster.spec.replicas > 1),
         place.find(&caches.network_policies, &engine, true),
         place.find(&caches.ingresses, &engine, cluster.spec.enabled_ingress().is_some()),
+        try_join_all(grants),
     )?;
-    let jobs = observe_jobs(context, cluster);
-    Ok(Children { stateful_set, headless_service, service, ca_bundle, budget, network_policy, ingress, jobs })
+    Ok(Children {
+        stateful_set,
+        headless_service,
+        service,
+        ca_bundle,
+        budget,
+        network_policy,
+        ingress,
+        grants: grants.into_iter().collect(),
+        jobs: observe_jobs(context, cluster),
+    })
 }
 
 /// The migration Jobs of this cluster, by name. They are always watched.
@@ -115,11 +146,19 @@ impl Place<'_> {
         if cached.is_some() || !wanted {
             return Ok(cached);
         }
+        Ok(self.get(name).await?.map(Arc::new))
+    }
+
+    async fn get<K>(&self, name: &str) -> Result<Option<K>, Unread>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
+    {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
         let found = api.get_opt(name).await;
-        let found = found
-            .map_err(|error| Unread::of(&format!("{} {}/{name}", K::kind(&()), self.namespace), &error))?;
-        Ok(found.map(Arc::new))
+        found.map_err(|error| Unread::of(&format!("{} {}/{name}", K::kind(&()), self.namespace), &error))
     }
 }
 

@@ -6,7 +6,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use rstest::rstest;
 
 use super::*;
-use crate::observe::children::Children;
+use crate::observe::children::{Children, Grant};
 use crate::observe::postgres::{PostgresView, Trouble};
 use crate::observe::secrets::{AccessView, Sealed};
 use crate::testing::{
@@ -71,6 +71,14 @@ fn a_new_cluster_is_migrated_before_its_engine_starts() {
             "create credential dev-engine-worker-key",
             "create credential dev-engine-client-key",
             "create authority dev-engine-ca-key",
+            "apply Role dev-engine-controller-token",
+            "apply RoleBinding dev-engine-controller-token",
+            "apply Role dev-engine-monitor-token",
+            "apply RoleBinding dev-engine-monitor-token",
+            "apply Role dev-engine-worker-key",
+            "apply RoleBinding dev-engine-worker-key",
+            "apply Role dev-engine-client-key",
+            "apply RoleBinding dev-engine-client-key",
             "apply Service dev-engine-headless",
             "apply Service dev-engine",
             "apply NetworkPolicy dev-engine",
@@ -91,7 +99,7 @@ fn a_migrated_cluster_gets_its_engine() {
     observed.postgres = reachable(Some("1.2.3"));
     let plan = planned(&minimal(|cluster| cluster.spec.replicas = 2), &observed);
     assert_eq!(
-        told(&plan.steps)[6..],
+        told(&plan.steps)[14..],
         [
             "apply Service dev-engine-headless",
             "apply Service dev-engine",
@@ -139,6 +147,14 @@ fn settled(cluster: &WorkflowCluster) -> Observed {
         budget: read(live("PodDisruptionBudget", &engine)),
         network_policy: read(live("NetworkPolicy", &engine)),
         ingress: read(live("Ingress", &engine)),
+        grants: Access::ALL
+            .map(|access| {
+                let name = engine_access::access_secret_name(&cluster.name_any(), access);
+                let role = serde_json::from_value(live("Role", &name)).ok();
+                let binding = serde_json::from_value(live("RoleBinding", &name)).ok();
+                (access, Grant { role, binding })
+            })
+            .into(),
         jobs: Vec::new(),
     };
     observed
@@ -172,6 +188,35 @@ fn what_is_no_longer_wanted_goes() {
         "delete Ingress prod-east-engine",
     ];
     assert_eq!(children_told(&planned(&after, &observed)), expected);
+}
+
+#[test]
+fn what_nobody_is_to_read_is_granted_to_nobody() {
+    let cluster = minimal(|_| ());
+    let mut settings = settings();
+    settings.readers.monitor_token_readers.clear();
+    settings.readers.client_key_readers = vec!["apps:gateway".parse().unwrap()];
+    let plan = plan(&cluster, &target(&cluster), &settings, &settled(&cluster), today());
+    let expected = [
+        "delete Role dev-engine-monitor-token",
+        "delete RoleBinding dev-engine-monitor-token",
+        "apply RoleBinding dev-engine-client-key",
+    ];
+    assert_eq!(children_told(&plan), expected);
+}
+
+#[test]
+fn a_foreign_role_of_a_secrets_name_is_neither_bound_nor_overwritten() {
+    let cluster = minimal(|_| ());
+    let mut observed = settled(&cluster);
+    let grant = observed.children.grants.get_mut(&Access::WorkerKey).unwrap();
+    grant.role.as_mut().unwrap().metadata.owner_references = None;
+    grant.binding = None;
+    let plan = planned(&cluster, &observed);
+    assert_eq!(
+        (children_told(&plan), plan.taken),
+        (Vec::new(), vec!["Role acme/dev-engine-worker-key".to_owned()])
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! `docs/spec/workflowcluster.md` names under "Permissions".
 #![cfg(test)]
 
+mod access;
 mod deletion;
 mod passed_on;
 mod pods;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use api_types::WorkflowCluster;
 use api_types::engine_access::engine_host;
 use async_trait::async_trait;
-use cluster_controller::args::{PullPolicy, Settings};
+use cluster_controller::args::{Account, PullPolicy, Readers, Settings};
 use cluster_controller::context::Context;
 use cluster_controller::controller::ClusterReconciler;
 use cluster_controller::observe::children::Caches;
@@ -127,6 +128,11 @@ impl Home {
             permit("networking.k8s.io", &["networkpolicies"], &["get", "create", "patch"]),
             permit("networking.k8s.io", &["ingresses"], &["get", "create", "patch", "delete"]),
             permit("policy", &["poddisruptionbudgets"], &["get", "create", "patch", "delete"]),
+            permit(
+                "rbac.authorization.k8s.io",
+                &["roles", "rolebindings"],
+                &["get", "create", "patch", "delete"],
+            ),
             permit("monitoring.coreos.com", &["servicemonitors"], &["get", "create", "patch", "delete"]),
         ];
         let create = PostParams::default();
@@ -153,6 +159,21 @@ impl Home {
         change(&mut manifest);
         let params = PatchParams::apply("kubectl").force();
         self.api::<WorkflowCluster>().patch(CLUSTER, &params, &Patch::Apply(&manifest)).await.unwrap();
+    }
+
+    /// As the chart names them, in a namespace that is this test's own.
+    fn readers(&self) -> Readers {
+        let accounts = |names: &[&str]| {
+            let account =
+                |name: &&str| Account { namespace: self.namespace.clone(), name: (*name).to_owned() };
+            names.iter().map(account).collect()
+        };
+        Readers {
+            controller_token_readers: accounts(&["process-controller", "tenant-controller"]),
+            monitor_token_readers: accounts(&["job-lag-metrics-adapter"]),
+            worker_key_readers: accounts(&["worker-controller"]),
+            client_key_readers: accounts(&["tenant-controller"]),
+        }
     }
 
     async fn cluster(&self) -> WorkflowCluster {
@@ -226,6 +247,7 @@ impl Home {
                 engine_image_pull_policy: PullPolicy::IfNotPresent,
                 engine_image_pull_secrets: Vec::new(),
                 certificate_days: 90,
+                readers: self.readers(),
             },
             client,
         };
@@ -329,6 +351,8 @@ impl Home {
             ApiResource::erase::<NetworkPolicy>(&()),
             ApiResource::erase::<Ingress>(&()),
             ApiResource::erase::<Job>(&()),
+            ApiResource::erase::<Role>(&()),
+            ApiResource::erase::<RoleBinding>(&()),
         ];
         let mut versions = Vec::new();
         for kind in kinds {
@@ -504,7 +528,7 @@ async fn retained_secrets_outlive_the_cluster_and_serve_the_next_one() {
         found.into_iter().map(|secret| (secret.name_any(), secret.data)).collect::<Vec<_>>()
     };
     let before = secrets().await;
-    assert_eq!(before.len(), 3);
+    assert_eq!(before.len(), 6);
     home.api::<WorkflowCluster>().delete(CLUSTER, &DeleteParams::default()).await.unwrap();
     home.pass().await;
     let collected = eventually("the other children are collected", Duration::from_mins(1), || async {

@@ -122,9 +122,11 @@ async fn a_refused_read_keeps_its_class_and_a_cluster_without_endpoint_is_not_re
     let connector = connector(&apiserver, EngineRole::Controller);
     let error = connector.access(&cluster()).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Denied);
+    // No RoleBinding of a person would help: the cluster-controller permits this Secret, and this one only.
     assert_eq!(
-        error.to_string(),
-        "failed to read Secret prod-engine-controller-token of WorkflowCluster workflow-system/prod"
+        error.told(),
+        "no permission yet to read Secret prod-engine-controller-token of WorkflowCluster workflow-system/prod: \
+         the cluster-controller makes a Role and a RoleBinding of that name; if this lasts, look at the WorkflowCluster"
     );
 
     apiserver.forget_requests();

@@ -14,7 +14,7 @@ fn refusal(message: &str) -> kube::Error {
     Some("no permission in namespace acme-tenant: create a RoleBinding there of ClusterRole workflow-worker-controller-workload-namespace to ServiceAccount workflow-system/workflow-worker-controller"),
 )]
 #[case::in_a_clusters_namespace(
-    r#"secrets "prod-engine-credentials" is forbidden: User "system:serviceaccount:ops:wf-cluster-controller" cannot get resource "secrets" in API group "" in the namespace "prod": RBAC: clusterrole not found"#,
+    r#"secrets "wf-db-credentials" is forbidden: User "system:serviceaccount:ops:wf-cluster-controller" cannot get resource "secrets" in API group "" in the namespace "prod": RBAC: clusterrole not found"#,
     NamespaceRole::Cluster,
     Some("no permission in namespace prod: create a RoleBinding there of ClusterRole wf-cluster-controller-cluster-namespace to ServiceAccount ops/wf-cluster-controller"),
 )]

@@ -1,5 +1,6 @@
 //! With no more rights than `docs/spec/workflowworker.md` names under "Permissions".
 
+use api_types::engine_access::{Access, access_secret_name};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::api::{DeleteParams, PostParams};
@@ -33,7 +34,10 @@ fn rules_everywhere() -> Vec<Value> {
 }
 
 fn rules_in_the_clusters_namespace() -> Vec<Value> {
-    vec![rule("", &["configmaps", "secrets"], &["get"])]
+    // The second one stands for the Role that the cluster-controller makes for each cluster.
+    let mut key = rule("", &["secrets"], &["get"]);
+    key["resourceNames"] = json!([access_secret_name(CLUSTER, Access::WorkerKey)]);
+    vec![rule("", &["configmaps"], &["get"]), key]
 }
 
 fn rules_in_the_fleets_namespace() -> Vec<Value> {

@@ -2,7 +2,22 @@
 
 {{/* <release>-<service>: the service's part is never cut, it is what tells the names apart. */}}
 {{- define "workflow-service.name" -}}
-{{- printf "%s-%s" (.root.Release.Name | trunc (int (sub 62 (len .root.Chart.Name))) | trimSuffix "-") .root.Chart.Name -}}
+{{- include "workflow-service.name-of" (dict "root" .root "service" .root.Chart.Name) -}}
+{{- end -}}
+
+{{/* The same for another service of the release. */}}
+{{- define "workflow-service.name-of" -}}
+{{- printf "%s-%s" (.root.Release.Name | trunc (int (sub 62 (len .service))) | trimSuffix "-") .service -}}
+{{- end -}}
+
+{{/* ServiceAccounts of services of the release as <namespace>:<name>, with commas. */}}
+{{- define "workflow-service.accounts" -}}
+{{- $root := .root -}}
+{{- $accounts := list -}}
+{{- range .services -}}
+{{- $accounts = append $accounts (printf "%s:%s" $root.Release.Namespace (include "workflow-service.name-of" (dict "root" $root "service" .))) -}}
+{{- end -}}
+{{- join "," $accounts -}}
 {{- end -}}
 
 {{- define "workflow-service.selector" -}}

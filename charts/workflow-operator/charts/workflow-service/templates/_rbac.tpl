@@ -139,12 +139,9 @@ subjects:
 {{- end -}}
 
 {{- define "workflow-service.engine-access-rules" -}}
-# The public authority of an engine's certificate: ConfigMap <cluster>-engine-ca, by name.
+# The public authority of an engine's certificate: ConfigMap <cluster>-engine-ca, by name. The Secret with the token or key
+# is permitted by a Role that the cluster-controller makes for each cluster: names of clusters are not known ahead.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get]
-# The token for the engine: Secret <cluster>-engine-credentials, by name. Names of clusters are not known ahead.
-- apiGroups: [""]
-  resources: [secrets]
   verbs: [get]
 {{- end -}}

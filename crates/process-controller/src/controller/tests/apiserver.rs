@@ -214,7 +214,7 @@ async fn permitted(apiserver: &TestApiServer, client: &Client, home: &str) -> st
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
     ]);
-    let near_clusters = json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]);
+    let near_clusters = json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": ["prod-engine-controller-token"]}]);
     let subject = json!([{"kind": "ServiceAccount", "name": "process-controller", "namespace": home}]);
     let rbac = "rbac.authorization.k8s.io";
     let objects = [

@@ -122,8 +122,10 @@ async fn permitted(apiserver: &TestApiServer, client: &Client, home: &str) -> st
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
         {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
     ]);
-    let near_clusters =
-        json!([{"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get"]}]);
+    let near_clusters = json!([
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": ["prod-engine-controller-token", "prod-engine-client-key"]},
+    ]);
     let subject = json!([{"kind": "ServiceAccount", "name": "tenant-controller", "namespace": home}]);
     let rbac = "rbac.authorization.k8s.io";
     let objects = [
