@@ -409,7 +409,8 @@ pub struct WorkflowClusterStatus {
     #[schemars(length(max = crate::MAX_MESSAGE_CHARS))]
     pub message: Option<String>,
     /// `Ready` always; `Reconciling`, `Stalled`, `Paused`, `Supported` while they say something; `Available`,
-    /// `PostgresReachable`, `PostgresEncrypted`, `Migrated`, `UpgradeComplete`.
+    /// `PostgresReachable`, `PostgresEncrypted`, `Migrated`, `UpgradeComplete`;
+    /// `RotatingCredentials` while it is true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -446,6 +447,23 @@ pub struct WorkflowClusterStatus {
     /// Whether processes may be deployed now: false while the engine is rolled, migrated or unhealthy.
     #[serde(default)]
     pub accepts_deployments: bool,
+    /// Ids of the keys that tokens are minted from now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_key_ids: Option<AccessKeyIds>,
+}
+
+/// Ids of the keys that tokens are minted from. An id tells nothing of its key.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessKeyIds {
+    /// Of the workers' tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub worker: Option<String>,
+    /// Of the clients' tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub client: Option<String>,
 }
 
 /// Where a cluster is in its life.

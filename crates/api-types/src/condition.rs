@@ -24,6 +24,8 @@ pub const POSTGRES_ENCRYPTED: &str = "PostgresEncrypted";
 pub const MIGRATED: &str = "Migrated";
 /// Cluster: every pod runs the version of the spec.
 pub const UPGRADE_COMPLETE: &str = "UpgradeComplete";
+/// Cluster: True while tokens and keys of the engine are being replaced; else absent.
+pub const ROTATING_CREDENTIALS: &str = "RotatingCredentials";
 
 /// Tenant: the engine holds the tenant as the spec says.
 pub const SYNCED: &str = "Synced";

@@ -29,6 +29,17 @@ pub const CONFIG_DIGEST: &str = "workflow.example.com/config-digest";
 /// Annotation on owned objects that may be in another namespace than their owner, where no ownerReference can lead to it:
 /// `<namespace>/<name>/<uid>` of the owner.
 pub const OWNED_BY: &str = "workflow.example.com/owned-by";
+/// Annotation on a `WorkflowCluster`, written by a person: another value than before replaces the tokens and keys of its engine.
+/// On the Secrets of those: the value that was acted on last.
+pub const ROTATE_CREDENTIALS: &str = "workflow.example.com/rotate-credentials";
+/// Annotation on a Secret whose token or key is being replaced: since when it is as it is now.
+pub const ROTATION_SINCE: &str = "workflow.example.com/rotation-since";
+/// Annotation on a Secret whose key was replaced: since when no worker or client has a token of the former one any more.
+pub const UNHELD_SINCE: &str = "workflow.example.com/unheld-since";
+/// Annotation on the Secrets of an engine: shows that this installation wrote them as they are.
+pub const PROOF: &str = "workflow.example.com/proof";
+/// Annotation on a `WorkflowCluster`, written by a person: uids of Secrets without proof that it shall take over.
+pub const ADOPT: &str = "workflow.example.com/adopt";
 
 /// Annotation on owned objects: digest of what was applied last. Tells when a field is no longer wanted.
 pub const APPLIED_HASH: &str = "workflow.example.com/applied-hash";

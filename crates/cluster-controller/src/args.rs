@@ -41,6 +41,19 @@ pub struct Settings {
     #[arg(long, env = "CERTIFICATE_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(7..=825))]
     pub certificate_days: u16,
 
+    /// Secret in the pod's namespace with the key of the proofs that engines' Secrets are ours; made when it is missing.
+    #[arg(long, env = "PROOF_SECRET", default_value = "cluster-controller-proof")]
+    pub proof_secret: String,
+
+    /// Seconds that an engine accepts a new token or key before callers use it: as long as Kubernetes may take to bring
+    /// a changed Secret to the pods.
+    #[arg(long, env = "CREDENTIAL_SETTLE_SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(60..=86_400))]
+    pub credential_settle_seconds: u32,
+
+    /// Seconds that an engine still accepts a token or key after callers were given the next one.
+    #[arg(long, env = "CREDENTIAL_OVERLAP_SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u32).range(600..=31_536_000))]
+    pub credential_overlap_seconds: u32,
+
     /// Who may read which Secret of an engine.
     #[command(flatten)]
     pub readers: Readers,

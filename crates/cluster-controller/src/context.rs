@@ -10,6 +10,7 @@ use crate::args::Settings;
 use crate::observe::children::Caches;
 use crate::observe::dependants::DependantCaches;
 use crate::observe::postgres::PostgresProbe;
+use crate::proof::ProofKeeper;
 
 /// Shared by all passes.
 pub struct Context {
@@ -31,6 +32,8 @@ pub struct Context {
     pub postgres: PostgresProbe,
     /// Engines.
     pub engines: EngineConnector,
+    /// What proves that a Secret is ours.
+    pub proof: ProofKeeper,
     /// The installation's settings.
     pub settings: Settings,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api_types::labels::{CLUSTER_CONTROLLER, OPERATOR};
-use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant};
+use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
 use controller_kit::Service;
 use controller_kit::apply::Writer;
 use controller_kit::controller::{Pass, Queue, Reconciler};
@@ -23,6 +23,7 @@ use crate::observe::observe;
 use crate::observe::postgres::{PostgresProbe, Servers};
 use crate::plan::plan;
 use crate::plan::withdrawal::unwanted_by_refused;
+use crate::proof::ProofKeeper;
 use crate::status::{
     Assessment, assess, assess_cleanup, assess_deletion, assess_refusal, assess_stuck_deletion,
     assess_unread, build_news, build_status,
@@ -43,7 +44,7 @@ pub fn start(service: &mut Service, settings: Settings) {
         watch_children(&context, "NetworkPolicy", OPERATOR, queue.clone());
     let (ingresses, ingress_watch) = watch_children(&context, "Ingress", OPERATOR, queue.clone());
     let (jobs, job_watch) = watch_children(&context, "Job", OPERATOR, queue.clone());
-    // They wake no cluster: one that is being deleted looks every second, and no other one depends on them.
+    // They wake no cluster: one that is being deleted looks every second, and one whose keys are replaced has time.
     let (tenants, tenant_watch) = watch_referenced(
         &context,
         "WorkflowTenant",
@@ -54,8 +55,15 @@ pub fn start(service: &mut Service, settings: Settings) {
     let (processes, process_watch) = watch_referenced(
         &context,
         "WorkflowProcess",
-        queue,
+        queue.clone(),
         |_: &Referrer<WorkflowProcess>| (),
+        |()| Vec::new(),
+    );
+    let (workers, worker_watch) = watch_referenced(
+        &context,
+        "WorkflowWorker",
+        queue,
+        |_: &Referrer<WorkflowWorker>| (),
         |()| Vec::new(),
     );
     service.watch([
@@ -69,6 +77,7 @@ pub fn start(service: &mut Service, settings: Settings) {
         job_watch,
         tenant_watch,
         process_watch,
+        worker_watch,
     ]);
 
     let listed = clusters.clone();
@@ -84,10 +93,11 @@ pub fn start(service: &mut Service, settings: Settings) {
         publisher: service.publisher.clone(),
         clock: service.clock.clone(),
         caches: Caches { stateful_sets, services, config_maps, budgets, network_policies, ingresses, jobs },
-        dependants: DependantCaches { clusters: clusters.clone(), tenants, processes },
+        dependants: DependantCaches { clusters: clusters.clone(), tenants, processes, workers },
         cluster_namespace: service.args.cluster_namespace.clone(),
         postgres: PostgresProbe::new(Arc::new(Servers::default())),
         engines: EngineConnector::new(service.client.clone(), provider, EngineRole::Controller),
+        proof: ProofKeeper::new(service.client.clone(), &service.args.pod_namespace, &settings.proof_secret),
         settings,
     };
     service.control(ClusterReconciler { context }, clusters, end);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use api_types::WorkflowCluster;
 use api_types::engine_access::{
-    Access, CA_CERT_KEY, CA_PREVIOUS_CERT_KEY, CA_PRIVATE_KEY_KEY, CURRENT_KEY, TLS_CERT_KEY,
+    Access, CA_CERT_KEY, CA_PREVIOUS_CERT_KEY, CA_PRIVATE_KEY_KEY, CURRENT_KEY, NEXT_KEY, TLS_CERT_KEY,
     TLS_PRIVATE_KEY_KEY,
 };
 use api_types::labels::CLUSTER_CONTROLLER;
@@ -24,9 +24,10 @@ use kube::{Resource as _, ResourceExt as _};
 use crate::certificate::{self, Issued};
 use crate::cleanup;
 use crate::context::Context;
-use crate::observe::secrets::AccessView;
+use crate::observe::secrets::{AccessView, Sealed};
 use crate::plan::access::build_secret;
 use crate::plan::{Plan, Step};
+use crate::proof::ProofError;
 
 /// What became of the steps.
 #[derive(Debug, Default)]
@@ -64,6 +65,9 @@ pub enum Failure {
         #[source]
         source: rcgen::Error,
     },
+    /// The key of the proofs.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
     /// Random bytes.
     #[error("failed to make the credentials of {object}")]
     Credential {
@@ -80,9 +84,11 @@ impl Failure {
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Write(error) => error.class(),
+            Self::Write(error) | Self::Proof(ProofError::Write(error)) => error.class(),
             Self::NameTaken { .. } => ErrorClass::Denied,
-            Self::Certificate { .. } | Self::Credential { .. } => ErrorClass::Defect,
+            Self::Certificate { .. } | Self::Credential { .. } | Self::Proof(ProofError::Random(_)) => {
+                ErrorClass::Defect
+            }
         }
     }
 
@@ -93,7 +99,11 @@ impl Failure {
             Self::Write(error) => {
                 missing_grant(&error.source, NamespaceRole::Cluster).unwrap_or_else(|| error.told())
             }
-            Self::NameTaken { .. } | Self::Certificate { .. } | Self::Credential { .. } => self.to_string(),
+            Self::Proof(ProofError::Write(error)) => error.told(),
+            Self::NameTaken { .. }
+            | Self::Certificate { .. }
+            | Self::Credential { .. }
+            | Self::Proof(ProofError::Random(_)) => self.to_string(),
         }
     }
 }
@@ -195,21 +205,24 @@ async fn execute_step(
             let written = context.writer.add_finalizer(cluster, CLUSTER_CONTROLLER.finalizer).await?;
             done.cluster = Some(written);
         }
+        Step::CreateProof => context.proof.create().await?,
         Step::CreateAuthority { metadata, former } => {
             let data = create_authority(cluster, metadata, former.as_deref(), now)?;
-            let secret = Desired::of(&build_secret(metadata.clone(), data));
-            done.set_back = context.writer.apply(&secret).await?.set_back;
+            done.set_back = apply_secret(context, cluster, access, metadata, data).await?;
         }
         Step::IssueCertificate { metadata, names, .. } => {
             let lifetime = Duration::from_secs(u64::from(context.settings.certificate_days) * 24 * 3600);
             let data = issue_certificate(access, metadata, names, lifetime, now)?;
-            let secret = Desired::of(&build_secret(metadata.clone(), data));
-            done.set_back = context.writer.apply(&secret).await?.set_back;
+            done.set_back = apply_secret(context, cluster, access, metadata, data).await?;
         }
-        Step::CreateCredential { metadata, access } => {
-            let data = create_credential(*access, metadata)?;
-            let secret = Desired::of(&build_secret(metadata.clone(), data));
-            done.set_back = context.writer.apply(&secret).await?.set_back;
+        Step::CreateCredential { metadata, access: which } => {
+            let data = create_credential(*which, CURRENT_KEY, metadata)?;
+            done.set_back = apply_secret(context, cluster, access, metadata, data).await?;
+        }
+        Step::AnnounceCredential { metadata, access: which } => {
+            let mut data = access.credentials.get(which).map(Sealed::data).unwrap_or_default();
+            data.extend(create_credential(*which, NEXT_KEY, metadata)?);
+            done.set_back = apply_secret(context, cluster, access, metadata, data).await?;
         }
         Step::Apply(desired) if context.writer.is_futile(desired) => {}
         Step::Apply(desired) => done.set_back = apply(context, desired).await?,
@@ -218,6 +231,17 @@ async fn execute_step(
         Step::Delete(doomed) => context.writer.delete(doomed).await?,
     }
     Ok(done)
+}
+
+async fn apply_secret(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    access: &AccessView,
+    metadata: &ObjectMeta,
+    data: Data,
+) -> Result<Option<Contest>, WriteError> {
+    let secret = access.prove(&cluster.name_any(), build_secret(metadata.clone(), data));
+    Ok(context.writer.apply(&Desired::of(&secret)).await?.set_back)
 }
 
 /// Server-side apply keeps what others put into a list, even where it makes the object impossible, for instance a port
@@ -292,7 +316,7 @@ fn issue_certificate(
     Ok(data([(TLS_CERT_KEY, certificate), (TLS_PRIVATE_KEY_KEY, key), (CA_CERT_KEY, authority.certificate)]))
 }
 
-fn create_credential(access: Access, metadata: &ObjectMeta) -> Result<Data, Failure> {
+fn create_credential(access: Access, key: &'static str, metadata: &ObjectMeta) -> Result<Data, Failure> {
     let secret = match access {
         Access::ControllerToken | Access::MonitorToken => {
             Credential::generate().map(|token| token.expose().to_owned())
@@ -300,7 +324,7 @@ fn create_credential(access: Access, metadata: &ObjectMeta) -> Result<Data, Fail
         Access::WorkerKey | Access::ClientKey => TenantKey::generate().map(|key| key.expose()),
     };
     let failed = |source| Failure::Credential { object: metadata.name.clone().unwrap_or_default(), source };
-    Ok(data([(CURRENT_KEY, secret.map_err(failed)?)]))
+    Ok(data([(key, secret.map_err(failed)?)]))
 }
 
 fn data(entries: impl IntoIterator<Item = (&'static str, String)>) -> Data {

@@ -18,6 +18,7 @@ pub mod controller;
 pub mod execute;
 pub mod observe;
 pub mod plan;
+pub mod proof;
 pub mod status;
 pub mod validate;
 

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod budget;
+pub mod credentials;
 pub mod grants;
 pub mod ingress;
 pub mod migration;
@@ -16,6 +17,7 @@ pub mod withdrawal;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use api_types::cluster::AccessKeyIds;
 use api_types::engine_access::Access;
 use api_types::labels::{CLUSTER, CLUSTER_CONTROLLER, Component, recommended};
 use api_types::{WorkflowCluster, engine_access};
@@ -33,6 +35,7 @@ use crate::observe::Observed;
 use crate::observe::service_monitor::ServiceMonitorView;
 use crate::validate::Target;
 use access::plan_access;
+use credentials::{Rotation, key_id_of, rotation_of};
 use grants::plan_grants;
 use migration::{Migration, plan_migration};
 use rollout::{Rollout, plan_rollout};
@@ -58,6 +61,15 @@ pub enum Step {
         /// Whether it takes the place of another one.
         renewal: bool,
     },
+    /// The key of the proofs that Secrets are ours; nothing is made for the engine before it is there.
+    CreateProof,
+    /// A token or key beside the one that was observed, which follows it later.
+    AnnounceCredential {
+        /// Metadata of the Secret.
+        metadata: ObjectMeta,
+        /// Which one.
+        access: Access,
+    },
     /// A new token or key.
     CreateCredential {
         /// Metadata of the Secret.
@@ -82,10 +94,27 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Objects that have a child's name and belong to somebody else: `Kind namespace/name`.
     pub taken: Vec<String>,
+    /// Secrets that may have been left behind by a cluster of this name, or planted.
+    pub unproven: Vec<Unproven>,
+    /// A replacement of tokens and keys that is on its way.
+    pub rotation: Option<Rotation>,
+    /// Ids of the keys that were observed.
+    pub key_ids: AccessKeyIds,
+    /// Tokens or keys are written: what they are then is found by the next pass.
+    pub writes_credentials: bool,
     /// Where the schema stands.
     pub migration: Migration,
     /// Where the pods stand.
     pub rollout: Rollout,
+}
+
+/// A Secret that is taken over only when a person says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unproven {
+    /// `Secret namespace/name`.
+    pub object: String,
+    /// Names this one, and none that is put in its place.
+    pub uid: String,
 }
 
 /// A cluster with everything that its builders need.
@@ -176,19 +205,34 @@ pub fn plan(
     let database = database.as_deref().unwrap_or(api_types::cluster::DEFAULT_DATABASE);
     let blueprint = Blueprint { cluster, target, settings, database };
 
-    let mut draft = Draft { owner: cluster.uid().unwrap_or_default(), steps: Vec::new(), taken: Vec::new() };
+    let mut draft = Draft { owner: cluster.uid().unwrap_or_default(), ..Draft::default() };
     let (migration, unwanted) = plan_migration(&blueprint, observed, now);
-    let rollout = plan_rollout(&blueprint, observed, &migration);
+    let mut rollout = plan_rollout(&blueprint, observed, &migration);
     if !cluster.spec.is_paused() {
         if !cluster.finalizers().iter().any(|finalizer| finalizer == CLUSTER_CONTROLLER.finalizer) {
             draft.steps.push(Step::AddFinalizer);
         }
         plan_access(&blueprint, &observed.access, now, &mut draft);
+        // An engine would accept whatever these Secrets hold.
+        if !(draft.taken.is_empty() && draft.unproven.is_empty()) && observed.children.stateful_set.is_none()
+        {
+            rollout.version = None;
+        }
         plan_grants(&blueprint, &observed.children, &mut draft);
         draft.steps.extend(unwanted.into_iter().map(Step::WithdrawJob));
         plan_children(&blueprint, observed, &migration, &rollout, &mut draft);
     }
-    Plan { steps: draft.steps, taken: draft.taken, migration, rollout }
+    let key_id = |access| key_id_of(&blueprint, &observed.access, access);
+    Plan {
+        rotation: rotation_of(&blueprint, &observed.access),
+        key_ids: AccessKeyIds { worker: key_id(Access::WorkerKey), client: key_id(Access::ClientKey) },
+        steps: draft.steps,
+        taken: draft.taken,
+        unproven: draft.unproven,
+        writes_credentials: draft.writes_credentials,
+        migration,
+        rollout,
+    }
 }
 
 fn plan_children(
@@ -229,11 +273,13 @@ fn body_of<T: Serialize>(object: &T) -> serde_json::Value {
 }
 
 /// A plan while it is made.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Draft {
     owner: String,
     steps: Vec<Step>,
     taken: Vec<String>,
+    unproven: Vec<Unproven>,
+    writes_credentials: bool,
 }
 
 impl Draft {

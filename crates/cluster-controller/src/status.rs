@@ -11,11 +11,14 @@ pub use assess::{
 pub use facts::Facts;
 
 use api_types::cluster::{ClusterPhase, ClusterReason, WorkflowClusterStatus};
-use api_types::condition::{PAUSED, POSTGRES_ENCRYPTED, READY, RECONCILING, STALLED, SUPPORTED};
+use api_types::condition::{
+    PAUSED, POSTGRES_ENCRYPTED, READY, RECONCILING, ROTATING_CREDENTIALS, STALLED, SUPPORTED,
+};
 use api_types::labels::{Component, selector, selector_text};
+use api_types::reason::Reason as _;
 use api_types::{MAX_MESSAGE_CHARS, WorkflowCluster, names};
 use controller_kit::condition::{Standing, Truth, Wanted, find, merge, summary};
-use controller_kit::events::News;
+use controller_kit::events::{EventType, News};
 use controller_kit::message::bounded;
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::status::{news, news_of};
@@ -118,11 +121,35 @@ pub fn build_news(
         .filter(|news| !is_told(news))
         .collect();
     told.extend(assessment.news.iter().cloned());
+    told.extend(tell_rotation(&former.conditions, &status.conditions));
     for type_ in [SUPPORTED, POSTGRES_ENCRYPTED] {
         let news = news_of::<ClusterReason>(type_, &former.conditions, &status.conditions);
         told.extend(news.filter(|news| !told.iter().any(|other| other.reason == news.reason)));
     }
     told
+}
+
+/// Where the replacement of tokens and keys is now, each stage once.
+fn tell_rotation(former: &[Condition], current: &[Condition]) -> Option<News> {
+    let reason_of = |conditions| find(conditions, ROTATING_CREDENTIALS).map(|found| found.reason.clone());
+    if reason_of(former) == reason_of(current) {
+        return None;
+    }
+    Some(match find(current, ROTATING_CREDENTIALS) {
+        Some(found) if found.reason == ClusterReason::CredentialsHeld.as_str() => News {
+            type_: EventType::Warning,
+            note: format!("{}: {}", found.reason, found.message),
+            reason: found.reason.clone(),
+        },
+        Some(found) => {
+            News { type_: EventType::Normal, note: found.message.clone(), reason: found.reason.clone() }
+        }
+        None => News {
+            type_: EventType::Normal,
+            reason: ClusterReason::CredentialsRetired.as_str().to_owned(),
+            note: "the former tokens and keys are no longer accepted".to_owned(),
+        },
+    })
 }
 
 const _: () =

@@ -5,6 +5,7 @@ pub(crate) mod kubernetes;
 use std::sync::Arc;
 
 use api_types::WorkflowCluster;
+use controller_kit::plan::Desired;
 use engine_client::model::HealthState;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -12,6 +13,7 @@ use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetStatus};
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobStatus};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 use semver::Version;
 
@@ -25,7 +27,8 @@ use crate::observe::pods::PodView;
 use crate::observe::postgres::{Database, PostgresView};
 use crate::observe::secrets::{AccessView, Sealed};
 use crate::observe::service_monitor::ServiceMonitorView;
-use crate::plan::{Blueprint, stateful_set};
+use crate::plan::{Blueprint, access, stateful_set};
+use crate::proof::ProofKey;
 use crate::validate::{Target, validate};
 
 pub(crate) const SEED: &str = include_str!("../testdata/seed.yaml");
@@ -62,8 +65,25 @@ pub(crate) fn settings() -> Settings {
         engine_image_pull_policy: PullPolicy::IfNotPresent,
         engine_image_pull_secrets: Vec::new(),
         certificate_days: 90,
+        proof_secret: "proof".to_owned(),
+        credential_settle_seconds: 600,
+        credential_overlap_seconds: 86_400,
         readers: readers(),
     }
+}
+
+/// What proves Secrets in the tests.
+pub(crate) fn proof() -> Option<ProofKey> {
+    ProofKey::parse("the-proof-of-the-tests-0123456789")
+}
+
+/// The Secret as our own apply of it left it.
+pub(crate) fn applied(cluster: &WorkflowCluster, name: &str, entries: &[(&str, &str)]) -> Sealed {
+    let metadata = with_blueprint(cluster, |blueprint| access::metadata(blueprint, name.to_owned()));
+    let secret = access::build_secret(metadata, secret(name, entries).data());
+    let view = AccessView { proof: proof(), ..AccessView::default() };
+    let desired = Desired::of(&view.prove(&cluster.name_any(), secret));
+    Sealed(serde_json::from_value::<Secret>(desired.body).unwrap())
 }
 
 /// As the chart names them.
@@ -91,7 +111,7 @@ pub(crate) fn nothing() -> Observed {
     Observed {
         postgres: reachable(None),
         database: None,
-        access: AccessView::default(),
+        access: AccessView { proof: proof(), ..AccessView::default() },
         children: Children::default(),
         pods: Vec::new(),
         hindrances: Hindrances::default(),
@@ -223,6 +243,8 @@ pub(crate) fn told(steps: &[crate::plan::Step]) -> Vec<String> {
             Step::IssueCertificate { metadata, renewal, .. } => {
                 format!("{} certificate {}", if *renewal { "renew" } else { "issue" }, name(metadata))
             }
+            Step::CreateProof => "create the proof".to_owned(),
+            Step::AnnounceCredential { metadata, .. } => format!("announce credential {}", name(metadata)),
             Step::CreateCredential { metadata, .. } => format!("create credential {}", name(metadata)),
             Step::Apply(desired) => format!("apply {} {}", desired.resource.kind, desired.name),
             Step::CreateJob(desired) => format!("create {} {}", desired.resource.kind, desired.name),

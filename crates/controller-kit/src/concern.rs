@@ -4,6 +4,7 @@
 //! Whatever a controller begins to read of a referenced object belongs here, or its passes learn of a change at their next
 //! resync only. A change of the spec always counts: `metadata.generation` is part of it.
 
+use api_types::cluster::AccessKeyIds;
 use api_types::reference::ClusterRef;
 use api_types::{WorkflowCluster, WorkflowTenant};
 use k8s_openapi::api::core::v1::Namespace;
@@ -25,6 +26,8 @@ pub struct ClusterConcern {
     accepts_deployments: bool,
     endpoint: Option<(String, i32)>,
     version: Option<String>,
+    /// Tokens of another key than this are to be minted anew.
+    access_key_ids: Option<AccessKeyIds>,
 }
 
 impl ClusterConcern {
@@ -43,6 +46,7 @@ impl ClusterConcern {
             accepts_deployments: status.is_some_and(|status| status.accepts_deployments),
             endpoint: endpoint.map(|endpoint| (endpoint.host.clone(), endpoint.port)),
             version: status.and_then(|status| status.version.clone()),
+            access_key_ids: status.and_then(|status| status.access_key_ids.clone()),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use api_types::WorkflowCluster;
+use api_types::cluster::AccessKeyIds;
 use api_types::engine_access::{Access, CA_CERT_KEY, CURRENT_KEY, access_secret_name, ca_config_map_name};
 use engine_client::model::Owner;
 use engine_client::{
@@ -130,6 +131,8 @@ pub struct EngineConnector {
 struct Known {
     read_at: Instant,
     endpoint: (String, u16),
+    /// What the cluster's status said of its keys when this was read.
+    key_ids: Option<AccessKeyIds>,
     ca_pem: String,
     /// The token or the key.
     current: Option<String>,
@@ -196,19 +199,31 @@ impl EngineConnector {
     ) -> Result<Known, AccessError> {
         let endpoint = endpoint_of(cluster)?;
         let key = (cluster.uid().unwrap_or_default(), access);
-        if let Some(known) = self.recall(&key, &endpoint, fresh) {
+        let key_ids = cluster.status.as_ref().and_then(|status| status.access_key_ids.clone());
+        if let Some(known) = self.recall(&key, &endpoint, key_ids.as_ref(), fresh) {
             return Ok(known);
         }
         let ca_pem = self.read_ca(cluster).await?;
         let current = self.read_current(cluster, access).await?;
-        let known = Known { read_at: Instant::now(), endpoint, ca_pem, current };
+        let known = Known { read_at: Instant::now(), endpoint, key_ids, ca_pem, current };
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(key, known.clone());
         Ok(known)
     }
 
-    fn recall(&self, key: &(String, Access), endpoint: &(String, u16), fresh: Duration) -> Option<Known> {
+    /// Other keys, or another endpoint, than those in the status then: what was read is out of date.
+    fn recall(
+        &self,
+        key: &(String, Access),
+        endpoint: &(String, u16),
+        key_ids: Option<&AccessKeyIds>,
+        fresh: Duration,
+    ) -> Option<Known> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_good = |known: &&Known| known.endpoint == *endpoint && known.read_at.elapsed() < fresh;
+        let is_good = |known: &&Known| {
+            known.endpoint == *endpoint
+                && known.key_ids.as_ref() == key_ids
+                && known.read_at.elapsed() < fresh
+        };
         known.get(key).filter(is_good).cloned()
     }
 

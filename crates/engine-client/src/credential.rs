@@ -72,6 +72,14 @@ impl Credential {
         Ok(Self(URL_SAFE_NO_PAD.encode(random_bytes()?)))
     }
 
+    /// The id of the key that a worker's or client's token was minted from; `None` for the random tokens of the others.
+    pub fn key_id(&self) -> Option<&str> {
+        let mut parts = self.0.split('.');
+        let prefix = parts.next()?;
+        let is_minted = [TokenRole::Worker, TokenRole::Client].iter().any(|role| role.prefix() == prefix);
+        parts.next().filter(|_| is_minted)
+    }
+
     /// The token itself, for a Secret or a token file.
     pub fn expose(&self) -> &str {
         &self.0

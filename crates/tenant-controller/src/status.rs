@@ -294,10 +294,10 @@ pub fn build_status(
         conditions: merge(&former.conditions, wanted, generation, now),
         current_instances: used(|usage| usage.active_instances, former.current_instances),
         current_jobs_per_minute: used(|usage| usage.jobs_last_minute, former.current_jobs_per_minute),
+        client_key_id: former.client_key_id,
         current_storage_gb: usage
             .map_or(former.current_storage_gb, |usage| Some(gigabytes(usage.storage_bytes))),
         client_namespaces: former.client_namespaces,
-        client_key_id: former.client_key_id,
     }
 }
 

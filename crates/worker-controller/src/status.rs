@@ -302,6 +302,7 @@ pub fn build_status(
         ready_replicas: known.map(|facts| facts.ready_replicas).or(former.ready_replicas),
         selector: Some(selector_text(&own_pods)),
         current_lag_seconds: former.current_lag_seconds,
+        access_key_id: known.map_or(former.access_key_id, |facts| facts.token_key_id.clone()),
     };
     let seen = known.map_or(former.current_lag_seconds, |facts| facts.lag_seconds);
     status.current_lag_seconds = lag::settle(worker, &status, seen, now);

@@ -97,6 +97,21 @@ crate::reason::kind_reasons! {
         CertificateRotated Normal
             "The engine's certificate was renewed before its end (event)."
             => "Nothing.",
+        SecretUnproven Warning
+            "A Secret that was left by an earlier cluster of this name, or that somebody made, does not show that this installation wrote it; no engine is started with it."
+            => "Delete the named Secret: a new one is made. Or, if you know where it is from, name its uid in the annotation `workflow.example.com/adopt` of the WorkflowCluster.",
+        CredentialsAnnounced Normal
+            "The engine's tokens and keys are being replaced: the engine accepts new ones, which callers use from the named time on."
+            => "Wait.",
+        CredentialsRotated Normal
+            "Callers use the new tokens and keys; the former are still accepted, until the named time at least."
+            => "Wait; to end the former at once delete the Secrets, see operations.md.",
+        CredentialsHeld Warning
+            "The former tokens and keys should have ended, and are still accepted, because the named workers and tenants have tokens made from them."
+            => "Look at the named objects: a paused worker, or one whose pods are not replaced, keeps its token. Delete the ones that are not needed.",
+        CredentialsRetired Normal
+            "The former tokens and keys are no longer accepted (event)."
+            => "Nothing.",
         ServiceMonitorCrdMissing Warning
             "A ServiceMonitor is asked for and the CRD monitoring.coreos.com/v1 is not installed; everything else works."
             => "Install the Prometheus operator's CRDs, or set `spec.observability.metrics.serviceMonitor` to false.",

@@ -19,6 +19,7 @@ use crate::testing::kubernetes::World;
 use crate::testing::{MINIMAL, SEED, days, reachable};
 
 mod deletion;
+mod rotation;
 mod upgrade;
 
 const IMAGE: &str = "ghcr.io/example/workflow-engine";
@@ -107,6 +108,7 @@ async fn a_new_cluster_comes_up_and_then_costs_nothing() {
                 url: "https://prod-east-engine.workflow-system.svc:26500".to_owned(),
             }),
             accepts_deployments: true,
+            access_key_ids: Some(rotation::key_ids(&world, "workflow-system", "prod-east")),
         }
     );
     world.apiserver.forget_requests();

@@ -2,24 +2,27 @@
 //! comes from watches: while a namespace is being deleted, rights in it may be gone before the cluster is.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use api_types::engine_access::Access;
 use api_types::labels::{Owner, PROCESS_CONTROLLER, TENANT_CONTROLLER};
 use api_types::reference::ClusterRef;
-use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, engine_access};
+use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker, engine_access};
 use controller_kit::reference::cluster_candidates;
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt as _};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use super::children::observe_jobs;
 use crate::context::Context;
 
-/// A tenant or process as far as this controller reads it: whom it refers to, and whether it goes. Their documents would
+/// A tenant, process or worker as far as this controller reads it: whom it refers to, whether it goes, whose token it has. Their documents would
 /// outweigh all else that is kept here.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(bound = "")]
@@ -27,6 +30,8 @@ pub struct Referrer<K> {
     #[serde(deserialize_with = "bare")]
     metadata: ObjectMeta,
     spec: ReferrerSpec,
+    #[serde(default)]
+    status: ReferrerStatus,
     #[serde(skip)]
     kind: PhantomData<fn() -> K>,
 }
@@ -35,6 +40,15 @@ pub struct Referrer<K> {
 #[serde(rename_all = "camelCase")]
 struct ReferrerSpec {
     cluster_ref: ClusterRef,
+}
+
+/// Of a tenant and of a worker: which key the tokens in its Secrets were minted from.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ReferrerStatus {
+    access_key_id: Option<String>,
+    client_key_id: Option<String>,
+    client_namespaces: Vec<IgnoredAny>,
 }
 
 /// Labels, annotations and bookkeeping are not read.
@@ -88,6 +102,53 @@ pub struct DependantCaches {
     pub tenants: Store<Referrer<WorkflowTenant>>,
     /// All processes.
     pub processes: Store<Referrer<WorkflowProcess>>,
+    /// All workers.
+    pub workers: Store<Referrer<WorkflowWorker>>,
+}
+
+/// An object for which tokens were minted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holder {
+    /// `Kind namespace/name`.
+    pub object: String,
+    /// The key of its tokens; `None` when they are not all of the newest key.
+    pub key_id: Option<String>,
+}
+
+/// Who has tokens that were minted from the worker key, and from the client key, by name. An object that refers to another
+/// cluster now may still have a token of this one: the key tells.
+#[must_use]
+pub fn observe_holders(context: &Context, cluster: &WorkflowCluster) -> BTreeMap<Access, Vec<Holder>> {
+    let caches = &context.dependants;
+    let workers = caches.workers.state();
+    let workers = workers.iter().filter(|worker| worker.status.access_key_id.is_some());
+    let workers =
+        workers.map(|worker| build_holder("WorkflowWorker", worker, worker.status.access_key_id.as_ref()));
+    let tenants = caches.tenants.state();
+    let tenants = tenants.iter().filter(|tenant| {
+        let status = &tenant.status;
+        status.client_key_id.is_some()
+            || !status.client_namespaces.is_empty() && refers_to(context, tenant, cluster)
+    });
+    let tenants =
+        tenants.map(|tenant| build_holder("WorkflowTenant", tenant, tenant.status.client_key_id.as_ref()));
+    let mut holders = BTreeMap::from([
+        (Access::WorkerKey, workers.collect::<Vec<_>>()),
+        (Access::ClientKey, tenants.collect()),
+    ]);
+    for of_key in holders.values_mut() {
+        of_key.sort();
+    }
+    holders
+}
+
+fn build_holder<K>(kind: &str, referrer: &Referrer<K>, key_id: Option<&String>) -> Holder
+where
+    K: Resource<DynamicType = ()>,
+{
+    let (namespace, name) = (referrer.metadata.namespace.as_deref(), referrer.metadata.name.as_deref());
+    let object = format!("{kind} {}/{}", namespace.unwrap_or_default(), name.unwrap_or_default());
+    Holder { object, key_id: key_id.cloned() }
 }
 
 /// An object that may have something in the engine of the cluster that it refers to.

@@ -8,15 +8,20 @@ use api_types::cluster::{
     CA_SECRET_KEY, ClusterReason, DATABASE_SECRET_DATABASE, DATABASE_SECRET_PASSWORD,
     DATABASE_SECRET_USERNAME, DEFAULT_DATABASE,
 };
-use api_types::engine_access::{Access, access_secret_name, ca_key_secret_name, tls_secret_name};
+use api_types::engine_access::{
+    Access, NEXT_KEY, PREVIOUS_KEY, access_secret_name, ca_key_secret_name, tls_secret_name,
+};
+use api_types::labels::PROOF;
 use futures::future::try_join_all;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
 
 use super::Unread;
+use super::dependants::{Holder, observe_holders};
 use super::postgres::{Login, Trouble};
 use crate::context::Context;
+use crate::proof::ProofKey;
 use crate::validate::Target;
 
 /// A Secret that is never shown by `Debug`.
@@ -52,6 +57,22 @@ pub struct AccessView {
     pub certificate: Option<Sealed>,
     /// Tokens and keys, as far as they are there.
     pub credentials: BTreeMap<Access, Sealed>,
+    /// What proves that they are ours; `None` before it is made.
+    pub proof: Option<ProofKey>,
+    /// Who has tokens that were minted from a key; empty while none is being replaced.
+    pub holders: BTreeMap<Access, Vec<Holder>>,
+}
+
+impl AccessView {
+    /// `secret` with the proof that it is one of the cluster of this name.
+    #[must_use]
+    pub fn prove(&self, cluster: &str, mut secret: Secret) -> Secret {
+        if let Some(key) = &self.proof {
+            let proof = key.prove(cluster, &secret);
+            secret.annotations_mut().insert(PROOF.to_owned(), proof);
+        }
+        secret
+    }
 }
 
 /// Reads our Secrets.
@@ -62,12 +83,20 @@ pub async fn observe_access(context: &Context, cluster: &WorkflowCluster) -> Res
         let found = read(context, cluster, &access_secret_name(&name, access)).await?;
         Ok(found.map(|found| (access, found)))
     });
-    let (authority, certificate, credentials) = futures::try_join!(
+    let (authority, certificate, credentials, proof) = futures::try_join!(
         read(context, cluster, &authority),
         read(context, cluster, &certificate),
         try_join_all(credentials),
+        context.proof.observe(),
     )?;
-    Ok(AccessView { authority, certificate, credentials: credentials.into_iter().flatten().collect() })
+    let credentials: BTreeMap<_, _> = credentials.into_iter().flatten().collect();
+    let is_rotating = |secret: &Sealed| secret.text(NEXT_KEY).or(secret.text(PREVIOUS_KEY)).is_some();
+    let holders = if credentials.values().any(is_rotating) {
+        observe_holders(context, cluster)
+    } else {
+        BTreeMap::new()
+    };
+    Ok(AccessView { authority, certificate, credentials, proof, holders })
 }
 
 /// Reads the user's Secrets and makes a login of them.

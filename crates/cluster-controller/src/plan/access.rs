@@ -1,22 +1,21 @@
-//! The engine's authority, certificate and credentials: made once, kept while they are valid, replaced in time.
+//! The engine's authority and certificate: made once, kept while they are valid, replaced in time. And whose a Secret is.
 
 use std::time::Duration;
 
 use api_types::engine_access::{
-    Access, CA_CERT_KEY, CA_PREVIOUS_CERT_KEY, CA_PRIVATE_KEY_KEY, CURRENT_KEY, TLS_CERT_KEY,
-    TLS_PRIVATE_KEY_KEY, access_secret_name, ca_config_map_name, ca_key_secret_name, engine_host,
-    headless_service_name, tls_secret_name,
+    CA_CERT_KEY, CA_PREVIOUS_CERT_KEY, CA_PRIVATE_KEY_KEY, TLS_CERT_KEY, TLS_PRIVATE_KEY_KEY,
+    ca_config_map_name, ca_key_secret_name, engine_host, headless_service_name, tls_secret_name,
 };
-use api_types::labels::{APPLIED_HASH, CLUSTER, Component, MANAGED_BY, OPERATOR};
+use api_types::labels::{ADOPT, APPLIED_HASH, CLUSTER, Component, MANAGED_BY, OPERATOR, PROOF};
 use api_types::reference::DeletionPolicy;
 use controller_kit::plan::{Desired, is_controlled_by, is_subset};
-use engine_client::{Credential, TenantKey};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 
-use super::{Blueprint, Draft, Step, body_of};
+use super::credentials::plan_credentials;
+use super::{Blueprint, Draft, Step, Unproven, body_of};
 use crate::certificate::Lifetime;
 use crate::observe::secrets::{AccessView, Sealed};
 
@@ -24,18 +23,19 @@ use crate::observe::secrets::{AccessView, Sealed};
 /// bundle again within minutes, pods that mount it within hours.
 pub const SETTLE: Duration = Duration::from_hours(24);
 
-/// Plans the Secrets.
+/// Plans the Secrets. Before there is a proof nothing is made that would lack it.
 pub fn plan_access(blueprint: &Blueprint<'_>, access: &AccessView, now: Timestamp, draft: &mut Draft) {
-    for role in Access::ALL {
-        plan_credential(blueprint, role, access.credentials.get(&role), draft);
+    if access.proof.is_none() {
+        draft.steps.push(Step::CreateProof);
+        return;
     }
+    plan_credentials(blueprint, access, now, draft);
     let metadata = metadata(blueprint, ca_key_secret_name(&blueprint.name()));
     let Some(live) = &access.authority else {
         draft.steps.push(Step::CreateAuthority { metadata, former: None });
         return;
     };
-    if !is_ours(blueprint, live) {
-        draft.taken.push(told(live));
+    if !claims(blueprint, access, live, draft) {
         return;
     }
     let Some((certificate, lifetime)) = authority_of(live) else {
@@ -50,12 +50,11 @@ pub fn plan_access(blueprint: &Blueprint<'_>, access: &AccessView, now: Timestam
         return;
     }
     let issued = access.certificate.as_ref();
-    if let Some(live) = issued.filter(|live| !is_ours(blueprint, live)) {
-        draft.taken.push(told(live));
-    } else {
-        plan_certificate(blueprint, live, issued, now, draft);
+    if issued.is_none_or(|issued| claims(blueprint, access, issued, draft)) {
+        plan_certificate(blueprint, access, live, now, draft);
     }
     keep(
+        access,
         live,
         metadata,
         |data| {
@@ -70,7 +69,8 @@ pub fn plan_access(blueprint: &Blueprint<'_>, access: &AccessView, now: Timestam
 /// The public bundle: the authority, and the one before it while certificates of it may be in use.
 #[must_use]
 pub fn build_ca_bundle(blueprint: &Blueprint<'_>, access: &AccessView) -> Option<ConfigMap> {
-    let authority = access.authority.as_ref().filter(|live| is_ours(blueprint, live))?;
+    let authority =
+        access.authority.as_ref().filter(|live| claim_on(blueprint, access, live) == Claim::Ours)?;
     let (current, _) = authority_of(authority)?;
     let previous = authority.text(CA_PREVIOUS_CERT_KEY).unwrap_or_default();
     Some(ConfigMap {
@@ -99,26 +99,18 @@ pub fn dns_names(blueprint: &Blueprint<'_>) -> Vec<String> {
     vec![service, short, blueprint.engine_name(), format!("*.{headless}"), headless, "localhost".to_owned()]
 }
 
-fn plan_credential(blueprint: &Blueprint<'_>, access: Access, live: Option<&Sealed>, draft: &mut Draft) {
-    let metadata = metadata(blueprint, access_secret_name(&blueprint.name(), access));
-    match live {
-        Some(live) if !is_ours(blueprint, live) => draft.taken.push(told(live)),
-        Some(live) if is_usable(live, access) => keep(live, metadata, |_| (), draft),
-        _ => draft.steps.push(Step::CreateCredential { metadata, access }),
-    }
-}
-
 fn plan_certificate(
     blueprint: &Blueprint<'_>,
+    access: &AccessView,
     authority: &Sealed,
-    live: Option<&Sealed>,
     now: Timestamp,
     draft: &mut Draft,
 ) {
+    let live = access.certificate.as_ref();
     let metadata = metadata(blueprint, tls_secret_name(&blueprint.name()));
     let names = dns_names(blueprint);
     match live {
-        Some(live) if !must_issue(authority, live, now) => keep(live, metadata, |_| (), draft),
+        Some(live) if !must_issue(authority, live, now) => keep(access, live, metadata, |_| (), draft),
         _ => draft.steps.push(Step::IssueCertificate { metadata, names, renewal: live.is_some() }),
     }
 }
@@ -156,42 +148,82 @@ fn certificate_of(secret: &Sealed) -> Option<Lifetime> {
     Lifetime::of(secret.text(TLS_CERT_KEY)?.as_bytes())
 }
 
-fn is_usable(secret: &Sealed, access: Access) -> bool {
-    secret.text(CURRENT_KEY).is_some_and(|text| match access {
-        Access::ControllerToken | Access::MonitorToken => Credential::parse(text).is_ok(),
-        Access::WorkerKey | Access::ClientKey => TenantKey::parse(text).is_ok(),
-    })
-}
-
 /// With `deletionPolicy: Retain` the Secrets outlive the cluster, and serve the next one of its name.
-fn metadata(blueprint: &Blueprint<'_>, name: String) -> ObjectMeta {
+pub(crate) fn metadata(blueprint: &Blueprint<'_>, name: String) -> ObjectMeta {
     match blueprint.cluster.spec.deletion_policy() {
         DeletionPolicy::Delete => blueprint.metadata(name, Component::Engine),
         DeletionPolicy::Retain => blueprint.unowned_metadata(name, Component::Engine),
     }
 }
 
-/// Controlled by this cluster, or left behind by one of its name.
-fn is_ours(blueprint: &Blueprint<'_>, live: &Sealed) -> bool {
-    let is_retained = || {
-        let labels = live.0.labels();
-        !live.0.owner_references().iter().any(|owner| owner.controller == Some(true))
-            && labels.get(MANAGED_BY).is_some_and(|manager| manager == OPERATOR)
-            && labels.get(CLUSTER) == Some(&blueprint.name())
-    };
-    is_controlled_by(&live.0.metadata, &blueprint.cluster.uid().unwrap_or_default()) || is_retained()
+/// Whose a Secret of a child's name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Controlled by this cluster; or left behind by one of its name, which is proved, or vouched for by a person.
+    Ours,
+    /// It looks like one that was left behind. Anybody who may make Secrets here could have made it.
+    Unproven,
+    /// It belongs to something else.
+    Foreign,
+}
+
+/// Judges it.
+#[must_use]
+pub fn claim_on(blueprint: &Blueprint<'_>, access: &AccessView, live: &Sealed) -> Claim {
+    let secret = &live.0;
+    if is_controlled_by(&secret.metadata, &blueprint.cluster.uid().unwrap_or_default()) {
+        return Claim::Ours;
+    }
+    let labels = secret.labels();
+    let is_left_behind = !secret.owner_references().iter().any(|owner| owner.controller == Some(true))
+        && labels.get(MANAGED_BY).is_some_and(|manager| manager == OPERATOR)
+        && labels.get(CLUSTER) == Some(&blueprint.name());
+    if !is_left_behind {
+        return Claim::Foreign;
+    }
+    let proof = secret.annotations().get(PROOF);
+    let is_proved = std::iter::zip(&access.proof, proof)
+        .any(|(key, proof)| key.verifies(&blueprint.name(), secret, proof));
+    if is_proved || is_vouched_for(blueprint, secret) { Claim::Ours } else { Claim::Unproven }
+}
+
+/// A person who may write the cluster names the very object: one that is made anew under the name has another uid.
+fn is_vouched_for(blueprint: &Blueprint<'_>, secret: &Secret) -> bool {
+    let named = blueprint.cluster.annotations().get(ADOPT);
+    let uids = named.into_iter().flat_map(|uids| uids.split([',', ' ']));
+    secret.uid().is_some_and(|uid| !uid.is_empty() && uids.into_iter().any(|named| named == uid))
+}
+
+/// Is it ours? If not, it is told.
+pub(super) fn claims(
+    blueprint: &Blueprint<'_>,
+    access: &AccessView,
+    live: &Sealed,
+    draft: &mut Draft,
+) -> bool {
+    match claim_on(blueprint, access, live) {
+        Claim::Ours => return true,
+        Claim::Foreign => draft.taken.push(told(live)),
+        Claim::Unproven => {
+            draft.unproven.push(Unproven { object: told(live), uid: live.0.uid().unwrap_or_default() });
+        }
+    }
+    false
 }
 
 /// The same data, and everything around them as it shall be.
-fn keep(
+pub(super) fn keep(
+    access: &AccessView,
     live: &Sealed,
     metadata: ObjectMeta,
     change: impl FnOnce(&mut std::collections::BTreeMap<String, k8s_openapi::ByteString>),
     draft: &mut Draft,
 ) {
+    let cluster =
+        metadata.labels.as_ref().and_then(|labels| labels.get(CLUSTER)).cloned().unwrap_or_default();
     let mut data = live.data();
     change(&mut data);
-    let desired = Desired::of(&build_secret(metadata, data));
+    let desired = Desired::of(&access.prove(&cluster, build_secret(metadata, data)));
     let body = body_of(&live.0);
     let hash = |body: &serde_json::Value| body["metadata"]["annotations"][APPLIED_HASH].clone();
     if hash(&body) != hash(&desired.body) || !is_subset(&desired.body, &body) {

@@ -31,6 +31,7 @@ fn access(cluster: &WorkflowCluster) -> AccessView {
             engine_access::ca_key_secret_name(&cluster.name_any()),
             &[("ca.crt", authority), ("ca.key", key)],
         ),
+        proof: crate::testing::proof(),
         ..AccessView::default()
     }
 }

@@ -6,6 +6,7 @@ use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason as Reason;
 use api_types::cluster::{ClusterPhase, ClusterReason};
 use api_types::condition::{POSTGRES_REACHABLE, RECONCILING};
+use api_types::labels::ADOPT;
 use api_types::reason::Reason as _;
 use controller_kit::apply::{Contest, WriteError};
 use controller_kit::condition::{Standing, find};
@@ -25,7 +26,7 @@ use crate::observe::pods::PodView;
 use crate::observe::postgres::{PostgresView, Trouble};
 use crate::observe::{Observed, Unread};
 use crate::plan::migration::{JobState, Migration, UpTo};
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Step, Unproven};
 use crate::validate::{Refusal, Target};
 
 /// What is awaited is watched, but pods and engines are not.
@@ -124,13 +125,18 @@ pub fn assess(
         .or_else(|| view.judge_migration())
         .or_else(|| view.judge_pods())
         .unwrap_or_else(|| view.judge_engine());
+    // A key's id is told when it was read, and workers wait for it.
+    let next = match next {
+        Next::Settled { .. } if plan.writes_credentials => Next::Wait { recheck: RECHECK_AT_ONCE },
+        next => next,
+    };
     Assessment {
         phase,
         standing,
         reason,
         message,
         next,
-        facts: Some(Facts::of(cluster, target, observed, plan)),
+        facts: Some(Facts::of(cluster, target, observed, plan, now)),
         news: build_done(plan, applied),
     }
 }
@@ -187,12 +193,25 @@ impl View<'_> {
     }
 
     fn judge_names(&self) -> Option<Judgement> {
-        let taken = self.plan.taken.first()?;
+        let (reason, message) = match (self.plan.taken.first(), self.plan.unproven.first()) {
+            (Some(taken), _) => {
+                let message = format!("{taken} exists and belongs to something else: delete or rename it");
+                (Reason::NameTaken, message)
+            }
+            (None, Some(Unproven { object, uid })) => {
+                let message = format!(
+                    "{object} has no proof that this installation wrote it: delete it, or take it over with \
+                     annotation {ADOPT}: {uid}"
+                );
+                (Reason::SecretUnproven, message)
+            }
+            (None, None) => return None,
+        };
         Some(Judgement {
             phase: self.troubled_phase(ClusterPhase::Failed),
             standing: Standing::Stalled,
-            reason: Reason::NameTaken,
-            message: format!("{taken} exists and belongs to something else: delete or rename it"),
+            reason,
+            message,
             next: Next::Wait { recheck: RESYNC },
         })
     }

@@ -2,13 +2,17 @@
 
 use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason as Reason;
-use api_types::cluster::{ClusterReason, Endpoint, PostgresStatus, SslMode, WorkflowClusterStatus};
+use api_types::cluster::{
+    AccessKeyIds, ClusterReason, Endpoint, PostgresStatus, SslMode, WorkflowClusterStatus,
+};
 use api_types::condition::{
-    AVAILABLE, MIGRATED, POSTGRES_ENCRYPTED, POSTGRES_REACHABLE, SUPPORTED, UPGRADE_COMPLETE,
+    AVAILABLE, MIGRATED, POSTGRES_ENCRYPTED, POSTGRES_REACHABLE, ROTATING_CREDENTIALS, SUPPORTED,
+    UPGRADE_COMPLETE,
 };
 use api_types::engine_access::{GRPC_PORT, engine_host, engine_url};
 use api_types::reason::Reason as _;
 use controller_kit::condition::{Truth, Wanted, find};
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 use postgres_guard::Protection;
 
@@ -16,6 +20,7 @@ use crate::observe::Observed;
 use crate::observe::postgres::PostgresView;
 use crate::observe::service_monitor::ServiceMonitorView;
 use crate::plan::Plan;
+use crate::plan::credentials::Rotation;
 use crate::plan::migration::{JobState, Migration, UpTo};
 use crate::plan::stateful_set::version_of;
 use crate::validate::{Target, fields_not_acted_on};
@@ -39,12 +44,20 @@ pub struct Facts {
     pub endpoint: Option<Endpoint>,
     /// Whether processes may be deployed.
     pub accepts_deployments: bool,
+    /// Ids of the keys that tokens are minted from.
+    pub access_key_ids: AccessKeyIds,
 }
 
 impl Facts {
     /// Reads them off a pass.
     #[must_use]
-    pub fn of(cluster: &WorkflowCluster, target: &Target, observed: &Observed, plan: &Plan) -> Self {
+    pub fn of(
+        cluster: &WorkflowCluster,
+        target: &Target,
+        observed: &Observed,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Self {
         let set = observed.children.stateful_set.as_deref();
         let set_status = set.and_then(|set| set.status.as_ref());
         let ready_replicas = observed.children.ready_replicas();
@@ -74,6 +87,7 @@ impl Facts {
                 PostgresView::Unusable(_) => PostgresStatus::Unreachable,
             },
             endpoint,
+            access_key_ids: plan.key_ids.clone(),
             accepts_deployments: observed.engine.is_serving() && !plan.rollout.is_rolling && !is_migrating,
             conditions: vec![
                 build_available(cluster, ready_replicas),
@@ -84,6 +98,7 @@ impl Facts {
             .into_iter()
             .chain(build_postgres_encrypted(cluster, target, observed))
             .chain(build_supported(cluster, observed))
+            .chain(plan.rotation.as_ref().map(|rotation| build_rotating(rotation, now)))
             .collect(),
         }
     }
@@ -99,6 +114,8 @@ impl Facts {
             postgres_status: Some(self.postgres_status),
             endpoint: self.endpoint.clone().or_else(|| former.endpoint.clone()),
             accepts_deployments: self.accepts_deployments,
+            access_key_ids: (self.access_key_ids != AccessKeyIds::default())
+                .then(|| self.access_key_ids.clone()),
             ..WorkflowClusterStatus::default()
         }
     }
@@ -260,6 +277,48 @@ fn build_upgrade_complete(
         }
         (_, None) => pending(Reason::EngineStarting, "there is no engine yet".to_owned()),
     }
+}
+
+fn build_rotating(rotation: &Rotation, now: Timestamp) -> Wanted<ClusterReason> {
+    let wanted = |reason, message| Wanted::new(ROTATING_CREDENTIALS, Truth::True, reason, message);
+    match rotation {
+        Rotation::Announced { until } => wanted(
+            Reason::CredentialsAnnounced,
+            format!("the engine accepts new tokens and keys; callers use them from {until} on"),
+        ),
+        Rotation::Overlapping { until, holders } if holders.is_empty() => wanted(
+            Reason::CredentialsRotated,
+            format!("callers use the new tokens and keys; the former are accepted until {until} at least"),
+        ),
+        Rotation::Overlapping { until, holders } if now < *until => wanted(
+            Reason::CredentialsRotated,
+            format!(
+                "callers use the new tokens and keys; the former are accepted until {until} at least, and by then \
+                 must have left: {}",
+                named(holders)
+            ),
+        ),
+        Rotation::Overlapping { holders, .. } => wanted(
+            Reason::CredentialsHeld,
+            format!(
+                "the former tokens and keys are still accepted, because these have them: {}",
+                named(holders)
+            ),
+        ),
+    }
+}
+
+/// As many names as there is room for.
+fn named(holders: &[String]) -> String {
+    const ROOM: usize = 100;
+    let mut shown = String::new();
+    for (count, holder) in holders.iter().enumerate() {
+        if count > 0 && shown.chars().count() + holder.chars().count() > ROOM {
+            return format!("{shown} and {} more", holders.len() - count);
+        }
+        shown = if count == 0 { holder.clone() } else { format!("{shown}, {holder}") };
+    }
+    shown
 }
 
 /// What the spec asks for and is not done.

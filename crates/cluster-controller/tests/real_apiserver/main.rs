@@ -7,6 +7,7 @@ mod deletion;
 mod passed_on;
 mod pods;
 mod refused;
+mod rotation;
 mod upgrade;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use cluster_controller::controller::ClusterReconciler;
 use cluster_controller::observe::children::Caches;
 use cluster_controller::observe::dependants::DependantCaches;
 use cluster_controller::observe::postgres::{Database, Databases, Login, PostgresProbe, PostgresView};
+use cluster_controller::proof::ProofKeeper;
 use cluster_controller::status::RESYNC;
 use controller_kit::apply::Writer;
 use controller_kit::clock::Clock;
@@ -29,6 +31,7 @@ use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::events::Publisher;
 use controller_kit::outcome::{ErrorClass, Next};
 use engine_client::fake::FakeEngines;
+use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
@@ -47,6 +50,7 @@ use test_support::apiserver::TestApiServer;
 use test_support::wait::eventually;
 
 const CLUSTER: &str = "prod-east";
+const PROOF_SECRET: &str = "proof";
 const ENGINE: &str = "prod-east-engine";
 /// The seed's manifest.
 const SEED: &str = include_str!("../../testdata/seed.yaml");
@@ -76,6 +80,8 @@ struct Home {
     namespace: String,
     database: FakeDatabase,
     engines: FakeEngines,
+    /// Another time than the machine's.
+    now: std::sync::Mutex<Option<Timestamp>>,
 }
 
 impl Home {
@@ -87,7 +93,8 @@ impl Home {
         let admin = apiserver.client().await;
         let user = format!("cluster-controller-{namespace}");
         let controller = apiserver.client_for(&user, &[]).await;
-        let home = Self { admin, controller, namespace, database: FakeDatabase::default(), engines };
+        let database = FakeDatabase::default();
+        let home = Self { admin, controller, namespace, database, engines, now: std::sync::Mutex::default() };
         home.grant(&user).await;
         let login = json!({"metadata": {"name": "wf-db-credentials"}, "stringData": {"username": "u", "password": "p"}});
         home.api::<Secret>()
@@ -215,7 +222,7 @@ impl Home {
     }
 
     async fn read_and_pass(&self, cluster: WorkflowCluster) -> Pass<WorkflowCluster> {
-        let clock = Clock::system();
+        let clock = self.now.lock().unwrap().map_or_else(Clock::system, Clock::fixed);
         let client = self.controller.clone();
         let context = Context {
             writer: Writer::new(client.clone(), api_types::labels::CLUSTER_CONTROLLER.field_manager),
@@ -234,6 +241,7 @@ impl Home {
                 clusters: self.read_all(Api::all(self.admin.clone()), &ListParams::default()).await,
                 tenants: self.read_all(Api::all(self.admin.clone()), &ListParams::default()).await,
                 processes: self.read_all(Api::all(self.admin.clone()), &ListParams::default()).await,
+                workers: self.read_all(Api::all(self.admin.clone()), &ListParams::default()).await,
             },
             cluster_namespace: "workflow-system".to_owned(),
             postgres: PostgresProbe::new(Arc::new(self.database.clone())),
@@ -242,11 +250,15 @@ impl Home {
                 Arc::new(self.engines.clone()),
                 EngineRole::Controller,
             ),
+            proof: ProofKeeper::new(client.clone(), &self.namespace, PROOF_SECRET),
             settings: Settings {
                 engine_image_repository: "ghcr.io/example/workflow-engine".to_owned(),
                 engine_image_pull_policy: PullPolicy::IfNotPresent,
                 engine_image_pull_secrets: Vec::new(),
                 certificate_days: 90,
+                proof_secret: PROOF_SECRET.to_owned(),
+                credential_settle_seconds: 600,
+                credential_overlap_seconds: 86_400,
                 readers: self.readers(),
             },
             client,
@@ -522,8 +534,9 @@ async fn retained_secrets_outlive_the_cluster_and_serve_the_next_one() {
     home.apply(|cluster| cluster["spec"]["deletionPolicy"] = json!("Retain")).await;
     home.await_rights().await;
     home.pass().await;
+    home.pass().await;
     let secrets = async || {
-        let ours = ListParams::default().labels("app.kubernetes.io/managed-by=workflow-operator");
+        let ours = ListParams::default().labels("workflow.example.com/cluster=prod-east");
         let found = home.api::<Secret>().list(&ours).await.unwrap().items;
         found.into_iter().map(|secret| (secret.name_any(), secret.data)).collect::<Vec<_>>()
     };

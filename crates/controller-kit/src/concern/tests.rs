@@ -60,7 +60,7 @@ fn what_a_status_tells_people_is_no_concern_and_what_dependants_read_is() {
     (status.message, status.ready_replicas) = (Some("2 of 3 pods".into()), Some(2));
     told.metadata.resource_version = Some("9".into());
     assert_eq!(ClusterConcern::of(&told), ClusterConcern::of(&cluster));
-    let changes: [fn(&mut WorkflowCluster); 7] = [
+    let changes: [fn(&mut WorkflowCluster); 8] = [
         |it| it.metadata.uid = Some("another".into()),
         |it| it.metadata.generation = Some(2),
         |it| it.metadata.deletion_timestamp = it.metadata.creation_timestamp.clone(),
@@ -68,6 +68,7 @@ fn what_a_status_tells_people_is_no_concern_and_what_dependants_read_is() {
         |it| it.status.as_mut().unwrap().accepts_deployments = false,
         |it| it.status.as_mut().unwrap().endpoint = None,
         |it| it.status.as_mut().unwrap().version = Some("1.2.4".into()),
+        |it| it.status.as_mut().unwrap().access_key_ids = Some(AccessKeyIds::default()),
     ];
     for (at, change) in changes.iter().enumerate() {
         let mut other = cluster.clone();

@@ -44,7 +44,7 @@ async fn each_role_has_its_own_token(#[case] role: EngineRole, #[case] token: &s
 }
 
 #[tokio::test]
-async fn access_is_read_once_and_again_after_it_was_forgotten_or_the_endpoint_moved() {
+async fn access_is_read_once_and_again_after_it_was_forgotten_or_endpoint_or_keys_changed() {
     let apiserver = furnished();
     let connector = connector(&apiserver, EngineRole::Controller);
     for _ in 0..3 {
@@ -61,6 +61,14 @@ async fn access_is_read_once_and_again_after_it_was_forgotten_or_the_endpoint_mo
     let mut moved = cluster();
     moved.status.as_mut().unwrap().endpoint.as_mut().unwrap().port = 26501;
     connector.connect(&moved).await.unwrap();
+    assert_eq!(reads(&apiserver), BOTH);
+
+    apiserver.forget_requests();
+    let worker = Some("another".to_owned());
+    moved.status.as_mut().unwrap().access_key_ids = Some(AccessKeyIds { worker, client: None });
+    for _ in 0..3 {
+        connector.connect(&moved).await.unwrap();
+    }
     assert_eq!(reads(&apiserver), BOTH);
 }
 

@@ -1,12 +1,15 @@
 //! What Deployment and autoscaler say of themselves, in our words.
 
 use api_types::condition::ROLLOUT_COMPLETE;
+use api_types::engine_access::ACCESS_TOKEN_KEY;
 use api_types::{WorkflowWorker, job_type};
 use controller_kit::condition::find;
 use controller_kit::plan::is_controlled_by;
 use controller_kit::pod_creation::told_creation_failure;
+use engine_client::Credential;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
 use super::lag;
@@ -28,6 +31,8 @@ pub struct Facts {
     pub metrics: MetricsView,
     /// The greatest lag of all job types, as the autoscaler saw it.
     pub lag_seconds: Option<i64>,
+    /// The key that the token of the fleet's pods was minted from.
+    pub token_key_id: Option<String>,
 }
 
 /// Where the Deployment stands.
@@ -72,14 +77,28 @@ pub fn read_facts(worker: &WorkflowWorker, observed: &Observed, applied: &Applie
         worker.spec.autoscaling.is_some() && is_controlled_by(&autoscaler.metadata, &uid)
     });
     let status = deployment.and_then(|deployment| deployment.status.clone()).unwrap_or_default();
+    let rollout =
+        deployment.map_or(Rollout::Absent, |deployment| read_rollout(worker, observed, applied, deployment));
+    let secret = children.access_secret.as_deref().filter(|secret| is_controlled_by(&secret.metadata, &uid));
     Facts {
+        token_key_id: secret.and_then(|secret| read_token_key_id(worker, secret, &rollout)),
         replicas: status.replicas.unwrap_or(0),
         ready_replicas: status.ready_replicas.unwrap_or(0),
         kept_replicas: deployment.and_then(|deployment| read_kept_replicas(worker, deployment)),
-        rollout: deployment
-            .map_or(Rollout::Absent, |deployment| read_rollout(worker, observed, applied, deployment)),
+        rollout,
         metrics: read_metrics(worker, autoscaler),
         lag_seconds: autoscaler.and_then(lag::read_lag_seconds),
+    }
+}
+
+/// A pod may not read its token again, so a new one is told only when every pod was started with it.
+fn read_token_key_id(worker: &WorkflowWorker, secret: &Secret, rollout: &Rollout) -> Option<String> {
+    let token = secret.data.as_ref()?.get(ACCESS_TOKEN_KEY)?;
+    let token = Credential::parse(std::str::from_utf8(&token.0).ok()?).ok()?;
+    let former = worker.status.as_ref().and_then(|status| status.access_key_id.clone());
+    match rollout {
+        Rollout::RollingOut | Rollout::Failed(_) if former.is_some() => former,
+        _ => token.key_id().map(str::to_owned),
     }
 }
 

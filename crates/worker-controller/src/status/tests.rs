@@ -6,6 +6,7 @@ use controller_kit::apply::WriteError;
 use controller_kit::engine::AccessError;
 use controller_kit::events::EventType;
 use controller_kit::plan::Wait;
+use engine_client::TenantKey;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::core::Status;
@@ -47,7 +48,22 @@ fn expected_of(
 }
 
 fn facts(pods: i32, rollout: Rollout, metrics: MetricsView, lag_seconds: Option<i64>) -> Facts {
-    Facts { replicas: pods, ready_replicas: pods, kept_replicas: None, rollout, metrics, lag_seconds }
+    // Without pods nothing was given to them.
+    let token_key_id = (rollout != Rollout::Absent).then(key_id);
+    Facts {
+        replicas: pods,
+        ready_replicas: pods,
+        kept_replicas: None,
+        rollout,
+        metrics,
+        lag_seconds,
+        token_key_id,
+    }
+}
+
+/// Of the key that every world's token was minted from.
+fn key_id() -> String {
+    TenantKey::parse(test_support::builders::WORKER_KEY).unwrap().id().to_owned()
 }
 
 fn failure(code: u16, message: &str) -> Applied {
@@ -195,10 +211,42 @@ fn a_pod_that_does_not_start_is_named(#[case] ready: i32, #[case] phase: WorkerP
         rollout: Rollout::Failed(message.into()),
         metrics: MetricsView::Disabled,
         lag_seconds: None,
+        token_key_id: Some(key_id()),
     };
     let next = Next::Wait { recheck: RECHECK_PODS };
     let expected = expected_of(phase, Standing::Stalled, Reason::RolloutFailed, message, next, facts);
     assert_eq!(assessed(&worker, &world), expected);
+}
+
+/// A pod that runs since before the key changed may still use its old token.
+#[rstest]
+#[case::rolling(Some(1), "former")]
+#[case::rolled_out(None, "new")]
+fn a_new_key_is_told_when_every_pod_was_started_with_its_token(
+    #[case] updated: Option<i32>,
+    #[case] expected: &str,
+) {
+    let mut worker = worker(MINIMAL);
+    worker.status = Some(WorkflowWorkerStatus {
+        access_key_id: Some("former".into()),
+        ..WorkflowWorkerStatus::default()
+    });
+    let world = with_deployment(&worker, 3, |it| {
+        it["status"]["updatedReplicas"] = json!(updated.unwrap_or(3));
+    });
+    let told = status_of(&worker, &assessed(&worker, &world)).access_key_id;
+    assert_eq!(told, Some(if expected == "new" { key_id() } else { expected.to_owned() }));
+}
+
+#[test]
+fn a_revoked_token_is_told_no_more() {
+    let mut worker = worker(MINIMAL);
+    worker.status = Some(WorkflowWorkerStatus {
+        access_key_id: Some("former".into()),
+        ..WorkflowWorkerStatus::default()
+    });
+    let status = status_of(&worker, &assessed(&worker, &observed(&worker)));
+    assert_eq!(status.access_key_id, None);
 }
 
 #[test]

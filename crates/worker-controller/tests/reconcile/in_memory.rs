@@ -375,9 +375,21 @@ async fn a_namespace_that_did_not_opt_in_is_told_with_the_role_binding_that_is_m
 }
 
 #[tokio::test]
-async fn a_clusters_namespace_that_is_closed_is_told_with_the_role_binding_that_is_missing() {
+async fn a_key_that_the_cluster_has_not_permitted_yet_is_no_task_for_a_person() {
     let apiserver = world(&seed());
     refuse(&apiserver, "/secrets/prod-east-engine-worker-key", HOME);
+    assert_eq!(one_pass(&apiserver).await, Next::Failed(ErrorClass::Denied));
+    assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::EngineCredentialsMissing));
+    let message = "no permission yet to read Secret prod-east-engine-worker-key of WorkflowCluster \
+                   workflow-system/prod-east: the cluster-controller makes a Role and a RoleBinding of that name; \
+                   if this lasts, look at the WorkflowCluster";
+    assert_eq!(status(&apiserver).message.as_deref(), Some(message));
+}
+
+#[tokio::test]
+async fn a_clusters_namespace_that_is_closed_is_told_with_the_role_binding_that_is_missing() {
+    let apiserver = world(&seed());
+    refuse(&apiserver, "/configmaps/prod-east-engine-ca", HOME);
     assert_eq!(one_pass(&apiserver).await, Next::Failed(ErrorClass::Denied));
     assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::EngineCredentialsMissing));
     let message = "no permission in namespace workflow-system: create a RoleBinding there of ClusterRole \

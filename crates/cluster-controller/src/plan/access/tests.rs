@@ -1,19 +1,20 @@
 use std::collections::BTreeMap;
 
+use api_types::WorkflowCluster;
 use api_types::cluster::WorkflowClusterSpec;
-use k8s_openapi::api::core::v1::Secret;
+use api_types::engine_access::{Access, CURRENT_KEY, access_secret_name};
+use engine_client::TenantKey;
 use rstest::rstest;
 
 use super::*;
 use crate::certificate::Issued;
-use crate::testing::{authority, certificate, days, minimal, secret, today, told, with_blueprint};
+use crate::testing::{
+    applied, authority, certificate, days, minimal, proof, secret, today, told, with_blueprint,
+};
 
 /// The Secret as our own apply of it left it.
 fn ours(spec: impl FnOnce(&mut WorkflowClusterSpec), name: &str, entries: &[(&str, &str)]) -> Sealed {
-    let cluster = minimal(|cluster| spec(&mut cluster.spec));
-    let metadata = with_blueprint(&cluster, |blueprint| metadata(blueprint, name.to_owned()));
-    let desired = Desired::of(&build_secret(metadata, secret(name, entries).data()));
-    Sealed(serde_json::from_value::<Secret>(desired.body).unwrap())
+    applied(&minimal(|cluster| spec(&mut cluster.spec)), name, entries)
 }
 
 fn authority_secret(current: &Issued, previous: Option<&Issued>) -> Sealed {
@@ -44,15 +45,25 @@ fn credentials() -> BTreeMap<Access, Sealed> {
         .into()
 }
 
+/// Nothing but the key of the proofs.
+fn known() -> AccessView {
+    AccessView { proof: proof(), ..AccessView::default() }
+}
+
 fn secret_of(access: Access) -> String {
     access_secret_name("dev", access)
 }
 
 fn planned(spec: impl FnOnce(&mut WorkflowClusterSpec), access: &AccessView) -> (Vec<Step>, Vec<String>) {
-    let cluster = minimal(|cluster| spec(&mut cluster.spec));
-    let mut draft = Draft { owner: "uid-dev".to_owned(), steps: Vec::new(), taken: Vec::new() };
-    with_blueprint(&cluster, |blueprint| plan_access(blueprint, access, today(), &mut draft));
+    let draft = drafted(&minimal(|cluster| spec(&mut cluster.spec)), access);
+    assert_eq!(draft.unproven, []);
     (draft.steps, draft.taken)
+}
+
+fn drafted(cluster: &WorkflowCluster, access: &AccessView) -> Draft {
+    let mut draft = Draft { owner: "uid-dev".to_owned(), ..Draft::default() };
+    with_blueprint(cluster, |blueprint| plan_access(blueprint, access, today(), &mut draft));
+    draft
 }
 
 fn ago(age: i64) -> Timestamp {
@@ -63,7 +74,7 @@ const NOTHING: [&str; 0] = [];
 
 #[test]
 fn a_new_cluster_gets_authority_and_credentials_and_then_its_certificate() {
-    let (steps, _) = planned(|_| (), &AccessView::default());
+    let (steps, _) = planned(|_| (), &AccessView { proof: proof(), ..AccessView::default() });
     assert_eq!(
         told(&steps),
         [
@@ -78,6 +89,7 @@ fn a_new_cluster_gets_authority_and_credentials_and_then_its_certificate() {
         authority: Some(authority_secret(&authority(today()), None)),
         certificate: None,
         credentials: credentials(),
+        ..known()
     };
     let (steps, _) = planned(|_| (), &access);
     assert_eq!(told(&steps), ["issue certificate dev-engine-tls"]);
@@ -108,6 +120,7 @@ fn rotation(
             certificate_secret(if by_current { &current } else { &former }, ago(age))
         }),
         credentials: credentials(),
+        ..known()
     };
     assert_eq!(told(&planned(|_| (), &access).0), expected);
 }
@@ -116,8 +129,7 @@ fn rotation(
 fn the_bundle_holds_both_authorities_while_one_follows_the_other() {
     let (current, former) = (authority(today()), authority(ago(1300)));
     let bundle = |previous| {
-        let access =
-            AccessView { authority: Some(authority_secret(&current, previous)), ..AccessView::default() };
+        let access = AccessView { authority: Some(authority_secret(&current, previous)), ..known() };
         let bundle =
             with_blueprint(&minimal(|_| ()), |blueprint| build_ca_bundle(blueprint, &access)).unwrap();
         bundle.data.unwrap()[CA_CERT_KEY].clone()
@@ -133,6 +145,7 @@ fn an_authority_without_key_is_replaced_and_stays_trusted() {
         authority: Some(ours(|_| (), "dev-engine-ca-key", &[(CA_CERT_KEY, &lost.certificate)])),
         certificate: None,
         credentials: credentials(),
+        ..known()
     };
     let (steps, _) = planned(|_| (), &access);
     let [Step::CreateAuthority { former, .. }] = steps.as_slice() else { panic!("{steps:?}") };
@@ -154,6 +167,7 @@ fn an_unusable_credential_is_made_anew_and_no_other(
         authority: Some(authority_secret(&current, None)),
         certificate: Some(certificate_secret(&current, today())),
         credentials: credentials(),
+        ..known()
     };
     view.credentials.insert(access, ours(|_| (), &secret_of(access), &[(CURRENT_KEY, value)]));
     assert_eq!(told(&planned(|_| (), &view).0), [expected]);
@@ -166,6 +180,7 @@ fn secrets_of_somebody_else_are_neither_used_nor_overwritten() {
         authority: foreign("dev-engine-ca-key"),
         certificate: None,
         credentials: Access::ALL.map(|access| (access, foreign(&secret_of(access)).unwrap())).into(),
+        ..known()
     };
     let expected = [
         "Secret acme/dev-engine-controller-token",
@@ -180,6 +195,7 @@ fn secrets_of_somebody_else_are_neither_used_nor_overwritten() {
         authority: Some(authority_secret(&authority(today()), None)),
         certificate: foreign("dev-engine-tls"),
         credentials: credentials(),
+        ..known()
     };
     assert_eq!(planned(|_| (), &access), (Vec::new(), vec!["Secret acme/dev-engine-tls".to_owned()]));
 }
@@ -191,6 +207,7 @@ fn retained_secrets_lose_their_owner_and_serve_the_next_cluster_of_the_name() {
         authority: Some(authority_secret(&current, None)),
         certificate: Some(certificate_secret(&current, today())),
         credentials: credentials(),
+        ..known()
     };
     let (steps, _) = planned(|spec| spec.deletion_policy = Some(DeletionPolicy::Retain), &access);
     let expected = [
@@ -210,6 +227,7 @@ fn retained_secrets_lose_their_owner_and_serve_the_next_cluster_of_the_name() {
         credentials: std::iter::zip(Access::ALL, steps.iter().map_while(retained)).collect(),
         certificate: retained(&steps[4]),
         authority: retained(&steps[5]),
+        ..known()
     };
     for credential in access.credentials.values() {
         assert_eq!(credential.0.metadata.owner_references, None);
@@ -217,6 +235,79 @@ fn retained_secrets_lose_their_owner_and_serve_the_next_cluster_of_the_name() {
     // The cluster is made anew, with another uid and policy Delete: the Secrets are taken over.
     let (steps, taken) = planned(|_| (), &access);
     assert_eq!((told(&steps), taken), (expected.map(str::to_owned).to_vec(), Vec::new()));
+}
+
+#[test]
+fn nothing_is_made_before_there_is_a_proof() {
+    let draft = drafted(&minimal(|_| ()), &AccessView::default());
+    assert_eq!(told(&draft.steps), ["create the proof"]);
+}
+
+/// A Secret without owner and with our labels, as `deletionPolicy: Retain` leaves it, or as anybody may write it.
+fn left_behind(change: impl FnOnce(&mut Secret)) -> Sealed {
+    let retained = |spec: &mut WorkflowClusterSpec| spec.deletion_policy = Some(DeletionPolicy::Retain);
+    let mut left =
+        ours(retained, "dev-engine-worker-key", &[(CURRENT_KEY, &TenantKey::generate().unwrap().expose())]);
+    left.0.metadata.uid = Some("uid-left".to_owned());
+    change(&mut left.0);
+    left
+}
+
+#[rstest]
+#[case::as_we_left_it(|_: &mut Secret| (), None, Claim::Ours)]
+#[case::without_proof(|secret: &mut Secret| { secret.annotations_mut().remove(PROOF); }, None, Claim::Unproven)]
+#[case::with_another_key(|secret: &mut Secret| {
+    let planted = TenantKey::generate().unwrap().expose().into_bytes();
+    secret.data = Some([(CURRENT_KEY.to_owned(), k8s_openapi::ByteString(planted))].into());
+}, None, Claim::Unproven)]
+#[case::with_the_proof_of_another_secret(|secret: &mut Secret| {
+    secret.metadata.name = Some("dev-engine-client-key".to_owned());
+}, None, Claim::Unproven)]
+#[case::vouched_for(|secret: &mut Secret| { secret.annotations_mut().remove(PROOF); }, Some("uid-other, uid-left"), Claim::Ours)]
+#[case::another_one_vouched_for(|secret: &mut Secret| { secret.annotations_mut().remove(PROOF); }, Some("uid-other"), Claim::Unproven)]
+#[case::without_our_labels(|secret: &mut Secret| secret.labels_mut().clear(), Some("uid-left"), Claim::Foreign)]
+#[case::controlled_by_something_else(|secret: &mut Secret| {
+    let owner = k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference { controller: Some(true), ..Default::default() };
+    secret.metadata.owner_references = Some(vec![owner]);
+}, Some("uid-left"), Claim::Foreign)]
+fn what_was_left_behind_is_taken_over_by_proof_or_by_a_persons_word(
+    #[case] change: fn(&mut Secret),
+    #[case] vouched: Option<&str>,
+    #[case] claim: Claim,
+) {
+    let cluster = minimal(|cluster| {
+        cluster.annotations_mut().extend(vouched.map(|uids| (ADOPT.to_owned(), uids.to_owned())));
+    });
+    let left = left_behind(change);
+    assert_eq!(with_blueprint(&cluster, |blueprint| claim_on(blueprint, &known(), &left)), claim);
+}
+
+#[test]
+fn a_planted_secret_is_told_and_neither_used_nor_overwritten() {
+    let planted = left_behind(|secret| {
+        secret.annotations_mut().remove(PROOF);
+    });
+    let access = AccessView { credentials: [(Access::WorkerKey, planted)].into(), ..known() };
+    let draft = drafted(&minimal(|_| ()), &access);
+    let object = "Secret acme/dev-engine-worker-key".to_owned();
+    assert_eq!(draft.unproven, [Unproven { object, uid: "uid-left".to_owned() }]);
+    assert!(!told(&draft.steps).iter().any(|step| step.contains("worker-key")), "{:?}", told(&draft.steps));
+}
+
+/// The key of the proofs was lost: what has an owner needs none, and gets a new proof.
+#[test]
+fn secrets_of_a_living_cluster_are_proved_anew() {
+    let current = authority(today());
+    let mut access = AccessView {
+        authority: Some(authority_secret(&current, None)),
+        certificate: Some(certificate_secret(&current, today())),
+        credentials: credentials(),
+        ..known()
+    };
+    access.proof = crate::proof::ProofKey::parse("another-key-0123456789-0123456789");
+    let draft = drafted(&minimal(|_| ()), &access);
+    assert_eq!((draft.steps.len(), draft.unproven), (6, Vec::new()));
+    assert!(draft.steps.iter().all(|step| matches!(step, Step::Apply(_))), "{:?}", told(&draft.steps));
 }
 
 #[test]
