@@ -11,6 +11,7 @@ use api_types::cluster::ClusterReason;
 use api_types::labels::FORCE_DELETE;
 use api_types::reason::Reason as _;
 use controller_kit::events::{EventType, News};
+use controller_kit::message::listed;
 use controller_kit::plan::{Doomed, Wait};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -122,14 +123,7 @@ fn build_last_event(reason: ClusterReason, why: &str, dependants: &[Dependant]) 
 /// The names, as many as there is room for.
 fn told<'d>(dependants: impl IntoIterator<Item = &'d Dependant>) -> String {
     let names: Vec<String> = dependants.into_iter().map(ToString::to_string).collect();
-    let mut shown = String::new();
-    for (count, name) in names.iter().enumerate() {
-        if count > 0 && shown.chars().count() + name.chars().count() > ROOM_FOR_NAMES {
-            return format!("{shown} and {} more", names.len() - count);
-        }
-        shown = if count == 0 { name.clone() } else { format!("{shown}, {name}") };
-    }
-    shown
+    listed(&names, ROOM_FOR_NAMES)
 }
 
 #[cfg(test)]

@@ -214,8 +214,8 @@ pub fn plan(
         }
         plan_access(&blueprint, &observed.access, now, &mut draft);
         // An engine would accept whatever these Secrets hold.
-        if !(draft.taken.is_empty() && draft.unproven.is_empty()) && observed.children.stateful_set.is_none()
-        {
+        let are_ours = observed.access.proof.is_some() && draft.taken.is_empty() && draft.unproven.is_empty();
+        if !are_ours && observed.children.stateful_set.is_none() {
             rollout.version = None;
         }
         plan_grants(&blueprint, &observed.children, &mut draft);

@@ -20,6 +20,19 @@ pub fn bounded(text: &str) -> String {
     cut
 }
 
+/// `a, b and 3 more`: as many of the names as `room` characters hold, the first in any case.
+#[must_use]
+pub fn listed(names: &[String], room: usize) -> String {
+    let mut shown = String::new();
+    for (count, name) in names.iter().enumerate() {
+        if count > 0 && shown.chars().count() + name.chars().count() > room {
+            return format!("{shown} and {} more", names.len() - count);
+        }
+        shown = if count == 0 { name.clone() } else { format!("{shown}, {name}") };
+    }
+    shown
+}
+
 fn is_printable(c: char) -> bool {
     // Bidirectional overrides can make a terminal show another text than the one that was written.
     !c.is_control()
@@ -64,6 +77,15 @@ mod tests {
     #[test]
     fn control_characters_and_line_breaks_become_one_space() {
         assert_eq!(bounded("a\n\x1b[31mb\u{202e}c"), "a [31mb c");
+    }
+
+    #[test]
+    fn names_are_listed_as_far_as_there_is_room() {
+        let names = ["one", "two", "three", "four"].map(str::to_owned);
+        assert_eq!(listed(&names, 10), "one, two and 2 more");
+        assert_eq!(listed(&names, 0), "one and 3 more");
+        assert_eq!(listed(&names, 100), "one, two, three, four");
+        assert_eq!(listed(&[], 100), "");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use api_types::condition::{
 use api_types::engine_access::{GRPC_PORT, engine_host, engine_url};
 use api_types::reason::Reason as _;
 use controller_kit::condition::{Truth, Wanted, find};
+use controller_kit::message::listed;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use postgres_guard::Protection;
@@ -279,6 +280,9 @@ fn build_upgrade_complete(
     }
 }
 
+/// Characters for the names of holders, in a message of 256.
+const ROOM_FOR_NAMES: usize = 100;
+
 fn build_rotating(rotation: &Rotation, now: Timestamp) -> Wanted<ClusterReason> {
     let wanted = |reason, message| Wanted::new(ROTATING_CREDENTIALS, Truth::True, reason, message);
     match rotation {
@@ -295,30 +299,17 @@ fn build_rotating(rotation: &Rotation, now: Timestamp) -> Wanted<ClusterReason> 
             format!(
                 "callers use the new tokens and keys; the former are accepted until {until} at least, and by then \
                  must have left: {}",
-                named(holders)
+                listed(holders, ROOM_FOR_NAMES)
             ),
         ),
         Rotation::Overlapping { holders, .. } => wanted(
             Reason::CredentialsHeld,
             format!(
                 "the former tokens and keys are still accepted, because these have them: {}",
-                named(holders)
+                listed(holders, ROOM_FOR_NAMES)
             ),
         ),
     }
-}
-
-/// As many names as there is room for.
-fn named(holders: &[String]) -> String {
-    const ROOM: usize = 100;
-    let mut shown = String::new();
-    for (count, holder) in holders.iter().enumerate() {
-        if count > 0 && shown.chars().count() + holder.chars().count() > ROOM {
-            return format!("{shown} and {} more", holders.len() - count);
-        }
-        shown = if count == 0 { holder.clone() } else { format!("{shown}, {holder}") };
-    }
-    shown
 }
 
 /// What the spec asks for and is not done.

@@ -186,6 +186,34 @@ async fn no_engine_is_started_with_a_planted_token_before_a_person_vouches_for_i
     assert!(status(&world).ready, "it has a proof now");
 }
 
+/// The database is migrated already, so that nothing else holds the engine up.
+#[tokio::test]
+async fn no_engine_is_started_before_there_is_a_proof() {
+    let world = World::new(MINIMAL);
+    world.set_postgres(reachable(Some("1.2.3")));
+    plant(&world);
+    world.reconcile(world.apiserver.client()).await;
+    assert!(world.apiserver.get::<StatefulSet>("acme", "dev-engine").is_none());
+    assert_eq!(status(&world).endpoint, None);
+}
+
+#[tokio::test]
+async fn a_cluster_that_retains_runs_on_without_its_proof_until_a_person_vouches_for_its_secrets() {
+    let world = running(&MINIMAL.replace("spec:", "spec:\n  deletionPolicy: Retain")).await;
+    let keys = key_ids(&world, "acme", "dev");
+    world.apiserver.remove::<Secret>("workflow-system", "proof");
+    world.settle().await;
+    let (phase, reason, _) = told(&world);
+    assert_eq!((phase, reason.as_str()), (Some(ClusterPhase::Degraded), "SecretUnproven"));
+    assert!(world.apiserver.get::<StatefulSet>("acme", "dev-engine").is_some());
+    let secrets = world.apiserver.list::<Secret>("acme");
+    let uids: Vec<_> = secrets.iter().filter_map(|secret| secret.metadata.uid.clone()).collect();
+    world.edit(|cluster| cluster["metadata"]["annotations"][ADOPT] = json!(uids.join(" ")));
+    world.settle().await;
+    assert!(status(&world).ready, "{:?}", told(&world));
+    assert_eq!(key_ids(&world, "acme", "dev"), keys);
+}
+
 #[tokio::test]
 async fn a_proof_that_was_lost_is_made_anew_for_a_living_cluster() {
     let world = running(MINIMAL).await;
