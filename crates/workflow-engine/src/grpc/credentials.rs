@@ -76,15 +76,14 @@ impl Credentials {
 
     /// Takes over what the files hold now; what is in the way.
     fn look_again(&self) -> Vec<String> {
-        let mut secrets = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
-        let Secrets { secrets: fresh, obstacles } = files::read(&self.directory, &secrets);
-        let withdrawn = secrets.iter().filter(|former| !fresh.iter().any(|secret| secret.is_same(former)));
+        let former = Arc::clone(&self.secrets.read().unwrap_or_else(PoisonError::into_inner));
+        let Secrets { secrets: fresh, obstacles } = files::read(&self.directory, &former);
+        let withdrawn = former.iter().filter(|former| !fresh.iter().any(|secret| secret.is_same(former)));
         let withdrawn: Vec<CancellationToken> = withdrawn.map(|former| former.withdrawn.clone()).collect();
-        if !withdrawn.is_empty() || fresh.len() != secrets.len() {
+        if !withdrawn.is_empty() || fresh.len() != former.len() {
             tracing::info!(accepted = fresh.len(), withdrawn = withdrawn.len(), "engine credentials changed");
         }
-        *secrets = Arc::new(fresh);
-        drop(secrets);
+        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         for token in withdrawn {
             token.cancel();
         }
