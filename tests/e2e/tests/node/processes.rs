@@ -92,7 +92,9 @@ async fn a_namespace_without_grant_is_refused_until_it_is_labelled() {
     let processes: Api<WorkflowProcess> = api(&cluster, "e2e-ungranted");
     let refused =
         await_condition(&processes, "e2e-foreign", EDIT, "is refused", |process: &WorkflowProcess| {
-            process.status.as_ref().is_some_and(|status| status.message.is_some())
+            process.status.as_ref().is_some_and(|status| {
+                status.observed_generation == process.metadata.generation && status.message.is_some()
+            })
         })
         .await;
     let message = refused.status.and_then(|status| status.message).unwrap_or_default();
