@@ -117,7 +117,11 @@ impl Lane {
         })
         .await;
         let workers: Api<WorkflowWorker> = self.api();
-        await_condition(&workers, name, START, "is known", |it: &WorkflowWorker| it.status.is_some()).await;
+        await_condition(&workers, name, START, "is known", |it: &WorkflowWorker| {
+            let seen = it.status.as_ref().and_then(|status| status.observed_generation);
+            seen.is_some_and(|generation| generation != api_types::UNSEEN_GENERATION)
+        })
+        .await;
     }
 
     /// Deletes one of them and does not wait.
