@@ -72,10 +72,6 @@ async fn a_child_that_the_spec_makes_invalid_is_told_as_the_specs_fault() {
             ),
         ),
         (
-            json!({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}),
-            format!("spec.resources.requests asks for more than the limit{resources}"),
-        ),
-        (
             json!({"resources": {"requests": {"cpus": "2"}}}),
             format!("spec.resources.requests[cpus] has a value that is not valid{resources}"),
         ),

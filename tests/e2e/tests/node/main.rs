@@ -8,6 +8,7 @@ mod fixture;
 mod incidents;
 mod lane;
 mod processes;
+mod rotation;
 mod scaling;
 mod tenancy;
 mod upgrades;
