@@ -24,7 +24,7 @@ renderings_are_accepted() {
   kubectl apply --server-side -f "$ASSETS/servicemonitor-crd.yaml"
   kubectl wait --for=condition=Established --timeout=30s crd/servicemonitors.monitoring.coreos.com
   for name in "${cases[@]}"; do
-    # A pod template that the namespace would refuse is told as a warning.
+    # A pod template that the namespace would refuse is only a warning.
     render "$name" | kubectl apply --dry-run=server --server-side --warnings-as-errors -f -
   done
 }
@@ -78,10 +78,10 @@ EOF
 }
 
 absent() {
-  local told
-  told=$(kubectl get "$@" --ignore-not-found -o name)
-  [[ -z $told ]] || {
-    printf 'still there: %s\n' "$told"
+  local output
+  output=$(kubectl get "$@" --ignore-not-found -o name)
+  [[ -z $output ]] || {
+    printf 'still there: %s\n' "$output"
     return 1
   }
 }
@@ -106,24 +106,24 @@ engine_access_is_granted_by_name() {
 }
 
 refuses_escalation() {
-  local told
-  if told=$("$@" 2>&1); then
+  local output
+  if output=$("$@" 2>&1); then
     printf 'accepted: %s\n' "$*"
     return 1
   fi
-  [[ $told == *'attempting to grant RBAC permissions not currently held'* ]]
+  [[ $output == *'attempting to grant RBAC permissions not currently held'* ]]
 }
 
 # charts/tests/permissions.txt, in the words of kubectl auth can-i.
 permissions_are_least() {
-  local service expected question told wrong=0
+  local service expected question output wrong=0
   local -a words
   while read -r service expected question; do
     [[ -n $service && $service != \#* ]] || continue
     read -ra words <<<"$question"
-    told=$(kubectl auth can-i "${words[@]}" --as="system:serviceaccount:workflow-system:workflow-$service" 2>/dev/null || true)
-    [[ $told == "$expected" ]] || {
-      printf '%s: can-i %s: %s, expected %s\n' "$service" "$question" "$told" "$expected"
+    output=$(kubectl auth can-i "${words[@]}" --as="system:serviceaccount:workflow-system:workflow-$service" 2>/dev/null || true)
+    [[ $output == "$expected" ]] || {
+      printf '%s: can-i %s: %s, expected %s\n' "$service" "$question" "$output" "$expected"
       wrong=1
     }
   done <charts/tests/permissions.txt
@@ -151,10 +151,10 @@ people_may_work() {
 }
 
 may() { # <user> <yes|no> <verb> <resource> [<subresource>]
-  local told
-  told=$(kubectl auth can-i "$3" "$4" ${5:+"--subresource=$5"} -n acme-tenant --as="$1" 2>/dev/null || true)
-  [[ $told == "$2" ]] || {
-    printf '%s: can-i %s: %s, expected %s\n' "$1" "${*:3}" "$told" "$2"
+  local output
+  output=$(kubectl auth can-i "$3" "$4" ${5:+"--subresource=$5"} -n acme-tenant --as="$1" 2>/dev/null || true)
+  [[ $output == "$2" ]] || {
+    printf '%s: can-i %s: %s, expected %s\n' "$1" "${*:3}" "$output" "$2"
     return 1
   }
 }
@@ -191,7 +191,7 @@ health_checks_are_added() {
 }
 
 foreign_api_service_is_refused() {
-  local told before after
+  local output before after
   helm upgrade workflow charts/workflow-operator --namespace workflow-system --set job-lag-metrics-adapter.enabled=false
   kubectl apply -f - <<EOF
 apiVersion: apiregistration.k8s.io/v1
@@ -206,11 +206,11 @@ spec:
   service: { name: keda-metrics-apiserver, namespace: keda }
 EOF
   before=$(kubectl get apiservice "$api_service" -o yaml)
-  if told=$(helm upgrade workflow charts/workflow-operator --namespace workflow-system --reset-values 2>&1); then
+  if output=$(helm upgrade workflow charts/workflow-operator --namespace workflow-system --reset-values 2>&1); then
     printf 'not refused\n'
     return 1
   fi
-  [[ $told == *'leads to Service keda/keda-metrics-apiserver'* ]]
+  [[ $output == *'leads to Service keda/keda-metrics-apiserver'* ]]
   # Where the chart cannot look, as under Argo CD, it renders nothing that takes the API.
   helm template other charts/workflow-operator --namespace workflow-system >"$scratch/other.yaml"
   kubectl apply --server-side --force-conflicts -f "$scratch/other.yaml"

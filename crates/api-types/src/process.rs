@@ -84,7 +84,7 @@ pub struct WorkflowProcessSpec {
     /// Where the BPMN comes from: exactly one of `bpmn`, `configMapRef` and `gitRef`.
     pub source: Source,
     /// The user's own version word. It counts before a `versionTag` in the document; what the engine keeps with the version
-    /// is told in `status.versionTag`. Another tag for the same document is another version.
+    /// is shown in `status.versionTag`. Another tag for the same document is another version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = grammar::VERSION_TAG_MAX), regex(pattern = grammar::VERSION_TAG))]
     pub version_tag: Option<String>,

@@ -132,7 +132,7 @@ macro_rules! with_common_reasons {
                     "Another writer changed what this controller owns; the message names the object, the writer's field manager and the fields."
                     => "Nothing the first time: it was set back. If it goes on, stop the other writer: what is changed again and again is set back after growing pauses, at most a minute.",
                 Unreadable Warning
-                    "The stored object does not fit this version's schema, so its controller leaves it alone: told by an event only, its status stays as it was."
+                    "The stored object does not fit this version's schema, so its controller leaves it alone. There is only an event; the status stays as it was."
                     => "Correct the field that the message names and apply the object again.",
                 Denied Warning
                     "The Kubernetes API refused a request: missing permission, admission policy or resource quota."

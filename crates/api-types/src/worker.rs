@@ -243,7 +243,7 @@ pub struct WorkflowWorkerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub current_lag_seconds: Option<i64>,
-    /// Id of the key that the token of the fleet's pods was minted from. A new one is told when every pod has it.
+    /// Id of the key that the token of the fleet's pods was minted from. It changes when every pod was started with a token of the new key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub access_key_id: Option<String>,

@@ -63,21 +63,29 @@ async fn observe_of_deleted(
     tenant: &WorkflowTenant,
     cluster: Result<Arc<WorkflowCluster>, Refused>,
 ) -> Observed {
-    let namespace = tenant.namespace().unwrap_or_default();
-    let found = observe_cluster_of_deleted(
-        &context.client,
-        &*context.directory,
-        &context.cluster_namespace,
-        &namespace,
-        &tenant.spec.cluster_ref,
-    );
-    match found.await {
+    match observe_cluster_past_cache(context, tenant).await {
         Ok(found) => {
             let engine = observe_engine(context, &found, &tenant.name_any()).await;
             Observed { cluster: Ok(found), engine }
         }
         Err(unasked) => Observed { cluster, engine: EngineView::Unasked(unasked) },
     }
+}
+
+/// The tenant's cluster, asked of the API server where the cache does not show it.
+async fn observe_cluster_past_cache(
+    context: &Context,
+    tenant: &WorkflowTenant,
+) -> Result<Arc<WorkflowCluster>, Unasked> {
+    let namespace = tenant.namespace().unwrap_or_default();
+    observe_cluster_of_deleted(
+        &context.client,
+        &*context.directory,
+        &context.cluster_namespace,
+        &namespace,
+        &tenant.spec.cluster_ref,
+    )
+    .await
 }
 
 /// Is it to go?

@@ -4,8 +4,8 @@
 //! use serde_json::json;
 //! use test_support::variation::emptied;
 //!
-//! let told: Vec<_> = emptied(&json!({"a": [{"b": "x"}]})).into_iter().map(|(at, _)| at).collect();
-//! assert_eq!(told, ["a = []", "a[0] = {}", "a[0].b = \"\""]);
+//! let paths: Vec<_> = emptied(&json!({"a": [{"b": "x"}]})).into_iter().map(|(at, _)| at).collect();
+//! assert_eq!(paths, ["a = []", "a[0] = {}", "a[0].b = \"\""]);
 //! ```
 
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 pub fn emptied(value: &Value) -> Vec<(String, Value)> {
     let mut places = Vec::new();
     collect(value, "", "", &mut places);
-    let emptied = |(pointer, told): (String, String)| {
+    let emptied = |(pointer, path): (String, String)| {
         let mut variant = value.clone();
         let place = variant.pointer_mut(&pointer)?;
         let nothing = nothing_like(place);
@@ -26,7 +26,7 @@ pub fn emptied(value: &Value) -> Vec<(String, Value)> {
             return None;
         }
         *place = nothing.clone();
-        Some((format!("{told} = {nothing}"), variant))
+        Some((format!("{path} = {nothing}"), variant))
     };
     places.into_iter().filter_map(emptied).collect()
 }
@@ -36,12 +36,12 @@ pub fn emptied(value: &Value) -> Vec<(String, Value)> {
 pub fn shortened(value: &Value) -> Vec<(String, Value)> {
     let mut places = Vec::new();
     collect(value, "", "", &mut places);
-    let shortened = |(pointer, told): (String, String)| {
+    let shortened = |(pointer, path): (String, String)| {
         let mut variant = value.clone();
         let (parent, field) = pointer.rsplit_once('/')?;
         let parent = variant.pointer_mut(parent)?.as_object_mut()?;
         parent.remove(&field.replace("~1", "/").replace("~0", "~"))?;
-        Some((format!("no {told}"), variant))
+        Some((format!("no {path}"), variant))
     };
     places.into_iter().filter_map(shortened).collect()
 }
@@ -88,22 +88,22 @@ fn joined(outer: &str, inner: &str) -> String {
     format!("{outer}{dot}{inner}")
 }
 
-fn collect(value: &Value, pointer: &str, told: &str, places: &mut Vec<(String, String)>) {
+fn collect(value: &Value, pointer: &str, path: &str, places: &mut Vec<(String, String)>) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
                 let key = name.replace('~', "~0").replace('/', "~1");
-                let told = if told.is_empty() { name.clone() } else { format!("{told}.{name}") };
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                 let pointer = format!("{pointer}/{key}");
-                places.push((pointer.clone(), told.clone()));
-                collect(member, &pointer, &told, places);
+                places.push((pointer.clone(), path.clone()));
+                collect(member, &pointer, &path, places);
             }
         }
         Value::Array(elements) => {
             for (index, element) in elements.iter().enumerate() {
-                let (pointer, told) = (format!("{pointer}/{index}"), format!("{told}[{index}]"));
-                places.push((pointer.clone(), told.clone()));
-                collect(element, &pointer, &told, places);
+                let (pointer, path) = (format!("{pointer}/{index}"), format!("{path}[{index}]"));
+                places.push((pointer.clone(), path.clone()));
+                collect(element, &pointer, &path, places);
             }
         }
         _ => {}
@@ -125,7 +125,7 @@ fn nothing_like(value: &Value) -> Value {
 mod tests {
     use super::*;
 
-    fn told(variants: Vec<(String, Value)>) -> Vec<(String, String)> {
+    fn paths(variants: Vec<(String, Value)>) -> Vec<(String, String)> {
         variants.into_iter().map(|(at, variant)| (at, variant.to_string())).collect()
     }
 
@@ -137,7 +137,7 @@ mod tests {
     fn every_place_is_emptied_once() {
         let value = json!({"a/b": [{"c": "x", "d": 0}], "e": true});
         assert_eq!(
-            told(emptied(&value)),
+            paths(emptied(&value)),
             owned(&[
                 ("a/b = []", r#"{"a/b":[],"e":true}"#),
                 ("a/b[0] = {}", r#"{"a/b":[{}],"e":true}"#),
@@ -151,7 +151,7 @@ mod tests {
     fn every_field_is_left_out_once() {
         let value = json!({"a/b": [{"c": "x"}], "e": true});
         assert_eq!(
-            told(shortened(&value)),
+            paths(shortened(&value)),
             owned(&[
                 ("no a/b", r#"{"e":true}"#),
                 ("no a/b[0].c", r#"{"a/b":[{}],"e":true}"#),

@@ -49,7 +49,7 @@ pub enum RefusedConnection {
     /// There are too many, all of known callers.
     Full,
     /// It had shown no token and gave way to a newer one.
-    Stranger,
+    Unauthenticated,
     /// Its handshake failed or took too long.
     Handshake,
 }
@@ -160,14 +160,14 @@ impl Metrics {
         let reason = match why {
             RefusedConnection::Address => "address",
             RefusedConnection::Full => "full",
-            RefusedConnection::Stranger => "stranger",
+            RefusedConnection::Unauthenticated => "unauthenticated",
             RefusedConnection::Handshake => "handshake",
         };
         self.refused_connections.get_or_create(&RefusalLabels { reason }).inc();
     }
 
-    pub fn set_client_connections(&self, strangers: usize, known: usize) {
-        for (state, count) in [("stranger", strangers), ("known", known)] {
+    pub fn set_client_connections(&self, unauthenticated: usize, known: usize) {
+        for (state, count) in [("unauthenticated", unauthenticated), ("authenticated", known)] {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.client_connections.get_or_create(&ConnectionLabels { state }).set(count);
         }

@@ -35,9 +35,9 @@ const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Streams that a client opened and took back before we looked: more is an attack, and ends the connection.
 const MAX_PENDING_RESETS: usize = 20;
 /// Several clients may come from one address (an Ingress, a NAT), each with a handful of connections.
-const API: Limits = Limits { in_all: 4096, strangers: 256, per_address: 512 };
-/// Probes and scrapers bring no token, so all of them are strangers: under a flood the newest are answered.
-const ADMIN: Limits = Limits { in_all: 64, strangers: 64, per_address: 64 };
+const API: Limits = Limits { in_all: 4096, unauthenticated: 256, per_address: 512 };
+/// Probes and scrapers bring no token, so all of them are unauthenticated: under a flood the newest are answered.
+const ADMIN: Limits = Limits { in_all: 64, unauthenticated: 64, per_address: 64 };
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

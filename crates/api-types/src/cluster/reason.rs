@@ -62,7 +62,7 @@ crate::reason::kind_reasons! {
             "The connection to Postgres is not encrypted: the server offers no TLS, and `sslMode: prefer` goes on without."
             => "Switch TLS on in the server, and set `sslMode: verify-full` with `caSecret`.",
         PostgresServerNotVerified Warning
-            "The connection to Postgres is encrypted, but the server's certificate is not verified: whoever answers is believed."
+            "The connection to Postgres is encrypted, but the server's certificate is not verified: another server could answer in its place."
             => "Set `sslMode: verify-full`, with `caSecret` unless a public authority signed the certificate.",
         PostgresServerVerified Normal
             "The connection to Postgres is encrypted, and the server's certificate was verified."

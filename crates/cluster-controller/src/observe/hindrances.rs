@@ -109,17 +109,18 @@ async fn observe_failed_create(
     let events =
         events.map_err(|error| Unread::of(&format!("the events of {kind} {namespace}/{name}"), &error))?;
     let newest = |reason: &str| {
-        let told = events.items.iter().filter(|event| event.reason.as_deref() == Some(reason));
-        told.max_by_key(|event| told_at(event))
+        let of_reason = events.items.iter().filter(|event| event.reason.as_deref() == Some(reason));
+        of_reason.max_by_key(|event| reported_at(event))
     };
     let Some(failed) = newest("FailedCreate") else { return Ok(None) };
-    let is_past = newest("SuccessfulCreate").is_some_and(|created| told_at(created) >= told_at(failed));
+    let is_past =
+        newest("SuccessfulCreate").is_some_and(|created| reported_at(created) >= reported_at(failed));
     let cause = told_creation_failure(failed.message.as_deref().unwrap_or_default());
     Ok((!is_past).then_some(FailedCreate { kind, namespace, name, cause }))
 }
 
-/// When it was told last; three generations of recorders say it in three places.
-fn told_at(event: &Event) -> Option<Timestamp> {
+/// When it was reported last; three generations of event recorders write it to three fields.
+fn reported_at(event: &Event) -> Option<Timestamp> {
     let series =
         event.series.as_ref().and_then(|series| series.last_observed_time.as_ref()).map(|time| time.0);
     let last = event.last_timestamp.as_ref().map(|time| time.0);

@@ -106,8 +106,8 @@ impl Registration {
         let foreign = found.as_ref().and_then(|found| self.foreign_service(found));
         let foreign = foreign.map(|service| RegistrationError::Foreign { name: name.clone(), service });
         self.rival.send_if_modified(|rival| {
-            let told = foreign.as_ref().map(ToString::to_string);
-            std::mem::replace(rival, told.clone()) != told
+            let found = foreign.as_ref().map(ToString::to_string);
+            std::mem::replace(rival, found.clone()) != found
         });
         let owner = match (foreign, &found, &self.owner) {
             (Some(foreign), ..) => return Err(foreign),

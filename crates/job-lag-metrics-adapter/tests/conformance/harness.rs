@@ -32,6 +32,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::sync::CancellationToken;
 
+use crate::scripted::IDLE;
 use crate::{
     pki::{Authority, Identity},
     scripted::{ScriptedEngines, ScriptedKubernetes},
@@ -192,6 +193,13 @@ impl Adapter {
     pub(crate) async fn as_autoscaler(&self) -> Autoscaler {
         self.kubernetes.allow("system:serviceaccount:kube-system:horizontal-pod-autoscaler");
         Autoscaler(self.as_front_proxy().await)
+    }
+
+    /// Has engine `prod` tell an idle job type `charge`, and waits until it is served.
+    pub(crate) async fn await_idle_charge(&self) {
+        self.engines.say("prod", &[(None, "charge", IDLE)]);
+        let mut autoscaler = self.as_autoscaler().await;
+        autoscaler.get_until(&lag_path("job_type=charge"), |a| a.status == StatusCode::OK).await;
     }
 }
 

@@ -58,12 +58,7 @@ async fn conformance_08_autoscaler_gets_one_json_item() {
 #[tokio::test]
 async fn conformance_09_json_is_served_and_other_types_are_not() {
     let adapter = Adapter::start().await;
-    adapter.engines.say("prod", &[(None, "charge", IDLE)]);
-    adapter
-        .as_autoscaler()
-        .await
-        .get_until(&lag_path("job_type=charge"), |a| a.status == StatusCode::OK)
-        .await;
+    adapter.await_idle_charge().await;
     let mut connection = adapter.as_front_proxy().await;
     for accept in [
         "application/json",
@@ -332,12 +327,7 @@ async fn conformance_44_clients_that_never_finish_are_let_go_and_hold_up_nobody(
 #[tokio::test]
 async fn conformance_44_thousands_of_requests_at_once_are_served_by_and_by() {
     let adapter = Adapter::start().await;
-    adapter.engines.say("prod", &[(None, "charge", IDLE)]);
-    adapter
-        .as_autoscaler()
-        .await
-        .get_until(&lag_path("job_type=charge"), |a| a.status == StatusCode::OK)
-        .await;
+    adapter.await_idle_charge().await;
     let connection = adapter.as_front_proxy().await;
     let path = lag_path("job_type=charge");
     let reads = (0..2_000).map(|_| {

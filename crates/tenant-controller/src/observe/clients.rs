@@ -11,14 +11,14 @@ use controller_kit::engine::TenantAccess;
 use controller_kit::grant::{NamespaceRole, missing_grant};
 use controller_kit::outcome::ErrorClass;
 use controller_kit::plan::Desired;
-use controller_kit::reference::{Unasked, granted_namespaces, observe_cluster_of_deleted};
+use controller_kit::reference::{Unasked, granted_namespaces};
 use engine_client::{Credential, TenantEpoch, TokenRole};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
 
 use crate::context::Context;
-use crate::observe::{EngineView, Observed, is_deleting};
+use crate::observe::{EngineView, Observed, is_deleting, observe_cluster_past_cache};
 use crate::plan::client_secret;
 use crate::validate::Verdict;
 
@@ -101,7 +101,7 @@ pub struct Problem {
     /// Why.
     pub reason: TenantReason,
     /// The same for people.
-    pub told: String,
+    pub message: String,
     /// Does it end by itself?
     pub is_passing: bool,
 }
@@ -113,13 +113,13 @@ impl Problem {
         let is_passing = matches!(error.class(), ErrorClass::Transient | ErrorClass::Conflict);
         let namespace = namespace.to_owned();
         match missing_grant(&error.source, NamespaceRole::Workload) {
-            Some(told) => {
-                Self { namespace, reason: TenantReason::ClientSecretNotPermitted, told, is_passing: false }
+            Some(message) => {
+                Self { namespace, reason: TenantReason::ClientSecretNotPermitted, message, is_passing: false }
             }
             None => Self {
                 namespace,
                 reason: TenantReason::ClientSecretNotWritten,
-                told: error.told(),
+                message: error.told(),
                 is_passing,
             },
         }
@@ -203,15 +203,7 @@ async fn observe_access(
 /// Does the cluster exist though the cache does not show it? Most likely it is of a newer version than this controller;
 /// that is no reason to take the access of applications away.
 async fn is_unreadable(context: &Context, tenant: &WorkflowTenant) -> bool {
-    let namespace = tenant.namespace().unwrap_or_default();
-    let found = observe_cluster_of_deleted(
-        &context.client,
-        &*context.directory,
-        &context.cluster_namespace,
-        &namespace,
-        &tenant.spec.cluster_ref,
-    );
-    matches!(found.await, Err(Unasked::Unread { .. }))
+    matches!(observe_cluster_past_cache(context, tenant).await, Err(Unasked::Unread { .. }))
 }
 
 async fn observe_place(

@@ -77,7 +77,7 @@ pub fn plan_clients(tenant: &WorkflowTenant, view: &ClientsView) -> ClientsPlan 
             Place::NoNamespace | Place::Free | Place::Closed(_) | Place::Unread(_) => {}
         }
     }
-    // In the order of the grants: this is who is served first, and whose problem is told first.
+    // In the order of the grants: this is who is served first, and whose problem is reported first.
     for namespace in &view.under.granted {
         plan_granted(tenant, view, namespace, &mut plan);
     }
@@ -121,7 +121,7 @@ fn plan_granted(tenant: &WorkflowTenant, view: &ClientsView, namespace: &str, pl
         Place::Held(_) => plan.problems.push(Problem {
             namespace: namespace.to_owned(),
             reason: TenantReason::ClientSecretNameTaken,
-            told: format!(
+            message: format!(
                 "Secret {namespace}/{} exists and belongs to something else; delete or rename it",
                 client_secret_name(&tenant.name_any())
             ),
@@ -130,7 +130,7 @@ fn plan_granted(tenant: &WorkflowTenant, view: &ClientsView, namespace: &str, pl
         Place::NoNamespace => plan.problems.push(Problem {
             namespace: namespace.to_owned(),
             reason: TenantReason::ClientNamespaceMissing,
-            told: format!("namespace {namespace} does not exist"),
+            message: format!("namespace {namespace} does not exist"),
             is_passing: false,
         }),
     }
@@ -138,20 +138,20 @@ fn plan_granted(tenant: &WorkflowTenant, view: &ClientsView, namespace: &str, pl
 
 /// What concerns all namespaces.
 fn plan_shortage(view: &ClientsView, plan: &ClientsPlan) -> Option<Problem> {
-    let of_all = |reason, told| Problem { namespace: String::new(), reason, told, is_passing: false };
-    if let Err(told) = view.under.access.as_ref()? {
-        return Some(of_all(TenantReason::EngineCredentialsMissing, told.clone()));
+    let of_all = |reason, message| Problem { namespace: String::new(), reason, message, is_passing: false };
+    if let Err(message) = view.under.access.as_ref()? {
+        return Some(of_all(TenantReason::EngineCredentialsMissing, message.clone()));
     }
     let is_left_out = |namespace: &&String| {
         !plan.namespaces.contains(*namespace) && matches!(view.places.get(*namespace), Some(Place::Free))
     };
     let left_out = view.under.granted.iter().filter(is_left_out).count();
     (left_out > 0).then(|| {
-        let told = format!(
+        let message = format!(
             "at most {MAX_CLIENT_NAMESPACES} namespaces of a tenant get the Secret of its clients; \
              {left_out} more are granted it"
         );
-        of_all(TenantReason::TooManyClientNamespaces, told)
+        of_all(TenantReason::TooManyClientNamespaces, message)
     })
 }
 
@@ -172,7 +172,7 @@ pub fn plan_departure(tenant: &WorkflowTenant, plan: Plan, view: Option<&Clients
                 steps.push(Step::DeleteSecret(Doomed::of(&**secret), version));
             }
             Place::Unread(problem) if !is_left(problem) => {
-                unread = unread.or_else(|| Some(format!("in namespace {namespace}: {}", problem.told)));
+                unread = unread.or_else(|| Some(format!("in namespace {namespace}: {}", problem.message)));
             }
             _ => {}
         }

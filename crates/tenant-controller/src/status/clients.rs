@@ -1,4 +1,4 @@
-//! What the user is told of the Secrets of clients. Pure.
+//! What the status says of the Secrets of clients. Pure.
 
 use std::collections::BTreeSet;
 
@@ -50,13 +50,13 @@ pub fn assess_clients(
     let not_deleted = plan.writes.keys().filter(|namespace| is_not_deleted(namespace));
     let namespaces: BTreeSet<&String> = plan.namespaces.iter().chain(not_deleted).collect();
     let home = cluster.and_then(WorkflowCluster::namespace);
-    let is_told = |problem: &&Problem| {
+    let is_reported = |problem: &&Problem| {
         let is_at_home = home.as_ref() == Some(&problem.namespace);
         let is_quiet = problem.reason == TenantReason::ClientSecretNotPermitted && is_at_home;
         !is_quiet || namespaces.is_empty()
     };
     let problems: Vec<Problem> =
-        plan.problems.iter().chain(&applied.failures).filter(is_told).cloned().collect();
+        plan.problems.iter().chain(&applied.failures).filter(is_reported).cloned().collect();
     ClientsAssessment {
         key_id: plan.key_id.clone().filter(|_| applied.failures.is_empty()),
         is_granted: !view.under.granted.is_empty(),
@@ -116,7 +116,7 @@ fn build_client_access(
             CLIENT_ACCESS,
             Truth::False,
             first.reason,
-            format!("{}{others}", first.told),
+            format!("{}{others}", first.message),
         ));
     }
     assessment.is_served.then(|| {

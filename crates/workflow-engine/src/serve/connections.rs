@@ -1,5 +1,5 @@
 //! Which connections there are. Anybody who reaches the port can open some, so those that have not shown a valid token yet
-//! are few, and the oldest of them gives way to the next one: strangers keep out strangers, never a known caller.
+//! are few, and the oldest of them gives way to the next one: callers without a token can only block each other, never a known caller.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -22,7 +22,7 @@ use crate::metrics::{Metrics, RefusedConnection};
 pub struct Limits {
     pub in_all: usize,
     /// Without a valid token so far, handshakes included.
-    pub strangers: usize,
+    pub unauthenticated: usize,
     pub per_address: usize,
 }
 
@@ -41,7 +41,7 @@ struct Shared {
 struct Places {
     next: u64,
     /// By age.
-    strangers: BTreeMap<u64, (IpAddr, Arc<Eviction>)>,
+    unauthenticated: BTreeMap<u64, (IpAddr, Arc<Eviction>)>,
     known: usize,
     addresses: HashMap<IpAddr, usize>,
 }
@@ -70,14 +70,16 @@ impl Connections {
 
     /// `None`: there is no room for it.
     pub fn admit(&self, address: IpAddr) -> Option<Arc<Place>> {
-        let Limits { in_all, strangers, per_address } = self.0.limits;
+        let Limits { in_all, unauthenticated, per_address } = self.0.limits;
         let address = address.to_canonical();
         let mut places = self.places();
         let here = places.addresses.get(&address).copied().unwrap_or_default();
         let obstacle = if here >= per_address {
-            Some((places.oldest_stranger(Some(address)), RefusedConnection::Address))
-        } else if places.strangers.len() >= strangers || places.strangers.len() + places.known >= in_all {
-            Some((places.oldest_stranger(None), RefusedConnection::Full))
+            Some((places.oldest_unauthenticated(Some(address)), RefusedConnection::Address))
+        } else if places.unauthenticated.len() >= unauthenticated
+            || places.unauthenticated.len() + places.known >= in_all
+        {
+            Some((places.oldest_unauthenticated(None), RefusedConnection::Full))
         } else {
             None
         };
@@ -85,7 +87,7 @@ impl Connections {
             None => {}
             Some((Some(oldest), _)) => {
                 places.evict(oldest);
-                self.0.metrics.connection_refused(RefusedConnection::Stranger);
+                self.0.metrics.connection_refused(RefusedConnection::Unauthenticated);
             }
             Some((None, why)) => {
                 self.0.metrics.connection_refused(why);
@@ -95,7 +97,7 @@ impl Connections {
         let number = places.next;
         places.next += 1;
         let eviction = Arc::<Eviction>::default();
-        places.strangers.insert(number, (address, Arc::clone(&eviction)));
+        places.unauthenticated.insert(number, (address, Arc::clone(&eviction)));
         *places.addresses.entry(address).or_default() += 1;
         self.count(&places);
         drop(places);
@@ -109,7 +111,7 @@ impl Connections {
     }
 
     fn count(&self, places: &Places) {
-        self.0.metrics.set_client_connections(places.strangers.len(), places.known);
+        self.0.metrics.set_client_connections(places.unauthenticated.len(), places.known);
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {
@@ -118,14 +120,16 @@ impl Connections {
 }
 
 impl Places {
-    fn oldest_stranger(&self, of: Option<IpAddr>) -> Option<u64> {
-        let mut strangers = self.strangers.iter();
-        strangers.find(|(_, (address, _))| of.is_none_or(|of| of == *address)).map(|(number, _)| *number)
+    fn oldest_unauthenticated(&self, of: Option<IpAddr>) -> Option<u64> {
+        let mut unauthenticated = self.unauthenticated.iter();
+        unauthenticated
+            .find(|(_, (address, _))| of.is_none_or(|of| of == *address))
+            .map(|(number, _)| *number)
     }
 
     /// Its place is free at once, however long the connection takes to notice.
     fn evict(&mut self, number: u64) {
-        if let Some((address, eviction)) = self.strangers.remove(&number) {
+        if let Some((address, eviction)) = self.unauthenticated.remove(&number) {
             self.leave(address);
             eviction.happened.store(true, Ordering::Release);
             eviction.reader.wake();
@@ -149,7 +153,7 @@ impl Place {
             return;
         }
         let mut places = self.connections.places();
-        if places.strangers.remove(&self.number).is_some() {
+        if places.unauthenticated.remove(&self.number).is_some() {
             places.known += 1;
             self.known.store(true, Ordering::Relaxed);
             self.connections.count(&places);
@@ -167,7 +171,7 @@ impl Drop for Place {
         if self.known.load(Ordering::Relaxed) {
             places.known -= 1;
             places.leave(self.address);
-        } else if places.strangers.remove(&self.number).is_some() {
+        } else if places.unauthenticated.remove(&self.number).is_some() {
             places.leave(self.address);
         }
         self.connections.count(&places);

@@ -1,4 +1,4 @@
-//! However many connections strangers open, a known caller gets through.
+//! However many connections callers without a token open, a known caller gets through.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::support::{Caller, Engine, World, database};
 
 /// What a port takes of those without a token, and of one address.
-const STRANGERS: usize = 256;
+const UNAUTHENTICATED: usize = 256;
 const PER_ADDRESS: usize = 512;
 
 /// Connections that say nothing.
@@ -44,14 +44,14 @@ async fn is_served(caller: &Caller) {
 }
 
 #[tokio::test]
-async fn silent_strangers_give_way_to_a_known_caller() {
+async fn silent_connections_give_way_to_a_known_caller() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let early = engine.monitor();
     is_served(&early).await;
-    let mut silent = open(engine.api, STRANGERS + 100).await;
+    let mut silent = open(engine.api, UNAUTHENTICATED + 100).await;
     eventually("the oldest are closed", Duration::from_secs(5), async || {
-        metric(&engine, "workflow_engine_refused_connections_total{reason=\"stranger\"}")
+        metric(&engine, "workflow_engine_refused_connections_total{reason=\"unauthenticated\"}")
             .await
             .filter(|refused| *refused >= 100)
     })
@@ -61,7 +61,7 @@ async fn silent_strangers_give_way_to_a_known_caller() {
     is_served(&early).await;
     let late = engine.monitor();
     is_served(&late).await;
-    let known = metric(&engine, "workflow_engine_client_connections{state=\"known\"}").await;
+    let known = metric(&engine, "workflow_engine_client_connections{state=\"authenticated\"}").await;
     assert_eq!(known, Some(2));
 }
 

@@ -46,5 +46,5 @@ fn an_event_is_as_old_as_it_was_told_last(#[case] mut event: Value) {
     event["metadata"] = json!({"creationTimestamp": "2026-06-01T10:00:00Z"});
     event["involvedObject"] = json!({});
     let event: Event = serde_json::from_value(event).unwrap();
-    assert_eq!(told_at(&event), Some("2026-06-01T12:00:05Z".parse().unwrap()));
+    assert_eq!(reported_at(&event), Some("2026-06-01T12:00:05Z".parse().unwrap()));
 }

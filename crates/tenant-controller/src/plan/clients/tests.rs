@@ -52,7 +52,7 @@ fn theirs(tenant: &WorkflowTenant) -> Secret {
 }
 
 fn problem(reason: TenantReason) -> Problem {
-    Problem { namespace: TEAM.into(), reason, told: "why".into(), is_passing: false }
+    Problem { namespace: TEAM.into(), reason, message: "why".into(), is_passing: false }
 }
 
 fn held(secret: Secret) -> Place {
@@ -65,7 +65,7 @@ fn view(place: Place, is_granted: bool, access: Option<Result<Access, String>>) 
     ClientsView { under, places: BTreeMap::from([(TEAM.to_owned(), place)]) }
 }
 
-/// The kind of write, what is recorded before it, where the Secret is after it, and what is told.
+/// The kind of write, what is recorded before it, where the Secret is after it, and what is reported.
 #[derive(Debug, PartialEq)]
 struct Planned {
     write: &'static str,
@@ -187,9 +187,12 @@ fn no_more_namespaces_are_served_than_the_status_can_hold() {
     let plan = plan_clients(&tenant, &view);
     assert_eq!(plan.record.as_ref().map(Vec::len), Some(MAX_CLIENT_NAMESPACES));
     assert!(plan.writes.contains_key("team-126") && !plan.writes.contains_key("team-127"));
-    let told = "at most 128 namespaces of a tenant get the Secret of its clients; 3 more are granted it";
+    let message = "at most 128 namespaces of a tenant get the Secret of its clients; 3 more are granted it";
     let reason = TenantReason::TooManyClientNamespaces;
-    assert_eq!(plan.problems, [Problem { namespace: String::new(), told: told.into(), ..problem(reason) }]);
+    assert_eq!(
+        plan.problems,
+        [Problem { namespace: String::new(), message: message.into(), ..problem(reason) }]
+    );
 }
 
 #[test]

@@ -7,7 +7,12 @@ use super::*;
 use crate::testing::{now, tenant};
 
 fn problem(namespace: &str, reason: TenantReason) -> Problem {
-    Problem { namespace: namespace.into(), reason, told: format!("{namespace} is closed"), is_passing: false }
+    Problem {
+        namespace: namespace.into(),
+        reason,
+        message: format!("{namespace} is closed"),
+        is_passing: false,
+    }
 }
 
 fn assessment(problems: Vec<Problem>) -> ClientsAssessment {
@@ -21,7 +26,10 @@ fn assessment(problems: Vec<Problem>) -> ClientsAssessment {
     }
 }
 
-fn told(tenant: &WorkflowTenant, assessment: Option<&ClientsAssessment>) -> Option<(String, String, String)> {
+fn condition_of(
+    tenant: &WorkflowTenant,
+    assessment: Option<&ClientsAssessment>,
+) -> Option<(String, String, String)> {
     let status = with_clients(tenant, WorkflowTenantStatus::default(), assessment, now());
     let condition: Condition = find(&status.conditions, CLIENT_ACCESS)?.clone();
     Some((condition.status, condition.reason, condition.message))
@@ -45,18 +53,18 @@ const REASONS: [TenantReason; 6] = [
 pub(crate) fn reasons() -> Vec<String> {
     let troubled = REASONS.map(|reason| assessment(vec![problem("a", reason)]));
     let conditions = troubled.into_iter().chain([assessment(Vec::new())]);
-    let conditions = conditions.filter_map(|assessment| told(&tenant(), Some(&assessment)));
+    let conditions = conditions.filter_map(|assessment| condition_of(&tenant(), Some(&assessment)));
     let left = build_left(&tenant(), &["acme-tenant"]).map(|news| news.reason);
     conditions.map(|(_, reason, _)| reason).chain(left).collect()
 }
 
 #[test]
-fn the_first_problem_is_told_in_full_and_the_others_by_namespace() {
+fn the_first_problem_is_reported_in_full_and_the_others_by_namespace() {
     let denied = TenantReason::ClientSecretNotPermitted;
     let problems =
         vec![problem("b", denied), problem("c", denied), problem("a", denied), problem("", denied)];
     assert_eq!(
-        told(&tenant(), Some(&assessment(problems))),
+        condition_of(&tenant(), Some(&assessment(problems))),
         Some(words("False", "ClientSecretNotPermitted", "b is closed; not in order either: a, c"))
     );
 }
@@ -65,7 +73,7 @@ fn the_first_problem_is_told_in_full_and_the_others_by_namespace() {
 fn a_thousand_problems_are_bounded() {
     let denied = TenantReason::ClientSecretNotPermitted;
     let problems = (0..1000).map(|n| problem(&format!("team-{n}"), denied)).collect();
-    let (_, _, message) = told(&tenant(), Some(&assessment(problems))).unwrap();
+    let (_, _, message) = condition_of(&tenant(), Some(&assessment(problems))).unwrap();
     assert_eq!(message.chars().count(), 256);
 }
 
@@ -78,9 +86,12 @@ fn what_nobody_looked_at_stays_as_it_was() {
     assert_eq!(with_clients(&tenant, WorkflowTenantStatus::default(), None, now()), status);
     // While nothing may be written a look tells no more than that.
     let unserved = ClientsAssessment { is_served: false, ..assessment(Vec::new()) };
-    assert_eq!(told(&tenant, Some(&unserved)), Some(words("False", "ClientSecretNameTaken", "a is closed")));
+    assert_eq!(
+        condition_of(&tenant, Some(&unserved)),
+        Some(words("False", "ClientSecretNameTaken", "a is closed"))
+    );
     let revoked = ClientsAssessment { is_granted: false, ..unserved };
-    assert_eq!(told(&tenant, Some(&revoked)), None);
+    assert_eq!(condition_of(&tenant, Some(&revoked)), None);
 }
 
 #[rstest]

@@ -1,6 +1,6 @@
 use super::*;
 
-const LIMITS: Limits = Limits { in_all: 6, strangers: 3, per_address: 4 };
+const LIMITS: Limits = Limits { in_all: 6, unauthenticated: 3, per_address: 4 };
 
 fn host(n: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, n])
@@ -11,7 +11,7 @@ fn connections() -> Connections {
 }
 
 #[test]
-fn oldest_stranger_gives_way() {
+fn oldest_unauthenticated_gives_way() {
     let connections = connections();
     let places: Vec<_> = (0..4).map(|n| connections.admit(host(n)).expect("there is room")).collect();
     let evicted: Vec<_> = places.iter().map(|place| place.is_evicted()).collect();
@@ -22,7 +22,7 @@ fn oldest_stranger_gives_way() {
 }
 
 #[test]
-fn strangers_of_an_address_do_not_keep_out_a_known_caller_behind_it() {
+fn unauthenticated_of_an_address_do_not_block_a_known_caller_behind_it() {
     let connections = connections();
     let known: Vec<_> = (0..2)
         .map(|_| {
@@ -31,9 +31,9 @@ fn strangers_of_an_address_do_not_keep_out_a_known_caller_behind_it() {
             place
         })
         .collect();
-    let strangers: Vec<_> =
+    let unauthenticated: Vec<_> =
         (0..20).map(|_| connections.admit(host(1)).expect("the oldest gives way")).collect();
-    assert_eq!(strangers.iter().filter(|place| !place.is_evicted()).count(), 2);
+    assert_eq!(unauthenticated.iter().filter(|place| !place.is_evicted()).count(), 2);
     let next = connections.admit(host(1)).expect("a known caller comes again");
     next.mark_known();
     assert!(!next.is_evicted() && known.iter().all(|place| !place.is_evicted()));
@@ -44,7 +44,7 @@ fn known_callers_stay_whoever_comes() {
     let connections = connections();
     let known = connections.admit(host(1)).expect("there is room");
     known.mark_known();
-    let _strangers: Vec<_> = (0..100).filter_map(|n| connections.admit(host(n % 50 + 2))).collect();
+    let _unauthenticated: Vec<_> = (0..100).filter_map(|n| connections.admit(host(n % 50 + 2))).collect();
     assert!(!known.is_evicted());
     let next = connections.admit(host(1)).expect("a known caller comes again");
     next.mark_known();
@@ -67,5 +67,5 @@ fn all_together_and_one_address_have_a_bound() {
     assert!(admit_known(1).is_some());
     drop(others);
     let places = connections.places();
-    assert_eq!((places.known, places.strangers.len(), places.addresses.len()), (0, 0, 0));
+    assert_eq!((places.known, places.unauthenticated.len(), places.addresses.len()), (0, 0, 0));
 }
