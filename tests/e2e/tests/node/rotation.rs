@@ -49,7 +49,7 @@ async fn tokens_and_keys_are_replaced_while_everybody_works() {
         tenant_id: TENANT.to_owned(),
         process_id: PROCESS.to_owned(),
         version: None,
-        variables: Variables::default(),
+        variables: Variables([("amount".to_owned(), json!(50))].into_iter().collect()),
     };
 
     let word = former.metadata.resource_version.clone().expect("is read from the API server");
