@@ -10,7 +10,7 @@ pub const CLUSTER: &str = "workflow.example.com/cluster";
 /// On owned objects: the `WorkflowWorker` that they belong to.
 pub const WORKER: &str = "workflow.example.com/worker";
 
-/// Annotation, `"true"`: gives up a cleanup that cannot end. What is left behind is told in an event.
+/// Annotation, `"true"`: gives up a cleanup that cannot end. What is left behind is reported in an event.
 pub const FORCE_DELETE: &str = "workflow.example.com/force-delete";
 /// Annotation on a `WorkflowProcess` that names no tenant, written together with the finalizer: id of the tenant that its
 /// definitions belong to. The label of a Namespace can change, and what is deployed does not move with it.

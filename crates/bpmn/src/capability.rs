@@ -152,9 +152,9 @@ fn check_element<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
         sink.report(Rule::CapabilityEventReference, element.node, message);
     }
     // An intermediate event is what its definition makes of it; one finding says so.
-    let is_told_by_event =
+    let is_refused_with_its_event =
         !element.events.is_empty() && matches!(element.kind, Kind::CatchEvent | Kind::ThrowEvent);
-    if let Some(rule) = refusal_of_element(element.kind).filter(|_| !is_told_by_event) {
+    if let Some(rule) = refusal_of_element(element.kind).filter(|_| !is_refused_with_its_event) {
         sink.report(rule, element.node, format!("{name} is not executed yet"));
     }
     if element.loop_characteristics().is_some() {

@@ -10,9 +10,9 @@ use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason;
 use api_types::labels::FORCE_DELETE;
 use api_types::reason::Reason as _;
-use controller_kit::events::{EventType, News};
+use controller_kit::events::{Event, EventType};
 use controller_kit::message::listed;
-use controller_kit::plan::{Doomed, Wait};
+use controller_kit::plan::{Deletion, Wait};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -32,11 +32,11 @@ const ROOM_FOR_NAMES: usize = 120;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Deletes a migration that nobody will need.
-    WithdrawJob(Doomed),
+    WithdrawJob(Deletion),
     /// The end of the object; what it consists of follows by its owner references.
     RemoveFinalizer {
         /// The event that says what is left in the database.
-        last_event: Option<News>,
+        last_event: Option<Event>,
     },
 }
 
@@ -62,7 +62,7 @@ pub fn plan_cleanup(cluster: &WorkflowCluster, remains: &Remains, now: Timestamp
 
 enum Verdict {
     Wait(String),
-    Go(Option<News>),
+    Go(Option<Event>),
 }
 
 fn judge(cluster: &WorkflowCluster, remains: &Remains, now: Timestamp) -> Verdict {
@@ -96,13 +96,13 @@ fn judge(cluster: &WorkflowCluster, remains: &Remains, now: Timestamp) -> Verdic
         (true, true) => Verdict::Wait(format!(
             "the engine serves on for {} s, should these be deleted too: {}",
             GRACE.as_secs(),
-            told(dependants)
+            reported(dependants)
         )),
         (true, false) => go("was not deleted"),
         (false, _) => Verdict::Wait(format!(
             "the engine serves on, for at most {} minutes, until these are cleaned up: {}",
             LONGEST.as_secs() / 60,
-            told(leaving)
+            reported(leaving)
         )),
     }
 }
@@ -112,16 +112,16 @@ fn is_forced(cluster: &WorkflowCluster) -> bool {
     cluster.annotations().get(FORCE_DELETE).is_some_and(|value| value == "true")
 }
 
-fn build_last_event(reason: ClusterReason, why: &str, dependants: &[Dependant]) -> News {
+fn build_last_event(reason: ClusterReason, why: &str, dependants: &[Dependant]) -> Event {
     let note = format!(
         "{reason}: the database keeps what {why}; the same objects applied again take it over: {}",
-        told(dependants)
+        reported(dependants)
     );
-    News { type_: EventType::Warning, reason: reason.as_str().to_owned(), note }
+    Event { type_: EventType::Warning, reason: reason.as_str().to_owned(), note }
 }
 
 /// The names, as many as there is room for.
-fn told<'d>(dependants: impl IntoIterator<Item = &'d Dependant>) -> String {
+fn reported<'d>(dependants: impl IntoIterator<Item = &'d Dependant>) -> String {
     let names: Vec<String> = dependants.into_iter().map(ToString::to_string).collect();
     listed(&names, ROOM_FOR_NAMES)
 }

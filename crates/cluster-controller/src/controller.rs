@@ -26,7 +26,7 @@ use crate::plan::withdrawal::unwanted_by_refused;
 use crate::proof::ProofKeeper;
 use crate::status::{
     Assessment, assess, assess_cleanup, assess_deletion, assess_refusal, assess_stuck_deletion,
-    assess_unread, build_news, build_status,
+    assess_unread, build_events, build_status,
 };
 use crate::validate::validate;
 
@@ -157,7 +157,7 @@ impl ClusterReconciler {
                 Pass { next: Next::Gone, written: written.map(|written| *written) }
             }
             (Cleaned::Failed(error), _) => {
-                tracing::warn!(error = error.told(), "the finalizer was not removed");
+                tracing::warn!(error = error.message(), "the finalizer was not removed");
                 self.report(cluster, assess_stuck_deletion(&error), None).await
             }
             (Cleaned::Waiting, Some(wait)) => self.report(cluster, assess_cleanup(wait), None).await,
@@ -176,13 +176,13 @@ impl ClusterReconciler {
         let status = build_status(cluster, &assessment, context.clock.now());
         match context.writer.apply_status(cluster, cluster.status.as_ref(), &status).await {
             Ok(written) => {
-                for news in build_news(cluster, &status, &assessment) {
-                    context.publisher.publish(cluster, news).await;
+                for event in build_events(cluster, &status, &assessment) {
+                    context.publisher.publish(cluster, event).await;
                 }
                 Pass { next: assessment.next, written: written.or(former) }
             }
             Err(error) => {
-                tracing::warn!(error = error.told(), "status not written");
+                tracing::warn!(error = error.message(), "status not written");
                 Pass { next: Next::Failed(error.class()), written: former }
             }
         }

@@ -12,7 +12,7 @@ use api_types::labels::CLUSTER_CONTROLLER;
 use controller_kit::apply::{Contest, WriteError};
 use controller_kit::grant::{NamespaceRole, missing_grant};
 use controller_kit::outcome::ErrorClass;
-use controller_kit::plan::{Desired, Doomed, is_controlled_by};
+use controller_kit::plan::{Deletion, Desired, is_controlled_by};
 use controller_kit::run::chain;
 use engine_client::CredentialError;
 use engine_client::{Credential, TenantKey};
@@ -39,7 +39,7 @@ pub struct Applied {
     /// The engine got a certificate in the place of another one.
     pub renewed_certificate: bool,
     /// What other writers had changed.
-    pub set_back: Vec<Contest>,
+    pub reverted: Vec<Contest>,
     /// Steps that failed, in order.
     pub failures: Vec<Failure>,
 }
@@ -94,12 +94,12 @@ impl Failure {
 
     /// For status and event.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn message(&self) -> String {
         match self {
             Self::Write(error) => {
-                missing_grant(&error.source, NamespaceRole::Cluster).unwrap_or_else(|| error.told())
+                missing_grant(&error.source, NamespaceRole::Cluster).unwrap_or_else(|| error.message())
             }
-            Self::Proof(ProofError::Write(error)) => error.told(),
+            Self::Proof(ProofError::Write(error)) => error.message(),
             Self::NameTaken { .. }
             | Self::Certificate { .. }
             | Self::Credential { .. }
@@ -118,9 +118,9 @@ pub async fn execute(
     let mut applied = Applied::default();
     for step in &plan.steps {
         match execute_step(context, cluster, access, step).await {
-            Ok(Done { cluster, set_back }) => {
+            Ok(Done { cluster, reverted }) => {
                 applied.written = cluster.or(applied.written.take());
-                applied.set_back.extend(set_back);
+                applied.reverted.extend(reverted);
                 applied.done += 1;
                 applied.renewed_certificate |= matches!(step, Step::IssueCertificate { renewal: true, .. });
             }
@@ -138,7 +138,7 @@ pub async fn execute(
 }
 
 /// Deletes migration Jobs of a cluster that is not acted on otherwise.
-pub async fn withdraw_jobs(context: &Context, jobs: &[Doomed]) -> Result<(), WriteError> {
+pub async fn withdraw_jobs(context: &Context, jobs: &[Deletion]) -> Result<(), WriteError> {
     for job in jobs {
         context.writer.delete_behind_dependants(job).await?;
     }
@@ -189,7 +189,7 @@ pub async fn execute_cleanup(context: &Context, cluster: &WorkflowCluster, plan:
 struct Done {
     /// The cluster, if it was written.
     cluster: Option<WorkflowCluster>,
-    set_back: Option<Contest>,
+    reverted: Option<Contest>,
 }
 
 async fn execute_step(
@@ -208,27 +208,27 @@ async fn execute_step(
         Step::CreateProof => context.proof.create().await?,
         Step::CreateAuthority { metadata, former } => {
             let data = create_authority(cluster, metadata, former.as_deref(), now)?;
-            done.set_back = apply_secret(context, cluster, access, metadata, data).await?;
+            done.reverted = apply_secret(context, cluster, access, metadata, data).await?;
         }
         Step::IssueCertificate { metadata, names, .. } => {
             let lifetime = Duration::from_secs(u64::from(context.settings.certificate_days) * 24 * 3600);
             let data = issue_certificate(access, metadata, names, lifetime, now)?;
-            done.set_back = apply_secret(context, cluster, access, metadata, data).await?;
+            done.reverted = apply_secret(context, cluster, access, metadata, data).await?;
         }
         Step::CreateCredential { metadata, access: which } => {
             let data = create_credential(*which, CURRENT_KEY, metadata)?;
-            done.set_back = apply_secret(context, cluster, access, metadata, data).await?;
+            done.reverted = apply_secret(context, cluster, access, metadata, data).await?;
         }
         Step::AnnounceCredential { metadata, access: which } => {
             let mut data = access.credentials.get(which).map(Sealed::data).unwrap_or_default();
             data.extend(create_credential(*which, NEXT_KEY, metadata)?);
-            done.set_back = apply_secret(context, cluster, access, metadata, data).await?;
+            done.reverted = apply_secret(context, cluster, access, metadata, data).await?;
         }
         Step::Apply(desired) if context.writer.is_futile(desired) => {}
-        Step::Apply(desired) => done.set_back = apply(context, desired).await?,
+        Step::Apply(desired) => done.reverted = apply(context, desired).await?,
         Step::CreateJob(desired) => create_job(context, cluster, desired).await?,
-        Step::WithdrawJob(doomed) => context.writer.delete_behind_dependants(doomed).await?,
-        Step::Delete(doomed) => context.writer.delete(doomed).await?,
+        Step::WithdrawJob(deletion) => context.writer.delete_behind_dependants(deletion).await?,
+        Step::Delete(deletion) => context.writer.delete(deletion).await?,
     }
     Ok(done)
 }
@@ -241,14 +241,14 @@ async fn apply_secret(
     data: Data,
 ) -> Result<Option<Contest>, WriteError> {
     let secret = access.prove(&cluster.name_any(), build_secret(metadata.clone(), data));
-    Ok(context.writer.apply(&Desired::of(&secret)).await?.set_back)
+    Ok(context.writer.apply(&Desired::of(&secret)).await?.reverted)
 }
 
 /// Server-side apply keeps what others put into a list, even where it makes the object impossible, for instance a port
 /// of the same name under another number. Then the lists that we mean are replaced as a whole.
 async fn apply(context: &Context, desired: &Desired) -> Result<Option<Contest>, Failure> {
     let refused = match context.writer.apply(desired).await {
-        Ok(written) => return Ok(written.set_back),
+        Ok(written) => return Ok(written.reverted),
         Err(refused) => refused,
     };
     if !matches!(&refused.source, kube::Error::Api(status) if status.code == 422) {

@@ -51,7 +51,7 @@ pub struct Observed {
 impl Observed {
     /// Why this pod cannot start, in one phrase.
     #[must_use]
-    pub fn told_trouble(&self, pod: &PodView) -> Option<String> {
+    pub fn trouble_message(&self, pod: &PodView) -> Option<String> {
         let trouble = pod.trouble.clone()?;
         let missing = &self.hindrances.missing_pull_secrets;
         if trouble != "ImagePullBackOff" || missing.is_empty() {

@@ -22,7 +22,7 @@ use api_types::engine_access::Access;
 use api_types::labels::{CLUSTER, CLUSTER_CONTROLLER, Component, recommended};
 use api_types::{WorkflowCluster, engine_access};
 use controller_kit::plan::{
-    ChildVerdict, Desired, Doomed, build_owner_reference, is_controlled_by, plan_child,
+    ChildVerdict, Deletion, Desired, build_owner_reference, is_controlled_by, plan_child,
 };
 use jiff::Timestamp;
 use kube::api::ObjectMeta;
@@ -82,9 +82,9 @@ pub enum Step {
     /// Creates a migration Job, whose template can never change.
     CreateJob(Desired),
     /// Deletes a migration Job that is not wanted; it stays until its pods are gone.
-    WithdrawJob(Doomed),
+    WithdrawJob(Deletion),
     /// Deletes an object that is no longer wanted, or a pod that is stuck on another template.
-    Delete(Doomed),
+    Delete(Deletion),
 }
 
 /// What is to be done, and what the plan was made from: the status tells both.
@@ -119,7 +119,7 @@ pub struct Unproven {
 
 /// A cluster with everything that its builders need.
 #[derive(Clone, Copy)]
-pub struct Blueprint<'a> {
+pub struct BuildInput<'a> {
     /// The object.
     pub cluster: &'a WorkflowCluster,
     /// What was made of its spec.
@@ -130,13 +130,13 @@ pub struct Blueprint<'a> {
     pub database: &'a str,
 }
 
-impl fmt::Debug for Blueprint<'_> {
+impl fmt::Debug for BuildInput<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Blueprint({}/{})", self.namespace(), self.name())
     }
 }
 
-impl Blueprint<'_> {
+impl BuildInput<'_> {
     /// Name of the cluster.
     #[must_use]
     pub fn name(&self) -> String {
@@ -203,28 +203,28 @@ pub fn plan(
     let live_database = observed.children.stateful_set.as_deref().and_then(stateful_set::database_of);
     let database = observed.database.clone().or(target.postgres.database.clone()).or(live_database);
     let database = database.as_deref().unwrap_or(api_types::cluster::DEFAULT_DATABASE);
-    let blueprint = Blueprint { cluster, target, settings, database };
+    let input = BuildInput { cluster, target, settings, database };
 
     let mut draft = Draft { owner: cluster.uid().unwrap_or_default(), ..Draft::default() };
-    let (migration, unwanted) = plan_migration(&blueprint, observed, now);
-    let mut rollout = plan_rollout(&blueprint, observed, &migration);
+    let (migration, unwanted) = plan_migration(&input, observed, now);
+    let mut rollout = plan_rollout(&input, observed, &migration);
     if !cluster.spec.is_paused() {
         if !cluster.finalizers().iter().any(|finalizer| finalizer == CLUSTER_CONTROLLER.finalizer) {
             draft.steps.push(Step::AddFinalizer);
         }
-        plan_access(&blueprint, &observed.access, now, &mut draft);
+        plan_access(&input, &observed.access, now, &mut draft);
         // An engine would accept whatever these Secrets hold.
         let are_ours = observed.access.proof.is_some() && draft.taken.is_empty() && draft.unproven.is_empty();
         if !are_ours && observed.children.stateful_set.is_none() {
             rollout.version = None;
         }
-        plan_grants(&blueprint, &observed.children, &mut draft);
+        plan_grants(&input, &observed.children, &mut draft);
         draft.steps.extend(unwanted.into_iter().map(Step::WithdrawJob));
-        plan_children(&blueprint, observed, &migration, &rollout, &mut draft);
+        plan_children(&input, observed, &migration, &rollout, &mut draft);
     }
-    let key_id = |access| key_id_of(&blueprint, &observed.access, access);
+    let key_id = |access| key_id_of(&input, &observed.access, access);
     Plan {
-        rotation: rotation_of(&blueprint, &observed.access),
+        rotation: rotation_of(&input, &observed.access),
         key_ids: AccessKeyIds { worker: key_id(Access::WorkerKey), client: key_id(Access::ClientKey) },
         steps: draft.steps,
         taken: draft.taken,
@@ -236,34 +236,34 @@ pub fn plan(
 }
 
 fn plan_children(
-    blueprint: &Blueprint<'_>,
+    input: &BuildInput<'_>,
     observed: &Observed,
     migration: &Migration,
     rollout: &Rollout,
     draft: &mut Draft,
 ) {
     let children = &observed.children;
-    let spec = &blueprint.cluster.spec;
-    if let Some(ca_bundle) = access::build_ca_bundle(blueprint, &observed.access) {
+    let spec = &input.cluster.spec;
+    if let Some(ca_bundle) = access::build_ca_bundle(input, &observed.access) {
         draft.want(&ca_bundle, children.ca_bundle.as_deref());
     }
-    draft.want(&services::build_headless(blueprint), children.headless_service.as_deref());
-    draft.want(&services::build_client(blueprint), children.service.as_deref());
-    draft.want(&network_policy::build(blueprint), children.network_policy.as_deref());
+    draft.want(&services::build_headless(input), children.headless_service.as_deref());
+    draft.want(&services::build_client(input), children.service.as_deref());
+    draft.want(&network_policy::build(input), children.network_policy.as_deref());
     if let Migration::Needed { job, state: migration::JobState::Missing, .. } = migration {
         draft.steps.push(Step::CreateJob(Desired::of(&**job)));
     }
     if let Some(version) = &rollout.version {
-        let set = stateful_set::build(blueprint, version, rollout.partition);
+        let set = stateful_set::build(input, version, rollout.partition);
         draft.want(&set, children.stateful_set.as_deref());
     }
     draft.steps.extend(rollout.stuck.iter().cloned().map(Step::Delete));
-    let budget = (spec.replicas > 1).then(|| budget::build(blueprint));
+    let budget = (spec.replicas > 1).then(|| budget::build(input));
     draft.want_or_drop(budget.as_ref(), children.budget.as_deref());
-    let ingress = spec.enabled_ingress().map(|ingress| ingress::build(blueprint, ingress));
+    let ingress = spec.enabled_ingress().map(|ingress| ingress::build(input, ingress));
     draft.want_or_drop(ingress.as_ref(), children.ingress.as_deref());
     if let ServiceMonitorView::Known(live) = &observed.service_monitor {
-        let monitor = spec.wants_service_monitor().then(|| service_monitor::build(blueprint));
+        let monitor = spec.wants_service_monitor().then(|| service_monitor::build(input));
         draft.want_or_drop(monitor.as_ref(), live.as_deref());
     }
 }
@@ -305,7 +305,7 @@ impl Draft {
             (None, Some(live))
                 if is_controlled_by(live.meta(), &self.owner) && live.meta().deletion_timestamp.is_none() =>
             {
-                self.steps.push(Step::Delete(Doomed::of(live)));
+                self.steps.push(Step::Delete(Deletion::of(live)));
             }
             (None, _) => {}
         }

@@ -1,4 +1,4 @@
-//! What the user is told, and when to look again. Pure.
+//! What the user is reported, and when to look again. Pure.
 
 mod assess;
 mod facts;
@@ -17,11 +17,11 @@ use api_types::condition::{
 use api_types::labels::{Component, selector, selector_text};
 use api_types::reason::Reason as _;
 use api_types::{MAX_MESSAGE_CHARS, WorkflowCluster, names};
-use controller_kit::condition::{Standing, Truth, Wanted, find, merge, summary};
-use controller_kit::events::{EventType, News};
+use controller_kit::condition::{ConditionStatus, DesiredCondition, Readiness, find, merge, summary};
+use controller_kit::events::{Event, EventType};
 use controller_kit::message::bounded;
 use controller_kit::outcome::{ErrorClass, Next};
-use controller_kit::status::{news, news_of};
+use controller_kit::status::{event_of_condition, event_of_ready};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
@@ -35,7 +35,7 @@ pub struct Assessment {
     /// Where the cluster is in its life.
     pub phase: ClusterPhase,
     /// Ready, in progress or stalled.
-    pub standing: Standing,
+    pub readiness: Readiness,
     /// Why.
     pub reason: ClusterReason,
     /// The same for people.
@@ -45,7 +45,7 @@ pub struct Assessment {
     /// What was seen; `None` when nothing was, and what is known stays.
     pub facts: Option<Facts>,
     /// What was done and is worth telling, beside the change of `Ready`.
-    pub news: Vec<News>,
+    pub event: Vec<Event>,
 }
 
 /// The whole status.
@@ -60,13 +60,18 @@ pub fn build_status(
         return former;
     }
     let generation = cluster.metadata.generation;
-    let Assessment { phase, standing, reason, message, facts, .. } = assessment;
-    let mut wanted = summary(*standing, *reason, message);
+    let Assessment { phase, readiness, reason, message, facts, .. } = assessment;
+    let mut wanted = summary(*readiness, *reason, message);
     if cluster.spec.is_paused() {
-        wanted.push(Wanted::new(PAUSED, Truth::True, ClusterReason::Paused, "spec.paused is true"));
+        wanted.push(DesiredCondition::new(
+            PAUSED,
+            ConditionStatus::True,
+            ClusterReason::Paused,
+            "spec.paused is true",
+        ));
     }
     if *reason == ClusterReason::FieldsNotActedOn {
-        wanted.push(Wanted::new(SUPPORTED, Truth::False, *reason, message));
+        wanted.push(DesiredCondition::new(SUPPORTED, ConditionStatus::False, *reason, message));
     }
     let mut status = match facts {
         Some(facts) => {
@@ -84,7 +89,7 @@ pub fn build_status(
     }
     status.observed_generation = generation;
     status.phase = Some(*phase);
-    status.ready = *standing == Standing::Ready;
+    status.ready = *readiness == Readiness::Ready;
     status.message = Some(bounded(message));
     status.selector = Some(selector_text(&selector(Component::Engine, &cluster.name_any())));
     status.version_key = status.version.as_deref().map(names::version_key);
@@ -105,46 +110,46 @@ fn keeps_former(cluster: &WorkflowCluster, former: &WorkflowClusterStatus, asses
 
 /// The events of a pass.
 #[must_use]
-pub fn build_news(
+pub fn build_events(
     cluster: &WorkflowCluster,
     status: &WorkflowClusterStatus,
     assessment: &Assessment,
-) -> Vec<News> {
+) -> Vec<Event> {
     let former = cluster.status.clone().unwrap_or_default();
-    // Whom a deletion waits for changes by the second: that it waits is told once.
-    let is_told = |news: &News| {
+    // Whom a deletion waits for changes by the second: that it waits is reported once.
+    let is_reported = |event: &Event| {
         assessment.reason == ClusterReason::AwaitingDependants
-            && find(&former.conditions, READY).is_some_and(|ready| ready.reason == news.reason)
+            && find(&former.conditions, READY).is_some_and(|ready| ready.reason == event.reason)
     };
-    let mut told: Vec<News> = news::<ClusterReason>(&former.conditions, &status.conditions)
+    let mut reported: Vec<Event> = event_of_ready::<ClusterReason>(&former.conditions, &status.conditions)
         .into_iter()
-        .filter(|news| !is_told(news))
+        .filter(|event| !is_reported(event))
         .collect();
-    told.extend(assessment.news.iter().cloned());
-    told.extend(tell_rotation(&former.conditions, &status.conditions));
+    reported.extend(assessment.event.iter().cloned());
+    reported.extend(build_rotation_event(&former.conditions, &status.conditions));
     for type_ in [SUPPORTED, POSTGRES_ENCRYPTED] {
-        let news = news_of::<ClusterReason>(type_, &former.conditions, &status.conditions);
-        told.extend(news.filter(|news| !told.iter().any(|other| other.reason == news.reason)));
+        let event = event_of_condition::<ClusterReason>(type_, &former.conditions, &status.conditions);
+        reported.extend(event.filter(|event| !reported.iter().any(|other| other.reason == event.reason)));
     }
-    told
+    reported
 }
 
 /// Where the replacement of tokens and keys is now, each stage once.
-fn tell_rotation(former: &[Condition], current: &[Condition]) -> Option<News> {
+fn build_rotation_event(former: &[Condition], current: &[Condition]) -> Option<Event> {
     let reason_of = |conditions| find(conditions, ROTATING_CREDENTIALS).map(|found| found.reason.clone());
     if reason_of(former) == reason_of(current) {
         return None;
     }
     Some(match find(current, ROTATING_CREDENTIALS) {
-        Some(found) if found.reason == ClusterReason::CredentialsHeld.as_str() => News {
+        Some(found) if found.reason == ClusterReason::CredentialsHeld.as_str() => Event {
             type_: EventType::Warning,
             note: format!("{}: {}", found.reason, found.message),
             reason: found.reason.clone(),
         },
         Some(found) => {
-            News { type_: EventType::Normal, note: found.message.clone(), reason: found.reason.clone() }
+            Event { type_: EventType::Normal, note: found.message.clone(), reason: found.reason.clone() }
         }
-        None => News {
+        None => Event {
             type_: EventType::Normal,
             reason: ClusterReason::CredentialsRetired.as_str().to_owned(),
             note: "the former tokens and keys are no longer accepted".to_owned(),

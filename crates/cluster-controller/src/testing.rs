@@ -27,7 +27,7 @@ use crate::observe::pods::PodView;
 use crate::observe::postgres::{Database, PostgresView};
 use crate::observe::secrets::{AccessView, Sealed};
 use crate::observe::service_monitor::ServiceMonitorView;
-use crate::plan::{Blueprint, access, stateful_set};
+use crate::plan::{BuildInput, access, stateful_set};
 use crate::proof::ProofKey;
 use crate::validate::{Target, validate};
 
@@ -79,7 +79,7 @@ pub(crate) fn proof() -> Option<ProofKey> {
 
 /// The Secret as our own apply of it left it.
 pub(crate) fn applied(cluster: &WorkflowCluster, name: &str, entries: &[(&str, &str)]) -> Sealed {
-    let metadata = with_blueprint(cluster, |blueprint| access::metadata(blueprint, name.to_owned()));
+    let metadata = with_input(cluster, |input| access::metadata(input, name.to_owned()));
     let secret = access::build_secret(metadata, secret(name, entries).data());
     let view = AccessView { proof: proof(), ..AccessView::default() };
     let desired = Desired::of(&view.prove(&cluster.name_any(), secret));
@@ -100,10 +100,10 @@ fn readers() -> Readers {
     }
 }
 
-pub(crate) fn with_blueprint<T>(cluster: &WorkflowCluster, build: impl FnOnce(&Blueprint<'_>) -> T) -> T {
+pub(crate) fn with_input<T>(cluster: &WorkflowCluster, build: impl FnOnce(&BuildInput<'_>) -> T) -> T {
     let (target, settings) = (target(cluster), settings());
     let database = target.postgres.database.clone().unwrap_or_else(|| "workflow".to_owned());
-    build(&Blueprint { cluster, target: &target, settings: &settings, database: &database })
+    build(&BuildInput { cluster, target: &target, settings: &settings, database: &database })
 }
 
 /// A world in which nothing exists but an empty database.
@@ -138,7 +138,7 @@ pub(crate) fn serving() -> EngineView {
 pub(crate) fn settled_set(cluster: &WorkflowCluster, version: &str) -> StatefulSet {
     let version: Version = version.parse().unwrap();
     let replicas = cluster.spec.replicas;
-    let mut set = with_blueprint(cluster, |blueprint| stateful_set::build(blueprint, &version, replicas));
+    let mut set = with_input(cluster, |input| stateful_set::build(input, &version, replicas));
     set.metadata.uid = Some("uid-set".to_owned());
     set.metadata.generation = Some(1);
     set.status = Some(StatefulSetStatus {
@@ -227,7 +227,7 @@ pub(crate) fn certificate(authority: &Issued, made: Timestamp) -> Issued {
 }
 
 /// The name of each step's object, with what is done to it.
-pub(crate) fn told(steps: &[crate::plan::Step]) -> Vec<String> {
+pub(crate) fn reported(steps: &[crate::plan::Step]) -> Vec<String> {
     use crate::plan::Step;
     let name = |metadata: &ObjectMeta| metadata.name.clone().unwrap_or_default();
     steps
@@ -248,8 +248,8 @@ pub(crate) fn told(steps: &[crate::plan::Step]) -> Vec<String> {
             Step::CreateCredential { metadata, .. } => format!("create credential {}", name(metadata)),
             Step::Apply(desired) => format!("apply {} {}", desired.resource.kind, desired.name),
             Step::CreateJob(desired) => format!("create {} {}", desired.resource.kind, desired.name),
-            Step::WithdrawJob(doomed) => format!("withdraw {} {}", doomed.resource.kind, doomed.name),
-            Step::Delete(doomed) => format!("delete {} {}", doomed.resource.kind, doomed.name),
+            Step::WithdrawJob(deletion) => format!("withdraw {} {}", deletion.resource.kind, deletion.name),
+            Step::Delete(deletion) => format!("delete {} {}", deletion.resource.kind, deletion.name),
         })
         .collect()
 }

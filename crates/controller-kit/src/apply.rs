@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::message::{bounded, of_kube};
 use crate::outcome::ErrorClass;
-use crate::plan::{Desired, Doomed};
+use crate::plan::{Deletion, Desired};
 
 pub(crate) mod contest;
 mod futile;
@@ -37,7 +37,7 @@ impl WriteError {
     /// What it means for the next attempt.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
-        if self.told_spec_refusal().is_some() {
+        if self.spec_refusal_message().is_some() {
             return ErrorClass::Invalid;
         }
         ErrorClass::of_kube(&self.source)
@@ -52,20 +52,20 @@ impl WriteError {
     }
 
     /// What the spec passes on (resources, affinity, behavior, …) is judged by the API server only when it is applied.
-    fn told_spec_refusal(&self) -> Option<String> {
+    fn spec_refusal_message(&self) -> Option<String> {
         let kube::Error::Api(status) = &self.source else { return None };
-        spec_refusal::told_spec_refusal(status, &self.object)
+        spec_refusal::spec_refusal_message(status, &self.object)
     }
 
     /// For status and event: what was tried and the API server's own verdict.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn message(&self) -> String {
         if let Some(contest) = self.contest() {
             let again = "changed by others again and again, set back at most once a minute";
-            return bounded(&format!("{again}: {}", contest.told()));
+            return bounded(&format!("{again}: {}", contest.message()));
         }
-        let told = self.told_spec_refusal();
-        bounded(&told.unwrap_or_else(|| format!("{self}: {}", of_kube(&self.source))))
+        let reported = self.spec_refusal_message();
+        bounded(&reported.unwrap_or_else(|| format!("{self}: {}", of_kube(&self.source))))
     }
 }
 
@@ -75,7 +75,7 @@ pub struct Written {
     /// As the API server returned it.
     pub object: DynamicObject,
     /// What others had set, and was set back.
-    pub set_back: Option<Contest>,
+    pub reverted: Option<Contest>,
 }
 
 /// Writes as one field manager. Clones share what they know of other writers, and of applies that change nothing.
@@ -109,7 +109,7 @@ impl Writer {
         }
         let params = PatchParams::apply(self.manager);
         let refusal = match self.patch(desired, &params).await {
-            Ok(object) => return Ok(Written { object, set_back: None }),
+            Ok(object) => return Ok(Written { object, reverted: None }),
             Err(kube::Error::Api(status)) if contest::is_contest(&status) => status,
             Err(source) => return Err(failed(source)),
         };
@@ -118,7 +118,7 @@ impl Writer {
             return Err(failed(kube::Error::Api(refusal)));
         }
         let object = self.patch(desired, &params.force()).await.map_err(failed)?;
-        Ok(Written { object, set_back: contest })
+        Ok(Written { object, reverted: contest })
     }
 
     async fn patch(&self, desired: &Desired, params: &PatchParams) -> kube::Result<DynamicObject> {
@@ -150,38 +150,42 @@ impl Writer {
     }
 
     /// Deletes exactly the object that was seen; gone already is success. Its dependants are collected behind it.
-    pub async fn delete(&self, doomed: &Doomed) -> Result<(), WriteError> {
-        self.delete_with(doomed, DeleteParams::background(), None).await
+    pub async fn delete(&self, deletion: &Deletion) -> Result<(), WriteError> {
+        self.delete_with(deletion, DeleteParams::background(), None).await
     }
 
     /// The same, unless the object was changed since it was seen: that is a conflict.
-    pub async fn delete_unchanged(&self, doomed: &Doomed, resource_version: &str) -> Result<(), WriteError> {
-        self.delete_with(doomed, DeleteParams::background(), Some(resource_version.to_owned())).await
+    pub async fn delete_unchanged(
+        &self,
+        deletion: &Deletion,
+        resource_version: &str,
+    ) -> Result<(), WriteError> {
+        self.delete_with(deletion, DeleteParams::background(), Some(resource_version.to_owned())).await
     }
 
     /// The same, but the object stays, with a deletion timestamp, until its dependants are gone: as long as it is there,
     /// what it made may still be at work.
-    pub async fn delete_behind_dependants(&self, doomed: &Doomed) -> Result<(), WriteError> {
-        self.delete_with(doomed, DeleteParams::foreground(), None).await
+    pub async fn delete_behind_dependants(&self, deletion: &Deletion) -> Result<(), WriteError> {
+        self.delete_with(deletion, DeleteParams::foreground(), None).await
     }
 
     async fn delete_with(
         &self,
-        doomed: &Doomed,
+        deletion: &Deletion,
         params: DeleteParams,
         resource_version: Option<String>,
     ) -> Result<(), WriteError> {
         let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &doomed.namespace, &doomed.resource);
+            Api::namespaced_with(self.client.clone(), &deletion.namespace, &deletion.resource);
         let params = DeleteParams {
-            preconditions: Some(Preconditions { uid: Some(doomed.uid.clone()), resource_version }),
+            preconditions: Some(Preconditions { uid: Some(deletion.uid.clone()), resource_version }),
             ..params
         };
-        match api.delete(&doomed.name, &params).await {
+        match api.delete(&deletion.name, &params).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(source) => {
-                let object = format!("{} {}/{}", doomed.resource.kind, doomed.namespace, doomed.name);
+                let object = format!("{} {}/{}", deletion.resource.kind, deletion.namespace, deletion.name);
                 Err(WriteError { operation: "delete", object, source })
             }
         }

@@ -9,16 +9,16 @@ use crate::message::bounded;
 
 /// Value of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Truth {
+pub enum ConditionStatus {
     /// It is so.
     True,
     /// It is not so.
     False,
-    /// It cannot be told at present.
+    /// It cannot be reported at present.
     Unknown,
 }
 
-impl Truth {
+impl ConditionStatus {
     /// The word in `conditions[].status`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -32,27 +32,27 @@ impl Truth {
 
 /// One condition as it shall be, before times are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted<R> {
+pub struct DesiredCondition<R> {
     /// One of `api_types::condition`.
     pub type_: &'static str,
     /// Its value.
-    pub truth: Truth,
+    pub status: ConditionStatus,
     /// Why.
     pub reason: R,
     /// For people; cut and cleaned by [`merge`].
     pub message: String,
 }
 
-impl<R: Reason> Wanted<R> {
+impl<R: Reason> DesiredCondition<R> {
     /// A condition.
-    pub fn new(type_: &'static str, truth: Truth, reason: R, message: impl Into<String>) -> Self {
-        Self { type_, truth, reason, message: message.into() }
+    pub fn new(type_: &'static str, status: ConditionStatus, reason: R, message: impl Into<String>) -> Self {
+        Self { type_, status, reason, message: message.into() }
     }
 }
 
 /// Where an object stands as a whole: the kstatus triple is derived from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Readiness {
     /// The spec is reached.
     Ready,
     /// The controller works on it, or waits for something that ends by itself.
@@ -62,13 +62,17 @@ pub enum Standing {
 }
 
 /// `Ready`, and `Reconciling` or `Stalled` while true.
-pub fn summary<R: Reason>(standing: Standing, reason: R, message: &str) -> Vec<Wanted<R>> {
-    let ready = if standing == Standing::Ready { Truth::True } else { Truth::False };
-    let mut wanted = vec![Wanted::new(READY, ready, reason, message)];
-    match standing {
-        Standing::Ready => {}
-        Standing::InProgress => wanted.push(Wanted::new(RECONCILING, Truth::True, reason, message)),
-        Standing::Stalled => wanted.push(Wanted::new(STALLED, Truth::True, reason, message)),
+pub fn summary<R: Reason>(readiness: Readiness, reason: R, message: &str) -> Vec<DesiredCondition<R>> {
+    let ready = if readiness == Readiness::Ready { ConditionStatus::True } else { ConditionStatus::False };
+    let mut wanted = vec![DesiredCondition::new(READY, ready, reason, message)];
+    match readiness {
+        Readiness::Ready => {}
+        Readiness::InProgress => {
+            wanted.push(DesiredCondition::new(RECONCILING, ConditionStatus::True, reason, message))
+        }
+        Readiness::Stalled => {
+            wanted.push(DesiredCondition::new(STALLED, ConditionStatus::True, reason, message))
+        }
     }
     wanted
 }
@@ -78,17 +82,17 @@ pub fn summary<R: Reason>(standing: Standing, reason: R, message: &str) -> Vec<W
 #[must_use]
 pub fn merge<R: Reason>(
     former: &[Condition],
-    wanted: Vec<Wanted<R>>,
+    wanted: Vec<DesiredCondition<R>>,
     generation: Option<i64>,
     now: Timestamp,
 ) -> Vec<Condition> {
     let mut merged: Vec<Condition> = wanted
         .into_iter()
         .map(|wanted| {
-            let same = former.iter().find(|c| c.type_ == wanted.type_ && c.status == wanted.truth.as_str());
+            let same = former.iter().find(|c| c.type_ == wanted.type_ && c.status == wanted.status.as_str());
             Condition {
                 type_: wanted.type_.to_owned(),
-                status: wanted.truth.as_str().to_owned(),
+                status: wanted.status.as_str().to_owned(),
                 reason: wanted.reason.as_str().to_owned(),
                 message: bounded(&wanted.message),
                 observed_generation: generation,
@@ -116,15 +120,15 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn merged(former: &[Condition], standing: Standing, now: i64) -> Vec<Condition> {
-        merge(former, summary(standing, CommonReason::Paused, "m"), Some(7), at(now))
+    fn merged(former: &[Condition], readiness: Readiness, now: i64) -> Vec<Condition> {
+        merge(former, summary(readiness, CommonReason::Paused, "m"), Some(7), at(now))
     }
 
     #[test]
     fn transition_time_moves_only_with_the_status() {
-        let first = merged(&[], Standing::InProgress, 1);
+        let first = merged(&[], Readiness::InProgress, 1);
         let again =
-            merge(&first, summary(Standing::InProgress, CommonReason::Deleting, "other"), Some(8), at(2));
+            merge(&first, summary(Readiness::InProgress, CommonReason::Deleting, "other"), Some(8), at(2));
         assert_eq!(
             again
                 .iter()
@@ -132,7 +136,7 @@ mod tests {
                 .collect::<Vec<_>>(),
             [("Ready", "False", at(1)), ("Reconciling", "True", at(1))]
         );
-        let ready = merged(&again, Standing::Ready, 3);
+        let ready = merged(&again, Readiness::Ready, 3);
         assert_eq!(
             ready
                 .iter()
@@ -144,7 +148,7 @@ mod tests {
 
     #[test]
     fn an_unchanged_world_gives_an_equal_list() {
-        let first = merged(&[], Standing::Stalled, 1);
-        assert_eq!(merged(&first, Standing::Stalled, 99), first);
+        let first = merged(&[], Readiness::Stalled, 1);
+        assert_eq!(merged(&first, Readiness::Stalled, 99), first);
     }
 }

@@ -35,7 +35,7 @@ pub struct Pass<K> {
     /// When to look again.
     pub next: Next,
     /// The object as the API server returned it from the last write, if there was one. The next pass begins with it
-    /// should the watch not have caught up: news must not be told twice.
+    /// should the watch not have caught up: news must not be reported twice.
     pub written: Option<K>,
 }
 

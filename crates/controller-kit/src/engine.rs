@@ -98,7 +98,7 @@ pub enum AccessError {
 impl AccessError {
     /// For status and event: what is wrong, or which permission is missing.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn message(&self) -> String {
         let missing = match self {
             Self::Read { source, .. } => missing_grant(source, NamespaceRole::Cluster),
             _ => None,
@@ -307,30 +307,34 @@ fn endpoint_of(cluster: &WorkflowCluster) -> Result<(String, u16), AccessError> 
     let endpoint = cluster.status.as_ref().and_then(|status| status.endpoint.as_ref());
     endpoint
         .and_then(|endpoint| Some((endpoint.host.clone(), u16::try_from(endpoint.port).ok()?)))
-        .ok_or_else(|| AccessError::NoEndpoint { cluster: told(cluster) })
+        .ok_or_else(|| AccessError::NoEndpoint { cluster: reported(cluster) })
 }
 
 fn secret(cluster: &WorkflowCluster, access: Access) -> String {
     format!("Secret {}", access_secret_name(&cluster.name_any(), access))
 }
 
-fn told(cluster: &WorkflowCluster) -> String {
+fn reported(cluster: &WorkflowCluster) -> String {
     format!("{}/{}", cluster.namespace().unwrap_or_default(), cluster.name_any())
 }
 
 fn read_error(cluster: &WorkflowCluster, object: &str, source: kube::Error) -> AccessError {
-    AccessError::Read { cluster: told(cluster), object: object.to_owned(), source }
+    AccessError::Read { cluster: reported(cluster), object: object.to_owned(), source }
 }
 
 fn secret_error(cluster: &WorkflowCluster, object: &str, source: kube::Error) -> AccessError {
     if matches!(&source, kube::Error::Api(status) if status.code == 403) {
-        return AccessError::NotPermitted { cluster: told(cluster), object: object.to_owned(), source };
+        return AccessError::NotPermitted { cluster: reported(cluster), object: object.to_owned(), source };
     }
     read_error(cluster, object, source)
 }
 
 fn malformed(cluster: &WorkflowCluster, object: &str, problem: &str) -> AccessError {
-    AccessError::Malformed { cluster: told(cluster), object: object.to_owned(), problem: problem.to_owned() }
+    AccessError::Malformed {
+        cluster: reported(cluster),
+        object: object.to_owned(),
+        problem: problem.to_owned(),
+    }
 }
 
 #[cfg(test)]

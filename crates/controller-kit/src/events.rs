@@ -1,4 +1,4 @@
-//! Events (`events.k8s.io/v1`) on our objects. Which news is worth an event is decided purely, in [`crate::status`];
+//! Events (`events.k8s.io/v1`) on our objects. Which change is worth an event is decided purely, in [`crate::status`];
 //! this room only publishes, and keeps a flapping object from flooding the namespace.
 
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::events::v1 as kubernetes;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, Resource};
@@ -15,9 +15,9 @@ use kube::{Client, Resource};
 use crate::clock::Clock;
 use crate::message::bounded;
 
-/// The same news about the same object is published once in this time, also when it was withdrawn in between.
+/// The same event about the same object is published once in this time, also when it was withdrawn in between.
 const QUIET_TIME: Duration = Duration::from_mins(1);
-/// Beyond so many remembered news the old ones are forgotten.
+/// Beyond so many remembered events the old ones are forgotten.
 const REMEMBERED: usize = 1_000;
 
 /// Type of an event.
@@ -29,9 +29,9 @@ pub enum EventType {
     Warning,
 }
 
-/// One thing worth telling.
+/// An event before it is published.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct News {
+pub struct Event {
     /// Normal or Warning.
     pub type_: EventType,
     /// CamelCase word, at most 128 characters.
@@ -47,7 +47,7 @@ pub struct Publisher {
     controller: &'static str,
     instance: String,
     clock: Clock,
-    /// Digests of object and news: the texts of a thousand objects would outweigh all else that is kept of them.
+    /// Digests of object and event: the texts of a thousand objects would outweigh all else that is kept of them.
     published: Arc<Mutex<HashMap<u64, Instant>>>,
 }
 
@@ -58,27 +58,27 @@ impl Publisher {
         Self { client, controller, instance, clock, published: Arc::default() }
     }
 
-    /// Publishes `news` about `object`. A failure is logged only: an event is never worth a failed pass.
-    pub async fn publish<K: Resource<DynamicType = ()>>(&self, object: &K, news: News) {
-        self.publish_about(object.object_ref(&()), news).await;
+    /// Publishes `event` about `object`. A failure is logged only: an event is never worth a failed pass.
+    pub async fn publish<K: Resource<DynamicType = ()>>(&self, object: &K, event: Event) {
+        self.publish_about(object.object_ref(&()), event).await;
     }
 
     /// The same for an object that is only known by reference.
-    pub async fn publish_about(&self, regarding: ObjectReference, news: News) {
-        if !self.remember(regarding.uid.as_deref(), &news) {
+    pub async fn publish_about(&self, regarding: ObjectReference, event: Event) {
+        if !self.remember(regarding.uid.as_deref(), &event) {
             return;
         }
         let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".to_owned());
-        let event = self.build_event(regarding, &news);
-        let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-        if let Err(error) = api.create(&PostParams::default(), &event).await {
-            tracing::warn!(%error, reason = news.reason, "failed to publish an event");
+        let published = self.build_event(regarding, &event);
+        let api: Api<kubernetes::Event> = Api::namespaced(self.client.clone(), &namespace);
+        if let Err(error) = api.create(&PostParams::default(), &published).await {
+            tracing::warn!(%error, reason = event.reason, "failed to publish an event");
         }
     }
 
-    fn build_event(&self, regarding: ObjectReference, news: &News) -> Event {
+    fn build_event(&self, regarding: ObjectReference, event: &Event) -> kubernetes::Event {
         let name = regarding.name.clone().unwrap_or_default();
-        Event {
+        kubernetes::Event {
             metadata: ObjectMeta {
                 // 253 characters at most: name, dot, 32 digits.
                 name: Some(format!(
@@ -91,23 +91,23 @@ impl Publisher {
             },
             action: Some("Reconcile".to_owned()),
             event_time: Some(MicroTime(self.clock.now())),
-            note: Some(bounded(&news.note)),
-            reason: Some(news.reason.clone()),
+            note: Some(bounded(&event.note)),
+            reason: Some(event.reason.clone()),
             regarding: Some(regarding),
             reporting_controller: Some(format!("{}/{}", api_types::GROUP, self.controller)),
             reporting_instance: Some(self.instance.clone()),
-            type_: Some(match news.type_ {
+            type_: Some(match event.type_ {
                 EventType::Normal => "Normal".to_owned(),
                 EventType::Warning => "Warning".to_owned(),
             }),
-            ..Event::default()
+            ..kubernetes::Event::default()
         }
     }
 
     /// `false`: told a moment ago.
-    fn remember(&self, uid: Option<&str>, news: &News) -> bool {
+    fn remember(&self, uid: Option<&str>, event: &Event) -> bool {
         let mut hasher = DefaultHasher::new();
-        (uid, news).hash(&mut hasher);
+        (uid, event).hash(&mut hasher);
         let key = hasher.finish();
         let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

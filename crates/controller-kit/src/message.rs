@@ -67,11 +67,11 @@ mod tests {
         Status::failure("<html>Set-Cookie: session=8c1f</html>", "Failed to parse error data").with_code(502),
         "status 502 from something between here and the Kubernetes API"
     )]
-    fn an_answer_is_told_in_its_own_words_unless_it_is_somebody_elses(
+    fn an_answer_is_reported_in_its_own_words_unless_it_is_somebody_elses(
         #[case] answer: Status,
-        #[case] told: &str,
+        #[case] reported: &str,
     ) {
-        assert_eq!(of_kube(&kube::Error::Api(answer.boxed())), told);
+        assert_eq!(of_kube(&kube::Error::Api(answer.boxed())), reported);
     }
 
     #[test]

@@ -234,7 +234,7 @@ pub fn build_owner_reference<K: Resource<DynamicType = ()>>(owner: &K) -> OwnerR
 
 /// An object that shall go. The uid makes sure that it is the one that was seen.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Doomed {
+pub struct Deletion {
     /// Kind and path.
     pub resource: ApiResource,
     /// Namespace of the object.
@@ -245,7 +245,7 @@ pub struct Doomed {
     pub uid: String,
 }
 
-impl Doomed {
+impl Deletion {
     /// From a live object.
     pub fn of<K: Resource<DynamicType = ()>>(live: &K) -> Self {
         Self {

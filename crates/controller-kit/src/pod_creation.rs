@@ -3,7 +3,7 @@
 
 /// What is wrong, from the text of an event `FailedCreate` or a condition `ReplicaFailure`.
 #[must_use]
-pub fn told_creation_failure(text: &str) -> String {
+pub fn creation_failure_message(text: &str) -> String {
     let named = |before: &str, after: &str| find_name(text, before, after);
     // Who adds a text of his own comes first: it may look like any of the others.
     if let Some(webhook) = named("admission webhook \"", "\" denied the request") {

@@ -261,7 +261,7 @@ fn is_labelled(directory: &dyn Directory, namespace: &str, tenant: &str) -> bool
 }
 
 fn refuse(referrer: &Referrer<'_>, label: Option<&str>) -> Refused {
-    let cluster = told(&referrer.cluster.name, referrer.cluster.namespace.as_deref());
+    let cluster = reported(&referrer.cluster.name, referrer.cluster.namespace.as_deref());
     match (referrer.tenant, label) {
         (Some(tenant), _) => refuse_tenant(referrer, &tenant.name),
         (None, Some(label)) => Refused(format!(
@@ -278,16 +278,16 @@ fn refuse(referrer: &Referrer<'_>, label: Option<&str>) -> Refused {
 fn refuse_tenant(referrer: &Referrer<'_>, tenant: &str) -> Refused {
     let named = referrer
         .tenant
-        .map(|tenant| format!(", spec.tenantRef {}", told(&tenant.name, tenant.namespace.as_deref())));
+        .map(|tenant| format!(", spec.tenantRef {}", reported(&tenant.name, tenant.namespace.as_deref())));
     Refused(format!(
         "spec.clusterRef {}{}: not found or not permitted from namespace {}; grant: label that Namespace {TENANT}={tenant}",
-        told(&referrer.cluster.name, referrer.cluster.namespace.as_deref()),
+        reported(&referrer.cluster.name, referrer.cluster.namespace.as_deref()),
         named.unwrap_or_default(),
         referrer.namespace,
     ))
 }
 
-fn told(name: &str, namespace: Option<&str>) -> String {
+fn reported(name: &str, namespace: Option<&str>) -> String {
     namespace.map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"))
 }
 

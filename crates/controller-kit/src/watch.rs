@@ -16,15 +16,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
 use kube::api::{Api, PartialObjectMeta};
 use kube::core::DeserializeGuard;
+use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::utils::Backoff;
-use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt as _, watcher as watch};
+use kube::runtime::watcher::{self, watcher as watch};
 use kube::{Client, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use crate::controller::Queue;
-use crate::events::{EventType, News, Publisher};
+use crate::events::{Event, EventType, Publisher};
 use crate::metrics::Metrics;
 
 mod concerns;
@@ -98,7 +98,7 @@ where
     let api: Api<DeserializeGuard<K>> = Api::all(context.client.clone());
     let publisher = context.publisher.clone();
     let mut seen: HashMap<String, u64> = HashMap::new();
-    let on_event = move |event: Event<DeserializeGuard<K>>| {
+    let on_event = move |event: watcher::Event<DeserializeGuard<K>>| {
         let (changes, invalid) = feed.accept_guarded(event);
         for change in changes {
             match change {
@@ -144,7 +144,7 @@ where
     let (store, mut feed) = Feed::new();
     let api: Api<DeserializeGuard<K>> = Api::all(context.client.clone());
     let mut concerns = Concerns::new(concern);
-    let on_event = move |event: Event<DeserializeGuard<K>>| {
+    let on_event = move |event: watcher::Event<DeserializeGuard<K>>| {
         let (changes, invalid) = feed.accept_guarded(event);
         if let Some(Invalid { name, error, .. }) = invalid.as_deref() {
             tracing::warn!(kind = %K::kind(&()), name, error, "cannot be read");
@@ -200,7 +200,7 @@ where
     let (store, mut feed) = Feed::new();
     let api: Api<K> = Api::all(context.client.clone());
     let mut seen: HashMap<String, C> = HashMap::new();
-    let on_event = move |event: Event<K>| {
+    let on_event = move |event: watcher::Event<K>| {
         for change in feed.accept(event) {
             match change {
                 Change::Present(child) => {
@@ -239,7 +239,7 @@ where
 {
     let api: Api<PartialObjectMeta<K>> = Api::all(context.client.clone());
     let mut names = Names::default();
-    let on_event = move |event: Event<PartialObjectMeta<K>>| {
+    let on_event = move |event: watcher::Event<PartialObjectMeta<K>>| {
         for object in names.accept(event) {
             queue.push_all(dependants(&object));
         }
@@ -267,7 +267,7 @@ where
     let api: Api<PartialObjectMeta<K>> = Api::all(context.client.clone());
     let mut concerns = Concerns::new(concern);
     let kept = store.clone();
-    let on_event = move |event: Event<PartialObjectMeta<K>>| {
+    let on_event = move |event: watcher::Event<PartialObjectMeta<K>>| {
         queue.push_all(concerns.dependants_of(&feed.accept(event), |concern| dependants(concern, &kept)));
         std::future::ready(())
     };
@@ -286,12 +286,12 @@ fn build_watch<T, F, Fut>(
     context: &WatchContext,
     name: &'static str,
     path: &str,
-    stream: impl Stream<Item = watcher::Result<Event<T>>> + Send + 'static,
+    stream: impl Stream<Item = watcher::Result<watcher::Event<T>>> + Send + 'static,
     mut on_event: F,
 ) -> Watch
 where
     T: Send + 'static,
-    F: FnMut(Event<T>) -> Fut + Send + 'static,
+    F: FnMut(watcher::Event<T>) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send,
 {
     let born = Instant::now();
@@ -308,7 +308,7 @@ where
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
-                    let complete = matches!(event, Event::InitDone);
+                    let complete = matches!(event, watcher::Event::InitDone);
                     on_event(event).await;
                     if complete {
                         tell_listed.send_replace(true);
@@ -347,8 +347,8 @@ async fn report_poisoned<K: Resource<DynamicType = ()>>(publisher: &Publisher, i
         "{reason}: the object does not fit this version's schema ({}); correct it and apply it again",
         invalid.error
     );
-    let news = News { type_: EventType::Warning, reason, note };
-    publisher.publish_about(invalid.reference, news).await;
+    let event = Event { type_: EventType::Warning, reason, note };
+    publisher.publish_about(invalid.reference, event).await;
 }
 
 fn key_of(meta: &kube::api::ObjectMeta) -> String {

@@ -73,8 +73,8 @@ macro_rules! story {
         let mut story = Vec::new();
         macro_rules! tell {
             ($call:expr) => {
-                let told = $call.await.map_err(|error| (error.class().clone(), error.operation()));
-                story.push(format!("{told:?}"));
+                let reported = $call.await.map_err(|error| (error.class().clone(), error.operation()));
+                story.push(format!("{reported:?}"));
             };
         }
         let stuck = InstanceFilter {

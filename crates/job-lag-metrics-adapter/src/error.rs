@@ -1,4 +1,4 @@
-//! What a client is told when it gets no value: always a `metav1.Status`, because kube-apiserver and its clients
+//! What a client gets when it gets no value: always a `metav1.Status`, because kube-apiserver and its clients
 //! can read nothing else.
 //!
 //! No answer carries `Retry-After`: client-go would repeat the request up to ten times while the autoscaler's

@@ -109,7 +109,7 @@ impl<S: LagSource> LagStream<S> {
     /// Follows one cluster until it is aborted. The object is read anew for each attempt: its endpoint may be new.
     async fn follow(self) {
         let mut delays = backoff();
-        let mut told = None;
+        let mut reported = None;
         loop {
             if let Some(cluster) = self.clusters.get(&self.reference) {
                 let mut updates = self.source.watch(cluster);
@@ -123,7 +123,7 @@ impl<S: LagSource> LagStream<S> {
                                 series += update.lags.len();
                             }
                             if update.complete {
-                                if told.take().is_some() || update.snapshot {
+                                if reported.take().is_some() || update.snapshot {
                                     tracing::info!(cluster = %self.key, series, "job lag is being sampled");
                                 }
                                 delays = backoff();
@@ -132,9 +132,9 @@ impl<S: LagSource> LagStream<S> {
                         Err(error) => {
                             self.broken.inc();
                             let error = chain(&error);
-                            if told.as_ref() != Some(&error) {
+                            if reported.as_ref() != Some(&error) {
                                 tracing::warn!(cluster = %self.key, error, "job lag is not being sampled");
-                                told = Some(error);
+                                reported = Some(error);
                             }
                         }
                     }

@@ -14,7 +14,7 @@ const PASSWORD: &str = "correct horse battery";
 const CLEAR_TEXT: [u8; 9] = [b'R', 0, 0, 0, 8, 0, 0, 0, 3];
 const OK: [u8; 9] = [b'R', 0, 0, 0, 8, 0, 0, 0, 0];
 
-/// A server without TLS that says `answer` after the startup packet, and all that it was told until the client left.
+/// A server without TLS that says `answer` after the startup packet, and all that it was reported until the client left.
 async fn overheard(answer: Vec<u8>, mode: PgSslMode) -> (sqlx::Error, Vec<u8>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let options = PgConnectOptions::new_without_pgpass()
@@ -84,7 +84,7 @@ async fn tls_that_is_asked_for_and_not_offered_is_a_failure() {
 }
 
 #[tokio::test]
-async fn what_keeps_from_the_server_is_told_as_without_the_guard() {
+async fn what_keeps_from_the_server_is_reported_as_without_the_guard() {
     let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(1);
     let error = connect(&options).await.expect_err("nobody should listen there");
     assert!(

@@ -22,7 +22,7 @@ use crate::execute::execute;
 use crate::incidents::{Counter, OpenIncidents};
 use crate::observe::{is_deleting, observe};
 use crate::plan::plan;
-use crate::status::{assess, build_farewell, build_news, build_status};
+use crate::status::{assess, build_events, build_last_events, build_status};
 use crate::validate::validate;
 use crate::wakening::{self, WorkerConcern};
 
@@ -120,8 +120,8 @@ impl Reconciler for ProcessReconciler {
             if deleting { plan_cleanup(&process, &observed) } else { plan(&process, &observed, &verdict) };
         let applied = execute(context, &process, &observed, &plan).await;
         if applied.gone {
-            if let Some(farewell) = build_farewell(&process, &observed, &applied) {
-                context.publisher.publish(&*process, farewell).await;
+            if let Some(last_event) = build_last_events(&process, &observed, &applied) {
+                context.publisher.publish(&*process, last_event).await;
             }
             return Pass::unwritten(Next::Gone);
         }
@@ -130,13 +130,13 @@ impl Reconciler for ProcessReconciler {
         let current = applied.written.as_ref().unwrap_or(&process);
         match context.writer.apply_status(current, process.status.as_ref(), &status).await {
             Ok(written) => {
-                for news in build_news(&process, &observed, &status, &applied) {
-                    context.publisher.publish(&*process, news).await;
+                for event in build_events(&process, &observed, &status, &applied) {
+                    context.publisher.publish(&*process, event).await;
                 }
                 Pass { next: assessment.next, written: written.or(applied.written) }
             }
             Err(error) => {
-                tracing::warn!(error = error.told(), "status not written");
+                tracing::warn!(error = error.message(), "status not written");
                 Pass { next: Next::Failed(error.class()), written: applied.written }
             }
         }

@@ -47,9 +47,9 @@ impl OpenIncidents {
 }
 
 /// What the status tells. A figure within five percent of the former one is none: it moves all the time when there are many.
-/// That there is none is told only to those who read of some: else each process would cost one more write.
+/// That there is none is reported only to those who read of some: else each process would cost one more write.
 #[must_use]
-pub fn told_incidents(former: Option<i64>, counted: Option<u64>) -> Option<i64> {
+pub fn reported_incidents(former: Option<i64>, counted: Option<u64>) -> Option<i64> {
     let Some(counted) = counted.map(|counted| i64::try_from(counted).unwrap_or(i64::MAX)) else {
         return former;
     };
@@ -164,7 +164,7 @@ impl Counter {
         let Some(status) = &process.status else { return false };
         let Some(process_id) = &status.bpmn_process_id else { return false };
         let counted = self.incidents.of(cluster_uid, tenant_id, process_id);
-        told_incidents(status.open_incidents, counted) != status.open_incidents
+        reported_incidents(status.open_incidents, counted) != status.open_incidents
     }
 }
 

@@ -87,7 +87,7 @@ impl fmt::Debug for Document {
 impl Document {
     /// The digest as the status tells it.
     #[must_use]
-    pub fn told_digest(&self) -> String {
+    pub fn digest_text(&self) -> String {
         format!("sha256:{}", self.sha256)
     }
 }

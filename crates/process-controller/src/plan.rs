@@ -93,7 +93,7 @@ pub fn former_rejection(
     let version = engine_version(observed);
     let is_rejection = valid.reason == Reason::RejectedByEngine.as_str()
         && valid.observed_generation == process.metadata.generation
-        && status.source_digest == Some(deployable.document.told_digest())
+        && status.source_digest == Some(deployable.document.digest_text())
         && (version.is_none() || version == status.refused_by_version.as_deref());
     is_rejection.then(|| valid.message.clone())
 }
@@ -179,7 +179,7 @@ pub fn build_retire(process: &WorkflowProcess, tenant: &str, process_id: &str) -
     }
 }
 
-/// The definition that was told last is part of the identity: the same bytes may have to be deployed again after others
+/// The definition that was reported last is part of the identity: the same bytes may have to be deployed again after others
 /// came in between or the engine lost them, and that must not be taken for a repetition of the first time.
 fn build_request_id(process: &WorkflowProcess, step: &str) -> String {
     let former = process.status.as_ref().and_then(|status| status.process_definition_key).unwrap_or_default();

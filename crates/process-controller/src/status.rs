@@ -1,4 +1,4 @@
-//! What the user is told, and when to look again. Pure.
+//! What the user is reported, and when to look again. Pure.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use api_types::process::{ProcessPhase, ProcessReason, WorkflowProcessStatus};
 use api_types::reason::Reason as _;
 use api_types::reference::DeletionPolicy;
 use api_types::{MAX_MESSAGE_CHARS, WorkflowProcess};
-use controller_kit::condition::{Standing, Truth, Wanted, find, merge, summary};
-use controller_kit::events::{EventType, News};
+use controller_kit::condition::{ConditionStatus, DesiredCondition, Readiness, find, merge, summary};
+use controller_kit::events::{Event, EventType};
 use controller_kit::message::bounded;
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::reference::Unasked;
-use controller_kit::status::news;
+use controller_kit::status::event_of_ready;
 use engine_client::model::{
     DeployOutcome, DeployResult, Finding, ProcessDefinition, ProcessDeletion, Severity,
 };
@@ -23,7 +23,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::cleanup::is_forced;
 use crate::execute::{Applied, Failure};
-use crate::incidents::told_incidents;
+use crate::incidents::reported_incidents;
 use crate::observe::{EngineView, Observed, SourceView, is_deleting};
 use crate::plan::{Plan, engine_version, former_rejection, is_owned_by};
 use crate::validate::{Refusal, Verdict};
@@ -50,7 +50,7 @@ pub struct Assessment {
     /// Where the process is in its life.
     pub phase: ProcessPhase,
     /// Ready, in progress or stalled.
-    pub standing: Standing,
+    pub readiness: Readiness,
     /// Why.
     pub reason: ProcessReason,
     /// The same for people.
@@ -78,41 +78,42 @@ pub fn assess(
         return Assessment { definition, ..refusal };
     }
     if process.spec.is_paused() {
-        let (phase, standing) = match definition {
-            Some(_) => (ProcessPhase::Deployed, Standing::Ready),
-            None => (ProcessPhase::Pending, Standing::InProgress),
+        let (phase, readiness) = match definition {
+            Some(_) => (ProcessPhase::Deployed, Readiness::Ready),
+            None => (ProcessPhase::Pending, Readiness::InProgress),
         };
         let next = Next::Settled { resync: RESYNC };
-        let paused = judge(phase, standing, Reason::Paused, "spec.paused is true: nothing is deployed", next);
+        let paused =
+            judge(phase, readiness, Reason::Paused, "spec.paused is true: nothing is deployed", next);
         return Assessment { definition, ..paused };
     }
     if let Some(wait) = &plan.wait {
-        let (phase, standing) = match wait.reason {
-            Reason::TenantSuspended => (ProcessPhase::Blocked, Standing::Stalled),
-            _ => (ProcessPhase::Pending, Standing::InProgress),
+        let (phase, readiness) = match wait.reason {
+            Reason::TenantSuspended => (ProcessPhase::Blocked, Readiness::Stalled),
+            _ => (ProcessPhase::Pending, Readiness::InProgress),
         };
         let next = Next::Wait { recheck: wait.recheck };
-        return Assessment { definition, ..judge(phase, standing, wait.reason, &wait.message, next) };
+        return Assessment { definition, ..judge(phase, readiness, wait.reason, &wait.message, next) };
     }
     let judged = match (&observed.engine, &definition) {
         (EngineView::NotReady(error), _) => judge(
             ProcessPhase::Pending,
-            Standing::InProgress,
+            Readiness::InProgress,
             Reason::EngineCredentialsMissing,
-            &error.told(),
+            &error.message(),
             Next::Failed(error.class()),
         ),
         (EngineView::Failed(error), _) => assess_engine_error(error),
         (_, Some(definition)) => judge(
             ProcessPhase::Deployed,
-            Standing::Ready,
+            Readiness::Ready,
             Reason::Deployed,
             &format!("Deployed v{} (key={})", definition.version, definition.key),
             Next::Settled { resync: RESYNC },
         ),
         (_, None) => judge(
             ProcessPhase::Validating,
-            Standing::InProgress,
+            Readiness::InProgress,
             Reason::Validating,
             "the engine has not confirmed the definition",
             Next::Failed(ErrorClass::Transient),
@@ -123,12 +124,12 @@ pub fn assess(
 
 fn judge(
     phase: ProcessPhase,
-    standing: Standing,
+    readiness: Readiness,
     reason: ProcessReason,
     message: &str,
     next: Next,
 ) -> Assessment {
-    Assessment { phase, standing, reason, message: message.to_owned(), next, definition: None }
+    Assessment { phase, readiness, reason, message: message.to_owned(), next, definition: None }
 }
 
 /// What stands in the way before any waiting begins: source, references, a failed step, the engine's refusal.
@@ -141,45 +142,45 @@ fn assess_refusal(
     let until_changed = Next::Failed(ErrorClass::Invalid);
     if let SourceView::Unread { problem, class } = &observed.source {
         let reason = class.reason().into();
-        let standing = standing_of(*class);
-        return Some(judge(ProcessPhase::Pending, standing, reason, problem, Next::Failed(*class)));
+        let readiness = readiness_of(*class);
+        return Some(judge(ProcessPhase::Pending, readiness, reason, problem, Next::Failed(*class)));
     }
     if let Some(Err(Refusal { reason, message })) = verdict {
         let phase = match reason {
             Reason::SourceMissing => ProcessPhase::Pending,
             _ => ProcessPhase::Failed,
         };
-        return Some(judge(phase, Standing::Stalled, *reason, message, until_changed));
+        return Some(judge(phase, Readiness::Stalled, *reason, message, until_changed));
     }
     if let Err(refused) = &observed.references {
         let reason = Reason::ReferenceNotPermittedOrMissing;
         let message = refused.to_string();
-        return Some(judge(ProcessPhase::Pending, Standing::Stalled, reason, &message, until_changed));
+        return Some(judge(ProcessPhase::Pending, Readiness::Stalled, reason, &message, until_changed));
     }
     if let Some(conflict) = observed.tenancy.conflict() {
         let reason = Reason::DeployedForAnotherTenant;
-        return Some(judge(ProcessPhase::Blocked, Standing::Stalled, reason, &conflict, until_changed));
+        return Some(judge(ProcessPhase::Blocked, Readiness::Stalled, reason, &conflict, until_changed));
     }
     match &applied.failure {
         Some(Failure::Engine(error)) => return Some(assess_engine_error(error)),
         Some(Failure::Write(error)) => {
-            let (standing, reason) = (standing_of(error.class()), error.class().reason().into());
+            let (readiness, reason) = (readiness_of(error.class()), error.class().reason().into());
             let next = Next::Failed(error.class());
-            return Some(judge(ProcessPhase::Pending, standing, reason, &error.told(), next));
+            return Some(judge(ProcessPhase::Pending, readiness, reason, &error.message(), next));
         }
         None => {}
     }
-    let rejection = told_rejection(process, observed, verdict, applied)?;
+    let rejection = rejection_message(process, observed, verdict, applied)?;
     let reason = Reason::RejectedByEngine;
-    Some(judge(ProcessPhase::Failed, Standing::Stalled, reason, &rejection, until_changed))
+    Some(judge(ProcessPhase::Failed, Readiness::Stalled, reason, &rejection, until_changed))
 }
 
 /// Does it pass by itself?
-fn standing_of(class: ErrorClass) -> Standing {
+fn readiness_of(class: ErrorClass) -> Readiness {
     match class {
-        ErrorClass::Transient | ErrorClass::Conflict => Standing::InProgress,
+        ErrorClass::Transient | ErrorClass::Conflict => Readiness::InProgress,
         ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::Contested | ErrorClass::Defect => {
-            Standing::Stalled
+            Readiness::Stalled
         }
     }
 }
@@ -207,11 +208,11 @@ fn running_definition(
 fn assess_deletion(observed: &Observed, applied: &Applied) -> Assessment {
     let blocked = |message: &str, class| {
         let next = Next::Failed(class);
-        judge(ProcessPhase::Deleting, Standing::InProgress, Reason::DeletionBlocked, message, next)
+        judge(ProcessPhase::Deleting, Readiness::InProgress, Reason::DeletionBlocked, message, next)
     };
     match (&applied.failure, &observed.engine) {
         (Some(Failure::Write(error)), _) if error.class() != ErrorClass::Conflict => {
-            blocked(&error.told(), error.class())
+            blocked(&error.message(), error.class())
         }
         (Some(Failure::Engine(error)), _) | (None, EngineView::Failed(error)) => {
             let message = format!("the engine cannot retire the definition: {error}");
@@ -225,13 +226,13 @@ fn assess_deletion(observed: &Observed, applied: &Applied) -> Assessment {
                 "WorkflowCluster {cluster} has no endpoint, so its engine cannot be asked; correct or delete that cluster"
             );
             let next = Next::Wait { recheck: RECHECK_CLUSTER };
-            judge(ProcessPhase::Deleting, Standing::InProgress, Reason::DeletionBlocked, &message, next)
+            judge(ProcessPhase::Deleting, Readiness::InProgress, Reason::DeletionBlocked, &message, next)
         }
         (None, EngineView::Unasked(Unasked::Unread { problem, class })) => blocked(problem, *class),
         _ => {
             let next = Next::Failed(ErrorClass::Conflict);
             let message = "the definition is retired, the object goes next";
-            judge(ProcessPhase::Deleting, Standing::InProgress, Reason::Deleting, message, next)
+            judge(ProcessPhase::Deleting, Readiness::InProgress, Reason::Deleting, message, next)
         }
     }
 }
@@ -246,57 +247,57 @@ fn deletion_class(error: &EngineError) -> ErrorClass {
 
 fn assess_engine_error(error: &EngineError) -> Assessment {
     let failed = Next::Failed(ErrorClass::of_engine(error));
-    let (phase, standing, reason, next) = match error.class() {
+    let (phase, readiness, reason, next) = match error.class() {
         EngineClass::Unavailable | EngineClass::Stale => {
-            (ProcessPhase::Pending, Standing::InProgress, Reason::EngineUnreachable, failed)
+            (ProcessPhase::Pending, Readiness::InProgress, Reason::EngineUnreachable, failed)
         }
         EngineClass::QuotaExceeded { .. } => (
             ProcessPhase::Blocked,
-            Standing::Stalled,
+            Readiness::Stalled,
             Reason::QuotaExceeded,
             Next::Wait { recheck: RECHECK_QUOTA },
         ),
         EngineClass::AlreadyOwned => (
             ProcessPhase::Failed,
-            Standing::Stalled,
+            Readiness::Stalled,
             Reason::DuplicateProcessId,
             Next::Wait { recheck: RECHECK_OWNER },
         ),
         EngineClass::Precondition { .. } | EngineClass::NotFound => (
             ProcessPhase::Pending,
-            Standing::InProgress,
+            Readiness::InProgress,
             Reason::TenantNotReady,
             Next::Failed(ErrorClass::Transient),
         ),
         EngineClass::Denied => {
-            (ProcessPhase::Pending, Standing::Stalled, Reason::EngineCredentialsMissing, failed)
+            (ProcessPhase::Pending, Readiness::Stalled, Reason::EngineCredentialsMissing, failed)
         }
         EngineClass::Unsupported => {
-            (ProcessPhase::Failed, Standing::Stalled, Reason::NotSupportedByEngine, failed)
+            (ProcessPhase::Failed, Readiness::Stalled, Reason::NotSupportedByEngine, failed)
         }
-        EngineClass::Invalid => (ProcessPhase::Failed, Standing::Stalled, Reason::RejectedByEngine, failed),
+        EngineClass::Invalid => (ProcessPhase::Failed, Readiness::Stalled, Reason::RejectedByEngine, failed),
         EngineClass::Corrupt | EngineClass::Internal => {
-            (ProcessPhase::Pending, Standing::Stalled, Reason::InternalError, failed)
+            (ProcessPhase::Pending, Readiness::Stalled, Reason::InternalError, failed)
         }
     };
-    judge(phase, standing, reason, &error.to_string(), next)
+    judge(phase, readiness, reason, &error.to_string(), next)
 }
 
 /// Why the engine refuses the document: now, or when it was asked about the same bytes before.
-fn told_rejection(
+fn rejection_message(
     process: &WorkflowProcess,
     observed: &Observed,
     verdict: &Verdict,
     applied: &Applied,
 ) -> Option<String> {
     if let Some(DeployResult::Rejected { findings, .. }) = &applied.deployed {
-        return Some(told_findings(findings));
+        return Some(findings_message(findings));
     }
     let Some(Ok(deployable)) = verdict else { return None };
     former_rejection(process, observed, deployable)
 }
 
-fn told_findings(findings: &[Finding]) -> String {
+fn findings_message(findings: &[Finding]) -> String {
     let mut errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
     errors.next().map_or_else(
         || "the engine refused the document without saying why".to_owned(),
@@ -317,24 +318,29 @@ pub fn build_status(
     now: Timestamp,
 ) -> WorkflowProcessStatus {
     let former = process.status.clone().unwrap_or_default();
-    let open_incidents = told_incidents(former.open_incidents, observed.open_incidents);
+    let open_incidents = reported_incidents(former.open_incidents, observed.open_incidents);
     if keeps_former(process, &former, verdict, assessment)
         || goes_on_waiting(process, &former, assessment, now)
     {
         return WorkflowProcessStatus { open_incidents, ..former };
     }
-    let Assessment { phase, standing, reason, message, definition, .. } = assessment;
+    let Assessment { phase, readiness, reason, message, definition, .. } = assessment;
     let generation = process.metadata.generation;
-    let mut wanted = summary(*standing, *reason, message);
+    let mut wanted = summary(*readiness, *reason, message);
     if process.spec.is_paused() {
-        wanted.push(Wanted::new(PAUSED, Truth::True, Reason::Paused, "spec.paused is true"));
+        wanted.push(DesiredCondition::new(
+            PAUSED,
+            ConditionStatus::True,
+            Reason::Paused,
+            "spec.paused is true",
+        ));
     }
     if *reason == Reason::FieldsNotActedOn {
-        wanted.push(Wanted::new(SUPPORTED, Truth::False, *reason, message));
+        wanted.push(DesiredCondition::new(SUPPORTED, ConditionStatus::False, *reason, message));
     }
     wanted.extend(build_valid(verdict, *reason, message));
-    let deployed = if definition.is_some() { Truth::True } else { Truth::False };
-    wanted.push(Wanted::new(
+    let deployed = if definition.is_some() { ConditionStatus::True } else { ConditionStatus::False };
+    wanted.push(DesiredCondition::new(
         DEPLOYED,
         deployed,
         if definition.is_some() { Reason::Deployed } else { *reason },
@@ -348,24 +354,24 @@ pub fn build_status(
     WorkflowProcessStatus {
         observed_generation: generation,
         phase: Some(*phase),
-        ready: *standing == Standing::Ready,
+        ready: *readiness == Readiness::Ready,
         message: Some(bounded(message)),
         conditions: merge(&former.conditions, wanted, generation, now),
-        refused_by_version: told_refuser(&former, observed, *reason, applied),
+        refused_by_version: reported_refuser(&former, observed, *reason, applied),
         // What ran last stays told while nothing newer is known: an outage does not undo a deployment.
         process_definition_key: known.map(|d| d.key).or(former.process_definition_key),
-        bpmn_process_id: told_process_id(&former, known, applied),
+        bpmn_process_id: reported_process_id(&former, known, applied),
         version: known.map(|d| i32::try_from(d.version).unwrap_or(i32::MAX)).or(former.version),
         version_tag: known.map_or(former.version_tag, |d| d.version_tag.clone()),
         deployed_at: known.map(|d| Time(d.deployed_at)).or(former.deployed_at.clone()),
-        source_digest: told_digest(verdict, *reason, known).or(former.source_digest),
+        source_digest: reported_digest(verdict, *reason, known).or(former.source_digest),
         job_types: job_types.into_iter().take(256).collect(),
         open_incidents,
     }
 }
 
 /// Which version of the engine refused the document: this one now, or whoever did when it was asked.
-fn told_refuser(
+fn reported_refuser(
     former: &WorkflowProcessStatus,
     observed: &Observed,
     reason: Reason,
@@ -380,7 +386,7 @@ fn told_refuser(
 }
 
 /// The former id stays told until what ran under it is retired: the plan finds it here.
-fn told_process_id(
+fn reported_process_id(
     former: &WorkflowProcessStatus,
     known: Option<&ProcessDefinition>,
     applied: &Applied,
@@ -393,13 +399,13 @@ fn told_process_id(
 }
 
 /// Digest of the bytes that the engine runs, or has just refused.
-fn told_digest(
+fn reported_digest(
     verdict: &Verdict,
     reason: ProcessReason,
     known: Option<&ProcessDefinition>,
 ) -> Option<String> {
     match verdict {
-        Some(Ok(refused)) if reason == Reason::RejectedByEngine => Some(refused.document.told_digest()),
+        Some(Ok(refused)) if reason == Reason::RejectedByEngine => Some(refused.document.digest_text()),
         _ => known.map(|definition| format!("sha256:{}", definition.content_sha256)),
     }
 }
@@ -420,7 +426,7 @@ fn keeps_former(
             | Reason::KubernetesUnavailable
     );
     let same_source = match verdict {
-        Some(Ok(deployable)) => former.source_digest == Some(deployable.document.told_digest()),
+        Some(Ok(deployable)) => former.source_digest == Some(deployable.document.digest_text()),
         Some(Err(_)) => false,
         None => true,
     };
@@ -448,10 +454,14 @@ fn is_wait(status: &WorkflowProcessStatus) -> bool {
         .is_some_and(|ready| WAITS.iter().any(|wait| wait.as_str() == ready.reason))
 }
 
-fn build_valid(verdict: &Verdict, reason: ProcessReason, message: &str) -> Option<Wanted<ProcessReason>> {
+fn build_valid(
+    verdict: &Verdict,
+    reason: ProcessReason,
+    message: &str,
+) -> Option<DesiredCondition<ProcessReason>> {
     match verdict {
         Some(Ok(_)) if reason == Reason::RejectedByEngine => {
-            Some(Wanted::new(VALID, Truth::False, reason, message))
+            Some(DesiredCondition::new(VALID, ConditionStatus::False, reason, message))
         }
         Some(Ok(deployable)) => {
             let warnings = deployable.document.report.findings.len();
@@ -460,52 +470,57 @@ fn build_valid(verdict: &Verdict, reason: ProcessReason, message: &str) -> Optio
             } else {
                 format!("accepted with {warnings} warnings")
             };
-            Some(Wanted::new(VALID, Truth::True, Reason::Valid, message))
+            Some(DesiredCondition::new(VALID, ConditionStatus::True, Reason::Valid, message))
         }
-        Some(Err(refusal)) => Some(Wanted::new(VALID, Truth::False, refusal.reason, refusal.message.clone())),
+        Some(Err(refusal)) => Some(DesiredCondition::new(
+            VALID,
+            ConditionStatus::False,
+            refusal.reason,
+            refusal.message.clone(),
+        )),
         None => None,
     }
 }
 
-fn build_workers_available(job_types: &[String], observed: &Observed) -> Wanted<ProcessReason> {
+fn build_workers_available(job_types: &[String], observed: &Observed) -> DesiredCondition<ProcessReason> {
     let missing: Vec<String> = job_types
         .iter()
         .filter(|needed| !observed.served_job_types.contains(*needed))
-        .map(|job_type| told_job_type(job_type))
+        .map(|job_type| reported_job_type(job_type))
         .collect();
     if missing.is_empty() {
-        return Wanted::new(
+        return DesiredCondition::new(
             WORKERS_AVAILABLE,
-            Truth::True,
+            ConditionStatus::True,
             Reason::WorkersAvailable,
             "every job type has a WorkflowWorker",
         );
     }
     let message = format!("no WorkflowWorker serves {}", missing.join(", "));
-    Wanted::new(WORKERS_AVAILABLE, Truth::False, Reason::WorkersMissing, message)
+    DesiredCondition::new(WORKERS_AVAILABLE, ConditionStatus::False, Reason::WorkersMissing, message)
 }
 
 /// One that looks like another type is quoted and escaped, so that blanks and what cannot be seen show.
-fn told_job_type(job_type: &str) -> String {
+fn reported_job_type(job_type: &str) -> String {
     let is_plain = |character: char| character.is_alphanumeric() || character.is_ascii_graphic();
     if job_type.chars().all(is_plain) { job_type.to_owned() } else { format!("{job_type:?}") }
 }
 
 /// The events of a pass. Another reason for the same wait is none.
 #[must_use]
-pub fn build_news(
+pub fn build_events(
     process: &WorkflowProcess,
     observed: &Observed,
     status: &WorkflowProcessStatus,
     applied: &Applied,
-) -> Vec<News> {
+) -> Vec<Event> {
     let former = process.status.clone().unwrap_or_default();
-    let mut told: Vec<News> = news::<ProcessReason>(&former.conditions, &status.conditions)
+    let mut reported: Vec<Event> = event_of_ready::<ProcessReason>(&former.conditions, &status.conditions)
         .into_iter()
         .filter(|_| !(is_wait(&former) && is_wait(status)))
         .collect();
     if let Some(DeployResult::Deployed { definition, adopted: true, .. }) = &applied.deployed {
-        told.push(News {
+        reported.push(Event {
             type_: EventType::Normal,
             reason: Reason::Adopted.as_str().to_owned(),
             note: format!(
@@ -520,28 +535,28 @@ pub fn build_news(
         && former.observed_generation == process.metadata.generation
         && former.source_digest == status.source_digest
     {
-        told.push(News {
+        reported.push(Event {
             type_: EventType::Normal,
             reason: Reason::Redeployed.as_str().to_owned(),
             note: format!("the engine had lost the definition; deployed it again as v{}", definition.version),
         });
     }
-    told.extend(build_incident_news(&former, status, observed.tenancy.id()));
-    told
+    reported.extend(build_incident_event(&former, status, observed.tenancy.id()));
+    reported
 }
 
 /// The first open incident is worth an event, however many follow.
-fn build_incident_news(
+fn build_incident_event(
     former: &WorkflowProcessStatus,
     status: &WorkflowProcessStatus,
     tenant: &str,
-) -> Option<News> {
+) -> Option<Event> {
     let open = status.open_incidents.filter(|open| *open > 0)?;
     if former.open_incidents.is_some_and(|open| open > 0) {
         return None;
     }
     let process_id = status.bpmn_process_id.as_deref().unwrap_or_default();
-    Some(News {
+    Some(Event {
         type_: EventType::Warning,
         reason: Reason::IncidentsOpen.as_str().to_owned(),
         note: format!(
@@ -553,14 +568,14 @@ fn build_incident_news(
 
 /// The news of an object whose last step removed its finalizer.
 #[must_use]
-pub fn build_farewell(process: &WorkflowProcess, observed: &Observed, applied: &Applied) -> Option<News> {
-    let told = process.status.as_ref().and_then(|status| status.bpmn_process_id.clone());
+pub fn build_last_events(process: &WorkflowProcess, observed: &Observed, applied: &Applied) -> Option<Event> {
+    let reported = process.status.as_ref().and_then(|status| status.bpmn_process_id.clone());
     let (ids, is_certain) = match &observed.engine {
         EngineView::Holds { process_ids, .. } => (process_ids.join(", "), true),
-        _ => (told.unwrap_or_else(|| "of this object".to_owned()), false),
+        _ => (reported.unwrap_or_else(|| "of this object".to_owned()), false),
     };
     let warning = |reason: ProcessReason, note: String| {
-        Some(News {
+        Some(Event {
             type_: EventType::Warning,
             reason: reason.as_str().to_owned(),
             note: format!("{reason}: {note}"),
@@ -579,7 +594,7 @@ pub fn build_farewell(process: &WorkflowProcess, observed: &Observed, applied: &
     }
     let retained = process.spec.deletion_policy() == DeletionPolicy::Retain
         && matches!(applied.retired, Some(ProcessDeletion::Retired { .. }));
-    retained.then(|| News {
+    retained.then(|| Event {
         type_: EventType::Normal,
         reason: Reason::Retained.as_str().to_owned(),
         note: format!("process {ids} stays in the engine"),

@@ -38,7 +38,7 @@ pub struct Refusal {
 /// Result of the validation; `None` when the source could not be read for reasons that pass.
 pub type Verdict = Option<Result<Deployable, Refusal>>;
 
-/// Checks in order; the first that fails is told.
+/// Checks in order; the first that fails is reported.
 #[must_use]
 pub fn validate(process: &WorkflowProcess, observed: &Observed) -> Verdict {
     let refuse = |reason, message: &str| Some(Err(Refusal { reason, message: message.to_owned() }));
@@ -68,12 +68,12 @@ fn validate_document(process: &WorkflowProcess, document: &Document) -> Result<D
                 version_tag: version_tag.map(str::to_owned),
             })
         }
-        None => Err(Refusal { reason: Reason::ValidationFailed, message: told_findings(document) }),
+        None => Err(Refusal { reason: Reason::ValidationFailed, message: findings_message(document) }),
     }
 }
 
 /// The first error in full, with its place; the number of the others.
-fn told_findings(document: &Document) -> String {
+fn findings_message(document: &Document) -> String {
     let mut errors = document.report.errors();
     let Some(first) = errors.next() else { return "the document was refused".to_owned() };
     let more = match errors.count() {

@@ -98,8 +98,8 @@ impl Controller {
 
     /// As a rollout does: the lease is released.
     fn terminate(mut self) {
-        let told = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(told.success() && self.child.wait().unwrap().success());
+        let reported = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(reported.success() && self.child.wait().unwrap().success());
     }
 }
 

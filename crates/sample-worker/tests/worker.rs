@@ -229,7 +229,7 @@ async fn a_token_of_a_former_life_is_replaced_without_a_restart() {
 
 /// The job's work ends after the key was replaced, and with it the token that the job was taken with.
 #[tokio::test]
-async fn a_job_at_work_is_told_with_the_present_token() {
+async fn a_job_at_work_is_reported_with_the_present_token() {
     let mut fleet = Fleet::new().await;
     let key = fleet.start("charge-payment", json!({"amount": 1})).await;
     let _worker = fleet.start_worker(Duration::from_secs(2), 1);
@@ -243,7 +243,7 @@ async fn a_job_at_work_is_told_with_the_present_token() {
 }
 
 #[tokio::test]
-async fn refused_completion_is_told_again() {
+async fn refused_completion_is_reported_again() {
     let fleet = Fleet::new().await;
     fleet.engine.fail_once(Operation::CompleteJob, engine_client::ErrorClass::Unavailable);
     let key = fleet.start("charge-payment", json!({"amount": 1})).await;

@@ -28,7 +28,7 @@ use crate::observe::{Observed, is_deleting, observe};
 use crate::plan::clients::{left_behind, plan_clients, plan_departure};
 use crate::plan::plan;
 use crate::status::clients::{ClientsAssessment, assess_clients, build_left, with_clients};
-use crate::status::{assess, build_farewell, build_news, build_status, plan_next};
+use crate::status::{assess, build_events, build_last_events, build_status, plan_next};
 use crate::validate::validate;
 
 /// Starts watches and controller. `engines` is a pool of connections in production.
@@ -108,11 +108,11 @@ impl Reconciler for TenantReconciler {
         };
         let mut applied = execute(context, &tenant, &observed, &plan).await;
         if applied.gone {
-            let farewell = build_farewell(&tenant, &observed, &applied);
+            let last_event = build_last_events(&tenant, &observed, &applied);
             let mut left = left_behind(clients.as_ref());
             left.extend(applied.left_secrets.iter().map(String::as_str));
-            for news in farewell.into_iter().chain(build_left(&tenant, &left)) {
-                context.publisher.publish(&*tenant, news).await;
+            for event in last_event.into_iter().chain(build_left(&tenant, &left)) {
+                context.publisher.publish(&*tenant, event).await;
             }
             return Pass::unwritten(Next::Gone);
         }
@@ -128,13 +128,13 @@ impl Reconciler for TenantReconciler {
         let current = applied.written.as_ref().unwrap_or(&tenant);
         match context.writer.apply_status(current, current.status.as_ref(), &status).await {
             Ok(written) => {
-                for news in build_news(&tenant, &status, &applied) {
-                    context.publisher.publish(&*tenant, news).await;
+                for event in build_events(&tenant, &status, &applied) {
+                    context.publisher.publish(&*tenant, event).await;
                 }
                 Pass { next, written: written.or(applied.written) }
             }
             Err(error) => {
-                tracing::warn!(error = error.told(), "status not written");
+                tracing::warn!(error = error.message(), "status not written");
                 Pass { next: Next::Failed(error.class()), written: applied.written }
             }
         }

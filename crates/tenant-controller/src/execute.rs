@@ -88,12 +88,12 @@ async fn execute_step(
                 applied.deleted = Some(result.map_err(Failure::Engine)?);
             }
         }
-        Step::DeleteSecret(doomed, version) => {
-            match context.writer.delete_unchanged(doomed, version).await {
+        Step::DeleteSecret(deletion, version) => {
+            match context.writer.delete_unchanged(deletion, version).await {
                 Ok(()) => {}
                 // Its token is worth nothing any more: no reason to hold the object for ever.
                 Err(error) if error.class() == ErrorClass::Denied => {
-                    applied.left_secrets.push(doomed.namespace.clone());
+                    applied.left_secrets.push(deletion.namespace.clone());
                 }
                 Err(error) => return Err(Failure::Write(error)),
             }

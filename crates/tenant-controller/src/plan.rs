@@ -9,7 +9,7 @@ use api_types::WorkflowTenant;
 use api_types::labels::TENANT_CONTROLLER;
 use api_types::tenant::TenantReason;
 use controller_kit::engine::{is_callable, owner_of};
-use controller_kit::plan::{Doomed, Wait};
+use controller_kit::plan::{Deletion, Wait};
 use engine_client::model::{DeleteTenant, Tenant, TenantQuotas};
 use kube::ResourceExt as _;
 
@@ -31,7 +31,7 @@ pub enum Step {
     /// Deletes it, or gives up its ownership.
     Delete(DeleteTenant),
     /// Deletes exactly this version of a client's Secret.
-    DeleteSecret(Doomed, String),
+    DeleteSecret(Deletion, String),
     /// The end of the object.
     RemoveFinalizer,
 }

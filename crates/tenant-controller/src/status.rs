@@ -1,4 +1,4 @@
-//! What the user is told, and when to look again. Pure.
+//! What the user is reported, and when to look again. Pure.
 
 pub mod clients;
 
@@ -9,12 +9,12 @@ use api_types::condition::{CLIENT_ACCESS, PAUSED, SYNCED, WITHIN_QUOTA};
 use api_types::reason::{CommonReason, Reason as _};
 use api_types::tenant::TenantReason as Reason;
 use api_types::tenant::{TenantDeletionPolicy, TenantPhase, TenantReason, WorkflowTenantStatus};
-use controller_kit::condition::{Standing, Truth, Wanted, find, merge, summary};
-use controller_kit::events::{EventType, News};
+use controller_kit::condition::{ConditionStatus, DesiredCondition, Readiness, find, merge, summary};
+use controller_kit::events::{Event, EventType};
 use controller_kit::message::bounded;
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::reference::Unasked;
-use controller_kit::status::news;
+use controller_kit::status::event_of_ready;
 use engine_client::model::{PutOutcome, QuotaKind, TenantDeletion, TenantUsage};
 use engine_client::{EngineError, ErrorClass as EngineClass};
 use jiff::Timestamp;
@@ -25,7 +25,7 @@ use crate::execute::{Applied, Failure};
 use crate::observe::{EngineView, Observed, is_deleting};
 use crate::plan::Plan;
 use crate::validate::Verdict;
-use clients::build_client_news;
+use clients::build_client_event;
 
 /// Usage and engine-side drift are looked at this often.
 pub const USAGE_INTERVAL: Duration = Duration::from_secs(30);
@@ -43,7 +43,7 @@ pub struct Assessment {
     /// Where the tenant is in its life.
     pub phase: TenantPhase,
     /// Ready, in progress or stalled.
-    pub standing: Standing,
+    pub readiness: Readiness,
     /// Why.
     pub reason: TenantReason,
     /// The same for people.
@@ -64,21 +64,21 @@ pub fn assess(
     if is_deleting(tenant) {
         return assess_deletion(observed, plan, applied);
     }
-    let judged = |phase, standing, reason, message: String, next| Assessment {
+    let judged = |phase, readiness, reason, message: String, next| Assessment {
         phase,
-        standing,
+        readiness,
         reason,
         message,
         next,
     };
     if let Err(violation) = verdict {
         let next = Next::Failed(ErrorClass::Invalid);
-        return judged(TenantPhase::Failed, Standing::Stalled, Reason::InvalidSpec, violation.clone(), next);
+        return judged(TenantPhase::Failed, Readiness::Stalled, Reason::InvalidSpec, violation.clone(), next);
     }
     if let Err(refused) = &observed.cluster {
         let reason = Reason::ReferenceNotPermittedOrMissing;
         let next = Next::Failed(ErrorClass::Invalid);
-        return judged(TenantPhase::Pending, Standing::Stalled, reason, refused.to_string(), next);
+        return judged(TenantPhase::Pending, Readiness::Stalled, reason, refused.to_string(), next);
     }
     if let Some(failure) = &applied.failure {
         return assess_failure(failure);
@@ -87,23 +87,23 @@ pub fn assess(
     if tenant.spec.is_paused() {
         let message = "spec.paused is true: nothing is written to the engine".to_owned();
         let held = matches!(&observed.engine, EngineView::Answered { tenant: Some(_), .. });
-        let (phase, standing) = if held {
-            (TenantPhase::Active, Standing::Ready)
+        let (phase, readiness) = if held {
+            (TenantPhase::Active, Readiness::Ready)
         } else {
-            (TenantPhase::Pending, Standing::InProgress)
+            (TenantPhase::Pending, Readiness::InProgress)
         };
-        return judged(phase, standing, Reason::Paused, message, settled);
+        return judged(phase, readiness, Reason::Paused, message, settled);
     }
     if let Some(wait) = &plan.wait {
         let next = Next::Wait { recheck: wait.recheck };
-        return judged(TenantPhase::Pending, Standing::InProgress, wait.reason, wait.message.clone(), next);
+        return judged(TenantPhase::Pending, Readiness::InProgress, wait.reason, wait.message.clone(), next);
     }
     match &observed.engine {
         EngineView::NotAsked | EngineView::Unasked(_) => {
             let message = "the engine was not asked".to_owned();
             judged(
                 TenantPhase::Pending,
-                Standing::InProgress,
+                Readiness::InProgress,
                 Reason::Reconciling,
                 message,
                 Next::Failed(ErrorClass::Transient),
@@ -113,20 +113,20 @@ pub fn assess(
             let next = Next::Failed(error.class());
             judged(
                 TenantPhase::Pending,
-                Standing::InProgress,
+                Readiness::InProgress,
                 Reason::EngineCredentialsMissing,
-                error.told(),
+                error.message(),
                 next,
             )
         }
         EngineView::Failed(error) => assess_engine_error(error),
         EngineView::Answered { .. } if tenant.spec.is_suspended() => {
             let message = "spec.suspended is true: no new instances and no jobs; nothing is lost".to_owned();
-            judged(TenantPhase::Suspended, Standing::Ready, Reason::Suspended, message, settled)
+            judged(TenantPhase::Suspended, Readiness::Ready, Reason::Suspended, message, settled)
         }
         EngineView::Answered { .. } => {
             let message = format!("tenant {} is in the engine as the spec says", tenant.name_any());
-            judged(TenantPhase::Active, Standing::Ready, Reason::Synced, message, settled)
+            judged(TenantPhase::Active, Readiness::Ready, Reason::Synced, message, settled)
         }
     }
 }
@@ -134,7 +134,7 @@ pub fn assess(
 fn assess_deletion(observed: &Observed, plan: &Plan, applied: &Applied) -> Assessment {
     let deleting = |reason, message: String, class| Assessment {
         phase: TenantPhase::Deleting,
-        standing: Standing::InProgress,
+        readiness: Readiness::InProgress,
         reason,
         message,
         next: Next::Failed(class),
@@ -142,7 +142,7 @@ fn assess_deletion(observed: &Observed, plan: &Plan, applied: &Applied) -> Asses
     let blocked = |message, class| deleting(Reason::DeletionBlocked, message, class);
     match (&applied.failure, &observed.engine) {
         (Some(Failure::Write(error)), _) if error.class() != ErrorClass::Conflict => {
-            blocked(error.told(), error.class())
+            blocked(error.message(), error.class())
         }
         (Some(Failure::Engine(error)), _) if runs_still(error) => {
             blocked(format!("{WHAT_RUNS}: {}", error.message()), deletion_class(error))
@@ -151,7 +151,7 @@ fn assess_deletion(observed: &Observed, plan: &Plan, applied: &Applied) -> Asses
             blocked(format!("the engine cannot delete the tenant: {error}"), deletion_class(error))
         }
         (None, EngineView::NotReady(error)) => {
-            blocked(format!("the engine cannot be called: {}", error.told()), error.class())
+            blocked(format!("the engine cannot be called: {}", error.message()), error.class())
         }
         (None, EngineView::Unasked(Unasked::NoEndpoint { cluster })) => {
             let message = format!(
@@ -199,14 +199,14 @@ fn assess_failure(failure: &Failure) -> Assessment {
         Failure::Engine(error) => assess_engine_error(error),
         Failure::Write(error) => Assessment {
             phase: TenantPhase::Pending,
-            standing: match error.class() {
-                ErrorClass::Transient | ErrorClass::Conflict => Standing::InProgress,
+            readiness: match error.class() {
+                ErrorClass::Transient | ErrorClass::Conflict => Readiness::InProgress,
                 ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::Contested | ErrorClass::Defect => {
-                    Standing::Stalled
+                    Readiness::Stalled
                 }
             },
             reason: error.class().reason().into(),
-            message: error.told(),
+            message: error.message(),
             next: Next::Failed(error.class()),
         },
     }
@@ -216,32 +216,32 @@ fn assess_engine_error(error: &EngineError) -> Assessment {
     /// Another object owns the tenant's name. Nothing tells us when it gives it up.
     const RECHECK_OWNER: Next = Next::Wait { recheck: std::time::Duration::from_mins(5) };
     let failed = Next::Failed(ErrorClass::of_engine(error));
-    let (phase, standing, reason, next) = match error.class() {
+    let (phase, readiness, reason, next) = match error.class() {
         EngineClass::Unavailable | EngineClass::Stale => {
-            (TenantPhase::Degraded, Standing::InProgress, Reason::EngineUnreachable, failed)
+            (TenantPhase::Degraded, Readiness::InProgress, Reason::EngineUnreachable, failed)
         }
         EngineClass::AlreadyOwned => {
-            (TenantPhase::Failed, Standing::Stalled, CommonReason::NameTaken.into(), RECHECK_OWNER)
+            (TenantPhase::Failed, Readiness::Stalled, CommonReason::NameTaken.into(), RECHECK_OWNER)
         }
         // What a former tenant of this name left is still being deleted.
         EngineClass::Precondition { reason } if reason == "TENANT_BEING_DELETED" => {
             let next = Next::Wait { recheck: PURGE_RECHECK };
-            (TenantPhase::Pending, Standing::InProgress, Reason::Reconciling, next)
+            (TenantPhase::Pending, Readiness::InProgress, Reason::Reconciling, next)
         }
         EngineClass::Denied => {
-            (TenantPhase::Degraded, Standing::Stalled, Reason::EngineCredentialsMissing, failed)
+            (TenantPhase::Degraded, Readiness::Stalled, Reason::EngineCredentialsMissing, failed)
         }
         EngineClass::Unsupported => {
-            (TenantPhase::Failed, Standing::Stalled, Reason::NotSupportedByEngine, failed)
+            (TenantPhase::Failed, Readiness::Stalled, Reason::NotSupportedByEngine, failed)
         }
         EngineClass::Invalid
         | EngineClass::NotFound
         | EngineClass::Precondition { .. }
         | EngineClass::QuotaExceeded { .. } => {
-            (TenantPhase::Failed, Standing::Stalled, Reason::RejectedByEngine, failed)
+            (TenantPhase::Failed, Readiness::Stalled, Reason::RejectedByEngine, failed)
         }
         EngineClass::Corrupt | EngineClass::Internal => {
-            (TenantPhase::Degraded, Standing::Stalled, Reason::InternalError, failed)
+            (TenantPhase::Degraded, Readiness::Stalled, Reason::InternalError, failed)
         }
     };
     let what_to_do = match error.class() {
@@ -250,7 +250,7 @@ fn assess_engine_error(error: &EngineError) -> Assessment {
         }
         _ => "",
     };
-    Assessment { phase, standing, reason, message: format!("{error}{what_to_do}"), next }
+    Assessment { phase, readiness, reason, message: format!("{error}{what_to_do}"), next }
 }
 
 /// The whole status.
@@ -270,14 +270,24 @@ pub fn build_status(
     {
         return former;
     }
-    let Assessment { phase, standing, reason, message, .. } = assessment;
-    let mut wanted = summary(*standing, *reason, message);
+    let Assessment { phase, readiness, reason, message, .. } = assessment;
+    let mut wanted = summary(*readiness, *reason, message);
     if tenant.spec.is_paused() {
-        wanted.push(Wanted::new(PAUSED, Truth::True, Reason::Paused, "spec.paused is true"));
+        wanted.push(DesiredCondition::new(
+            PAUSED,
+            ConditionStatus::True,
+            Reason::Paused,
+            "spec.paused is true",
+        ));
     }
-    let synced = *standing == Standing::Ready;
+    let synced = *readiness == Readiness::Ready;
     let synced_reason = if synced { Reason::Synced } else { *reason };
-    wanted.push(Wanted::new(SYNCED, if synced { Truth::True } else { Truth::False }, synced_reason, message));
+    wanted.push(DesiredCondition::new(
+        SYNCED,
+        if synced { ConditionStatus::True } else { ConditionStatus::False },
+        synced_reason,
+        message,
+    ));
     let usage = match &observed.engine {
         EngineView::Answered { usage, .. } => usage.as_ref(),
         _ => None,
@@ -317,13 +327,18 @@ fn gigabytes(bytes: u64) -> f64 {
     f64::from(u32::try_from(tenths).unwrap_or(u32::MAX)) / 10.0
 }
 
-fn build_within_quota(usage: &TenantUsage) -> Wanted<TenantReason> {
+fn build_within_quota(usage: &TenantUsage) -> DesiredCondition<TenantReason> {
     if usage.over.is_empty() {
-        return Wanted::new(WITHIN_QUOTA, Truth::True, Reason::WithinQuota, "usage is below every quota");
+        return DesiredCondition::new(
+            WITHIN_QUOTA,
+            ConditionStatus::True,
+            Reason::WithinQuota,
+            "usage is below every quota",
+        );
     }
     let over: Vec<_> = usage.over.iter().map(|quota| field_of(*quota)).collect();
     let message = format!("used up: {}; raise it, or let the tenant use less", over.join(", "));
-    Wanted::new(WITHIN_QUOTA, Truth::False, Reason::QuotaExceeded, message)
+    DesiredCondition::new(WITHIN_QUOTA, ConditionStatus::False, Reason::QuotaExceeded, message)
 }
 
 const fn field_of(quota: QuotaKind) -> &'static str {
@@ -348,13 +363,13 @@ pub fn plan_next(assessment: &Assessment, status: &WorkflowTenantStatus) -> Next
 
 /// The events of a pass.
 #[must_use]
-pub fn build_news(tenant: &WorkflowTenant, status: &WorkflowTenantStatus, applied: &Applied) -> Vec<News> {
+pub fn build_events(tenant: &WorkflowTenant, status: &WorkflowTenantStatus, applied: &Applied) -> Vec<Event> {
     let former = tenant.status.clone().unwrap_or_default();
-    let mut told: Vec<News> =
-        news::<TenantReason>(&former.conditions, &status.conditions).into_iter().collect();
+    let mut reported: Vec<Event> =
+        event_of_ready::<TenantReason>(&former.conditions, &status.conditions).into_iter().collect();
     let was_settled = former.ready && former.observed_generation == tenant.metadata.generation;
     if applied.put.is_some_and(|put| put.adopted) {
-        told.push(News {
+        reported.push(Event {
             type_: EventType::Normal,
             reason: Reason::Adopted.as_str().to_owned(),
             note: format!(
@@ -363,14 +378,14 @@ pub fn build_news(tenant: &WorkflowTenant, status: &WorkflowTenantStatus, applie
             ),
         });
     } else if was_settled && applied.put.is_some_and(|put| put.outcome != PutOutcome::Unchanged) {
-        told.push(News {
+        reported.push(Event {
             type_: EventType::Normal,
             reason: Reason::DriftCorrected.as_str().to_owned(),
             note: "the tenant in the engine differed from the spec and was corrected".to_owned(),
         });
     }
-    told.extend(build_client_news(&former, status));
-    told.extend(build_way_out(tenant, &former, status));
+    reported.extend(build_client_event(&former, status));
+    reported.extend(build_way_out(tenant, &former, status));
     let is_over = |status: &WorkflowTenantStatus| {
         controller_kit::condition::find(&status.conditions, WITHIN_QUOTA)
             .filter(|c| c.status == "False")
@@ -379,13 +394,13 @@ pub fn build_news(tenant: &WorkflowTenant, status: &WorkflowTenantStatus, applie
     if let Some(message) = is_over(status)
         && is_over(&former).is_none()
     {
-        told.push(News {
+        reported.push(Event {
             type_: EventType::Warning,
             reason: Reason::QuotaExceeded.as_str().to_owned(),
             note: format!("QuotaExceeded: {message}"),
         });
     }
-    told
+    reported
 }
 
 /// How to delete what runs, once: when the deletion begins to wait for it.
@@ -393,7 +408,7 @@ fn build_way_out(
     tenant: &WorkflowTenant,
     former: &WorkflowTenantStatus,
     status: &WorkflowTenantStatus,
-) -> Option<News> {
+) -> Option<Event> {
     let waits = |status: &WorkflowTenantStatus| {
         status.message.as_ref().is_some_and(|message| message.starts_with(WHAT_RUNS))
     };
@@ -401,7 +416,7 @@ fn build_way_out(
         return None;
     }
     let (namespace, name) = (tenant.namespace().unwrap_or_default(), tenant.name_any());
-    Some(News {
+    Some(Event {
         type_: EventType::Warning,
         reason: TenantReason::from(CommonReason::DeletionBlocked).as_str().to_owned(),
         note: format!(
@@ -413,10 +428,10 @@ fn build_way_out(
 
 /// The news of an object whose last step removed its finalizer.
 #[must_use]
-pub fn build_farewell(tenant: &WorkflowTenant, observed: &Observed, applied: &Applied) -> Option<News> {
+pub fn build_last_events(tenant: &WorkflowTenant, observed: &Observed, applied: &Applied) -> Option<Event> {
     if matches!(&observed.engine, EngineView::Unasked(Unasked::ClusterGone)) {
         let reason = Reason::LeftInDatabase;
-        return Some(News {
+        return Some(Event {
             type_: EventType::Warning,
             reason: reason.as_str().to_owned(),
             note: format!(
@@ -427,7 +442,7 @@ pub fn build_farewell(tenant: &WorkflowTenant, observed: &Observed, applied: &Ap
     }
     if is_forced(tenant) {
         let held = !matches!(&observed.engine, EngineView::Answered { tenant: None, .. });
-        return held.then(|| News {
+        return held.then(|| Event {
             type_: EventType::Warning,
             reason: Reason::DeletionForced.as_str().to_owned(),
             note: format!("DeletionForced: tenant {} may still be in the engine", tenant.name_any()),
@@ -440,7 +455,7 @@ pub fn build_farewell(tenant: &WorkflowTenant, observed: &Observed, applied: &Ap
         }
         _ => return None,
     };
-    Some(News {
+    Some(Event {
         type_: EventType::Normal,
         reason: reason.as_str().to_owned(),
         note: format!("tenant {} {what}", tenant.name_any()),

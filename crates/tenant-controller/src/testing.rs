@@ -211,13 +211,13 @@ impl World {
     }
 
     /// Phase and message.
-    pub(crate) fn told(&self, name: &str) -> (String, String) {
+    pub(crate) fn reported(&self, name: &str) -> (String, String) {
         let status = self.status(name);
         let phase = status.phase.map(|phase| format!("{phase:?}")).unwrap_or_default();
         (phase, status.message.unwrap_or_default())
     }
 
-    /// Reasons and notes of the events about an object, in the order in which they were told.
+    /// Reasons and notes of the events about an object, in the order in which they were reported.
     pub(crate) fn events(&self, name: &str) -> Vec<(String, String)> {
         let requests = self.apiserver.requests().into_iter();
         requests

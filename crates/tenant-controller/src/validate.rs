@@ -2,7 +2,7 @@
 
 use api_types::WorkflowTenant;
 
-/// What is wrong with the spec, where, and what was expected; the first violation is told.
+/// What is wrong with the spec, where, and what was expected; the first violation is reported.
 pub type Verdict = Result<(), String>;
 
 /// Checks the spec.

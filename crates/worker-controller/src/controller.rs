@@ -24,7 +24,7 @@ use crate::execute::execute;
 use crate::observe::children::{Caches, autoscaler_concern};
 use crate::observe::observe;
 use crate::plan::plan;
-use crate::status::{Assessment, assess, assess_unread, build_news, build_status, plan_next};
+use crate::status::{Assessment, assess, assess_unread, build_events, build_status, plan_next};
 use crate::validate::validate;
 
 /// Starts watches and controller.
@@ -120,8 +120,8 @@ impl Reconciler for WorkerReconciler {
         let verdict = validate(&worker);
         let plan = plan(&worker, &observed, &verdict);
         let applied = execute(context, &plan).await;
-        for contest in &applied.set_back {
-            context.publisher.publish(&*worker, contest.news()).await;
+        for contest in &applied.reverted {
+            context.publisher.publish(&*worker, contest.event()).await;
         }
         self.report(&worker, assess(&worker, &observed, &verdict, &plan, &applied)).await
     }
@@ -135,13 +135,13 @@ impl WorkerReconciler {
         let status = build_status(worker, &assessment, now);
         match context.writer.apply_status(worker, worker.status.as_ref(), &status).await {
             Ok(written) => {
-                if let Some(news) = build_news(worker, &status) {
-                    context.publisher.publish(worker, news).await;
+                if let Some(event) = build_events(worker, &status) {
+                    context.publisher.publish(worker, event).await;
                 }
                 Pass { next: plan_next(worker, &assessment, &status, now), written }
             }
             Err(error) => {
-                tracing::warn!(error = error.told(), "status not written");
+                tracing::warn!(error = error.message(), "status not written");
                 Pass::unwritten(Next::Failed(error.class()))
             }
         }

@@ -12,7 +12,7 @@ pub struct Applied {
     /// The Deployment as the write returned it: what was observed before is out of date then.
     pub deployment: Option<Deployment>,
     /// What other writers had changed.
-    pub set_back: Vec<Contest>,
+    pub reverted: Vec<Contest>,
     /// What ended the execution early.
     pub failure: Option<WriteError>,
 }
@@ -37,9 +37,9 @@ async fn execute_step(context: &Context, step: &Step, applied: &mut Applied) -> 
             if desired.resource.kind == "Deployment" {
                 applied.deployment = written.object.try_parse().ok();
             }
-            applied.set_back.extend(written.set_back);
+            applied.reverted.extend(written.reverted);
         }
-        Step::Delete(doomed) => context.writer.delete(doomed).await?,
+        Step::Delete(deletion) => context.writer.delete(deletion).await?,
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use api_types::labels::{CLUSTER, Component, TENANT, WORKER, recommended};
 use api_types::worker::WorkerReason as Reason;
 use controller_kit::engine::is_callable;
 use controller_kit::plan::{
-    ChildVerdict, Desired, Doomed, Wait, build_owner_reference, is_controlled_by, plan_child,
+    ChildVerdict, Deletion, Desired, Wait, build_owner_reference, is_controlled_by, plan_child,
 };
 use controller_kit::reference::Resolved;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -35,7 +35,7 @@ pub enum Step {
     /// Makes a child as it shall be.
     Apply(Desired),
     /// Deletes a child that is no longer wanted.
-    Delete(Doomed),
+    Delete(Deletion),
 }
 
 /// Ordered steps, then what is awaited.
@@ -43,7 +43,7 @@ pub type Plan = controller_kit::plan::Plan<Step, Reason>;
 
 /// A worker with everything that the builders of its children need.
 #[derive(Clone, Copy)]
-pub struct Blueprint<'a> {
+pub struct BuildInput<'a> {
     /// The worker.
     pub worker: &'a WorkflowWorker,
     /// Its job types.
@@ -54,7 +54,7 @@ pub struct Blueprint<'a> {
     pub access: &'a Access,
 }
 
-impl Blueprint<'_> {
+impl BuildInput<'_> {
     /// Metadata of a child.
     #[must_use]
     pub fn metadata(&self, name: String) -> ObjectMeta {
@@ -96,7 +96,7 @@ pub fn plan(worker: &WorkflowWorker, observed: &Observed, verdict: &Result<Fleet
         return Plan { steps: Vec::new(), wait: Some(wait) };
     }
     let AccessView::Known(access) = &observed.access else { return Plan::converged() };
-    plan_children(Blueprint { worker, fleet, resolved, access }, &observed.children)
+    plan_children(BuildInput { worker, fleet, resolved, access }, &observed.children)
 }
 
 /// Everything that the grant made possible goes; the token first.
@@ -132,25 +132,25 @@ fn plan_wait(resolved: &Resolved, children: &Children) -> Option<Wait<Reason>> {
 
 /// Pods need the Secret, and the autoscaler acts on the Deployment, so a name that is taken ends the list: nothing may
 /// mount a foreign Secret or scale a foreign Deployment.
-fn plan_children(blueprint: Blueprint<'_>, children: &Children) -> Plan {
-    let spec = &blueprint.worker.spec;
-    let uid = blueprint.worker.uid().unwrap_or_default();
+fn plan_children(input: BuildInput<'_>, children: &Children) -> Plan {
+    let spec = &input.worker.spec;
+    let uid = input.worker.uid().unwrap_or_default();
     let mut steps = Vec::new();
     // Before the Deployment gets its fixed number of pods: an autoscaler would change it again at once.
     if spec.autoscaling.is_none() {
         steps.extend(plan_removal(&uid, children.autoscaler.as_deref()));
     }
-    let secret = Desired::of(&access_secret::build(&blueprint));
+    let secret = Desired::of(&access_secret::build(&input));
     let mut verdicts = vec![
         plan_child(&uid, secret, children.access_secret.as_deref()),
-        plan_deployment(&uid, &blueprint, children.deployment.as_deref()),
+        plan_deployment(&uid, &input, children.deployment.as_deref()),
     ];
     if let Some(autoscaling) = &spec.autoscaling {
-        let desired = Desired::of(&autoscaler::build(&blueprint, autoscaling));
+        let desired = Desired::of(&autoscaler::build(&input, autoscaling));
         verdicts.push(plan_child(&uid, desired, children.autoscaler.as_deref()));
     }
     if disruption_budget::is_useful(spec) {
-        let desired = Desired::of(&disruption_budget::build(&blueprint));
+        let desired = Desired::of(&disruption_budget::build(&input));
         verdicts.push(plan_child(&uid, desired, children.disruption_budget.as_deref()));
     } else {
         steps.extend(plan_removal(&uid, children.disruption_budget.as_deref()));
@@ -170,10 +170,10 @@ fn plan_children(blueprint: Blueprint<'_>, children: &Children) -> Plan {
     Plan { steps, wait: None }
 }
 
-fn plan_deployment(uid: &str, blueprint: &Blueprint<'_>, live: Option<&Deployment>) -> ChildVerdict {
-    let replicas = deployment::plan_replicas(&blueprint.worker.spec, live);
-    let mut desired = Desired::of(&deployment::build(blueprint, replicas));
-    if blueprint.worker.spec.autoscaling.is_some() || live.is_some_and(deployment::was_scaled_by_others) {
+fn plan_deployment(uid: &str, input: &BuildInput<'_>, live: Option<&Deployment>) -> ChildVerdict {
+    let replicas = deployment::plan_replicas(&input.worker.spec, live);
+    let mut desired = Desired::of(&deployment::build(input, replicas));
+    if input.worker.spec.autoscaling.is_some() || live.is_some_and(deployment::was_scaled_by_others) {
         desired.shared = deployment::NUMBER_OF_PODS;
     }
     let verdict = plan_child(uid, desired, live);
@@ -181,7 +181,7 @@ fn plan_deployment(uid: &str, blueprint: &Blueprint<'_>, live: Option<&Deploymen
         // The number of pods, and who owns it, was read from this version. Should the autoscaler write in between, the
         // apply is refused instead of taking the pods back, and the next pass sees what it did.
         (ChildVerdict::Apply(mut desired), Some(live))
-            if deployment::differs_from_spec(&blueprint.worker.spec, replicas) =>
+            if deployment::differs_from_spec(&input.worker.spec, replicas) =>
         {
             desired.body["metadata"]["resourceVersion"] = json!(live.resource_version());
             ChildVerdict::Apply(desired)
@@ -196,7 +196,7 @@ where
     K: Resource<DynamicType = ()> + Serialize,
 {
     live.filter(|live| is_controlled_by(live.meta(), uid) && live.meta().deletion_timestamp.is_none())
-        .map(|live| Step::Delete(Doomed::of(live)))
+        .map(|live| Step::Delete(Deletion::of(live)))
 }
 
 #[cfg(test)]

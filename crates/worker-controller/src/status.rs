@@ -1,4 +1,4 @@
-//! What the user is told, and when to look again. Pure.
+//! What the user is reported, and when to look again. Pure.
 
 pub mod fleet;
 pub mod lag;
@@ -9,12 +9,12 @@ use api_types::condition::{METRICS_AVAILABLE, PAUSED, ROLLOUT_COMPLETE};
 use api_types::labels::{Component, selector, selector_text};
 use api_types::worker::{WorkerPhase, WorkerReason as Reason, WorkflowWorkerStatus};
 use api_types::{MAX_MESSAGE_CHARS, UNSEEN_GENERATION, WorkflowWorker};
-use controller_kit::condition::{Standing, Truth, Wanted, merge, summary};
-use controller_kit::events::News;
+use controller_kit::condition::{ConditionStatus, DesiredCondition, Readiness, merge, summary};
+use controller_kit::events::Event;
 use controller_kit::grant::{NamespaceRole, missing_grant};
 use controller_kit::message::bounded;
 use controller_kit::outcome::{ErrorClass, Next};
-use controller_kit::status::news;
+use controller_kit::status::event_of_ready;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -42,7 +42,7 @@ pub struct Assessment {
     /// `status.phase`.
     pub phase: WorkerPhase,
     /// Where it stands.
-    pub standing: Standing,
+    pub readiness: Readiness,
     /// Why.
     pub reason: Reason,
     /// The same for people.
@@ -75,12 +75,12 @@ pub fn assess(
 
 fn judged(
     phase: WorkerPhase,
-    standing: Standing,
+    readiness: Readiness,
     reason: Reason,
     message: impl Into<String>,
     next: Next,
 ) -> Assessment {
-    Assessment { phase, standing, reason, message: message.into(), next, facts: None }
+    Assessment { phase, readiness, reason, message: message.into(), next, facts: None }
 }
 
 /// The phase while something stands in the way: pods that run are worth telling.
@@ -92,8 +92,9 @@ fn assess_failure(applied: &Applied, facts: &Facts) -> Option<Assessment> {
     let failure = applied.failure.as_ref()?;
     let class = failure.class();
     let reason = class.reason().into();
-    let told = missing_grant(&failure.source, NamespaceRole::Workload).unwrap_or_else(|| failure.told());
-    Some(judged(hindered(facts), standing_of(class), reason, told, next_of(class)))
+    let reported =
+        missing_grant(&failure.source, NamespaceRole::Workload).unwrap_or_else(|| failure.message());
+    Some(judged(hindered(facts), readiness_of(class), reason, reported, next_of(class)))
 }
 
 /// A child that the spec makes invalid is mended by another spec. Until then everything else is still looked after.
@@ -106,14 +107,14 @@ fn assess_references(observed: &Observed, facts: &Facts) -> Option<Assessment> {
         References::Resolved(_) => None,
         References::Refused(refused) => Some(judged(
             WorkerPhase::Pending,
-            Standing::Stalled,
+            Readiness::Stalled,
             Reason::ReferenceNotPermittedOrMissing,
             refused,
             Next::Failed(ErrorClass::Invalid),
         )),
         References::Unreadable => Some(judged(
             hindered(facts),
-            Standing::InProgress,
+            Readiness::InProgress,
             Reason::ClusterNotReady,
             "the cluster or tenant of this worker cannot be read now; the fleet is left as it is",
             Next::Wait { recheck: RECHECK_WATCHED },
@@ -128,18 +129,18 @@ fn assess_spec(
 ) -> Option<Assessment> {
     if let Err(Refusal(message)) = verdict {
         let next = Next::Failed(ErrorClass::Invalid);
-        return Some(judged(hindered(facts), Standing::Stalled, Reason::InvalidSpec, message, next));
+        return Some(judged(hindered(facts), Readiness::Stalled, Reason::InvalidSpec, message, next));
     }
     if !worker.spec.is_paused() {
         return None;
     }
-    let (phase, standing) = match facts.rollout {
-        Rollout::Complete => (WorkerPhase::Running, Standing::Ready),
-        Rollout::Stopped => (WorkerPhase::Stopped, Standing::Ready),
-        _ => (hindered(facts), Standing::InProgress),
+    let (phase, readiness) = match facts.rollout {
+        Rollout::Complete => (WorkerPhase::Running, Readiness::Ready),
+        Rollout::Stopped => (WorkerPhase::Stopped, Readiness::Ready),
+        _ => (hindered(facts), Readiness::InProgress),
     };
     let message = "spec.paused is true: no owned object is written";
-    Some(judged(phase, standing, Reason::Paused, message, SETTLED))
+    Some(judged(phase, readiness, Reason::Paused, message, SETTLED))
 }
 
 /// Cluster, tenant, foreign objects, and what the spec names in the own namespace.
@@ -150,20 +151,21 @@ fn assess_neighbours(
     facts: &Facts,
 ) -> Option<Assessment> {
     if let Some(wait) = &plan.wait {
-        let (phase, standing) = match wait.reason {
-            Reason::NameTaken => (WorkerPhase::Failed, Standing::Stalled),
-            _ => (hindered(facts), Standing::InProgress),
+        let (phase, readiness) = match wait.reason {
+            Reason::NameTaken => (WorkerPhase::Failed, Readiness::Stalled),
+            _ => (hindered(facts), Readiness::InProgress),
         };
         let next = Next::Wait { recheck: wait.recheck };
-        return Some(judged(phase, standing, wait.reason, &wait.message, next));
+        return Some(judged(phase, readiness, wait.reason, &wait.message, next));
     }
     if let AccessView::NotReady(error) = &observed.access {
         let (reason, next) = (Reason::EngineCredentialsMissing, Next::Failed(error.class()));
-        return Some(judged(hindered(facts), Standing::InProgress, reason, error.told(), next));
+        return Some(judged(hindered(facts), Readiness::InProgress, reason, error.message(), next));
     }
-    let (reason, message) = told_missing(observed.missing.first()?, &worker.namespace().unwrap_or_default());
+    let (reason, message) =
+        missing_message(observed.missing.first()?, &worker.namespace().unwrap_or_default());
     let next = Next::Wait { recheck: RECHECK_MISSING };
-    Some(judged(hindered(facts), Standing::Stalled, reason, message, next))
+    Some(judged(hindered(facts), Readiness::Stalled, reason, message, next))
 }
 
 fn assess_rollout(facts: &Facts) -> Option<Assessment> {
@@ -172,18 +174,18 @@ fn assess_rollout(facts: &Facts) -> Option<Assessment> {
         Rollout::Complete => None,
         Rollout::Absent | Rollout::RollingOut => Some(judged(
             WorkerPhase::Progressing,
-            Standing::InProgress,
+            Readiness::InProgress,
             Reason::RollingOut,
             ROLLING_OUT,
             pods_awaited,
         )),
         Rollout::Failed(message) => {
             let phase = if facts.ready_replicas > 0 { WorkerPhase::Degraded } else { WorkerPhase::Failed };
-            Some(judged(phase, Standing::Stalled, Reason::RolloutFailed, message, pods_awaited))
+            Some(judged(phase, Readiness::Stalled, Reason::RolloutFailed, message, pods_awaited))
         }
         Rollout::Stopped => Some(judged(
             WorkerPhase::Stopped,
-            Standing::Ready,
+            Readiness::Ready,
             Reason::Stopped,
             "spec.replicas is 0: no worker pod runs",
             SETTLED,
@@ -196,28 +198,28 @@ fn assess_metrics(facts: &Facts) -> Assessment {
     if let Some(kept) = facts.kept_replicas {
         let message =
             format!("{kept} pods run, as the autoscaler left them; change spec.replicas to set their number");
-        return judged(WorkerPhase::Running, Standing::Ready, Reason::Running, message, SETTLED);
+        return judged(WorkerPhase::Running, Readiness::Ready, Reason::Running, message, SETTLED);
     }
     match &facts.metrics {
         MetricsView::Disabled | MetricsView::Available => judged(
             WorkerPhase::Running,
-            Standing::Ready,
+            Readiness::Ready,
             Reason::Running,
             "the fleet runs as the spec says",
             SETTLED,
         ),
         MetricsView::Awaited => judged(
             WorkerPhase::Progressing,
-            Standing::InProgress,
+            Readiness::InProgress,
             Reason::Reconciling,
             NOT_REPORTED,
             Next::Wait { recheck: RECHECK_WATCHED },
         ),
         MetricsView::Unavailable(message) => {
-            judged(WorkerPhase::Degraded, Standing::InProgress, Reason::MetricsUnavailable, message, SETTLED)
+            judged(WorkerPhase::Degraded, Readiness::InProgress, Reason::MetricsUnavailable, message, SETTLED)
         }
         MetricsView::Conflict(message) => {
-            judged(WorkerPhase::Degraded, Standing::Stalled, Reason::AutoscalerConflict, message, SETTLED)
+            judged(WorkerPhase::Degraded, Readiness::Stalled, Reason::AutoscalerConflict, message, SETTLED)
         }
     }
 }
@@ -229,7 +231,7 @@ pub fn assess_unread(worker: &WorkflowWorker, unread: &Unread) -> Assessment {
     let runs = former.ready_replicas.is_some_and(|ready| ready > 0);
     Assessment {
         phase: if runs { WorkerPhase::Degraded } else { WorkerPhase::Pending },
-        standing: standing_of(unread.class),
+        readiness: readiness_of(unread.class),
         reason: unread.class.reason().into(),
         message: unread.missing_grant.as_ref().unwrap_or(&unread.problem).clone(),
         next: Next::Failed(unread.class),
@@ -237,16 +239,16 @@ pub fn assess_unread(worker: &WorkflowWorker, unread: &Unread) -> Assessment {
     }
 }
 
-fn standing_of(class: ErrorClass) -> Standing {
+fn readiness_of(class: ErrorClass) -> Readiness {
     match class {
-        ErrorClass::Transient | ErrorClass::Conflict => Standing::InProgress,
+        ErrorClass::Transient | ErrorClass::Conflict => Readiness::InProgress,
         ErrorClass::Invalid | ErrorClass::Defect | ErrorClass::Denied | ErrorClass::Contested => {
-            Standing::Stalled
+            Readiness::Stalled
         }
     }
 }
 
-fn told_missing(missing: &Missing, namespace: &str) -> (Reason, String) {
+fn missing_message(missing: &Missing, namespace: &str) -> (Reason, String) {
     match missing {
         Missing::ServiceAccount { name } => (
             Reason::ServiceAccountMissing,
@@ -280,11 +282,16 @@ pub fn build_status(
     if keeps_former(worker, &former, assessment) {
         return former;
     }
-    let Assessment { phase, standing, reason, message, facts, .. } = assessment;
+    let Assessment { phase, readiness, reason, message, facts, .. } = assessment;
     let generation = worker.metadata.generation;
-    let mut wanted = summary(*standing, *reason, message);
+    let mut wanted = summary(*readiness, *reason, message);
     if worker.spec.is_paused() {
-        wanted.push(Wanted::new(PAUSED, Truth::True, Reason::Paused, "spec.paused is true"));
+        wanted.push(DesiredCondition::new(
+            PAUSED,
+            ConditionStatus::True,
+            Reason::Paused,
+            "spec.paused is true",
+        ));
     }
     if let Some(facts) = facts {
         wanted.push(build_rollout_complete(&facts.rollout, *reason, message));
@@ -295,7 +302,7 @@ pub fn build_status(
     let mut status = WorkflowWorkerStatus {
         observed_generation: generation,
         phase: Some(*phase),
-        ready: *standing == Standing::Ready,
+        ready: *readiness == Readiness::Ready,
         message: Some(bounded(message)),
         conditions: merge(&former.conditions, wanted, generation, now),
         replicas: known.map(|facts| facts.replicas).or(former.replicas),
@@ -322,31 +329,41 @@ fn keeps_former(worker: &WorkflowWorker, former: &WorkflowWorkerStatus, assessme
     }
 }
 
-fn build_rollout_complete(rollout: &Rollout, reason: Reason, message: &str) -> Wanted<Reason> {
-    let wanted = |truth, reason, message: &str| Wanted::new(ROLLOUT_COMPLETE, truth, reason, message);
+fn build_rollout_complete(rollout: &Rollout, reason: Reason, message: &str) -> DesiredCondition<Reason> {
+    let wanted =
+        |status, reason, message: &str| DesiredCondition::new(ROLLOUT_COMPLETE, status, reason, message);
     match rollout {
-        Rollout::Absent => wanted(Truth::False, reason, message),
-        Rollout::RollingOut => wanted(Truth::False, Reason::RollingOut, ROLLING_OUT),
-        Rollout::Failed(told) => wanted(Truth::False, Reason::RolloutFailed, told),
-        Rollout::Stopped => wanted(Truth::True, Reason::Stopped, "no pod is wanted and none runs"),
-        Rollout::Complete => {
-            wanted(Truth::True, Reason::RolloutComplete, "every pod runs the current template and is ready")
-        }
+        Rollout::Absent => wanted(ConditionStatus::False, reason, message),
+        Rollout::RollingOut => wanted(ConditionStatus::False, Reason::RollingOut, ROLLING_OUT),
+        Rollout::Failed(reported) => wanted(ConditionStatus::False, Reason::RolloutFailed, reported),
+        Rollout::Stopped => wanted(ConditionStatus::True, Reason::Stopped, "no pod is wanted and none runs"),
+        Rollout::Complete => wanted(
+            ConditionStatus::True,
+            Reason::RolloutComplete,
+            "every pod runs the current template and is ready",
+        ),
     }
 }
 
-fn build_metrics_available(metrics: &MetricsView) -> Wanted<Reason> {
-    let wanted = |truth, reason, message: &str| Wanted::new(METRICS_AVAILABLE, truth, reason, message);
+fn build_metrics_available(metrics: &MetricsView) -> DesiredCondition<Reason> {
+    let wanted =
+        |status, reason, message: &str| DesiredCondition::new(METRICS_AVAILABLE, status, reason, message);
     match metrics {
         MetricsView::Disabled => {
-            wanted(Truth::Unknown, Reason::AutoscalingDisabled, "spec.autoscaling is not set")
+            wanted(ConditionStatus::Unknown, Reason::AutoscalingDisabled, "spec.autoscaling is not set")
         }
-        MetricsView::Awaited => wanted(Truth::Unknown, Reason::Reconciling, NOT_REPORTED),
-        MetricsView::Available => {
-            wanted(Truth::True, Reason::MetricsAvailable, "the autoscaler gets the lag of every job type")
+        MetricsView::Awaited => wanted(ConditionStatus::Unknown, Reason::Reconciling, NOT_REPORTED),
+        MetricsView::Available => wanted(
+            ConditionStatus::True,
+            Reason::MetricsAvailable,
+            "the autoscaler gets the lag of every job type",
+        ),
+        MetricsView::Unavailable(reported) => {
+            wanted(ConditionStatus::False, Reason::MetricsUnavailable, reported)
         }
-        MetricsView::Unavailable(told) => wanted(Truth::False, Reason::MetricsUnavailable, told),
-        MetricsView::Conflict(told) => wanted(Truth::False, Reason::AutoscalerConflict, told),
+        MetricsView::Conflict(reported) => {
+            wanted(ConditionStatus::False, Reason::AutoscalerConflict, reported)
+        }
     }
 }
 
@@ -369,9 +386,9 @@ pub fn plan_next(
 
 /// The event of a pass.
 #[must_use]
-pub fn build_news(worker: &WorkflowWorker, status: &WorkflowWorkerStatus) -> Option<News> {
+pub fn build_events(worker: &WorkflowWorker, status: &WorkflowWorkerStatus) -> Option<Event> {
     let former = worker.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    news::<Reason>(former, &status.conditions)
+    event_of_ready::<Reason>(former, &status.conditions)
 }
 
 const _: () =

@@ -15,7 +15,7 @@ use test_support::builders;
 use crate::execute::Applied;
 use crate::observe::children::Children;
 use crate::observe::{Access, AccessView, Observed, References};
-use crate::plan::{Blueprint, autoscaler, deployment, disruption_budget};
+use crate::plan::{BuildInput, autoscaler, deployment, disruption_budget};
 use crate::validate::validate;
 
 /// The manifest of the founding design.
@@ -87,23 +87,23 @@ pub(crate) fn observed(worker: &WorkflowWorker) -> Observed {
     }
 }
 
-pub(crate) fn with_blueprint<T>(worker: &WorkflowWorker, build: impl FnOnce(&Blueprint<'_>) -> T) -> T {
+pub(crate) fn with_input<T>(worker: &WorkflowWorker, build: impl FnOnce(&BuildInput<'_>) -> T) -> T {
     let (fleet, resolved, access) = (validate(worker).unwrap(), resolved(worker), access(worker));
-    build(&Blueprint { worker, fleet: &fleet, resolved: &resolved, access: &access })
+    build(&BuildInput { worker, fleet: &fleet, resolved: &resolved, access: &access })
 }
 
 /// The children as this controller makes them, with `replicas` as the number of pods that was applied.
 pub(crate) fn children(worker: &WorkflowWorker, replicas: Option<i32>) -> Children {
-    with_blueprint(worker, |blueprint| Children {
-        access_secret: Some(live(&Desired::of(&crate::plan::access_secret::build(blueprint)))),
-        deployment: Some(live(&Desired::of(&deployment::build(blueprint, replicas)))),
+    with_input(worker, |input| Children {
+        access_secret: Some(live(&Desired::of(&crate::plan::access_secret::build(input)))),
+        deployment: Some(live(&Desired::of(&deployment::build(input, replicas)))),
         autoscaler: worker
             .spec
             .autoscaling
             .as_ref()
-            .map(|autoscaling| live(&Desired::of(&autoscaler::build(blueprint, autoscaling)))),
+            .map(|autoscaling| live(&Desired::of(&autoscaler::build(input, autoscaling)))),
         disruption_budget: disruption_budget::is_useful(&worker.spec)
-            .then(|| live(&Desired::of(&disruption_budget::build(blueprint)))),
+            .then(|| live(&Desired::of(&disruption_budget::build(input)))),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Probes and metrics, plain and without credentials: nothing of any tenant is told here.
+//! Probes and metrics, plain and without credentials: nothing of any tenant is reported here.
 
 use std::sync::Arc;
 

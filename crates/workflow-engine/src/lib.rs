@@ -6,7 +6,7 @@
 //!
 //! Rooms: [`args`] → [`serve`] (ports, tasks) → [`grpc`] and [`gateway`] (who may call what) → [`engine`] (use cases,
 //! one transaction each) → [`storage`] (all SQL) through [`database`] (transactions of one tenant); [`runtime`] is the
-//! pure token game, [`schema`] the migrations and their state, [`streams`] what is told as it happens.
+//! pure token game, [`schema`] the migrations and their state, [`streams`] what is reported as it happens.
 
 pub mod admin;
 pub mod args;

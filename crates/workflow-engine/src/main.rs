@@ -65,7 +65,7 @@ async fn serve_until_signal(args: ServeArgs) -> anyhow::Result<()> {
 async fn migrate_until_signal(args: MigrateArgs) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
-    let told_to_end = async {
+    let asked_to_end = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -73,7 +73,7 @@ async fn migrate_until_signal(args: MigrateArgs) -> anyhow::Result<()> {
     };
     tokio::select! {
         done = migrate_once(args) => done,
-        () = told_to_end => anyhow::bail!("told to end before the migration was done; the next run goes on from here"),
+        () = asked_to_end => anyhow::bail!("told to end before the migration was done; the next run goes on from here"),
     }
 }
 

@@ -190,12 +190,12 @@ impl Node {
     /// An orderly end is seen at once, not after 15 s of silence.
     async fn leave(&self) {
         let Some(engine) = self.engine.get() else { return };
-        let farewell = async {
+        let removal = async {
             let mut tx = engine.database.nobody().await?;
             nodes::delete_node(&mut tx, &self.id).await?;
             tx.commit().await
         };
-        if let Ok(Err(error)) = tokio::time::timeout(ATTEMPT_TIMEOUT, farewell).await {
+        if let Ok(Err(error)) = tokio::time::timeout(ATTEMPT_TIMEOUT, removal).await {
             tracing::debug!(error = %error, "the node leaves without saying so");
         }
     }

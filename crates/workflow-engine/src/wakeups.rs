@@ -100,8 +100,9 @@ impl Wakeups {
                 .iter()
                 .map(|(tenant, job_type)| format!("{} {tenant} {job_type}", self.origin))
                 .collect();
-            let told = in_time(TELL_TIMEOUT, async { Ok(database.notify(CHANNEL, &payloads).await?) }).await;
-            if let Err(error) = told {
+            let reported =
+                in_time(TELL_TIMEOUT, async { Ok(database.notify(CHANNEL, &payloads).await?) }).await;
+            if let Err(error) = reported {
                 tracing::debug!(error = %error, "wake-ups were not told; the others look by themselves");
             }
             if stop.run_until_cancelled(tokio::time::sleep(TELL_INTERVAL)).await.is_none() {

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spread_is_told_from_values_in_any_order() {
+    fn spread_is_reported_from_values_in_any_order() {
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Spread { min: 1.0, median: 2.0, max: 3.0 });
         assert_eq!(format!("{:.1}", Spread::of([3.0, 1.0, 2.0])), "2.0 (1.0–3.0)");
     }
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn quantiles_never_flatter() {
         let sorted: Vec<Duration> = (1..=100).map(Duration::from_millis).collect();
-        let told = [500, 990, 1000].map(|permille| quantile(&sorted, permille).as_millis());
-        assert_eq!(told, [51, 100, 100]);
+        let reported = [500, 990, 1000].map(|permille| quantile(&sorted, permille).as_millis());
+        assert_eq!(reported, [51, 100, 100]);
     }
 }

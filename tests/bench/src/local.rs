@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Linux tells processor time in hundredths of a second, on every architecture that Rust's services run on.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Some processes that are told as one.
+/// Some processes that are reported as one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Processes(BTreeSet<u32>);
 

@@ -116,8 +116,8 @@ async fn play_controller(stage: &Stage, options: &Options) -> anyhow::Result<Rou
             (*name, processes.are_here().then(|| processes.cpu().saturating_sub(before)))
         })
         .collect();
-    let told: Duration = cpu.iter().filter_map(|(_, spent)| *spent).sum();
-    cpu.push(("everything else on the machine", Some(machine.saturating_sub(told))));
+    let reported: Duration = cpu.iter().filter_map(|(_, spent)| *spent).sum();
+    cpu.push(("everything else on the machine", Some(machine.saturating_sub(reported))));
     // Late writes count, too.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let writes_after = Writes::read(&stage.client).await?;

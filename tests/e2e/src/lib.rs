@@ -1,6 +1,6 @@
 //! The main job and its faults, on a real node.
 //!
-//! The story (a fleet that scales out and in on real job lag) is told twice from the same code: by the `demo` program, for
+//! The story (a fleet that scales out and in on real job lag) is reported twice from the same code: by the `demo` program, for
 //! people, and by the end-to-end tests. Nothing here talks to a cluster that was not named: see [`cluster`].
 
 pub mod cluster;

@@ -54,7 +54,7 @@ impl Progress {
         F: FnMut() -> Fut,
         Fut: Future<Output = anyhow::Result<Look>>,
     {
-        let (began, mut told) = (Instant::now(), String::new());
+        let (began, mut reported) = (Instant::now(), String::new());
         loop {
             let seen = match look().await {
                 Ok(Look::Done(words)) => {
@@ -64,12 +64,12 @@ impl Progress {
                 Ok(Look::Waiting(words)) => words,
                 Err(error) => format!("{error:#}"),
             };
-            if seen != told {
+            if seen != reported {
                 self.say(&format!("{what}: {seen} ..."));
-                told = seen;
+                reported = seen;
             }
             if began.elapsed() > limit {
-                bail!("{what}: not done after {} s; last seen: {told}", limit.as_secs());
+                bail!("{what}: not done after {} s; last seen: {reported}", limit.as_secs());
             }
             tokio::time::sleep(LOOK).await;
         }

@@ -12,5 +12,5 @@ pub const TENANT: &str = "acme";
 pub const PROCESS: &str = "order-flow";
 /// The WorkflowWorker.
 pub const WORKER: &str = "payment-worker";
-/// The job type whose lag is told.
+/// The job type whose lag is reported.
 pub const JOB_TYPE: &str = "charge-payment";

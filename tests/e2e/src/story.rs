@@ -158,7 +158,7 @@ where
     Ok(())
 }
 
-/// No lag and no more replicas than the autoscaler's minimum: where the story begins, also when it is told again.
+/// No lag and no more replicas than the autoscaler's minimum: where the story begins, also when it is reported again.
 async fn await_resting_fleet(
     cluster: &Cluster,
     progress: Progress,

@@ -23,7 +23,7 @@ fn document_without_markers_is_refused() {
 }
 
 #[test]
-fn common_reasons_are_told_once() {
+fn common_reasons_are_reported_once() {
     for document in documents().iter().filter(|document| document.path.starts_with("spec/")) {
         let reasons = document.sections.iter().find(|section| section.name == "reasons").unwrap();
         assert!(!reasons.content.contains("`KubernetesUnavailable`"), "{}", document.path);

@@ -80,12 +80,12 @@ fn judge(case: &Case, outcome: Result<DynamicObject, kube::Error>) -> Result<(),
         (Some(refusal), Err(kube::Error::Api(status))) => {
             let causes = causes(&status);
             let path = refusal.apiserver.as_ref().unwrap_or(&refusal.path);
-            let told = causes.iter().any(|(field, message)| {
+            let reported = causes.iter().any(|(field, message)| {
                 // A rule about metadata.name stands at the root, which has no path; its message names the field.
                 let at = field == path || message.contains(path.as_str());
                 at && refusal.message.as_ref().is_none_or(|words| message.ends_with(words))
             });
-            if told {
+            if reported {
                 Ok(())
             } else {
                 Err(format!("refused for something else: {causes:?} {}", status.message))

@@ -184,8 +184,8 @@ fn every_pattern_compiles_and_has_words() {
     walk_all(|path, schema| {
         let Some(pattern) = &schema.pattern else { return };
         regex::Regex::new(pattern).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let told_by_kubernetes = path.contains(".conditions[]");
-        assert!(told_by_kubernetes || grammar::words(pattern).is_some(), "{path}: {pattern}");
+        let reported_by_kubernetes = path.contains(".conditions[]");
+        assert!(reported_by_kubernetes || grammar::words(pattern).is_some(), "{path}: {pattern}");
     });
 }
 

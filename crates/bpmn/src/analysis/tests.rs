@@ -84,7 +84,7 @@ fn findings_are_bounded_and_in_the_order_of_the_text() {
 }
 
 #[test]
-fn place_of_malformed_xml_is_told() {
+fn place_of_malformed_xml_is_reported() {
     let report = lint(b"<definitions>\n  <process\n</definitions>", Mode::Lenient);
     let found: Vec<(Rule, u32)> =
         report.findings.iter().map(|finding| (finding.rule, finding.line)).collect();
@@ -161,12 +161,12 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
     "2:1 xml-malformed: not well-formed XML: unexpected XML declaration")]
 fn place_and_advice_are_right_in_every_encoding(#[case] bytes: Vec<u8>, #[case] expected: &str) {
     let report = lint(&bytes, Mode::Strict);
-    let told: Vec<String> = report
+    let reported: Vec<String> = report
         .findings
         .iter()
         .map(|finding| format!("{}:{} {}: {finding}", finding.line, finding.column, finding.rule_id()))
         .collect();
-    assert_eq!(told, [expected]);
+    assert_eq!(reported, [expected]);
 }
 
 /// A declaration that is written in ASCII alone says nothing of what follows in ASCII.
@@ -186,7 +186,7 @@ const HEAD: &str = r#"<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/
 #[rstest]
 #[case::two(&["a", "b"], "3:1 document has 2 executable processes, a and b; give each a document of its own")]
 #[case::four(&["a", "b", "c", "d"], "3:1 document has 4 executable processes, a and b and 2 more; give each a document of its own")]
-fn all_executable_processes_are_told(#[case] ids: &[&str], #[case] expected: &str) {
+fn all_executable_processes_are_reported(#[case] ids: &[&str], #[case] expected: &str) {
     let processes: Vec<String> = ids
         .iter()
         .map(|id| format!("<process id=\"{id}\" isExecutable=\"true\"><startEvent id=\"{id}_S\"/></process>"))
@@ -217,7 +217,7 @@ fn job_type_is_shown_with_what_nobody_sees(#[case] job_type: &str, #[case] expec
          <wf:taskDefinition type=\"{job_type}\"/></extensionElements></serviceTask></process></definitions>"
     );
     let report = lint(document.as_bytes(), Mode::Lenient);
-    let told: Vec<(u32, String)> =
+    let reported: Vec<(u32, String)> =
         report.findings.iter().map(|finding| (finding.line, finding.to_string())).collect();
-    assert_eq!(told, [(2, expected.to_owned())]);
+    assert_eq!(reported, [(2, expected.to_owned())]);
 }

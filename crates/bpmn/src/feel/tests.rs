@@ -87,7 +87,7 @@ fn only_true_takes_a_flow(#[case] text: &str, #[case] expected: bool) {
 #[case("@\"P1D\"", "a date, time or duration")]
 #[case("2 ** 3", "`**`")]
 #[case("f(a).b", "a function call")]
-fn feel_outside_the_subset_is_told_apart(#[case] text: &str, #[case] feature: &'static str) {
+fn feel_outside_the_subset_is_reported_apart(#[case] text: &str, #[case] feature: &'static str) {
     assert_eq!(parse(text), Err(Error::Unsupported { feature }));
 }
 
@@ -264,7 +264,7 @@ fn no_character_is_taken_for_something_else() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Wherever a foreign character stands in an expression, it is refused and its place is told.
+    /// Wherever a foreign character stands in an expression, it is refused and its place is reported.
     #[test]
     fn foreign_characters_are_found_where_they_stand(
         text in "(not\\()?[a-zäж漢_]{1,6}(\\.[a-z]{1,4})?( (=|<=|>|and|or|\\+|-) ?(\"[^\"\\\\]{0,6}\"|[0-9]{1,3}(\\.[0-9])?|[a-z]{1,3})){0,4}",

@@ -16,7 +16,7 @@ pub(super) fn check<'d>(document: &Document<'d>, element: &FlowElement<'d>, sink
             check_publisher(document, element, element.node, sink);
         }
         Kind::ThrowEvent | Kind::EndEvent => {
-            // The message that an event publishes is told by its definition.
+            // The message that an event publishes is reported by its definition.
             for event in element.events.iter().filter(|event| event.kind == EventKind::Message) {
                 check_publisher(document, element, event.node, sink);
             }

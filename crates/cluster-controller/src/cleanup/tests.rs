@@ -4,7 +4,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::plan::migration::{UpTo, build_job};
-use crate::testing::{minimal, today, with_blueprint};
+use crate::testing::{minimal, today, with_input};
 
 fn deleted() -> WorkflowCluster {
     minimal(|cluster| cluster.metadata.deletion_timestamp = Some(Time(today())))
@@ -42,7 +42,7 @@ fn planned(cluster: &WorkflowCluster, remains: &Remains, seconds: i64) -> Plan {
 
 fn gone(reason: &str, note: &str) -> Plan {
     let last_event =
-        News { type_: EventType::Warning, reason: reason.to_owned(), note: format!("{reason}: {note}") };
+        Event { type_: EventType::Warning, reason: reason.to_owned(), note: format!("{reason}: {note}") };
     Plan { steps: vec![Step::RemoveFinalizer { last_event: Some(last_event) }], wait: None }
 }
 
@@ -94,10 +94,10 @@ fn pausing_holds_no_deletion_up() {
 
 #[test]
 fn migrations_end_at_once_also_while_others_are_awaited() {
-    let job: Job = with_blueprint(&deleted(), |blueprint| build_job(blueprint, UpTo::All, false));
+    let job: Job = with_input(&deleted(), |input| build_job(input, UpTo::All, false));
     let jobs = vec![std::sync::Arc::new(job.clone())];
     let waiting = planned(&deleted(), &Remains { jobs, ..remains(Lives, &[flow()]) }, 0);
-    assert_eq!(waiting.steps, [Step::WithdrawJob(Doomed::of(&job))]);
+    assert_eq!(waiting.steps, [Step::WithdrawJob(Deletion::of(&job))]);
     assert!(waiting.wait.is_some());
 }
 

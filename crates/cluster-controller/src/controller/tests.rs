@@ -29,7 +29,7 @@ fn status(world: &World) -> WorkflowClusterStatus {
 }
 
 /// Phase, reason of `Ready`, message.
-fn told(world: &World) -> (Option<ClusterPhase>, String, String) {
+fn reported(world: &World) -> (Option<ClusterPhase>, String, String) {
     let status = status(world);
     let reason = find(&status.conditions, "Ready").map(|ready| ready.reason.clone()).unwrap_or_default();
     (status.phase, reason, status.message.unwrap_or_default())
@@ -172,12 +172,12 @@ async fn a_crash_between_any_two_writes_ends_where_no_crash_ends() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_told_and_found_again() {
+async fn a_database_that_is_away_is_reported_and_found_again() {
     let world = World::new(MINIMAL);
     world.set_postgres(down());
     world.settle().await;
     assert_eq!(
-        told(&world),
+        reported(&world),
         phase(ClusterPhase::Pending, Reason::PostgresUnreachable, "connection refused (postgres:5432)")
     );
     assert_eq!(
@@ -189,7 +189,7 @@ async fn a_database_that_is_away_is_told_and_found_again() {
     world.set_postgres(reachable(None));
     world.settle().await;
     assert_eq!(
-        told(&world),
+        reported(&world),
         phase(ClusterPhase::Running, Reason::Running, "1 engine pod serves at version 1.2.3")
     );
 }
@@ -215,7 +215,7 @@ async fn a_running_engine_is_degraded_while_its_database_is_away() {
     world.set_postgres(down());
     world.settle().await;
     assert_eq!(
-        told(&world),
+        reported(&world),
         phase(ClusterPhase::Degraded, Reason::PostgresUnreachable, "connection refused (postgres:5432)")
     );
     let found = status(&world);
@@ -232,14 +232,14 @@ async fn a_missing_secret_is_named_and_its_creation_is_enough() {
     world.apiserver.remove::<Secret>("acme", "db");
     world.settle().await;
     let message = "spec.postgres.externalRef.databaseSecret: Secret db does not exist in this namespace";
-    assert_eq!(told(&world), phase(ClusterPhase::Pending, Reason::PostgresSecretMissing, message));
+    assert_eq!(reported(&world), phase(ClusterPhase::Pending, Reason::PostgresSecretMissing, message));
     world.apiserver.seed(&login);
     world.settle().await;
     assert!(status(&world).ready);
 }
 
 #[tokio::test]
-async fn scaling_is_told_in_two_events() {
+async fn scaling_is_reported_in_two_events() {
     let world = running(&minimal(3)).await;
     world.edit(|cluster| cluster["spec"]["replicas"] = json!(5));
     world.settle().await;
@@ -260,14 +260,14 @@ async fn an_engine_without_replicas_is_stopped_and_starts_again() {
     world.edit(|cluster| cluster["spec"]["replicas"] = json!(0));
     world.settle().await;
     let message = "spec.replicas is 0: no engine pod runs, the data is kept";
-    assert_eq!(told(&world), phase(ClusterPhase::Stopped, Reason::Stopped, message));
+    assert_eq!(reported(&world), phase(ClusterPhase::Stopped, Reason::Stopped, message));
     let found = status(&world);
     assert_eq!((found.ready, found.accepts_deployments, found.replicas), (true, false, Some(0)));
     assert!(world.apiserver.get::<PodDisruptionBudget>("acme", "dev-engine").is_none());
     world.edit(|cluster| cluster["spec"]["replicas"] = json!(2));
     world.settle().await;
     assert_eq!(
-        told(&world),
+        reported(&world),
         phase(ClusterPhase::Running, Reason::Running, "2 engine pods serve at version 1.2.3")
     );
 }
@@ -292,7 +292,7 @@ async fn deleted_children_are_made_again_with_the_keys_that_are_left() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_renewed_in_time_and_told() {
+async fn a_certificate_is_renewed_in_time_and_reported() {
     let world = running(MINIMAL).await;
     let certificate = || world.apiserver.get::<Secret>("acme", "dev-engine-tls").unwrap().data;
     let before = certificate();
@@ -318,7 +318,7 @@ async fn an_object_of_somebody_else_is_refused_and_left_alone() {
     let foreign = world.apiserver.get::<Service>("acme", "dev-engine");
     world.settle().await;
     let message = "Service acme/dev-engine exists and belongs to something else: delete or rename it";
-    assert_eq!(told(&world), phase(ClusterPhase::Degraded, Reason::NameTaken, message));
+    assert_eq!(reported(&world), phase(ClusterPhase::Degraded, Reason::NameTaken, message));
     assert_eq!(world.apiserver.get::<Service>("acme", "dev-engine"), foreign);
     world.apiserver.remove::<Service>("acme", "dev-engine");
     world.settle().await;
@@ -344,12 +344,12 @@ async fn one_refused_step_does_not_keep_the_others_from_being_done() {
         world.answer();
         world.reconcile(world.apiserver.client()).await;
     }
-    assert_eq!(told(&world).1, "Denied");
+    assert_eq!(reported(&world).1, "Denied");
     assert!(world.apiserver.get::<StatefulSet>("acme", "dev-engine").is_some());
 }
 
 #[tokio::test]
-async fn a_namespace_without_rights_is_told() {
+async fn a_namespace_without_rights_is_reported() {
     let world = World::new(MINIMAL);
     world.apiserver.intercept(|request| {
         let is_read = request.method == "GET" && request.path.contains("/secrets/");
@@ -357,7 +357,7 @@ async fn a_namespace_without_rights_is_told() {
     });
     let pass = world.reconcile(world.apiserver.client()).await;
     assert_eq!(pass.next, Next::Failed(ErrorClass::Denied));
-    let (phase, reason, message) = told(&world);
+    let (phase, reason, message) = reported(&world);
     assert_eq!((phase, reason.as_str()), (Some(ClusterPhase::Pending), "Denied"));
     assert!(message.starts_with("failed to read Secret acme/"), "{message}");
 }
@@ -398,18 +398,18 @@ async fn a_paused_cluster_is_reported_and_not_written() {
 }
 
 #[tokio::test]
-async fn an_invalid_spec_is_told_and_nothing_is_touched() {
+async fn an_invalid_spec_is_reported_and_nothing_is_touched() {
     let world = running(MINIMAL).await;
     world.edit(|cluster| cluster["spec"]["version"] = json!("latest"));
     let pass = world.reconcile(world.apiserver.client()).await;
     assert_eq!(pass.next, Next::Failed(ErrorClass::Invalid));
-    let (phase, reason, _) = told(&world);
+    let (phase, reason, _) = reported(&world);
     assert_eq!((phase, reason.as_str()), (Some(ClusterPhase::Failed), "InvalidSpec"));
-    assert_eq!(world.pods_told(), [(format!("{IMAGE}:1.2.3"), true)]);
+    assert_eq!(world.pods_reported(), [(format!("{IMAGE}:1.2.3"), true)]);
 }
 
 #[tokio::test]
-async fn a_cluster_on_its_way_out_is_told_and_nothing_is_made_anew() {
+async fn a_cluster_on_its_way_out_is_reported_and_nothing_is_made_anew() {
     let world = running(MINIMAL).await;
     world.apiserver.remove::<Service>("acme", "dev-engine");
     world.edit(|cluster| {
@@ -417,7 +417,7 @@ async fn a_cluster_on_its_way_out_is_told_and_nothing_is_made_anew() {
         cluster["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
     });
     let pass = world.reconcile(world.apiserver.client()).await;
-    assert_eq!((pass.next, told(&world).0), (Next::Gone, Some(ClusterPhase::Deleting)));
+    assert_eq!((pass.next, reported(&world).0), (Next::Gone, Some(ClusterPhase::Deleting)));
     assert!(world.apiserver.get::<Service>("acme", "dev-engine").is_none());
 }
 

@@ -1,7 +1,7 @@
 //! What keeps pods from being made or started and does not show on the pods themselves. Asked only while some are missing.
 
 use api_types::WorkflowCluster;
-use controller_kit::pod_creation::told_creation_failure;
+use controller_kit::pod_creation::creation_failure_message;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, Secret};
 use kube::api::{ListParams, ObjectMeta};
@@ -37,7 +37,7 @@ pub struct FailedCreate {
 impl FailedCreate {
     /// For status and event.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn message(&self) -> String {
         let Self { kind, namespace, name, cause } = self;
         let word = kind.to_lowercase();
         format!(
@@ -115,7 +115,7 @@ async fn observe_failed_create(
     let Some(failed) = newest("FailedCreate") else { return Ok(None) };
     let is_past =
         newest("SuccessfulCreate").is_some_and(|created| reported_at(created) >= reported_at(failed));
-    let cause = told_creation_failure(failed.message.as_deref().unwrap_or_default());
+    let cause = creation_failure_message(failed.message.as_deref().unwrap_or_default());
     Ok((!is_past).then_some(FailedCreate { kind, namespace, name, cause }))
 }
 

@@ -121,7 +121,7 @@ fn trouble(pod: &Pod) -> Option<String> {
     containers.find_map(trouble_of)
 }
 
-/// Kubernetes swings between two words for a container that cannot start; one of them is told, lest the status does too.
+/// Kubernetes swings between two words for a container that cannot start; one of them is reported, lest the status does too.
 fn trouble_of(container: &ContainerStatus) -> Option<String> {
     match waiting_reason(container) {
         Some(reason) if reason == "ErrImagePull" => Some("ImagePullBackOff".to_owned()),

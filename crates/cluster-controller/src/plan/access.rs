@@ -15,7 +15,7 @@ use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 
 use super::credentials::plan_credentials;
-use super::{Blueprint, Draft, Step, Unproven, body_of};
+use super::{BuildInput, Draft, Step, Unproven, body_of};
 use crate::certificate::Lifetime;
 use crate::observe::secrets::{AccessView, Sealed};
 
@@ -24,18 +24,18 @@ use crate::observe::secrets::{AccessView, Sealed};
 pub const SETTLE: Duration = Duration::from_hours(24);
 
 /// Plans the Secrets. Before there is a proof nothing is made that would lack it.
-pub fn plan_access(blueprint: &Blueprint<'_>, access: &AccessView, now: Timestamp, draft: &mut Draft) {
+pub fn plan_access(input: &BuildInput<'_>, access: &AccessView, now: Timestamp, draft: &mut Draft) {
     if access.proof.is_none() {
         draft.steps.push(Step::CreateProof);
         return;
     }
-    plan_credentials(blueprint, access, now, draft);
-    let metadata = metadata(blueprint, ca_key_secret_name(&blueprint.name()));
+    plan_credentials(input, access, now, draft);
+    let metadata = metadata(input, ca_key_secret_name(&input.name()));
     let Some(live) = &access.authority else {
         draft.steps.push(Step::CreateAuthority { metadata, former: None });
         return;
     };
-    if !claims(blueprint, access, live, draft) {
+    if !claims(input, access, live, draft) {
         return;
     }
     let Some((certificate, lifetime)) = authority_of(live) else {
@@ -50,8 +50,8 @@ pub fn plan_access(blueprint: &Blueprint<'_>, access: &AccessView, now: Timestam
         return;
     }
     let issued = access.certificate.as_ref();
-    if issued.is_none_or(|issued| claims(blueprint, access, issued, draft)) {
-        plan_certificate(blueprint, access, live, now, draft);
+    if issued.is_none_or(|issued| claims(input, access, issued, draft)) {
+        plan_certificate(input, access, live, now, draft);
     }
     keep(
         access,
@@ -68,13 +68,12 @@ pub fn plan_access(blueprint: &Blueprint<'_>, access: &AccessView, now: Timestam
 
 /// The public bundle: the authority, and the one before it while certificates of it may be in use.
 #[must_use]
-pub fn build_ca_bundle(blueprint: &Blueprint<'_>, access: &AccessView) -> Option<ConfigMap> {
-    let authority =
-        access.authority.as_ref().filter(|live| claim_on(blueprint, access, live) == Claim::Ours)?;
+pub fn build_ca_bundle(input: &BuildInput<'_>, access: &AccessView) -> Option<ConfigMap> {
+    let authority = access.authority.as_ref().filter(|live| claim_on(input, access, live) == Claim::Ours)?;
     let (current, _) = authority_of(authority)?;
     let previous = authority.text(CA_PREVIOUS_CERT_KEY).unwrap_or_default();
     Some(ConfigMap {
-        metadata: blueprint.metadata(ca_config_map_name(&blueprint.name()), Component::Engine),
+        metadata: input.metadata(ca_config_map_name(&input.name()), Component::Engine),
         data: Some([(CA_CERT_KEY.to_owned(), format!("{current}{previous}"))].into()),
         ..ConfigMap::default()
     })
@@ -91,24 +90,24 @@ pub fn build_secret(
 
 /// The names under which the engine is called: the Service's, and each pod's own.
 #[must_use]
-pub fn dns_names(blueprint: &Blueprint<'_>) -> Vec<String> {
-    let (name, namespace) = (blueprint.name(), blueprint.namespace());
+pub fn dns_names(input: &BuildInput<'_>) -> Vec<String> {
+    let (name, namespace) = (input.name(), input.namespace());
     let service = engine_host(&name, &namespace);
     let headless = format!("{}.{namespace}.svc", headless_service_name(&name));
-    let short = format!("{}.{namespace}", blueprint.engine_name());
-    vec![service, short, blueprint.engine_name(), format!("*.{headless}"), headless, "localhost".to_owned()]
+    let short = format!("{}.{namespace}", input.engine_name());
+    vec![service, short, input.engine_name(), format!("*.{headless}"), headless, "localhost".to_owned()]
 }
 
 fn plan_certificate(
-    blueprint: &Blueprint<'_>,
+    input: &BuildInput<'_>,
     access: &AccessView,
     authority: &Sealed,
     now: Timestamp,
     draft: &mut Draft,
 ) {
     let live = access.certificate.as_ref();
-    let metadata = metadata(blueprint, tls_secret_name(&blueprint.name()));
-    let names = dns_names(blueprint);
+    let metadata = metadata(input, tls_secret_name(&input.name()));
+    let names = dns_names(input);
     match live {
         Some(live) if !must_issue(authority, live, now) => keep(access, live, metadata, |_| (), draft),
         _ => draft.steps.push(Step::IssueCertificate { metadata, names, renewal: live.is_some() }),
@@ -149,10 +148,10 @@ fn certificate_of(secret: &Sealed) -> Option<Lifetime> {
 }
 
 /// With `deletionPolicy: Retain` the Secrets outlive the cluster, and serve the next one of its name.
-pub(crate) fn metadata(blueprint: &Blueprint<'_>, name: String) -> ObjectMeta {
-    match blueprint.cluster.spec.deletion_policy() {
-        DeletionPolicy::Delete => blueprint.metadata(name, Component::Engine),
-        DeletionPolicy::Retain => blueprint.unowned_metadata(name, Component::Engine),
+pub(crate) fn metadata(input: &BuildInput<'_>, name: String) -> ObjectMeta {
+    match input.cluster.spec.deletion_policy() {
+        DeletionPolicy::Delete => input.metadata(name, Component::Engine),
+        DeletionPolicy::Retain => input.unowned_metadata(name, Component::Engine),
     }
 }
 
@@ -169,43 +168,38 @@ pub enum Claim {
 
 /// Judges it.
 #[must_use]
-pub fn claim_on(blueprint: &Blueprint<'_>, access: &AccessView, live: &Sealed) -> Claim {
+pub fn claim_on(input: &BuildInput<'_>, access: &AccessView, live: &Sealed) -> Claim {
     let secret = &live.0;
-    if is_controlled_by(&secret.metadata, &blueprint.cluster.uid().unwrap_or_default()) {
+    if is_controlled_by(&secret.metadata, &input.cluster.uid().unwrap_or_default()) {
         return Claim::Ours;
     }
     let labels = secret.labels();
     let is_left_behind = !secret.owner_references().iter().any(|owner| owner.controller == Some(true))
         && labels.get(MANAGED_BY).is_some_and(|manager| manager == OPERATOR)
-        && labels.get(CLUSTER) == Some(&blueprint.name());
+        && labels.get(CLUSTER) == Some(&input.name());
     if !is_left_behind {
         return Claim::Foreign;
     }
     let proof = secret.annotations().get(PROOF);
-    let is_proved = std::iter::zip(&access.proof, proof)
-        .any(|(key, proof)| key.verifies(&blueprint.name(), secret, proof));
-    if is_proved || is_vouched_for(blueprint, secret) { Claim::Ours } else { Claim::Unproven }
+    let is_proved =
+        std::iter::zip(&access.proof, proof).any(|(key, proof)| key.verifies(&input.name(), secret, proof));
+    if is_proved || is_vouched_for(input, secret) { Claim::Ours } else { Claim::Unproven }
 }
 
 /// A person who may write the cluster names the very object: one that is made anew under the name has another uid.
-fn is_vouched_for(blueprint: &Blueprint<'_>, secret: &Secret) -> bool {
-    let named = blueprint.cluster.annotations().get(ADOPT);
+fn is_vouched_for(input: &BuildInput<'_>, secret: &Secret) -> bool {
+    let named = input.cluster.annotations().get(ADOPT);
     let uids = named.into_iter().flat_map(|uids| uids.split([',', ' ']));
     secret.uid().is_some_and(|uid| !uid.is_empty() && uids.into_iter().any(|named| named == uid))
 }
 
-/// Is it ours? If not, it is told.
-pub(super) fn claims(
-    blueprint: &Blueprint<'_>,
-    access: &AccessView,
-    live: &Sealed,
-    draft: &mut Draft,
-) -> bool {
-    match claim_on(blueprint, access, live) {
+/// Is it ours? If not, it is reported.
+pub(super) fn claims(input: &BuildInput<'_>, access: &AccessView, live: &Sealed, draft: &mut Draft) -> bool {
+    match claim_on(input, access, live) {
         Claim::Ours => return true,
-        Claim::Foreign => draft.taken.push(told(live)),
+        Claim::Foreign => draft.taken.push(reported(live)),
         Claim::Unproven => {
-            draft.unproven.push(Unproven { object: told(live), uid: live.0.uid().unwrap_or_default() });
+            draft.unproven.push(Unproven { object: reported(live), uid: live.0.uid().unwrap_or_default() });
         }
     }
     false
@@ -231,7 +225,7 @@ pub(super) fn keep(
     }
 }
 
-fn told(secret: &Sealed) -> String {
+fn reported(secret: &Sealed) -> String {
     format!("Secret {}/{}", secret.0.namespace().unwrap_or_default(), secret.0.name_any())
 }
 

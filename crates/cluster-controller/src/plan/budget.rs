@@ -5,17 +5,17 @@ use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec}
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::Blueprint;
+use super::BuildInput;
 
 /// Builds it. Only for more than one replica: with one, a budget would block every drain.
 #[must_use]
-pub fn build(blueprint: &Blueprint<'_>) -> PodDisruptionBudget {
+pub fn build(input: &BuildInput<'_>) -> PodDisruptionBudget {
     PodDisruptionBudget {
-        metadata: blueprint.metadata(blueprint.engine_name(), Component::Engine),
+        metadata: input.metadata(input.engine_name(), Component::Engine),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),
             selector: Some(LabelSelector {
-                match_labels: Some(selector(Component::Engine, &blueprint.name())),
+                match_labels: Some(selector(Component::Engine, &input.name())),
                 ..LabelSelector::default()
             }),
             // A pod that does not serve anyway must not block a drain.

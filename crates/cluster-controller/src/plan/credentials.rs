@@ -20,7 +20,7 @@ use kube::api::ObjectMeta;
 use serde_json::json;
 
 use super::access::{Claim, claim_on, claims, keep, metadata};
-use super::{Blueprint, Draft, Step};
+use super::{BuildInput, Draft, Step};
 use crate::observe::secrets::{AccessView, Sealed};
 
 /// Longer words are remembered by their digest.
@@ -44,12 +44,12 @@ pub enum Rotation {
 }
 
 /// Plans the four Secrets.
-pub fn plan_credentials(blueprint: &Blueprint<'_>, view: &AccessView, now: Timestamp, draft: &mut Draft) {
+pub fn plan_credentials(input: &BuildInput<'_>, view: &AccessView, now: Timestamp, draft: &mut Draft) {
     for access in Access::ALL {
         let before = draft.steps.len();
         let live = view.credentials.get(&access);
-        if live.is_none_or(|live| claims(blueprint, view, live, draft)) {
-            Plan { blueprint, view, access, now }.plan(live, draft);
+        if live.is_none_or(|live| claims(input, view, live, draft)) {
+            Plan { input, view, access, now }.plan(live, draft);
         }
         let is_written = draft.steps.len() > before;
         draft.writes_credentials |= is_written;
@@ -58,17 +58,17 @@ pub fn plan_credentials(blueprint: &Blueprint<'_>, view: &AccessView, now: Times
 
 /// How far the replacement is: that of the Secret which is least far.
 #[must_use]
-pub fn rotation_of(blueprint: &Blueprint<'_>, view: &AccessView) -> Option<Rotation> {
-    let ours = view.credentials.iter().filter(|(_, live)| claim_on(blueprint, view, live) == Claim::Ours);
+pub fn rotation_of(input: &BuildInput<'_>, view: &AccessView) -> Option<Rotation> {
+    let ours = view.credentials.iter().filter(|(_, live)| claim_on(input, view, live) == Claim::Ours);
     let stages = ours.filter_map(|(access, live)| {
         // A Secret whose time is unknown gets one in this pass.
         let since = time_of(live, ROTATION_SINCE)?;
         if live.text(NEXT_KEY).is_some() {
-            Some(Rotation::Announced { until: later(since, blueprint.settle()) })
+            Some(Rotation::Announced { until: later(since, input.settle()) })
         } else {
             let previous = live.text(PREVIOUS_KEY)?;
             let holders = holders_of(view, *access, previous);
-            Some(Rotation::Overlapping { until: later(since, blueprint.overlap()), holders })
+            Some(Rotation::Overlapping { until: later(since, input.overlap()), holders })
         }
     });
     stages.reduce(|one, other| match (one, other) {
@@ -90,12 +90,12 @@ pub fn rotation_of(blueprint: &Blueprint<'_>, view: &AccessView) -> Option<Rotat
 
 /// The id of the key that tokens are minted from now.
 #[must_use]
-pub fn key_id_of(blueprint: &Blueprint<'_>, view: &AccessView, access: Access) -> Option<String> {
-    let live = view.credentials.get(&access).filter(|live| claim_on(blueprint, view, live) == Claim::Ours)?;
+pub fn key_id_of(input: &BuildInput<'_>, view: &AccessView, access: Access) -> Option<String> {
+    let live = view.credentials.get(&access).filter(|live| claim_on(input, view, live) == Claim::Ours)?;
     Some(TenantKey::parse(live.text(CURRENT_KEY)?).ok()?.id().to_owned())
 }
 
-impl Blueprint<'_> {
+impl BuildInput<'_> {
     fn settle(&self) -> Duration {
         Duration::from_secs(self.settings.credential_settle_seconds.into())
     }
@@ -112,7 +112,7 @@ impl Blueprint<'_> {
 }
 
 struct Plan<'a> {
-    blueprint: &'a Blueprint<'a>,
+    input: &'a BuildInput<'a>,
     view: &'a AccessView,
     access: Access,
     now: Timestamp,
@@ -120,7 +120,7 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     fn plan(&self, live: Option<&Sealed>, draft: &mut Draft) {
-        let (access, wanted) = (self.access, self.blueprint.rotation_word());
+        let (access, wanted) = (self.access, self.input.rotation_word());
         let Some((live, current)) = live.and_then(|live| Some((live, self.usable(live, CURRENT_KEY)?)))
         else {
             let metadata = self.metadata([(ROTATE_CREDENTIALS, wanted)]);
@@ -131,7 +131,7 @@ impl Plan<'_> {
         let since = time_of(live, ROTATION_SINCE).unwrap_or(self.now);
         if live.text(NEXT_KEY).is_some() {
             match self.usable(live, NEXT_KEY) {
-                Some(_) if later(since, self.blueprint.settle()) <= self.now => {
+                Some(_) if later(since, self.input.settle()) <= self.now => {
                     self.promote(live, current, handled, draft);
                 }
                 Some(_) => {
@@ -187,16 +187,15 @@ impl Plan<'_> {
             }
         };
         let is_over = unheld.is_some_and(|unheld| {
-            later(since, self.blueprint.overlap()) <= self.now
-                && later(unheld, self.blueprint.settle()) <= self.now
+            later(since, self.input.overlap()) <= self.now && later(unheld, self.input.settle()) <= self.now
         });
         if is_over {
             self.rest(live, word, draft);
             return;
         }
-        let told = unheld.filter(|_| is_key(self.access)).map(|unheld| unheld.to_string());
+        let reported = unheld.filter(|_| is_key(self.access)).map(|unheld| unheld.to_string());
         let since = Some(since.to_string());
-        let annotations = [(ROTATE_CREDENTIALS, word), (ROTATION_SINCE, since), (UNHELD_SINCE, told)];
+        let annotations = [(ROTATE_CREDENTIALS, word), (ROTATION_SINCE, since), (UNHELD_SINCE, reported)];
         keep(self.view, live, self.metadata(annotations), |_| (), draft);
     }
 
@@ -209,12 +208,12 @@ impl Plan<'_> {
     }
 
     fn metadata<const N: usize>(&self, annotations: [(&str, Option<String>); N]) -> ObjectMeta {
-        let name = access_secret_name(&self.blueprint.name(), self.access);
+        let name = access_secret_name(&self.input.name(), self.access);
         let present = annotations.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
         let annotations: std::collections::BTreeMap<_, _> = present.collect();
         ObjectMeta {
             annotations: (!annotations.is_empty()).then_some(annotations),
-            ..metadata(self.blueprint, name)
+            ..metadata(self.input, name)
         }
     }
 

@@ -7,26 +7,26 @@ use k8s_openapi::api::networking::v1::{
     IngressSpec, IngressTLS, ServiceBackendPort,
 };
 
-use super::Blueprint;
+use super::BuildInput;
 use super::services::GRPC_PORT_NAME;
 
 /// Builds it. No annotations: they are the ingress controller's own language, and some of them are code. The engine
 /// speaks TLS, which the Service's `appProtocol` tells.
 #[must_use]
-pub fn build(blueprint: &Blueprint<'_>, wanted: &IngressSpecOfUser) -> Ingress {
+pub fn build(input: &BuildInput<'_>, wanted: &IngressSpecOfUser) -> Ingress {
     let path = HTTPIngressPath {
         path: Some("/".to_owned()),
         path_type: "Prefix".to_owned(),
         backend: IngressBackend {
             service: Some(IngressServiceBackend {
-                name: blueprint.engine_name(),
+                name: input.engine_name(),
                 port: Some(ServiceBackendPort { name: Some(GRPC_PORT_NAME.to_owned()), number: None }),
             }),
             resource: None,
         },
     };
     Ingress {
-        metadata: blueprint.metadata(blueprint.engine_name(), Component::Engine),
+        metadata: input.metadata(input.engine_name(), Component::Engine),
         spec: Some(IngressSpec {
             ingress_class_name: wanted.class_name.clone(),
             rules: Some(vec![IngressRule {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use api_types::cluster::ClusterReason as Reason;
 use api_types::labels::{APPROVE_UPGRADE, Component};
 use api_types::names;
-use controller_kit::plan::{Doomed, digest};
+use controller_kit::plan::{Deletion, digest};
 use engine_client::version_policy::{Verdict, judge};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -20,8 +20,8 @@ use semver::Version;
 
 use super::pod::{build_container, build_database_volumes, build_metadata, build_spec, variable};
 use super::stateful_set::version_of;
-use super::withdrawal::{doomed, unwanted, version_of_job};
-use super::{Blueprint, body_of};
+use super::withdrawal::{deletion, unwanted, version_of_job};
+use super::{BuildInput, body_of};
 use crate::observe::Observed;
 use crate::observe::children::is_finished;
 use crate::observe::hindrances::FailedCreate;
@@ -118,18 +118,15 @@ impl Migration {
 /// Judges the migration, and holds back what depends on the schema while a Job that is not wanted may still work on it.
 #[must_use]
 pub fn plan_migration(
-    blueprint: &Blueprint<'_>,
+    input: &BuildInput<'_>,
     observed: &Observed,
     now: Timestamp,
-) -> (Migration, Vec<Doomed>) {
-    let migration = judge_migration(blueprint, observed, now);
-    let version = blueprint.target.version.to_string();
+) -> (Migration, Vec<Deletion>) {
+    let migration = judge_migration(input, observed, now);
+    let version = input.target.version.to_string();
     let asks_for = |name: &str| {
         let kinds = [UpTo::Expand, UpTo::All].map(|up_to| [true, false].map(|approved| (up_to, approved)));
-        kinds
-            .iter()
-            .flatten()
-            .any(|(up_to, approved)| build_job(blueprint, *up_to, *approved).name_any() == name)
+        kinds.iter().flatten().any(|(up_to, approved)| build_job(input, *up_to, *approved).name_any() == name)
     };
     let unwanted = unwanted(&version, asks_for, &migration, &observed.children.jobs);
     let at_work = unwanted.iter().find(|job| !is_finished(job));
@@ -137,13 +134,13 @@ pub fn plan_migration(
         job: job.name_any(),
         version: version_of_job(job).unwrap_or("another version").to_owned(),
     });
-    (withdrawn.unwrap_or(migration), doomed(unwanted))
+    (withdrawn.unwrap_or(migration), deletion(unwanted))
 }
 
 /// Decides from the marker, the version policy and the pods that run.
-fn judge_migration(blueprint: &Blueprint<'_>, observed: &Observed, now: Timestamp) -> Migration {
+fn judge_migration(input: &BuildInput<'_>, observed: &Observed, now: Timestamp) -> Migration {
     let PostgresView::Reachable(database) = &observed.postgres else { return Migration::Unknown };
-    let target = &blueprint.target.version;
+    let target = &input.target.version;
     let set = observed.children.stateful_set.as_deref();
     let verdict = match recorded_version(database) {
         Ok(Some(recorded)) => Some((judge(&recorded, target), recorded)),
@@ -153,7 +150,7 @@ fn judge_migration(blueprint: &Blueprint<'_>, observed: &Observed, now: Timestam
     let is_breaking = match verdict {
         Some((Verdict::Same, _)) => return Migration::Done,
         Some((Verdict::Compatible, _)) => false,
-        Some((Verdict::Breaking, _)) if is_approved(blueprint) => true,
+        Some((Verdict::Breaking, _)) if is_approved(input) => true,
         Some((verdict, recorded)) => return refuse(verdict, &recorded, target, set),
         None if !judge(target, target).is_allowed() => {
             return refuse(Verdict::Prerelease, target, target, set);
@@ -164,7 +161,7 @@ fn judge_migration(blueprint: &Blueprint<'_>, observed: &Observed, now: Timestam
     let up_to = match set {
         Some(set) if !is_fresh && runs_pods(set) => match version_of(set) {
             Some(version) if version == *target => {
-                if !observed.is_rolled_out(blueprint.cluster.spec.replicas) {
+                if !observed.is_rolled_out(input.cluster.spec.replicas) {
                     return Migration::Expanded;
                 }
                 UpTo::All
@@ -174,7 +171,7 @@ fn judge_migration(blueprint: &Blueprint<'_>, observed: &Observed, now: Timestam
         // Nobody runs on the schema who could miss what a contraction takes away.
         _ => UpTo::All,
     };
-    let job = build_job(blueprint, up_to, is_breaking);
+    let job = build_job(input, up_to, is_breaking);
     let state = job_state(&job, observed, up_to, now);
     Migration::Needed { up_to, job: Box::new(job), state }
 }
@@ -186,8 +183,8 @@ fn recorded_version(database: &Database) -> Result<Option<Version>, String> {
         .map_err(|_| "the database records an engine version that is no version".to_owned())
 }
 
-fn is_approved(blueprint: &Blueprint<'_>) -> bool {
-    blueprint.cluster.annotations().get(APPROVE_UPGRADE) == Some(&blueprint.cluster.spec.version)
+fn is_approved(input: &BuildInput<'_>) -> bool {
+    input.cluster.annotations().get(APPROVE_UPGRADE) == Some(&input.cluster.spec.version)
 }
 
 fn refuse(verdict: Verdict, from: &Version, to: &Version, set: Option<&StatefulSet>) -> Migration {
@@ -220,32 +217,27 @@ fn runs_pods(set: &StatefulSet) -> bool {
 
 /// The Job, named by version and a digest of all that it does: another spec is another Job.
 #[must_use]
-pub fn build_job(blueprint: &Blueprint<'_>, up_to: UpTo, approve_breaking: bool) -> Job {
-    let version = &blueprint.target.version;
-    let mut container = build_container(blueprint, "migrate", version);
+pub fn build_job(input: &BuildInput<'_>, up_to: UpTo, approve_breaking: bool) -> Job {
+    let version = &input.target.version;
+    let mut container = build_container(input, "migrate", version);
     let arguments = ["migrate", "--to", &version.to_string(), "--up-to", up_to.as_str()];
     container.args = Some(arguments.map(str::to_owned).into());
     if approve_breaking {
         container.env.get_or_insert_default().push(variable("WORKFLOW_MIGRATE_APPROVE_BREAKING", "true"));
     }
-    let pod = build_spec(
-        blueprint,
-        Component::Migration,
-        build_resources(container),
-        build_database_volumes(blueprint),
-    );
+    let pod =
+        build_spec(input, Component::Migration, build_resources(container), build_database_volumes(input));
     let spec = JobSpec {
         backoff_limit: Some(BACKOFF_LIMIT),
         template: PodTemplateSpec {
-            metadata: Some(build_metadata(blueprint, Component::Migration, version)),
+            metadata: Some(build_metadata(input, Component::Migration, version)),
             spec: Some(PodSpec { restart_policy: Some("Never".to_owned()), ..pod }),
         },
         ..JobSpec::default()
     };
     let digest: String = digest(&body_of(&spec)).chars().take(8).collect();
     let suffix = format!("migrate-{}-{digest}", names::version_key(&version.to_string()));
-    let metadata: ObjectMeta =
-        blueprint.metadata(names::child(&blueprint.name(), &suffix), Component::Migration);
+    let metadata: ObjectMeta = input.metadata(names::child(&input.name(), &suffix), Component::Migration);
     Job { metadata, spec: Some(spec), status: None }
 }
 
@@ -288,7 +280,7 @@ fn job_state(job: &Job, observed: &Observed, up_to: UpTo, now: Timestamp) -> Job
         return JobState::FailedCreate(failed.clone());
     }
     let troubled =
-        |pod: &PodView| observed.told_trouble(pod).map(|trouble| format!("pod {}: {trouble}", pod.name));
+        |pod: &PodView| observed.trouble_message(pod).map(|trouble| format!("pod {}: {trouble}", pod.name));
     JobState::Running(observed.pods.iter().filter(|pod| pod.ordinal.is_none()).find_map(troubled))
 }
 

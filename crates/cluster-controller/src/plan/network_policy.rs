@@ -9,14 +9,14 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::Blueprint;
+use super::BuildInput;
 
 /// Builds it: the API from every pod (the tokens decide who may do what), and from outside only when the Service leads
-/// there; probes and metrics from pods. What the engine itself calls is not limited: where Postgres is cannot be told
+/// there; probes and metrics from pods. What the engine itself calls is not limited: where Postgres is cannot be reported
 /// from a DNS name.
 #[must_use]
-pub fn build(blueprint: &Blueprint<'_>) -> NetworkPolicy {
-    let network = blueprint.cluster.spec.network.as_ref();
+pub fn build(input: &BuildInput<'_>) -> NetworkPolicy {
+    let network = input.cluster.spec.network.as_ref();
     let service_type = network.and_then(|network| network.service_type).unwrap_or_default();
     let any_pod = || {
         vec![NetworkPolicyPeer {
@@ -26,10 +26,10 @@ pub fn build(blueprint: &Blueprint<'_>) -> NetworkPolicy {
     };
     let callers = if service_type == ServiceType::ClusterIp { Some(any_pod()) } else { None };
     NetworkPolicy {
-        metadata: blueprint.metadata(blueprint.engine_name(), Component::Engine),
+        metadata: input.metadata(input.engine_name(), Component::Engine),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(LabelSelector {
-                match_labels: Some(selector(Component::Engine, &blueprint.name())),
+                match_labels: Some(selector(Component::Engine, &input.name())),
                 ..LabelSelector::default()
             }),
             policy_types: Some(vec!["Ingress".to_owned()]),

@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ObjectMeta;
 use semver::Version;
 
-use super::Blueprint;
+use super::BuildInput;
 
 /// User and group of every pod, as in the images.
 const USER: i64 = 65532;
@@ -27,10 +27,10 @@ pub const DATABASE_NAME_VARIABLE: &str = "WORKFLOW_DATABASE_NAME";
 
 /// Labels and annotations of a pod. The version is a label of the pod and never part of a selector.
 #[must_use]
-pub fn build_metadata(blueprint: &Blueprint<'_>, component: Component, version: &Version) -> ObjectMeta {
-    let scheduling = scheduling(blueprint);
+pub fn build_metadata(input: &BuildInput<'_>, component: Component, version: &Version) -> ObjectMeta {
+    let scheduling = scheduling(input);
     let mut labels = scheduling.pod_labels;
-    labels.extend(blueprint.labels(component));
+    labels.extend(input.labels(component));
     labels.insert(VERSION.to_owned(), version.to_string());
     let annotations = (!scheduling.pod_annotations.is_empty()).then_some(scheduling.pod_annotations);
     ObjectMeta { labels: Some(labels), annotations, ..ObjectMeta::default() }
@@ -39,7 +39,7 @@ pub fn build_metadata(blueprint: &Blueprint<'_>, component: Component, version: 
 /// A pod with one container that may do nothing but its work (Pod Security Standard "restricted").
 #[must_use]
 pub fn build_spec(
-    blueprint: &Blueprint<'_>,
+    input: &BuildInput<'_>,
     component: Component,
     mut container: Container,
     mut volumes: Vec<Volume>,
@@ -51,8 +51,8 @@ pub fn build_spec(
         .iter_mut()
         .for_each(|mounts| mounts.sort_by(|a, b| a.mount_path.cmp(&b.mount_path)));
     volumes.sort_by(|a, b| a.name.cmp(&b.name));
-    let scheduling = scheduling(blueprint);
-    let own_pods = selector(component, &blueprint.name());
+    let scheduling = scheduling(input);
+    let own_pods = selector(component, &input.name());
     PodSpec {
         containers: vec![container],
         volumes: Some(volumes),
@@ -74,7 +74,7 @@ pub fn build_spec(
         tolerations: (!scheduling.tolerations.is_empty()).then_some(scheduling.tolerations),
         topology_spread_constraints: build_spread(scheduling.topology_spread_constraints, &own_pods),
         priority_class_name: scheduling.priority_class_name,
-        image_pull_secrets: build_pull_secrets(&blueprint.settings.engine_image_pull_secrets),
+        image_pull_secrets: build_pull_secrets(&input.settings.engine_image_pull_secrets),
         ..PodSpec::default()
     }
 }
@@ -86,13 +86,13 @@ fn build_pull_secrets(names: &[String]) -> Option<Vec<LocalObjectReference>> {
 
 /// The container's frame: image, rights and the database; the caller adds what it runs.
 #[must_use]
-pub fn build_container(blueprint: &Blueprint<'_>, name: &str, version: &Version) -> Container {
+pub fn build_container(input: &BuildInput<'_>, name: &str, version: &Version) -> Container {
     Container {
         name: name.to_owned(),
-        image: Some(blueprint.image(version)),
-        image_pull_policy: Some(blueprint.settings.engine_image_pull_policy.as_str().to_owned()),
-        env: Some(build_database_env(blueprint)),
-        volume_mounts: Some(build_database_mounts(blueprint)),
+        image: Some(input.image(version)),
+        image_pull_policy: Some(input.settings.engine_image_pull_policy.as_str().to_owned()),
+        env: Some(build_database_env(input)),
+        volume_mounts: Some(build_database_mounts(input)),
         // The engine's last line says why it ended.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         security_context: Some(SecurityContext {
@@ -106,8 +106,8 @@ pub fn build_container(blueprint: &Blueprint<'_>, name: &str, version: &Version)
     }
 }
 
-fn build_database_env(blueprint: &Blueprint<'_>) -> Vec<EnvVar> {
-    let postgres = &blueprint.target.postgres;
+fn build_database_env(input: &BuildInput<'_>) -> Vec<EnvVar> {
+    let postgres = &input.target.postgres;
     let mut env = vec![
         EnvVar {
             name: "WORKFLOW_NODE_ID".to_owned(),
@@ -122,7 +122,7 @@ fn build_database_env(blueprint: &Blueprint<'_>) -> Vec<EnvVar> {
         },
         variable("WORKFLOW_DATABASE_HOST", &postgres.host),
         variable("WORKFLOW_DATABASE_PORT", &postgres.port().to_string()),
-        variable(DATABASE_NAME_VARIABLE, blueprint.database),
+        variable(DATABASE_NAME_VARIABLE, input.database),
         variable("WORKFLOW_DATABASE_SSL_MODE", postgres.ssl_mode().as_str()),
         variable("WORKFLOW_DATABASE_USER_FILE", &format!("{DATABASE_DIR}/{DATABASE_SECRET_USERNAME}")),
         variable("WORKFLOW_DATABASE_PASSWORD_FILE", &format!("{DATABASE_DIR}/{DATABASE_SECRET_PASSWORD}")),
@@ -133,9 +133,9 @@ fn build_database_env(blueprint: &Blueprint<'_>) -> Vec<EnvVar> {
     env
 }
 
-fn build_database_mounts(blueprint: &Blueprint<'_>) -> Vec<VolumeMount> {
+fn build_database_mounts(input: &BuildInput<'_>) -> Vec<VolumeMount> {
     let mut mounts = vec![mount("database", DATABASE_DIR)];
-    if blueprint.target.postgres.ca_secret.is_some() {
+    if input.target.postgres.ca_secret.is_some() {
         mounts.push(mount("database-ca", DATABASE_CA_DIR));
     }
     mounts
@@ -143,8 +143,8 @@ fn build_database_mounts(blueprint: &Blueprint<'_>) -> Vec<VolumeMount> {
 
 /// The volumes of [`build_container`]. Only the keys that are needed: a Secret may hold more.
 #[must_use]
-pub fn build_database_volumes(blueprint: &Blueprint<'_>) -> Vec<Volume> {
-    let postgres = &blueprint.target.postgres;
+pub fn build_database_volumes(input: &BuildInput<'_>) -> Vec<Volume> {
+    let postgres = &input.target.postgres;
     let mut volumes = vec![secret_volume(
         "database",
         &postgres.database_secret,
@@ -202,8 +202,8 @@ pub fn variable(name: &str, value: &str) -> EnvVar {
     EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
 }
 
-fn scheduling(blueprint: &Blueprint<'_>) -> Scheduling {
-    blueprint.cluster.spec.scheduling.clone().unwrap_or_default()
+fn scheduling(input: &BuildInput<'_>) -> Scheduling {
+    input.cluster.spec.scheduling.clone().unwrap_or_default()
 }
 
 /// Engine pods prefer different nodes, unless the user says otherwise.

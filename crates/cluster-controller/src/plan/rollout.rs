@@ -3,13 +3,13 @@
 //! that answer is the same of whichever pod gave it, over the way that callers go. A canary is the same with a longer look
 //! at the first step.
 
-use controller_kit::plan::Doomed;
+use controller_kit::plan::Deletion;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ApiResource;
 use semver::Version;
 
-use super::Blueprint;
+use super::BuildInput;
 use super::migration::Migration;
 use super::stateful_set::{self, changes_template, version_of};
 use crate::observe::Observed;
@@ -26,7 +26,7 @@ pub struct Rollout {
     /// then begins with nobody.
     pub partition: i32,
     /// Pods of another template that do not serve, and that Kubernetes would make anew from the wanted one.
-    pub stuck: Vec<Doomed>,
+    pub stuck: Vec<Deletion>,
     /// Some pod is not of the wanted template.
     pub is_rolling: bool,
     /// What this plan changes on a StatefulSet that exists.
@@ -44,11 +44,11 @@ pub struct Change {
 
 /// Plans the next step of the roll.
 #[must_use]
-pub fn plan_rollout(blueprint: &Blueprint<'_>, observed: &Observed, migration: &Migration) -> Rollout {
+pub fn plan_rollout(input: &BuildInput<'_>, observed: &Observed, migration: &Migration) -> Rollout {
     let live = observed.children.stateful_set.as_deref();
-    let target = &blueprint.target.version;
+    let target = &input.target.version;
     let version = if migration.admits_target() { Some(target.clone()) } else { live.and_then(version_of) };
-    let replicas = blueprint.cluster.spec.replicas;
+    let replicas = input.cluster.spec.replicas;
     let (Some(version), Some(live)) = (version.clone(), live) else {
         return Rollout {
             version,
@@ -58,7 +58,7 @@ pub fn plan_rollout(blueprint: &Blueprint<'_>, observed: &Observed, migration: &
             change: Change::default(),
         };
     };
-    let template = changes_template(&stateful_set::build(blueprint, &version, replicas), live);
+    let template = changes_template(&stateful_set::build(input, &version, replicas), live);
     let former = live.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let replaces = template || replicas > former;
     Rollout {
@@ -104,7 +104,7 @@ fn next_partition(replicas: i32, live: &StatefulSet, observed: &Observed) -> i32
 
 /// Kubernetes waits for such a pod for ever in some versions and settings, even after its template was corrected, and
 /// below the partition in all of them.
-fn stuck_pods(replicas: i32, live: &StatefulSet, observed: &Observed) -> Vec<Doomed> {
+fn stuck_pods(replicas: i32, live: &StatefulSet, observed: &Observed) -> Vec<Deletion> {
     let Some(wanted) = wanted_revision(live) else { return Vec::new() };
     // While Postgres is away, pods that are not ready are not stuck.
     let is_reachable = matches!(observed.postgres, PostgresView::Reachable(_));
@@ -115,7 +115,7 @@ fn stuck_pods(replicas: i32, live: &StatefulSet, observed: &Observed) -> Vec<Doo
         .filter(|pod| pod.ordinal.is_some_and(|ordinal| (partition..replicas).contains(&ordinal)))
         .filter(|pod| pod.revision.as_deref() != Some(wanted))
         .filter(is_stuck)
-        .map(|pod| Doomed {
+        .map(|pod| Deletion {
             resource: ApiResource::erase::<Pod>(&()),
             namespace: pod.namespace.clone(),
             name: pod.name.clone(),

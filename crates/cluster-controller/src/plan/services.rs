@@ -5,7 +5,7 @@ use api_types::labels::{Component, selector};
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::Blueprint;
+use super::BuildInput;
 
 /// Port of the engine's API, on container and Service.
 pub const GRPC_PORT_NAME: &str = "grpc";
@@ -16,12 +16,12 @@ pub const METRICS_PORT_NAME: &str = "metrics";
 
 /// The Service of the StatefulSet.
 #[must_use]
-pub fn build_headless(blueprint: &Blueprint<'_>) -> Service {
+pub fn build_headless(input: &BuildInput<'_>) -> Service {
     Service {
-        metadata: blueprint.metadata(headless_service_name(&blueprint.name()), Component::Engine),
+        metadata: input.metadata(headless_service_name(&input.name()), Component::Engine),
         spec: Some(ServiceSpec {
             cluster_ip: Some("None".to_owned()),
-            selector: Some(selector(Component::Engine, &blueprint.name())),
+            selector: Some(selector(Component::Engine, &input.name())),
             ports: Some(vec![grpc_port()]),
             // Names of pods, ready or not; readiness is the client Service's concern.
             publish_not_ready_addresses: Some(true),
@@ -33,8 +33,8 @@ pub fn build_headless(blueprint: &Blueprint<'_>) -> Service {
 
 /// The Service of `status.endpoint`: ready pods only.
 #[must_use]
-pub fn build_client(blueprint: &Blueprint<'_>) -> Service {
-    let spec = &blueprint.cluster.spec;
+pub fn build_client(input: &BuildInput<'_>) -> Service {
+    let spec = &input.cluster.spec;
     let service_type = spec.network.as_ref().and_then(|network| network.service_type).unwrap_or_default();
     let mut ports = vec![grpc_port()];
     let metrics = spec.observability.as_ref().and_then(|observability| observability.metrics.as_ref());
@@ -48,10 +48,10 @@ pub fn build_client(blueprint: &Blueprint<'_>) -> Service {
         });
     }
     Service {
-        metadata: blueprint.metadata(blueprint.engine_name(), Component::Engine),
+        metadata: input.metadata(input.engine_name(), Component::Engine),
         spec: Some(ServiceSpec {
             type_: Some(service_type.as_str().to_owned()),
-            selector: Some(selector(Component::Engine, &blueprint.name())),
+            selector: Some(selector(Component::Engine, &input.name())),
             ports: Some(ports),
             ..ServiceSpec::default()
         }),

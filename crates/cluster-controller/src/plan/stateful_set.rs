@@ -21,7 +21,7 @@ use super::pod::{
     secret_volume, variable, whole_secret_volume,
 };
 use super::services::{ADMIN_PORT_NAME, GRPC_PORT_NAME};
-use super::{Blueprint, body_of};
+use super::{BuildInput, body_of};
 
 /// Name of the container.
 pub const CONTAINER: &str = "engine";
@@ -32,19 +32,19 @@ const TERMINATION_SECONDS: i64 = 30;
 
 /// Builds it. `partition` holds back the pods below it from a new template.
 #[must_use]
-pub fn build(blueprint: &Blueprint<'_>, version: &Version, partition: i32) -> StatefulSet {
-    let template = build_template(blueprint, version);
-    let mut metadata = blueprint.metadata(blueprint.engine_name(), Component::Engine);
+pub fn build(input: &BuildInput<'_>, version: &Version, partition: i32) -> StatefulSet {
+    let template = build_template(input, version);
+    let mut metadata = input.metadata(input.engine_name(), Component::Engine);
     metadata.annotations = Some([(TEMPLATE_DIGEST.to_owned(), digest_of(&template))].into());
     StatefulSet {
         metadata,
         spec: Some(StatefulSetSpec {
-            replicas: Some(blueprint.cluster.spec.replicas),
+            replicas: Some(input.cluster.spec.replicas),
             selector: LabelSelector {
-                match_labels: Some(selector(Component::Engine, &blueprint.name())),
+                match_labels: Some(selector(Component::Engine, &input.name())),
                 ..LabelSelector::default()
             },
-            service_name: Some(headless_service_name(&blueprint.name())),
+            service_name: Some(headless_service_name(&input.name())),
             // Engine pods keep nothing and do not wait for each other: one that is stuck must not hold up the rest.
             pod_management_policy: Some("Parallel".to_owned()),
             update_strategy: Some(StatefulSetUpdateStrategy {
@@ -90,25 +90,25 @@ fn digest_of(template: &PodTemplateSpec) -> String {
     digest(&body_of(template))
 }
 
-fn build_template(blueprint: &Blueprint<'_>, version: &Version) -> PodTemplateSpec {
-    let name = blueprint.name();
-    let mut volumes = build_database_volumes(blueprint);
+fn build_template(input: &BuildInput<'_>, version: &Version) -> PodTemplateSpec {
+    let name = input.name();
+    let mut volumes = build_database_volumes(input);
     volumes.push(secret_volume("tls", &tls_secret_name(&name), &[TLS_CERT_KEY, TLS_PRIVATE_KEY_KEY]));
     // Whole, since what is there changes while one is being replaced.
     volumes.extend(
         Access::ALL.map(|access| whole_secret_volume(access.name(), &access_secret_name(&name, access))),
     );
-    let spec = build_spec(blueprint, Component::Engine, build_engine(blueprint, version), volumes);
+    let spec = build_spec(input, Component::Engine, build_engine(input, version), volumes);
     PodTemplateSpec {
-        metadata: Some(build_metadata(blueprint, Component::Engine, version)),
+        metadata: Some(build_metadata(input, Component::Engine, version)),
         spec: Some(PodSpec { termination_grace_period_seconds: Some(TERMINATION_SECONDS), ..spec }),
     }
 }
 
-fn build_engine(blueprint: &Blueprint<'_>, version: &Version) -> Container {
-    let mut container = build_container(blueprint, CONTAINER, version);
+fn build_engine(input: &BuildInput<'_>, version: &Version) -> Container {
+    let mut container = build_container(input, CONTAINER, version);
     container.args = Some(vec!["serve".to_owned()]);
-    container.resources = blueprint.cluster.spec.resources.as_ref().map(Resources::to_kube);
+    container.resources = input.cluster.spec.resources.as_ref().map(Resources::to_kube);
     container.ports = Some(vec![port(GRPC_PORT_NAME, GRPC_PORT), port(ADMIN_PORT_NAME, ADMIN_PORT)]);
     container.env.get_or_insert_default().extend([
         variable("WORKFLOW_TLS_DIR", TLS_DIR),

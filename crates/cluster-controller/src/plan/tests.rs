@@ -10,7 +10,7 @@ use crate::observe::children::{Children, Grant};
 use crate::observe::postgres::{PostgresView, Trouble};
 use crate::observe::secrets::{AccessView, Sealed};
 use crate::testing::{
-    FULL, MINIMAL, SEED, minimal, nothing, reachable, serving, settings, target, today, told,
+    FULL, MINIMAL, SEED, minimal, nothing, reachable, reported, serving, settings, target, today,
 };
 
 fn planned(cluster: &WorkflowCluster, observed: &Observed) -> Plan {
@@ -64,7 +64,7 @@ fn every_child_is_rendered_as_reviewed(#[case] name: &str, #[case] yaml: &str) {
 fn a_new_cluster_is_migrated_before_its_engine_starts() {
     let plan = planned(&crate::testing::cluster(MINIMAL), &nothing());
     assert_eq!(
-        told(&plan.steps),
+        reported(&plan.steps),
         [
             "add the finalizer",
             "create credential dev-engine-controller-token",
@@ -100,7 +100,7 @@ fn a_migrated_cluster_gets_its_engine() {
     observed.postgres = reachable(Some("1.2.3"));
     let plan = planned(&minimal(|cluster| cluster.spec.replicas = 2), &observed);
     assert_eq!(
-        told(&plan.steps)[14..],
+        reported(&plan.steps)[14..],
         [
             "apply Service dev-engine-headless",
             "apply Service dev-engine",
@@ -162,8 +162,8 @@ fn settled(cluster: &WorkflowCluster) -> Observed {
 }
 
 /// The steps that do not concern the Secrets, nor the cluster itself.
-fn children_told(plan: &Plan) -> Vec<String> {
-    told(&plan.steps)
+fn children_reported(plan: &Plan) -> Vec<String> {
+    reported(&plan.steps)
         .into_iter()
         .filter(|line| !line.contains("ertificate") && !line.contains("redential"))
         .filter(|line| !line.contains("Secret") && !line.contains("finalizer"))
@@ -173,7 +173,7 @@ fn children_told(plan: &Plan) -> Vec<String> {
 #[test]
 fn a_settled_world_needs_nothing() {
     let cluster = crate::testing::cluster(SEED);
-    assert_eq!(children_told(&planned(&cluster, &settled(&cluster))), Vec::<String>::new());
+    assert_eq!(children_reported(&planned(&cluster, &settled(&cluster))), Vec::<String>::new());
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn what_is_no_longer_wanted_goes() {
         "delete PodDisruptionBudget prod-east-engine",
         "delete Ingress prod-east-engine",
     ];
-    assert_eq!(children_told(&planned(&after, &observed)), expected);
+    assert_eq!(children_reported(&planned(&after, &observed)), expected);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn what_nobody_is_to_read_is_granted_to_nobody() {
         "delete RoleBinding dev-engine-monitor-token",
         "apply RoleBinding dev-engine-client-key",
     ];
-    assert_eq!(children_told(&plan), expected);
+    assert_eq!(children_reported(&plan), expected);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_foreign_role_of_a_secrets_name_is_neither_bound_nor_overwritten() {
     grant.binding = None;
     let plan = planned(&cluster, &observed);
     assert_eq!(
-        (children_told(&plan), plan.taken),
+        (children_reported(&plan), plan.taken),
         (Vec::new(), vec!["Role acme/dev-engine-worker-key".to_owned()])
     );
 }
@@ -232,14 +232,14 @@ fn a_database_that_is_away_holds_up_no_scaling() {
     let mut after = before.clone();
     after.spec.replicas = 5;
     let plan = planned(&after, &observed);
-    assert_eq!(children_told(&plan), ["apply StatefulSet prod-east-engine"]);
+    assert_eq!(children_reported(&plan), ["apply StatefulSet prod-east-engine"]);
     assert_eq!(plan.rollout.change, rollout::Change { scale: Some((3, 5)), template: false });
 }
 
 #[test]
 fn a_paused_cluster_is_left_as_it_is() {
     let cluster = minimal(|cluster| cluster.spec.paused = Some(true));
-    assert_eq!(told(&planned(&cluster, &nothing()).steps), Vec::<String>::new());
+    assert_eq!(reported(&planned(&cluster, &nothing()).steps), Vec::<String>::new());
 }
 
 #[test]
@@ -256,7 +256,10 @@ fn objects_of_somebody_else_are_neither_overwritten_nor_deleted() {
         Some(Arc::new(PodDisruptionBudget { metadata: foreign.clone(), ..PodDisruptionBudget::default() }));
     observed.children.ingress = Some(Arc::new(Ingress { metadata: foreign, ..Ingress::default() }));
     let plan = planned(&cluster, &observed);
-    assert_eq!((children_told(&plan), plan.taken), (Vec::new(), vec!["Service acme/dev-engine".to_owned()]));
+    assert_eq!(
+        (children_reported(&plan), plan.taken),
+        (Vec::new(), vec!["Service acme/dev-engine".to_owned()])
+    );
 }
 
 #[test]
@@ -265,14 +268,14 @@ fn a_service_monitor_follows_the_crd_and_the_spec() {
     let mut observed = settled(&cluster);
     observed.service_monitor = ServiceMonitorView::Known(None);
     let plan = planned(&cluster, &observed);
-    assert_eq!(children_told(&plan), ["apply ServiceMonitor prod-east-engine"]);
+    assert_eq!(children_reported(&plan), ["apply ServiceMonitor prod-east-engine"]);
     let Some(Step::Apply(desired)) = plan.steps.last() else { panic!("{:?}", plan.steps) };
     observed.service_monitor =
         ServiceMonitorView::Known(Some(serde_json::from_value(desired.body.clone()).unwrap()));
-    assert_eq!(children_told(&planned(&cluster, &observed)), Vec::<String>::new());
+    assert_eq!(children_reported(&planned(&cluster, &observed)), Vec::<String>::new());
     let mut without = cluster.clone();
     without.spec.observability.as_mut().unwrap().metrics.as_mut().unwrap().service_monitor = Some(false);
-    assert_eq!(children_told(&planned(&without, &observed)), ["delete ServiceMonitor prod-east-engine"]);
+    assert_eq!(children_reported(&planned(&without, &observed)), ["delete ServiceMonitor prod-east-engine"]);
 }
 
 /// Pods of the engine and of migrations come from the same registry.

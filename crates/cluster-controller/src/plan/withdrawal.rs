@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use api_types::WorkflowCluster;
 use api_types::labels::VERSION;
-use controller_kit::plan::Doomed;
+use controller_kit::plan::Deletion;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 
@@ -51,24 +51,24 @@ pub fn unwanted<'j>(
 
 /// What must go while the rest of the spec cannot be acted on: what does not lead to the version that the spec names.
 #[must_use]
-pub fn unwanted_by_refused(cluster: &WorkflowCluster, jobs: &[Arc<Job>]) -> Vec<Doomed> {
+pub fn unwanted_by_refused(cluster: &WorkflowCluster, jobs: &[Arc<Job>]) -> Vec<Deletion> {
     if cluster.spec.is_paused() {
         return Vec::new();
     }
     let leads_elsewhere = |job: &&Job| version_of_job(job) != Some(&cluster.spec.version);
-    doomed(jobs.iter().map(|job| &**job).filter(|job| !is_finished(job)).filter(leads_elsewhere))
+    deletion(jobs.iter().map(|job| &**job).filter(|job| !is_finished(job)).filter(leads_elsewhere))
 }
 
 /// What must go of a cluster that goes: nobody will run on what is still to be migrated.
 #[must_use]
-pub fn unwanted_by_deleted(jobs: &[Arc<Job>]) -> Vec<Doomed> {
-    doomed(jobs.iter().map(|job| &**job).filter(|job| !is_finished(job)))
+pub fn unwanted_by_deleted(jobs: &[Arc<Job>]) -> Vec<Deletion> {
+    deletion(jobs.iter().map(|job| &**job).filter(|job| !is_finished(job)))
 }
 
 /// Those that are not going yet.
 #[must_use]
-pub fn doomed<'j>(jobs: impl IntoIterator<Item = &'j Job>) -> Vec<Doomed> {
-    jobs.into_iter().filter(|job| job.metadata.deletion_timestamp.is_none()).map(Doomed::of).collect()
+pub fn deletion<'j>(jobs: impl IntoIterator<Item = &'j Job>) -> Vec<Deletion> {
+    jobs.into_iter().filter(|job| job.metadata.deletion_timestamp.is_none()).map(Deletion::of).collect()
 }
 
 #[cfg(test)]

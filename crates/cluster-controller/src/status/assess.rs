@@ -9,15 +9,15 @@ use api_types::condition::{POSTGRES_REACHABLE, RECONCILING};
 use api_types::labels::ADOPT;
 use api_types::reason::Reason as _;
 use controller_kit::apply::{Contest, WriteError};
-use controller_kit::condition::{Standing, find};
-use controller_kit::events::{EventType, News};
+use controller_kit::condition::{Readiness, find};
+use controller_kit::events::{Event, EventType};
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::plan::Wait;
 use engine_client::model::HealthState;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::facts::told_migration;
+use super::facts::migration_message;
 use super::{Assessment, Facts, RESYNC};
 use crate::execute::Applied;
 use crate::observe::children::is_observed;
@@ -35,7 +35,7 @@ const RECHECK_MOVING: Duration = Duration::from_secs(5);
 const RECHECK_AT_ONCE: Duration = Duration::from_secs(1);
 /// A database that is away is asked again after 5 s, later after half the time that it has been away, to 60 s.
 const RECHECK_POSTGRES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
-/// A pod that is not ready for so long is told by name.
+/// A pod that is not ready for so long is reported by name.
 const UNREADY_IS_TROUBLE: Duration = Duration::from_mins(1);
 
 /// A cluster on its way out: nothing is made anew, the children go with it.
@@ -43,12 +43,12 @@ const UNREADY_IS_TROUBLE: Duration = Duration::from_mins(1);
 pub fn assess_deletion() -> Assessment {
     Assessment {
         phase: ClusterPhase::Deleting,
-        standing: Standing::InProgress,
+        readiness: Readiness::InProgress,
         reason: Reason::Deleting,
         message: "the owned objects are being deleted; the database is kept".to_owned(),
         next: Next::Gone,
         facts: None,
-        news: Vec::new(),
+        event: Vec::new(),
     }
 }
 
@@ -66,7 +66,7 @@ pub fn assess_cleanup(wait: Wait<ClusterReason>) -> Assessment {
 /// A cluster on its way out that the API server does not let go.
 #[must_use]
 pub fn assess_stuck_deletion(error: &WriteError) -> Assessment {
-    Assessment { message: error.told(), next: Next::Failed(error.class()), ..assess_deletion() }
+    Assessment { message: error.message(), next: Next::Failed(error.class()), ..assess_deletion() }
 }
 
 /// A spec that cannot be acted on. `withdrawn`: what became of the Jobs that it does not ask for; they are tried again
@@ -82,12 +82,12 @@ pub fn assess_refusal(
         if is_unsupported && !has_run(cluster) { ClusterPhase::Pending } else { ClusterPhase::Failed };
     Assessment {
         phase,
-        standing: Standing::Stalled,
+        readiness: Readiness::Stalled,
         reason: refusal.reason,
         message: refusal.message.clone(),
         next: Next::Failed(withdrawn.as_ref().err().map_or(ErrorClass::Invalid, WriteError::class)),
         facts: None,
-        news: Vec::new(),
+        event: Vec::new(),
     }
 }
 
@@ -96,12 +96,16 @@ pub fn assess_refusal(
 pub fn assess_unread(cluster: &WorkflowCluster, unread: &Unread) -> Assessment {
     Assessment {
         phase: if has_run(cluster) { ClusterPhase::Degraded } else { ClusterPhase::Pending },
-        standing: if unread.class == ErrorClass::Denied { Standing::Stalled } else { Standing::InProgress },
+        readiness: if unread.class == ErrorClass::Denied {
+            Readiness::Stalled
+        } else {
+            Readiness::InProgress
+        },
         reason: reason_of(unread.class),
         message: unread.missing_grant.as_ref().unwrap_or(&unread.problem).clone(),
         next: Next::Failed(unread.class),
         facts: None,
-        news: Vec::new(),
+        event: Vec::new(),
     }
 }
 
@@ -116,7 +120,7 @@ pub fn assess(
     now: Timestamp,
 ) -> Assessment {
     let view = View { cluster, target, observed, plan, now };
-    let Judgement { phase, standing, reason, message, next } = view
+    let Judgement { phase, readiness, reason, message, next } = view
         .judge_failure(applied)
         .or_else(|| view.judge_paused())
         .or_else(|| view.judge_names())
@@ -125,25 +129,25 @@ pub fn assess(
         .or_else(|| view.judge_migration())
         .or_else(|| view.judge_pods())
         .unwrap_or_else(|| view.judge_engine());
-    // A key's id is told when it was read, and workers wait for it.
+    // A key's id is reported when it was read, and workers wait for it.
     let next = match next {
         Next::Settled { .. } if plan.writes_credentials => Next::Wait { recheck: RECHECK_AT_ONCE },
         next => next,
     };
     Assessment {
         phase,
-        standing,
+        readiness,
         reason,
         message,
         next,
         facts: Some(Facts::of(cluster, target, observed, plan, now)),
-        news: build_done(plan, applied),
+        event: build_done(plan, applied),
     }
 }
 
 struct Judgement {
     phase: ClusterPhase,
-    standing: Standing,
+    readiness: Readiness,
     reason: ClusterReason,
     message: String,
     next: Next,
@@ -162,7 +166,7 @@ impl View<'_> {
         let failure = applied.failures.first()?;
         let class = failure.class();
         let is_stalled = matches!(class, ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::Contested);
-        let standing = if is_stalled { Standing::Stalled } else { Standing::InProgress };
+        let readiness = if is_stalled { Readiness::Stalled } else { Readiness::InProgress };
         let phase = if is_stalled { self.troubled_phase(ClusterPhase::Failed) } else { self.moving_phase() };
         let reason = if matches!(failure, crate::execute::Failure::NameTaken { .. }) {
             Reason::NameTaken
@@ -172,7 +176,7 @@ impl View<'_> {
         // A child that the spec makes invalid is mended by another spec. Until then everything else is still looked after.
         let next =
             if class == ErrorClass::Invalid { Next::Wait { recheck: RESYNC } } else { Next::Failed(class) };
-        Some(Judgement { phase, standing, reason, message: failure.told(), next })
+        Some(Judgement { phase, readiness, reason, message: failure.message(), next })
     }
 
     fn judge_paused(&self) -> Option<Judgement> {
@@ -185,7 +189,7 @@ impl View<'_> {
         };
         self.cluster.spec.is_paused().then(|| Judgement {
             phase: if is_served { self.settled_phase() } else { self.troubled_phase(ClusterPhase::Pending) },
-            standing: if is_served { Standing::Ready } else { Standing::InProgress },
+            readiness: if is_served { Readiness::Ready } else { Readiness::InProgress },
             reason: Reason::Paused,
             message: format!("spec.paused is true: no owned object is written{stays}"),
             next: Next::Settled { resync: RESYNC },
@@ -209,7 +213,7 @@ impl View<'_> {
         };
         Some(Judgement {
             phase: self.troubled_phase(ClusterPhase::Failed),
-            standing: Standing::Stalled,
+            readiness: Readiness::Stalled,
             reason,
             message,
             next: Next::Wait { recheck: RESYNC },
@@ -221,7 +225,7 @@ impl View<'_> {
         let (from, to) = self.plan.rollout.change.scale?;
         Some(Judgement {
             phase: self.moving_phase(),
-            standing: Standing::InProgress,
+            readiness: Readiness::InProgress,
             reason: if to > from { Reason::ScalingUp } else { Reason::ScalingDown },
             message: format!("Reconciling cluster, replicas {from} → {to}"),
             next: Next::Wait { recheck: RECHECK_AT_ONCE },
@@ -233,7 +237,7 @@ impl View<'_> {
         let passes = *reason == Reason::PostgresUnreachable;
         Some(Judgement {
             phase: self.troubled_phase(ClusterPhase::Pending),
-            standing: if passes { Standing::InProgress } else { Standing::Stalled },
+            readiness: if passes { Readiness::InProgress } else { Readiness::Stalled },
             reason: *reason,
             message: cause.clone(),
             next: Next::Wait { recheck: self.postgres_recheck() },
@@ -256,14 +260,14 @@ impl View<'_> {
             return Some(self.stalled(*reason, message.clone()));
         }
         if let Migration::Withdrawn { .. } = &self.plan.migration {
-            let (reason, message) = told_migration(self.plan)?;
+            let (reason, message) = migration_message(self.plan)?;
             return Some(self.moving(reason, message, RECHECK_AT_ONCE * 2));
         }
         let Migration::Needed { up_to, state, .. } = &self.plan.migration else { return None };
         if *up_to == UpTo::Expand && *state == JobState::Succeeded {
             return None;
         }
-        let (reason, message) = told_migration(self.plan)?;
+        let (reason, message) = migration_message(self.plan)?;
         if *state == JobState::Failed {
             return Some(self.stalled(reason, message));
         }
@@ -274,7 +278,7 @@ impl View<'_> {
         };
         Some(Judgement {
             phase: self.moving_phase(),
-            standing: Standing::InProgress,
+            readiness: Readiness::InProgress,
             reason,
             message,
             next: Next::Wait { recheck },
@@ -297,7 +301,7 @@ impl View<'_> {
             let phase = self.hindered_phase();
             return Some(Judgement {
                 phase,
-                ..self.moving(Reason::FailedCreate, failed.told(), RECHECK_MOVING)
+                ..self.moving(Reason::FailedCreate, failed.message(), RECHECK_MOVING)
             });
         }
         if let Some(trouble) = self.observed.pods.iter().find_map(|pod| self.trouble_of(pod)) {
@@ -333,7 +337,7 @@ impl View<'_> {
         ))
     }
 
-    /// Until Kubernetes has seen the latest change, its counts say nothing new: what was told while something moved stays.
+    /// Until Kubernetes has seen the latest change, its counts say nothing new: what was reported while something moved stays.
     fn judge_as_before(&self) -> Option<Judgement> {
         let conditions = &self.cluster.status.as_ref()?.conditions;
         let moving = find(conditions, RECONCILING)?;
@@ -346,7 +350,7 @@ impl View<'_> {
         if pod.ready || pod.terminating || pod.ordinal.is_none() {
             return None;
         }
-        if let Some(trouble) = self.observed.told_trouble(pod) {
+        if let Some(trouble) = self.observed.trouble_message(pod) {
             return Some(format!("engine pod {}: {trouble}", pod.name));
         }
         let unready = Duration::try_from(self.now.duration_since(pod.unready_since?)).unwrap_or_default();
@@ -396,7 +400,7 @@ impl View<'_> {
         let phase = self.settled_phase();
         Judgement {
             phase,
-            standing: Standing::Ready,
+            readiness: Readiness::Ready,
             reason,
             message,
             next: Next::Settled { resync: RESYNC },
@@ -406,7 +410,7 @@ impl View<'_> {
     fn stalled(&self, reason: ClusterReason, message: String) -> Judgement {
         Judgement {
             phase: self.troubled_phase(ClusterPhase::Failed),
-            standing: Standing::Stalled,
+            readiness: Readiness::Stalled,
             reason,
             message,
             // The database may be restored, the Job deleted: looked at again, but nothing is repeated.
@@ -417,7 +421,7 @@ impl View<'_> {
     fn moving(&self, reason: ClusterReason, message: String, recheck: Duration) -> Judgement {
         Judgement {
             phase: self.moving_phase(),
-            standing: Standing::InProgress,
+            readiness: Readiness::InProgress,
             reason,
             message,
             next: Next::Wait { recheck },
@@ -492,10 +496,10 @@ fn reason_of(class: ErrorClass) -> ClusterReason {
 }
 
 /// What was done and is worth telling.
-fn build_done(plan: &Plan, applied: &Applied) -> Vec<News> {
-    let mut told = Vec::new();
+fn build_done(plan: &Plan, applied: &Applied) -> Vec<Event> {
+    let mut reported = Vec::new();
     let mut tell = |reason: ClusterReason, note: &str| {
-        told.push(News {
+        reported.push(Event {
             type_: EventType::Normal,
             reason: reason.as_str().to_owned(),
             note: note.to_owned(),
@@ -515,6 +519,6 @@ fn build_done(plan: &Plan, applied: &Applied) -> Vec<News> {
             "the engine's certificate was renewed; its pods take it over without a restart",
         );
     }
-    told.extend(applied.set_back.iter().map(Contest::news));
-    told
+    reported.extend(applied.reverted.iter().map(Contest::event));
+    reported
 }

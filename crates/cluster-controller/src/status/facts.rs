@@ -11,7 +11,7 @@ use api_types::condition::{
 };
 use api_types::engine_access::{GRPC_PORT, engine_host, engine_url};
 use api_types::reason::Reason as _;
-use controller_kit::condition::{Truth, Wanted, find};
+use controller_kit::condition::{ConditionStatus, DesiredCondition, find};
 use controller_kit::message::listed;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -30,7 +30,7 @@ use crate::validate::{Target, fields_not_acted_on};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
     /// The domain's conditions.
-    pub conditions: Vec<Wanted<ClusterReason>>,
+    pub conditions: Vec<DesiredCondition<ClusterReason>>,
     /// Engine pods that exist.
     pub replicas: i32,
     /// Engine pods that are ready.
@@ -104,7 +104,7 @@ impl Facts {
         }
     }
 
-    /// The status fields. What is not known at present stays as it was told.
+    /// The status fields. What is not known at present stays as it was reported.
     #[must_use]
     pub(super) fn fields(&self, former: &WorkflowClusterStatus) -> WorkflowClusterStatus {
         WorkflowClusterStatus {
@@ -122,23 +122,43 @@ impl Facts {
     }
 }
 
-fn build_available(cluster: &WorkflowCluster, ready: i32) -> Wanted<ClusterReason> {
+fn build_available(cluster: &WorkflowCluster, ready: i32) -> DesiredCondition<ClusterReason> {
     match (ready, cluster.spec.replicas) {
-        (0, 0) => Wanted::new(AVAILABLE, Truth::False, Reason::Stopped, "spec.replicas is 0"),
-        (0, _) => Wanted::new(AVAILABLE, Truth::False, Reason::EngineStarting, "no engine pod is ready"),
-        _ => Wanted::new(AVAILABLE, Truth::True, Reason::EngineAvailable, "at least one engine pod is ready"),
+        (0, 0) => {
+            DesiredCondition::new(AVAILABLE, ConditionStatus::False, Reason::Stopped, "spec.replicas is 0")
+        }
+        (0, _) => DesiredCondition::new(
+            AVAILABLE,
+            ConditionStatus::False,
+            Reason::EngineStarting,
+            "no engine pod is ready",
+        ),
+        _ => DesiredCondition::new(
+            AVAILABLE,
+            ConditionStatus::True,
+            Reason::EngineAvailable,
+            "at least one engine pod is ready",
+        ),
     }
 }
 
-fn build_postgres_reachable(observed: &Observed) -> Wanted<ClusterReason> {
+fn build_postgres_reachable(observed: &Observed) -> DesiredCondition<ClusterReason> {
     match &observed.postgres {
         PostgresView::Reachable(database) => {
             let message = format!("PostgreSQL {} accepts the login", database.server_version / 10_000);
-            Wanted::new(POSTGRES_REACHABLE, Truth::True, Reason::PostgresReachable, message)
+            DesiredCondition::new(
+                POSTGRES_REACHABLE,
+                ConditionStatus::True,
+                Reason::PostgresReachable,
+                message,
+            )
         }
-        PostgresView::Unusable(trouble) => {
-            Wanted::new(POSTGRES_REACHABLE, Truth::False, trouble.reason, trouble.cause.clone())
-        }
+        PostgresView::Unusable(trouble) => DesiredCondition::new(
+            POSTGRES_REACHABLE,
+            ConditionStatus::False,
+            trouble.reason,
+            trouble.cause.clone(),
+        ),
     }
 }
 
@@ -147,47 +167,47 @@ fn build_postgres_encrypted(
     cluster: &WorkflowCluster,
     target: &Target,
     observed: &Observed,
-) -> Option<Wanted<ClusterReason>> {
+) -> Option<DesiredCondition<ClusterReason>> {
     let PostgresView::Reachable(database) = &observed.postgres else {
         let conditions = &cluster.status.as_ref()?.conditions;
         let former = find(conditions, POSTGRES_ENCRYPTED)?;
         let reason = ClusterReason::ALL.iter().find(|known| known.as_str() == former.reason)?;
-        let truth = if former.status == "True" { Truth::True } else { Truth::False };
-        return Some(Wanted::new(POSTGRES_ENCRYPTED, truth, *reason, former.message.clone()));
+        let status = if former.status == "True" { ConditionStatus::True } else { ConditionStatus::False };
+        return Some(DesiredCondition::new(POSTGRES_ENCRYPTED, status, *reason, former.message.clone()));
     };
     let mode = target.postgres.ssl_mode();
-    let (truth, reason, message) = match (database.protection, mode) {
+    let (status, reason, message) = match (database.protection, mode) {
         (Protection::Plain, _) => (
-            Truth::False,
+            ConditionStatus::False,
             Reason::PostgresNotEncrypted,
             format!("not encrypted: the server offers no TLS, and sslMode {} goes on without", mode.as_str()),
         ),
         (Protection::Encrypted, _) => (
-            Truth::True,
+            ConditionStatus::True,
             Reason::PostgresServerNotVerified,
             format!("encrypted, server not verified (sslMode {})", mode.as_str()),
         ),
         (Protection::Verified, SslMode::VerifyCa) => (
-            Truth::True,
+            ConditionStatus::True,
             Reason::PostgresServerVerified,
             "encrypted; a trusted authority signed the server's certificate, its host name is not compared (sslMode verify-ca)"
                 .to_owned(),
         ),
         (Protection::Verified, _) => (
-            Truth::True,
+            ConditionStatus::True,
             Reason::PostgresServerVerified,
             "encrypted, server verified".to_owned(),
         ),
     };
-    Some(Wanted::new(POSTGRES_ENCRYPTED, truth, reason, message))
+    Some(DesiredCondition::new(POSTGRES_ENCRYPTED, status, reason, message))
 }
 
-fn build_migrated(target: &Target, observed: &Observed, plan: &Plan) -> Wanted<ClusterReason> {
+fn build_migrated(target: &Target, observed: &Observed, plan: &Plan) -> DesiredCondition<ClusterReason> {
     let version = &target.version;
     match &plan.migration {
-        Migration::Done => Wanted::new(
+        Migration::Done => DesiredCondition::new(
             MIGRATED,
-            Truth::True,
+            ConditionStatus::True,
             Reason::SchemaCurrent,
             format!("the schema is that of {version}"),
         ),
@@ -196,26 +216,27 @@ fn build_migrated(target: &Target, observed: &Observed, plan: &Plan) -> Wanted<C
                 PostgresView::Unusable(trouble) => trouble.reason,
                 PostgresView::Reachable(_) => Reason::Reconciling,
             };
-            Wanted::new(MIGRATED, Truth::Unknown, reason, "the database cannot be asked")
+            DesiredCondition::new(MIGRATED, ConditionStatus::Unknown, reason, "the database cannot be asked")
         }
         Migration::Expanded => {
             let message = format!(
                 "the schema serves {version} and the version before; it is completed when every pod runs {version}"
             );
-            Wanted::new(MIGRATED, Truth::False, Reason::MigrationRunning, message)
+            DesiredCondition::new(MIGRATED, ConditionStatus::False, Reason::MigrationRunning, message)
         }
         Migration::Refused { reason, message } => {
-            Wanted::new(MIGRATED, Truth::False, *reason, message.clone())
+            DesiredCondition::new(MIGRATED, ConditionStatus::False, *reason, message.clone())
         }
         Migration::Needed { .. } | Migration::Withdrawn { .. } => {
-            let (reason, message) = told_migration(plan).unwrap_or((Reason::MigrationRunning, String::new()));
-            Wanted::new(MIGRATED, Truth::False, reason, message)
+            let (reason, message) =
+                migration_message(plan).unwrap_or((Reason::MigrationRunning, String::new()));
+            DesiredCondition::new(MIGRATED, ConditionStatus::False, reason, message)
         }
     }
 }
 
 /// A migration that is not done, in words.
-pub(super) fn told_migration(plan: &Plan) -> Option<(ClusterReason, String)> {
+pub(super) fn migration_message(plan: &Plan) -> Option<(ClusterReason, String)> {
     if let Migration::Withdrawn { job, version } = &plan.migration {
         let message =
             format!("migration Job {job} for version {version}, which the spec does not ask for, is ending");
@@ -227,7 +248,7 @@ pub(super) fn told_migration(plan: &Plan) -> Option<(ClusterReason, String)> {
         JobState::Missing | JobState::Outdated => {
             (Reason::MigrationRunning, format!("migration Job {name} is being created"))
         }
-        JobState::FailedCreate(failed) => (Reason::FailedCreate, failed.told()),
+        JobState::FailedCreate(failed) => (Reason::FailedCreate, failed.message()),
         JobState::Running(None) => (Reason::MigrationRunning, format!("migration Job {name} is running")),
         JobState::Running(Some(trouble)) => {
             (Reason::MigrationRunning, format!("migration Job {name}: {trouble}"))
@@ -252,20 +273,22 @@ fn build_upgrade_complete(
     observed: &Observed,
     plan: &Plan,
     is_uniform: bool,
-) -> Wanted<ClusterReason> {
+) -> DesiredCondition<ClusterReason> {
     let running = observed.children.stateful_set.as_deref().and_then(version_of);
     let version = &target.version;
-    let pending = |reason, message| Wanted::new(UPGRADE_COMPLETE, Truth::False, reason, message);
+    let pending =
+        |reason, message| DesiredCondition::new(UPGRADE_COMPLETE, ConditionStatus::False, reason, message);
     match (&plan.migration, running) {
         (Migration::Refused { reason, message }, _) => pending(*reason, message.clone()),
         (Migration::Needed { .. } | Migration::Withdrawn { .. }, _) => {
-            let (reason, message) = told_migration(plan).unwrap_or((Reason::MigrationRunning, String::new()));
+            let (reason, message) =
+                migration_message(plan).unwrap_or((Reason::MigrationRunning, String::new()));
             pending(reason, message)
         }
         (Migration::Done | Migration::Unknown, Some(running)) if running == *version && is_uniform => {
-            Wanted::new(
+            DesiredCondition::new(
                 UPGRADE_COMPLETE,
-                Truth::True,
+                ConditionStatus::True,
                 Reason::RolledOut,
                 format!("every engine pod runs {version}"),
             )
@@ -283,8 +306,9 @@ fn build_upgrade_complete(
 /// Characters for the names of holders, in a message of 256.
 const ROOM_FOR_NAMES: usize = 100;
 
-fn build_rotating(rotation: &Rotation, now: Timestamp) -> Wanted<ClusterReason> {
-    let wanted = |reason, message| Wanted::new(ROTATING_CREDENTIALS, Truth::True, reason, message);
+fn build_rotating(rotation: &Rotation, now: Timestamp) -> DesiredCondition<ClusterReason> {
+    let wanted =
+        |reason, message| DesiredCondition::new(ROTATING_CREDENTIALS, ConditionStatus::True, reason, message);
     match rotation {
         Rotation::Announced { until } => wanted(
             Reason::CredentialsAnnounced,
@@ -313,7 +337,10 @@ fn build_rotating(rotation: &Rotation, now: Timestamp) -> Wanted<ClusterReason> 
 }
 
 /// What the spec asks for and is not done.
-fn build_supported(cluster: &WorkflowCluster, observed: &Observed) -> Option<Wanted<ClusterReason>> {
+fn build_supported(
+    cluster: &WorkflowCluster,
+    observed: &Observed,
+) -> Option<DesiredCondition<ClusterReason>> {
     let fields = fields_not_acted_on(cluster);
     let monitor = match &observed.service_monitor {
         _ if !cluster.spec.wants_service_monitor() => None,
@@ -329,7 +356,8 @@ fn build_supported(cluster: &WorkflowCluster, observed: &Observed) -> Option<Wan
         (ServiceMonitorView::Unread { .. }, true) => Reason::Denied,
         (_, true) => Reason::ServiceMonitorCrdMissing,
     };
-    let told: Vec<String> = fields.into_iter().chain(monitor).collect();
-    let message = || format!("not acted on: {}", told.join(", "));
-    (!told.is_empty()).then(|| Wanted::new(SUPPORTED, Truth::False, reason, message()))
+    let reported: Vec<String> = fields.into_iter().chain(monitor).collect();
+    let message = || format!("not acted on: {}", reported.join(", "));
+    (!reported.is_empty())
+        .then(|| DesiredCondition::new(SUPPORTED, ConditionStatus::False, reason, message()))
 }

@@ -53,11 +53,11 @@ fn assessed(cluster: &WorkflowCluster, observed: &Observed, applied: &Applied) -
     assess(cluster, &target, observed, &plan, applied, today())
 }
 
-type Told = (ClusterPhase, Standing, ClusterReason, &'static str, Next);
+type Told = (ClusterPhase, Readiness, ClusterReason, &'static str, Next);
 
 fn check(cluster: &WorkflowCluster, observed: &Observed, applied: &Applied, expected: Told) {
-    let Assessment { phase, standing, reason, message, next, .. } = assessed(cluster, observed, applied);
-    assert_eq!((phase, standing, reason, message.as_str(), next), expected);
+    let Assessment { phase, readiness, reason, message, next, .. } = assessed(cluster, observed, applied);
+    assert_eq!((phase, readiness, reason, message.as_str(), next), expected);
 }
 
 const fn wait(seconds: u64) -> Next {
@@ -67,28 +67,28 @@ const fn wait(seconds: u64) -> Next {
 const SETTLED: Next = Next::Settled { resync: Duration::from_mins(1) };
 
 #[rstest]
-#[case::running(|_: &mut Observed| (), (ClusterPhase::Running, Standing::Ready, Reason::Running, "3 engine pods serve at version 1.2.3", SETTLED))]
-#[case::no_stateful_set(|o: &mut Observed| o.children.stateful_set = None, (ClusterPhase::Degraded, Standing::InProgress, Reason::Reconciling, "the engine's objects are being created", wait(1)))]
-#[case::rolling(|o: &mut Observed| o.children = with_set(rolling_set(&cluster(true), "1.2.3", 3)), (ClusterPhase::Running, Standing::InProgress, Reason::RollingOut, "3 of 3 engine pods have been replaced", wait(5)))]
-#[case::a_pod_of_a_given_up_version(|o: &mut Observed| o.pods[2] = crate::observe::pods::PodView { version: Some("1.3.0".into()), ..pod(2, "given-up", true) }, (ClusterPhase::Running, Standing::InProgress, Reason::RollingOut, "2 of 3 engine pods have been replaced", wait(5)))]
-#[case::starting(|o: &mut Observed| unready(o, 1), (ClusterPhase::Running, Standing::InProgress, Reason::EngineStarting, "2 of 3 engine pods are ready", wait(5)))]
-#[case::ending(|o: &mut Observed| surplus(o, 2), (ClusterPhase::Running, Standing::InProgress, Reason::ScalingDown, "2 engine pods are ending", wait(5)))]
-#[case::stuck_pod(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { trouble: Some("ImagePullBackOff".into()), ..pod(1, "new", false) }]; }, (ClusterPhase::Degraded, Standing::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1: ImagePullBackOff", wait(5)))]
-#[case::pods_refused(|o: &mut Observed| { o.pods.truncate(2); o.hindrances.failed_creates = vec![refused_pods()]; }, (ClusterPhase::Degraded, Standing::InProgress, Reason::FailedCreate, "the pods of StatefulSet dev-engine cannot be created: ResourceQuota small is used up; see kubectl -n acme describe statefulset dev-engine", wait(5)))]
-#[case::pull_secret_missing(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { trouble: Some("ImagePullBackOff".into()), ..pod(1, "new", false) }]; o.hindrances.missing_pull_secrets = vec!["registry-login".into()]; }, (ClusterPhase::Degraded, Standing::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1: ImagePullBackOff; namespace acme has no pull Secret registry-login", wait(5)))]
-#[case::silent_pod(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { unready_since: Some(today() - days(1)), ..pod(1, "new", false) }]; }, (ClusterPhase::Degraded, Standing::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1 does not become ready: look at its events and log", wait(5)))]
-#[case::one_ending(|o: &mut Observed| surplus(o, 1), (ClusterPhase::Running, Standing::InProgress, Reason::ScalingDown, "1 engine pod is ending", wait(5)))]
-#[case::not_asked(|o: &mut Observed| o.engine = EngineView::NotAsked, (ClusterPhase::Running, Standing::InProgress, Reason::EngineStarting, "waiting for the first answer of the engine", wait(1)))]
-#[case::unreachable(|o: &mut Observed| o.engine = EngineView::Unreachable("no answer within 10 s".into()), (ClusterPhase::Degraded, Standing::InProgress, Reason::EngineUnhealthy, "the engine does not answer: no answer within 10 s", wait(5)))]
-#[case::degraded(|o: &mut Observed| o.engine = EngineView::Answered { state: HealthState::Degraded, problem: Some("leases are late".into()) }, (ClusterPhase::Degraded, Standing::InProgress, Reason::EngineUnhealthy, "the engine says that it is degraded: leases are late", wait(5)))]
-#[case::not_serving(|o: &mut Observed| o.engine = EngineView::Answered { state: HealthState::NotServing, problem: None }, (ClusterPhase::Degraded, Standing::InProgress, Reason::EngineUnhealthy, "the engine says that it is not serving", wait(5)))]
-#[case::postgres_away(|o: &mut Observed| o.postgres = trouble(Reason::PostgresUnreachable), (ClusterPhase::Degraded, Standing::InProgress, Reason::PostgresUnreachable, "the cause", wait(5)))]
-#[case::secret_invalid(|o: &mut Observed| o.postgres = trouble(Reason::PostgresSecretInvalid), (ClusterPhase::Degraded, Standing::Stalled, Reason::PostgresSecretInvalid, "the cause", wait(5)))]
-#[case::login_refused(|o: &mut Observed| o.postgres = trouble(Reason::PostgresAuthenticationFailed), (ClusterPhase::Degraded, Standing::Stalled, Reason::PostgresAuthenticationFailed, "the cause", wait(5)))]
-#[case::tls(|o: &mut Observed| o.postgres = trouble(Reason::PostgresTlsFailed), (ClusterPhase::Degraded, Standing::Stalled, Reason::PostgresTlsFailed, "the cause", wait(5)))]
-#[case::old_server(|o: &mut Observed| o.postgres = trouble(Reason::PostgresVersionUnsupported), (ClusterPhase::Degraded, Standing::Stalled, Reason::PostgresVersionUnsupported, "the cause", wait(5)))]
-#[case::downgrade(|o: &mut Observed| o.postgres = reachable(Some("1.3.0")), (ClusterPhase::Degraded, Standing::Stalled, Reason::UpgradeRefused, "1.3.0 → 1.2.3: a downgrade is never possible, restore a backup instead; set spec.version back to 1.3.0", wait(60)))]
-#[case::name_taken(foreign_service, (ClusterPhase::Degraded, Standing::Stalled, Reason::NameTaken, "Service acme/dev-engine exists and belongs to something else: delete or rename it", wait(60)))]
+#[case::running(|_: &mut Observed| (), (ClusterPhase::Running, Readiness::Ready, Reason::Running, "3 engine pods serve at version 1.2.3", SETTLED))]
+#[case::no_stateful_set(|o: &mut Observed| o.children.stateful_set = None, (ClusterPhase::Degraded, Readiness::InProgress, Reason::Reconciling, "the engine's objects are being created", wait(1)))]
+#[case::rolling(|o: &mut Observed| o.children = with_set(rolling_set(&cluster(true), "1.2.3", 3)), (ClusterPhase::Running, Readiness::InProgress, Reason::RollingOut, "3 of 3 engine pods have been replaced", wait(5)))]
+#[case::a_pod_of_a_given_up_version(|o: &mut Observed| o.pods[2] = crate::observe::pods::PodView { version: Some("1.3.0".into()), ..pod(2, "given-up", true) }, (ClusterPhase::Running, Readiness::InProgress, Reason::RollingOut, "2 of 3 engine pods have been replaced", wait(5)))]
+#[case::starting(|o: &mut Observed| unready(o, 1), (ClusterPhase::Running, Readiness::InProgress, Reason::EngineStarting, "2 of 3 engine pods are ready", wait(5)))]
+#[case::ending(|o: &mut Observed| surplus(o, 2), (ClusterPhase::Running, Readiness::InProgress, Reason::ScalingDown, "2 engine pods are ending", wait(5)))]
+#[case::stuck_pod(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { trouble: Some("ImagePullBackOff".into()), ..pod(1, "new", false) }]; }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1: ImagePullBackOff", wait(5)))]
+#[case::pods_refused(|o: &mut Observed| { o.pods.truncate(2); o.hindrances.failed_creates = vec![refused_pods()]; }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::FailedCreate, "the pods of StatefulSet dev-engine cannot be created: ResourceQuota small is used up; see kubectl -n acme describe statefulset dev-engine", wait(5)))]
+#[case::pull_secret_missing(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { trouble: Some("ImagePullBackOff".into()), ..pod(1, "new", false) }]; o.hindrances.missing_pull_secrets = vec!["registry-login".into()]; }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1: ImagePullBackOff; namespace acme has no pull Secret registry-login", wait(5)))]
+#[case::silent_pod(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { unready_since: Some(today() - days(1)), ..pod(1, "new", false) }]; }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1 does not become ready: look at its events and log", wait(5)))]
+#[case::one_ending(|o: &mut Observed| surplus(o, 1), (ClusterPhase::Running, Readiness::InProgress, Reason::ScalingDown, "1 engine pod is ending", wait(5)))]
+#[case::not_asked(|o: &mut Observed| o.engine = EngineView::NotAsked, (ClusterPhase::Running, Readiness::InProgress, Reason::EngineStarting, "waiting for the first answer of the engine", wait(1)))]
+#[case::unreachable(|o: &mut Observed| o.engine = EngineView::Unreachable("no answer within 10 s".into()), (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "the engine does not answer: no answer within 10 s", wait(5)))]
+#[case::degraded(|o: &mut Observed| o.engine = EngineView::Answered { state: HealthState::Degraded, problem: Some("leases are late".into()) }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "the engine says that it is degraded: leases are late", wait(5)))]
+#[case::not_serving(|o: &mut Observed| o.engine = EngineView::Answered { state: HealthState::NotServing, problem: None }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "the engine says that it is not serving", wait(5)))]
+#[case::postgres_away(|o: &mut Observed| o.postgres = trouble(Reason::PostgresUnreachable), (ClusterPhase::Degraded, Readiness::InProgress, Reason::PostgresUnreachable, "the cause", wait(5)))]
+#[case::secret_invalid(|o: &mut Observed| o.postgres = trouble(Reason::PostgresSecretInvalid), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresSecretInvalid, "the cause", wait(5)))]
+#[case::login_refused(|o: &mut Observed| o.postgres = trouble(Reason::PostgresAuthenticationFailed), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresAuthenticationFailed, "the cause", wait(5)))]
+#[case::tls(|o: &mut Observed| o.postgres = trouble(Reason::PostgresTlsFailed), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresTlsFailed, "the cause", wait(5)))]
+#[case::old_server(|o: &mut Observed| o.postgres = trouble(Reason::PostgresVersionUnsupported), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresVersionUnsupported, "the cause", wait(5)))]
+#[case::downgrade(|o: &mut Observed| o.postgres = reachable(Some("1.3.0")), (ClusterPhase::Degraded, Readiness::Stalled, Reason::UpgradeRefused, "1.3.0 → 1.2.3: a downgrade is never possible, restore a backup instead; set spec.version back to 1.3.0", wait(60)))]
+#[case::name_taken(foreign_service, (ClusterPhase::Degraded, Readiness::Stalled, Reason::NameTaken, "Service acme/dev-engine exists and belongs to something else: delete or rename it", wait(60)))]
 fn a_world_that_ran_before(#[case] change: fn(&mut Observed), #[case] expected: Told) {
     let mut observed = settled();
     change(&mut observed);
@@ -96,12 +96,12 @@ fn a_world_that_ran_before(#[case] change: fn(&mut Observed), #[case] expected: 
 }
 
 #[rstest]
-#[case::no_stateful_set(|o: &mut Observed| o.children.stateful_set = None, (ClusterPhase::Provisioning, Standing::InProgress, Reason::Reconciling, "the engine's objects are being created", wait(1)))]
-#[case::starting(|o: &mut Observed| unready(o, 3), (ClusterPhase::Provisioning, Standing::InProgress, Reason::EngineStarting, "0 of 3 engine pods are ready", wait(5)))]
-#[case::postgres_away(|o: &mut Observed| o.postgres = trouble(Reason::PostgresUnreachable), (ClusterPhase::Pending, Standing::InProgress, Reason::PostgresUnreachable, "the cause", wait(5)))]
-#[case::secret_missing(|o: &mut Observed| o.postgres = trouble(Reason::PostgresSecretMissing), (ClusterPhase::Pending, Standing::Stalled, Reason::PostgresSecretMissing, "the cause", wait(5)))]
-#[case::newer_schema(|o: &mut Observed| { o.postgres = reachable(Some("1.3.0")); o.children.stateful_set = None; }, (ClusterPhase::Failed, Standing::Stalled, Reason::SchemaTooNew, "the database has the schema of 1.3.0, newer than spec.version 1.2.3", wait(60)))]
-#[case::name_taken(foreign_service, (ClusterPhase::Failed, Standing::Stalled, Reason::NameTaken, "Service acme/dev-engine exists and belongs to something else: delete or rename it", wait(60)))]
+#[case::no_stateful_set(|o: &mut Observed| o.children.stateful_set = None, (ClusterPhase::Provisioning, Readiness::InProgress, Reason::Reconciling, "the engine's objects are being created", wait(1)))]
+#[case::starting(|o: &mut Observed| unready(o, 3), (ClusterPhase::Provisioning, Readiness::InProgress, Reason::EngineStarting, "0 of 3 engine pods are ready", wait(5)))]
+#[case::postgres_away(|o: &mut Observed| o.postgres = trouble(Reason::PostgresUnreachable), (ClusterPhase::Pending, Readiness::InProgress, Reason::PostgresUnreachable, "the cause", wait(5)))]
+#[case::secret_missing(|o: &mut Observed| o.postgres = trouble(Reason::PostgresSecretMissing), (ClusterPhase::Pending, Readiness::Stalled, Reason::PostgresSecretMissing, "the cause", wait(5)))]
+#[case::newer_schema(|o: &mut Observed| { o.postgres = reachable(Some("1.3.0")); o.children.stateful_set = None; }, (ClusterPhase::Failed, Readiness::Stalled, Reason::SchemaTooNew, "the database has the schema of 1.3.0, newer than spec.version 1.2.3", wait(60)))]
+#[case::name_taken(foreign_service, (ClusterPhase::Failed, Readiness::Stalled, Reason::NameTaken, "Service acme/dev-engine exists and belongs to something else: delete or rename it", wait(60)))]
 fn a_world_that_never_ran(#[case] change: fn(&mut Observed), #[case] expected: Told) {
     let mut observed = settled();
     change(&mut observed);
@@ -148,11 +148,11 @@ fn foreign_service(observed: &mut Observed) {
 }
 
 #[test]
-fn a_failed_migration_is_told_with_its_job() {
+fn a_failed_migration_is_reported_with_its_job() {
     let cluster = cluster(false);
     let mut observed = nothing();
-    let job = crate::testing::with_blueprint(&cluster, |blueprint| {
-        crate::plan::migration::build_job(blueprint, crate::plan::migration::UpTo::All, false)
+    let job = crate::testing::with_input(&cluster, |input| {
+        crate::plan::migration::build_job(input, crate::plan::migration::UpTo::All, false)
     });
     let name = job.name_any();
     observed.children.jobs = vec![std::sync::Arc::new(ended(job, "Failed", today()))];
@@ -160,8 +160,8 @@ fn a_failed_migration_is_told_with_its_job() {
     let message =
         format!("migration Job {name} failed: read its log; delete it to try again, or change the spec");
     assert_eq!(
-        (found.phase, found.standing, found.reason, found.message, found.next),
-        (ClusterPhase::Failed, Standing::Stalled, Reason::MigrationFailed, message, wait(60))
+        (found.phase, found.readiness, found.reason, found.message, found.next),
+        (ClusterPhase::Failed, Readiness::Stalled, Reason::MigrationFailed, message, wait(60))
     );
 }
 
@@ -169,42 +169,42 @@ fn a_failed_migration_is_told_with_its_job() {
 #[case::denied(
     reply::forbidden("services", "dev-engine", "quota exceeded"),
     ClusterPhase::Failed,
-    Standing::Stalled,
+    Readiness::Stalled,
     Reason::Denied,
     ErrorClass::Denied
 )]
 #[case::conflict(
     reply::conflict("services", "dev-engine"),
     ClusterPhase::Provisioning,
-    Standing::InProgress,
+    Readiness::InProgress,
     Reason::Conflict,
     ErrorClass::Conflict
 )]
 #[case::away(
     reply::failure(503, "ServiceUnavailable", "try again"),
     ClusterPhase::Provisioning,
-    Standing::InProgress,
+    Readiness::InProgress,
     Reason::KubernetesUnavailable,
     ErrorClass::Transient
 )]
 #[case::malformed(
     reply::failure(422, "Invalid", "spec.x"),
     ClusterPhase::Provisioning,
-    Standing::InProgress,
+    Readiness::InProgress,
     Reason::InternalError,
     ErrorClass::Defect
 )]
 #[case::contested(
     reply::apply_conflict(&[(".spec.type", "kubectl-edit")]),
     ClusterPhase::Failed,
-    Standing::Stalled,
+    Readiness::Stalled,
     Reason::Conflict,
     ErrorClass::Contested
 )]
-fn a_refused_write_is_told(
+fn a_refused_write_is_reported(
     #[case] status: kube::core::Status,
     #[case] phase: ClusterPhase,
-    #[case] standing: Standing,
+    #[case] readiness: Readiness,
     #[case] reason: ClusterReason,
     #[case] class: ErrorClass,
 ) {
@@ -213,28 +213,28 @@ fn a_refused_write_is_told(
     let applied = Applied { failures: vec![Failure::Write(failure)], ..Applied::default() };
     let found = assessed(&cluster(false), &settled(), &applied);
     assert_eq!(
-        (found.phase, found.standing, found.reason, found.next),
-        (phase, standing, reason, Next::Failed(class))
+        (found.phase, found.readiness, found.reason, found.next),
+        (phase, readiness, reason, Next::Failed(class))
     );
-    let told = match class {
+    let reported = match class {
         ErrorClass::Contested => {
             r#"changed by others again and again, set back at most once a minute: Service acme/dev-engine: "kubectl-edit" set .spec.type"#
         }
         _ => "failed to apply Service acme/dev-engine: ",
     };
-    assert!(found.message.starts_with(told), "{}", found.message);
+    assert!(found.message.starts_with(reported), "{}", found.message);
 }
 
 #[test]
-fn what_others_changed_is_told_beside_the_change_of_ready() {
+fn what_others_changed_is_reported_beside_the_change_of_ready() {
     let rivals = [("kubectl-edit".to_owned(), vec![".spec.type".to_owned()])].into();
     let contest = Contest { object: "Service acme/dev-engine".to_owned(), rivals };
-    let applied = Applied { set_back: vec![contest.clone()], ..Applied::default() };
-    assert_eq!(assessed(&cluster(true), &settled(), &applied).news, [contest.news()]);
+    let applied = Applied { reverted: vec![contest.clone()], ..Applied::default() };
+    assert_eq!(assessed(&cluster(true), &settled(), &applied).event, [contest.event()]);
 }
 
 #[test]
-fn a_job_name_that_is_taken_is_told() {
+fn a_job_name_that_is_taken_is_reported() {
     let applied = Applied {
         failures: vec![Failure::NameTaken { object: "Job acme/dev-migrate".to_owned() }],
         ..Applied::default()
@@ -295,7 +295,7 @@ fn protected(protection: Protection) -> Observed {
 }
 
 /// `PostgresEncrypted`, and whether the cluster is ready with it.
-fn told_protection(cluster: &WorkflowCluster, observed: &Observed) -> (String, String, String, bool) {
+fn protection_message(cluster: &WorkflowCluster, observed: &Observed) -> (String, String, String, bool) {
     let status = build_status(cluster, &assessed(cluster, observed, &Applied::default()), today());
     let found = find(&status.conditions, POSTGRES_ENCRYPTED).unwrap().clone();
     (found.status, found.reason, found.message, status.ready)
@@ -307,7 +307,7 @@ fn told_protection(cluster: &WorkflowCluster, observed: &Observed) -> (String, S
 #[case::required(SslMode::Require, Protection::Encrypted, ("True", "PostgresServerNotVerified", "encrypted, server not verified (sslMode require)"))]
 #[case::authority(SslMode::VerifyCa, Protection::Verified, ("True", "PostgresServerVerified", "encrypted; a trusted authority signed the server's certificate, its host name is not compared (sslMode verify-ca)"))]
 #[case::host(SslMode::VerifyFull, Protection::Verified, ("True", "PostgresServerVerified", "encrypted, server verified"))]
-fn how_the_connection_to_postgres_is_protected_is_told_and_changes_no_ready(
+fn how_the_connection_to_postgres_is_protected_is_reported_and_changes_no_ready(
     #[case] mode: SslMode,
     #[case] protection: Protection,
     #[case] (status, reason, message): (&str, &str, &str),
@@ -317,32 +317,32 @@ fn how_the_connection_to_postgres_is_protected_is_told_and_changes_no_ready(
     let mut observed = protected(protection);
     observed.children = with_set(settled_set(&cluster, "1.2.3"));
     let expected = (status.to_owned(), reason.to_owned(), message.to_owned(), true);
-    assert_eq!(told_protection(&cluster, &observed), expected);
+    assert_eq!(protection_message(&cluster, &observed), expected);
 }
 
 #[test]
-fn the_protection_is_news_once_for_each_change_also_over_an_outage() {
+fn the_protection_is_event_once_for_each_change_also_over_an_outage() {
     let mut cluster = cluster(true);
-    let mut news_after = |observed: &Observed| {
+    let mut event_after = |observed: &Observed| {
         let assessment = assessed(&cluster, observed, &Applied::default());
         let status = build_status(&cluster, &assessment, today());
-        let news = build_news(&cluster, &status, &assessment);
+        let event = build_events(&cluster, &status, &assessment);
         cluster.status = Some(status);
-        let news = news.into_iter().filter(|news| {
-            news.reason.starts_with("PostgresNot") || news.reason.starts_with("PostgresServer")
+        let event = event.into_iter().filter(|event| {
+            event.reason.starts_with("PostgresNot") || event.reason.starts_with("PostgresServer")
         });
-        news.map(|news| (news.type_, news.note)).collect::<Vec<_>>()
+        event.map(|event| (event.type_, event.note)).collect::<Vec<_>>()
     };
     let mut away = settled();
     away.postgres = trouble(Reason::PostgresUnreachable);
     let plain =
         "PostgresNotEncrypted: not encrypted: the server offers no TLS, and sslMode prefer goes on without";
-    assert_eq!(news_after(&protected(Protection::Plain)), [(EventType::Warning, plain.to_owned())]);
-    assert_eq!(news_after(&protected(Protection::Plain)), []);
-    assert_eq!(news_after(&away), []);
-    assert_eq!(news_after(&protected(Protection::Plain)), []);
+    assert_eq!(event_after(&protected(Protection::Plain)), [(EventType::Warning, plain.to_owned())]);
+    assert_eq!(event_after(&protected(Protection::Plain)), []);
+    assert_eq!(event_after(&away), []);
+    assert_eq!(event_after(&protected(Protection::Plain)), []);
     assert_eq!(
-        news_after(&protected(Protection::Verified)),
+        event_after(&protected(Protection::Verified)),
         [(EventType::Normal, "encrypted, server verified".to_owned())]
     );
 }
@@ -365,11 +365,11 @@ fn a_managed_postgres_leaves_the_cluster_pending_and_says_so() {
             ]
         )
     );
-    let news: Vec<_> = build_news(&cluster, &status, &assess_refusal(&cluster, &refusal, &Ok(())))
+    let event: Vec<_> = build_events(&cluster, &status, &assess_refusal(&cluster, &refusal, &Ok(())))
         .into_iter()
         .map(|n| n.note)
         .collect();
-    assert_eq!(news, ["FieldsNotActedOn: use externalRef"]);
+    assert_eq!(event, ["FieldsNotActedOn: use externalRef"]);
 }
 
 #[test]
@@ -380,11 +380,11 @@ fn an_equal_world_gives_an_equal_status_at_any_time() {
     let again =
         build_status(&cluster, &assessed(&cluster, &settled(), &Applied::default()), today() + days(9));
     assert_eq!(Some(&again), cluster.status.as_ref());
-    assert_eq!(build_news(&cluster, &again, &assessment), Vec::new());
+    assert_eq!(build_events(&cluster, &again, &assessment), Vec::new());
 }
 
 #[test]
-fn what_was_told_stays_until_kubernetes_has_seen_the_change() {
+fn what_was_reported_stays_until_kubernetes_has_seen_the_change() {
     let mut cluster = cluster(true);
     let mut observed = settled();
     observed.children = with_set(rolling_set(&cluster, "1.2.3", 2));
@@ -395,7 +395,7 @@ fn what_was_told_stays_until_kubernetes_has_seen_the_change() {
     assert_eq!((during.reason, during.message), (Reason::RollingOut, before.message));
 }
 
-/// Nothing blocks the deletion of a cluster for good. An object that nobody saw is told by the API server, one that cannot
+/// Nothing blocks the deletion of a cluster for good. An object that nobody saw is reported by the API server, one that cannot
 /// be read by the watch. Every other reason of the enum is told somewhere in this crate.
 #[test]
 fn every_reason_is_used() {
@@ -418,7 +418,7 @@ fn every_reason_is_used() {
 }
 
 #[test]
-fn that_a_deletion_waits_is_told_once_whoever_is_awaited() {
+fn that_a_deletion_waits_is_reported_once_whoever_is_awaited() {
     let mut cluster = cluster(true);
     let awaits = |whom: &str| {
         let wait = controller_kit::plan::Wait {
@@ -428,12 +428,12 @@ fn that_a_deletion_waits_is_told_once_whoever_is_awaited() {
         };
         assess_cleanup(wait)
     };
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for whom in ["both", "one", "the other"] {
         let status = build_status(&cluster, &awaits(whom), today());
-        told.extend(build_news(&cluster, &status, &awaits(whom)).into_iter().map(|news| news.note));
+        reported.extend(build_events(&cluster, &status, &awaits(whom)).into_iter().map(|event| event.note));
         assert_eq!(status.message, Some(format!("waits for {whom}")));
         cluster.status = Some(status);
     }
-    assert_eq!(told, ["waits for both"]);
+    assert_eq!(reported, ["waits for both"]);
 }

@@ -332,7 +332,7 @@ impl World {
     }
 
     /// Which engine pod runs which image, and whether it is ready.
-    pub(crate) fn pods_told(&self) -> Vec<(String, bool)> {
+    pub(crate) fn pods_reported(&self) -> Vec<(String, bool)> {
         self.apiserver
             .list::<Pod>("")
             .iter()

@@ -3,7 +3,7 @@ use rstest::rstest;
 use super::*;
 use crate::observe::secrets::build_login;
 use crate::plan::{migration, stateful_set};
-use crate::testing::{MINIMAL, SEED, cluster, minimal, secret, target, with_blueprint};
+use crate::testing::{MINIMAL, SEED, cluster, minimal, secret, target, with_input};
 
 #[test]
 fn a_valid_spec_gives_its_target() {
@@ -28,9 +28,9 @@ fn controller_engine_and_migration_look_the_host_up_by_the_same_name(#[case] hos
     });
     let secret = secret("db", &[("username", "u"), ("password", "p")]);
     let login = build_login(&target(&cluster), Some(&secret), None).unwrap();
-    let names = with_blueprint(&cluster, |blueprint| {
-        let set = stateful_set::build(blueprint, &Version::new(1, 2, 3), 1);
-        let job = migration::build_job(blueprint, migration::UpTo::All, false);
+    let names = with_input(&cluster, |input| {
+        let set = stateful_set::build(input, &Version::new(1, 2, 3), 1);
+        let job = migration::build_job(input, migration::UpTo::All, false);
         [set.spec.unwrap().template, job.spec.unwrap().template].map(|template| {
             let env = template.spec.unwrap().containers.remove(0).env.unwrap();
             let host = env.into_iter().find(|variable| variable.name == "WORKFLOW_DATABASE_HOST");
@@ -70,7 +70,7 @@ fn what_admission_would_refuse_is_refused(
 }
 
 #[test]
-fn a_managed_postgres_is_told_to_be_not_acted_on() {
+fn a_managed_postgres_is_reported_to_be_not_acted_on() {
     let cluster = minimal(|cluster| {
         cluster.spec.postgres.external_ref = None;
         cluster.spec.postgres.managed = Some(api_types::cluster::ManagedPostgres::default());
@@ -87,7 +87,7 @@ fn a_managed_postgres_is_told_to_be_not_acted_on() {
 }
 
 #[test]
-fn every_field_that_is_not_acted_on_is_told_with_what_to_do_instead() {
+fn every_field_that_is_not_acted_on_is_reported_with_what_to_do_instead() {
     assert_eq!(
         fields_not_acted_on(&cluster(SEED)),
         [

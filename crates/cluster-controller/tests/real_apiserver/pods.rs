@@ -7,15 +7,15 @@ fn unheard_of(cluster: &mut Value) {
 }
 
 /// Reason and message of `Ready`, as soon as the reason is this one.
-async fn told(home: &Home, reason: &'static str) -> String {
-    let told = eventually("the status tells it", Duration::from_secs(30), || async {
+async fn reported(home: &Home, reason: &'static str) -> String {
+    let reported = eventually("the status tells it", Duration::from_secs(30), || async {
         home.pass().await;
         let status = home.cluster().await.status.unwrap_or_default();
         let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
         let ready = ready.map(|ready| (ready.reason.clone(), ready.message.clone())).unwrap_or_default();
         if ready.0 == reason { Ok(ready.1) } else { Err(format!("{ready:?}")) }
     });
-    Box::pin(told).await
+    Box::pin(reported).await
 }
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn a_migration_without_a_pod_says_why() {
     let home = Home::new(apiserver, "no-migration").await;
     home.apply(unheard_of).await;
     home.await_rights().await;
-    let message = told(&home, "FailedCreate").await;
+    let message = reported(&home, "FailedCreate").await;
     let job = home.api::<Job>().list(&ListParams::default()).await.unwrap().items.remove(0).name_any();
     assert_eq!(
         message,
@@ -46,12 +46,12 @@ async fn an_engine_without_pods_says_why_until_they_can_be_made() {
     home.apply(|_| ()).await;
     home.await_rights().await;
     assert_eq!(
-        told(&home, "FailedCreate").await,
+        reported(&home, "FailedCreate").await,
         format!(
             "the pods of StatefulSet {ENGINE} cannot be created: ResourceQuota small is used up; see kubectl -n {} describe statefulset {ENGINE}",
             home.namespace
         )
     );
     quotas.delete("small", &DeleteParams::default()).await.unwrap();
-    told(&home, "EngineStarting").await;
+    reported(&home, "EngineStarting").await;
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What a pass tells after this change of the spec: reason, message, and whether it stalls.
-async fn told_after(home: &Home, change: Value) -> (String, String, bool) {
+async fn reported_after(home: &Home, change: Value) -> (String, String, bool) {
     home.apply(|cluster| {
         for (field, value) in change.as_object().unwrap() {
             cluster["spec"][field] = value.clone();
@@ -18,7 +18,7 @@ async fn told_after(home: &Home, change: Value) -> (String, String, bool) {
 }
 
 #[tokio::test]
-async fn a_child_that_the_spec_makes_invalid_is_told_as_the_specs_fault() {
+async fn a_child_that_the_spec_makes_invalid_is_reported_as_the_specs_fault() {
     let apiserver = test_support::require_apiserver!();
     let home = Home::new(apiserver, "refused").await;
     home.apply(|_| ()).await;
@@ -82,21 +82,22 @@ async fn a_child_that_the_spec_makes_invalid_is_told_as_the_specs_fault() {
     ];
     for (change, message) in cases {
         let expected = ("InvalidSpec".to_owned(), controller_kit::message::bounded(&message), true);
-        assert_eq!(told_after(&home, change.clone()).await, expected, "{change}");
+        assert_eq!(reported_after(&home, change.clone()).await, expected, "{change}");
     }
-    let (reason, message, is_stalled) = told_after(&home, json!({})).await;
+    let (reason, message, is_stalled) = reported_after(&home, json!({})).await;
     assert_eq!((reason.as_str(), is_stalled), ("Running", false), "{message}");
 }
 
 #[tokio::test]
-async fn a_migration_that_the_spec_makes_invalid_is_told_alike() {
+async fn a_migration_that_the_spec_makes_invalid_is_reported_alike() {
     let apiserver = test_support::require_apiserver!();
     let home = Home::new(apiserver, "refused-job").await;
     let change = json!({"scheduling": {"tolerations": [{"key": "a", "operator": "Like"}]}});
     home.apply(|cluster| cluster["spec"]["scheduling"] = change["scheduling"].clone()).await;
     home.await_rights().await;
-    let (reason, message, is_stalled) = told_after(&home, change).await;
+    let (reason, message, is_stalled) = reported_after(&home, change).await;
     assert_eq!((reason.as_str(), is_stalled), ("InvalidSpec", true));
-    let told = "spec.scheduling.tolerations[0].operator is none of the known values: Kubernetes refuses Job ";
-    assert!(message.starts_with(told), "{message}");
+    let reported =
+        "spec.scheduling.tolerations[0].operator is none of the known values: Kubernetes refuses Job ";
+    assert!(message.starts_with(reported), "{message}");
 }

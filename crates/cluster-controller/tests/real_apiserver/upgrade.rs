@@ -136,7 +136,7 @@ impl Upgrade {
     }
 
     /// Phase, reason and message.
-    async fn told(&self) -> (Option<ClusterPhase>, String, String) {
+    async fn message(&self) -> (Option<ClusterPhase>, String, String) {
         let status = self.home.cluster().await.status.unwrap();
         let ready = status.conditions.into_iter().find(|condition| condition.type_ == "Ready").unwrap();
         (status.phase, ready.reason, status.message.unwrap())
@@ -157,7 +157,7 @@ async fn from_1_2_2_to_1_2_3_the_schema_goes_first_and_each_pod_waits_for_a_heal
     let mut nodes = Nodes { holds_migrations: true, ..Nodes::default() };
     upgrade.rounds(&nodes).await;
     assert_eq!(upgrade.versions().await, only("1.2.2"));
-    let (phase, reason, _) = upgrade.told().await;
+    let (phase, reason, _) = upgrade.message().await;
     assert_eq!((phase, reason.as_str()), (Some(ClusterPhase::Upgrading), "MigrationRunning"));
     assert!(!upgrade.home.cluster().await.status.unwrap().accepts_deployments);
 
@@ -226,8 +226,8 @@ async fn a_step_that_is_not_allowed_is_refused_with_the_version_to_set_and_touch
         upgrade.set_version(version).await;
         upgrade.round(&nodes).await;
         upgrade.round(&nodes).await;
-        let told = (Some(ClusterPhase::Degraded), "UpgradeRefused".to_owned(), message.to_owned());
-        assert_eq!(upgrade.told().await, told);
+        let reported = (Some(ClusterPhase::Degraded), "UpgradeRefused".to_owned(), message.to_owned());
+        assert_eq!(upgrade.message().await, reported);
     }
     assert_eq!(*nodes.migrations.borrow(), Vec::<String>::new());
     let after = upgrade.home.api::<StatefulSet>().get(ENGINE).await.unwrap();
@@ -367,7 +367,7 @@ async fn a_migration_at_work_is_given_time_to_end_before_anything_else_begins() 
 
     upgrade.set_version("1.2.4").await;
     upgrade.rounds(&nodes).await;
-    let (phase, reason, message) = upgrade.told().await;
+    let (phase, reason, message) = upgrade.message().await;
     assert_eq!((phase, reason.as_str()), (Some(ClusterPhase::Upgrading), "MigrationWithdrawn"), "{message}");
     assert_eq!(migrations(&upgrade).await, (vec!["1.2.3".to_owned()], 1));
     assert!(pods.get(&name).await.unwrap().metadata.deletion_timestamp.is_some());

@@ -1,5 +1,5 @@
 //! Fields that another writer set to values of its own. They are set back, because only fields that are ours to decide are
-//! sent; it is told, and whoever does it again and again is not fought at full speed.
+//! sent; it is reported, and whoever does it again and again is not fought at full speed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use api_types::reason::CommonReason;
 use kube::core::Status;
 use tokio::time::Instant;
 
-use crate::events::{EventType, News};
+use crate::events::{Event, EventType};
 use crate::message::bounded;
 use crate::plan::Desired;
 
@@ -47,19 +47,19 @@ impl Contest {
 
     /// Who set which field of what.
     #[must_use]
-    pub fn told(&self) -> String {
-        let told =
+    pub fn message(&self) -> String {
+        let reported =
             |(manager, fields): (&String, &Vec<String>)| format!("{manager:?} set {}", fields.join(", "));
-        let rivals: Vec<String> = self.rivals.iter().map(told).collect();
+        let rivals: Vec<String> = self.rivals.iter().map(reported).collect();
         bounded(&format!("{}: {}", self.object, rivals.join("; ")))
     }
 
     /// The event for fields that were set back.
     #[must_use]
-    pub fn news(&self) -> News {
+    pub fn event(&self) -> Event {
         let reason = CommonReason::Conflict.to_string();
-        let note = format!("{reason}: set back what others changed: {}", self.told());
-        News { type_: EventType::Warning, reason, note }
+        let note = format!("{reason}: set back what others changed: {}", self.message());
+        Event { type_: EventType::Warning, reason, note }
     }
 }
 

@@ -34,11 +34,11 @@ const FED: [(&str, &str, &str); 17] = [
     ("spec.ingressClassName", "spec.network.ingress.className", "ingress.spec.ingressClassName"),
 ];
 
-/// What the user is told, if the refusal is about the spec; `None`: about something that the spec does not feed.
+/// What the user is reported, if the refusal is about the spec; `None`: about something that the spec does not feed.
 ///
 /// The words are ours: the API server's quote what was written, and differ between its versions.
 #[must_use]
-pub(super) fn told_spec_refusal(status: &Status, object: &str) -> Option<String> {
+pub(super) fn spec_refusal_message(status: &Status, object: &str) -> Option<String> {
     if status.code != 422 {
         return None;
     }
@@ -53,7 +53,7 @@ pub(super) fn told_spec_refusal(status: &Status, object: &str) -> Option<String>
             .find_map(|(below, fed, explained)| Some((*fed, rest_below(field, below)?, explained)))?;
         // Our variables stand before the user's: an index among all of them is none of the spec's.
         let rest = if fed == "spec.env" { "" } else { rest };
-        let problem = told_problem(reason, fed, rest);
+        let problem = problem_message(reason, fed, rest);
         Some(format!("{fed}{rest} {problem}: Kubernetes refuses {object}; see kubectl explain {explained}"))
     })
 }
@@ -63,7 +63,7 @@ fn rest_below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-fn told_problem(reason: &str, field: &str, rest: &str) -> &'static str {
+fn problem_message(reason: &str, field: &str, rest: &str) -> &'static str {
     match reason {
         "FieldValueRequired" if field == "spec.resources" => "lacks a limit that this resource must have",
         "FieldValueRequired" => "lacks a value",

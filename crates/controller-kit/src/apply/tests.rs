@@ -13,7 +13,7 @@ use test_support::reply::{self, Reply};
 use test_support::{FakeApiServer, builders};
 
 use super::*;
-use crate::condition::{Standing, Truth, Wanted, merge, summary};
+use crate::condition::{ConditionStatus, DesiredCondition, Readiness, merge, summary};
 use crate::plan::{ChildVerdict, plan_child};
 
 const MANAGER: &str = "process-controller";
@@ -36,9 +36,9 @@ fn desired() -> Desired {
     Desired::of(&config_map)
 }
 
-fn status(standing: Standing) -> WorkflowProcessStatus {
-    let mut wanted = summary(standing, CommonReason::Paused, "m");
-    wanted.push(Wanted::new("Deployed", Truth::True, CommonReason::Paused, "m"));
+fn status(readiness: Readiness) -> WorkflowProcessStatus {
+    let mut wanted = summary(readiness, CommonReason::Paused, "m");
+    wanted.push(DesiredCondition::new("Deployed", ConditionStatus::True, CommonReason::Paused, "m"));
     WorkflowProcessStatus {
         conditions: merge(&[], wanted, Some(1), Timestamp::UNIX_EPOCH),
         ..WorkflowProcessStatus::default()
@@ -77,14 +77,14 @@ fn status(standing: Standing) -> WorkflowProcessStatus {
     "failed to apply ConfigMap acme/a: status 503"
 )]
 #[tokio::test]
-async fn a_refusal_is_classed_and_told_in_the_apiservers_words(
+async fn a_refusal_is_classed_and_reported_in_the_apiservers_words(
     #[case] refusal: kube::core::Status,
     #[case] class: ErrorClass,
-    #[case] told: &str,
+    #[case] reported: &str,
 ) {
     let apiserver = MockApiServer::in_order([patch("/api/v1/namespaces/acme/configmaps/a").reply(refusal)]);
     let error = Writer::new(apiserver.client(), MANAGER).apply(&desired()).await.unwrap_err();
-    assert_eq!((error.class(), error.told().as_str()), (class, told));
+    assert_eq!((error.class(), error.message().as_str()), (class, reported));
 }
 
 #[tokio::test]
@@ -95,12 +95,12 @@ async fn an_object_is_applied_whole_under_the_managers_name() {
         .body(body.clone())
         .reply(Reply::ok(body))]);
     let written = Writer::new(apiserver.client(), MANAGER).apply(&desired()).await.unwrap();
-    assert_eq!(written.set_back, None);
+    assert_eq!(written.reverted, None);
 }
 
 /// Another controller that writes the same field whenever it differs from its own wish.
 #[tokio::test(start_paused = true)]
-async fn what_others_changed_is_set_back_told_and_not_fought_at_full_speed() {
+async fn what_others_changed_is_set_back_reported_and_not_fought_at_full_speed() {
     let apiserver = FakeApiServer::new();
     let config_map = |value: &str| {
         let mut config_map = ConfigMap::default();
@@ -117,8 +117,8 @@ async fn what_others_changed_is_set_back_told_and_not_fought_at_full_speed() {
     let found = || apiserver.get::<ConfigMap>("acme", "a").unwrap().data.unwrap()["key"].clone();
     rival();
     let written = writer.apply(&desired).await.unwrap();
-    let told = written.set_back.unwrap().told();
-    assert_eq!((told.as_str(), found().as_str()), (r#"ConfigMap acme/a: "edit" set .data.key"#, "ours"));
+    let reported = written.reverted.unwrap().message();
+    assert_eq!((reported.as_str(), found().as_str()), (r#"ConfigMap acme/a: "edit" set .data.key"#, "ours"));
 
     rival();
     apiserver.forget_requests();
@@ -126,13 +126,13 @@ async fn what_others_changed_is_set_back_told_and_not_fought_at_full_speed() {
         let error = writer.apply(&desired).await.unwrap_err();
         assert_eq!(error.class(), ErrorClass::Contested);
         assert_eq!(
-            error.told(),
+            error.message(),
             r#"changed by others again and again, set back at most once a minute: ConfigMap acme/a: "edit" set .data.key"#
         );
     }
     assert_eq!((apiserver.requests().len(), found().as_str()), (1, "theirs"));
     tokio::time::advance(std::time::Duration::from_secs(2)).await;
-    assert!(writer.apply(&desired).await.unwrap().set_back.is_some());
+    assert!(writer.apply(&desired).await.unwrap().reverted.is_some());
     assert_eq!(found(), "ours");
 }
 
@@ -148,7 +148,7 @@ async fn only_the_object_that_was_seen_is_deleted(#[case] reply: Reply) {
     let apiserver = MockApiServer::in_order([delete("/api/v1/namespaces/acme/configmaps/a")
         .body(json!({"preconditions": {"uid": "uid-a"}, "propagationPolicy": "Background"}))
         .reply(reply)]);
-    Writer::new(apiserver.client(), MANAGER).delete(&Doomed::of(&live)).await.unwrap();
+    Writer::new(apiserver.client(), MANAGER).delete(&Deletion::of(&live)).await.unwrap();
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn only_the_version_that_was_seen_is_deleted_where_that_is_asked_for() {
     let apiserver = MockApiServer::in_order([delete("/api/v1/namespaces/acme/configmaps/a")
         .body(json!({"preconditions": {"uid": "uid-a", "resourceVersion": "7"}, "propagationPolicy": "Background"}))
         .reply(reply::conflict("configmaps", "a"))]);
-    let error = Writer::new(apiserver.client(), MANAGER).delete_unchanged(&Doomed::of(&live), "7").await;
+    let error = Writer::new(apiserver.client(), MANAGER).delete_unchanged(&Deletion::of(&live), "7").await;
     assert_eq!(error.unwrap_err().class(), ErrorClass::Conflict);
 }
 
@@ -192,13 +192,13 @@ async fn a_namesake_of_the_object_that_was_seen_survives() {
     let apiserver = MockApiServer::in_order([
         delete("/api/v1/namespaces/acme/configmaps/a").reply(reply::conflict("configmaps", "a"))
     ]);
-    let doomed = Doomed {
+    let deletion = Deletion {
         resource: kube::api::ApiResource::erase::<ConfigMap>(&()),
         namespace: "acme".into(),
         name: "a".into(),
         uid: "uid-of-another".into(),
     };
-    let error = Writer::new(apiserver.client(), MANAGER).delete(&doomed).await.unwrap_err();
+    let error = Writer::new(apiserver.client(), MANAGER).delete(&deletion).await.unwrap_err();
     assert_eq!(
         (error.class(), error.to_string().as_str()),
         (ErrorClass::Conflict, "failed to delete ConfigMap acme/a")
@@ -248,7 +248,7 @@ async fn a_finalizer_of_a_changed_object_is_a_conflict_and_of_a_gone_one_no_erro
 
 #[tokio::test]
 async fn a_status_is_written_once_and_not_onto_a_namesake() {
-    let status = status(Standing::Ready);
+    let status = status(Readiness::Ready);
     let body = json!({
         "apiVersion": "workflow.example.com/v1alpha1",
         "kind": "WorkflowProcess",
@@ -266,7 +266,7 @@ async fn a_status_is_written_once_and_not_onto_a_namesake() {
 }
 
 #[tokio::test]
-async fn a_status_of_an_object_that_went_away_is_nobodys_loss_and_a_refused_one_is_told() {
+async fn a_status_of_an_object_that_went_away_is_nobodys_loss_and_a_refused_one_is_reported() {
     let path = format!("{PATH}/status");
     let resource = "workflowprocesses.workflow.example.com";
     let apiserver = MockApiServer::in_order([
@@ -274,7 +274,7 @@ async fn a_status_of_an_object_that_went_away_is_nobodys_loss_and_a_refused_one_
         patch(&path).reply(reply::forbidden(resource, "order", "no permission")),
     ]);
     let writer = Writer::new(apiserver.client(), MANAGER);
-    let status = status(Standing::Ready);
+    let status = status(Readiness::Ready);
     assert_eq!(writer.apply_status(&process(), None, &status).await.unwrap(), None);
     let error = writer.apply_status(&process(), None, &status).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Denied);
@@ -287,13 +287,13 @@ async fn the_order_of_conditions_is_no_difference() {
     let apiserver = FakeApiServer::new();
     apiserver.seed(&process());
     let writer = Writer::new(apiserver.client(), MANAGER);
-    for standing in [Standing::Stalled, Standing::InProgress] {
-        writer.apply_status(&process(), None, &status(standing)).await.unwrap();
+    for readiness in [Readiness::Stalled, Readiness::InProgress] {
+        writer.apply_status(&process(), None, &status(readiness)).await.unwrap();
     }
     let stored: WorkflowProcess = apiserver.get("acme", "order").unwrap();
     let mut reversed = stored.status.clone().unwrap();
     reversed.conditions.reverse();
-    let wanted = status(Standing::InProgress);
+    let wanted = status(Readiness::InProgress);
     assert_eq!(writer.apply_status(&stored, stored.status.as_ref(), &wanted).await.unwrap(), None);
     assert_eq!(writer.apply_status(&stored, Some(&reversed), &wanted).await.unwrap(), None);
 }
@@ -351,5 +351,5 @@ async fn an_unreachable_apiserver_is_transient() {
     let writer = Writer::new(Client::new(nobody, "acme"), MANAGER);
     let error = writer.apply(&desired()).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Transient);
-    assert_eq!(error.told(), "failed to apply ConfigMap acme/a: the Kubernetes API did not answer");
+    assert_eq!(error.message(), "failed to apply ConfigMap acme/a: the Kubernetes API did not answer");
 }

@@ -55,11 +55,11 @@ fn a_tenant_is_meant_by_its_full_reference(
 #[test]
 fn what_a_status_tells_people_is_no_concern_and_what_dependants_read_is() {
     let cluster = running_cluster("home", "east");
-    let mut told = cluster.clone();
-    let status = told.status.as_mut().unwrap();
+    let mut reported = cluster.clone();
+    let status = reported.status.as_mut().unwrap();
     (status.message, status.ready_replicas) = (Some("2 of 3 pods".into()), Some(2));
-    told.metadata.resource_version = Some("9".into());
-    assert_eq!(ClusterConcern::of(&told), ClusterConcern::of(&cluster));
+    reported.metadata.resource_version = Some("9".into());
+    assert_eq!(ClusterConcern::of(&reported), ClusterConcern::of(&cluster));
     let changes: [fn(&mut WorkflowCluster); 8] = [
         |it| it.metadata.uid = Some("another".into()),
         |it| it.metadata.generation = Some(2),
@@ -77,9 +77,9 @@ fn what_a_status_tells_people_is_no_concern_and_what_dependants_read_is() {
     }
 
     let tenant = active_tenant("home", "acme", &cluster);
-    let mut told = tenant.clone();
-    told.status.as_mut().unwrap().current_instances = Some(7);
-    assert_eq!(TenantConcern::of(&told), TenantConcern::of(&tenant));
+    let mut reported = tenant.clone();
+    reported.status.as_mut().unwrap().current_instances = Some(7);
+    assert_eq!(TenantConcern::of(&reported), TenantConcern::of(&tenant));
     let changes: [fn(&mut WorkflowTenant); 4] = [
         |it| it.metadata.uid = Some("another".into()),
         |it| it.metadata.generation = Some(2),

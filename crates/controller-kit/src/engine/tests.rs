@@ -103,11 +103,11 @@ async fn a_new_cluster_of_the_same_name_is_another_one() {
     "Secret prod-engine-controller-token of WorkflowCluster workflow-system/prod: key current is not a token; \
      the cluster-controller writes it anew when it is deleted")]
 #[tokio::test]
-async fn what_is_missing_or_malformed_is_told_without_its_contents(
+async fn what_is_missing_or_malformed_is_reported_without_its_contents(
     #[case] plural: &'static str,
     #[case] name: &'static str,
     #[case] object: Option<Value>,
-    #[case] told: &str,
+    #[case] reported: &str,
 ) {
     let apiserver = furnished();
     apiserver.intercept(move |request| {
@@ -117,7 +117,7 @@ async fn what_is_missing_or_malformed_is_told_without_its_contents(
         request.path.ends_with(name).then_some(answer)
     });
     let error = connector(&apiserver, EngineRole::Controller).access(&cluster()).await.unwrap_err();
-    assert_eq!((error.class(), error.to_string().as_str()), (ErrorClass::Transient, told));
+    assert_eq!((error.class(), error.to_string().as_str()), (ErrorClass::Transient, reported));
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_refused_read_keeps_its_class_and_a_cluster_without_endpoint_is_not_re
     assert_eq!(error.class(), ErrorClass::Denied);
     // No RoleBinding of a person would help: the cluster-controller permits this Secret, and this one only.
     assert_eq!(
-        error.told(),
+        error.message(),
         "no permission yet to read Secret prod-engine-controller-token of WorkflowCluster workflow-system/prod: \
          the cluster-controller makes a Role and a RoleBinding of that name; if this lasts, look at the WorkflowCluster"
     );

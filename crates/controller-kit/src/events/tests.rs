@@ -13,8 +13,8 @@ fn object(name: &str) -> ConfigMap {
     object
 }
 
-fn news(note: &str) -> News {
-    News { type_: EventType::Warning, reason: "Broken".into(), note: note.into() }
+fn event(note: &str) -> Event {
+    Event { type_: EventType::Warning, reason: "Broken".into(), note: note.into() }
 }
 
 fn publisher(apiserver: &FakeApiServer) -> Publisher {
@@ -29,7 +29,7 @@ fn published(apiserver: &FakeApiServer) -> Vec<Value> {
 #[tokio::test]
 async fn an_event_is_about_its_object_and_says_who_tells_it() {
     let apiserver = FakeApiServer::new();
-    publisher(&apiserver).publish(&object("a"), news("it\nbroke")).await;
+    publisher(&apiserver).publish(&object("a"), event("it\nbroke")).await;
     let mut events = published(&apiserver);
     let name = events[0]["metadata"].as_object_mut().unwrap().remove("name").unwrap();
     assert!(name.as_str().unwrap().starts_with("a."), "{name}");
@@ -58,18 +58,21 @@ async fn an_event_is_about_its_object_and_says_who_tells_it() {
 }
 
 #[tokio::test]
-async fn the_same_news_in_a_short_time_is_published_once_also_when_withdrawn_in_between() {
+async fn the_same_event_in_a_short_time_is_published_once_also_when_withdrawn_in_between() {
     let apiserver = FakeApiServer::new();
     let publisher = publisher(&apiserver);
     for note in ["one", "two", "one", "two"] {
-        publisher.publish(&object("a"), news(note)).await;
+        publisher.publish(&object("a"), event(note)).await;
     }
-    publisher.publish(&object("b"), news("one")).await;
-    let told: Vec<_> = published(&apiserver)
+    publisher.publish(&object("b"), event("one")).await;
+    let reported: Vec<_> = published(&apiserver)
         .into_iter()
         .map(|event| (event["regarding"]["name"].clone(), event["note"].clone()))
         .collect();
-    assert_eq!(told, [(json!("a"), json!("one")), (json!("a"), json!("two")), (json!("b"), json!("one"))]);
+    assert_eq!(
+        reported,
+        [(json!("a"), json!("one")), (json!("a"), json!("two")), (json!("b"), json!("one"))]
+    );
 }
 
 #[tokio::test]
@@ -77,14 +80,14 @@ async fn an_event_that_cannot_be_published_is_no_error() {
     let apiserver = FakeApiServer::new();
     apiserver
         .intercept(|_| Some(reply::failure(403, "Forbidden", "the namespace is being terminated").into()));
-    publisher(&apiserver).publish(&object("a"), news("one")).await;
-    assert_eq!(apiserver.list::<Event>("acme").len(), 0);
+    publisher(&apiserver).publish(&object("a"), event("one")).await;
+    assert_eq!(apiserver.list::<k8s_openapi::api::events::v1::Event>("acme").len(), 0);
 }
 
 #[tokio::test]
 async fn a_cluster_scoped_object_has_its_events_in_the_default_namespace() {
     let apiserver = FakeApiServer::new();
     let reference = ObjectReference { name: Some("node-1".into()), ..ObjectReference::default() };
-    publisher(&apiserver).publish_about(reference, news("one")).await;
+    publisher(&apiserver).publish_about(reference, event("one")).await;
     assert_eq!(apiserver.mutations()[0].path, "/apis/events.k8s.io/v1/namespaces/default/events");
 }

@@ -34,7 +34,7 @@ fn refusal(message: &str) -> kube::Error {
 fn the_missing_role_binding_is_named(
     #[case] message: &str,
     #[case] role: NamespaceRole,
-    #[case] told: Option<&str>,
+    #[case] reported: Option<&str>,
 ) {
-    assert_eq!(missing_grant(&refusal(message), role).as_deref(), told);
+    assert_eq!(missing_grant(&refusal(message), role).as_deref(), reported);
 }

@@ -49,6 +49,6 @@ use super::*;
 )]
 #[case::no_name("exceeded quota: run `rm -rf`, please", "the API server refuses them")]
 #[case::unknown("", "the API server refuses them")]
-fn the_kind_of_refusal_is_told_and_no_foreign_text(#[case] text: &str, #[case] expected: &str) {
-    assert_eq!(told_creation_failure(text), expected);
+fn the_kind_of_refusal_is_reported_and_no_foreign_text(#[case] text: &str, #[case] expected: &str) {
+    assert_eq!(creation_failure_message(text), expected);
 }

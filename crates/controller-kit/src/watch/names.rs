@@ -84,9 +84,9 @@ mod tests {
     }
 
     #[test]
-    fn of_a_list_only_what_changed_since_the_last_one_is_told() {
+    fn of_a_list_only_what_changed_since_the_last_one_is_reported() {
         let mut names = Names::default();
-        let mut told = |events: Vec<Event<PartialObjectMeta<ConfigMap>>>| {
+        let mut reported = |events: Vec<Event<PartialObjectMeta<ConfigMap>>>| {
             let objects = events.into_iter().flat_map(|event| names.accept(event));
             let mut names: Vec<_> = objects.map(|object| object.name_any()).collect();
             names.sort();
@@ -96,10 +96,14 @@ mod tests {
             let items = objects.iter().map(|(name, version)| Event::InitApply(object(name, version)));
             std::iter::once(Event::Init).chain(items).chain([Event::InitDone]).collect::<Vec<_>>()
         };
-        assert_eq!(told(list(&[("a", "1"), ("b", "1"), ("c", "1")])), ["a", "b", "c"]);
-        assert_eq!(told(list(&[("a", "1"), ("b", "2"), ("d", "1")])), ["b", "c", "d"], "changed, gone, new");
-        assert_eq!(told(list(&[("a", "1"), ("b", "2"), ("d", "1")])), [""; 0]);
-        assert_eq!(told(vec![Event::Apply(object("a", "2"))]), ["a"]);
-        assert_eq!(told(list(&[("a", "2"), ("b", "2"), ("d", "1")])), [""; 0]);
+        assert_eq!(reported(list(&[("a", "1"), ("b", "1"), ("c", "1")])), ["a", "b", "c"]);
+        assert_eq!(
+            reported(list(&[("a", "1"), ("b", "2"), ("d", "1")])),
+            ["b", "c", "d"],
+            "changed, gone, new"
+        );
+        assert_eq!(reported(list(&[("a", "1"), ("b", "2"), ("d", "1")])), [""; 0]);
+        assert_eq!(reported(vec![Event::Apply(object("a", "2"))]), ["a"]);
+        assert_eq!(reported(list(&[("a", "2"), ("b", "2"), ("d", "1")])), [""; 0]);
     }
 }

@@ -65,13 +65,13 @@ fn with_an_expired_watch() -> FakeApiServer {
 async fn asked_for(build: impl FnOnce(&WatchContext, Queue<ConfigMap>, Asked) -> Watch) -> Vec<String> {
     let apiserver = with_an_expired_watch();
     let (queue, _end) = Queue::new();
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (tell, mut reported) = tokio::sync::mpsc::unbounded_channel();
     let watch = build(&context(&apiserver), queue, Asked(tell));
     let task = tokio::spawn(watch.task);
     let mut names = Vec::new();
     let both = async {
         while names.iter().filter(|name| *name == "gone").count() < 2 {
-            names.push(told.recv().await.unwrap());
+            names.push(reported.recv().await.unwrap());
         }
     };
     let _ = tokio::time::timeout(Duration::from_secs(10), both).await;
@@ -90,7 +90,7 @@ impl Asked {
 }
 
 #[tokio::test]
-async fn what_went_away_while_nobody_watched_is_told_to_its_dependants() {
+async fn what_went_away_while_nobody_watched_is_reported_to_its_dependants() {
     let expected = ["gone", "gone"];
     let of_metadata = asked_for(|context, queue, asked| {
         watch_metadata::<Secret, _, _>(context, "Secret", queue, move |object| asked.note(&object.name_any()))

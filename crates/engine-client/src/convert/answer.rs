@@ -1,4 +1,4 @@
-//! What we are told: proto → model.
+//! Answers: proto → model.
 
 use super::{Malformed, count, maybe_timestamp, non_empty, small_count, timestamp, variables};
 use crate::{model, proto};

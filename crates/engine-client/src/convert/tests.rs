@@ -38,7 +38,7 @@ fn number_that_json_lacks_is_refused() {
 }
 
 #[test]
-fn unspecified_outcome_is_no_good_news() {
+fn an_unspecified_outcome_is_refused() {
     let answer = model::PutTenant::try_from(proto::PutTenantResponse::default());
     assert_eq!(answer, Err(Malformed { field: "PutOutcome", expected: "specified" }));
     let answer = model::EngineHealth::try_from(proto::GetHealthResponse { overall: 99, checks: vec![] });

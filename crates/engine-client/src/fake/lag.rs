@@ -49,8 +49,8 @@ impl FakeEngine {
                         (world.lags(&filter), world.now, world.heartbeat)
                     };
                     let update = update(sent.as_ref(), &lags, measured_at);
-                    let has_news = update.snapshot || !update.lags.is_empty() || !update.removed.is_empty();
-                    if has_news || tokio::time::timeout(heartbeat, changes.changed()).await.is_err() {
+                    let has_event = update.snapshot || !update.lags.is_empty() || !update.removed.is_empty();
+                    if has_event || tokio::time::timeout(heartbeat, changes.changed()).await.is_err() {
                         sent = Some(lags);
                         return Some((Ok(update), (sent, changes)));
                     }

@@ -70,9 +70,9 @@ impl SelfManaged {
     pub async fn keep(&self) {
         let mut last = None;
         loop {
-            let told = self.tick().await.err().map(|error| chain(&error));
-            if told != last {
-                if let Some(error) = &told {
+            let reported = self.tick().await.err().map(|error| chain(&error));
+            if reported != last {
+                if let Some(error) = &reported {
                     tracing::error!(
                         error,
                         "the serving certificate or the APIService is not as it should be"
@@ -81,8 +81,8 @@ impl SelfManaged {
                     tracing::info!("serving certificate and APIService are as they should be");
                 }
             }
-            sleep(if told.is_some() { AGAIN } else { EVERY }).await;
-            last = told;
+            sleep(if reported.is_some() { AGAIN } else { EVERY }).await;
+            last = reported;
         }
     }
 

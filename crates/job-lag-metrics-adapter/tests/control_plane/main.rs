@@ -144,8 +144,8 @@ async fn conformance_18_engine_that_is_gone_hurts_nobody_else() {
     assert_available(&world).await;
 
     let namespaces: Api<Namespace> = Api::all(world.client().await);
-    let doomed = serde_json::from_value(json!({"metadata": {"name": "doomed"}})).unwrap();
-    namespaces.create(&PostParams::default(), &doomed).await.unwrap();
+    let namespace = serde_json::from_value(json!({"metadata": {"name": "doomed"}})).unwrap();
+    namespaces.create(&PostParams::default(), &namespace).await.unwrap();
     namespaces.delete("doomed", &DeleteParams::default()).await.unwrap();
     await_gone(&namespaces, "doomed", Duration::from_secs(30)).await;
 
@@ -285,12 +285,12 @@ async fn conformance_45_api_of_another_product_is_left_to_it() {
     let Some(world) = World::start_beside_another_product().await else { return };
     let api: Api<APIService> = Api::all(world.client().await);
     let before = api.get(API_SERVICE).await.unwrap();
-    let told = eventually("the adapter says why it is not ready", Duration::from_secs(30), async || {
+    let reported = eventually("the adapter says why it is not ready", Duration::from_secs(30), async || {
         let answer = world.adapter.readiness().await;
         answer.filter(|answer| answer.contains("keda/keda-metrics-apiserver")).ok_or("not yet")
     })
     .await;
-    assert!(told.starts_with("HTTP/1.1 503"), "{told}");
+    assert!(reported.starts_with("HTTP/1.1 503"), "{reported}");
     // Some of its looks later.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let after = api.get(API_SERVICE).await.unwrap();

@@ -244,11 +244,11 @@ impl World {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(45);
         loop {
             let answer = self.read(selector).await;
-            let told = format!("{answer:?}");
+            let reported = format!("{answer:?}");
             if let Some(found) = wanted(answer) {
                 return found;
             }
-            assert!(tokio::time::Instant::now() < deadline, "still {told}\n{}", self.adapter.log());
+            assert!(tokio::time::Instant::now() < deadline, "still {reported}\n{}", self.adapter.log());
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
@@ -443,7 +443,7 @@ impl AdapterProcess {
         assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     }
 
-    /// What a probe of the kubelet is told; nothing while it does not answer at all.
+    /// What a probe of the kubelet gets; nothing while it does not answer at all.
     pub(crate) async fn readiness(&self) -> Option<String> {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let mut stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.admin)).await.ok()?;

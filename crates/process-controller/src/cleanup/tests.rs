@@ -12,13 +12,13 @@ use super::*;
 use crate::observe::{EngineView, SourceView};
 use crate::testing::{ORDER_FLOW, UID, cluster, observed, owner, process};
 
-fn doomed() -> WorkflowProcess {
-    let mut doomed = process(ORDER_FLOW);
-    doomed.metadata.generation = Some(2);
-    doomed.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
-    doomed.status =
+fn deletion() -> WorkflowProcess {
+    let mut deletion = process(ORDER_FLOW);
+    deletion.metadata.generation = Some(2);
+    deletion.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    deletion.status =
         serde_json::from_value(json!({"bpmnProcessId": "order-flow", "processDefinitionKey": 7})).unwrap();
-    doomed
+    deletion
 }
 
 fn retire(process_id: &str, retain: bool) -> Step {
@@ -49,18 +49,18 @@ fn failed() -> EngineView {
 #[case::delete("Delete", false)]
 #[case::retain("Retain", true)]
 fn the_definition_goes_before_the_object(#[case] policy: &str, #[case] retain: bool) {
-    let mut doomed = doomed();
-    doomed.spec.deletion_policy = serde_json::from_value(json!(policy)).unwrap();
+    let mut deletion = deletion();
+    deletion.spec.deletion_policy = serde_json::from_value(json!(policy)).unwrap();
     let steps = vec![retire("order-flow", retain), Step::RemoveFinalizer];
-    assert_eq!(plan_cleanup(&doomed, &world(&["order-flow"])), Plan { steps, wait: None });
+    assert_eq!(plan_cleanup(&deletion, &world(&["order-flow"])), Plan { steps, wait: None });
 }
 
 #[test]
 fn everything_that_the_engine_holds_of_the_object_is_retired() {
     let steps = vec![retire("former", false), retire("order-flow", false), Step::RemoveFinalizer];
-    assert_eq!(plan_cleanup(&doomed(), &world(&["former", "order-flow"])), Plan { steps, wait: None });
+    assert_eq!(plan_cleanup(&deletion(), &world(&["former", "order-flow"])), Plan { steps, wait: None });
     let nothing = Plan { steps: vec![Step::RemoveFinalizer], wait: None };
-    assert_eq!(plan_cleanup(&doomed(), &world(&[])), nothing);
+    assert_eq!(plan_cleanup(&deletion(), &world(&[])), nothing);
 }
 
 #[rstest]
@@ -69,7 +69,7 @@ fn everything_that_the_engine_holds_of_the_object_is_retired() {
 #[case::unread(EngineView::Unasked(Unasked::Unread { problem: "no".into(), class: controller_kit::outcome::ErrorClass::Transient }))]
 fn an_engine_that_cannot_be_asked_holds_the_object(#[case] engine: EngineView) {
     let world = Observed { engine, ..world(&[]) };
-    assert_eq!(plan_cleanup(&doomed(), &world), Plan::converged());
+    assert_eq!(plan_cleanup(&deletion(), &world), Plan::converged());
 }
 
 #[rstest]
@@ -77,10 +77,10 @@ fn an_engine_that_cannot_be_asked_holds_the_object(#[case] engine: EngineView) {
 #[case::given_up_without_an_answer(failed(), true)]
 #[case::given_up_with_an_answer(world(&["order-flow"]).engine, true)]
 fn an_object_that_nothing_holds_goes(#[case] engine: EngineView, #[case] forced: bool) {
-    let mut doomed = doomed();
+    let mut deletion = deletion();
     if forced {
-        doomed.annotations_mut().insert(FORCE_DELETE.into(), "true".into());
+        deletion.annotations_mut().insert(FORCE_DELETE.into(), "true".into());
     }
     let world = Observed { engine, ..world(&[]) };
-    assert_eq!(plan_cleanup(&doomed, &world), Plan { steps: vec![Step::RemoveFinalizer], wait: None });
+    assert_eq!(plan_cleanup(&deletion, &world), Plan { steps: vec![Step::RemoveFinalizer], wait: None });
 }

@@ -27,9 +27,9 @@ use crate::testing::{ORDER_FLOW, World, applied};
 fn the_figure_moves_only_with_what_matters(
     #[case] former: Option<i64>,
     #[case] counted: Option<u64>,
-    #[case] told: Option<i64>,
+    #[case] reported: Option<i64>,
 ) {
-    assert_eq!(told_incidents(former, counted), told);
+    assert_eq!(reported_incidents(former, counted), reported);
 }
 
 /// One deployed process, and instances of it whose first job has no attempts left.
@@ -75,20 +75,20 @@ async fn deployed() -> World {
 }
 
 #[tokio::test]
-async fn the_first_incident_is_told_in_the_status_and_by_one_event() {
+async fn the_first_incident_is_reported_in_the_status_and_by_one_event() {
     let world = deployed().await;
     assert_eq!(look(&world).await, Vec::<String>::new(), "none is no news");
     stuck(&world, 2).await;
     assert_eq!(look(&world).await, ["order-flow"]);
     world.settle("order-flow").await;
     assert_eq!(world.status("order-flow").open_incidents, Some(2));
-    let told = (
+    let reported = (
         "IncidentsOpen".to_owned(),
         "IncidentsOpen: 2 open. Resolve or cancel (docs/operations.md); list: GET \
          /api/v1/incidents?tenantId=acme&bpmnProcessId=order-flow"
             .to_owned(),
     );
-    assert_eq!(world.events("order-flow").pop(), Some(told));
+    assert_eq!(world.events("order-flow").pop(), Some(reported));
 
     let events = world.events("order-flow").len();
     stuck(&world, 1).await;
@@ -158,7 +158,7 @@ async fn what_is_being_deleted_or_was_never_deployed_is_not_asked_about() {
 
 /// A process whose source is refused goes on with what it deployed before.
 #[tokio::test]
-async fn incidents_of_what_still_runs_are_told_while_the_new_source_is_refused() {
+async fn incidents_of_what_still_runs_are_reported_while_the_new_source_is_refused() {
     let world = deployed().await;
     stuck(&world, 1).await;
     world.edit("order-flow", |process| process["spec"]["source"]["bpmn"] = json!("<not-bpmn/>"));
@@ -166,7 +166,7 @@ async fn incidents_of_what_still_runs_are_told_while_the_new_source_is_refused()
     assert_eq!(look(&world).await, ["order-flow"]);
     world.settle("order-flow").await;
     assert_eq!(
-        (world.told("order-flow").0.as_str(), world.status("order-flow").open_incidents),
+        (world.reported("order-flow").0.as_str(), world.status("order-flow").open_incidents),
         ("Failed", Some(1))
     );
     assert_eq!(look(&world).await, Vec::<String>::new());

@@ -30,11 +30,11 @@ struct Case {
     observed: Observed,
     applied: Applied,
     wait: Option<Wait<ProcessReason>>,
-    expected: (ProcessPhase, Standing, ProcessReason, &'static str, Next),
+    expected: (ProcessPhase, Readiness, ProcessReason, &'static str, Next),
     runs: bool,
 }
 
-fn case(name: &'static str, expected: (ProcessPhase, Standing, ProcessReason, &'static str, Next)) -> Case {
+fn case(name: &'static str, expected: (ProcessPhase, Readiness, ProcessReason, &'static str, Next)) -> Case {
     Case {
         name,
         process: process(ORDER_FLOW),
@@ -141,7 +141,7 @@ const SETTLED: Next = Next::Settled { resync: RESYNC };
 
 fn cases() -> Vec<Case> {
     use ProcessPhase::{Blocked, Deployed, Failed, Pending, Validating};
-    use Standing::{InProgress, Ready, Stalled};
+    use Readiness::{InProgress, Ready, Stalled};
     let unread = |class| SourceView::Unread { problem: "why".into(), class };
     let failed = |class| Failure::Engine(engine_error(class));
     let quota = EngineClass::QuotaExceeded { quota: QuotaKind::Storage, limit: 1, current: 1 };
@@ -234,7 +234,7 @@ fn cases() -> Vec<Case> {
 
 fn deletions() -> Vec<Case> {
     use ProcessPhase::Deleting;
-    use Standing::InProgress;
+    use Readiness::InProgress;
     let failed = |class| Failure::Engine(engine_error(class));
     vec![
         case("deletion: engine away", (Deleting, InProgress, Reason::DeletionBlocked,
@@ -277,9 +277,9 @@ fn git_source() -> api_types::process::Source {
 #[test]
 fn every_outcome_has_its_phase_reason_message_and_next_look() {
     for case in cases().into_iter().chain(deletions()) {
-        let (phase, standing, reason, message, next) = case.expected;
+        let (phase, readiness, reason, message, next) = case.expected;
         let definition = case.runs.then(|| definition(ORDER_FLOW));
-        let expected = Assessment { phase, standing, reason, message: message.into(), next, definition };
+        let expected = Assessment { phase, readiness, reason, message: message.into(), next, definition };
         assert_eq!(case.assess(), expected, "{}", case.name);
     }
 }
@@ -299,9 +299,9 @@ fn every_reason_is_given_by_some_outcome() {
     for case in cases().into_iter().chain(deletions()) {
         given.extend(case.status().conditions.into_iter().map(|condition| condition.reason));
     }
-    given.extend(farewells().into_iter().flatten().map(|news| news.reason));
-    given.extend(redeployment(false).into_iter().chain(redeployment(true)).map(|news| news.reason));
-    given.extend(incidents(None, 2).into_iter().map(|news| news.reason));
+    given.extend(last_events().into_iter().flatten().map(|event| event.reason));
+    given.extend(redeployment(false).into_iter().chain(redeployment(true)).map(|event| event.reason));
+    given.extend(incidents(None, 2).into_iter().map(|event| event.reason));
     let mut served = case("served", cases().remove(0).expected).runs();
     served.observed.served_job_types.clear();
     given.extend(served.status().conditions.into_iter().map(|condition| condition.reason));
@@ -309,26 +309,26 @@ fn every_reason_is_given_by_some_outcome() {
     assert_eq!(known.difference(&given).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
-fn redeployment(adopted: bool) -> Vec<News> {
+fn redeployment(adopted: bool) -> Vec<Event> {
     let mut case = case("redeployed", cases().remove(0).expected).runs();
     case.process.status = Some(case.status());
     let definition = definition(ORDER_FLOW);
     case.applied.deployed =
         Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition, adopted });
-    build_news(&case.process, &case.observed, &case.status(), &case.applied)
+    build_events(&case.process, &case.observed, &case.status(), &case.applied)
 }
 
 /// The news of a deployed process when the engine tells of so many open incidents.
-fn incidents(former: Option<i64>, counted: u64) -> Vec<News> {
+fn incidents(former: Option<i64>, counted: u64) -> Vec<Event> {
     let mut case = case("incidents", cases().remove(0).expected).runs();
     case.process.status = Some(WorkflowProcessStatus { open_incidents: former, ..case.status() });
     case.observed.open_incidents = Some(counted);
-    build_news(&case.process, &case.observed, &case.status(), &case.applied)
+    build_events(&case.process, &case.observed, &case.status(), &case.applied)
 }
 
 #[test]
-fn the_first_open_incident_is_news_and_further_ones_are_not() {
-    let first = News {
+fn the_first_open_incident_is_event_and_further_ones_are_not() {
+    let first = Event {
         type_: EventType::Warning,
         reason: "IncidentsOpen".into(),
         note: "IncidentsOpen: 2 open. Resolve or cancel (docs/operations.md); list: GET \
@@ -343,10 +343,10 @@ fn the_first_open_incident_is_news_and_further_ones_are_not() {
 }
 
 #[test]
-fn a_lost_definition_is_news_and_a_new_source_is_not() {
+fn a_lost_definition_is_event_and_a_new_source_is_not() {
     assert_eq!(
         redeployment(false),
-        [News {
+        [Event {
             type_: EventType::Normal,
             reason: "Redeployed".into(),
             note: "the engine had lost the definition; deployed it again as v3".into(),
@@ -355,25 +355,25 @@ fn a_lost_definition_is_news_and_a_new_source_is_not() {
     let adopted = "process order-flow was in the engine already; this object manages it now, at v3";
     assert_eq!(
         redeployment(true),
-        [News { type_: EventType::Normal, reason: "Adopted".into(), note: adopted.into() }]
+        [Event { type_: EventType::Normal, reason: "Adopted".into(), note: adopted.into() }]
     );
     let mut case = case("new source", cases().remove(0).expected).runs();
     let definition = definition(ORDER_FLOW);
     case.applied.deployed =
         Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition, adopted: false });
-    let told = build_news(&case.process, &case.observed, &case.status(), &case.applied);
-    let deployed = News {
+    let reported = build_events(&case.process, &case.observed, &case.status(), &case.applied);
+    let deployed = Event {
         type_: EventType::Normal,
         reason: "Deployed".into(),
         note: "Deployed v3 (key=2251799813685250)".into(),
     };
-    assert_eq!(told, [deployed]);
+    assert_eq!(reported, [deployed]);
 }
 
 /// Forced without an answer, forced with one, retained, forced for nothing, deleted, cluster gone, nothing ever deployed.
-fn farewells() -> [Option<News>; 7] {
+fn last_events() -> [Option<Event>; 7] {
     let deployed = || json!({"bpmnProcessId": "order-flow", "processDefinitionKey": 7});
-    let farewell_of =
+    let last_events_of =
         |status, annotated: bool, policy: &str, engine: EngineView, retired: Option<ProcessDeletion>| {
             let mut process = process(ORDER_FLOW);
             if annotated {
@@ -382,10 +382,10 @@ fn farewells() -> [Option<News>; 7] {
             process.spec.deletion_policy = serde_json::from_value(json!(policy)).unwrap();
             process.status = serde_json::from_value(status).unwrap();
             let observed = Observed { engine, ..observed(ORDER_FLOW, None) };
-            build_farewell(&process, &observed, &Applied { retired, ..Applied::default() })
+            build_last_events(&process, &observed, &Applied { retired, ..Applied::default() })
         };
-    let farewell =
-        |annotated, policy, engine, retired| farewell_of(deployed(), annotated, policy, engine, retired);
+    let last_event =
+        |annotated, policy, engine, retired| last_events_of(deployed(), annotated, policy, engine, retired);
     let holds = |process_ids: &[&str]| EngineView::Holds {
         cluster: Arc::new(cluster()),
         engine: Arc::new(FakeEngine::new()),
@@ -394,29 +394,29 @@ fn farewells() -> [Option<News>; 7] {
     let gone = || EngineView::Unasked(Unasked::ClusterGone);
     let retired = Some(ProcessDeletion::Retired { versions: 0 });
     [
-        farewell(true, "Delete", EngineView::Failed(engine_error(EngineClass::Unavailable)), None),
-        farewell(true, "Delete", holds(&["order-flow"]), None),
-        farewell(false, "Retain", holds(&["order-flow"]), retired),
-        farewell(true, "Delete", holds(&[]), None),
-        farewell(false, "Delete", holds(&["order-flow"]), retired),
-        farewell(false, "Delete", gone(), None),
-        farewell_of(json!({}), false, "Delete", gone(), None),
+        last_event(true, "Delete", EngineView::Failed(engine_error(EngineClass::Unavailable)), None),
+        last_event(true, "Delete", holds(&["order-flow"]), None),
+        last_event(false, "Retain", holds(&["order-flow"]), retired),
+        last_event(true, "Delete", holds(&[]), None),
+        last_event(false, "Delete", holds(&["order-flow"]), retired),
+        last_event(false, "Delete", gone(), None),
+        last_events_of(json!({}), false, "Delete", gone(), None),
     ]
 }
 
 #[test]
-fn what_is_left_behind_is_told_as_a_farewell() {
-    let forced = News {
+fn what_is_left_behind_is_reported_as_a_farewell() {
+    let forced = Event {
         type_: EventType::Warning,
         reason: "DeletionForced".into(),
         note: "DeletionForced: process order-flow may still be in the engine".into(),
     };
-    let retained = News {
+    let retained = Event {
         type_: EventType::Normal,
         reason: "Retained".into(),
         note: "process order-flow stays in the engine".into(),
     };
-    let left = News {
+    let left = Event {
         type_: EventType::Warning,
         reason: "LeftInDatabase".into(),
         note: "LeftInDatabase: process order-flow may still be in the database of its cluster, which is gone; the same \
@@ -424,7 +424,7 @@ fn what_is_left_behind_is_told_as_a_farewell() {
             .into(),
     };
     let expected = [Some(forced.clone()), Some(forced), Some(retained), None, None, Some(left), None];
-    assert_eq!(farewells(), expected);
+    assert_eq!(last_events(), expected);
 }
 
 #[test]
@@ -523,7 +523,7 @@ fn named(name: &str) -> Case {
 }
 
 #[test]
-fn another_reason_for_the_same_wait_is_no_event_and_told_when_the_wait_is_a_minute_old() {
+fn another_reason_for_the_same_wait_is_no_event_and_reported_when_the_wait_is_a_minute_old() {
     use Reason::{ClusterNotReady, ClusterUpdating, EngineUnreachable, TenantNotReady};
     let began = named("cluster").status();
     for mut case in cases() {
@@ -534,13 +534,13 @@ fn another_reason_for_the_same_wait_is_no_event_and_told_when_the_wait_is_a_minu
         assert_eq!(at(59) == began, goes_on, "{}", case.name);
         let later = at(60);
         assert_eq!(later == began, case.name == "cluster", "{}", case.name);
-        let news = build_news(&case.process, &case.observed, &later, &case.applied);
-        assert_eq!(news.is_empty(), goes_on, "{}: {news:?}", case.name);
+        let event = build_events(&case.process, &case.observed, &later, &case.applied);
+        assert_eq!(event.is_empty(), goes_on, "{}: {event:?}", case.name);
     }
 }
 
 #[test]
-fn a_new_generation_is_told_at_once_also_while_it_waits() {
+fn a_new_generation_is_reported_at_once_also_while_it_waits() {
     let mut case = named("tenant");
     case.process.status = Some(named("cluster").status());
     case.process.metadata.generation = Some(2);
@@ -556,6 +556,9 @@ fn a_job_type_that_looks_like_another_one_is_shown_with_its_blanks() {
     case.observed = observed(ORDER_FLOW, Some(owned(deployed)));
     case.observed.served_job_types = BTreeSet::from(["charge".to_owned()]);
     let status = case.status();
-    let told = find(&status.conditions, WORKERS_AVAILABLE).map(|condition| condition.message.as_str());
-    assert_eq!(told, Some(r#"no WorkflowWorker serves "charge ", "charge payment", "charge\u{a0}", größe"#));
+    let reported = find(&status.conditions, WORKERS_AVAILABLE).map(|condition| condition.message.as_str());
+    assert_eq!(
+        reported,
+        Some(r#"no WorkflowWorker serves "charge ", "charge payment", "charge\u{a0}", größe"#)
+    );
 }

@@ -168,13 +168,13 @@ impl World {
     }
 
     /// Phase, version, message.
-    pub(crate) fn told(&self, name: &str) -> (String, Option<i32>, String) {
+    pub(crate) fn reported(&self, name: &str) -> (String, Option<i32>, String) {
         let status = self.status(name);
         let phase = status.phase.map(|phase| format!("{phase:?}")).unwrap_or_default();
         (phase, status.version, status.message.unwrap_or_default())
     }
 
-    /// Reasons and notes of the events about an object, in the order in which they were told.
+    /// Reasons and notes of the events about an object, in the order in which they were reported.
     pub(crate) fn events(&self, name: &str) -> Vec<(String, String)> {
         let events = self
             .apiserver

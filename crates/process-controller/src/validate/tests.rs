@@ -16,7 +16,7 @@ fn refusal(verdict: Verdict) -> (Reason, String) {
     (refusal.reason, refusal.message)
 }
 
-fn told(reason: Reason, message: &str) -> (Reason, String) {
+fn reported(reason: Reason, message: &str) -> (Reason, String) {
     (reason, message.into())
 }
 
@@ -31,10 +31,10 @@ fn a_good_document_is_deployable_under_its_process_id() {
 }
 
 #[test]
-fn a_bad_document_is_told_with_rule_and_place() {
+fn a_bad_document_is_reported_with_rule_and_place() {
     assert_eq!(
         refusal(verdict_on(SourceView::Document(document(NO_TASK_DEFINITION)))),
-        told(
+        reported(
             Reason::ValidationFailed,
             "missing taskDefinition on Task_charge (missing-task-definition, line 7, column 5)"
         )
@@ -57,11 +57,11 @@ fn the_engine_would_deploy_what_is_accepted_here_and_refuse_the_rest() {
 }
 
 #[test]
-fn two_processes_in_one_document_are_told_with_their_ids_and_a_place() {
+fn two_processes_in_one_document_are_reported_with_their_ids_and_a_place() {
     let two = judged().into_iter().find(|judged| judged.name == "two executable processes").unwrap();
     assert_eq!(
         refusal(verdict_on(SourceView::Document(document(&two.document)))),
-        told(
+        reported(
             Reason::ValidationFailed,
             "document has 2 executable processes, order and refund; give each a document of its own \
              (capability-one-process, line 10, column 1)"
@@ -110,18 +110,18 @@ fn a_job_type_is_deployable_when_a_workflow_worker_may_serve_it() {
 }
 
 #[test]
-fn a_source_that_is_not_there_or_not_usable_is_told() {
+fn a_source_that_is_not_there_or_not_usable_is_reported() {
     assert_eq!(
         refusal(verdict_on(SourceView::Missing("no key".into()))),
-        told(Reason::SourceMissing, "no key")
+        reported(Reason::SourceMissing, "no key")
     );
     assert_eq!(
         refusal(verdict_on(SourceView::Invalid("empty".into()))),
-        told(Reason::SourceInvalid, "empty")
+        reported(Reason::SourceInvalid, "empty")
     );
     assert_eq!(
         refusal(verdict_on(SourceView::NotActedOn)),
-        told(
+        reported(
             Reason::FieldsNotActedOn,
             "spec.source.gitRef is stored but not acted on by this version; use spec.source.configMapRef or spec.source.bpmn"
         )
@@ -138,9 +138,9 @@ fn a_source_that_could_not_be_read_is_no_verdict() {
 fn an_object_older_than_the_schema_is_judged_by_the_same_rule() {
     let two = process_from(&json!({"bpmn": ORDER_FLOW, "configMapRef": {"name": "a", "key": "b"}}));
     let message = "spec.source must have exactly one of bpmn, configMapRef and gitRef";
-    assert_eq!(refusal(validate(&two, &observed(ORDER_FLOW, None))), told(Reason::InvalidSpec, message));
+    assert_eq!(refusal(validate(&two, &observed(ORDER_FLOW, None))), reported(Reason::InvalidSpec, message));
     assert_eq!(
         refusal(validate(&process_from(&json!({})), &observed(ORDER_FLOW, None))),
-        told(Reason::InvalidSpec, message)
+        reported(Reason::InvalidSpec, message)
     );
 }

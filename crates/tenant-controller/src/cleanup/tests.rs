@@ -8,12 +8,12 @@ use serde_json::json;
 use super::*;
 use crate::testing::{held, observed, owner, tenant};
 
-fn doomed(policy: &str) -> WorkflowTenant {
-    let mut doomed = tenant();
-    doomed.metadata.generation = Some(2);
-    doomed.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
-    doomed.spec.deletion_policy = serde_json::from_value(json!(policy)).unwrap();
-    doomed
+fn deletion(policy: &str) -> WorkflowTenant {
+    let mut deletion = tenant();
+    deletion.metadata.generation = Some(2);
+    deletion.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    deletion.spec.deletion_policy = serde_json::from_value(json!(policy)).unwrap();
+    deletion
 }
 
 fn release() -> Plan {
@@ -36,7 +36,7 @@ fn the_tenant_goes_before_the_object(#[case] policy: &str, #[case] mode: DeleteT
         mode,
     };
     assert_eq!(
-        plan_cleanup(&doomed(policy), &observed(Some(held("acme")), None)),
+        plan_cleanup(&deletion(policy), &observed(Some(held("acme")), None)),
         Plan { steps: vec![Step::Delete(delete), Step::RemoveFinalizer], wait: None }
     );
 }
@@ -47,13 +47,13 @@ fn the_tenant_goes_before_the_object(#[case] policy: &str, #[case] mode: DeleteT
 #[case::of_a_later_life(Some(Tenant { owner: Some(owner("later", 9)), ..held("acme") }))]
 #[case::of_nobody(Some(Tenant { owner: None, ..held("acme") }))]
 fn what_is_not_ours_is_left_alone(#[case] found: Option<Tenant>) {
-    assert_eq!(plan_cleanup(&doomed("Delete"), &observed(found, None)), release());
+    assert_eq!(plan_cleanup(&deletion("Delete"), &observed(found, None)), release());
 }
 
 #[test]
 fn what_an_earlier_life_left_goes_too() {
     let left = Tenant { owner: Some(owner("earlier", -9)), ..held("acme") };
-    let steps = plan_cleanup(&doomed("Delete"), &observed(Some(left), None)).steps;
+    let steps = plan_cleanup(&deletion("Delete"), &observed(Some(left), None)).steps;
     assert_eq!(steps.len(), 2, "{steps:?}");
 }
 
@@ -63,7 +63,7 @@ fn what_an_earlier_life_left_goes_too() {
 #[case::unread(EngineView::Unasked(Unasked::Unread { problem: "no".into(), class: controller_kit::outcome::ErrorClass::Transient }))]
 fn an_engine_that_cannot_be_asked_holds_the_object(#[case] engine: EngineView) {
     let world = Observed { engine, ..observed(None, None) };
-    assert_eq!(plan_cleanup(&doomed("Delete"), &world), Plan::converged());
+    assert_eq!(plan_cleanup(&deletion("Delete"), &world), Plan::converged());
 }
 
 #[rstest]
@@ -71,9 +71,9 @@ fn an_engine_that_cannot_be_asked_holds_the_object(#[case] engine: EngineView) {
 #[case::given_up_without_an_answer(failed(), true)]
 #[case::given_up_with_an_answer(observed(Some(held("acme")), None).engine, true)]
 fn an_object_that_nothing_holds_goes(#[case] engine: EngineView, #[case] forced: bool) {
-    let mut doomed = doomed("Delete");
+    let mut deletion = deletion("Delete");
     if forced {
-        doomed.annotations_mut().insert(FORCE_DELETE.into(), "true".into());
+        deletion.annotations_mut().insert(FORCE_DELETE.into(), "true".into());
     }
-    assert_eq!(plan_cleanup(&doomed, &Observed { engine, ..observed(None, None) }), release());
+    assert_eq!(plan_cleanup(&deletion, &Observed { engine, ..observed(None, None) }), release());
 }

@@ -40,7 +40,7 @@ pub async fn execute_clients(
         if let Err(error) = execute_write(context, write).await {
             tracing::warn!(
                 tenant = tenant.name_any(),
-                error = error.told(),
+                error = error.message(),
                 "a client's Secret was not written"
             );
             applied.failures.push(Problem::of(namespace, &error));
@@ -53,6 +53,6 @@ async fn execute_write(context: &Context, write: &SecretWrite) -> Result<(), Wri
     match write {
         SecretWrite::Create(desired) => context.writer.create(desired).await,
         SecretWrite::Update(desired) => context.writer.apply(desired).await.map(|_| ()),
-        SecretWrite::Delete(doomed, version) => context.writer.delete_unchanged(doomed, version).await,
+        SecretWrite::Delete(deletion, version) => context.writer.delete_unchanged(deletion, version).await,
     }
 }

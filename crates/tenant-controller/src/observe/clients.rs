@@ -119,7 +119,7 @@ impl Problem {
             None => Self {
                 namespace,
                 reason: TenantReason::ClientSecretNotWritten,
-                message: error.told(),
+                message: error.message(),
                 is_passing,
             },
         }
@@ -189,7 +189,7 @@ async fn observe_access(
     let endpoint = cluster.status.as_ref().and_then(|status| status.endpoint.clone())?;
     let life = TenantEpoch { tenant_id: tenant.name_any(), epoch: tenant.uid().unwrap_or_default() };
     let access = context.engines.tenant_access(cluster, TokenRole::Client).await;
-    Some(access.map_err(|error| error.told()).map(|TenantAccess { ca_pem, key }| Access {
+    Some(access.map_err(|error| error.message()).map(|TenantAccess { ca_pem, key }| Access {
         cluster: cluster.name_any(),
         host: endpoint.host,
         port: endpoint.port,

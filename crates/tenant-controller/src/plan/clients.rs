@@ -7,7 +7,7 @@ use api_types::WorkflowTenant;
 use api_types::engine_access::client_secret_name;
 use api_types::reason::CommonReason;
 use api_types::tenant::{MAX_CLIENT_NAMESPACES, TenantReason};
-use controller_kit::plan::{Desired, Doomed, Wait, is_converged};
+use controller_kit::plan::{Deletion, Desired, Wait, is_converged};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use serde_json::json;
@@ -26,7 +26,7 @@ pub enum SecretWrite {
     /// Ours, which differs from what it has to be.
     Update(Desired),
     /// Ours, where none shall be: exactly this version.
-    Delete(Doomed, String),
+    Delete(Deletion, String),
 }
 
 /// What to do.
@@ -64,7 +64,7 @@ pub fn plan_clients(tenant: &WorkflowTenant, view: &ClientsView) -> ClientsPlan 
             }
             Place::Held(secret) => {
                 let version = secret.resource_version().unwrap_or_default();
-                let delete = SecretWrite::Delete(Doomed::of(&**secret), version);
+                let delete = SecretWrite::Delete(Deletion::of(&**secret), version);
                 plan.writes.insert(namespace.clone(), delete);
             }
             Place::Unread(problem) if former.contains(namespace) => {
@@ -169,7 +169,7 @@ pub fn plan_departure(tenant: &WorkflowTenant, plan: Plan, view: Option<&Clients
         match place {
             Place::Held(secret) if client_secret::is_ours(tenant, secret) => {
                 let version = secret.resource_version().unwrap_or_default();
-                steps.push(Step::DeleteSecret(Doomed::of(&**secret), version));
+                steps.push(Step::DeleteSecret(Deletion::of(&**secret), version));
             }
             Place::Unread(problem) if !is_left(problem) => {
                 unread = unread.or_else(|| Some(format!("in namespace {namespace}: {}", problem.message)));

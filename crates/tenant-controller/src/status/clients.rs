@@ -7,8 +7,8 @@ use api_types::engine_access::client_secret_name;
 use api_types::reason::Reason as _;
 use api_types::tenant::{TenantReason, WorkflowTenantStatus};
 use api_types::{WorkflowCluster, WorkflowTenant};
-use controller_kit::condition::{Truth, Wanted, find, merge};
-use controller_kit::events::{EventType, News};
+use controller_kit::condition::{ConditionStatus, DesiredCondition, find, merge};
+use controller_kit::events::{Event, EventType};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -101,7 +101,7 @@ pub fn with_clients(
 fn build_client_access(
     tenant: &WorkflowTenant,
     assessment: &ClientsAssessment,
-) -> Option<Wanted<TenantReason>> {
+) -> Option<DesiredCondition<TenantReason>> {
     if let Some(first) = assessment.problems.first() {
         let others: BTreeSet<&str> = assessment.problems[1..]
             .iter()
@@ -112,9 +112,9 @@ fn build_client_access(
             0 => String::new(),
             _ => format!("; not in order either: {}", others.into_iter().collect::<Vec<_>>().join(", ")),
         };
-        return Some(Wanted::new(
+        return Some(DesiredCondition::new(
             CLIENT_ACCESS,
-            Truth::False,
+            ConditionStatus::False,
             first.reason,
             format!("{}{others}", first.message),
         ));
@@ -122,19 +122,24 @@ fn build_client_access(
     assessment.is_served.then(|| {
         let name = client_secret_name(&tenant.name_any());
         let message = format!("Secret {name} is up to date in: {}", assessment.namespaces.join(", "));
-        Wanted::new(CLIENT_ACCESS, Truth::True, TenantReason::ClientSecretsCurrent, message)
+        DesiredCondition::new(
+            CLIENT_ACCESS,
+            ConditionStatus::True,
+            TenantReason::ClientSecretsCurrent,
+            message,
+        )
     })
 }
 
 /// The event when applications begin to lack their Secret, and for each new cause.
 #[must_use]
-pub fn build_client_news(former: &WorkflowTenantStatus, status: &WorkflowTenantStatus) -> Option<News> {
+pub fn build_client_event(former: &WorkflowTenantStatus, status: &WorkflowTenantStatus) -> Option<Event> {
     let lacking = |status: &WorkflowTenantStatus| {
         find(&status.conditions, CLIENT_ACCESS).filter(|condition| condition.status == "False").cloned()
     };
     let now = lacking(status)?;
     let is_known = lacking(former).is_some_and(|former| former.reason == now.reason);
-    (!is_known).then(|| News {
+    (!is_known).then(|| Event {
         type_: EventType::Warning,
         note: format!("{}: {}", now.reason, now.message),
         reason: now.reason,
@@ -143,9 +148,9 @@ pub fn build_client_news(former: &WorkflowTenantStatus, status: &WorkflowTenantS
 
 /// The event of an object that is gone, when Secrets of it may be left.
 #[must_use]
-pub fn build_left(tenant: &WorkflowTenant, namespaces: &[&str]) -> Option<News> {
+pub fn build_left(tenant: &WorkflowTenant, namespaces: &[&str]) -> Option<Event> {
     let reason = TenantReason::ClientSecretsLeft;
-    (!namespaces.is_empty()).then(|| News {
+    (!namespaces.is_empty()).then(|| Event {
         type_: EventType::Warning,
         reason: reason.as_str().to_owned(),
         note: format!(

@@ -24,7 +24,7 @@ struct Case {
     expected: Expected,
 }
 
-type Expected = (TenantPhase, Standing, TenantReason, &'static str, Next);
+type Expected = (TenantPhase, Readiness, TenantReason, &'static str, Next);
 
 fn case(name: &'static str, expected: Expected) -> Case {
     Case {
@@ -89,7 +89,7 @@ const DEFECT: Next = Next::Failed(ErrorClass::Defect);
 const SETTLED: Next = Next::Settled { resync: USAGE_INTERVAL };
 
 fn cases() -> Vec<Case> {
-    use Standing::{InProgress, Ready, Stalled};
+    use Readiness::{InProgress, Ready, Stalled};
     use TenantPhase::{Active, Degraded, Failed, Pending, Suspended};
     let failed = |class| Failure::Engine(engine_error(class));
     let put = "put tenant: why";
@@ -183,7 +183,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn failed_writes() -> Vec<Case> {
-    use Standing::{InProgress, Stalled};
+    use Readiness::{InProgress, Stalled};
     use TenantPhase::Pending;
     let finalizer = "failed to add the finalizer to WorkflowTenant a/b: why";
     vec![
@@ -202,7 +202,7 @@ fn failed_writes() -> Vec<Case> {
 }
 
 fn deletions() -> Vec<Case> {
-    use Standing::InProgress;
+    use Readiness::InProgress;
     use TenantPhase::Deleting;
     let why = "the engine cannot delete the tenant: put tenant: why";
     vec![
@@ -284,8 +284,8 @@ fn deletions() -> Vec<Case> {
 #[test]
 fn every_outcome_has_its_phase_reason_message_and_next_look() {
     for case in cases().into_iter().chain(failed_writes()).chain(deletions()) {
-        let (phase, standing, reason, message, next) = case.expected;
-        let expected = Assessment { phase, standing, reason, message: message.into(), next };
+        let (phase, readiness, reason, message, next) = case.expected;
+        let expected = Assessment { phase, readiness, reason, message: message.into(), next };
         assert_eq!(case.assess(), expected, "{}", case.name);
     }
 }
@@ -305,9 +305,9 @@ fn every_reason_is_given_by_some_outcome() {
     for case in cases().into_iter().chain(failed_writes()).chain(deletions()).chain([over_quota()]) {
         given.extend(case.status().conditions.into_iter().map(|condition| condition.reason));
     }
-    given.extend(farewells().into_iter().flatten().map(|news| news.reason));
+    given.extend(last_events().into_iter().flatten().map(|event| event.reason));
     given.extend(crate::status::clients::tests::reasons());
-    given.extend(drift(false).into_iter().chain(drift(true)).map(|news| news.reason));
+    given.extend(drift(false).into_iter().chain(drift(true)).map(|event| event.reason));
     let known: BTreeSet<String> = TenantReason::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(known.difference(&given).collect::<Vec<_>>(), Vec::<&String>::new());
 }
@@ -320,71 +320,71 @@ fn over_quota() -> Case {
     active().engine(observed(Some(held("acme")), Some(usage(1, 0, &[QuotaKind::ActiveInstances]))).engine)
 }
 
-fn drift(adopted: bool) -> Vec<News> {
+fn drift(adopted: bool) -> Vec<Event> {
     let mut case = active();
     case.tenant.status = Some(case.status());
     case.applied.put = Some(PutTenant { outcome: PutOutcome::Updated, adopted });
-    build_news(&case.tenant, &case.status(), &case.applied)
+    build_events(&case.tenant, &case.status(), &case.applied)
 }
 
 #[test]
-fn a_correction_is_news_once_the_tenant_was_settled() {
-    let corrected = News {
+fn a_correction_is_event_once_the_tenant_was_settled() {
+    let corrected = Event {
         type_: EventType::Normal,
         reason: "DriftCorrected".into(),
         note: "the tenant in the engine differed from the spec and was corrected".into(),
     };
     assert_eq!(drift(false), [corrected]);
     let note = "tenant acme was in the engine already; this object manages it now";
-    let adopted = News { type_: EventType::Normal, reason: "Adopted".into(), note: note.into() };
+    let adopted = Event { type_: EventType::Normal, reason: "Adopted".into(), note: note.into() };
     assert_eq!(drift(true), [adopted]);
     let mut new = active();
     new.applied.put = Some(PutTenant { outcome: PutOutcome::Created, adopted: false });
-    let told: Vec<_> = build_news(&new.tenant, &new.status(), &new.applied);
-    assert_eq!(told.into_iter().map(|news| news.reason).collect::<Vec<_>>(), ["Synced"]);
+    let reported: Vec<_> = build_events(&new.tenant, &new.status(), &new.applied);
+    assert_eq!(reported.into_iter().map(|event| event.reason).collect::<Vec<_>>(), ["Synced"]);
 }
 
 /// Forced without an answer, forced with one, retained, purged, forced for nothing, deleted, cluster gone.
-fn farewells() -> [Option<News>; 7] {
-    let farewell = |forced: bool, policy: &str, engine: EngineView, deleted: Option<TenantDeletion>| {
+fn last_events() -> [Option<Event>; 7] {
+    let last_event = |forced: bool, policy: &str, engine: EngineView, deleted: Option<TenantDeletion>| {
         let mut tenant = tenant();
         if forced {
             tenant.annotations_mut().insert(FORCE_DELETE.into(), "true".into());
         }
         tenant.spec.deletion_policy = serde_json::from_value(json!(policy)).unwrap();
         let observed = Observed { engine, ..observed(None, None) };
-        build_farewell(&tenant, &observed, &Applied { deleted, ..Applied::default() })
+        build_last_events(&tenant, &observed, &Applied { deleted, ..Applied::default() })
     };
     let answered = || observed(Some(held("acme")), None).engine;
     [
-        farewell(true, "Delete", EngineView::Failed(engine_error(EngineClass::Unavailable)), None),
-        farewell(true, "Delete", answered(), None),
-        farewell(false, "Retain", answered(), Some(TenantDeletion::Kept)),
-        farewell(false, "Purge", answered(), Some(TenantDeletion::Deleted)),
-        farewell(true, "Delete", observed(None, None).engine, None),
-        farewell(false, "Delete", answered(), Some(TenantDeletion::Deleted)),
-        farewell(false, "Delete", EngineView::Unasked(Unasked::ClusterGone), None),
+        last_event(true, "Delete", EngineView::Failed(engine_error(EngineClass::Unavailable)), None),
+        last_event(true, "Delete", answered(), None),
+        last_event(false, "Retain", answered(), Some(TenantDeletion::Kept)),
+        last_event(false, "Purge", answered(), Some(TenantDeletion::Deleted)),
+        last_event(true, "Delete", observed(None, None).engine, None),
+        last_event(false, "Delete", answered(), Some(TenantDeletion::Deleted)),
+        last_event(false, "Delete", EngineView::Unasked(Unasked::ClusterGone), None),
     ]
 }
 
 #[test]
-fn what_is_left_behind_is_told_as_a_farewell() {
-    let forced = News {
+fn what_is_left_behind_is_reported_as_a_farewell() {
+    let forced = Event {
         type_: EventType::Warning,
         reason: "DeletionForced".into(),
         note: "DeletionForced: tenant acme may still be in the engine".into(),
     };
-    let retained = News {
+    let retained = Event {
         type_: EventType::Normal,
         reason: "Retained".into(),
         note: "tenant acme stays in the engine".into(),
     };
-    let purged = News {
+    let purged = Event {
         type_: EventType::Normal,
         reason: "Purged".into(),
         note: "tenant acme was deleted from the engine with everything that ran".into(),
     };
-    let left = News {
+    let left = Event {
         type_: EventType::Warning,
         reason: "LeftInDatabase".into(),
         note: "LeftInDatabase: tenant acme may still be in the database of its cluster, which is gone; the same object \
@@ -392,7 +392,7 @@ fn what_is_left_behind_is_told_as_a_farewell() {
             .into(),
     };
     let expected = [Some(forced.clone()), Some(forced), Some(retained), Some(purged), None, None, Some(left)];
-    assert_eq!(farewells(), expected);
+    assert_eq!(last_events(), expected);
 }
 
 #[test]

@@ -17,6 +17,6 @@ fn an_object_older_than_the_schema_is_judged_by_the_same_rules() {
     );
     let mut zero = tenant();
     zero.spec.quotas.as_mut().unwrap().max_active_instances = Some(0);
-    let told = validate(&zero).unwrap_err();
-    assert!(told.starts_with("spec.quotas.maxActiveInstances"), "{told}");
+    let reported = validate(&zero).unwrap_err();
+    assert!(reported.starts_with("spec.quotas.maxActiveInstances"), "{reported}");
 }

@@ -117,6 +117,6 @@ async fn reconcile_that_does_nothing_proves_nothing() {
 
 #[tokio::test]
 #[should_panic(expected = "the undisturbed run failed")]
-async fn reconcile_that_fails_is_told() {
+async fn reconcile_that_fails_is_reported() {
     test_crashes(async |client| config_maps(client).get("a").await.map(|_| ())).await;
 }

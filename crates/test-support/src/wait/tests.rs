@@ -103,7 +103,7 @@ async fn failure_shows_object_events_and_logs() {
 
 #[tokio::test]
 #[should_panic(expected = "/api/v1/namespaces/acme/configmaps is not there")]
-async fn absent_object_is_told() {
+async fn absent_object_is_reported() {
     let api: Api<ConfigMap> = Api::namespaced(FakeApiServer::new().client(), "acme");
     await_condition(&api, "config", SHORT, "is there", |_| true).await;
 }

@@ -81,10 +81,10 @@ fn stuck_state(pod: &Pod, now: Timestamp) -> Option<String> {
 
 fn container_state(container: &ContainerStatus, now: Timestamp) -> Option<String> {
     let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
-    let told = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
+    let reported = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
     match waiting.and_then(|waiting| waiting.reason.as_deref()) {
         Some("ContainerCreating" | "PodInitializing") => None,
-        Some(reason @ "CreateContainerConfigError") => Some(format!("{reason}: {told}")),
+        Some(reason @ "CreateContainerConfigError") => Some(format!("{reason}: {reported}")),
         // The kubelet alternates between the attempt and the pause after it: one word for both.
         Some("ErrImagePull") => Some("ImagePullBackOff".to_owned()),
         Some(reason) => Some(reason.to_owned()),

@@ -7,18 +7,18 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
-use super::Blueprint;
+use super::BuildInput;
 
 /// Builds it.
 #[must_use]
-pub fn build(blueprint: &Blueprint<'_>) -> Secret {
+pub fn build(input: &BuildInput<'_>) -> Secret {
     let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
     Secret {
-        metadata: blueprint.metadata(worker_access_secret_name(&blueprint.worker.name_any())),
+        metadata: input.metadata(worker_access_secret_name(&input.worker.name_any())),
         type_: Some("Opaque".to_owned()),
         data: Some(BTreeMap::from([
-            (ACCESS_TOKEN_KEY.to_owned(), bytes(blueprint.access.token.expose())),
-            (CA_CERT_KEY.to_owned(), bytes(&blueprint.access.ca_pem)),
+            (ACCESS_TOKEN_KEY.to_owned(), bytes(input.access.token.expose())),
+            (CA_CERT_KEY.to_owned(), bytes(&input.access.ca_pem)),
         ])),
         ..Secret::default()
     }

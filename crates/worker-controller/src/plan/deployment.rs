@@ -20,7 +20,7 @@ use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 use serde_json::json;
 
-use super::Blueprint;
+use super::BuildInput;
 
 /// Name of the pods' only container.
 pub const CONTAINER: &str = "worker";
@@ -92,8 +92,8 @@ fn has_other_owner_of_replicas(live: &Deployment) -> bool {
 
 /// Builds it.
 #[must_use]
-pub fn build(blueprint: &Blueprint<'_>, replicas: Option<i32>) -> Deployment {
-    let (name, worker) = (blueprint.worker.name_any(), &blueprint.worker.spec);
+pub fn build(input: &BuildInput<'_>, replicas: Option<i32>) -> Deployment {
+    let (name, worker) = (input.worker.name_any(), &input.worker.spec);
     let kept_over = differs_from_spec(worker, replicas)
         .then(|| BTreeMap::from([(KEPT_OVER_REPLICAS.to_owned(), worker.replicas.to_string())]));
     Deployment {
@@ -108,10 +108,10 @@ pub fn build(blueprint: &Blueprint<'_>, replicas: Option<i32>) -> Deployment {
                 }),
             }),
             min_ready_seconds: Some(MIN_READY_SECONDS),
-            template: build_template(blueprint, &name),
+            template: build_template(input, &name),
             ..DeploymentSpec::default()
         }),
-        metadata: ObjectMeta { annotations: kept_over, ..blueprint.metadata(name) },
+        metadata: ObjectMeta { annotations: kept_over, ..input.metadata(name) },
         ..Deployment::default()
     }
 }
@@ -120,13 +120,13 @@ fn own_pods(name: &str) -> LabelSelector {
     LabelSelector { match_labels: Some(selector(Component::Worker, name)), ..LabelSelector::default() }
 }
 
-fn build_template(blueprint: &Blueprint<'_>, name: &str) -> PodTemplateSpec {
-    let spec = &blueprint.worker.spec;
+fn build_template(input: &BuildInput<'_>, name: &str) -> PodTemplateSpec {
+    let spec = &input.worker.spec;
     let scheduling = spec.scheduling.clone().unwrap_or_default();
     let mut labels = scheduling.pod_labels;
-    labels.extend(blueprint.labels());
+    labels.extend(input.labels());
     let mut annotations = scheduling.pod_annotations;
-    annotations.insert(CONFIG_DIGEST.to_owned(), access_digest(blueprint));
+    annotations.insert(CONFIG_DIGEST.to_owned(), access_digest(input));
     let spread = scheduling.topology_spread_constraints;
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
@@ -135,7 +135,7 @@ fn build_template(blueprint: &Blueprint<'_>, name: &str) -> PodTemplateSpec {
             ..ObjectMeta::default()
         }),
         spec: Some(PodSpec {
-            containers: vec![build_container(blueprint)],
+            containers: vec![build_container(input)],
             volumes: Some(build_volumes(name)),
             image_pull_secrets: build_pull_secrets(spec),
             // Named always: the API server keeps the former one in a deprecated field, and would bring it back.
@@ -169,8 +169,8 @@ fn build_pull_secrets(spec: &WorkflowWorkerSpec) -> Option<Vec<LocalObjectRefere
 }
 
 /// Pods read the address at their start only, and not every worker reads its files again: a change of any rolls once.
-fn access_digest(blueprint: &Blueprint<'_>) -> String {
-    let access = blueprint.access;
+fn access_digest(input: &BuildInput<'_>) -> String {
+    let access = input.access;
     digest(&json!([access.address, access.ca_pem, access.token.expose()]))
 }
 
@@ -179,12 +179,12 @@ fn count_own_pods(constraint: TopologySpreadConstraint, name: &str) -> TopologyS
     TopologySpreadConstraint { label_selector, ..constraint }
 }
 
-fn build_container(blueprint: &Blueprint<'_>) -> Container {
-    let spec = &blueprint.worker.spec;
+fn build_container(input: &BuildInput<'_>) -> Container {
+    let spec = &input.worker.spec;
     Container {
         name: CONTAINER.to_owned(),
         image: Some(spec.image.clone()),
-        env: Some(build_env(blueprint)),
+        env: Some(build_env(input)),
         resources: spec.resources.as_ref().map(api_types::scheduling::Resources::to_kube),
         volume_mounts: Some(vec![
             VolumeMount {
@@ -213,13 +213,12 @@ fn build_container(blueprint: &Blueprint<'_>) -> Container {
 }
 
 /// The contract first, then what the user adds; validation keeps the names apart.
-fn build_env(blueprint: &Blueprint<'_>) -> Vec<EnvVar> {
-    let job_types: Vec<&str> =
-        blueprint.fleet.job_types.iter().map(|job_type| job_type.name.as_str()).collect();
+fn build_env(input: &BuildInput<'_>) -> Vec<EnvVar> {
+    let job_types: Vec<&str> = input.fleet.job_types.iter().map(|job_type| job_type.name.as_str()).collect();
     let file = |key: &str| format!("{}/{key}", worker_env::CREDENTIALS_DIR);
     let mut env = vec![
         variable(worker_env::JOB_TYPES, job_types.join(",")),
-        variable(worker_env::ENGINE_ADDRESS, blueprint.access.address.clone()),
+        variable(worker_env::ENGINE_ADDRESS, input.access.address.clone()),
         EnvVar {
             name: worker_env::WORKER_NAME.to_owned(),
             value_from: Some(EnvVarSource {
@@ -233,9 +232,9 @@ fn build_env(blueprint: &Blueprint<'_>) -> Vec<EnvVar> {
         },
         variable(worker_env::CA_FILE, file(CA_CERT_KEY)),
         variable(worker_env::TOKEN_FILE, file(ACCESS_TOKEN_KEY)),
-        variable(worker_env::TENANT, blueprint.resolved.tenant_id()),
+        variable(worker_env::TENANT, input.resolved.tenant_id()),
     ];
-    env.extend(blueprint.worker.spec.env.iter().map(build_user_variable));
+    env.extend(input.worker.spec.env.iter().map(build_user_variable));
     env
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt as _;
 
-use super::Blueprint;
+use super::BuildInput;
 
 /// With at most one pod there is nothing to take one after the other.
 #[must_use]
@@ -17,8 +17,8 @@ pub fn is_useful(spec: &WorkflowWorkerSpec) -> bool {
 
 /// Builds it.
 #[must_use]
-pub fn build(blueprint: &Blueprint<'_>) -> PodDisruptionBudget {
-    let name = blueprint.worker.name_any();
+pub fn build(input: &BuildInput<'_>) -> PodDisruptionBudget {
+    let name = input.worker.name_any();
     PodDisruptionBudget {
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),
@@ -30,7 +30,7 @@ pub fn build(blueprint: &Blueprint<'_>) -> PodDisruptionBudget {
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
             ..PodDisruptionBudgetSpec::default()
         }),
-        metadata: blueprint.metadata(name),
+        metadata: input.metadata(name),
         ..PodDisruptionBudget::default()
     }
 }

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::testing::{
-    EVERY_FIELD, MINIMAL, SEED, autoscaled, children, cluster, edit, observed, resolved, tenant,
-    with_blueprint, worker, worker_with,
+    EVERY_FIELD, MINIMAL, SEED, autoscaled, children, cluster, edit, observed, resolved, tenant, with_input,
+    worker, worker_with,
 };
 use crate::validate::validate;
 
@@ -24,12 +24,11 @@ fn steps(steps: Vec<Step>) -> Plan {
 }
 
 fn secret(worker: &WorkflowWorker) -> Step {
-    Step::Apply(with_blueprint(worker, |blueprint| Desired::of(&access_secret::build(blueprint))))
+    Step::Apply(with_input(worker, |input| Desired::of(&access_secret::build(input))))
 }
 
 fn deployment(worker: &WorkflowWorker, replicas: Option<i32>) -> Step {
-    let mut desired =
-        with_blueprint(worker, |blueprint| Desired::of(&deployment::build(blueprint, replicas)));
+    let mut desired = with_input(worker, |input| Desired::of(&deployment::build(input, replicas)));
     if worker.spec.autoscaling.is_some() {
         desired.shared = deployment::NUMBER_OF_PODS;
     }
@@ -56,11 +55,11 @@ fn guarded_deployment(worker: &WorkflowWorker, replicas: Option<i32>) -> Step {
 
 fn autoscaler(worker: &WorkflowWorker) -> Step {
     let autoscaling = worker.spec.autoscaling.as_ref().unwrap();
-    Step::Apply(with_blueprint(worker, |blueprint| Desired::of(&autoscaler::build(blueprint, autoscaling))))
+    Step::Apply(with_input(worker, |input| Desired::of(&autoscaler::build(input, autoscaling))))
 }
 
 fn budget(worker: &WorkflowWorker) -> Step {
-    Step::Apply(with_blueprint(worker, |blueprint| Desired::of(&disruption_budget::build(blueprint))))
+    Step::Apply(with_input(worker, |input| Desired::of(&disruption_budget::build(input))))
 }
 
 fn settled(worker: &WorkflowWorker, replicas: Option<i32>) -> Observed {
@@ -73,13 +72,13 @@ fn settled(worker: &WorkflowWorker, replicas: Option<i32>) -> Observed {
 #[case::every_field("every-field", EVERY_FIELD, None)]
 fn children_are_built_like_this(#[case] name: &str, #[case] yaml: &str, #[case] replicas: Option<i32>) {
     let worker = worker(yaml);
-    let bodies: Vec<Value> = with_blueprint(&worker, |blueprint| {
-        let secret = Desired::of(&access_secret::build(blueprint)).body;
-        let deployment = Desired::of(&deployment::build(blueprint, replicas)).body;
+    let bodies: Vec<Value> = with_input(&worker, |input| {
+        let secret = Desired::of(&access_secret::build(input)).body;
+        let deployment = Desired::of(&deployment::build(input, replicas)).body;
         let autoscaling = worker.spec.autoscaling.as_ref();
-        let autoscaler = autoscaling.map(|it| Desired::of(&autoscaler::build(blueprint, it)).body);
+        let autoscaler = autoscaling.map(|it| Desired::of(&autoscaler::build(input, it)).body);
         let budget = disruption_budget::is_useful(&worker.spec)
-            .then(|| Desired::of(&disruption_budget::build(blueprint)).body);
+            .then(|| Desired::of(&disruption_budget::build(input)).body);
         [Some(secret), Some(deployment), autoscaler, budget].into_iter().flatten().collect()
     });
     insta::assert_yaml_snapshot!(name, bodies);
@@ -161,7 +160,10 @@ fn autoscaling_switched_off_removes_the_autoscaler_and_keeps_the_pods_that_run()
     let autoscaler = world.children.autoscaler.clone().unwrap();
     assert_eq!(
         planned(&after, &world),
-        steps(vec![Step::Delete(Doomed::of(&*autoscaler)), taken_over(guarded_deployment(&after, Some(8)))])
+        steps(vec![
+            Step::Delete(Deletion::of(&*autoscaler)),
+            taken_over(guarded_deployment(&after, Some(8)))
+        ])
     );
     assert_eq!(planned(&after, &settled(&after, Some(8))), Plan::converged());
 
@@ -186,7 +188,7 @@ fn a_budget_for_one_pod_goes() {
     let budget = world.children.disruption_budget.clone().unwrap();
     assert_eq!(
         planned(&after, &world),
-        steps(vec![Step::Delete(Doomed::of(&*budget)), deployment(&after, Some(1))])
+        steps(vec![Step::Delete(Deletion::of(&*budget)), deployment(&after, Some(1))])
     );
 }
 
@@ -260,10 +262,10 @@ fn what_is_not_wanted_and_not_ours_is_not_deleted() {
 
 fn revocation(children: &Children) -> Plan {
     steps(vec![
-        Step::Delete(Doomed::of(children.access_secret.as_deref().unwrap())),
-        Step::Delete(Doomed::of(children.autoscaler.as_deref().unwrap())),
-        Step::Delete(Doomed::of(children.deployment.as_deref().unwrap())),
-        Step::Delete(Doomed::of(children.disruption_budget.as_deref().unwrap())),
+        Step::Delete(Deletion::of(children.access_secret.as_deref().unwrap())),
+        Step::Delete(Deletion::of(children.autoscaler.as_deref().unwrap())),
+        Step::Delete(Deletion::of(children.deployment.as_deref().unwrap())),
+        Step::Delete(Deletion::of(children.disruption_budget.as_deref().unwrap())),
     ])
 }
 
@@ -288,7 +290,7 @@ fn what_goes_already_is_not_deleted_again() {
         it["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     });
     let deployment = world.children.deployment.clone().unwrap();
-    assert_eq!(planned(&worker, &world), steps(vec![Step::Delete(Doomed::of(&*deployment))]));
+    assert_eq!(planned(&worker, &world), steps(vec![Step::Delete(Deletion::of(&*deployment))]));
 }
 
 #[rstest]

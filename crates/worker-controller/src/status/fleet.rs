@@ -5,7 +5,7 @@ use api_types::engine_access::ACCESS_TOKEN_KEY;
 use api_types::{WorkflowWorker, job_type};
 use controller_kit::condition::find;
 use controller_kit::plan::is_controlled_by;
-use controller_kit::pod_creation::told_creation_failure;
+use controller_kit::pod_creation::creation_failure_message;
 use engine_client::Credential;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -91,7 +91,7 @@ pub fn read_facts(worker: &WorkflowWorker, observed: &Observed, applied: &Applie
     }
 }
 
-/// A pod may not read its token again, so a new one is told only when every pod was started with it.
+/// A pod may not read its token again, so a new one is reported only when every pod was started with it.
 fn read_token_key_id(worker: &WorkflowWorker, secret: &Secret, rollout: &Rollout) -> Option<String> {
     let token = secret.data.as_ref()?.get(ACCESS_TOKEN_KEY)?;
     let token = Credential::parse(std::str::from_utf8(&token.0).ok()?).ok()?;
@@ -109,7 +109,7 @@ fn read_kept_replicas(worker: &WorkflowWorker, deployment: &Deployment) -> Optio
 }
 
 /// Pods that an autoscaler is adding are not waited for: a fleet that grows is as good as before. Those that cannot start
-/// are told all the same.
+/// are reported all the same.
 fn read_rollout(
     worker: &WorkflowWorker,
     observed: &Observed,
@@ -160,7 +160,7 @@ fn find_replica_failure(deployment: &Deployment) -> Option<String> {
     let conditions = deployment.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let mut failures =
         conditions.filter(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True");
-    let cause = told_creation_failure(failures.next()?.message.as_deref().unwrap_or_default());
+    let cause = creation_failure_message(failures.next()?.message.as_deref().unwrap_or_default());
     let namespace = deployment.namespace().unwrap_or_default();
     Some(format!(
         "pods cannot be created: {cause}; see kubectl -n {namespace} get events --field-selector reason=FailedCreate"
@@ -173,14 +173,14 @@ fn read_metrics(worker: &WorkflowWorker, autoscaler: Option<&HorizontalPodAutosc
     }
     let status = autoscaler.and_then(|autoscaler| autoscaler.status.as_ref());
     let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    let told = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_);
-    let Some(scaling) = told("ScalingActive") else {
-        return match told("AbleToScale") {
+    let reported = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_);
+    let Some(scaling) = reported("ScalingActive") else {
+        return match reported("AbleToScale") {
             Some(able) if able.status == "False" => unavailable(able.reason.as_deref()),
             _ => MetricsView::Awaited,
         };
     };
-    let able = told("AbleToScale").filter(|able| able.status == "False");
+    let able = reported("AbleToScale").filter(|able| able.status == "False");
     match (able, scaling.status.as_str(), scaling.reason.as_deref()) {
         (_, "False", Some("AmbiguousSelector")) => {
             let rivals = scaling.message.clone().unwrap_or_default();

@@ -38,13 +38,13 @@ fn status_of(worker: &WorkflowWorker, assessment: &Assessment) -> WorkflowWorker
 
 fn expected_of(
     phase: WorkerPhase,
-    standing: Standing,
+    readiness: Readiness,
     reason: Reason,
     message: &str,
     next: Next,
     facts: Facts,
 ) -> Assessment {
-    Assessment { phase, standing, reason, message: message.into(), next, facts: Some(facts) }
+    Assessment { phase, readiness, reason, message: message.into(), next, facts: Some(facts) }
 }
 
 fn facts(pods: i32, rollout: Rollout, metrics: MetricsView, lag_seconds: Option<i64>) -> Facts {
@@ -78,7 +78,7 @@ fn a_fleet_that_runs_is_ready() {
     let worker = worker(MINIMAL);
     let expected = expected_of(
         WorkerPhase::Running,
-        Standing::Ready,
+        Readiness::Ready,
         Reason::Running,
         "the fleet runs as the spec says",
         SETTLED,
@@ -88,11 +88,11 @@ fn a_fleet_that_runs_is_ready() {
 }
 
 #[test]
-fn pods_that_an_autoscaler_left_are_told_with_what_sets_their_number() {
+fn pods_that_an_autoscaler_left_are_reported_with_what_sets_their_number() {
     let worker = worker_with(|worker| worker["spec"]["replicas"] = json!(3));
     let expected = expected_of(
         WorkerPhase::Running,
-        Standing::Ready,
+        Readiness::Ready,
         Reason::Running,
         "8 pods run, as the autoscaler left them; change spec.replicas to set their number",
         SETTLED,
@@ -106,7 +106,7 @@ fn an_autoscaled_fleet_that_runs_tells_its_lag() {
     let worker = autoscaled();
     let expected = expected_of(
         WorkerPhase::Running,
-        Standing::Ready,
+        Readiness::Ready,
         Reason::Running,
         "the fleet runs as the spec says",
         SETTLED,
@@ -123,7 +123,7 @@ fn a_new_fleet_rolls_out() {
     let assessment = assessed(&worker, &observed(&worker));
     let expected = expected_of(
         WorkerPhase::Progressing,
-        Standing::InProgress,
+        Readiness::InProgress,
         Reason::RollingOut,
         "pods are being started or replaced",
         Next::Wait { recheck: RECHECK_PODS },
@@ -214,7 +214,7 @@ fn a_pod_that_does_not_start_is_named(#[case] ready: i32, #[case] phase: WorkerP
         token_key_id: Some(key_id()),
     };
     let next = Next::Wait { recheck: RECHECK_PODS };
-    let expected = expected_of(phase, Standing::Stalled, Reason::RolloutFailed, message, next, facts);
+    let expected = expected_of(phase, Readiness::Stalled, Reason::RolloutFailed, message, next, facts);
     assert_eq!(assessed(&worker, &world), expected);
 }
 
@@ -222,7 +222,7 @@ fn a_pod_that_does_not_start_is_named(#[case] ready: i32, #[case] phase: WorkerP
 #[rstest]
 #[case::rolling(Some(1), "former")]
 #[case::rolled_out(None, "new")]
-fn a_new_key_is_told_when_every_pod_was_started_with_its_token(
+fn a_new_key_is_reported_when_every_pod_was_started_with_its_token(
     #[case] updated: Option<i32>,
     #[case] expected: &str,
 ) {
@@ -234,12 +234,12 @@ fn a_new_key_is_told_when_every_pod_was_started_with_its_token(
     let world = with_deployment(&worker, 3, |it| {
         it["status"]["updatedReplicas"] = json!(updated.unwrap_or(3));
     });
-    let told = status_of(&worker, &assessed(&worker, &world)).access_key_id;
-    assert_eq!(told, Some(if expected == "new" { key_id() } else { expected.to_owned() }));
+    let reported = status_of(&worker, &assessed(&worker, &world)).access_key_id;
+    assert_eq!(reported, Some(if expected == "new" { key_id() } else { expected.to_owned() }));
 }
 
 #[test]
-fn a_revoked_token_is_told_no_more() {
+fn a_revoked_token_is_reported_no_more() {
     let mut worker = worker(MINIMAL);
     worker.status = Some(WorkflowWorkerStatus {
         access_key_id: Some("former".into()),
@@ -250,7 +250,7 @@ fn a_revoked_token_is_told_no_more() {
 }
 
 #[test]
-fn pods_that_may_not_be_created_are_told() {
+fn pods_that_may_not_be_created_are_reported() {
     let worker = worker(MINIMAL);
     let world = with_deployment(&worker, 0, |it| {
         it["spec"]["replicas"] = json!(1);
@@ -274,7 +274,7 @@ fn a_fleet_of_zero_is_stopped_and_ready() {
     let worker = worker_with(|worker| worker["spec"]["replicas"] = json!(0));
     let expected = expected_of(
         WorkerPhase::Stopped,
-        Standing::Ready,
+        Readiness::Ready,
         Reason::Stopped,
         "spec.replicas is 0: no worker pod runs",
         SETTLED,
@@ -296,26 +296,26 @@ fn condition(type_: &str, status: &str, reason: &str) -> Value {
 }
 
 #[rstest]
-#[case::silent(json!([]), MetricsView::Awaited, Reason::Reconciling, Standing::InProgress, "the autoscaler has not reported yet")]
+#[case::silent(json!([]), MetricsView::Awaited, Reason::Reconciling, Readiness::InProgress, "the autoscaler has not reported yet")]
 #[case::only_able(json!([condition("AbleToScale", "True", "SucceededGetScale")]), MetricsView::Awaited, Reason::Reconciling,
-    Standing::InProgress, "the autoscaler has not reported yet")]
+    Readiness::InProgress, "the autoscaler has not reported yet")]
 #[case::no_metric(json!([condition("AbleToScale", "True", "SucceededGetScale"), condition("ScalingActive", "False", "FailedGetExternalMetric")]),
     MetricsView::Unavailable("the autoscaler keeps the number of pods: FailedGetExternalMetric".into()),
-    Reason::MetricsUnavailable, Standing::InProgress, "the autoscaler keeps the number of pods: FailedGetExternalMetric")]
+    Reason::MetricsUnavailable, Readiness::InProgress, "the autoscaler keeps the number of pods: FailedGetExternalMetric")]
 #[case::no_scale(json!([condition("AbleToScale", "False", "FailedGetScale")]),
     MetricsView::Unavailable("the autoscaler keeps the number of pods: FailedGetScale".into()),
-    Reason::MetricsUnavailable, Standing::InProgress, "the autoscaler keeps the number of pods: FailedGetScale")]
+    Reason::MetricsUnavailable, Readiness::InProgress, "the autoscaler keeps the number of pods: FailedGetScale")]
 #[case::no_update(json!([condition("AbleToScale", "False", "FailedUpdateScale"), condition("ScalingActive", "True", "ValidMetricFound")]),
     MetricsView::Unavailable("the autoscaler keeps the number of pods: FailedUpdateScale".into()),
-    Reason::MetricsUnavailable, Standing::InProgress, "the autoscaler keeps the number of pods: FailedUpdateScale")]
+    Reason::MetricsUnavailable, Readiness::InProgress, "the autoscaler keeps the number of pods: FailedUpdateScale")]
 #[case::rival(json!([condition("AbleToScale", "True", "SucceededGetScale"), condition("ScalingActive", "False", "AmbiguousSelector")]),
     MetricsView::Conflict("another autoscaler scales the same pods: pods are controlled by [a b]".into()),
-    Reason::AutoscalerConflict, Standing::Stalled, "another autoscaler scales the same pods: pods are controlled by [a b]")]
-fn the_autoscalers_trouble_is_told(
+    Reason::AutoscalerConflict, Readiness::Stalled, "another autoscaler scales the same pods: pods are controlled by [a b]")]
+fn the_autoscalers_trouble_is_reported(
     #[case] conditions: Value,
     #[case] metrics: MetricsView,
     #[case] reason: Reason,
-    #[case] standing: Standing,
+    #[case] readiness: Readiness,
     #[case] message: &str,
 ) {
     let (phase, next) = match reason {
@@ -323,7 +323,7 @@ fn the_autoscalers_trouble_is_told(
         _ => (WorkerPhase::Degraded, SETTLED),
     };
     let expected =
-        expected_of(phase, standing, reason, message, next, facts(2, Rollout::Complete, metrics, None));
+        expected_of(phase, readiness, reason, message, next, facts(2, Rollout::Complete, metrics, None));
     assert_eq!(assessed(&autoscaled(), &with_autoscaler_conditions(&conditions)), expected);
 }
 
@@ -336,7 +336,7 @@ fn a_job_type_whose_lag_is_missing_is_named() {
     let message = "the autoscaler gets no lag of io.camunda:http-json:1, refund-payment";
     let expected = expected_of(
         WorkerPhase::Degraded,
-        Standing::InProgress,
+        Readiness::InProgress,
         Reason::MetricsUnavailable,
         message,
         SETTLED,
@@ -350,35 +350,35 @@ type Change = fn(&mut WorkflowWorker, &mut Observed);
 
 #[rstest]
 #[case::refused(|_: &mut WorkflowWorker, world: &mut Observed| world.references = References::Refused("not permitted".into()),
-    WorkerPhase::Pending, Standing::Stalled, Reason::ReferenceNotPermittedOrMissing, "not permitted", Next::Failed(ErrorClass::Invalid))]
+    WorkerPhase::Pending, Readiness::Stalled, Reason::ReferenceNotPermittedOrMissing, "not permitted", Next::Failed(ErrorClass::Invalid))]
 #[case::unreadable(|_: &mut WorkflowWorker, world: &mut Observed| world.references = References::Unreadable,
-    WorkerPhase::Degraded, Standing::InProgress, Reason::ClusterNotReady,
+    WorkerPhase::Degraded, Readiness::InProgress, Reason::ClusterNotReady,
     "the cluster or tenant of this worker cannot be read now; the fleet is left as it is", Next::Wait { recheck: RECHECK_WATCHED })]
 #[case::invalid(|worker: &mut WorkflowWorker, _: &mut Observed| worker.spec.replicas = -1,
-    WorkerPhase::Degraded, Standing::Stalled, Reason::InvalidSpec, "spec.replicas is -1, expected at least 0", Next::Failed(ErrorClass::Invalid))]
+    WorkerPhase::Degraded, Readiness::Stalled, Reason::InvalidSpec, "spec.replicas is -1, expected at least 0", Next::Failed(ErrorClass::Invalid))]
 #[case::paused(|worker: &mut WorkflowWorker, _: &mut Observed| worker.spec.paused = Some(true),
-    WorkerPhase::Running, Standing::Ready, Reason::Paused, "spec.paused is true: no owned object is written", SETTLED)]
+    WorkerPhase::Running, Readiness::Ready, Reason::Paused, "spec.paused is true: no owned object is written", SETTLED)]
 #[case::paused_before_its_time(|worker: &mut WorkflowWorker, world: &mut Observed| { worker.spec.paused = Some(true); world.children.deployment = None; },
-    WorkerPhase::Pending, Standing::InProgress, Reason::Paused, "spec.paused is true: no owned object is written", SETTLED)]
+    WorkerPhase::Pending, Readiness::InProgress, Reason::Paused, "spec.paused is true: no owned object is written", SETTLED)]
 #[case::no_credentials(|_: &mut WorkflowWorker, world: &mut Observed| world.access = AccessView::NotReady(AccessError::NoEndpoint { cluster: "a/b".into() }),
-    WorkerPhase::Degraded, Standing::InProgress, Reason::EngineCredentialsMissing, "WorkflowCluster a/b has no status.endpoint yet",
+    WorkerPhase::Degraded, Readiness::InProgress, Reason::EngineCredentialsMissing, "WorkflowCluster a/b has no status.endpoint yet",
     Next::Failed(ErrorClass::Transient))]
 #[case::service_account(|_: &mut WorkflowWorker, world: &mut Observed| world.missing = vec![Missing::ServiceAccount { name: "worker-sa".into() }],
-    WorkerPhase::Degraded, Standing::Stalled, Reason::ServiceAccountMissing,
+    WorkerPhase::Degraded, Readiness::Stalled, Reason::ServiceAccountMissing,
     "spec.authentication.serviceAccount: ServiceAccount workflow-system/worker-sa does not exist", Next::Wait { recheck: RECHECK_MISSING })]
 #[case::pull_secret(|_: &mut WorkflowWorker, world: &mut Observed| world.missing = vec![Missing::PullSecret { name: "registry".into(), found: None }],
-    WorkerPhase::Degraded, Standing::Stalled, Reason::PullSecretMissing,
+    WorkerPhase::Degraded, Readiness::Stalled, Reason::PullSecretMissing,
     "spec.imagePullSecrets: Secret workflow-system/registry does not exist", Next::Wait { recheck: RECHECK_MISSING })]
 #[case::pull_secret_of_another_type(|_: &mut WorkflowWorker, world: &mut Observed| world.missing = vec![Missing::PullSecret { name: "registry".into(), found: Some("Opaque".into()) }],
-    WorkerPhase::Degraded, Standing::Stalled, Reason::PullSecretMissing,
+    WorkerPhase::Degraded, Readiness::Stalled, Reason::PullSecretMissing,
     "spec.imagePullSecrets: Secret workflow-system/registry is of type Opaque, expected kubernetes.io/dockerconfigjson", Next::Wait { recheck: RECHECK_MISSING })]
 #[case::secret(|_: &mut WorkflowWorker, world: &mut Observed| world.missing = vec![Missing::SecretKey { name: "stripe".into(), key: "api-key".into() }],
-    WorkerPhase::Degraded, Standing::Stalled, Reason::EnvSecretMissing,
+    WorkerPhase::Degraded, Readiness::Stalled, Reason::EnvSecretMissing,
     "spec.env: Secret workflow-system/stripe has no key api-key or does not exist", Next::Wait { recheck: RECHECK_MISSING })]
-fn what_stands_in_the_way_is_told(
+fn what_stands_in_the_way_is_reported(
     #[case] change: Change,
     #[case] phase: WorkerPhase,
-    #[case] standing: Standing,
+    #[case] readiness: Readiness,
     #[case] reason: Reason,
     #[case] message: &str,
     #[case] next: Next,
@@ -388,17 +388,17 @@ fn what_stands_in_the_way_is_told(
     change(&mut worker, &mut world);
     let assessment = assessed(&worker, &world);
     let facts = assessment.facts.clone().unwrap();
-    assert_eq!(assessment, expected_of(phase, standing, reason, message, next, facts));
+    assert_eq!(assessment, expected_of(phase, readiness, reason, message, next, facts));
 }
 
 #[rstest]
-#[case::waiting(Reason::ClusterNotReady, WorkerPhase::Pending, Standing::InProgress)]
-#[case::tenant(Reason::TenantNotReady, WorkerPhase::Pending, Standing::InProgress)]
-#[case::taken(Reason::NameTaken, WorkerPhase::Failed, Standing::Stalled)]
-fn what_the_plan_awaits_is_told(
+#[case::waiting(Reason::ClusterNotReady, WorkerPhase::Pending, Readiness::InProgress)]
+#[case::tenant(Reason::TenantNotReady, WorkerPhase::Pending, Readiness::InProgress)]
+#[case::taken(Reason::NameTaken, WorkerPhase::Failed, Readiness::Stalled)]
+fn what_the_plan_awaits_is_reported(
     #[case] reason: Reason,
     #[case] phase: WorkerPhase,
-    #[case] standing: Standing,
+    #[case] readiness: Readiness,
 ) {
     let worker = worker(MINIMAL);
     let wait = Wait { reason, message: "told".into(), recheck: RECHECK_WATCHED };
@@ -406,25 +406,25 @@ fn what_the_plan_awaits_is_told(
     let assessment = assess(&worker, &observed(&worker), &validate(&worker), &plan, &nothing_applied());
     let facts = facts(0, Rollout::Absent, MetricsView::Disabled, None);
     let next = Next::Wait { recheck: RECHECK_WATCHED };
-    assert_eq!(assessment, expected_of(phase, standing, reason, "told", next, facts));
+    assert_eq!(assessment, expected_of(phase, readiness, reason, "told", next, facts));
 }
 
 #[rstest]
-#[case::permission(403, Reason::Denied, Standing::Stalled, ErrorClass::Denied)]
-#[case::malformed(422, Reason::InternalError, Standing::Stalled, ErrorClass::Defect)]
-#[case::defect(400, Reason::InternalError, Standing::Stalled, ErrorClass::Defect)]
-#[case::away(503, Reason::KubernetesUnavailable, Standing::InProgress, ErrorClass::Transient)]
-#[case::conflict(409, Reason::Conflict, Standing::InProgress, ErrorClass::Conflict)]
-fn a_failed_write_is_told_by_its_class(
+#[case::permission(403, Reason::Denied, Readiness::Stalled, ErrorClass::Denied)]
+#[case::malformed(422, Reason::InternalError, Readiness::Stalled, ErrorClass::Defect)]
+#[case::defect(400, Reason::InternalError, Readiness::Stalled, ErrorClass::Defect)]
+#[case::away(503, Reason::KubernetesUnavailable, Readiness::InProgress, ErrorClass::Transient)]
+#[case::conflict(409, Reason::Conflict, Readiness::InProgress, ErrorClass::Conflict)]
+fn a_failed_write_is_reported_by_its_class(
     #[case] code: u16,
     #[case] reason: Reason,
-    #[case] standing: Standing,
+    #[case] readiness: Readiness,
     #[case] class: ErrorClass,
 ) {
     let worker = worker(MINIMAL);
     let facts = facts(1, Rollout::Complete, MetricsView::Disabled, None);
     let message = "failed to apply Deployment a/b: why";
-    let expected = expected_of(WorkerPhase::Degraded, standing, reason, message, Next::Failed(class), facts);
+    let expected = expected_of(WorkerPhase::Degraded, readiness, reason, message, Next::Failed(class), facts);
     assert_eq!(assessed_after(&worker, &running(&worker, 1, 0), &failure(code, "why")), expected);
 }
 
@@ -440,7 +440,7 @@ fn an_unchanged_world_gives_an_equal_status_at_any_time() {
     let worker = ready_worker();
     let assessment = assessed(&worker, &running(&worker, 1, 0));
     assert_eq!(Some(build_status(&worker, &assessment, at(9_999))), worker.status);
-    assert_eq!(build_news(&worker, worker.status.as_ref().unwrap()), None);
+    assert_eq!(build_events(&worker, worker.status.as_ref().unwrap()), None);
 }
 
 #[rstest]
@@ -454,7 +454,7 @@ fn what_passes_by_itself_does_not_undo_what_runs(#[case] code: u16) {
 
 /// The status that the API server defaults says nothing of the fleet.
 #[test]
-fn a_conflict_on_a_worker_that_was_never_seen_is_told() {
+fn a_conflict_on_a_worker_that_was_never_seen_is_reported() {
     let mut worker = worker(MINIMAL);
     worker.status = Some(WorkflowWorkerStatus {
         observed_generation: Some(UNSEEN_GENERATION),
@@ -481,7 +481,7 @@ fn what_could_not_be_read_keeps_what_was_known_of_the_pods() {
     let assessment = assess_unread(&worker, &unread);
     let expected = Assessment {
         phase: WorkerPhase::Degraded,
-        standing: Standing::Stalled,
+        readiness: Readiness::Stalled,
         reason: Reason::Denied,
         message: unread.problem.clone(),
         next: Next::Failed(ErrorClass::Denied),
@@ -493,12 +493,12 @@ fn what_could_not_be_read_keeps_what_was_known_of_the_pods() {
 }
 
 #[rstest]
-#[case::ready(Standing::Ready, &[READY])]
-#[case::in_progress(Standing::InProgress, &[READY, RECONCILING])]
-#[case::stalled(Standing::Stalled, &[READY, STALLED])]
-fn kstatus_conditions_follow_the_standing(#[case] standing: Standing, #[case] expected: &[&str]) {
+#[case::ready(Readiness::Ready, &[READY])]
+#[case::in_progress(Readiness::InProgress, &[READY, RECONCILING])]
+#[case::stalled(Readiness::Stalled, &[READY, STALLED])]
+fn kstatus_conditions_follow_the_readiness(#[case] readiness: Readiness, #[case] expected: &[&str]) {
     let worker = worker(MINIMAL);
-    let assessment = Assessment { standing, facts: None, ..assessed(&worker, &observed(&worker)) };
+    let assessment = Assessment { readiness, facts: None, ..assessed(&worker, &observed(&worker)) };
     let status = status_of(&worker, &assessment);
     let types: BTreeSet<_> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
     assert_eq!(types, expected.iter().copied().collect());
@@ -544,12 +544,13 @@ fn pods_that_the_autoscaler_adds_are_looked_at_again() {
 }
 
 #[test]
-fn a_change_for_the_worse_is_told_as_a_warning_once() {
+fn a_change_for_the_worse_is_reported_as_a_warning_once() {
     let worker = ready_worker();
     let mut world = running(&worker, 1, 0);
     world.missing = vec![Missing::ServiceAccount { name: "worker-sa".into() }];
     let status = build_status(&worker, &assessed(&worker, &world), at(1));
     let note = "ServiceAccountMissing: spec.authentication.serviceAccount: ServiceAccount workflow-system/worker-sa does not exist";
-    let news = News { type_: EventType::Warning, reason: "ServiceAccountMissing".into(), note: note.into() };
-    assert_eq!(build_news(&worker, &status), Some(news));
+    let event =
+        Event { type_: EventType::Warning, reason: "ServiceAccountMissing".into(), note: note.into() };
+    assert_eq!(build_events(&worker, &status), Some(event));
 }

@@ -237,7 +237,7 @@ async fn what_the_autoscaler_scaled_stays_whatever_else_changes() {
 
 /// Another controller that sets the image whenever it differs from its own wish, for as long as anybody likes.
 #[tokio::test]
-async fn a_fight_over_a_field_is_told_and_not_fought_at_full_speed() {
+async fn a_fight_over_a_field_is_reported_and_not_fought_at_full_speed() {
     let apiserver = test_support::require_apiserver!();
     let home = Home::new(apiserver, "fight").await;
     home.apply(SEED, |worker| worker["spec"]["image"] = json!("ours:1")).await;
@@ -313,11 +313,11 @@ async fn a_handover_of_the_number_of_pods_is_no_conflict() {
 
     home.scale(7).await;
     home.passes(1).await;
-    let told = format!(
+    let reported = format!(
         r#"Conflict: set back what others changed: Deployment {}/{WORKER}: "kube-controller-manager" set .spec.replicas"#,
         home.namespace
     );
-    assert_eq!((home.replicas().await, home.conflicts().await), (4, vec![("Warning".to_owned(), told)]));
+    assert_eq!((home.replicas().await, home.conflicts().await), (4, vec![("Warning".to_owned(), reported)]));
 }
 
 /// Without the handover the apply that no longer names the number would set it to 1.
@@ -485,7 +485,7 @@ async fn a_worker_in_another_namespace_needs_a_grant() {
 }
 
 #[tokio::test]
-async fn what_the_apiserver_refuses_of_the_spec_is_told_as_the_specs_fault() {
+async fn what_the_apiserver_refuses_of_the_spec_is_reported_as_the_specs_fault() {
     let apiserver = test_support::require_apiserver!();
     let home = Home::new(apiserver, "refused").await;
     let valued = json!({"tolerations": [{"operator": "Exists", "key": "dedicated", "value": "workflow"}]});

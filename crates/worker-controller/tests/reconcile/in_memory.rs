@@ -121,13 +121,13 @@ fn status(apiserver: &FakeApiServer) -> WorkflowWorkerStatus {
     apiserver.get::<WorkflowWorker>(ACME, WORKER).unwrap().status.unwrap()
 }
 
-fn told(apiserver: &FakeApiServer) -> (Option<WorkerPhase>, String) {
+fn reported(apiserver: &FakeApiServer) -> (Option<WorkerPhase>, String) {
     let status = status(apiserver);
     let ready = status.conditions.into_iter().find(|condition| condition.type_ == "Ready");
     (status.phase, ready.unwrap().reason)
 }
 
-fn as_told(phase: WorkerPhase, reason: WorkerReason) -> (Option<WorkerPhase>, String) {
+fn as_reported(phase: WorkerPhase, reason: WorkerReason) -> (Option<WorkerPhase>, String) {
     (Some(phase), reason.as_str().to_owned())
 }
 
@@ -155,11 +155,11 @@ fn served_tenant(apiserver: &FakeApiServer, namespace: &str) -> (String, Option<
     let secret = apiserver.get::<Secret>(namespace, "payment-worker-engine-access").unwrap();
     let deployment = apiserver.get::<Deployment>(namespace, WORKER).unwrap();
     let pod = deployment.spec.unwrap().template.spec.unwrap();
-    let told = pod.containers[0].env.iter().flatten().find(|variable| variable.name == "WORKFLOW_TENANT");
+    let reported = pod.containers[0].env.iter().flatten().find(|variable| variable.name == "WORKFLOW_TENANT");
     (
         String::from_utf8(secret.data.unwrap()["token"].0.clone()).unwrap(),
         deployment.metadata.labels.unwrap().get(TENANT).cloned(),
-        told.and_then(|variable| variable.value.clone()),
+        reported.and_then(|variable| variable.value.clone()),
     )
 }
 
@@ -178,7 +178,10 @@ async fn a_worker_that_names_no_tenant_works_for_the_one_that_its_namespace_is_l
     one_pass(&apiserver).await;
     assert_eq!(children(&apiserver), [0, 0, 0, 0]);
     one_pass(&apiserver).await;
-    assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::ReferenceNotPermittedOrMissing));
+    assert_eq!(
+        reported(&apiserver),
+        as_reported(WorkerPhase::Pending, WorkerReason::ReferenceNotPermittedOrMissing)
+    );
     let message = "spec.clusterRef prod-east, tenant beta (from label workflow.example.com/tenant of Namespace \
                    acme-tenant): not found or not permitted there; create the WorkflowTenant, or correct the label";
     assert_eq!(status(&apiserver).message.as_deref(), Some(message));
@@ -271,7 +274,10 @@ async fn a_grant_that_ends_takes_the_fleet_along_in_one_pass_and_one_that_return
 
     // The pass after it knows that nothing is left.
     one_pass(&apiserver).await;
-    assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::ReferenceNotPermittedOrMissing));
+    assert_eq!(
+        reported(&apiserver),
+        as_reported(WorkerPhase::Pending, WorkerReason::ReferenceNotPermittedOrMissing)
+    );
     apiserver.forget_requests();
     one_pass(&apiserver).await;
     assert_eq!(apiserver.mutations(), []);
@@ -302,7 +308,7 @@ async fn a_cluster_that_exists_and_cannot_be_read_takes_no_fleet_down() {
     let pass = pass_with(context, &client, ACME).await;
     assert!(matches!(pass.next, Next::Wait { .. }), "{:?}", pass.next);
     assert_eq!(children(&apiserver), [1, 1, 1, 1]);
-    assert_eq!(told(&apiserver), as_told(WorkerPhase::Degraded, WorkerReason::ClusterNotReady));
+    assert_eq!(reported(&apiserver), as_reported(WorkerPhase::Degraded, WorkerReason::ClusterNotReady));
 }
 
 #[tokio::test]
@@ -320,7 +326,7 @@ async fn a_paused_worker_gets_no_writes_but_its_status() {
             "PATCH /apis/workflow.example.com/v1alpha1/namespaces/acme-tenant/workflowworkers/payment-worker/status"
         ]
     );
-    assert_eq!(told(&apiserver), as_told(WorkerPhase::Running, WorkerReason::Paused));
+    assert_eq!(reported(&apiserver), as_reported(WorkerPhase::Running, WorkerReason::Paused));
 }
 
 #[tokio::test]
@@ -346,7 +352,7 @@ async fn a_foreign_deployment_is_neither_adopted_nor_scaled() {
     one_pass(&apiserver).await;
     assert_eq!(apiserver.get::<Deployment>(ACME, WORKER), before);
     assert_eq!(children(&apiserver), [1, 1, 0, 0]);
-    assert_eq!(told(&apiserver), as_told(WorkerPhase::Failed, WorkerReason::NameTaken));
+    assert_eq!(reported(&apiserver), as_reported(WorkerPhase::Failed, WorkerReason::NameTaken));
 
     apiserver.remove::<Deployment>(ACME, WORKER);
     settle(&apiserver).await;
@@ -364,11 +370,11 @@ fn refuse(apiserver: &FakeApiServer, part_of_path: &'static str, namespace: &'st
 }
 
 #[tokio::test]
-async fn a_namespace_that_did_not_opt_in_is_told_with_the_role_binding_that_is_missing() {
+async fn a_namespace_that_did_not_opt_in_is_reported_with_the_role_binding_that_is_missing() {
     let apiserver = world(&seed());
     refuse(&apiserver, "/namespaces/acme-tenant/deployments/", ACME);
     assert_eq!(one_pass(&apiserver).await, Next::Failed(ErrorClass::Denied));
-    assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::Denied));
+    assert_eq!(reported(&apiserver), as_reported(WorkerPhase::Pending, WorkerReason::Denied));
     let message = "no permission in namespace acme-tenant: create a RoleBinding there of ClusterRole \
                    workflow-worker-controller-workload-namespace to ServiceAccount workflow-system/workflow-worker-controller";
     assert_eq!(status(&apiserver).message.as_deref(), Some(message));
@@ -379,7 +385,10 @@ async fn a_key_that_the_cluster_has_not_permitted_yet_is_no_task_for_a_person() 
     let apiserver = world(&seed());
     refuse(&apiserver, "/secrets/prod-east-engine-worker-key", HOME);
     assert_eq!(one_pass(&apiserver).await, Next::Failed(ErrorClass::Denied));
-    assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::EngineCredentialsMissing));
+    assert_eq!(
+        reported(&apiserver),
+        as_reported(WorkerPhase::Pending, WorkerReason::EngineCredentialsMissing)
+    );
     let message = "no permission yet to read Secret prod-east-engine-worker-key of WorkflowCluster \
                    workflow-system/prod-east: the cluster-controller makes a Role and a RoleBinding of that name; \
                    if this lasts, look at the WorkflowCluster";
@@ -387,11 +396,14 @@ async fn a_key_that_the_cluster_has_not_permitted_yet_is_no_task_for_a_person() 
 }
 
 #[tokio::test]
-async fn a_clusters_namespace_that_is_closed_is_told_with_the_role_binding_that_is_missing() {
+async fn a_clusters_namespace_that_is_closed_is_reported_with_the_role_binding_that_is_missing() {
     let apiserver = world(&seed());
     refuse(&apiserver, "/configmaps/prod-east-engine-ca", HOME);
     assert_eq!(one_pass(&apiserver).await, Next::Failed(ErrorClass::Denied));
-    assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::EngineCredentialsMissing));
+    assert_eq!(
+        reported(&apiserver),
+        as_reported(WorkerPhase::Pending, WorkerReason::EngineCredentialsMissing)
+    );
     let message = "no permission in namespace workflow-system: create a RoleBinding there of ClusterRole \
                    workflow-worker-controller-cluster-namespace to ServiceAccount workflow-system/workflow-worker-controller";
     assert_eq!(status(&apiserver).message.as_deref(), Some(message));
@@ -422,7 +434,7 @@ async fn a_settled_worker_costs_one_read_per_resync() {
 }
 
 #[tokio::test]
-async fn a_write_that_is_refused_ends_the_pass_and_is_told() {
+async fn a_write_that_is_refused_ends_the_pass_and_is_reported() {
     let apiserver = world(&seed());
     apiserver.intercept(|request| {
         let is_apply = request.method == "PATCH" && request.path.contains("/deployments/");
@@ -430,21 +442,21 @@ async fn a_write_that_is_refused_ends_the_pass_and_is_told() {
     });
     assert_eq!(one_pass(&apiserver).await, Next::Failed(ErrorClass::Denied));
     assert_eq!(children(&apiserver), [1, 0, 0, 0]);
-    assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::Denied));
+    assert_eq!(reported(&apiserver), as_reported(WorkerPhase::Pending, WorkerReason::Denied));
     let message = status(&apiserver).message.unwrap();
     assert!(message.starts_with("failed to apply Deployment acme-tenant/payment-worker: "), "{message}");
     assert!(message.contains("exceeded quota: pods"), "{message}");
 }
 
 #[tokio::test]
-async fn what_the_spec_names_and_is_missing_is_told_and_awaited() {
+async fn what_the_spec_names_and_is_missing_is_reported_and_awaited() {
     let apiserver = world(&worker(EVERY_FIELD, ACME, |_| ()));
     apiserver.remove::<ServiceAccount>(ACME, "worker-sa");
     apiserver.edit::<Secret>(ACME, "stripe", |it| it["data"] = json!({"other": "eA=="}));
     apiserver.remove::<Secret>(ACME, "registry");
     apiserver.edit::<Secret>(ACME, "mirror", |it| it["type"] = json!("Opaque"));
     one_pass(&apiserver).await;
-    assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::ServiceAccountMissing));
+    assert_eq!(reported(&apiserver), as_reported(WorkerPhase::Pending, WorkerReason::ServiceAccountMissing));
 
     let account: ServiceAccount =
         serde_json::from_value(json!({"metadata": {"name": "worker-sa", "namespace": ACME}})).unwrap();
@@ -454,14 +466,14 @@ async fn what_the_spec_names_and_is_missing_is_told_and_awaited() {
         ("mirror", "is of type Opaque, expected kubernetes.io/dockerconfigjson"),
     ] {
         one_pass(&apiserver).await;
-        assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::PullSecretMissing));
+        assert_eq!(reported(&apiserver), as_reported(WorkerPhase::Pending, WorkerReason::PullSecretMissing));
         let message = format!("spec.imagePullSecrets: Secret acme-tenant/{secret} {problem}");
         assert_eq!(status(&apiserver).message, Some(message));
         apiserver.remove::<Secret>(ACME, secret);
         apiserver.seed(&registry_login(secret));
     }
     one_pass(&apiserver).await;
-    assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::EnvSecretMissing));
+    assert_eq!(reported(&apiserver), as_reported(WorkerPhase::Pending, WorkerReason::EnvSecretMissing));
 
     apiserver.edit::<Secret>(ACME, "stripe", |it| it["data"] = json!({"api-key": "eA=="}));
     settle(&apiserver).await;
@@ -484,7 +496,7 @@ async fn a_pod_that_does_not_start_is_named_in_the_status() {
     .unwrap();
     apiserver.seed(&pod);
     one_pass(&apiserver).await;
-    assert_eq!(told(&apiserver), as_told(WorkerPhase::Failed, WorkerReason::RolloutFailed));
+    assert_eq!(reported(&apiserver), as_reported(WorkerPhase::Failed, WorkerReason::RolloutFailed));
     let message = "pod payment-worker-x does not start: ImagePullBackOff";
     assert_eq!(status(&apiserver).message.as_deref(), Some(message));
 
@@ -512,7 +524,10 @@ async fn credentials_that_are_not_there_yet_are_awaited() {
     let apiserver = world(&seed());
     apiserver.remove::<Secret>(HOME, "prod-east-engine-worker-key");
     assert_eq!(one_pass(&apiserver).await, Next::Failed(ErrorClass::Transient));
-    assert_eq!(told(&apiserver), as_told(WorkerPhase::Pending, WorkerReason::EngineCredentialsMissing));
+    assert_eq!(
+        reported(&apiserver),
+        as_reported(WorkerPhase::Pending, WorkerReason::EngineCredentialsMissing)
+    );
     assert_eq!(children(&apiserver), [0, 0, 0, 0]);
     apiserver.seed(&worker_key(HOME));
     settle(&apiserver).await;
@@ -553,9 +568,9 @@ async fn a_scale_that_the_watch_has_not_seen_is_never_taken_back() {
     apiserver.edit::<Deployment>(ACME, WORKER, |it| it["spec"]["replicas"] = json!(8));
     apiserver
         .edit::<WorkflowWorker>(ACME, WORKER, |it| it["spec"]["image"] = json!("acme/payment-worker:2.0.0"));
-    let told_before = told(&apiserver);
+    let reported_before = reported(&apiserver);
     assert_eq!(late_pass(&client, stale).await, Next::Failed(ErrorClass::Conflict));
-    assert_eq!(told(&apiserver), told_before, "a conflict is no news");
+    assert_eq!(reported(&apiserver), reported_before, "a conflict is no news");
     settle(&apiserver).await;
     let spec = apiserver.get::<Deployment>(ACME, WORKER).unwrap().spec.unwrap();
     assert_eq!(spec.replicas, Some(8));

@@ -79,11 +79,11 @@ async fn pass_of(home: &Home, client: &Client, writer: &Writer) -> Pass<Workflow
 /// Each variant that is accepted settles; how many were.
 async fn settled(home: &Home, variants: Vec<(String, Value)>) -> usize {
     let (mut settled, mut restless) = (0, Vec::new());
-    for (told, variant) in variants {
+    for (reported, variant) in variants {
         match outcome(home, &variant).await {
             Outcome::Refused => {}
             Outcome::Settled => settled += 1,
-            Outcome::Restless(writes) => restless.push((told, writes)),
+            Outcome::Restless(writes) => restless.push((reported, writes)),
         }
     }
     assert_eq!(restless, [], "written to in every pass");
@@ -104,7 +104,7 @@ fn is_passed_on(field: &str) -> bool {
 }
 
 fn passed_on(variants: Vec<(String, Value)>) -> Vec<(String, Value)> {
-    variants.into_iter().filter(|(told, _)| is_passed_on(told)).collect()
+    variants.into_iter().filter(|(reported, _)| is_passed_on(reported)).collect()
 }
 
 #[tokio::test]
@@ -249,9 +249,9 @@ async fn what_is_taken_out_of_the_spec_is_taken_out_of_the_children() {
         let digest = template.metadata.as_mut().unwrap().annotations.as_mut().unwrap();
         digest.remove("workflow.example.com/config-digest");
         let autoscaler = home.api::<HorizontalPodAutoscaler>().get(WORKER).await.unwrap();
-        let mut told = serde_json::to_value((template.spec, template.metadata, autoscaler.spec)).unwrap();
-        mask(&mut told, &home.namespace);
-        children.push(serde_json::to_string_pretty(&told).unwrap());
+        let mut reported = serde_json::to_value((template.spec, template.metadata, autoscaler.spec)).unwrap();
+        mask(&mut reported, &home.namespace);
+        children.push(serde_json::to_string_pretty(&reported).unwrap());
     }
     let of_fresh: Vec<_> = children[1].lines().collect();
     let left: Vec<_> = children[0].lines().filter(|line| !of_fresh.contains(line)).collect();

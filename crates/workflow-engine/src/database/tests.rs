@@ -199,8 +199,8 @@ async fn hearing_wakeups_takes_no_connection_from_requests() {
     listener.listen("workflow_jobs").await.expect("should listen");
     assert_eq!(next_transaction(&database, "globex").await, "globex");
     for times in 1..12 {
-        let told = ["a payload".to_owned()];
-        let _ = poll_times(database.notify("workflow_jobs", &told), times).await;
+        let reported = ["a payload".to_owned()];
+        let _ = poll_times(database.notify("workflow_jobs", &reported), times).await;
         assert_eq!(next_transaction(&database, "globex").await, "globex", "after {times} polls");
     }
     database.notify("workflow_jobs", &["the last one".to_owned()]).await.expect("should notify");

@@ -65,7 +65,7 @@ impl<T: Send + 'static, R: Send + 'static> Gathering<T, R> {
                         let _ = answer.send(written);
                     }
                 });
-                // A panic is told by the answers that it dropped.
+                // A panic is reported by the answers that it dropped.
                 let _ = writing.await;
                 drop(turn);
                 answered.await

@@ -61,15 +61,15 @@ impl Credentials {
 
     /// Looks at the files until stopped.
     pub async fn follow(&self, stop: &CancellationToken) {
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
             let obstacles = self.look_again();
             // Said once, not at every look.
-            if obstacles != told {
+            if obstacles != reported {
                 for obstacle in &obstacles {
                     tracing::warn!(error = obstacle, "a credential file cannot be used");
                 }
-                told = obstacles;
+                reported = obstacles;
             }
         }
     }

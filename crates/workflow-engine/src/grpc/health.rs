@@ -52,7 +52,7 @@ fn status_of(node: &Node) -> ServingStatus {
 struct Watch {
     health: NodeHealth,
     known: bool,
-    told: Option<ServingStatus>,
+    reported: Option<ServingStatus>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -62,8 +62,8 @@ impl Watch {
         loop {
             let status =
                 if self.known { status_of(&self.health.node) } else { ServingStatus::ServiceUnknown };
-            if self.told != Some(status) {
-                self.told = Some(status);
+            if self.reported != Some(status) {
+                self.reported = Some(status);
                 return Some((Ok(HealthCheckResponse { status: status.into() }), self));
             }
             self.health.node.rest(INTERVAL).await?;
@@ -93,7 +93,7 @@ impl Health for NodeHealth {
             .try_acquire_owned()
             .map_err(|_| Status::unavailable("too many watches of this node's health"))?;
         let known = self.knows(&request.get_ref().service);
-        let watch = Watch { health: self.clone(), known, told: None, _permit: permit };
+        let watch = Watch { health: self.clone(), known, reported: None, _permit: permit };
         Ok(Response::new(Box::pin(stream::unfold(watch, Watch::next))))
     }
 }

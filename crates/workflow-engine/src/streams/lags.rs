@@ -79,7 +79,7 @@ pub async fn open(
     let samples = engine.lag.watch();
     let first = engine.lag.fresh(&engine.database).await?;
     let (sender, receiver) = mpsc::channel(1);
-    let teller = Teller { filter, interval, told: BTreeMap::new() };
+    let teller = Teller { filter, interval, reported: BTreeMap::new() };
     tokio::spawn(async move {
         let stop = engine.stop.clone();
         let ended = tokio::select! {
@@ -99,7 +99,7 @@ struct Teller {
     filter: Filter,
     interval: Duration,
     /// What the client knows.
-    told: BTreeMap<Pair, Lag>,
+    reported: BTreeMap<Pair, Lag>,
 }
 
 impl Teller {
@@ -109,8 +109,8 @@ impl Teller {
         first: Arc<Sample>,
         sender: &mpsc::Sender<Result<WatchJobLagResponse, Error>>,
     ) -> Result<(), Error> {
-        self.told = self.filter.apply(&first);
-        let everything = Delta { changed: self.told.values().cloned().collect(), removed: Vec::new() };
+        self.reported = self.filter.apply(&first);
+        let everything = Delta { changed: self.reported.values().cloned().collect(), removed: Vec::new() };
         if !send(sender, true, everything, first.measured_at).await {
             return Ok(());
         }
@@ -135,8 +135,8 @@ impl Teller {
 
     fn next_delta(&mut self, sample: &Sample) -> Delta {
         let lags = self.filter.apply(sample);
-        let delta = build_delta(&self.told, &lags);
-        self.told = lags;
+        let delta = build_delta(&self.reported, &lags);
+        self.reported = lags;
         delta
     }
 }

@@ -236,7 +236,7 @@ async fn the_tag_of_the_request_counts_before_that_of_the_document() {
     }
 }
 
-fn told(findings: &[Finding]) -> Vec<String> {
+fn reported(findings: &[Finding]) -> Vec<String> {
     let line = |finding: &Finding| {
         let on =
             if finding.element_id.is_empty() { String::new() } else { format!(" on {}", finding.element_id) };
@@ -280,7 +280,7 @@ async fn lint_validation_and_deployment_judge_every_document_alike() {
             };
             let validated = caller.processes().validate_process(request).await.expect("should be answered");
             let validated = validated.into_inner();
-            assert_eq!(told(&validated.findings), linted, "{name}, {argument}: validation and lint");
+            assert_eq!(reported(&validated.findings), linted, "{name}, {argument}: validation and lint");
 
             let request = DeployProcessRequest { mode: mode.into(), ..deployment("_default", &document) };
             let answer = caller.try_deploy(request).await.expect("should be answered");
@@ -288,7 +288,9 @@ async fn lint_validation_and_deployment_judge_every_document_alike() {
                 Some(deploy_process_response::Result::Deployed(deployed)) => {
                     (deployed.definition.map(|definition| definition.process_id), linted.clone())
                 }
-                Some(deploy_process_response::Result::Rejected(rejected)) => (None, told(&rejected.findings)),
+                Some(deploy_process_response::Result::Rejected(rejected)) => {
+                    (None, reported(&rejected.findings))
+                }
                 None => (None, Vec::new()),
             };
             assert_eq!(findings, linted, "{name}, {argument}: deployment and lint");

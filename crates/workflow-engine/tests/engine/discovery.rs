@@ -19,7 +19,7 @@ fn of(service: &str) -> HealthCheckRequest {
 }
 
 #[tokio::test]
-async fn health_is_told_without_a_token_and_follows_readiness() {
+async fn health_is_reported_without_a_token_and_follows_readiness() {
     let world = World::unmigrated(database!());
     let engine = world.serve_unready("engine-0").await;
     let mut client = HealthClient::new(engine.endpoint().connect().await.expect("should connect"));
@@ -65,11 +65,11 @@ async fn who_has_a_token_can_ask_what_the_engine_can_do() {
     let Some(MessageResponse::ListServicesResponse(listed)) = answer.message_response else {
         panic!("{answer:?}")
     };
-    let told: BTreeSet<String> = listed.service.into_iter().map(|service| service.name).collect();
+    let reported: BTreeSet<String> = listed.service.into_iter().map(|service| service.name).collect();
     let expected = ["Cluster", "Instance", "Job", "Migration", "Process", "Tenant"];
     let expected = expected.map(|name| format!("workflow.engine.v1.{name}Service"));
-    assert!(expected.iter().all(|name| told.contains(name)), "{told:?}");
-    assert!(told.contains("grpc.health.v1.Health"), "{told:?}");
+    assert!(expected.iter().all(|name| reported.contains(name)), "{reported:?}");
+    assert!(reported.contains("grpc.health.v1.Health"), "{reported:?}");
 
     let symbol = MessageRequest::FileContainingSymbol(expected[1].clone());
     let answer = reflect(&engine.monitor(), symbol).await.expect("should answer");

@@ -115,14 +115,14 @@ async fn the_refusal_says_what_to_do_and_not_whether_there_is_such_a_tenant() {
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     put(&caller, life("uid-2", 20)).await;
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for tenant_id in ["acme", "nowhere"] {
         let client = engine.caller(Some(&engine.client_token(tenant_id, "uid-1")));
         let refused = client.try_start(tenant_id, "order", &json!({})).await.expect_err("should be refused");
-        told.push((refused.code(), refused.message().replace(tenant_id, "X")));
+        reported.push((refused.code(), refused.message().replace(tenant_id, "X")));
     }
     let expected = "this token is of a former life of tenant X: read the Secret that it came from again";
-    assert_eq!(told, vec![(Code::Unauthenticated, expected.to_owned()); 2]);
+    assert_eq!(reported, vec![(Code::Unauthenticated, expected.to_owned()); 2]);
 }
 
 #[tokio::test]

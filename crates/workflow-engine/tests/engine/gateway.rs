@@ -192,7 +192,7 @@ async fn the_json_gateway_starts_an_instance_once_per_request_and_in_the_caller_
     assert_eq!((&shown["state"], &shown["variables"]), (&json!("ACTIVE"), &json!({"amount": 120})));
     assert_eq!(caller.activate("acme", "charge", 5).await.len(), 1);
 
-    for (body, code, told) in [
+    for (body, code, reported) in [
         (json!({"tenantId": "acme", "bpmnProcessId": "order-flow", "version": 7}), 404, "7"),
         (json!({"tenantId": "acme", "bpmnProcessId": "none"}), 404, "none"),
         (json!({"tenantId": "acme", "processId": "order"}), 422, "processId"),
@@ -201,7 +201,7 @@ async fn the_json_gateway_starts_an_instance_once_per_request_and_in_the_caller_
         (json!({"bpmnProcessId": "order-flow"}), 403, ""),
     ] {
         let (answered, problem) = post(body.clone()).await;
-        assert!(answered == code && problem.to_string().contains(told), "{body}: {answered} {problem}");
+        assert!(answered == code && problem.to_string().contains(reported), "{body}: {answered} {problem}");
     }
 }
 
@@ -216,7 +216,7 @@ async fn what_the_json_gateway_refuses_is_a_problem_with_what_to_do() {
     let token = engine.controller_token();
     let resolve = format!("/api/v1/incidents/{incident}/resolve");
     let variables = format!("/api/v1/instances/{stuck}/variables");
-    for (method, path, body, code, told) in [
+    for (method, path, body, code, reported) in [
         ("POST", resolve.as_str(), json!({"retries": 1}), 412, "INCIDENT_REMAINS"),
         ("POST", "/api/v1/incidents/42/resolve", json!({"retries": 1}), 404, "no open incident 42"),
         ("POST", "/api/v1/incidents/resolve", json!({"retries": 1}), 400, "one of keys and filter"),
@@ -236,7 +236,10 @@ async fn what_the_json_gateway_refuses_is_a_problem_with_what_to_do() {
     ] {
         let (answered, problem) = http(&engine, Some(token), (method, path), &body.to_string()).await;
         assert_eq!((answered, &problem["status"]), (code, &json!(code)), "{method} {path} {problem}");
-        assert!(problem.to_string().contains(told), "{method} {path}: {problem} does not name {told}");
+        assert!(
+            problem.to_string().contains(reported),
+            "{method} {path}: {problem} does not name {reported}"
+        );
     }
     for path in ["/api/v1/instances", "/api/v1/incidents", "/api/v1/incidents/counts"] {
         assert_eq!(http(&engine, None, ("GET", path), "").await.0, 401, "{path}");
@@ -287,7 +290,7 @@ async fn the_manuals_commands_for_an_incident_work_as_they_are_written() {
         answers.push((method, path, answer));
     }
     // It looks, mends one, mends the rest, and ends both.
-    let told: Vec<(&str, usize)> = answers
+    let reported: Vec<(&str, usize)> = answers
         .iter()
         .filter_map(|(_, path, answer)| {
             let count = |field: &str| answer[field].as_u64().and_then(|count| usize::try_from(count).ok());
@@ -301,6 +304,6 @@ async fn the_manuals_commands_for_an_incident_work_as_they_are_written() {
             Some((what, count))
         })
         .collect();
-    assert_eq!(told, [("listed", 2), ("resolved", 1), ("canceled", 1)]);
+    assert_eq!(reported, [("listed", 2), ("resolved", 1), ("canceled", 1)]);
     assert_eq!(caller.instance("acme", instance).await.state(), InstanceState::Canceled);
 }

@@ -141,7 +141,7 @@ async fn a_key_that_is_in_use_is_never_overwritten() {
 }
 
 #[tokio::test]
-async fn a_sequence_that_stays_behind_is_told_as_unavailable_until_it_has_caught_up() {
+async fn a_sequence_that_stays_behind_is_reported_as_unavailable_until_it_has_caught_up() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();

@@ -124,9 +124,9 @@ async fn an_incident_without_a_job_is_tried_again_with_other_variables() {
     let instance = caller.start("_default", "order", &json!({"amount": 50})).await;
     let stuck = caller.instance("_default", instance).await;
     let key = stuck.incidents[0].key;
-    let told: Vec<_> =
+    let reported: Vec<_> =
         stuck.open_elements.iter().map(|open| (&*open.element_id, open.incident_key)).collect();
-    assert_eq!((told, stuck.incidents[0].job_key), (vec![("decide", key)], 0));
+    assert_eq!((reported, stuck.incidents[0].job_key), (vec![("decide", key)], 0));
 
     let refused = resolve(&caller, resolution("_default", key, &json!({"amount": 60}))).await;
     let refused = refused.expect_err("should remain");
@@ -175,8 +175,8 @@ async fn a_join_that_waits_in_vain_cannot_be_resolved_and_says_what_to_do() {
     let instance = caller.start("_default", "order", &json!({})).await;
     caller.work("_default", "left", &json!({})).await;
     let stuck = caller.instance("_default", instance).await;
-    let told: Vec<_> = stuck.open_elements.iter().map(|open| (&*open.element_id, open.tokens)).collect();
-    assert_eq!(told, [("join", 1)]);
+    let reported: Vec<_> = stuck.open_elements.iter().map(|open| (&*open.element_id, open.tokens)).collect();
+    assert_eq!(reported, [("join", 1)]);
     let refused = resolve(&caller, resolution("_default", stuck.incidents[0].key, &json!({}))).await;
     let refused = refused.expect_err("should be refused");
     assert_eq!(reason(&refused).as_deref(), Some("INCIDENT_FINAL"));
@@ -202,11 +202,11 @@ async fn many_incidents_are_resolved_at_once_and_those_that_remain_are_named() {
 
     let keys = Selection::Keys(Keys { keys: vec![all[0].key, 42] });
     let some = resolve_many(&caller, "_default", keys).await;
-    let told: Vec<_> = some.unresolved.iter().map(|left| (left.key, &*left.reason)).collect();
-    assert_eq!((some.resolved, told), (1, vec![(42, "INCIDENT_UNKNOWN")]));
+    let reported: Vec<_> = some.unresolved.iter().map(|left| (left.key, &*left.reason)).collect();
+    assert_eq!((some.resolved, reported), (1, vec![(42, "INCIDENT_UNKNOWN")]));
     let rest = resolve_many(&caller, "_default", Selection::Filter(IncidentFilter::default())).await;
-    let told: Vec<_> = rest.unresolved.iter().map(|left| (left.key, &*left.reason)).collect();
-    assert_eq!((rest.resolved, told), (2, vec![(undecided, "INCIDENT_REMAINS")]));
+    let reported: Vec<_> = rest.unresolved.iter().map(|left| (left.key, &*left.reason)).collect();
+    assert_eq!((rest.resolved, reported), (2, vec![(undecided, "INCIDENT_REMAINS")]));
     assert_eq!(caller.activate("_default", "charge", 10).await.len(), parked.len());
 }
 

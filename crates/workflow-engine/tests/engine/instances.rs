@@ -131,13 +131,13 @@ async fn an_instance_shows_where_its_tokens_wait() {
     caller.complete(&left, &json!({})).await;
     fail_for_good(&caller, &right).await;
     let shown = caller.instance("_default", instance).await;
-    let told: Vec<_> = shown
+    let reported: Vec<_> = shown
         .open_elements
         .iter()
         .map(|open| (&*open.element_id, open.tokens, open.job_key, &*open.job_type, open.incident_key))
         .collect();
     let incident = shown.incidents[0].key;
-    assert_eq!(told, [("right", 1, right.key, "right", incident), ("join", 1, 0, "", 0)]);
+    assert_eq!(reported, [("right", 1, right.key, "right", incident), ("join", 1, 0, "", 0)]);
     assert!(shown.started_at.is_some() && shown.ended_at.is_none());
     cancel(&caller, "_default", instance).await.expect("should cancel");
     let ended = caller.instance("_default", instance).await;

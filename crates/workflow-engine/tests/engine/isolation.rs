@@ -138,7 +138,7 @@ async fn a_wall_that_was_taken_down_is_noticed() {
         VerifyIsolationResponse { isolated: true, violations: Vec::new() }
     );
     let mut owner = world.session().await;
-    for (breaking, mending, told) in [
+    for (breaking, mending, reported) in [
         (
             "ALTER TABLE workflow.job NO FORCE ROW LEVEL SECURITY",
             "ALTER TABLE workflow.job FORCE ROW LEVEL SECURITY",
@@ -158,7 +158,7 @@ async fn a_wall_that_was_taken_down_is_noticed() {
         owner.execute(breaking).await.expect("should break");
         let verdict = verify(&caller, "acme").await;
         assert!(
-            !verdict.isolated && verdict.violations.iter().any(|violation| violation == told),
+            !verdict.isolated && verdict.violations.iter().any(|violation| violation == reported),
             "{verdict:?}"
         );
         owner.execute(mending).await.expect("should mend");

@@ -1,4 +1,4 @@
-//! No tenant can have so many job types that the lag of the others is not told any more.
+//! No tenant can have so many job types that the lag of the others is not reported any more.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -137,9 +137,9 @@ async fn a_job_without_retries_left_is_an_incident_and_never_activated_again() {
     assert_eq!(caller.activate("_default", "charge", 1).await, []);
     let stuck = caller.instance("_default", instance).await;
     assert_eq!(stuck.state(), InstanceState::Active);
-    let told: Vec<_> =
+    let reported: Vec<_> =
         stuck.incidents.iter().map(|incident| (&*incident.element_id, &*incident.message)).collect();
-    assert_eq!(told, [("work", "card  declined")]);
+    assert_eq!(reported, [("work", "card  declined")]);
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ async fn a_migration_that_waits_in_vain_names_who_holds_the_lock() {
 }
 
 #[tokio::test]
-async fn a_migration_that_is_told_to_end_says_so_and_leaves_the_lock() {
+async fn a_migration_that_is_reported_to_end_says_so_and_leaves_the_lock() {
     let world = World::unmigrated(database!());
     let mut holder = world.session().await;
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut holder).await.expect("should lock");

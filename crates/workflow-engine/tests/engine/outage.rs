@@ -38,7 +38,7 @@ async fn an_outage_of_postgres_is_answered_quickly_and_ends_by_itself() {
         Some(engine.readiness().await).filter(|(code, _)| *code == 503)
     })
     .await;
-    // Health is told from memory, and nothing restarts the process.
+    // Health is reported from memory, and nothing restarts the process.
     let health = caller.cluster().get_health(GetHealthRequest {}).await.expect("should answer").into_inner();
     let database = health.checks.iter().find(|check| check.component() == HealthComponent::Database);
     let database = database.expect("should be checked");

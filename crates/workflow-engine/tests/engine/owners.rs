@@ -223,6 +223,6 @@ async fn a_clients_pool_shows_the_fence_of_its_replica() {
     assert_eq!(put(&successor, 2).await, Ok(model::PutOutcome::Updated));
     // A replica that does not lead calls nobody.
     token.store(0, Ordering::Relaxed);
-    let told = former.list_tenants().await.expect_err("should not call");
-    assert_eq!(told.class(), &ErrorClass::Unavailable);
+    let reported = former.list_tenants().await.expect_err("should not call");
+    assert_eq!(reported.class(), &ErrorClass::Unavailable);
 }

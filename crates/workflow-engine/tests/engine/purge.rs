@@ -131,8 +131,8 @@ async fn hold_instance(world: &World, tenant_id: &str, key: i64) -> PgConnection
 }
 
 fn reason_of(status: &Status) -> (Code, bool) {
-    let told = String::from_utf8_lossy(status.details()).contains("TENANT_BEING_DELETED");
-    (status.code(), told)
+    let reported = String::from_utf8_lossy(status.details()).contains("TENANT_BEING_DELETED");
+    (status.code(), reported)
 }
 
 #[tokio::test]

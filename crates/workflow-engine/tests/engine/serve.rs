@@ -201,9 +201,12 @@ async fn lint_judges_a_file_as_a_deployment_would() {
     let good = lint("good.bpmn");
     assert!(good.status.success() && good.stdout.is_empty(), "{good:?}");
     let bad = lint("bad.bpmn");
-    let told = String::from_utf8_lossy(&bad.stdout);
+    let reported = String::from_utf8_lossy(&bad.stdout);
     assert!(!bad.status.success());
-    assert!(told.starts_with("bad.bpmn:5:") && told.contains("[missing-task-definition]"), "{told}");
+    assert!(
+        reported.starts_with("bad.bpmn:5:") && reported.contains("[missing-task-definition]"),
+        "{reported}"
+    );
     let missing = lint("missing.bpmn");
     assert!(!missing.status.success() && stderr(&missing).contains("missing.bpmn"), "{missing:?}");
 }

@@ -45,9 +45,9 @@ pub(crate) async fn play(world: &World, options: &Options, size: u32) -> anyhow:
         .output()
         .await
         .context("starting pgbench")?;
-    let told = String::from_utf8_lossy(&output.stderr);
+    let reported = String::from_utf8_lossy(&output.stderr);
     // It also ends well when some of its clients gave up.
-    ensure!(output.status.success() && !told.contains("aborted"), "pgbench: {told}");
+    ensure!(output.status.success() && !reported.contains("aborted"), "pgbench: {reported}");
     let done = u32::try_from(count_completed(&mut connection).await? - before)?;
     Ok(f64::from(done) / Duration::from_secs(options.seconds.into()).as_secs_f64())
 }

@@ -112,7 +112,7 @@ impl Stage {
         .await
     }
 
-    /// Whose processor time is told.
+    /// Whose processor time is reported.
     pub(crate) async fn parts(&self) -> anyhow::Result<Vec<(&'static str, Processes)>> {
         let api_server = Processes::of_program("kube-apiserver", &[&self.api_server]);
         let etcd = api_server.flag("--etcd-servers").map_or_else(Processes::default, |servers| {

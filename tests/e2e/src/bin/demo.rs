@@ -8,12 +8,12 @@ use e2e::story::{Load, Summary, tell};
 async fn main() -> anyhow::Result<()> {
     let progress = Progress::default();
     let cluster = Cluster::named().await?;
-    let told = tell(&cluster, progress, Load::default()).await;
-    if let Ok(summary) = &told {
+    let reported = tell(&cluster, progress, Load::default()).await;
+    if let Ok(summary) = &reported {
         print_summary(progress, summary);
     }
     print_where_to_look(progress);
-    told.map(|_| ())
+    reported.map(|_| ())
 }
 
 fn print_summary(progress: Progress, summary: &Summary) {

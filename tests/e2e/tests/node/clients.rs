@@ -103,8 +103,8 @@ async fn a_second_namespace_gets_the_secret_once_it_opted_in_and_loses_it_with_t
     let tenants: Api<WorkflowTenant> = api(&cluster, SYSTEM_NAMESPACE);
     await_condition(&tenants, TENANT, EDIT, "says which RoleBinding lacks", |tenant: &WorkflowTenant| {
         let conditions = tenant.status.iter().flat_map(|status| &status.conditions);
-        let mut told = conditions.filter(|condition| condition.type_ == CLIENT_ACCESS);
-        told.any(|condition| {
+        let mut reported = conditions.filter(|condition| condition.type_ == CLIENT_ACCESS);
+        reported.any(|condition| {
             condition.reason == "ClientSecretNotPermitted" && condition.message.contains(SECOND)
         }) && tenant.status.as_ref().is_some_and(|status| status.ready)
     })

@@ -111,12 +111,12 @@ pub(crate) async fn await_event(cluster: &Cluster, namespace: &str, name: &str, 
         let found = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?.items;
         let about =
             |event: &&Event| event.regarding.as_ref().and_then(|about| about.name.as_deref()) == Some(name);
-        let told: Vec<_> =
+        let reported: Vec<_> =
             found.iter().filter(about).map(|event| (event.reason.clone(), event.note.clone())).collect();
         let is_it = |(found, text): &(Option<String>, Option<String>)| {
             found.as_deref() == Some(reason) && text.as_deref().is_some_and(|text| text.starts_with(note))
         };
-        if told.iter().any(is_it) { Ok(()) } else { Err(format!("it has {told:?}")) }
+        if reported.iter().any(is_it) { Ok(()) } else { Err(format!("it has {reported:?}")) }
     })
     .await;
 }

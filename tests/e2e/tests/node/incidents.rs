@@ -110,10 +110,10 @@ async fn an_incident_shows_is_resolved_and_does_not_hold_a_tenant_for_ever() {
     lane.delete(Kind::Tenant).await;
     await_gone(&processes, name, EDIT).await;
     let tenants: Api<WorkflowTenant> = api(&cluster, ALL);
-    let told = "has 1 running instances, 1 of them with an incident (incident-flow: 1)";
+    let reported = "has 1 running instances, 1 of them with an incident (incident-flow: 1)";
     await_condition(&tenants, name, EDIT, "says what holds it", |tenant: &WorkflowTenant| {
         let message = tenant.status.as_ref().and_then(|status| status.message.as_deref());
-        message.is_some_and(|message| message.contains(told))
+        message.is_some_and(|message| message.contains(reported))
     })
     .await;
     let purge = json!({"spec": {"deletionPolicy": "Purge"}});

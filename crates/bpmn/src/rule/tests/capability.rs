@@ -24,8 +24,8 @@ fn more_job_types_than_the_engine_takes_are_refused_once() {
         findings.map(|finding| (finding.element_id.clone(), finding.message.clone())).collect::<Vec<_>>()
     };
     assert_eq!(found(500), []);
-    let told = "502 job types in one file, at most 500 are executed".to_owned();
-    assert_eq!(found(502), [(Some("T500".to_owned()), told)]);
+    let reported = "502 job types in one file, at most 500 are executed".to_owned();
+    assert_eq!(found(502), [(Some("T500".to_owned()), reported)]);
 }
 
 pub(super) const CASES: &[Case] = &[

@@ -97,7 +97,7 @@ async fn it_serves_on_until_those_that_are_deleted_with_it_are_done() {
     assert_eq!(pass(&world).await, WAITS);
     let found = status(&world);
     assert_eq!(
-        told(&world),
+        reported(&world),
         phase(
             ClusterPhase::Deleting,
             Reason::AwaitingDependants,
@@ -116,7 +116,7 @@ async fn it_serves_on_until_those_that_are_deleted_with_it_are_done() {
     release::<WorkflowProcess>(&world, "acme", "flow");
     assert_eq!(pass(&world).await, WAITS);
     assert_eq!(
-        told(&world).2,
+        reported(&world).2,
         "the engine serves on, for at most 5 minutes, until these are cleaned up: WorkflowTenant acme/solo"
     );
     assert!(status(&world).endpoint.is_some());
@@ -286,7 +286,7 @@ async fn a_migration_that_cannot_be_deleted_holds_no_cluster() {
 }
 
 #[tokio::test]
-async fn an_api_server_that_does_not_let_it_go_is_told_and_asked_again() {
+async fn an_api_server_that_does_not_let_it_go_is_reported_and_asked_again() {
     let world = running(MINIMAL).await;
     delete::<WorkflowCluster>(&world, "acme", "dev").await;
     world.apiserver.intercept(|request| {
@@ -296,13 +296,13 @@ async fn an_api_server_that_does_not_let_it_go_is_told_and_asked_again() {
         })
     });
     assert_eq!(pass(&world).await, Next::Failed(ErrorClass::Denied));
-    let (phase, reason, message) = told(&world);
+    let (phase, reason, message) = reported(&world);
     assert_eq!((phase, reason.as_str()), (Some(ClusterPhase::Deleting), "Deleting"));
     assert!(message.starts_with("failed to remove the finalizer from WorkflowCluster acme/dev"), "{message}");
 }
 
 #[tokio::test]
-async fn what_others_hold_stays_and_is_not_told_twice() {
+async fn what_others_hold_stays_and_is_not_reported_twice() {
     let world = deleted_with_dependants().await;
     world.edit(|cluster| {
         let finalizers = json!([CLUSTER_CONTROLLER.finalizer, "foregroundDeletion"]);
@@ -312,8 +312,8 @@ async fn what_others_hold_stays_and_is_not_told_twice() {
     assert_eq!(pass(&world).await, Next::Gone);
     assert_eq!(world.cluster().finalizers(), ["foregroundDeletion"]);
     assert_eq!(pass(&world).await, Next::Gone);
-    let told_left = world.events().iter().filter(|event| event.contains("LeftInDatabase")).count();
-    assert_eq!((told_left, told(&world).1.as_str()), (1, "Deleting"));
+    let reported_left = world.events().iter().filter(|event| event.contains("LeftInDatabase")).count();
+    assert_eq!((reported_left, reported(&world).1.as_str()), (1, "Deleting"));
 }
 
 #[tokio::test]

@@ -95,7 +95,7 @@ async fn a_rotation_overlaps_and_waits_for_the_last_worker() {
     world.settle().await;
     assert_eq!(stages(&world), all(&[CURRENT_KEY]));
     assert_eq!((key_ids(&world, "acme", "dev"), rotating(&world)), (new, None));
-    let told: Vec<_> =
+    let reported: Vec<_> =
         world.events().iter().map(|event| event.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
     let expected = [
         "Normal CredentialsAnnounced",
@@ -104,7 +104,7 @@ async fn a_rotation_overlaps_and_waits_for_the_last_worker() {
         "Normal CredentialsRotated",
         "Normal CredentialsRetired",
     ];
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
     world.apiserver.forget_requests();
     world.settle().await;
     assert_eq!(world.apiserver.mutations(), [], "a word is handled once");
@@ -138,7 +138,7 @@ async fn a_crash_between_any_two_writes_of_a_rotation_ends_where_no_crash_ends()
 }
 
 #[tokio::test]
-async fn a_deleted_secret_is_replaced_at_once_and_its_id_is_told() {
+async fn a_deleted_secret_is_replaced_at_once_and_its_id_is_reported() {
     let world = running(MINIMAL).await;
     let former = key_ids(&world, "acme", "dev");
     world.apiserver.remove::<Secret>("acme", "dev-engine-worker-key");
@@ -173,14 +173,14 @@ async fn no_engine_is_started_with_a_planted_token_before_a_person_vouches_for_i
     world.settle().await;
     let message = "Secret acme/dev-engine-controller-token has no proof that this installation wrote it: delete it, \
                    or take it over with annotation workflow.example.com/adopt: uid-planted";
-    assert_eq!(told(&world), phase(ClusterPhase::Failed, Reason::SecretUnproven, message));
+    assert_eq!(reported(&world), phase(ClusterPhase::Failed, Reason::SecretUnproven, message));
     assert_eq!(world.apiserver.get::<Secret>("acme", "dev-engine-controller-token"), planted);
     assert!(world.apiserver.get::<StatefulSet>("acme", "dev-engine").is_none());
     assert_eq!(status(&world).endpoint, None);
 
     world.edit(|cluster| cluster["metadata"]["annotations"][ADOPT] = json!("uid-planted"));
     world.settle().await;
-    assert!(status(&world).ready, "{:?}", told(&world));
+    assert!(status(&world).ready, "{:?}", reported(&world));
     world.edit(|cluster| cluster["metadata"]["annotations"] = json!({}));
     world.settle().await;
     assert!(status(&world).ready, "it has a proof now");
@@ -203,14 +203,14 @@ async fn a_cluster_that_retains_runs_on_without_its_proof_until_a_person_vouches
     let keys = key_ids(&world, "acme", "dev");
     world.apiserver.remove::<Secret>("workflow-system", "proof");
     world.settle().await;
-    let (phase, reason, _) = told(&world);
+    let (phase, reason, _) = reported(&world);
     assert_eq!((phase, reason.as_str()), (Some(ClusterPhase::Degraded), "SecretUnproven"));
     assert!(world.apiserver.get::<StatefulSet>("acme", "dev-engine").is_some());
     let secrets = world.apiserver.list::<Secret>("acme");
     let uids: Vec<_> = secrets.iter().filter_map(|secret| secret.metadata.uid.clone()).collect();
     world.edit(|cluster| cluster["metadata"]["annotations"][ADOPT] = json!(uids.join(" ")));
     world.settle().await;
-    assert!(status(&world).ready, "{:?}", told(&world));
+    assert!(status(&world).ready, "{:?}", reported(&world));
     assert_eq!(key_ids(&world, "acme", "dev"), keys);
 }
 

@@ -23,11 +23,11 @@ async fn an_upgrade_expands_rolls_one_by_one_and_contracts() {
     world.edit(|cluster| cluster["spec"]["version"] = json!("1.3.0"));
     world.settle().await;
     assert_eq!(
-        told(&world),
+        reported(&world),
         phase(ClusterPhase::Running, Reason::Running, "3 engine pods serve at version 1.3.0")
     );
     assert_eq!(world.partitions(), [3, 2, 1, 0, 3]);
-    assert_eq!(world.pods_told(), vec![(format!("{IMAGE}:1.3.0"), true); 3]);
+    assert_eq!(world.pods_reported(), vec![(format!("{IMAGE}:1.3.0"), true); 3]);
     let posts = world.apiserver.mutations();
     let jobs = posts.iter().filter(|request| request.path.ends_with("/jobs"));
     let args: Vec<_> = jobs
@@ -59,11 +59,11 @@ async fn a_roll_stops_at_an_unhealthy_engine() {
     world.engine.set_unreachable(true);
     world.edit(|cluster| cluster["spec"]["version"] = json!("1.2.4"));
     world.settle().await;
-    let (phase, _, _) = told(&world);
+    let (phase, _, _) = reported(&world);
     assert_eq!((phase, world.partitions()), (Some(ClusterPhase::Upgrading), vec![3]));
     world.engine.set_unreachable(false);
     world.settle().await;
-    assert_eq!(told(&world).2, "3 engine pods serve at version 1.2.4");
+    assert_eq!(reported(&world).2, "3 engine pods serve at version 1.2.4");
 }
 
 #[tokio::test]
@@ -74,17 +74,17 @@ async fn a_bad_image_stops_at_the_first_pod_and_a_good_one_recovers() {
     world.edit(|cluster| cluster["spec"]["image"] = json!(bad));
     world.settle().await;
     assert_eq!(
-        told(&world),
+        reported(&world),
         phase(ClusterPhase::Degraded, Reason::EngineUnhealthy, "engine pod dev-engine-2: ImagePullBackOff")
     );
     assert_eq!(status(&world).ready_replicas, Some(2));
     world.edit(|cluster| cluster["spec"]["image"] = json!("registry.example/good"));
     world.settle().await;
     assert_eq!(
-        told(&world),
+        reported(&world),
         phase(ClusterPhase::Running, Reason::Running, "3 engine pods serve at version 1.2.3")
     );
-    assert_eq!(world.pods_told(), vec![("registry.example/good:1.2.3".to_owned(), true); 3]);
+    assert_eq!(world.pods_reported(), vec![("registry.example/good:1.2.3".to_owned(), true); 3]);
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn an_engine_that_never_ran_recovers_from_a_bad_image() {
     world.set_bad_image(&format!("{IMAGE}:1.2.3"));
     world.settle().await;
     assert_eq!(
-        told(&world),
+        reported(&world),
         phase(
             ClusterPhase::Provisioning,
             Reason::EngineUnhealthy,
@@ -111,7 +111,7 @@ async fn a_migration_whose_image_is_bad_is_replaced_by_that_of_the_next_spec() {
     let world = World::new(MINIMAL);
     world.set_bad_image(&format!("{IMAGE}:1.2.3"));
     world.settle().await;
-    assert_eq!(told(&world).1, "MigrationRunning");
+    assert_eq!(reported(&world).1, "MigrationRunning");
     world.edit(|cluster| cluster["spec"]["image"] = json!("registry.example/good"));
     world.settle().await;
     assert!(status(&world).ready, "{:?}", status(&world));
@@ -119,17 +119,17 @@ async fn a_migration_whose_image_is_bad_is_replaced_by_that_of_the_next_spec() {
 }
 
 #[tokio::test]
-async fn a_failed_migration_is_told_with_its_job_and_not_repeated_by_itself() {
+async fn a_failed_migration_is_reported_with_its_job_and_not_repeated_by_itself() {
     let world = World::new(MINIMAL);
     world.set_failing_jobs(true);
     world.settle().await;
     let job = world.apiserver.list::<Job>("acme").remove(0).name_any();
     let message =
         format!("migration Job {job} failed: read its log; delete it to try again, or change the spec");
-    assert_eq!(told(&world), phase(ClusterPhase::Failed, Reason::MigrationFailed, &message));
+    assert_eq!(reported(&world), phase(ClusterPhase::Failed, Reason::MigrationFailed, &message));
     world.set_failing_jobs(false);
     world.settle().await;
-    assert_eq!(told(&world).1, "MigrationFailed");
+    assert_eq!(reported(&world).1, "MigrationFailed");
     world.apiserver.remove::<Job>("acme", &job);
     world.settle().await;
     assert!(status(&world).ready);
@@ -167,10 +167,10 @@ async fn a_refused_upgrade_keeps_the_engine_that_runs() {
     world.edit(|cluster| cluster["spec"]["version"] = json!("1.1.0"));
     world.settle().await;
     let message = "1.2.3 → 1.1.0: a downgrade is never possible, restore a backup instead; set spec.version back to 1.2.3";
-    assert_eq!(told(&world), phase(ClusterPhase::Degraded, Reason::UpgradeRefused, message));
+    assert_eq!(reported(&world), phase(ClusterPhase::Degraded, Reason::UpgradeRefused, message));
     let found = status(&world);
     assert_eq!((found.version.as_deref(), found.accepts_deployments), (Some("1.2.3"), true));
-    assert_eq!(world.pods_told(), [(format!("{IMAGE}:1.2.3"), true)]);
+    assert_eq!(world.pods_reported(), [(format!("{IMAGE}:1.2.3"), true)]);
     world.edit(|cluster| cluster["spec"]["version"] = json!("1.2.3"));
     world.settle().await;
     assert!(status(&world).ready);
@@ -179,14 +179,14 @@ async fn a_refused_upgrade_keeps_the_engine_that_runs() {
 /// Passes and answers until this many pods run this image, ready or not.
 async fn roll_until(world: &World, image: &str, count: usize) {
     for _ in 0..60 {
-        let on_it = world.pods_told().iter().filter(|(found, _)| found == image).count();
+        let on_it = world.pods_reported().iter().filter(|(found, _)| found == image).count();
         if on_it == count {
             return;
         }
         world.reconcile(world.apiserver.client()).await;
         world.answer();
     }
-    panic!("never {count} of {image}: {:?}", world.pods_told());
+    panic!("never {count} of {image}: {:?}", world.pods_reported());
 }
 
 #[tokio::test]
@@ -199,11 +199,11 @@ async fn back_in_the_middle_of_a_roll_no_pod_stays_behind() {
         let pass = world.reconcile(world.apiserver.client()).await;
         world.answer();
         world.reconcile(world.apiserver.client()).await;
-        assert_ne!(told(&world).1, "Running", "{pass:?}");
+        assert_ne!(reported(&world).1, "Running", "{pass:?}");
         world.settle().await;
-        assert_eq!(world.pods_told(), vec![(format!("{IMAGE}:1.2.3"), true); 3]);
+        assert_eq!(world.pods_reported(), vec![(format!("{IMAGE}:1.2.3"), true); 3]);
         assert_eq!(
-            told(&world),
+            reported(&world),
             phase(ClusterPhase::Running, Reason::Running, "3 engine pods serve at version 1.2.3")
         );
         assert_eq!(world.partitions(), partitions, "{count}");
@@ -224,12 +224,12 @@ async fn back_from_a_template_that_cannot_start_its_pod_is_replaced_at_once() {
         world.end_job(&job);
     }
     world.settle().await;
-    assert_eq!(world.pods_told().iter().filter(|(image, ready)| *image == bad && !ready).count(), 1);
+    assert_eq!(world.pods_reported().iter().filter(|(image, ready)| *image == bad && !ready).count(), 1);
     // Not even a silent engine keeps a pod that does not serve.
     world.engine.set_unreachable(true);
     world.edit(|cluster| cluster["spec"]["version"] = json!("1.2.3"));
     world.settle().await;
-    assert_eq!(world.pods_told(), vec![(format!("{IMAGE}:1.2.3"), true); 3]);
+    assert_eq!(world.pods_reported(), vec![(format!("{IMAGE}:1.2.3"), true); 3]);
 }
 
 #[tokio::test]
@@ -239,7 +239,7 @@ async fn a_third_template_in_the_middle_of_a_roll_reaches_every_pod() {
     roll_until(&world, "registry.example/second:1.2.3", 2).await;
     world.edit(|cluster| cluster["spec"]["image"] = json!("registry.example/third"));
     world.settle().await;
-    assert_eq!(world.pods_told(), vec![("registry.example/third:1.2.3".to_owned(), true); 3]);
+    assert_eq!(world.pods_reported(), vec![("registry.example/third:1.2.3".to_owned(), true); 3]);
     assert!(status(&world).ready);
 }
 
@@ -250,7 +250,7 @@ async fn a_stateful_set_that_was_made_anew_over_its_pods_is_no_proof_of_what_the
     roll_until(&world, "registry.example/second:1.2.3", 1).await;
     world.apiserver.remove::<StatefulSet>("acme", "dev-engine");
     world.settle().await;
-    assert_eq!(world.pods_told(), vec![("registry.example/second:1.2.3".to_owned(), true); 3]);
+    assert_eq!(world.pods_reported(), vec![("registry.example/second:1.2.3".to_owned(), true); 3]);
     assert!(status(&world).ready);
 }
 
@@ -265,7 +265,7 @@ async fn replicas_may_change_on_the_way_back() {
             cluster["spec"]["replicas"] = json!(replicas);
         });
         world.settle().await;
-        assert_eq!(world.pods_told(), vec![(format!("{IMAGE}:1.2.3"), true); replicas], "{replicas}");
+        assert_eq!(world.pods_reported(), vec![(format!("{IMAGE}:1.2.3"), true); replicas], "{replicas}");
         assert_eq!((status(&world).ready, status(&world).version.as_deref()), (true, Some("1.2.3")));
     }
 }
@@ -278,11 +278,11 @@ async fn scaling_out_in_the_middle_of_a_roll_does_not_begin_with_the_new_templat
     world.engine.set_unreachable(true);
     world.edit(|cluster| cluster["spec"]["replicas"] = json!(5));
     world.settle().await;
-    let new = world.pods_told().iter().filter(|(image, _)| *image == format!("{IMAGE}:1.3.0")).count();
-    assert_eq!((world.pods_told().len(), new), (5, 1));
+    let new = world.pods_reported().iter().filter(|(image, _)| *image == format!("{IMAGE}:1.3.0")).count();
+    assert_eq!((world.pods_reported().len(), new), (5, 1));
     world.engine.set_unreachable(false);
     world.settle().await;
-    assert_eq!(world.pods_told(), vec![(format!("{IMAGE}:1.3.0"), true); 5]);
+    assert_eq!(world.pods_reported(), vec![(format!("{IMAGE}:1.3.0"), true); 5]);
 }
 
 /// A cluster of 1.2.3 on the way to 1.3.0, whose image cannot be pulled: its migration waits.
@@ -315,10 +315,10 @@ async fn a_migration_that_is_no_longer_wanted_goes_and_the_engine_serves_on() {
     world.settle().await;
     assert_eq!(migrations(&world), Vec::<String>::new());
     assert_eq!(
-        told(&world),
+        reported(&world),
         phase(ClusterPhase::Running, Reason::Running, "2 engine pods serve at version 1.2.3")
     );
-    assert_eq!(world.pods_told(), vec![(format!("{IMAGE}:1.2.3"), true); 2]);
+    assert_eq!(world.pods_reported(), vec![(format!("{IMAGE}:1.2.3"), true); 2]);
     let deleted: Vec<_> = world
         .apiserver
         .mutations()
@@ -335,7 +335,7 @@ async fn a_migration_that_is_no_longer_wanted_goes_also_while_postgres_is_away()
     world.set_postgres(down());
     world.edit(|cluster| cluster["spec"]["version"] = json!("1.2.3"));
     world.settle().await;
-    assert_eq!((migrations(&world), told(&world).1), (Vec::new(), "PostgresUnreachable".to_owned()));
+    assert_eq!((migrations(&world), reported(&world).1), (Vec::new(), "PostgresUnreachable".to_owned()));
 }
 
 #[tokio::test]
@@ -343,7 +343,7 @@ async fn a_migration_to_a_version_that_is_replaced_by_a_refused_one_goes() {
     let world = called_off().await;
     world.edit(|cluster| cluster["spec"]["version"] = json!("1.1.0"));
     world.settle().await;
-    assert_eq!((migrations(&world), told(&world).1), (Vec::new(), "UpgradeRefused".to_owned()));
+    assert_eq!((migrations(&world), reported(&world).1), (Vec::new(), "UpgradeRefused".to_owned()));
 }
 
 #[tokio::test]
@@ -358,7 +358,7 @@ async fn a_migration_whose_approval_is_withdrawn_goes() {
     assert_eq!(migrations(&world), ["2.0.0"]);
     world.edit(|cluster| cluster["metadata"]["annotations"] = json!({}));
     world.settle().await;
-    assert_eq!((migrations(&world), told(&world).1), (Vec::new(), "UpgradeRefused".to_owned()));
+    assert_eq!((migrations(&world), reported(&world).1), (Vec::new(), "UpgradeRefused".to_owned()));
 }
 
 #[tokio::test]
@@ -371,7 +371,7 @@ async fn of_an_invalid_spec_only_the_version_is_believed() {
         });
         world.settle().await;
         assert_eq!(
-            (migrations(&world), told(&world).1),
+            (migrations(&world), reported(&world).1),
             (left.iter().map(ToString::to_string).collect(), "InvalidSpec".to_owned())
         );
     }
@@ -386,7 +386,10 @@ async fn a_migration_that_cannot_be_deleted_is_tried_again_though_the_spec_is_in
         is_job.then(|| test_support::reply::failure(503, "ServiceUnavailable", "try again").into())
     });
     let pass = world.reconcile(world.apiserver.client()).await;
-    assert_eq!((pass.next, told(&world).1), (Next::Failed(ErrorClass::Transient), "InvalidSpec".to_owned()));
+    assert_eq!(
+        (pass.next, reported(&world).1),
+        (Next::Failed(ErrorClass::Transient), "InvalidSpec".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -408,7 +411,7 @@ async fn a_paused_cluster_says_that_an_unwanted_migration_goes_on() {
         "spec.paused is true: no owned object is written; migration Job {job} for version 1.3.0, which the spec does not ask \
          for, stays until then"
     );
-    assert_eq!(told(&world), phase(ClusterPhase::Running, Reason::Paused, &message));
+    assert_eq!(reported(&world), phase(ClusterPhase::Running, Reason::Paused, &message));
     world.edit(|cluster| cluster["spec"]["paused"] = json!(false));
     world.settle().await;
     assert_eq!((migrations(&world), status(&world).ready), (Vec::new(), true));
@@ -423,7 +426,7 @@ async fn there_and_back_and_there_again_is_an_upgrade_like_any_other() {
     world.edit(|cluster| cluster["spec"]["version"] = json!("1.3.0"));
     world.settle().await;
     assert_eq!(
-        told(&world),
+        reported(&world),
         phase(ClusterPhase::Running, Reason::Running, "2 engine pods serve at version 1.3.0")
     );
 }

@@ -42,7 +42,7 @@ fn events_are_read_only_of_a_child_whose_pods_are_missing() {
 #[case::of_the_first_recorder(json!({"lastTimestamp": "2026-06-01T12:00:05Z", "firstTimestamp": "2026-06-01T11:00:00Z"}))]
 #[case::once(json!({"eventTime": "2026-06-01T12:00:05.000000Z"}))]
 #[case::of_a_series(json!({"eventTime": "2026-06-01T11:00:00.000000Z", "series": {"count": 3, "lastObservedTime": "2026-06-01T12:00:05.000000Z"}}))]
-fn an_event_is_as_old_as_it_was_told_last(#[case] mut event: Value) {
+fn an_event_is_as_old_as_it_was_reported_last(#[case] mut event: Value) {
     event["metadata"] = json!({"creationTimestamp": "2026-06-01T10:00:00Z"});
     event["involvedObject"] = json!({});
     let event: Event = serde_json::from_value(event).unwrap();

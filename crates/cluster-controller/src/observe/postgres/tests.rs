@@ -71,7 +71,7 @@ async fn the_engines_marker_is_read_and_planted_functions_are_not_called() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_a_missing_database_are_told_in_our_words() {
+async fn a_wrong_password_and_a_missing_database_are_reported_in_our_words() {
     let postgres = test_support::require_postgres!();
     let database = postgres.fresh_database().await;
     let wrong = Login { password: "wrong".into(), ..login(&database) };
@@ -95,7 +95,7 @@ async fn a_wrong_password_and_a_missing_database_are_told_in_our_words() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_connected_to_is_told_with_its_cause() {
+async fn what_cannot_be_connected_to_is_reported_with_its_cause() {
     let at = |host: &str, port| Login {
         host: host.into(),
         port,

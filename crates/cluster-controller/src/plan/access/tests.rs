@@ -9,7 +9,7 @@ use rstest::rstest;
 use super::*;
 use crate::certificate::Issued;
 use crate::testing::{
-    applied, authority, certificate, days, minimal, proof, secret, today, told, with_blueprint,
+    applied, authority, certificate, days, minimal, proof, reported, secret, today, with_input,
 };
 
 /// The Secret as our own apply of it left it.
@@ -62,7 +62,7 @@ fn planned(spec: impl FnOnce(&mut WorkflowClusterSpec), access: &AccessView) -> 
 
 fn drafted(cluster: &WorkflowCluster, access: &AccessView) -> Draft {
     let mut draft = Draft { owner: "uid-dev".to_owned(), ..Draft::default() };
-    with_blueprint(cluster, |blueprint| plan_access(blueprint, access, today(), &mut draft));
+    with_input(cluster, |input| plan_access(input, access, today(), &mut draft));
     draft
 }
 
@@ -76,7 +76,7 @@ const NOTHING: [&str; 0] = [];
 fn a_new_cluster_gets_authority_and_credentials_and_then_its_certificate() {
     let (steps, _) = planned(|_| (), &AccessView { proof: proof(), ..AccessView::default() });
     assert_eq!(
-        told(&steps),
+        reported(&steps),
         [
             "create credential dev-engine-controller-token",
             "create credential dev-engine-monitor-token",
@@ -92,7 +92,7 @@ fn a_new_cluster_gets_authority_and_credentials_and_then_its_certificate() {
         ..known()
     };
     let (steps, _) = planned(|_| (), &access);
-    assert_eq!(told(&steps), ["issue certificate dev-engine-tls"]);
+    assert_eq!(reported(&steps), ["issue certificate dev-engine-tls"]);
 }
 
 /// Authority, the one before it, and the certificate, by the days since they were made.
@@ -122,7 +122,7 @@ fn rotation(
         credentials: credentials(),
         ..known()
     };
-    assert_eq!(told(&planned(|_| (), &access).0), expected);
+    assert_eq!(reported(&planned(|_| (), &access).0), expected);
 }
 
 #[test]
@@ -130,8 +130,7 @@ fn the_bundle_holds_both_authorities_while_one_follows_the_other() {
     let (current, former) = (authority(today()), authority(ago(1300)));
     let bundle = |previous| {
         let access = AccessView { authority: Some(authority_secret(&current, previous)), ..known() };
-        let bundle =
-            with_blueprint(&minimal(|_| ()), |blueprint| build_ca_bundle(blueprint, &access)).unwrap();
+        let bundle = with_input(&minimal(|_| ()), |input| build_ca_bundle(input, &access)).unwrap();
         bundle.data.unwrap()[CA_CERT_KEY].clone()
     };
     assert_eq!(bundle(None), current.certificate);
@@ -170,7 +169,7 @@ fn an_unusable_credential_is_made_anew_and_no_other(
         ..known()
     };
     view.credentials.insert(access, ours(|_| (), &secret_of(access), &[(CURRENT_KEY, value)]));
-    assert_eq!(told(&planned(|_| (), &view).0), [expected]);
+    assert_eq!(reported(&planned(|_| (), &view).0), [expected]);
 }
 
 #[test]
@@ -218,7 +217,7 @@ fn retained_secrets_lose_their_owner_and_serve_the_next_cluster_of_the_name() {
         "apply Secret dev-engine-tls",
         "apply Secret dev-engine-ca-key",
     ];
-    assert_eq!(told(&steps), expected);
+    assert_eq!(reported(&steps), expected);
     let retained = |step: &Step| match step {
         Step::Apply(desired) => Some(Sealed(serde_json::from_value(desired.body.clone()).unwrap())),
         _ => None,
@@ -234,13 +233,13 @@ fn retained_secrets_lose_their_owner_and_serve_the_next_cluster_of_the_name() {
     }
     // The cluster is made anew, with another uid and policy Delete: the Secrets are taken over.
     let (steps, taken) = planned(|_| (), &access);
-    assert_eq!((told(&steps), taken), (expected.map(str::to_owned).to_vec(), Vec::new()));
+    assert_eq!((reported(&steps), taken), (expected.map(str::to_owned).to_vec(), Vec::new()));
 }
 
 #[test]
 fn nothing_is_made_before_there_is_a_proof() {
     let draft = drafted(&minimal(|_| ()), &AccessView::default());
-    assert_eq!(told(&draft.steps), ["create the proof"]);
+    assert_eq!(reported(&draft.steps), ["create the proof"]);
 }
 
 /// A Secret without owner and with our labels, as `deletionPolicy: Retain` leaves it, or as anybody may write it.
@@ -279,11 +278,11 @@ fn what_was_left_behind_is_taken_over_by_proof_or_by_a_persons_word(
         cluster.annotations_mut().extend(vouched.map(|uids| (ADOPT.to_owned(), uids.to_owned())));
     });
     let left = left_behind(change);
-    assert_eq!(with_blueprint(&cluster, |blueprint| claim_on(blueprint, &known(), &left)), claim);
+    assert_eq!(with_input(&cluster, |input| claim_on(input, &known(), &left)), claim);
 }
 
 #[test]
-fn a_planted_secret_is_told_and_neither_used_nor_overwritten() {
+fn a_planted_secret_is_reported_and_neither_used_nor_overwritten() {
     let planted = left_behind(|secret| {
         secret.annotations_mut().remove(PROOF);
     });
@@ -291,7 +290,11 @@ fn a_planted_secret_is_told_and_neither_used_nor_overwritten() {
     let draft = drafted(&minimal(|_| ()), &access);
     let object = "Secret acme/dev-engine-worker-key".to_owned();
     assert_eq!(draft.unproven, [Unproven { object, uid: "uid-left".to_owned() }]);
-    assert!(!told(&draft.steps).iter().any(|step| step.contains("worker-key")), "{:?}", told(&draft.steps));
+    assert!(
+        !reported(&draft.steps).iter().any(|step| step.contains("worker-key")),
+        "{:?}",
+        reported(&draft.steps)
+    );
 }
 
 /// The key of the proofs was lost: what has an owner needs none, and gets a new proof.
@@ -307,7 +310,7 @@ fn secrets_of_a_living_cluster_are_proved_anew() {
     access.proof = crate::proof::ProofKey::parse("another-key-0123456789-0123456789");
     let draft = drafted(&minimal(|_| ()), &access);
     assert_eq!((draft.steps.len(), draft.unproven), (6, Vec::new()));
-    assert!(draft.steps.iter().all(|step| matches!(step, Step::Apply(_))), "{:?}", told(&draft.steps));
+    assert!(draft.steps.iter().all(|step| matches!(step, Step::Apply(_))), "{:?}", reported(&draft.steps));
 }
 
 #[test]

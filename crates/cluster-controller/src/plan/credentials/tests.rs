@@ -7,7 +7,7 @@ use rstest::rstest;
 use super::*;
 use crate::observe::dependants::Holder;
 use crate::plan::access::{build_secret, metadata};
-use crate::testing::{minimal, proof, secret, today, with_blueprint};
+use crate::testing::{minimal, proof, secret, today, with_input};
 use controller_kit::plan::Desired;
 
 /// Three keys; the last characters of each must not say more than 32 bytes.
@@ -43,7 +43,7 @@ fn live(cluster: &WorkflowCluster, access: Access, left: &Left) -> Sealed {
     let entries: Vec<_> = left.data.split(' ').filter_map(|entry| entry.split_once('=')).collect();
     let entries: Vec<_> = entries.into_iter().map(|(key, letter)| (key, text_of(letter))).collect();
     let name = access_secret_name("dev", access);
-    let mut metadata = with_blueprint(cluster, |blueprint| metadata(blueprint, name.clone()));
+    let mut metadata = with_input(cluster, |input| metadata(input, name.clone()));
     let annotations = [
         (ROTATE_CREDENTIALS, left.word.map(str::to_owned)),
         (ROTATION_SINCE, left.since.map(|minutes| ago(minutes).to_string())),
@@ -58,10 +58,10 @@ fn live(cluster: &WorkflowCluster, access: Access, left: &Left) -> Sealed {
 }
 
 /// What is done to the Secret: a word, or all that it has afterwards.
-fn told(step: &Step) -> String {
+fn reported(step: &Step) -> String {
     match step {
-        Step::CreateCredential { metadata, .. } => format!("create{}", told_annotations(metadata)),
-        Step::AnnounceCredential { metadata, .. } => format!("announce{}", told_annotations(metadata)),
+        Step::CreateCredential { metadata, .. } => format!("create{}", reported_annotations(metadata)),
+        Step::AnnounceCredential { metadata, .. } => format!("announce{}", reported_annotations(metadata)),
         Step::Apply(desired) => {
             let secret: Secret = serde_json::from_value(desired.body.clone()).unwrap();
             let data = secret.data.clone().unwrap_or_default().into_iter().map(|(key, value)| {
@@ -69,14 +69,14 @@ fn told(step: &Step) -> String {
                 let letter = KEYS.iter().find(|(_, known)| *known == text).map_or("?", |(letter, _)| letter);
                 format!("{key}={letter}")
             });
-            format!("{}{}", data.collect::<Vec<_>>().join(" "), told_annotations(&secret.metadata))
+            format!("{}{}", data.collect::<Vec<_>>().join(" "), reported_annotations(&secret.metadata))
         }
         other => format!("{other:?}"),
     }
 }
 
 /// Word and ages in minutes.
-fn told_annotations(metadata: &ObjectMeta) -> String {
+fn reported_annotations(metadata: &ObjectMeta) -> String {
     let value = |key: &str| metadata.annotations.as_ref().and_then(|all| all.get(key));
     let age =
         |key: &str| value(key).map(|time| (today() - time.parse::<Timestamp>().unwrap()).get_seconds() / 60);
@@ -160,7 +160,7 @@ fn planned(access: Access, left: Option<&Left>, word: Option<&str>, tokens: &[Op
     view.holders = [(Access::WorkerKey, holders.clone()), (Access::ClientKey, holders)].into();
     view.credentials.extend(left.map(|left| (access, live(&cluster, access, left))));
     let mut draft = Draft { owner: "uid-dev".to_owned(), ..Draft::default() };
-    with_blueprint(&cluster, |blueprint| plan_credentials(blueprint, &view, today(), &mut draft));
+    with_input(&cluster, |input| plan_credentials(input, &view, today(), &mut draft));
     let name = access_secret_name("dev", access);
     let is_it = |step: &&Step| match step {
         Step::CreateCredential { access: which, .. } | Step::AnnounceCredential { access: which, .. } => {
@@ -169,7 +169,7 @@ fn planned(access: Access, left: Option<&Left>, word: Option<&str>, tokens: &[Op
         Step::Apply(desired) => desired.name == name,
         _ => true,
     };
-    draft.steps.iter().filter(is_it).map(told).collect()
+    draft.steps.iter().filter(is_it).map(reported).collect()
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn the_secret_that_is_least_far_tells_how_far_the_rotation_is() {
             [(Access::WorkerKey, vec![Holder { object: "w".into(), key_id: Some(id_of("A")) }])].into();
         view.credentials =
             lefts.iter().map(|(access, left)| (*access, live(&cluster, *access, left))).collect();
-        with_blueprint(&cluster, |blueprint| rotation_of(blueprint, &view))
+        with_input(&cluster, |input| rotation_of(input, &view))
     };
     let rests = (Access::ControllerToken, left("current=A", None, None, None));
     let announced = (Access::MonitorToken, left("current=A next=B", None, Some(3), None));

@@ -5,8 +5,8 @@ use rstest::rstest;
 use super::*;
 use crate::observe::postgres::Trouble;
 use crate::testing::{
-    days, ended, minimal, nothing, pod, reachable, rolling_set, settled_pods, settled_set, today,
-    with_blueprint, with_set,
+    days, ended, minimal, nothing, pod, reachable, rolling_set, settled_pods, settled_set, today, with_input,
+    with_set,
 };
 
 /// The verdict on a cluster with this version, a database with this marker, and a StatefulSet at this version.
@@ -18,12 +18,12 @@ fn planned(version: &str, marker: Option<&str>, runs: Option<&str>) -> Migration
         observed.children = with_set(settled_set(&cluster, runs));
         observed.pods = settled_pods(1);
     }
-    with_blueprint(&cluster, |blueprint| judge_migration(blueprint, &observed, today()))
+    with_input(&cluster, |input| judge_migration(input, &observed, today()))
 }
 
 fn job(version: &str, up_to: UpTo) -> Job {
     let cluster = minimal(|cluster| version.clone_into(&mut cluster.spec.version));
-    with_blueprint(&cluster, |blueprint| build_job(blueprint, up_to, false))
+    with_input(&cluster, |input| build_job(input, up_to, false))
 }
 
 fn needed(version: &str, up_to: UpTo) -> Migration {
@@ -123,13 +123,12 @@ fn a_database_that_cannot_be_asked_decides_nothing() {
     let mut observed = nothing();
     observed.postgres =
         PostgresView::Unusable(Trouble { reason: Reason::PostgresUnreachable, cause: "timeout".to_owned() });
-    let migration =
-        with_blueprint(&minimal(|_| ()), |blueprint| judge_migration(blueprint, &observed, today()));
+    let migration = with_input(&minimal(|_| ()), |input| judge_migration(input, &observed, today()));
     assert_eq!(migration, Migration::Unknown);
 }
 
 #[test]
-fn an_approved_major_step_is_told_to_the_engine() {
+fn an_approved_major_step_is_reported_to_the_engine() {
     let cluster = minimal(|cluster| {
         "2.0.0".clone_into(&mut cluster.spec.version);
         cluster.metadata.annotations = Some([(APPROVE_UPGRADE.to_owned(), "2.0.0".to_owned())].into());
@@ -137,8 +136,8 @@ fn an_approved_major_step_is_told_to_the_engine() {
     let mut observed = nothing();
     observed.postgres = reachable(Some("1.2.3"));
     observed.children = with_set(settled_set(&cluster, "1.2.3"));
-    let (found, expected) = with_blueprint(&cluster, |blueprint| {
-        (judge_migration(blueprint, &observed, today()), build_job(blueprint, UpTo::Expand, true))
+    let (found, expected) = with_input(&cluster, |input| {
+        (judge_migration(input, &observed, today()), build_job(input, UpTo::Expand, true))
     });
     assert_eq!(
         found,
@@ -154,7 +153,7 @@ fn the_schema_is_not_contracted_before_every_pod_runs_the_new_version() {
     let mut observed = nothing();
     observed.postgres = reachable(Some("1.2.3"));
     observed.children = with_set(rolling_set(&cluster, "1.3.0", 0));
-    let migration = with_blueprint(&cluster, |blueprint| judge_migration(blueprint, &observed, today()));
+    let migration = with_input(&cluster, |input| judge_migration(input, &observed, today()));
     assert_eq!(migration, Migration::Expanded);
 }
 
@@ -167,7 +166,7 @@ fn a_stopped_engine_is_migrated_in_one_go() {
     let mut observed = nothing();
     observed.postgres = reachable(Some("1.2.3"));
     observed.children = with_set(settled_set(&cluster, "1.2.3"));
-    let migration = with_blueprint(&cluster, |blueprint| judge_migration(blueprint, &observed, today()));
+    let migration = with_input(&cluster, |input| judge_migration(input, &observed, today()));
     assert!(matches!(migration, Migration::Needed { up_to: UpTo::All, .. }), "{migration:?}");
 }
 
@@ -185,7 +184,7 @@ fn state_of_the_job(#[case] live: Option<Job>, #[case] expected: JobState) {
 }
 
 #[test]
-fn what_holds_the_pod_of_a_running_job_up_is_told() {
+fn what_holds_the_pod_of_a_running_job_up_is_reported() {
     let troubled =
         PodView { ordinal: None, trouble: Some("ImagePullBackOff".to_owned()), ..pod(0, "", false) };
     let mut observed = nothing();
@@ -216,6 +215,6 @@ fn names_of_jobs_fit_for_the_longest_cluster_and_version() {
         cluster.metadata.name = Some("a".repeat(40));
         "999999999.999999999.999999999".clone_into(&mut cluster.spec.version);
     });
-    let name = with_blueprint(&cluster, |blueprint| build_job(blueprint, UpTo::All, false).name_any());
+    let name = with_input(&cluster, |input| build_job(input, UpTo::All, false).name_any());
     assert!(name.len() <= 63, "{name}");
 }

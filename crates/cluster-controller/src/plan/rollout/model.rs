@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::observe::revisions;
-use crate::testing::{minimal, nothing, pod, serving, with_blueprint, with_set};
+use crate::testing::{minimal, nothing, pod, serving, with_input, with_set};
 
 /// Templates of this name make pods that never become ready.
 const BAD: usize = 3;
@@ -91,10 +91,10 @@ impl Model {
     fn pass(&mut self) -> bool {
         let before = (self.set.clone(), self.pods.clone());
         let observed = self.observed();
-        let (rollout, desired) = with_blueprint(&self.cluster, |blueprint| {
-            let rollout = plan_rollout(blueprint, &observed, &Migration::Done);
+        let (rollout, desired) = with_input(&self.cluster, |input| {
+            let rollout = plan_rollout(input, &observed, &Migration::Done);
             let version = rollout.version.clone().unwrap();
-            let desired = stateful_set::build(blueprint, &version, rollout.partition);
+            let desired = stateful_set::build(input, &version, rollout.partition);
             (rollout, desired)
         });
         for stuck in &rollout.stuck {

@@ -5,7 +5,7 @@ use crate::observe::engine::EngineView;
 use crate::observe::postgres::Trouble;
 use crate::plan::migration::Migration;
 use crate::testing::{
-    minimal, nothing, pod, reachable, rolling_set, serving, settled_set, with_blueprint, with_set,
+    minimal, nothing, pod, reachable, rolling_set, serving, settled_set, with_input, with_set,
 };
 
 fn three() -> api_types::WorkflowCluster {
@@ -17,13 +17,12 @@ fn version() -> Version {
 }
 
 fn planned(cluster: &api_types::WorkflowCluster, observed: &Observed) -> Rollout {
-    with_blueprint(cluster, |blueprint| plan_rollout(blueprint, observed, &Migration::Done))
+    with_input(cluster, |input| plan_rollout(input, observed, &Migration::Done))
 }
 
 #[test]
 fn without_a_migrated_schema_there_is_no_engine() {
-    let rollout =
-        with_blueprint(&three(), |blueprint| plan_rollout(blueprint, &nothing(), &Migration::Unknown));
+    let rollout = with_input(&three(), |input| plan_rollout(input, &nothing(), &Migration::Unknown));
     assert_eq!(
         rollout,
         Rollout {
@@ -73,8 +72,7 @@ fn a_changed_template_is_applied_before_any_pod_is_replaced() {
 fn the_running_version_is_kept_while_the_schema_does_not_admit_the_new_one() {
     let mut observed = nothing();
     observed.children = with_set(settled_set(&three(), "1.2.2"));
-    let rollout =
-        with_blueprint(&three(), |blueprint| plan_rollout(blueprint, &observed, &Migration::Unknown));
+    let rollout = with_input(&three(), |input| plan_rollout(input, &observed, &Migration::Unknown));
     assert_eq!((rollout.version, rollout.change), (Some(Version::new(1, 2, 2)), Change::default()));
 }
 
@@ -142,11 +140,11 @@ fn on_the_way_back(
     (observed.children, observed.engine) = (with_set(set), serving());
     observed.pods = (0..)
         .zip(pods)
-        .map(|(ordinal, told)| pod(ordinal, told.trim_end_matches('!'), !told.ends_with('!')))
+        .map(|(ordinal, reported)| pod(ordinal, reported.trim_end_matches('!'), !reported.ends_with('!')))
         .collect();
     let rollout = planned(&three(), &observed);
-    let doomed: Vec<_> = rollout.stuck.iter().map(|pod| pod.name.as_str()).collect();
-    assert_eq!((rollout.partition, doomed.as_slice()), (expected, stuck));
+    let deletion: Vec<_> = rollout.stuck.iter().map(|pod| pod.name.as_str()).collect();
+    assert_eq!((rollout.partition, deletion.as_slice()), (expected, stuck));
     assert_eq!(rollout.is_rolling, pods != ["new"; 3]);
 }
 

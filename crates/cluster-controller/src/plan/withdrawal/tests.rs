@@ -6,7 +6,7 @@ use super::*;
 use crate::observe::postgres::{PostgresView, Trouble};
 use crate::plan::migration::{UpTo, build_job, plan_migration};
 use crate::testing::{
-    days, ended, minimal, nothing, reachable, settled_pods, settled_set, today, with_blueprint, with_set,
+    days, ended, minimal, nothing, reachable, settled_pods, settled_set, today, with_input, with_set,
 };
 
 fn at(version: &str) -> WorkflowCluster {
@@ -15,7 +15,7 @@ fn at(version: &str) -> WorkflowCluster {
 
 /// A Job that is not finished.
 fn job(version: &str) -> Job {
-    with_blueprint(&at(version), |blueprint| build_job(blueprint, UpTo::All, false))
+    with_input(&at(version), |input| build_job(input, UpTo::All, false))
 }
 
 fn complete(version: &str) -> Job {
@@ -63,7 +63,7 @@ fn what_must_go(#[case] migration: Migration, #[case] jobs: &[Job], #[case] expe
 #[test]
 fn a_job_of_the_same_version_from_another_spec_goes_before_the_needed_one_is_made() {
     let with_image = minimal(|cluster| cluster.spec.image = Some("registry.example/former".to_owned()));
-    let former = with_blueprint(&with_image, |blueprint| build_job(blueprint, UpTo::All, false));
+    let former = with_input(&with_image, |input| build_job(input, UpTo::All, false));
     let jobs = shared(std::slice::from_ref(&former));
     assert_eq!(unwanted("1.2.3", |_| true, &needed(JobState::Missing), &jobs), [&former]);
 }
@@ -73,10 +73,10 @@ fn an_unfinished_job_of_the_same_version_for_another_database_goes() {
     let elsewhere = minimal(|cluster| {
         cluster.spec.postgres.external_ref.as_mut().unwrap().database = Some("former".to_owned());
     });
-    let former = with_blueprint(&elsewhere, |blueprint| build_job(blueprint, UpTo::All, false));
-    let (migration, doomed) = planned("1.2.3", reachable(Some("1.2.3")), std::slice::from_ref(&former));
+    let former = with_input(&elsewhere, |input| build_job(input, UpTo::All, false));
+    let (migration, deletion) = planned("1.2.3", reachable(Some("1.2.3")), std::slice::from_ref(&former));
     let expected = Migration::Withdrawn { job: former.name_any(), version: "1.2.3".to_owned() };
-    assert_eq!((migration, doomed), (expected, vec![former.name_any()]));
+    assert_eq!((migration, deletion), (expected, vec![former.name_any()]));
     // While the database cannot be asked, not even its name may be known.
     assert_eq!(planned("1.2.3", away(), std::slice::from_ref(&former)), (Migration::Unknown, Vec::new()));
     let finished = ended(former, "Complete", today());
@@ -91,9 +91,8 @@ fn planned(version: &str, postgres: PostgresView, jobs: &[Job]) -> (Migration, V
     observed.children = with_set(settled_set(&cluster, "1.2.3"));
     observed.children.jobs = shared(jobs);
     observed.pods = settled_pods(1);
-    let (migration, doomed) =
-        with_blueprint(&cluster, |blueprint| plan_migration(blueprint, &observed, today()));
-    (migration, doomed.into_iter().map(|doomed| doomed.name).collect())
+    let (migration, deletion) = with_input(&cluster, |input| plan_migration(input, &observed, today()));
+    (migration, deletion.into_iter().map(|deletion| deletion.name).collect())
 }
 
 fn withdrawn() -> Migration {
@@ -118,14 +117,14 @@ fn nothing_is_decided_while_an_unwanted_job_may_be_at_work(
     #[case] deletes: bool,
 ) {
     let name = found.name_any();
-    let doomed = if deletes { vec![name] } else { Vec::new() };
-    assert_eq!(planned("1.2.3", postgres, &[found]), (expected, doomed));
+    let deletion = if deletes { vec![name] } else { Vec::new() };
+    assert_eq!(planned("1.2.3", postgres, &[found]), (expected, deletion));
 }
 
 #[test]
 fn the_next_job_is_not_made_before_the_former_one_is_gone() {
-    let (migration, doomed) = planned("1.2.4", reachable(Some("1.2.3")), &[job("1.3.0")]);
-    assert_eq!((migration, doomed), (withdrawn(), vec![job("1.3.0").name_any()]));
+    let (migration, deletion) = planned("1.2.4", reachable(Some("1.2.3")), &[job("1.3.0")]);
+    assert_eq!((migration, deletion), (withdrawn(), vec![job("1.3.0").name_any()]));
 }
 
 #[rstest]
@@ -149,6 +148,6 @@ fn of_a_deleted_cluster_every_job_that_is_not_finished_goes() {
         ended(job("1.2.4"), "Complete", today() - days(1)),
         leaving(job("1.2.5")),
     ]);
-    let names: Vec<_> = unwanted_by_deleted(&jobs).into_iter().map(|doomed| doomed.name).collect();
+    let names: Vec<_> = unwanted_by_deleted(&jobs).into_iter().map(|deletion| deletion.name).collect();
     assert_eq!(names, [job("1.2.3").name_any(), job("1.3.0").name_any()]);
 }

@@ -16,16 +16,16 @@ fn contest(fields: &[(&str, &str)], shared: &[&str]) -> Option<Contest> {
 }
 
 #[test]
-fn the_writers_and_their_fields_are_told() {
+fn the_writers_and_their_fields_are_reported() {
     let fields = [(".data.a", "kubectl-edit"), (".data.b", "kubectl-edit"), (".spec.replicas", "keda")];
-    let told = contest(&fields, &[]).unwrap();
+    let reported = contest(&fields, &[]).unwrap();
     assert_eq!(
-        told.told(),
+        reported.message(),
         r#"ConfigMap acme/a: "keda" set .spec.replicas; "kubectl-edit" set .data.a, .data.b"#
     );
     assert_eq!(
-        told.news(),
-        News {
+        reported.event(),
+        Event {
             type_: EventType::Warning,
             reason: "Conflict".into(),
             note: r#"Conflict: set back what others changed: ConfigMap acme/a: "keda" set .spec.replicas; "kubectl-edit" set .data.a, .data.b"#.into(),
@@ -50,20 +50,20 @@ fn our_own_patches_are_no_contest() {
 async fn an_endless_fight_is_fought_ever_more_slowly() {
     let (contests, refusal, wish) = (Contests::default(), apply_conflict(&[(".data.a", "x")]), wish("ours"));
     let began = Instant::now();
-    let (mut asked, mut set_back) = (0, Vec::new());
+    let (mut asked, mut reverted) = (0, Vec::new());
     while began.elapsed() < Duration::from_hours(1) {
         if contests.held(&wish, Instant::now()).is_none() {
             asked += 1;
             if contests.may_set_back(&wish, &refusal, Instant::now()) {
-                set_back.push(began.elapsed().as_secs());
+                reverted.push(began.elapsed().as_secs());
             }
         }
         tokio::time::advance(Duration::from_millis(100)).await;
     }
-    assert_eq!(set_back[..8], [0, 2, 6, 14, 30, 62, 122, 182]);
-    assert_eq!(set_back.len(), 64, "then once a minute");
+    assert_eq!(reverted[..8], [0, 2, 6, 14, 30, 62, 122, 182]);
+    assert_eq!(reverted.len(), 64, "then once a minute");
     // Once to set back, once to be refused, and nothing until the pause is over.
-    assert_eq!(asked, 2 * set_back.len());
+    assert_eq!(asked, 2 * reverted.len());
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,8 +3,8 @@ use test_support::reply;
 
 use super::*;
 
-fn told(object: &str, field: &str) -> Option<String> {
-    told_spec_refusal(
+fn reported(object: &str, field: &str) -> Option<String> {
+    spec_refusal_message(
         &reply::invalid("statefulsets.apps", "a", field, "Invalid value: \"secret\": words"),
         object,
     )
@@ -36,12 +36,12 @@ fn told(object: &str, field: &str) -> Option<String> {
     "spec.behavior.scaleUp.stabilizationWindowSeconds",
     "spec.autoscaling.behavior.scaleUp.stabilizationWindowSeconds has a value that is not valid: Kubernetes refuses HorizontalPodAutoscaler acme/a; see kubectl explain hpa.spec.behavior"
 )]
-fn a_field_that_the_spec_feeds_is_told_by_its_name_there(
+fn a_field_that_the_spec_feeds_is_reported_by_its_name_there(
     #[case] object: &str,
     #[case] field: &str,
     #[case] expected: &str,
 ) {
-    assert_eq!(told(object, field).as_deref(), Some(expected));
+    assert_eq!(reported(object, field).as_deref(), Some(expected));
 }
 
 #[rstest]
@@ -50,5 +50,5 @@ fn a_field_that_the_spec_feeds_is_told_by_its_name_there(
 #[case::only_alike("StatefulSet acme/a", "spec.template.spec.affinityTerms")]
 #[case::resources_of_a_migration("Job acme/a", "spec.template.spec.containers[0].resources.limits[cpu]")]
 fn what_the_spec_does_not_feed_is_our_own_mistake(#[case] object: &str, #[case] field: &str) {
-    assert_eq!(told(object, field), None);
+    assert_eq!(reported(object, field), None);
 }

@@ -20,16 +20,20 @@ fn object(name: &str, uid: &str, value: &str) -> ConfigMap {
 }
 
 fn listed(feed: &mut Feed<ConfigMap>, objects: &[ConfigMap]) -> Vec<String> {
-    let mut told = told(feed.accept(Event::Init));
+    let mut reported = reported(feed.accept(Event::Init));
     for object in objects {
-        told.extend(self::told(feed.accept(Event::InitApply(object.clone()))));
+        reported.extend(self::reported(feed.accept(Event::InitApply(object.clone()))));
     }
-    assert_eq!(told, Vec::<String>::new(), "nothing is told of a list under way: the store does not show it");
-    self::told(feed.accept(Event::InitDone))
+    assert_eq!(
+        reported,
+        Vec::<String>::new(),
+        "nothing is told of a list under way: the store does not show it"
+    );
+    self::reported(feed.accept(Event::InitDone))
 }
 
-fn told(changes: Vec<Change<ConfigMap>>) -> Vec<String> {
-    let mut told: Vec<_> = changes
+fn reported(changes: Vec<Change<ConfigMap>>) -> Vec<String> {
+    let mut reported: Vec<_> = changes
         .into_iter()
         .map(|change| match change {
             Change::Present(object) => {
@@ -39,16 +43,16 @@ fn told(changes: Vec<Change<ConfigMap>>) -> Vec<String> {
             Change::Gone(object) => format!("{} gone", object.name_any()),
         })
         .collect();
-    told.sort();
-    told
+    reported.sort();
+    reported
 }
 
 fn shown(store: &Store<ConfigMap>) -> Vec<String> {
-    told(store.state().into_iter().map(Change::Present).collect())
+    reported(store.state().into_iter().map(Change::Present).collect())
 }
 
 #[test]
-fn a_list_is_told_when_the_store_shows_it() {
+fn a_list_is_reported_when_the_store_shows_it() {
     let (store, mut feed) = Feed::new();
     let objects = [object("a", "1", "old"), object("b", "2", "old")];
     assert_eq!(listed(&mut feed, &objects), ["a=old", "b=old"]);
@@ -56,15 +60,15 @@ fn a_list_is_told_when_the_store_shows_it() {
 }
 
 #[test]
-fn a_change_is_told_as_the_store_shows_it() {
+fn a_change_is_reported_as_the_store_shows_it() {
     let (_store, mut feed) = Feed::new();
     listed(&mut feed, &[object("a", "1", "old")]);
-    assert_eq!(told(feed.accept(Event::Apply(object("a", "1", "new")))), ["a=new"]);
-    assert_eq!(told(feed.accept(Event::Delete(object("a", "1", "new")))), ["a gone"]);
+    assert_eq!(reported(feed.accept(Event::Apply(object("a", "1", "new")))), ["a=new"]);
+    assert_eq!(reported(feed.accept(Event::Delete(object("a", "1", "new")))), ["a gone"]);
 }
 
 #[test]
-fn what_happened_while_nobody_watched_is_told_after_the_next_list() {
+fn what_happened_while_nobody_watched_is_reported_after_the_next_list() {
     let (store, mut feed) = Feed::new();
     listed(&mut feed, &[object("a", "1", "old"), object("b", "2", "old"), object("c", "3", "old")]);
     let now = [object("a", "1", "new"), object("c", "4", "recreated"), object("d", "5", "created")];
@@ -86,14 +90,14 @@ fn an_object_that_cannot_be_decoded_is_named_and_the_others_go_on() {
     assert!(feed.accept_guarded(Event::Init).1.is_none());
     let (changes, invalid) = feed.accept_guarded(Event::InitApply(poison()));
     let invalid = invalid.unwrap();
-    assert_eq!((told(changes), invalid.name.as_str()), (Vec::new(), "ns/a"));
+    assert_eq!((reported(changes), invalid.name.as_str()), (Vec::new(), "ns/a"));
     assert_eq!(
         (invalid.reference.kind.as_deref(), invalid.reference.uid.as_deref()),
         (Some("ConfigMap"), Some("1"))
     );
     assert!(invalid.error.contains("Invalid type string"), "{}", invalid.error);
     feed.accept_guarded(Event::InitApply(guarded(json!({"metadata": {"namespace": "ns", "name": "b"}}))));
-    assert_eq!(told(feed.accept_guarded(Event::InitDone).0), ["b="]);
+    assert_eq!(reported(feed.accept_guarded(Event::InitDone).0), ["b="]);
     assert_eq!(shown(&store), ["b="]);
 }
 
@@ -102,6 +106,6 @@ fn an_object_that_becomes_poison_leaves_the_store() {
     let (store, mut feed) = Feed::<ConfigMap>::new();
     listed(&mut feed, &[object("a", "1", "old")]);
     let (changes, invalid) = feed.accept_guarded(Event::Apply(poison()));
-    assert_eq!((told(changes), invalid.is_some()), (vec!["a gone".to_owned()], true));
+    assert_eq!((reported(changes), invalid.is_some()), (vec!["a gone".to_owned()], true));
     assert_eq!(shown(&store), Vec::<String>::new());
 }

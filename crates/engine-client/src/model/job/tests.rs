@@ -67,15 +67,15 @@ fn debug_tells_neither_variables_nor_documents() {
     };
     let validate =
         ValidateProcess { tenant_id: "acme".into(), content: SECRET.into(), mode: LintMode::Strict };
-    for told in
+    for reported in
         [format!("{start:?}"), format!("{:?}", job()), format!("{complete:?}"), format!("{instance:?}")]
     {
-        assert!(told.contains("variables: 1 of them") && !told.contains(SECRET), "{told}");
+        assert!(reported.contains("variables: 1 of them") && !reported.contains(SECRET), "{reported}");
     }
-    let told = format!("{starts:?}");
-    assert!(told.contains("variables: [1 of them]") && !told.contains(SECRET), "{told}");
-    for told in [format!("{deploy:?}"), format!("{validate:?}")] {
+    let reported = format!("{starts:?}");
+    assert!(reported.contains("variables: [1 of them]") && !reported.contains(SECRET), "{reported}");
+    for reported in [format!("{deploy:?}"), format!("{validate:?}")] {
         let bytes = format!("{:?}", SECRET.as_bytes());
-        assert!(told.contains("content: 9 bytes") && !told.contains(&bytes), "{told}");
+        assert!(reported.contains("content: 9 bytes") && !reported.contains(&bytes), "{reported}");
     }
 }

@@ -45,9 +45,9 @@ async fn conformance_38_missing_role_ends_with_the_role_binding_to_create() {
     let (follower, current) = AuthConfigFollower::new(client(move |_| (403, refused.clone())));
     let error = follower.follow().await;
     assert!(matches!(error, FollowError::NotPermitted(_)));
-    let told = error.to_string();
-    assert!(told.contains("kubectl create rolebinding"), "{told}");
-    assert!(told.contains("--role=extension-apiserver-authentication-reader"), "{told}");
+    let reported = error.to_string();
+    assert!(reported.contains("kubectl create rolebinding"), "{reported}");
+    assert!(reported.contains("--role=extension-apiserver-authentication-reader"), "{reported}");
     assert!(current.borrow().is_none());
 }
 

@@ -138,7 +138,7 @@ async fn foreign_api_service_is_left_alone_and_the_certificate_is_served_all_the
 }
 
 #[tokio::test]
-async fn missing_api_service_is_told_and_not_created() {
+async fn missing_api_service_is_reported_and_not_created() {
     let apiserver = FakeApiServer::new();
     let error = replica(&apiserver, start()).tick().await.expect_err("a missing APIService is an error");
     assert!(matches!(error, SelfManagedError::Registration(RegistrationError::Missing { .. })), "{error}");

@@ -162,11 +162,11 @@ impl World {
         self.processes().create(&PostParams::default(), &process).await.unwrap();
     }
 
-    async fn await_told(&self, name: &str, told: &str) -> WorkflowProcess {
-        let is_told = |process: &WorkflowProcess| {
-            process.status.as_ref().and_then(|status| status.message.as_deref()) == Some(told)
+    async fn await_reported(&self, name: &str, reported: &str) -> WorkflowProcess {
+        let is_reported = |process: &WorkflowProcess| {
+            process.status.as_ref().and_then(|status| status.message.as_deref()) == Some(reported)
         };
-        await_condition(&self.processes(), name, SOON, &format!("says {told:?}"), is_told).await
+        await_condition(&self.processes(), name, SOON, &format!("says {reported:?}"), is_reported).await
     }
 
     async fn await_deployed(&self, name: &str) -> WorkflowProcess {
@@ -282,7 +282,7 @@ async fn two_hundred_processes_become_deployed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_poisoned_object_is_told_and_stops_nobody() {
+async fn a_poisoned_object_is_reported_and_stops_nobody() {
     let apiserver = require_controller_manager!();
     let mut world = World::start(apiserver).await;
     let poison = json!({
@@ -302,13 +302,13 @@ async fn a_poisoned_object_is_told_and_stops_nobody() {
     Box::pin(apiserver.apply_crds(&[WorkflowProcess::crd()])).await;
 
     let events: Api<Event> = Api::namespaced(world.client.clone(), &world.work);
-    let told = eventually("the poison is told", SOON, async || {
+    let reported = eventually("the poison is told", SOON, async || {
         let all = events.list(&ListParams::default()).await.ok()?;
         all.items.into_iter().find(|event| event.reason.as_deref() == Some("Unreadable"))
     })
     .await;
-    assert_eq!(told.regarding.unwrap().name.as_deref(), Some("poison"));
-    let note = told.note.unwrap();
+    assert_eq!(reported.regarding.unwrap().name.as_deref(), Some("poison"));
+    let note = reported.note.unwrap();
     assert!(note.starts_with("Unreadable: the object does not fit this version's schema ("), "{note}");
     assert!(note.chars().count() <= message::MAX_CHARS);
 
@@ -341,11 +341,11 @@ async fn an_edited_config_map_is_seen_and_deployed() {
     world.apply("order-flow", from_config_map()).await;
     let message =
         format!("spec.source.configMapRef.name: ConfigMap {}/order-flow-bpmn does not exist", world.work);
-    world.await_told("order-flow", &message).await;
+    world.await_reported("order-flow", &message).await;
     world.put_config_map(ORDER_FLOW).await;
-    world.await_told("order-flow", "Deployed v1 (key=1)").await;
+    world.await_reported("order-flow", "Deployed v1 (key=1)").await;
     world.put_config_map(&renamed_task()).await;
-    world.await_told("order-flow", "Deployed v2 (key=2)").await;
+    world.await_reported("order-flow", "Deployed v2 (key=2)").await;
     world.stop_controller().await;
 }
 
@@ -361,12 +361,12 @@ async fn a_grant_takes_effect_and_so_does_its_removal() {
         world.work,
         home = world.home,
     );
-    world.await_told("order-flow", &refused).await;
+    world.await_reported("order-flow", &refused).await;
     assert_eq!(world.engine.calls(), []);
     world.label_work(json!({TENANT: "acme"})).await;
     world.await_deployed("order-flow").await;
     world.label_work(json!({TENANT: null})).await;
-    world.await_told("order-flow", &refused).await;
+    world.await_reported("order-flow", &refused).await;
     world.stop_controller().await;
 }
 
@@ -441,12 +441,12 @@ async fn an_outage_of_the_apiserver_is_survived_and_nothing_of_it_is_missed() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     apiserver.start_again().await;
     world.put_config_map(&renamed_task()).await;
-    world.await_told("order-flow", "Deployed v2 (key=2)").await;
+    world.await_reported("order-flow", "Deployed v2 (key=2)").await;
     world.apply("new", json!({"bpmn": bpmn_of("new")})).await;
     world.await_deployed("new").await;
-    let told: BTreeMap<_, _> =
+    let reported: BTreeMap<_, _> =
         world.engine.definitions("acme").into_iter().map(|d| (d.process_id, d.version)).collect();
-    assert_eq!(told, BTreeMap::from([("new".to_owned(), 1), ("order-flow".to_owned(), 2)]));
+    assert_eq!(reported, BTreeMap::from([("new".to_owned(), 1), ("order-flow".to_owned(), 2)]));
     assert_eq!(before.status.unwrap().version, Some(1));
     world.stop_controller().await;
 }

@@ -20,7 +20,7 @@ use crate::testing::{HOME, NO_TASK_DEFINITION, ORDER_FLOW, World, applied};
 const SETTLED: Next = Next::Settled { resync: RESYNC };
 const UNTIL_CHANGED: Next = Next::Failed(ErrorClass::Invalid);
 
-fn told(phase: &str, version: Option<i32>, message: &str) -> (String, Option<i32>, String) {
+fn reported(phase: &str, version: Option<i32>, message: &str) -> (String, Option<i32>, String) {
     (phase.to_owned(), version, message.to_owned())
 }
 
@@ -171,7 +171,7 @@ async fn an_invalid_document_fails_with_rule_and_place_and_without_any_engine_ca
     let world = World::with(&[applied("order-flow", &json!({"bpmn": NO_TASK_DEFINITION}))]);
     assert_eq!(world.settle("order-flow").await, UNTIL_CHANGED);
     let message = "missing taskDefinition on Task_charge (missing-task-definition, line 7, column 5)";
-    assert_eq!(world.told("order-flow"), told("Failed", None, message));
+    assert_eq!(world.reported("order-flow"), reported("Failed", None, message));
     assert_eq!(
         world.events("order-flow"),
         [event("ValidationFailed", &format!("ValidationFailed: {message}"))]
@@ -197,7 +197,7 @@ async fn the_engines_refusal_is_asked_for_once_per_source() {
         assert_eq!(world.pass("order-flow").await, UNTIL_CHANGED);
     }
     let message = "Task_refund is too generous (engine-rule, line 20, column 5)";
-    assert_eq!(world.told("order-flow"), told("Failed", None, message));
+    assert_eq!(world.reported("order-flow"), reported("Failed", None, message));
     assert_eq!(
         world.events("order-flow"),
         [event("RejectedByEngine", &format!("RejectedByEngine: {message}"))]
@@ -208,7 +208,7 @@ async fn the_engines_refusal_is_asked_for_once_per_source() {
 
     set_config_map(&world, &renamed_task());
     assert_eq!(world.settle("order-flow").await, SETTLED);
-    assert_eq!(world.told("order-flow").0, "Deployed");
+    assert_eq!(world.reported("order-flow").0, "Deployed");
 }
 
 #[tokio::test]
@@ -221,7 +221,7 @@ async fn an_edited_config_map_becomes_a_new_version_and_the_same_bytes_do_not() 
 
     set_config_map(&world, &renamed_task());
     world.settle("order-flow").await;
-    assert_eq!(world.told("order-flow"), told("Deployed", Some(2), "Deployed v2 (key=2)"));
+    assert_eq!(world.reported("order-flow"), reported("Deployed", Some(2), "Deployed v2 (key=2)"));
     assert_eq!(versions(&world), [(1, true), (2, false)]);
 }
 
@@ -234,7 +234,7 @@ async fn going_back_to_older_bytes_makes_them_current_again_as_often_as_one_like
         assert_eq!(world.settle("order-flow").await, SETTLED);
     }
     assert_eq!(versions(&world), [(1, true), (2, false), (3, true), (4, false), (5, true)]);
-    assert_eq!(world.told("order-flow").1, Some(5));
+    assert_eq!(world.reported("order-flow").1, Some(5));
 }
 
 #[tokio::test]
@@ -285,12 +285,12 @@ async fn an_unreachable_engine_is_tried_with_backoff_and_undoes_nothing() {
 }
 
 #[tokio::test]
-async fn an_engine_that_was_never_reached_is_told() {
+async fn an_engine_that_was_never_reached_is_reported() {
     let world = inline();
     world.engine().set_unreachable(true);
     assert_eq!(world.settle("order-flow").await, Next::Failed(ErrorClass::Transient));
     let message = "get process definition: connection to the engine failed";
-    assert_eq!(world.told("order-flow"), told("Pending", None, message));
+    assert_eq!(world.reported("order-flow"), reported("Pending", None, message));
     assert_eq!(
         world.events("order-flow"),
         [event("EngineUnreachable", &format!("EngineUnreachable: {message}"))]
@@ -303,7 +303,7 @@ async fn a_quota_blocks_and_a_freed_one_lets_the_deployment_go_on() {
     let full = engine_client::ErrorClass::QuotaExceeded { quota: QuotaKind::Storage, limit: 10, current: 11 };
     world.engine().fail(Operation::DeployProcess, full);
     assert_eq!(world.pass("order-flow").await, Next::Wait { recheck: Duration::from_mins(1) });
-    assert_eq!(world.told("order-flow").0, "Blocked");
+    assert_eq!(world.reported("order-flow").0, "Blocked");
     assert_eq!(world.events("order-flow")[0].0, "QuotaExceeded");
     world.engine().heal();
     assert_eq!(world.settle("order-flow").await, SETTLED);
@@ -320,8 +320,8 @@ async fn a_suspended_tenant_blocks_new_deployments() {
     suspend(true);
     assert_eq!(world.settle("order-flow").await, Next::Wait { recheck: Duration::from_mins(1) });
     assert_eq!(
-        world.told("order-flow"),
-        told(
+        world.reported("order-flow"),
+        reported(
             "Blocked",
             None,
             "WorkflowTenant workflow-system/acme is suspended; set its spec.suspended to false"
@@ -341,14 +341,14 @@ async fn a_lost_definition_is_deployed_again_and_again() {
         assert_eq!(world.settle("order-flow").await, SETTLED);
         assert_eq!(versions(&world), [(1, true)], "loss {n}");
     }
-    let told: Vec<_> = world.events("order-flow").into_iter().map(|(reason, _)| reason).collect();
-    assert_eq!(told, ["Deployed", "Deployed", "Redeployed", "Deployed", "Redeployed"]);
+    let reported: Vec<_> = world.events("order-flow").into_iter().map(|(reason, _)| reason).collect();
+    assert_eq!(reported, ["Deployed", "Deployed", "Redeployed", "Deployed", "Redeployed"]);
     let redeployed = event("Redeployed", "the engine had lost the definition; deployed it again as v1");
     assert!(world.events("order-flow").contains(&redeployed));
 }
 
 #[tokio::test]
-async fn of_two_objects_with_one_process_id_the_first_stays_and_the_other_is_told() {
+async fn of_two_objects_with_one_process_id_the_first_stays_and_the_other_is_reported() {
     let world = World::with(&[
         applied("order-flow", &json!({"bpmn": ORDER_FLOW})),
         applied("duplicate", &json!({"bpmn": renamed_task()})),
@@ -356,7 +356,7 @@ async fn of_two_objects_with_one_process_id_the_first_stays_and_the_other_is_tol
     world.settle("order-flow").await;
     assert_eq!(world.pass("duplicate").await, Next::Wait { recheck: Duration::from_mins(5) });
     let message = "deploy process: process order-flow is managed by another owner";
-    assert_eq!(world.told("duplicate"), told("Failed", None, message));
+    assert_eq!(world.reported("duplicate"), reported("Failed", None, message));
     assert_eq!(
         world.events("duplicate"),
         [event("DuplicateProcessId", &format!("DuplicateProcessId: {message}"))]
@@ -379,7 +379,7 @@ async fn a_rolling_cluster_keeps_what_is_deployed_and_makes_new_ones_wait() {
     };
     accept(false);
     assert_eq!(world.settle("order-flow").await, Next::Wait { recheck: Duration::from_mins(1) });
-    assert_eq!(world.told("order-flow").0, "Pending");
+    assert_eq!(world.reported("order-flow").0, "Pending");
     accept(true);
     world.settle("order-flow").await;
     let deployed = world.status("order-flow");
@@ -394,7 +394,7 @@ async fn a_withdrawn_grant_stops_deployments_and_reads_like_a_missing_cluster() 
     world.apiserver.edit::<Namespace>("", HOME, |namespace| namespace["metadata"]["labels"] = json!({}));
     assert_eq!(world.settle("order-flow").await, UNTIL_CHANGED);
     assert_eq!(
-        world.told("order-flow").2,
+        world.reported("order-flow").2,
         "spec.clusterRef prod-east, spec.tenantRef acme: not found or not permitted from namespace acme-tenant; \
          grant: label that Namespace workflow.example.com/tenant=acme"
     );
@@ -402,13 +402,13 @@ async fn a_withdrawn_grant_stops_deployments_and_reads_like_a_missing_cluster() 
 }
 
 #[tokio::test]
-async fn a_missing_config_map_is_awaited_and_an_outage_of_the_apiserver_is_not_told_as_one() {
+async fn a_missing_config_map_is_awaited_and_an_outage_of_the_apiserver_is_not_reported_as_one() {
     let source = json!({"configMapRef": {"name": "order-flow-bpmn", "key": "process.bpmn"}});
     let world = World::with(&[applied("order-flow", &source)]);
     assert_eq!(world.settle("order-flow").await, UNTIL_CHANGED);
     assert_eq!(
-        world.told("order-flow"),
-        told(
+        world.reported("order-flow"),
+        reported(
             "Pending",
             None,
             "spec.source.configMapRef.name: ConfigMap acme-tenant/order-flow-bpmn does not exist"
@@ -427,14 +427,14 @@ async fn a_missing_config_map_is_awaited_and_an_outage_of_the_apiserver_is_not_t
 }
 
 #[tokio::test]
-async fn missing_credentials_are_told_by_name() {
+async fn missing_credentials_are_reported_by_name() {
     let world = inline();
     world
         .apiserver
         .remove::<k8s_openapi::api::core::v1::Secret>("workflow-system", "prod-east-engine-controller-token");
     assert_eq!(world.settle("order-flow").await, Next::Failed(ErrorClass::Transient));
     assert_eq!(
-        world.told("order-flow").2,
+        world.reported("order-flow").2,
         "Secret prod-east-engine-controller-token of WorkflowCluster workflow-system/prod-east: key current is \
          missing; the cluster-controller writes it anew when it is deleted"
     );
@@ -446,11 +446,11 @@ async fn a_refused_credential_is_read_anew_by_the_next_pass() {
     let reconciler = world.reconciler(world.apiserver.client(), Arc::new(world.engines.clone()));
     world.engine().fail_once(Operation::GetProcessDefinition, engine_client::ErrorClass::Denied);
     assert_eq!(world.pass_of(&reconciler, "order-flow").await, Next::Failed(ErrorClass::Denied));
-    assert_eq!(world.told("order-flow").0, "Pending");
+    assert_eq!(world.reported("order-flow").0, "Pending");
     let reads = || world.apiserver.requests().iter().filter(|r| r.path.contains("/secrets/")).count();
     assert_eq!(reads(), 1);
     world.pass_of(&reconciler, "order-flow").await;
-    assert_eq!((reads(), world.told("order-flow").0.as_str()), (2, "Deployed"));
+    assert_eq!((reads(), world.reported("order-flow").0.as_str()), (2, "Deployed"));
 }
 
 #[tokio::test]
@@ -475,17 +475,20 @@ async fn a_paused_process_is_reported_and_not_deployed() {
     let world = inline();
     world.edit("order-flow", |process| process["spec"]["paused"] = json!(true));
     assert_eq!(world.settle("order-flow").await, SETTLED);
-    assert_eq!(world.told("order-flow"), told("Pending", None, "spec.paused is true: nothing is deployed"));
+    assert_eq!(
+        world.reported("order-flow"),
+        reported("Pending", None, "spec.paused is true: nothing is deployed")
+    );
     assert_eq!(world.engine().count(Operation::DeployProcess), 0);
     world.edit("order-flow", |process| process["spec"]["paused"] = json!(false));
     world.settle("order-flow").await;
     world.edit("order-flow", |process| process["spec"]["paused"] = json!(true));
     assert_eq!(world.settle("order-flow").await, SETTLED);
-    assert_eq!(world.told("order-flow").0, "Deployed");
+    assert_eq!(world.reported("order-flow").0, "Deployed");
 }
 
 #[tokio::test]
-async fn a_status_that_cannot_be_written_fails_the_pass_and_is_told_by_the_next() {
+async fn a_status_that_cannot_be_written_fails_the_pass_and_is_reported_by_the_next() {
     let world = inline();
     let refusals = std::sync::atomic::AtomicUsize::new(1);
     world.apiserver.intercept(move |request| {

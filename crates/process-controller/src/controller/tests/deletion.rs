@@ -53,7 +53,7 @@ async fn an_unreachable_engine_blocks_until_it_returns() {
     assert_eq!(world.settle("order-flow").await, Next::Failed(ErrorClass::Transient));
     let message =
         "the engine cannot retire the definition: list process definitions: connection to the engine failed";
-    assert_eq!(world.told("order-flow"), ("Deleting".into(), Some(1), message.into()));
+    assert_eq!(world.reported("order-flow"), ("Deleting".into(), Some(1), message.into()));
     assert_eq!(last_event(&world), ("DeletionBlocked".into(), format!("DeletionBlocked: {message}")));
     world.engine().heal();
     world.settle("order-flow").await;
@@ -68,7 +68,7 @@ async fn a_refused_retirement_is_never_given_up() {
     for _ in 0..3 {
         assert_eq!(world.pass("order-flow").await, Next::Failed(ErrorClass::Denied));
     }
-    assert_eq!(world.told("order-flow").0, "Deleting");
+    assert_eq!(world.reported("order-flow").0, "Deleting");
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn a_person_can_give_the_definition_up() {
 }
 
 #[tokio::test]
-async fn what_is_given_up_is_told_also_when_the_engine_answers() {
+async fn what_is_given_up_is_reported_also_when_the_engine_answers() {
     let world = deployed("Delete").await;
     world.edit("order-flow", |process| {
         process["metadata"]["annotations"] = json!({FORCE_DELETE: "true"});
@@ -139,7 +139,7 @@ async fn a_cluster_without_an_endpoint_holds_its_processes() {
     assert_eq!(world.settle("order-flow").await, Next::Wait { recheck: std::time::Duration::from_mins(1) });
     let message = "WorkflowCluster workflow-system/prod-east has no endpoint, so its engine cannot be asked; correct or \
                    delete that cluster";
-    assert_eq!(world.told("order-flow"), ("Deleting".into(), Some(1), message.into()));
+    assert_eq!(world.reported("order-flow"), ("Deleting".into(), Some(1), message.into()));
     assert_eq!(last_event(&world), ("DeletionBlocked".into(), format!("DeletionBlocked: {message}")));
 }
 
@@ -175,8 +175,8 @@ async fn the_same_process_applied_again_takes_over_what_was_left() {
     assert_eq!(world.engine().definitions("acme").len(), 1, "the same bytes are no new version");
     assert_eq!(world.engine().process_owner("acme", "order-flow").unwrap().uid, "uid-again");
     let note = "process order-flow was in the engine already; this object manages it now, at v1";
-    let told = world.events("order-flow");
-    assert!(told.contains(&("Adopted".into(), note.into())), "{told:?}");
+    let reported = world.events("order-flow");
+    assert!(reported.contains(&("Adopted".into(), note.into())), "{reported:?}");
 }
 
 #[tokio::test]

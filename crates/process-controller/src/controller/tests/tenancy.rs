@@ -50,7 +50,7 @@ fn noted(world: &World) -> Option<String> {
 async fn it_is_deployed_for_the_tenant_that_its_namespace_is_labelled_with() {
     let world = world();
     world.settle("order-flow").await;
-    assert_eq!(world.told("order-flow"), ("Deployed".into(), Some(1), "Deployed v1 (key=1)".into()));
+    assert_eq!(world.reported("order-flow"), ("Deployed".into(), Some(1), "Deployed v1 (key=1)".into()));
     assert_eq!(deployed(&world), [1, 0, 0]);
     assert_eq!(noted(&world).as_deref(), Some("acme"));
 }
@@ -63,14 +63,14 @@ async fn it_stands_still_under_another_label_and_goes_on_under_its_own() {
     assert_eq!(world.settle("order-flow").await, UNTIL_CHANGED);
     let message = "deployed for tenant acme, where it stays; by label workflow.example.com/tenant of this Namespace it \
                    would now belong to tenant beta: set the label back, or delete this object and apply it again";
-    assert_eq!(world.told("order-flow"), ("Blocked".into(), Some(1), message.into()));
+    assert_eq!(world.reported("order-flow"), ("Blocked".into(), Some(1), message.into()));
     assert_eq!(deployed(&world), [1, 0, 0], "neither lost nor moved");
     let event = ("DeployedForAnotherTenant".to_owned(), format!("DeployedForAnotherTenant: {message}"));
     assert_eq!(world.events("order-flow").pop(), Some(event));
 
     label(&world, Some("acme"));
     world.settle("order-flow").await;
-    assert_eq!(world.told("order-flow"), ("Deployed".into(), Some(1), "Deployed v1 (key=1)".into()));
+    assert_eq!(world.reported("order-flow"), ("Deployed".into(), Some(1), "Deployed v1 (key=1)".into()));
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn without_the_label_it_is_refused_and_keeps_what_runs() {
     world.settle("order-flow").await;
     label(&world, None);
     assert_eq!(world.settle("order-flow").await, UNTIL_CHANGED);
-    let (phase, version, message) = world.told("order-flow");
+    let (phase, version, message) = world.reported("order-flow");
     assert_eq!((phase.as_str(), version), ("Pending", Some(1)));
     assert!(message.starts_with("spec.clusterRef prod-east: not found or not permitted"), "{message}");
     assert_eq!(deployed(&world), [1, 0, 0]);
@@ -92,7 +92,7 @@ async fn a_label_without_its_tenant_deploys_nothing_and_says_where_the_name_is_f
     assert_eq!(world.settle("order-flow").await, UNTIL_CHANGED);
     let message = "spec.clusterRef prod-east, tenant gamma (from label workflow.example.com/tenant of Namespace \
                    acme-tenant): not found or not permitted there; create the WorkflowTenant, or correct the label";
-    assert_eq!(world.told("order-flow"), ("Pending".into(), None, message.into()));
+    assert_eq!(world.reported("order-flow"), ("Pending".into(), None, message.into()));
     assert_eq!((deployed(&world), noted(&world)), ([0, 0, 0], None));
 }
 
@@ -129,9 +129,9 @@ async fn whatever_write_it_is_killed_at_a_label_that_changes_then_leaves_nothing
 
         label(&world, Some("beta"));
         world.settle("order-flow").await;
-        let told = world.told("order-flow").0;
+        let reported = world.reported("order-flow").0;
         let expected = if stop == Stop::Before(1) { "Deployed" } else { "Blocked" };
-        assert_eq!(told, expected, "{stop:?}");
+        assert_eq!(reported, expected, "{stop:?}");
         world.delete("order-flow").await;
         world.settle("order-flow").await;
         assert_eq!(deployed(&world), [0, 0, 0], "{stop:?}");

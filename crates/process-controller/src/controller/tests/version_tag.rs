@@ -31,7 +31,7 @@ async fn a_version_tag_is_deployed_once_and_outlives_a_pause(
     object.spec.version_tag = spec.map(str::to_owned);
     let world = World::with(&[object]);
 
-    let told = || {
+    let reported = || {
         let status = world.status("order-flow");
         let deployed = status.conditions.iter().find(|condition| condition.type_ == "Deployed");
         (status.ready, deployed.map(|condition| condition.status.clone()), status.version, status.version_tag)
@@ -45,21 +45,21 @@ async fn a_version_tag_is_deployed_once_and_outlives_a_pause(
     };
 
     assert_eq!(world.settle("order-flow").await, Next::Settled { resync: RESYNC });
-    assert_eq!(told(), runs(true));
+    assert_eq!(reported(), runs(true));
     for _ in 0..5 {
         world.pass("order-flow").await;
     }
     pause(true);
     world.settle("order-flow").await;
-    assert_eq!(told(), runs(true), "paused");
+    assert_eq!(reported(), runs(true), "paused");
     pause(false);
     world.settle("order-flow").await;
     suspend(true);
     world.settle("order-flow").await;
-    assert_eq!(told(), runs(false), "tenant suspended");
+    assert_eq!(reported(), runs(false), "tenant suspended");
     suspend(false);
     world.settle("order-flow").await;
-    assert_eq!(told(), runs(true), "as before");
+    assert_eq!(reported(), runs(true), "as before");
     assert_eq!(world.engine().count(Operation::DeployProcess), 1);
     let tags: Vec<Option<String>> =
         world.engine().definitions("acme").into_iter().map(|definition| definition.version_tag).collect();

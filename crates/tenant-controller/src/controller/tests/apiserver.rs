@@ -216,7 +216,7 @@ async fn a_settled_tenant_is_not_written_over_fifty_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_poisoned_tenant_is_told_and_stops_nobody() {
+async fn a_poisoned_tenant_is_reported_and_stops_nobody() {
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
     use kube::CustomResourceExt as _;
 
@@ -246,12 +246,12 @@ async fn a_poisoned_tenant_is_told_and_stops_nobody() {
     Box::pin(apiserver.apply_crds(&[WorkflowTenant::crd()])).await;
 
     let events: Api<Event> = Api::namespaced(world.client.clone(), &world.home);
-    let told = eventually("the poison is told", SOON, async || {
+    let reported = eventually("the poison is told", SOON, async || {
         let all = events.list(&ListParams::default()).await.ok()?;
         all.items.into_iter().find(|event| event.reason.as_deref() == Some("Unreadable"))
     })
     .await;
-    assert_eq!(told.regarding.unwrap().name.as_deref(), Some("poison"));
+    assert_eq!(reported.regarding.unwrap().name.as_deref(), Some("poison"));
     world.apply(&world.home, "acme").await;
     eventually("the other tenant is there", SOON, async || world.engine.tenant("acme")).await;
     objects.delete("poison", &DeleteParams::default()).await.unwrap();
@@ -293,7 +293,7 @@ async fn a_tenant_in_a_namespace_of_its_own_follows_the_grant_and_ends_with_its_
 fn client_access(tenant: &WorkflowTenant) -> Option<(String, String)> {
     let conditions = &tenant.status.as_ref()?.conditions;
     controller_kit::condition::find(conditions, api_types::condition::CLIENT_ACCESS)
-        .map(|told| (told.reason.clone(), told.message.clone()))
+        .map(|reported| (reported.reason.clone(), reported.message.clone()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -320,9 +320,10 @@ async fn applications_get_their_secret_where_the_namespace_opted_in_and_lose_it_
          tenant-controller-workload-namespace to ServiceAccount {}/tenant-controller",
         world.home
     );
-    let told = ("ClientSecretNotPermitted".to_owned(), controller_kit::message::bounded(&hint));
-    let is_told = |tenant: &WorkflowTenant| client_access(tenant).as_ref() == Some(&told);
-    let tenant = await_condition(&world.tenants(&world.home), "acme", SOON, "says what lacks", is_told).await;
+    let reported = ("ClientSecretNotPermitted".to_owned(), controller_kit::message::bounded(&hint));
+    let is_reported = |tenant: &WorkflowTenant| client_access(tenant).as_ref() == Some(&reported);
+    let tenant =
+        await_condition(&world.tenants(&world.home), "acme", SOON, "says what lacks", is_reported).await;
     assert!(tenant.status.unwrap().ready);
     assert_eq!(secrets(&team).get_opt("acme-client").await.unwrap(), None);
 

@@ -50,13 +50,13 @@ fn places(world: &World) -> Vec<&'static str> {
 
 fn access(world: &World) -> (String, String, String) {
     let conditions = world.status("acme").conditions;
-    find(&conditions, CLIENT_ACCESS).map_or_else(Default::default, |told| {
-        (told.status.clone(), told.reason.clone(), told.message.clone())
+    find(&conditions, CLIENT_ACCESS).map_or_else(Default::default, |reported| {
+        (reported.status.clone(), reported.reason.clone(), reported.message.clone())
     })
 }
 
-fn told(truth: &str, reason: &str, message: &str) -> (String, String, String) {
-    (truth.into(), reason.into(), message.into())
+fn reported(status: &str, reason: &str, message: &str) -> (String, String, String) {
+    (status.into(), reason.into(), message.into())
 }
 
 fn text(secret: &Secret, key: &str) -> String {
@@ -150,10 +150,10 @@ async fn every_granted_namespace_gets_the_secret_with_address_authority_and_toke
     assert_eq!(status.client_namespaces, [OTHER, TEAM, HOME]);
     assert_eq!(status.client_key_id.as_deref(), Some(key.id()));
     let message = "Secret acme-client is up to date in: acme-reports, acme-tenant, workflow-system";
-    assert_eq!(access(&world), told("True", "ClientSecretsCurrent", message));
-    // Nothing that is told anywhere holds the token.
-    let told = format!("{status:?}{:?}", world.events("acme"));
-    assert!(!told.contains(&token), "{told}");
+    assert_eq!(access(&world), reported("True", "ClientSecretsCurrent", message));
+    // Nothing that is reported anywhere holds the token.
+    let reported = format!("{status:?}{:?}", world.events("acme"));
+    assert!(!reported.contains(&token), "{reported}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,12 +175,12 @@ async fn a_settled_tenant_is_not_looked_at_for_minutes_and_costs_no_write() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespace_that_has_not_opted_in_is_told_and_tried_again_slowly() {
+async fn a_namespace_that_has_not_opted_in_is_reported_and_tried_again_slowly() {
     let world = world();
     forbid(&world, &[TEAM]);
     assert_eq!(world.settle("acme").await, SETTLED);
     assert_eq!(places(&world), [OTHER, HOME]);
-    assert_eq!(access(&world), told("False", "ClientSecretNotPermitted", &missing(TEAM)));
+    assert_eq!(access(&world), reported("False", "ClientSecretNotPermitted", &missing(TEAM)));
     let status = world.status("acme");
     assert!(status.ready);
     assert_eq!(status.client_namespaces, [OTHER, HOME]);
@@ -217,7 +217,7 @@ async fn what_may_not_be_made_costs_no_write_at_all() {
     let world = World::with(&[applied("acme")]);
     forbid(&world, &[HOME]);
     world.settle("acme").await;
-    assert_eq!(access(&world), told("False", "ClientSecretNotPermitted", &missing(HOME)));
+    assert_eq!(access(&world), reported("False", "ClientSecretNotPermitted", &missing(HOME)));
     assert_eq!(world.status("acme").client_namespaces, Vec::<String>::new());
     let writes = world.writes();
     world.settle("acme").await;
@@ -231,11 +231,11 @@ async fn the_cluster_s_own_namespace_need_not_opt_in_while_applications_are_else
     world.settle("acme").await;
     assert_eq!(places(&world), [OTHER, TEAM]);
     let message = "Secret acme-client is up to date in: acme-reports, acme-tenant";
-    assert_eq!(access(&world), told("True", "ClientSecretsCurrent", message));
+    assert_eq!(access(&world), reported("True", "ClientSecretsCurrent", message));
 }
 
 #[tokio::test]
-async fn a_secret_of_somebody_else_is_told_and_left_alone() {
+async fn a_secret_of_somebody_else_is_reported_and_left_alone() {
     let world = world();
     let mut theirs = Secret::default();
     theirs.metadata.name = Some("acme-client".into());
@@ -247,7 +247,7 @@ async fn a_secret_of_somebody_else_is_told_and_left_alone() {
     let before = secret(&world, TEAM);
     assert_eq!(world.settle("acme").await, SETTLED);
     let message = "Secret acme-tenant/acme-client exists and belongs to something else; delete or rename it";
-    assert_eq!(access(&world), told("False", "ClientSecretNameTaken", message));
+    assert_eq!(access(&world), reported("False", "ClientSecretNameTaken", message));
     world.edit("acme", |tenant| tenant["spec"]["namespaces"] = json!([]));
     world.settle("acme").await;
     world.delete("acme").await;
@@ -257,12 +257,12 @@ async fn a_secret_of_somebody_else_is_told_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_namespace_that_does_not_exist_is_told_and_awaited() {
+async fn a_namespace_that_does_not_exist_is_reported_and_awaited() {
     let world = world();
     world.apiserver.remove::<Namespace>("", TEAM);
     world.settle("acme").await;
     let message = "namespace acme-tenant does not exist";
-    assert_eq!(access(&world), told("False", "ClientNamespaceMissing", message));
+    assert_eq!(access(&world), reported("False", "ClientNamespaceMissing", message));
     world.apiserver.seed(&namespace(TEAM, None));
     world.settle("acme").await;
     assert_eq!(access(&world).0, "True");
@@ -349,18 +349,18 @@ async fn while_one_secret_cannot_be_renewed_no_key_is_named() {
         (status.client_key_id, status.client_namespaces),
         (None, vec![OTHER.into(), TEAM.into(), HOME.into()])
     );
-    assert_eq!(access(&world), told("False", "ClientSecretNotPermitted", &missing(TEAM)));
+    assert_eq!(access(&world), reported("False", "ClientSecretNotPermitted", &missing(TEAM)));
 }
 
 #[tokio::test]
-async fn a_cluster_without_a_key_is_told_and_no_secret_is_touched() {
+async fn a_cluster_without_a_key_is_reported_and_no_secret_is_touched() {
     let world = served().await;
     let before = secret(&world, TEAM);
     world.apiserver.remove::<Secret>(HOME, &access_secret_name("prod-east", Access::ClientKey));
     assert_eq!(world.settle("acme").await, SETTLED);
     let message = "Secret prod-east-engine-client-key of WorkflowCluster workflow-system/prod-east: key current is \
                    missing; the cluster-controller writes it anew when it is deleted";
-    assert_eq!(access(&world), told("False", "EngineCredentialsMissing", message));
+    assert_eq!(access(&world), reported("False", "EngineCredentialsMissing", message));
     assert_eq!(secret(&world, TEAM), before);
 }
 
@@ -378,7 +378,7 @@ async fn a_deleted_tenant_takes_its_secrets_along_once_the_engine_has_none_of_it
 }
 
 #[tokio::test]
-async fn a_namespace_that_opted_out_does_not_hold_a_deletion_and_is_told() {
+async fn a_namespace_that_opted_out_does_not_hold_a_deletion_and_is_reported() {
     let world = served().await;
     forbid(&world, &[TEAM]);
     world.delete("acme").await;
@@ -416,7 +416,7 @@ async fn a_secret_that_cannot_be_read_now_holds_the_object_also_of_a_forced_dele
     world.delete("acme").await;
     assert_eq!(world.pass("acme").await, Next::Wait { recheck: Duration::from_secs(30) });
     let message = "in namespace acme-tenant: failed to read Secret acme-tenant/acme-client: etcd is away";
-    assert_eq!(world.told("acme"), ("Deleting".into(), message.into()));
+    assert_eq!(world.reported("acme"), ("Deleting".into(), message.into()));
 }
 
 /// Tenant acme in a namespace of its own, which the label entitles to the cluster.
@@ -469,7 +469,7 @@ async fn a_cluster_that_the_cache_does_not_show_takes_no_access_away() {
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_be_deleted_when_the_own_grant_ends_is_told_and_tried_again() {
+async fn a_secret_that_cannot_be_deleted_when_the_own_grant_ends_is_reported_and_tried_again() {
     let world = elsewhere();
     pass_elsewhere(&world).await;
     world.apiserver.edit::<Namespace>("", "acme-home", |it| it["metadata"]["labels"] = json!({}));

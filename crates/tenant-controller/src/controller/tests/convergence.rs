@@ -20,7 +20,7 @@ fn event(reason: &str, note: &str) -> (String, String) {
     (reason.to_owned(), note.to_owned())
 }
 
-fn told(phase: &str, message: &str) -> (String, String) {
+fn reported(phase: &str, message: &str) -> (String, String) {
     (phase.to_owned(), message.to_owned())
 }
 
@@ -90,7 +90,7 @@ async fn a_settled_tenant_costs_no_write() {
 }
 
 #[tokio::test]
-async fn drift_in_the_engine_is_corrected_and_told() {
+async fn drift_in_the_engine_is_corrected_and_reported() {
     let world = active().await;
     for _ in 0..2 {
         let mut drifted = held("acme");
@@ -136,7 +136,7 @@ async fn small_moves_of_the_usage_are_not_written_and_large_ones_are() {
 }
 
 #[tokio::test]
-async fn a_quota_that_is_used_up_is_told_once() {
+async fn a_quota_that_is_used_up_is_reported_once() {
     let world = active().await;
     world.engine().set_usage(usage(10_000, 0, &[QuotaKind::ActiveInstances]));
     world.settle("acme").await;
@@ -155,7 +155,7 @@ async fn a_suspended_tenant_is_suspended_in_the_engine() {
     world.edit("acme", |tenant| tenant["spec"]["suspended"] = json!(true));
     assert_eq!(world.settle("acme").await, SETTLED);
     assert!(world.engine().tenant("acme").unwrap().suspended);
-    assert_eq!(world.told("acme").0, "Suspended");
+    assert_eq!(world.reported("acme").0, "Suspended");
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn a_cluster_that_becomes_ready_right_after_a_refused_call_is_asked_at_onc
     });
     assert_eq!(world.pass_of(&reconciler, "acme").await, SETTLED);
     let message = "tenant acme is in the engine as the spec says";
-    assert_eq!(world.told("acme"), told("Active", message));
+    assert_eq!(world.reported("acme"), reported("Active", message));
     assert_eq!(world.engine().tenant("acme"), Some(held("acme")));
 }
 
@@ -193,7 +193,7 @@ async fn a_name_that_another_object_has_is_never_taken_over() {
     assert_eq!(world.pass("acme").await, Next::Wait { recheck: std::time::Duration::from_mins(5) });
     let message = "put tenant: tenant acme is managed by another owner; a WorkflowTenant of this name uses the same \
                    engine: delete that one, or rename this one";
-    assert_eq!(world.told("acme"), told("Failed", message));
+    assert_eq!(world.reported("acme"), reported("Failed", message));
     assert_eq!(world.events("acme"), [event("NameTaken", &format!("NameTaken: {message}"))]);
 
     world.delete("acme").await;
@@ -253,7 +253,7 @@ async fn a_tenant_with_much_to_delete_keeps_its_object_until_all_of_it_is_gone()
     let message = "the engine is deleting what the tenant has; the object goes when nothing is left";
     for _ in 0..2 {
         assert_eq!(world.pass("acme").await, Next::Wait { recheck: PURGE_RECHECK });
-        assert_eq!(world.told("acme"), told("Deleting", message));
+        assert_eq!(world.reported("acme"), reported("Deleting", message));
         assert!(!is_gone(&world));
     }
     assert_eq!(world.settle("acme").await, Next::Gone);
@@ -281,10 +281,10 @@ async fn a_tenant_with_running_instances_waits_for_them() {
         assert_eq!(world.pass("acme").await, Next::Failed(ErrorClass::Transient));
     }
     let message = "resolve or cancel what runs, or set spec.deletionPolicy to Purge: tenant acme has 3 active instances";
-    assert_eq!(world.told("acme"), told("Deleting", message));
-    let told = world.events("acme");
+    assert_eq!(world.reported("acme"), reported("Deleting", message));
+    let reported = world.events("acme");
     assert_eq!(
-        told[told.len() - 2..],
+        reported[reported.len() - 2..],
         [
             event("DeletionBlocked", &format!("DeletionBlocked: {message}")),
             event(
@@ -305,7 +305,7 @@ async fn a_tenant_that_waits_for_what_runs_is_purged_as_soon_as_its_policy_says_
     world.engine().set_usage(usage(3, 0, &[]));
     world.delete("acme").await;
     world.pass("acme").await;
-    assert_eq!(world.told("acme").0, "Deleting");
+    assert_eq!(world.reported("acme").0, "Deleting");
     // As the event says.
     world.edit("acme", |tenant| tenant["spec"]["deletionPolicy"] = json!("Purge"));
     assert_eq!(world.pass("acme").await, Next::Gone);
@@ -320,7 +320,7 @@ async fn an_unreachable_engine_blocks_until_a_person_gives_the_tenant_up() {
     world.engine().set_unreachable(true);
     world.delete("acme").await;
     assert_eq!(world.settle("acme").await, Next::Failed(ErrorClass::Transient));
-    assert_eq!(world.told("acme").0, "Deleting");
+    assert_eq!(world.reported("acme").0, "Deleting");
     assert_eq!(world.events("acme").pop().unwrap().0, "DeletionBlocked");
     world.edit("acme", |tenant| tenant["metadata"]["annotations"] = json!({FORCE_DELETE: "true"}));
     world.settle("acme").await;
@@ -366,7 +366,7 @@ async fn a_cluster_without_an_endpoint_holds_its_tenants() {
     assert_eq!(world.settle("acme").await, Next::Wait { recheck: std::time::Duration::from_mins(1) });
     let message = "WorkflowCluster workflow-system/prod-east has no endpoint, so its engine cannot be asked; correct or \
                    delete that cluster";
-    assert_eq!(world.told("acme"), told("Deleting", message));
+    assert_eq!(world.reported("acme"), reported("Deleting", message));
     assert_eq!(
         world.events("acme").pop(),
         Some(event("DeletionBlocked", &format!("DeletionBlocked: {message}")))

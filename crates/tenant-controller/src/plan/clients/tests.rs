@@ -159,8 +159,8 @@ fn an_update_and_a_deletion_are_of_exactly_the_secret_that_was_seen() {
     let Some(SecretWrite::Update(desired)) = plan.writes.get(TEAM) else { panic!("{plan:?}") };
     assert_eq!(desired.body["metadata"]["uid"], "uid-of-secret");
     let plan = plan_clients(&tenant, &view(held(outdated(&tenant)), false, None));
-    let doomed = Doomed::of(&outdated(&tenant));
-    assert_eq!(plan.writes, BTreeMap::from([(TEAM.into(), SecretWrite::Delete(doomed, "7".into()))]));
+    let deletion = Deletion::of(&outdated(&tenant));
+    assert_eq!(plan.writes, BTreeMap::from([(TEAM.into(), SecretWrite::Delete(deletion, "7".into()))]));
 }
 
 #[test]

@@ -35,8 +35,8 @@ fn condition_of(
     Some((condition.status, condition.reason, condition.message))
 }
 
-fn words(truth: &str, reason: &str, message: &str) -> (String, String, String) {
-    (truth.into(), reason.into(), message.into())
+fn words(status: &str, reason: &str, message: &str) -> (String, String, String) {
+    (status.into(), reason.into(), message.into())
 }
 
 /// Each reason that a namespace can have.
@@ -54,7 +54,7 @@ pub(crate) fn reasons() -> Vec<String> {
     let troubled = REASONS.map(|reason| assessment(vec![problem("a", reason)]));
     let conditions = troubled.into_iter().chain([assessment(Vec::new())]);
     let conditions = conditions.filter_map(|assessment| condition_of(&tenant(), Some(&assessment)));
-    let left = build_left(&tenant(), &["acme-tenant"]).map(|news| news.reason);
+    let left = build_left(&tenant(), &["acme-tenant"]).map(|event| event.reason);
     conditions.map(|(_, reason, _)| reason).chain(left).collect()
 }
 
@@ -103,7 +103,7 @@ fn what_nobody_looked_at_stays_as_it_was() {
     Some("ClientSecretNotPermitted: words")
 )]
 #[case::over(Some("ClientSecretNotPermitted"), None, None)]
-fn each_cause_is_news_once(
+fn each_cause_is_event_once(
     #[case] former: Option<&str>,
     #[case] now_: Option<&str>,
     #[case] expected: Option<&str>,
@@ -119,13 +119,13 @@ fn each_cause_is_news_once(
         });
         WorkflowTenantStatus { conditions: wanted.into_iter().collect(), ..WorkflowTenantStatus::default() }
     };
-    let news = build_client_news(&status(former), &status(now_));
-    assert_eq!(news.map(|news| news.note).as_deref(), expected);
+    let event = build_client_event(&status(former), &status(now_));
+    assert_eq!(event.map(|event| event.note).as_deref(), expected);
 }
 
 #[test]
 fn a_secret_that_could_not_be_deleted_stays_in_the_list_and_no_key_is_named() {
-    use controller_kit::plan::Doomed;
+    use controller_kit::plan::Deletion;
     use k8s_openapi::api::core::v1::Secret;
 
     let under = crate::observe::clients::Circumstances {
@@ -135,7 +135,7 @@ fn a_secret_that_could_not_be_deleted_stays_in_the_list_and_no_key_is_named() {
         access: None,
     };
     let view = ClientsView { under, places: BTreeMap::new() };
-    let delete = SecretWrite::Delete(Doomed::of(&Secret::default()), "1".into());
+    let delete = SecretWrite::Delete(Deletion::of(&Secret::default()), "1".into());
     let writes = BTreeMap::from([("a".to_owned(), delete.clone()), ("b".to_owned(), delete)]);
     let plan = ClientsPlan { writes, key_id: Some("key".into()), ..ClientsPlan::default() };
     let passing = Problem { is_passing: true, ..problem("a", TenantReason::ClientSecretNotWritten) };

@@ -51,13 +51,13 @@ fn restarted(times: i32, ended: &str) -> Value {
 #[case::no_node(
     json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}), Some("Unschedulable"))]
 #[case::just_made(json!({}), None)]
-fn a_stuck_pod_is_told_with_its_state(#[case] status: Value, #[case] expected: Option<&str>) {
+fn a_stuck_pod_is_reported_with_its_state(#[case] status: Value, #[case] expected: Option<&str>) {
     let expected = expected.map(|state| StuckPod { pod: "a".into(), state: state.into() });
     assert_eq!(find_stuck(&[current("a", &status)], now()), expected);
 }
 
 #[test]
-fn the_first_by_name_is_told() {
+fn the_first_by_name_is_reported() {
     let pods = ["b", "a", "c"].map(|name| current(name, &waiting("ImagePullBackOff")));
     assert_eq!(find_stuck(&pods, now()).unwrap().pod, "a");
 }

@@ -33,7 +33,7 @@ impl Room {
 /// Lags and removed pairs of one message.
 pub(super) type Part = (Vec<JobLag>, Vec<JobLag>);
 
-/// At least one part: a look that saw nothing new is told as well.
+/// At least one part: a look that saw nothing new is reported as well.
 pub(super) fn split(lags: Vec<JobLag>, removed: Vec<JobLag>) -> Vec<Part> {
     let (mut parts, mut room) = (vec![Part::default()], Room::default());
     let entries = lags.into_iter().map(|lag| (lag, false)).chain(removed.into_iter().map(|lag| (lag, true)));

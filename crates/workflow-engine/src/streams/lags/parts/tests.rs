@@ -19,8 +19,8 @@ fn nothing_new_is_one_empty_part() {
 
 #[test]
 fn parts_are_bounded_by_bytes_and_lose_nothing() {
-    let (told, gone) = (lags(20_000, 255), lags(9_000, 255));
-    let parts = split(told.clone(), gone.clone());
+    let (reported, gone) = (lags(20_000, 255), lags(9_000, 255));
+    let parts = split(reported.clone(), gone.clone());
     assert!(parts.len() > 8, "{}", parts.len());
     let message = |(lags, removed): &Part| engine_client::proto::WatchJobLagResponse {
         snapshot: true,
@@ -31,7 +31,7 @@ fn parts_are_bounded_by_bytes_and_lose_nothing() {
     };
     assert!(parts.iter().all(|part| message(part).encoded_len() < MAX_BYTES + 64));
     let (lags, removed): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-    assert_eq!((lags.concat(), removed.concat()), (told, gone));
+    assert_eq!((lags.concat(), removed.concat()), (reported, gone));
 }
 
 #[test]
