@@ -24,6 +24,7 @@ pub mod reference;
 pub mod render;
 pub mod scheduling;
 pub mod schema;
+pub mod status;
 pub mod tenant;
 pub mod violation;
 pub mod worker;

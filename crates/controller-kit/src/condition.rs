@@ -68,10 +68,10 @@ pub fn summary<R: Reason>(readiness: Readiness, reason: R, message: &str) -> Vec
     match readiness {
         Readiness::Ready => {}
         Readiness::InProgress => {
-            wanted.push(DesiredCondition::new(RECONCILING, ConditionStatus::True, reason, message))
+            wanted.push(DesiredCondition::new(RECONCILING, ConditionStatus::True, reason, message));
         }
         Readiness::Stalled => {
-            wanted.push(DesiredCondition::new(STALLED, ConditionStatus::True, reason, message))
+            wanted.push(DesiredCondition::new(STALLED, ConditionStatus::True, reason, message));
         }
     }
     wanted

@@ -192,7 +192,7 @@ async fn run_pass<R: Reconciler>(
     pass.next.delay(failures, rand::random()).map_or_else(Action::await_change, Action::requeue)
 }
 
-fn static_kind<K: Resource<DynamicType = ()>>() -> &'static str {
+pub(crate) fn static_kind<K: Resource<DynamicType = ()>>() -> &'static str {
     match K::kind(&()) {
         std::borrow::Cow::Borrowed(kind) => kind,
         std::borrow::Cow::Owned(_) => "unknown",

@@ -1,5 +1,7 @@
 //! What a person must create when the Kubernetes API refuses for want of a permission.
 
+use crate::problem::MissingPermission;
+
 /// The role of the installation's charts that lacks in a namespace: `<service account>-<suffix>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamespaceRole {
@@ -23,7 +25,7 @@ impl NamespaceRole {
 /// Which request was refused is left out: several run at once, and the message must not change with the one that comes
 /// first.
 #[must_use]
-pub fn missing_grant(error: &kube::Error, role: NamespaceRole) -> Option<String> {
+pub fn missing_permission(error: &kube::Error, role: NamespaceRole) -> Option<MissingPermission> {
     let kube::Error::Api(status) = error else { return None };
     let (user, namespace) = parse_refusal(&status.message)?;
     let suffix = role.suffix();
@@ -34,9 +36,16 @@ pub fn missing_grant(error: &kube::Error, role: NamespaceRole) -> Option<String>
         Some((home, account)) => (format!("{account}-{suffix}"), format!("ServiceAccount {home}/{account}")),
         None => (format!("…-{suffix}"), format!("User {user}")),
     };
-    Some(format!(
-        "no permission in namespace {namespace}: create a RoleBinding there of ClusterRole {role} to {subject}"
-    ))
+    Some(MissingPermission {
+        message: format!("no permission in namespace {namespace}"),
+        hint: format!("create a RoleBinding there of ClusterRole {role} to {subject}"),
+    })
+}
+
+/// The same in one sentence.
+#[must_use]
+pub fn missing_grant(error: &kube::Error, role: NamespaceRole) -> Option<String> {
+    missing_permission(error, role).map(|MissingPermission { message, hint }| format!("{message}: {hint}"))
 }
 
 /// User and namespace of `… is forbidden: User "u" cannot get resource "r" in API group "g" in the namespace "n"`, the

@@ -15,6 +15,24 @@ mod converged;
 
 pub use converged::is_subset;
 
+/// One write of a plan. `S` is what only this kind does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step<S> {
+    /// Before anything exists elsewhere, so that it cannot be forgotten there.
+    AddFinalizer {
+        /// Key and value of an annotation that is written with it: there is never one without the other.
+        annotation: Option<(&'static str, String)>,
+    },
+    /// Makes a child as it shall be.
+    Apply(Desired),
+    /// Deletes a child that is no longer wanted.
+    Delete(Deletion),
+    /// A step of the kind's own.
+    Own(S),
+    /// Lets the object go. Nothing can follow.
+    RemoveFinalizer,
+}
+
 /// What is to be done, in order, and what is awaited after it. An empty plan without a wait means: converged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan<S, R> {
@@ -29,6 +47,12 @@ impl<S, R> Plan<S, R> {
     #[must_use]
     pub const fn converged() -> Self {
         Self { steps: Vec::new(), wait: None }
+    }
+}
+
+impl<S, R> AsRef<[S]> for Plan<S, R> {
+    fn as_ref(&self) -> &[S] {
+        &self.steps
     }
 }
 

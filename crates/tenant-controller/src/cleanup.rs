@@ -10,7 +10,7 @@ use engine_client::request_id;
 use kube::ResourceExt as _;
 
 use crate::observe::{EngineView, Observed};
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Step, TenantStep};
 
 /// Deletes the tenant in the engine, then lets the object go.
 ///
@@ -44,7 +44,7 @@ pub fn plan_cleanup(tenant: &WorkflowTenant, observed: &Observed) -> Plan {
         owner,
         mode,
     };
-    Plan { steps: vec![Step::Delete(delete), Step::RemoveFinalizer], wait: None }
+    Plan { steps: vec![Step::Own(TenantStep::Delete(delete)), Step::RemoveFinalizer], wait: None }
 }
 
 /// Does a person give up what the engine still has?

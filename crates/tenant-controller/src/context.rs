@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use controller_kit::apply::Writer;
-use controller_kit::clock::Clock;
 use controller_kit::engine::EngineConnector;
-use controller_kit::events::Publisher;
 use controller_kit::reference::{Directory, Namespaces};
 use kube::Client;
 
@@ -16,12 +14,8 @@ use crate::looks::Looks;
 pub struct Context {
     /// Reads of what no cache shows.
     pub client: Client,
-    /// Writes.
+    /// Writes of the Secrets of clients.
     pub writer: Writer,
-    /// Events.
-    pub publisher: Publisher,
-    /// Time.
-    pub clock: Clock,
     /// Clusters and namespaces.
     pub directory: Arc<dyn Directory>,
     /// Which namespaces there are, and which are a tenant's by label.

@@ -1,113 +1,114 @@
-//! All writes but the status, in the order of the plan; the first failure ends them.
+//! The writes that only tenants have: in the engine, and of the Secrets of clients.
 
-pub mod clients;
-
-use api_types::WorkflowTenant;
-use api_types::labels::TENANT_CONTROLLER;
+use api_types::tenant::TenantReason;
+use api_types::{WorkflowTenant, WorkflowTenantStatus};
 use controller_kit::apply::WriteError;
 use controller_kit::outcome::ErrorClass;
+use controller_kit::pass::{Applied, Flow, Scene, problem_of};
+use controller_kit::problem::Problem;
 use engine_client::model::{PutTenant, TenantDeletion};
 use engine_client::{EngineError, ErrorClass as EngineClass};
 use kube::ResourceExt as _;
 
 use crate::context::Context;
+use crate::error::{of_engine, of_engine_deletion};
+use crate::kind::Tenants;
+use crate::observe::clients::NamespaceProblem;
 use crate::observe::{EngineView, Observed};
-use crate::plan::{Plan, Step};
+use crate::plan::TenantStep;
+use crate::plan::clients::SecretWrite;
 
-/// What became of the steps.
+/// What the engine and the namespaces of clients answered.
 #[derive(Debug, Default)]
-pub struct Applied {
-    /// The object as the last write returned it.
-    pub written: Option<WorkflowTenant>,
-    /// The object is gone.
-    pub gone: bool,
+pub struct Results {
     /// The engine's answer to an upsert.
     pub put: Option<PutTenant>,
     /// The engine's answer to a deletion.
     pub deleted: Option<TenantDeletion>,
+    /// Writes of Secrets of clients that failed. They are no failure of the tenant.
+    pub client_failures: Vec<NamespaceProblem>,
     /// Where the Secret of clients could not be deleted for want of a permission.
     pub left_secrets: Vec<String>,
-    /// What ended the execution early.
-    pub failure: Option<Failure>,
 }
 
-/// A step that failed.
-#[derive(Debug)]
-pub enum Failure {
-    /// The Kubernetes API.
-    Write(WriteError),
-    /// The engine.
-    Engine(EngineError),
-}
-
-/// Executes `plan`.
-pub async fn execute(
+/// Executes one step.
+pub async fn execute_step(
     context: &Context,
-    tenant: &WorkflowTenant,
-    observed: &Observed,
-    plan: &Plan,
-) -> Applied {
-    let mut applied = Applied::default();
-    for step in &plan.steps {
-        if let Err(failure) = execute_step(context, tenant, observed, step, &mut applied).await {
-            applied.failure = Some(failure);
-            break;
-        }
-        // The object stays until nothing of the tenant is left.
-        if applied.deleted == Some(TenantDeletion::Purging) {
-            break;
-        }
-    }
-    applied
-}
-
-async fn execute_step(
-    context: &Context,
-    tenant: &WorkflowTenant,
-    observed: &Observed,
-    step: &Step,
-    applied: &mut Applied,
-) -> Result<(), Failure> {
+    scene: &Scene<'_, Tenants>,
+    step: &TenantStep,
+    applied: &mut Applied<Tenants>,
+) -> Result<Flow, Problem<TenantReason>> {
+    let observed = scene.observed;
     match step {
-        Step::AddFinalizer => {
-            let written = context.writer.add_finalizer(tenant, TENANT_CONTROLLER.finalizer).await;
-            applied.written = Some(written.map_err(Failure::Write)?);
-        }
-        Step::Put(wanted) => {
+        TenantStep::Put(wanted) => {
             if let EngineView::Answered { engine, .. } = &observed.engine {
                 // No request id: an upsert is its own repetition, and drift may have to be corrected with the same words.
                 let result = engine.put_tenant("", wanted).await;
                 forget(context, observed, result.as_ref().err());
-                applied.put = Some(result.map_err(Failure::Engine)?);
+                applied.results.put = Some(result.map_err(|error| of_engine(&error))?);
             }
         }
-        Step::Delete(request) => {
+        TenantStep::Delete(request) => {
             if let EngineView::Answered { engine, .. } = &observed.engine {
                 let result = engine.delete_tenant(request).await;
                 forget(context, observed, result.as_ref().err());
-                applied.deleted = Some(result.map_err(Failure::Engine)?);
+                let deleted = result.map_err(|error| of_engine_deletion(&error))?;
+                applied.results.deleted = Some(deleted);
+                // The object stays until nothing of the tenant is left.
+                if deleted == TenantDeletion::Purging {
+                    return Ok(Flow::End);
+                }
             }
         }
-        Step::DeleteSecret(deletion, version) => {
+        TenantStep::DeleteSecret(deletion, version) => {
             match context.writer.delete_unchanged(deletion, version).await {
                 Ok(()) => {}
                 // Its token is worth nothing any more: no reason to hold the object for ever.
                 Err(error) if error.class() == ErrorClass::Denied => {
-                    applied.left_secrets.push(deletion.namespace.clone());
+                    applied.results.left_secrets.push(deletion.namespace.clone());
                 }
-                Err(error) => return Err(Failure::Write(error)),
+                Err(error) => return Err(problem_of::<Tenants>(&error)),
             }
         }
-        Step::RemoveFinalizer => {
-            context
-                .writer
-                .remove_finalizer(tenant, TENANT_CONTROLLER.finalizer)
-                .await
-                .map_err(Failure::Write)?;
-            applied.gone = true;
+        TenantStep::RecordSecrets(namespaces) => {
+            let tenant = applied.object.as_ref().unwrap_or(scene.object);
+            match record_secrets(context, tenant, namespaces).await {
+                Ok(written) => applied.object = written.or(applied.object.take()),
+                Err(error) => {
+                    applied.results.client_failures.push(NamespaceProblem::of("", &error));
+                    return Ok(Flow::End);
+                }
+            }
+        }
+        TenantStep::WriteSecret(namespace, write) => {
+            if let Err(error) = write_secret(context, write).await {
+                tracing::warn!(error = error.message(), "a client's Secret was not written");
+                applied.results.client_failures.push(NamespaceProblem::of(namespace, &error));
+            }
         }
     }
-    Ok(())
+    Ok(Flow::GoOn)
+}
+
+async fn record_secrets(
+    context: &Context,
+    tenant: &WorkflowTenant,
+    namespaces: &[String],
+) -> Result<Option<WorkflowTenant>, WriteError> {
+    let former = tenant.status.as_ref();
+    let status = WorkflowTenantStatus {
+        client_namespaces: namespaces.to_vec(),
+        ..former.cloned().unwrap_or_default()
+    };
+    context.writer.apply_status(tenant, former, &status).await
+}
+
+async fn write_secret(context: &Context, write: &SecretWrite) -> Result<(), WriteError> {
+    match write {
+        SecretWrite::Create(desired) => context.writer.create(desired).await,
+        SecretWrite::Update(desired) => context.writer.apply(desired).await.map(|_| ()),
+        SecretWrite::Delete(deletion, version) => context.writer.delete_unchanged(deletion, version).await,
+    }
 }
 
 /// After a call that may have changed the engine the census is outdated; after a refusal the credential may be.

@@ -5,15 +5,17 @@
 //! `<tenant>-client` of applications in the namespaces that a tenant is granted to. It never touches a tenant or a Secret that
 //! it does not own, and reads of others no Secret but an engine's credentials.
 //!
-//! One pass is [`controller`]: [`observe`] (all reads) → [`validate`] → [`plan`] (pure) → [`execute`] (all writes) →
-//! [`status`] (pure). A deletion takes the same way with [`cleanup`] in the place of the plan.
+//! The pass is the kit's; [`kind`] names the room for each part of it: [`validate`] → [`observe`] → [`plan`] →
+//! [`execute`] → [`status`]. For a tenant that is being deleted, [`cleanup`] makes the plan. [`controller`] has the watches.
 
 pub mod args;
 pub mod census;
 pub mod cleanup;
 pub mod context;
 pub mod controller;
+pub mod error;
 pub mod execute;
+pub mod kind;
 pub mod looks;
 pub mod observe;
 pub mod plan;

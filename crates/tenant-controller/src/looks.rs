@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::observe::clients::Circumstances;
+use crate::status::clients::ClientsAssessment;
 
 /// A Secret that somebody changed or deleted is put right after this time.
 const FRESH: Duration = Duration::from_mins(5);
@@ -29,17 +30,19 @@ impl Looks {
         looks.get(uid).is_some_and(|look| look.under == *circumstances && Instant::now() < look.good_until)
     }
 
-    /// All that was to be done was done, or cannot be done now.
-    pub fn remember(&self, uid: &str, under: Circumstances, has_problems: bool) {
+    /// All that was to be done was done, or cannot be done now. What is unfinished is looked at again by the next pass.
+    pub fn remember(&self, uid: &str, assessment: &ClientsAssessment) {
+        if assessment.is_unfinished {
+            return self.forget(uid);
+        }
         let now = Instant::now();
-        let good_until = now + if has_problems { FRESH_PROBLEM } else { FRESH };
+        let good_until = now + if assessment.problems.is_empty() { FRESH } else { FRESH_PROBLEM };
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         looks.retain(|_, look| now < look.good_until);
-        looks.insert(uid.to_owned(), Look { under, good_until });
+        looks.insert(uid.to_owned(), Look { under: assessment.under.clone(), good_until });
     }
 
-    /// The next pass looks again.
-    pub fn forget(&self, uid: &str) {
+    fn forget(&self, uid: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 }

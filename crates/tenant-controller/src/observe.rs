@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use api_types::{WorkflowCluster, WorkflowTenant};
 use controller_kit::engine::{AccessError, is_callable};
+use controller_kit::pass::is_deleting;
 use controller_kit::reference::{Refused, Unasked, observe_cluster_of_deleted, resolve_tenant};
 use engine_client::model::{Tenant, TenantUsage};
 use engine_client::{Engine, EngineError, ErrorClass};
 use kube::ResourceExt as _;
 
 use crate::context::Context;
+use clients::{ClientsView, observe_clients};
 
 /// The world as one pass sees it.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub struct Observed {
     pub cluster: Result<Arc<WorkflowCluster>, Refused>,
     /// The engine, as far as the rest allows to ask it.
     pub engine: EngineView,
+    /// The Secrets of clients; `None` when they were looked at a moment ago, or when it is not known where they shall be.
+    pub clients: Option<ClientsView>,
 }
 
 /// What the engine says of this tenant.
@@ -45,7 +49,16 @@ pub enum EngineView {
 }
 
 /// Reads everything that the plan depends on.
-pub async fn observe(context: &Context, tenant: &WorkflowTenant) -> Observed {
+pub async fn observe(context: &Context, tenant: &WorkflowTenant, is_valid: bool) -> Observed {
+    let (cluster, engine) = observe_cluster(context, tenant).await;
+    let clients = observe_clients(context, tenant, &cluster, &engine, is_valid).await;
+    Observed { cluster, engine, clients }
+}
+
+async fn observe_cluster(
+    context: &Context,
+    tenant: &WorkflowTenant,
+) -> (Result<Arc<WorkflowCluster>, Refused>, EngineView) {
     let cluster = resolve_tenant(&*context.directory, &context.cluster_namespace, tenant);
     if is_deleting(tenant) {
         // What was written while the grant held is still to be deleted.
@@ -55,20 +68,20 @@ pub async fn observe(context: &Context, tenant: &WorkflowTenant) -> Observed {
         Ok(cluster) if is_callable(cluster) => observe_engine(context, cluster, &tenant.name_any()).await,
         _ => EngineView::NotAsked,
     };
-    Observed { cluster, engine }
+    (cluster, engine)
 }
 
 async fn observe_of_deleted(
     context: &Context,
     tenant: &WorkflowTenant,
     cluster: Result<Arc<WorkflowCluster>, Refused>,
-) -> Observed {
+) -> (Result<Arc<WorkflowCluster>, Refused>, EngineView) {
     match observe_cluster_past_cache(context, tenant).await {
         Ok(found) => {
             let engine = observe_engine(context, &found, &tenant.name_any()).await;
-            Observed { cluster: Ok(found), engine }
+            (Ok(found), engine)
         }
-        Err(unasked) => Observed { cluster, engine: EngineView::Unasked(unasked) },
+        Err(unasked) => (cluster, EngineView::Unasked(unasked)),
     }
 }
 
@@ -86,12 +99,6 @@ async fn observe_cluster_past_cache(
         &tenant.spec.cluster_ref,
     )
     .await
-}
-
-/// Is it to go?
-#[must_use]
-pub fn is_deleting(tenant: &WorkflowTenant) -> bool {
-    tenant.metadata.deletion_timestamp.is_some()
 }
 
 async fn observe_engine(context: &Context, cluster: &WorkflowCluster, tenant_id: &str) -> EngineView {

@@ -9,40 +9,69 @@ use api_types::WorkflowTenant;
 use api_types::labels::TENANT_CONTROLLER;
 use api_types::tenant::TenantReason;
 use controller_kit::engine::{is_callable, owner_of};
+use controller_kit::pass::is_deleting;
 use controller_kit::plan::{Deletion, Wait};
+use controller_kit::problem::Problem;
 use engine_client::model::{DeleteTenant, Tenant, TenantQuotas};
 use kube::ResourceExt as _;
 
+use crate::cleanup::plan_cleanup;
 use crate::observe::{EngineView, Observed};
-use crate::validate::Verdict;
+use clients::{ClientsPlan, SecretWrite, plan_clients, plan_release};
 
 /// Safety net: what is awaited is watched.
 const RECHECK_WATCHED: Duration = Duration::from_mins(1);
 /// `maxStorageGB` counts powers of ten, as disks do.
 const BYTES_PER_GB: u64 = 1_000_000_000;
 
-/// One write.
+/// One write that only tenants have.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Before anything exists in the engine, so that it cannot be forgotten there.
-    AddFinalizer,
-    /// Makes the tenant what it should be.
+pub enum TenantStep {
+    /// Makes the tenant in the engine what it should be.
     Put(Tenant),
-    /// Deletes it, or gives up its ownership.
+    /// Deletes it there, or gives up its ownership.
     Delete(DeleteTenant),
-    /// Deletes exactly this version of a client's Secret.
+    /// Notes in the status where Secrets of clients are, before the first one is made: nothing else would remember it.
+    RecordSecrets(Vec<String>),
+    /// A Secret of clients in this namespace.
+    WriteSecret(String, SecretWrite),
+    /// Deletes exactly this version of a client's Secret, before the object goes.
     DeleteSecret(Deletion, String),
-    /// The end of the object.
-    RemoveFinalizer,
 }
+
+/// One write.
+pub type Step = controller_kit::plan::Step<TenantStep>;
 
 /// Ordered steps, then what is awaited.
 pub type Plan = controller_kit::plan::Plan<Step, TenantReason>;
 
-/// The plan of a tenant that is to live.
+/// Everything that a pass does. The Secrets of clients come behind the tenant: what the engine does not hold as this tenant
+/// gets no credential.
 #[must_use]
-pub fn plan(tenant: &WorkflowTenant, observed: &Observed, verdict: &Verdict) -> Plan {
-    if verdict.is_err() || tenant.spec.is_paused() {
+pub fn plan(tenant: &WorkflowTenant, spec: &Result<(), Problem<TenantReason>>, observed: &Observed) -> Plan {
+    if is_deleting(tenant) {
+        return plan_release(tenant, plan_cleanup(tenant, observed), observed.clients.as_ref());
+    }
+    let Plan { mut steps, wait } = plan_tenant(tenant, spec.is_ok(), observed);
+    if let Some(view) = &observed.clients {
+        let ClientsPlan { record, writes, .. } = plan_clients(tenant, view);
+        let record = record.map(TenantStep::RecordSecrets);
+        let writes = writes.into_iter().map(|(namespace, write)| TenantStep::WriteSecret(namespace, write));
+        steps.extend(record.into_iter().chain(writes).map(Step::Own));
+    }
+    Plan { steps, wait }
+}
+
+/// What takes a Secret away does not depend on the engine's answer.
+#[must_use]
+pub fn is_independent(step: &Step) -> bool {
+    matches!(step, Step::Own(TenantStep::WriteSecret(_, SecretWrite::Delete(..))))
+}
+
+/// The plan of a tenant that is to live, without the Secrets of its clients.
+#[must_use]
+pub fn plan_tenant(tenant: &WorkflowTenant, is_valid: bool, observed: &Observed) -> Plan {
+    if !is_valid || tenant.spec.is_paused() {
         return Plan::converged();
     }
     let Ok(cluster) = &observed.cluster else { return Plan::converged() };
@@ -56,11 +85,11 @@ pub fn plan(tenant: &WorkflowTenant, observed: &Observed, verdict: &Verdict) -> 
     let EngineView::Answered { tenant: found, .. } = &observed.engine else { return Plan::converged() };
     let mut steps = Vec::new();
     if !tenant.finalizers().iter().any(|finalizer| finalizer == TENANT_CONTROLLER.finalizer) {
-        steps.push(Step::AddFinalizer);
+        steps.push(Step::AddFinalizer { annotation: None });
     }
     let wanted = build_tenant(tenant);
     if found.as_ref() != Some(&wanted) {
-        steps.push(Step::Put(wanted));
+        steps.push(Step::Own(TenantStep::Put(wanted)));
     }
     Plan { steps, wait: None }
 }

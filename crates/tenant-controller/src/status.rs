@@ -5,27 +5,28 @@ pub mod clients;
 use std::time::Duration;
 
 use api_types::WorkflowTenant;
-use api_types::condition::{CLIENT_ACCESS, PAUSED, SYNCED, WITHIN_QUOTA};
+use api_types::condition::{CLIENT_ACCESS, SYNCED, WITHIN_QUOTA};
 use api_types::reason::{CommonReason, Reason as _};
 use api_types::tenant::TenantReason as Reason;
 use api_types::tenant::{TenantDeletionPolicy, TenantPhase, TenantReason, WorkflowTenantStatus};
-use controller_kit::condition::{ConditionStatus, DesiredCondition, Readiness, find, merge, summary};
+use controller_kit::condition::{ConditionStatus, DesiredCondition, Readiness, find};
 use controller_kit::events::{Event, EventType};
-use controller_kit::message::bounded;
 use controller_kit::outcome::{ErrorClass, Next};
+use controller_kit::pass::{OwnStatus, is_deleting};
+use controller_kit::problem::Problem;
 use controller_kit::reference::Unasked;
 use controller_kit::status::event_of_ready;
 use engine_client::model::{PutOutcome, QuotaKind, TenantDeletion, TenantUsage};
-use engine_client::{EngineError, ErrorClass as EngineClass};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::cleanup::is_forced;
-use crate::execute::{Applied, Failure};
-use crate::observe::{EngineView, Observed, is_deleting};
+use crate::error::{WHAT_RUNS, of_engine, of_engine_deletion};
+use crate::execute::Results;
+use crate::kind::Tenants;
+use crate::observe::{EngineView, Observed};
 use crate::plan::Plan;
-use crate::validate::Verdict;
-use clients::build_client_event;
+use clients::{ClientsAssessment, build_client_event, build_clients_status, build_secrets_left};
 
 /// Usage and engine-side drift are looked at this often.
 pub const USAGE_INTERVAL: Duration = Duration::from_secs(30);
@@ -36,278 +37,227 @@ pub const PURGE_RECHECK: Duration = Duration::from_secs(5);
 const RECHECK_CLUSTER: Duration = Duration::from_mins(1);
 /// RoleBindings and Secrets are not watched.
 const RECHECK_CLIENTS: Duration = Duration::from_mins(1);
+/// Another object owns the tenant's name. Nothing reports when it gives it up.
+const RECHECK_OWNER: Duration = Duration::from_mins(5);
 
-/// The pass in one judgement: status and next look both follow from it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Assessment {
-    /// Where the tenant is in its life.
-    pub phase: TenantPhase,
-    /// Ready, in progress or stalled.
-    pub readiness: Readiness,
-    /// Why.
-    pub reason: TenantReason,
-    /// The same for people.
-    pub message: String,
-    /// When to look again.
-    pub next: Next,
+/// A pass in one value.
+pub type Assessment = controller_kit::assessment::Assessment<TenantPhase, TenantReason, Facts>;
+
+/// What the status fields and events of a tenant are made from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// What the engine says that the tenant uses.
+    pub usage: Option<TenantUsage>,
+    /// The Secrets of clients, if somebody looked.
+    pub clients: Option<ClientsAssessment>,
+    /// The tenant was in the engine already, without an owner.
+    pub adopted: bool,
+    /// The engine held another tenant than the spec says, and it was corrected.
+    pub corrected: bool,
 }
 
 /// Judges a pass; what comes first counts.
 #[must_use]
 pub fn assess(
     tenant: &WorkflowTenant,
+    spec: &Result<(), Problem<TenantReason>>,
     observed: &Observed,
-    verdict: &Verdict,
     plan: &Plan,
-    applied: &Applied,
+    failures: &[Problem<TenantReason>],
+    results: &Results,
 ) -> Assessment {
     if is_deleting(tenant) {
-        return assess_deletion(observed, plan, applied);
+        return assess_deletion(observed, plan, failures, results);
     }
-    let judged = |phase, readiness, reason, message: String, next| Assessment {
-        phase,
-        readiness,
-        reason,
-        message,
-        next,
+    let usage = match &observed.engine {
+        EngineView::Answered { usage, .. } => usage.clone(),
+        _ => None,
     };
-    if let Err(violation) = verdict {
-        let next = Next::Failed(ErrorClass::Invalid);
-        return judged(TenantPhase::Failed, Readiness::Stalled, Reason::InvalidSpec, violation.clone(), next);
+    let facts = Facts {
+        usage,
+        clients: clients::assess_clients(tenant, observed, failures, results),
+        adopted: results.put.is_some_and(|put| put.adopted),
+        corrected: results.put.is_some_and(|put| put.outcome != PutOutcome::Unchanged),
+    };
+    Assessment { facts, ..assess_tenant(tenant, spec, observed, plan, failures) }
+}
+
+fn assess_tenant(
+    tenant: &WorkflowTenant,
+    spec: &Result<(), Problem<TenantReason>>,
+    observed: &Observed,
+    plan: &Plan,
+    failures: &[Problem<TenantReason>],
+) -> Assessment {
+    if let Err(problem) = spec {
+        return Assessment::of_problem(TenantPhase::Failed, problem);
     }
     if let Err(refused) = &observed.cluster {
         let reason = Reason::ReferenceNotPermittedOrMissing;
-        let next = Next::Failed(ErrorClass::Invalid);
-        return judged(TenantPhase::Pending, Readiness::Stalled, reason, refused.to_string(), next);
+        let problem = Problem::new(reason, ErrorClass::Invalid, refused.to_string());
+        return Assessment::of_problem(TenantPhase::Pending, &problem);
     }
-    if let Some(failure) = &applied.failure {
-        return assess_failure(failure);
+    if let Some(problem) = failures.first() {
+        return assess_problem(problem);
     }
-    let settled = Next::Settled { resync: USAGE_INTERVAL };
+    let settled = |phase, readiness, reason, message: &str| Assessment {
+        phase,
+        readiness,
+        reason,
+        message: message.to_owned(),
+        next: Next::Settled { resync: USAGE_INTERVAL },
+        facts: Facts::default(),
+    };
     if tenant.spec.is_paused() {
-        let message = "spec.paused is true: nothing is written to the engine".to_owned();
+        let message = "spec.paused is true: nothing is written to the engine";
         let held = matches!(&observed.engine, EngineView::Answered { tenant: Some(_), .. });
         let (phase, readiness) = if held {
             (TenantPhase::Active, Readiness::Ready)
         } else {
             (TenantPhase::Pending, Readiness::InProgress)
         };
-        return judged(phase, readiness, Reason::Paused, message, settled);
+        return settled(phase, readiness, Reason::Paused, message);
     }
     if let Some(wait) = &plan.wait {
-        let next = Next::Wait { recheck: wait.recheck };
-        return judged(TenantPhase::Pending, Readiness::InProgress, wait.reason, wait.message.clone(), next);
+        return Assessment::of_wait(TenantPhase::Pending, wait);
     }
     match &observed.engine {
         EngineView::NotAsked | EngineView::Unasked(_) => {
-            let message = "the engine was not asked".to_owned();
-            judged(
-                TenantPhase::Pending,
-                Readiness::InProgress,
-                Reason::Reconciling,
-                message,
-                Next::Failed(ErrorClass::Transient),
-            )
+            let message = "the engine was not asked";
+            let problem = Problem::new(Reason::Reconciling, ErrorClass::Transient, message);
+            Assessment::of_problem(TenantPhase::Pending, &problem)
         }
         EngineView::NotReady(error) => {
-            let next = Next::Failed(error.class());
-            judged(
-                TenantPhase::Pending,
-                Readiness::InProgress,
-                Reason::EngineCredentialsMissing,
-                error.message(),
-                next,
-            )
+            let problem = Problem::new(Reason::EngineCredentialsMissing, error.class(), error.message());
+            let readiness = Readiness::InProgress;
+            Assessment { readiness, ..Assessment::of_problem(TenantPhase::Pending, &problem) }
         }
-        EngineView::Failed(error) => assess_engine_error(error),
+        EngineView::Failed(error) => assess_problem(&of_engine(error)),
         EngineView::Answered { .. } if tenant.spec.is_suspended() => {
-            let message = "spec.suspended is true: no new instances and no jobs; nothing is lost".to_owned();
-            judged(TenantPhase::Suspended, Readiness::Ready, Reason::Suspended, message, settled)
+            let message = "spec.suspended is true: no new instances and no jobs; nothing is lost";
+            settled(TenantPhase::Suspended, Readiness::Ready, Reason::Suspended, message)
         }
         EngineView::Answered { .. } => {
             let message = format!("tenant {} is in the engine as the spec says", tenant.name_any());
-            judged(TenantPhase::Active, Readiness::Ready, Reason::Synced, message, settled)
+            settled(TenantPhase::Active, Readiness::Ready, Reason::Synced, &message)
         }
     }
 }
 
-fn assess_deletion(observed: &Observed, plan: &Plan, applied: &Applied) -> Assessment {
-    let deleting = |reason, message: String, class| Assessment {
+/// A step that failed, or an engine that did not answer.
+fn assess_problem(problem: &Problem<TenantReason>) -> Assessment {
+    let phase = match problem.reason {
+        Reason::EngineUnreachable | Reason::EngineCredentialsMissing | Reason::InternalError => {
+            TenantPhase::Degraded
+        }
+        Reason::NameTaken | Reason::NotSupportedByEngine | Reason::RejectedByEngine => TenantPhase::Failed,
+        _ => TenantPhase::Pending,
+    };
+    let judged = Assessment::of_problem(phase, problem);
+    match problem.reason {
+        Reason::NameTaken => Assessment { next: Next::Wait { recheck: RECHECK_OWNER }, ..judged },
+        Reason::Reconciling => Assessment { next: Next::Wait { recheck: PURGE_RECHECK }, ..judged },
+        // Also one that is tried again: a person has to change the tenant, or what it needs.
+        Reason::RejectedByEngine => Assessment { readiness: Readiness::Stalled, ..judged },
+        _ => judged,
+    }
+}
+
+fn assess_deletion(
+    observed: &Observed,
+    plan: &Plan,
+    failures: &[Problem<TenantReason>],
+    results: &Results,
+) -> Assessment {
+    let deleting = |reason, message: String, next| Assessment {
         phase: TenantPhase::Deleting,
         readiness: Readiness::InProgress,
         reason,
         message,
-        next: Next::Failed(class),
+        next,
+        facts: Facts::default(),
     };
-    let blocked = |message, class| deleting(Reason::DeletionBlocked, message, class);
-    match (&applied.failure, &observed.engine) {
-        (Some(Failure::Write(error)), _) if error.class() != ErrorClass::Conflict => {
-            blocked(error.message(), error.class())
-        }
-        (Some(Failure::Engine(error)), _) if runs_still(error) => {
-            blocked(format!("{WHAT_RUNS}: {}", error.message()), deletion_class(error))
-        }
-        (Some(Failure::Engine(error)), _) | (None, EngineView::Failed(error)) => {
-            blocked(format!("the engine cannot delete the tenant: {error}"), deletion_class(error))
-        }
+    let blocked = |problem: &Problem<TenantReason>| {
+        deleting(Reason::DeletionBlocked, problem.to_string(), Next::Failed(problem.class))
+    };
+    // The object changed in between: the next pass sees what it is now.
+    let failure = failures.first().filter(|problem| problem.reason != Reason::Conflict);
+    match (failure, &observed.engine) {
+        (Some(problem), _) => blocked(problem),
+        (None, EngineView::Failed(error)) => blocked(&of_engine_deletion(error)),
         (None, EngineView::NotReady(error)) => {
-            blocked(format!("the engine cannot be called: {}", error.message()), error.class())
+            let message = format!("the engine cannot be called: {}", error.message());
+            deleting(Reason::DeletionBlocked, message, Next::Failed(error.class()))
         }
         (None, EngineView::Unasked(Unasked::NoEndpoint { cluster })) => {
             let message = format!(
                 "WorkflowCluster {cluster} has no endpoint, so its engine cannot be asked; correct or delete that cluster"
             );
-            let next = Next::Wait { recheck: RECHECK_CLUSTER };
-            Assessment { next, ..blocked(message, ErrorClass::Transient) }
+            deleting(Reason::DeletionBlocked, message, Next::Wait { recheck: RECHECK_CLUSTER })
         }
-        (None, EngineView::Unasked(Unasked::Unread { problem, class })) => blocked(problem.clone(), *class),
-        _ if applied.deleted == Some(TenantDeletion::Purging) => {
-            let message =
-                "the engine is deleting what the tenant has; the object goes when nothing is left".to_owned();
-            let next = Next::Wait { recheck: PURGE_RECHECK };
-            Assessment { next, ..deleting(Reason::Deleting, message, ErrorClass::Conflict) }
+        (None, EngineView::Unasked(Unasked::Unread { problem, class })) => {
+            deleting(Reason::DeletionBlocked, problem.clone(), Next::Failed(*class))
+        }
+        _ if results.deleted == Some(TenantDeletion::Purging) => {
+            let message = "the engine is deleting what the tenant has; the object goes when nothing is left";
+            deleting(Reason::Deleting, message.to_owned(), Next::Wait { recheck: PURGE_RECHECK })
         }
         _ if let Some(wait) = &plan.wait => {
-            let next = Next::Wait { recheck: wait.recheck };
-            Assessment { next, ..deleting(wait.reason, wait.message.clone(), ErrorClass::Transient) }
+            deleting(wait.reason, wait.message.clone(), Next::Wait { recheck: wait.recheck })
         }
         _ => {
             let message = "the tenant is deleted, the object goes next".to_owned();
-            deleting(Reason::Deleting, message, ErrorClass::Conflict)
+            deleting(Reason::Deleting, message, Next::Failed(ErrorClass::Conflict))
         }
     }
 }
 
-/// What to do comes first: of many processes the message names as many as fit.
-const WHAT_RUNS: &str = "resolve or cancel what runs, or set spec.deletionPolicy to Purge";
-
-/// Is the tenant kept because instances run?
-fn runs_still(error: &EngineError) -> bool {
-    matches!(error.class(), EngineClass::Precondition { reason } if reason == "INSTANCES_ACTIVE")
-}
-
-/// A deletion is never given up, whatever the engine says.
-fn deletion_class(error: &EngineError) -> ErrorClass {
-    match ErrorClass::of_engine(error) {
-        ErrorClass::Invalid => ErrorClass::Denied,
-        class => class,
-    }
-}
-
-fn assess_failure(failure: &Failure) -> Assessment {
-    match failure {
-        Failure::Engine(error) => assess_engine_error(error),
-        Failure::Write(error) => Assessment {
-            phase: TenantPhase::Pending,
-            readiness: match error.class() {
-                ErrorClass::Transient | ErrorClass::Conflict => Readiness::InProgress,
-                ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::Contested | ErrorClass::Defect => {
-                    Readiness::Stalled
-                }
-            },
-            reason: error.class().reason().into(),
-            message: error.message(),
-            next: Next::Failed(error.class()),
-        },
-    }
-}
-
-fn assess_engine_error(error: &EngineError) -> Assessment {
-    /// Another object owns the tenant's name. Nothing tells us when it gives it up.
-    const RECHECK_OWNER: Next = Next::Wait { recheck: std::time::Duration::from_mins(5) };
-    let failed = Next::Failed(ErrorClass::of_engine(error));
-    let (phase, readiness, reason, next) = match error.class() {
-        EngineClass::Unavailable | EngineClass::Stale => {
-            (TenantPhase::Degraded, Readiness::InProgress, Reason::EngineUnreachable, failed)
-        }
-        EngineClass::AlreadyOwned => {
-            (TenantPhase::Failed, Readiness::Stalled, CommonReason::NameTaken.into(), RECHECK_OWNER)
-        }
-        // What a former tenant of this name left is still being deleted.
-        EngineClass::Precondition { reason } if reason == "TENANT_BEING_DELETED" => {
-            let next = Next::Wait { recheck: PURGE_RECHECK };
-            (TenantPhase::Pending, Readiness::InProgress, Reason::Reconciling, next)
-        }
-        EngineClass::Denied => {
-            (TenantPhase::Degraded, Readiness::Stalled, Reason::EngineCredentialsMissing, failed)
-        }
-        EngineClass::Unsupported => {
-            (TenantPhase::Failed, Readiness::Stalled, Reason::NotSupportedByEngine, failed)
-        }
-        EngineClass::Invalid
-        | EngineClass::NotFound
-        | EngineClass::Precondition { .. }
-        | EngineClass::QuotaExceeded { .. } => {
-            (TenantPhase::Failed, Readiness::Stalled, Reason::RejectedByEngine, failed)
-        }
-        EngineClass::Corrupt | EngineClass::Internal => {
-            (TenantPhase::Degraded, Readiness::Stalled, Reason::InternalError, failed)
-        }
-    };
-    let what_to_do = match error.class() {
-        EngineClass::AlreadyOwned => {
-            "; a WorkflowTenant of this name uses the same engine: delete that one, or rename this one"
-        }
-        _ => "",
-    };
-    Assessment { phase, readiness, reason, message: format!("{error}{what_to_do}"), next }
-}
-
-/// The whole status.
+/// An engine that is away does not undo what it holds; else an outage would rewrite every status twice.
 #[must_use]
-pub fn build_status(
+pub fn keep_status(
     tenant: &WorkflowTenant,
-    observed: &Observed,
+    former: &WorkflowTenantStatus,
     assessment: &Assessment,
     now: Timestamp,
-) -> WorkflowTenantStatus {
-    let former = tenant.status.clone().unwrap_or_default();
-    let generation = tenant.metadata.generation;
-    // An engine that is away does not undo what it holds; else an outage would rewrite every status twice.
-    if assessment.reason == Reason::EngineUnreachable
+) -> Option<WorkflowTenantStatus> {
+    let is_kept = assessment.reason == Reason::EngineUnreachable
         && former.ready
-        && former.observed_generation == generation
-    {
-        return former;
-    }
-    let Assessment { phase, readiness, reason, message, .. } = assessment;
-    let mut wanted = summary(*readiness, *reason, message);
-    if tenant.spec.is_paused() {
-        wanted.push(DesiredCondition::new(
-            PAUSED,
-            ConditionStatus::True,
-            Reason::Paused,
-            "spec.paused is true",
-        ));
-    }
-    let synced = *readiness == Readiness::Ready;
-    let synced_reason = if synced { Reason::Synced } else { *reason };
-    wanted.push(DesiredCondition::new(
-        SYNCED,
-        if synced { ConditionStatus::True } else { ConditionStatus::False },
-        synced_reason,
-        message,
-    ));
-    let usage = match &observed.engine {
-        EngineView::Answered { usage, .. } => usage.as_ref(),
-        _ => None,
+        && former.observed_generation == tenant.metadata.generation;
+    is_kept.then(|| clients::update_clients(tenant, former, assessment, now))
+}
+
+/// What a tenant has beside the head of its status.
+#[must_use]
+pub fn build_own_status(
+    tenant: &WorkflowTenant,
+    former: &WorkflowTenantStatus,
+    assessment: &Assessment,
+) -> OwnStatus<Tenants> {
+    let Assessment { readiness, reason, message, facts, .. } = assessment;
+    let (status, synced_reason) = match readiness {
+        Readiness::Ready => (ConditionStatus::True, Reason::Synced),
+        _ => (ConditionStatus::False, *reason),
     };
-    wanted.extend(usage.map(build_within_quota));
+    let mut conditions = vec![DesiredCondition::new(SYNCED, status, synced_reason, message)];
+    let usage = facts.usage.as_ref();
+    conditions.extend(usage.map(build_within_quota));
     let used = |read: fn(&TenantUsage) -> u64, former: Option<i64>| {
         usage.map_or(former, |usage| Some(steady(former, read(usage))))
     };
-    WorkflowTenantStatus {
-        observed_generation: generation,
-        phase: Some(*phase),
-        ready: synced,
-        message: Some(bounded(message)),
-        conditions: merge(&former.conditions, wanted, generation, now),
-        current_instances: used(|usage| usage.active_instances, former.current_instances),
-        current_jobs_per_minute: used(|usage| usage.jobs_last_minute, former.current_jobs_per_minute),
-        client_key_id: former.client_key_id,
-        current_storage_gb: usage
-            .map_or(former.current_storage_gb, |usage| Some(gigabytes(usage.storage_bytes))),
-        client_namespaces: former.client_namespaces,
+    let clients = build_clients_status(tenant, former, facts.clients.as_ref());
+    conditions.extend(clients.desired);
+    OwnStatus {
+        fields: WorkflowTenantStatus {
+            current_instances: used(|usage| usage.active_instances, former.current_instances),
+            current_jobs_per_minute: used(|usage| usage.jobs_last_minute, former.current_jobs_per_minute),
+            current_storage_gb: usage
+                .map_or(former.current_storage_gb, |usage| Some(gigabytes(usage.storage_bytes))),
+            client_namespaces: clients.namespaces,
+            client_key_id: clients.key_id,
+            ..WorkflowTenantStatus::default()
+        },
+        conditions,
+        kept: clients.kept.into_iter().collect(),
     }
 }
 
@@ -363,13 +313,17 @@ pub fn plan_next(assessment: &Assessment, status: &WorkflowTenantStatus) -> Next
 
 /// The events of a pass.
 #[must_use]
-pub fn build_events(tenant: &WorkflowTenant, status: &WorkflowTenantStatus, applied: &Applied) -> Vec<Event> {
-    let former = tenant.status.clone().unwrap_or_default();
-    let mut reported: Vec<Event> =
+pub fn build_events(
+    tenant: &WorkflowTenant,
+    former: &WorkflowTenantStatus,
+    status: &WorkflowTenantStatus,
+    assessment: &Assessment,
+) -> Vec<Event> {
+    let mut events: Vec<Event> =
         event_of_ready::<TenantReason>(&former.conditions, &status.conditions).into_iter().collect();
     let was_settled = former.ready && former.observed_generation == tenant.metadata.generation;
-    if applied.put.is_some_and(|put| put.adopted) {
-        reported.push(Event {
+    if assessment.facts.adopted {
+        events.push(Event {
             type_: EventType::Normal,
             reason: Reason::Adopted.as_str().to_owned(),
             note: format!(
@@ -377,30 +331,28 @@ pub fn build_events(tenant: &WorkflowTenant, status: &WorkflowTenantStatus, appl
                 tenant.name_any()
             ),
         });
-    } else if was_settled && applied.put.is_some_and(|put| put.outcome != PutOutcome::Unchanged) {
-        reported.push(Event {
+    } else if was_settled && assessment.facts.corrected {
+        events.push(Event {
             type_: EventType::Normal,
             reason: Reason::DriftCorrected.as_str().to_owned(),
             note: "the tenant in the engine differed from the spec and was corrected".to_owned(),
         });
     }
-    reported.extend(build_client_event(&former, status));
-    reported.extend(build_way_out(tenant, &former, status));
+    events.extend(build_client_event(former, status));
+    events.extend(build_way_out(tenant, former, status));
     let is_over = |status: &WorkflowTenantStatus| {
-        controller_kit::condition::find(&status.conditions, WITHIN_QUOTA)
-            .filter(|c| c.status == "False")
-            .map(|c| c.message.clone())
+        find(&status.conditions, WITHIN_QUOTA).filter(|c| c.status == "False").map(|c| c.message.clone())
     };
     if let Some(message) = is_over(status)
-        && is_over(&former).is_none()
+        && is_over(former).is_none()
     {
-        reported.push(Event {
+        events.push(Event {
             type_: EventType::Warning,
             reason: Reason::QuotaExceeded.as_str().to_owned(),
             note: format!("QuotaExceeded: {message}"),
         });
     }
-    reported
+    events
 }
 
 /// How to delete what runs, once: when the deletion begins to wait for it.
@@ -426,9 +378,14 @@ fn build_way_out(
     })
 }
 
-/// The news of an object whose last step removed its finalizer.
+/// The events of an object that has just been released.
 #[must_use]
-pub fn build_last_events(tenant: &WorkflowTenant, observed: &Observed, applied: &Applied) -> Option<Event> {
+pub fn build_last_events(tenant: &WorkflowTenant, observed: &Observed, results: &Results) -> Vec<Event> {
+    let of_tenant = build_last_event(tenant, observed, results);
+    of_tenant.into_iter().chain(build_secrets_left(tenant, observed, results)).collect()
+}
+
+fn build_last_event(tenant: &WorkflowTenant, observed: &Observed, results: &Results) -> Option<Event> {
     if matches!(&observed.engine, EngineView::Unasked(Unasked::ClusterGone)) {
         let reason = Reason::LeftInDatabase;
         return Some(Event {
@@ -448,7 +405,7 @@ pub fn build_last_events(tenant: &WorkflowTenant, observed: &Observed, applied: 
             note: format!("DeletionForced: tenant {} may still be in the engine", tenant.name_any()),
         });
     }
-    let (reason, what) = match (tenant.spec.deletion_policy(), applied.deleted.as_ref()?) {
+    let (reason, what) = match (tenant.spec.deletion_policy(), results.deleted.as_ref()?) {
         (TenantDeletionPolicy::Retain, TenantDeletion::Kept) => (Reason::Retained, "stays in the engine"),
         (TenantDeletionPolicy::Purge, TenantDeletion::Deleted) => {
             (Reason::Purged, "was deleted from the engine with everything that ran")

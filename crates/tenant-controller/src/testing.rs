@@ -11,6 +11,7 @@ use controller_kit::controller::Reconciler as _;
 use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::events::Publisher;
 use controller_kit::outcome::Next;
+use controller_kit::pass::Passes;
 use controller_kit::reference::{Directory, Namespaces};
 use engine_client::fake::{FakeEngine, FakeEngines};
 use engine_client::model::{Owner, QuotaKind, Tenant, TenantQuotas, TenantUsage};
@@ -26,7 +27,7 @@ use test_support::{FakeApiServer, builders};
 
 use crate::census::Censuses;
 use crate::context::Context;
-use crate::controller::TenantReconciler;
+use crate::kind::Tenants;
 use crate::looks::Looks;
 use crate::observe::{EngineView, Observed};
 
@@ -105,7 +106,7 @@ pub(crate) fn usage(active_instances: u64, storage_bytes: u64, over: &[QuotaKind
 /// The world of [`tenant`] with a running cluster and an engine that answers.
 pub(crate) fn observed(found: Option<Tenant>, usage: Option<TenantUsage>) -> Observed {
     let engine = EngineView::Answered { engine: Arc::new(FakeEngine::new()), tenant: found, usage };
-    Observed { cluster: Ok(Arc::new(cluster())), engine }
+    Observed { cluster: Ok(Arc::new(cluster())), engine, clients: None }
 }
 
 /// Apiserver and engine of the cluster `prod-east`.
@@ -137,26 +138,29 @@ impl World {
     }
 
     /// One life of the controller.
-    pub(crate) fn reconciler(&self, client: Client, engines: Arc<dyn EngineProvider>) -> TenantReconciler {
+    pub(crate) fn reconciler(&self, client: Client, engines: Arc<dyn EngineProvider>) -> Passes<Tenants> {
         let clock = Clock::fixed(now());
-        TenantReconciler {
-            context: Context {
-                writer: Writer::new(client.clone(), TENANT_CONTROLLER.field_manager),
-                publisher: Publisher::new(client.clone(), "tenant-controller", "test".into(), clock.clone()),
-                clock,
-                directory: Arc::new(Stored(self.apiserver.clone())),
-                namespaces: Arc::new(Stored(self.apiserver.clone())),
-                cluster_namespace: HOME.into(),
-                engines: EngineConnector::new(client.clone(), engines, EngineRole::Controller),
-                client,
-                censuses: Censuses::default(),
-                looks: Looks::default(),
-            },
+        let writer = Writer::new(client.clone(), TENANT_CONTROLLER.field_manager);
+        let context = Context {
+            directory: Arc::new(Stored(self.apiserver.clone())),
+            namespaces: Arc::new(Stored(self.apiserver.clone())),
+            cluster_namespace: HOME.into(),
+            engines: EngineConnector::new(client.clone(), engines, EngineRole::Controller),
+            client: client.clone(),
+            writer: writer.clone(),
+            censuses: Censuses::default(),
+            looks: Looks::default(),
+        };
+        Passes {
+            kind: Tenants { context },
+            writer,
+            publisher: Publisher::new(client, "tenant-controller", "test".into(), clock.clone()),
+            clock,
         }
     }
 
     /// A life with nothing in between.
-    pub(crate) fn started(&self) -> TenantReconciler {
+    pub(crate) fn started(&self) -> Passes<Tenants> {
         self.reconciler(self.apiserver.client(), Arc::new(self.engines.clone()))
     }
 
@@ -165,7 +169,7 @@ impl World {
         self.pass_of(&self.started(), name).await
     }
 
-    pub(crate) async fn pass_of(&self, reconciler: &TenantReconciler, name: &str) -> Next {
+    pub(crate) async fn pass_of(&self, reconciler: &Passes<Tenants>, name: &str) -> Next {
         match self.apiserver.get::<WorkflowTenant>(HOME, name) {
             Some(tenant) => reconciler.reconcile(Arc::new(tenant)).await.next,
             None => Next::Gone,

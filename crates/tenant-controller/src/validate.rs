@@ -1,15 +1,14 @@
 //! The rules of the schema once more: objects can be older than the schema. Pure.
 
 use api_types::WorkflowTenant;
+use api_types::tenant::TenantReason;
+use controller_kit::problem::Problem;
 
-/// What is wrong with the spec, where, and what was expected; the first violation is reported.
-pub type Verdict = Result<(), String>;
-
-/// Checks the spec.
-pub fn validate(tenant: &WorkflowTenant) -> Verdict {
+/// Checks the spec; the first violation is reported.
+pub fn validate(tenant: &WorkflowTenant) -> Result<(), Problem<TenantReason>> {
     match api_types::violations(tenant).into_iter().next() {
         None => Ok(()),
-        Some(violation) => Err(violation.message),
+        Some(violation) => Err(Problem::invalid_spec(violation.message)),
     }
 }
 

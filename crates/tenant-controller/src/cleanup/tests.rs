@@ -37,7 +37,7 @@ fn the_tenant_goes_before_the_object(#[case] policy: &str, #[case] mode: DeleteT
     };
     assert_eq!(
         plan_cleanup(&deletion(policy), &observed(Some(held("acme")), None)),
-        Plan { steps: vec![Step::Delete(delete), Step::RemoveFinalizer], wait: None }
+        Plan { steps: vec![Step::Own(TenantStep::Delete(delete)), Step::RemoveFinalizer], wait: None }
     );
 }
 

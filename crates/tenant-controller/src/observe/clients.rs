@@ -2,25 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use api_types::engine_access::client_secret_name;
 use api_types::tenant::TenantReason;
 use api_types::{WorkflowCluster, WorkflowTenant};
 use controller_kit::apply::WriteError;
 use controller_kit::engine::TenantAccess;
-use controller_kit::grant::{NamespaceRole, missing_grant};
+use controller_kit::grant::{NamespaceRole, missing_permission};
 use controller_kit::outcome::ErrorClass;
+use controller_kit::pass::is_deleting;
 use controller_kit::plan::Desired;
-use controller_kit::reference::{Unasked, granted_namespaces};
+use controller_kit::problem::Problem;
+use controller_kit::reference::{Refused, Unasked, granted_namespaces};
 use engine_client::{Credential, TenantEpoch, TokenRole};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
 
 use crate::context::Context;
-use crate::observe::{EngineView, Observed, is_deleting, observe_cluster_past_cache};
+use crate::observe::{EngineView, observe_cluster_past_cache};
 use crate::plan::client_secret;
-use crate::validate::Verdict;
 
 /// Namespaces that are read at the same time.
 const AT_ONCE: usize = 8;
@@ -58,7 +60,7 @@ pub struct Access {
 }
 
 /// One look at all Secrets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ClientsView {
     /// Under which circumstances.
     pub under: Circumstances,
@@ -67,17 +69,18 @@ pub struct ClientsView {
 }
 
 /// What has the Secret's name in one namespace.
+#[derive(Clone)]
 pub enum Place {
     /// The namespace does not exist.
     NoNamespace,
     /// Nothing. Where the Secret is wanted, the API server would take it.
     Free,
     /// Nothing, and the API server would not take it.
-    Closed(Problem),
+    Closed(NamespaceProblem),
     /// A Secret, ours or not.
     Held(Box<Secret>),
     /// It cannot be read.
-    Unread(Problem),
+    Unread(NamespaceProblem),
 }
 
 /// Bodies of Secrets never reach a log.
@@ -95,34 +98,37 @@ impl fmt::Debug for Place {
 
 /// Why a namespace does not have the Secret as it shall be.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Problem {
+pub struct NamespaceProblem {
     /// The namespace; empty for what concerns all.
     pub namespace: String,
-    /// Why.
-    pub reason: TenantReason,
-    /// The same for people.
-    pub message: String,
-    /// Does it end by itself?
-    pub is_passing: bool,
+    /// What is wrong there.
+    pub problem: Problem<TenantReason>,
 }
 
-impl Problem {
+impl NamespaceProblem {
+    /// A problem that a person ends.
+    #[must_use]
+    pub fn new(namespace: &str, reason: TenantReason, message: String) -> Self {
+        Self { namespace: namespace.to_owned(), problem: Problem::new(reason, ErrorClass::Denied, message) }
+    }
+
     /// What the Kubernetes API answered. Another version than the one that was seen is looked at again.
     #[must_use]
     pub fn of(namespace: &str, error: &WriteError) -> Self {
-        let is_passing = matches!(error.class(), ErrorClass::Transient | ErrorClass::Conflict);
-        let namespace = namespace.to_owned();
-        match missing_grant(&error.source, NamespaceRole::Workload) {
-            Some(message) => {
-                Self { namespace, reason: TenantReason::ClientSecretNotPermitted, message, is_passing: false }
-            }
-            None => Self {
-                namespace,
-                reason: TenantReason::ClientSecretNotWritten,
-                message: error.message(),
-                is_passing,
+        let problem = match missing_permission(&error.source, NamespaceRole::Workload) {
+            Some(missing) => Problem {
+                reason: TenantReason::ClientSecretNotPermitted,
+                ..missing.into_problem(ErrorClass::Denied)
             },
-        }
+            None => Problem::new(TenantReason::ClientSecretNotWritten, error.class(), error.message()),
+        };
+        Self { namespace: namespace.to_owned(), problem }
+    }
+
+    /// Does it end by itself?
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self.problem.class, ErrorClass::Transient | ErrorClass::Conflict)
     }
 }
 
@@ -131,14 +137,15 @@ impl Problem {
 pub async fn observe_clients(
     context: &Context,
     tenant: &WorkflowTenant,
-    observed: &Observed,
-    verdict: &Verdict,
+    cluster: &Result<Arc<WorkflowCluster>, Refused>,
+    engine: &EngineView,
+    is_valid: bool,
 ) -> Option<ClientsView> {
     let remembered = remembered(tenant);
-    let under = match &observed.cluster {
+    let under = match cluster {
         _ if is_deleting(tenant) => Circumstances::revoked(tenant),
-        Ok(_) if verdict.is_err() => return None,
-        Ok(cluster) => Circumstances::of(context, tenant, cluster, observed).await,
+        Ok(_) if !is_valid => return None,
+        Ok(cluster) => Circumstances::of(context, tenant, cluster, engine).await,
         Err(_) if remembered.is_empty() || is_unreadable(context, tenant).await => return None,
         Err(_) => Circumstances::revoked(tenant),
     };
@@ -170,12 +177,12 @@ impl Circumstances {
         context: &Context,
         tenant: &WorkflowTenant,
         cluster: &WorkflowCluster,
-        observed: &Observed,
+        engine: &EngineView,
     ) -> Self {
         let granted = granted_namespaces(tenant, &*context.namespaces);
         let does_not_exist = |namespace: &&String| !context.namespaces.contains(namespace);
         let missing = granted.iter().filter(does_not_exist).cloned().collect();
-        let may_write = !tenant.spec.is_paused() && matches!(observed.engine, EngineView::Answered { .. });
+        let may_write = !tenant.spec.is_paused() && matches!(engine, EngineView::Answered { .. });
         let access = if may_write { observe_access(context, tenant, cluster).await } else { None };
         Self { generation: tenant.metadata.generation, granted, missing, access }
     }
@@ -239,7 +246,7 @@ async fn look_into(
         Err(source) => {
             let error =
                 WriteError { operation: "read", object: format!("Secret {namespace}/{name}"), source };
-            Place::Unread(Problem::of(namespace, &error))
+            Place::Unread(NamespaceProblem::of(namespace, &error))
         }
     }
 }
@@ -249,6 +256,6 @@ async fn observe_permission(context: &Context, tenant: &WorkflowTenant, namespac
     let empty = Desired::of(&client_secret::build_empty(tenant, namespace));
     match context.writer.try_create(&empty).await {
         Ok(()) => Place::Free,
-        Err(error) => Place::Closed(Problem::of(namespace, &error)),
+        Err(error) => Place::Closed(NamespaceProblem::of(namespace, &error)),
     }
 }

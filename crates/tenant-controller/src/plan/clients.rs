@@ -12,8 +12,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use serde_json::json;
 
-use crate::observe::clients::{Access, ClientsView, Place, Problem, remembered};
-use crate::plan::{Plan, Step, client_secret};
+use crate::observe::clients::{Access, ClientsView, NamespaceProblem, Place, remembered};
+use crate::plan::{Plan, Step, TenantStep, client_secret};
 
 /// Until a Secret that could not be read before its tenant goes is looked at again.
 const RECHECK_UNREAD: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ pub struct ClientsPlan {
     /// Where the Secret is after all writes, or may still be.
     pub namespaces: BTreeSet<String>,
     /// What cannot be done.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<NamespaceProblem>,
     /// The key of all tokens after all writes.
     pub key_id: Option<String>,
 }
@@ -118,27 +118,25 @@ fn plan_granted(tenant: &WorkflowTenant, view: &ClientsView, namespace: &str, pl
         }
         Place::Closed(problem) | Place::Unread(problem) => plan.problems.push(problem.clone()),
         Place::Held(secret) if client_secret::is_ours(tenant, secret) => {}
-        Place::Held(_) => plan.problems.push(Problem {
-            namespace: namespace.to_owned(),
-            reason: TenantReason::ClientSecretNameTaken,
-            message: format!(
+        Place::Held(_) => plan.problems.push(NamespaceProblem::new(
+            namespace,
+            TenantReason::ClientSecretNameTaken,
+            format!(
                 "Secret {namespace}/{} exists and belongs to something else; delete or rename it",
                 client_secret_name(&tenant.name_any())
             ),
-            is_passing: false,
-        }),
-        Place::NoNamespace => plan.problems.push(Problem {
-            namespace: namespace.to_owned(),
-            reason: TenantReason::ClientNamespaceMissing,
-            message: format!("namespace {namespace} does not exist"),
-            is_passing: false,
-        }),
+        )),
+        Place::NoNamespace => plan.problems.push(NamespaceProblem::new(
+            namespace,
+            TenantReason::ClientNamespaceMissing,
+            format!("namespace {namespace} does not exist"),
+        )),
     }
 }
 
 /// What concerns all namespaces.
-fn plan_shortage(view: &ClientsView, plan: &ClientsPlan) -> Option<Problem> {
-    let of_all = |reason, message| Problem { namespace: String::new(), reason, message, is_passing: false };
+fn plan_shortage(view: &ClientsView, plan: &ClientsPlan) -> Option<NamespaceProblem> {
+    let of_all = |reason, message| NamespaceProblem::new("", reason, message);
     if let Err(message) = view.under.access.as_ref()? {
         return Some(of_all(TenantReason::EngineCredentialsMissing, message.clone()));
     }
@@ -158,9 +156,9 @@ fn plan_shortage(view: &ClientsView, plan: &ClientsPlan) -> Option<Problem> {
 /// The end of a plan that lets the object go: first every Secret goes. Where one may not be read, its token is worth nothing any
 /// more, and the object is not held for it; where one cannot be read now, it is.
 #[must_use]
-pub fn plan_departure(tenant: &WorkflowTenant, plan: Plan, view: Option<&ClientsView>) -> Plan {
+pub fn plan_release(tenant: &WorkflowTenant, plan: Plan, view: Option<&ClientsView>) -> Plan {
     let Plan { mut steps, wait } = plan;
-    let Some(view) = view.filter(|_| steps.last() == Some(&Step::RemoveFinalizer)) else {
+    let Some(view) = view.filter(|_| matches!(steps.last(), Some(Step::RemoveFinalizer))) else {
         return Plan { steps, wait };
     };
     steps.pop();
@@ -169,10 +167,10 @@ pub fn plan_departure(tenant: &WorkflowTenant, plan: Plan, view: Option<&Clients
         match place {
             Place::Held(secret) if client_secret::is_ours(tenant, secret) => {
                 let version = secret.resource_version().unwrap_or_default();
-                steps.push(Step::DeleteSecret(Deletion::of(&**secret), version));
+                steps.push(Step::Own(TenantStep::DeleteSecret(Deletion::of(&**secret), version)));
             }
             Place::Unread(problem) if !is_left(problem) => {
-                unread = unread.or_else(|| Some(format!("in namespace {namespace}: {}", problem.message)));
+                unread = unread.or_else(|| Some(format!("in namespace {namespace}: {}", problem.problem)));
             }
             _ => {}
         }
@@ -197,8 +195,8 @@ pub fn left_behind(view: Option<&ClientsView>) -> Vec<&str> {
     places.filter(|(_, place)| is_left(place)).map(|(namespace, _)| namespace.as_str()).collect()
 }
 
-fn is_left(problem: &Problem) -> bool {
-    problem.reason == TenantReason::ClientSecretNotPermitted
+fn is_left(problem: &NamespaceProblem) -> bool {
+    problem.problem.reason == TenantReason::ClientSecretNotPermitted
 }
 
 #[cfg(test)]

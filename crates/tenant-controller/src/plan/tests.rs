@@ -9,7 +9,7 @@ use crate::testing::{cluster, held, observed, tenant};
 use crate::validate::validate;
 
 fn planned(tenant: &WorkflowTenant, observed: &Observed) -> Plan {
-    plan(tenant, observed, &validate(tenant))
+    plan(tenant, &validate(tenant), observed)
 }
 
 fn steps(steps: Vec<Step>) -> Plan {
@@ -22,7 +22,7 @@ fn a_new_tenant_gets_its_finalizer_before_anything_exists_in_the_engine() {
     new.metadata.finalizers = None;
     assert_eq!(
         planned(&new, &observed(None, None)),
-        steps(vec![Step::AddFinalizer, Step::Put(held("acme"))])
+        steps(vec![Step::AddFinalizer { annotation: None }, Step::Own(TenantStep::Put(held("acme")))])
     );
 }
 
@@ -41,7 +41,10 @@ fn a_tenant_that_is_held_as_it_should_be_needs_nothing() {
 fn whatever_differs_in_the_engine_is_put_right(#[case] change: fn(&mut Tenant)) {
     let mut drifted = held("acme");
     change(&mut drifted);
-    assert_eq!(planned(&tenant(), &observed(Some(drifted), None)), steps(vec![Step::Put(held("acme"))]));
+    assert_eq!(
+        planned(&tenant(), &observed(Some(drifted), None)),
+        steps(vec![Step::Own(TenantStep::Put(held("acme")))])
+    );
 }
 
 #[test]
@@ -63,7 +66,7 @@ fn what_is_left_out_is_unlimited_and_the_name_stands_in() {
 fn a_cluster_without_an_endpoint_is_awaited() {
     let mut new = cluster();
     new.status = None;
-    let world = Observed { cluster: Ok(Arc::new(new)), engine: EngineView::NotAsked };
+    let world = Observed { cluster: Ok(Arc::new(new)), engine: EngineView::NotAsked, clients: None };
     let wait = Wait {
         reason: TenantReason::ClusterNotReady,
         message: "WorkflowCluster workflow-system/prod-east has no endpoint yet or is being deleted".into(),
@@ -82,7 +85,8 @@ fn nothing_is_planned_for_what_may_not_or_cannot_be_written() {
     invalid.spec.isolation = Some(api_types::tenant::Isolation { rls: Some(false) });
     assert_eq!(planned(&invalid, &observed(None, None)), Plan::converged());
 
-    let refused = Observed { cluster: Err(Refused("why".into())), engine: EngineView::NotAsked };
+    let refused =
+        Observed { cluster: Err(Refused("why".into())), engine: EngineView::NotAsked, clients: None };
     assert_eq!(planned(&tenant(), &refused), Plan::converged());
 
     let error = EngineError::new(Operation::ListTenants, ErrorClass::Unavailable, "away");

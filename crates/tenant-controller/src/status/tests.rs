@@ -3,10 +3,11 @@ use std::collections::BTreeSet;
 use api_types::labels::FORCE_DELETE;
 use controller_kit::apply::WriteError;
 use controller_kit::engine::AccessError;
+use controller_kit::pass::{build_status, problem_of};
 use controller_kit::plan::Wait;
 use controller_kit::reference::Refused;
-use engine_client::Operation;
 use engine_client::model::{PutTenant, QuotaKind};
+use engine_client::{EngineError, ErrorClass as EngineClass, Operation};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
@@ -18,9 +19,10 @@ struct Case {
     name: &'static str,
     tenant: WorkflowTenant,
     observed: Observed,
-    verdict: Verdict,
+    spec: Result<(), Problem<TenantReason>>,
     wait: Option<Wait<TenantReason>>,
-    applied: Applied,
+    failures: Vec<Problem<TenantReason>>,
+    results: Results,
     expected: Expected,
 }
 
@@ -31,9 +33,10 @@ fn case(name: &'static str, expected: Expected) -> Case {
         name,
         tenant: tenant(),
         observed: observed(Some(held("acme")), Some(usage(1, 0, &[]))),
-        verdict: Ok(()),
+        spec: Ok(()),
         wait: None,
-        applied: Applied::default(),
+        failures: Vec::new(),
+        results: Results::default(),
         expected,
     }
 }
@@ -49,18 +52,23 @@ impl Case {
         self
     }
 
-    fn failure(mut self, failure: Failure) -> Self {
-        self.applied.failure = Some(failure);
+    fn failure(mut self, failure: Problem<TenantReason>) -> Self {
+        self.failures.push(failure);
         self
     }
 
     fn assess(&self) -> Assessment {
         let plan = Plan { steps: Vec::new(), wait: self.wait.clone() };
-        assess(&self.tenant, &self.observed, &self.verdict, &plan, &self.applied)
+        assess(&self.tenant, &self.spec, &self.observed, &plan, &self.failures, &self.results)
+    }
+
+    fn events(&self) -> Vec<Event> {
+        let former = self.tenant.status.clone().unwrap_or_default();
+        build_events(&self.tenant, &former, &self.status(), &self.assess())
     }
 
     fn status(&self) -> WorkflowTenantStatus {
-        build_status(&self.tenant, &self.observed, &self.assess(), now())
+        build_status::<Tenants>(&self.tenant, &self.assess(), now())
     }
 }
 
@@ -68,10 +76,10 @@ fn engine_error(class: EngineClass) -> EngineError {
     EngineError::new(Operation::PutTenant, class, "why")
 }
 
-fn write_failure(code: u16) -> Failure {
+fn write_failure(code: u16) -> Problem<TenantReason> {
     let refusal = test_support::reply::failure(code, "Reason", "why");
     let (operation, object) = ("add the finalizer to", "WorkflowTenant a/b".into());
-    Failure::Write(WriteError { operation, object, source: kube::Error::Api(refusal.into()) })
+    problem_of::<Tenants>(&WriteError { operation, object, source: kube::Error::Api(refusal.into()) })
 }
 
 fn no_endpoint() -> EngineView {
@@ -91,7 +99,7 @@ const SETTLED: Next = Next::Settled { resync: USAGE_INTERVAL };
 fn cases() -> Vec<Case> {
     use Readiness::{InProgress, Ready, Stalled};
     use TenantPhase::{Active, Degraded, Failed, Pending, Suspended};
-    let failed = |class| Failure::Engine(engine_error(class));
+    let failed = |class| of_engine(&engine_error(class));
     let put = "put tenant: why";
     let paused = "spec.paused is true: nothing is written to the engine";
     let recheck = std::time::Duration::from_secs(9);
@@ -119,11 +127,11 @@ fn cases() -> Vec<Case> {
             .change(|tenant| tenant.spec.paused = Some(true))
             .engine(observed(None, None).engine),
         Case {
-            verdict: Err("why".into()),
+            spec: Err(Problem::invalid_spec("why")),
             ..case("invalid", (Failed, Stalled, Reason::InvalidSpec, "why", INVALID))
         },
         Case {
-            observed: Observed { cluster: Err(Refused("why".into())), engine: EngineView::NotAsked },
+            observed: Observed { cluster: Err(Refused("why".into())), engine: EngineView::NotAsked, clients: None },
             ..case("not granted", (Pending, Stalled, Reason::ReferenceNotPermittedOrMissing, "why", INVALID))
         },
         Case {
@@ -184,7 +192,7 @@ fn cases() -> Vec<Case> {
 
 fn failed_writes() -> Vec<Case> {
     use Readiness::{InProgress, Stalled};
-    use TenantPhase::Pending;
+    use TenantPhase::{Degraded, Pending};
     let finalizer = "failed to add the finalizer to WorkflowTenant a/b: why";
     vec![
         case("may not write", (Pending, Stalled, Reason::Denied, finalizer, DENIED))
@@ -196,7 +204,7 @@ fn failed_writes() -> Vec<Case> {
             (Pending, InProgress, Reason::Conflict, finalizer, Next::Failed(ErrorClass::Conflict)),
         )
         .failure(write_failure(409)),
-        case("malformed", (Pending, Stalled, Reason::InternalError, finalizer, DEFECT))
+        case("malformed", (Degraded, Stalled, Reason::InternalError, finalizer, DEFECT))
             .failure(write_failure(422)),
     ]
 }
@@ -209,7 +217,7 @@ fn deletions() -> Vec<Case> {
         case("deletion: away", (Deleting, InProgress, Reason::DeletionBlocked, why, TRANSIENT))
             .engine(EngineView::Failed(engine_error(EngineClass::Unavailable))),
         case("deletion: refused", (Deleting, InProgress, Reason::DeletionBlocked, why, DENIED))
-            .failure(Failure::Engine(engine_error(EngineClass::Invalid))),
+            .failure(of_engine_deletion(&engine_error(EngineClass::Invalid))),
         case("deletion: no endpoint", (Deleting, InProgress, Reason::DeletionBlocked,
             "WorkflowCluster workflow-system/prod-east has no endpoint, so its engine cannot be asked; correct or delete that cluster",
             Next::Wait { recheck: RECHECK_CLUSTER }))
@@ -226,7 +234,7 @@ fn deletions() -> Vec<Case> {
                 TRANSIENT,
             ),
         )
-        .failure(Failure::Engine(engine_error(EngineClass::Precondition {
+        .failure(of_engine_deletion(&engine_error(EngineClass::Precondition {
             reason: "INSTANCES_ACTIVE".into(),
         }))),
         case(
@@ -263,7 +271,7 @@ fn deletions() -> Vec<Case> {
         )
         .failure(write_failure(409)),
         Case {
-            applied: Applied { deleted: Some(TenantDeletion::Purging), ..Applied::default() },
+            results: Results { deleted: Some(TenantDeletion::Purging), ..Results::default() },
             ..case(
                 "deletion: takes its time",
                 (
@@ -285,8 +293,10 @@ fn deletions() -> Vec<Case> {
 fn every_outcome_has_its_phase_reason_message_and_next_look() {
     for case in cases().into_iter().chain(failed_writes()).chain(deletions()) {
         let (phase, readiness, reason, message, next) = case.expected;
-        let expected = Assessment { phase, readiness, reason, message: message.into(), next };
-        assert_eq!(case.assess(), expected, "{}", case.name);
+        let assessment = case.assess();
+        let facts = assessment.facts.clone();
+        let expected = Assessment { phase, readiness, reason, message: message.into(), next, facts };
+        assert_eq!(assessment, expected, "{}", case.name);
     }
 }
 
@@ -323,12 +333,12 @@ fn over_quota() -> Case {
 fn drift(adopted: bool) -> Vec<Event> {
     let mut case = active();
     case.tenant.status = Some(case.status());
-    case.applied.put = Some(PutTenant { outcome: PutOutcome::Updated, adopted });
-    build_events(&case.tenant, &case.status(), &case.applied)
+    case.results.put = Some(PutTenant { outcome: PutOutcome::Updated, adopted });
+    case.events()
 }
 
 #[test]
-fn a_correction_is_event_once_the_tenant_was_settled() {
+fn a_correction_is_an_event_once_the_tenant_was_settled() {
     let corrected = Event {
         type_: EventType::Normal,
         reason: "DriftCorrected".into(),
@@ -339,8 +349,8 @@ fn a_correction_is_event_once_the_tenant_was_settled() {
     let adopted = Event { type_: EventType::Normal, reason: "Adopted".into(), note: note.into() };
     assert_eq!(drift(true), [adopted]);
     let mut new = active();
-    new.applied.put = Some(PutTenant { outcome: PutOutcome::Created, adopted: false });
-    let reported: Vec<_> = build_events(&new.tenant, &new.status(), &new.applied);
+    new.results.put = Some(PutTenant { outcome: PutOutcome::Created, adopted: false });
+    let reported = new.events();
     assert_eq!(reported.into_iter().map(|event| event.reason).collect::<Vec<_>>(), ["Synced"]);
 }
 
@@ -353,7 +363,7 @@ fn last_events() -> [Option<Event>; 7] {
         }
         tenant.spec.deletion_policy = serde_json::from_value(json!(policy)).unwrap();
         let observed = Observed { engine, ..observed(None, None) };
-        build_last_events(&tenant, &observed, &Applied { deleted, ..Applied::default() })
+        build_last_events(&tenant, &observed, &Results { deleted, ..Results::default() }).pop()
     };
     let answered = || observed(Some(held("acme")), None).engine;
     [
@@ -368,7 +378,7 @@ fn last_events() -> [Option<Event>; 7] {
 }
 
 #[test]
-fn what_is_left_behind_is_reported_as_a_farewell() {
+fn what_is_left_behind_is_the_last_event() {
     let forced = Event {
         type_: EventType::Warning,
         reason: "DeletionForced".into(),

@@ -12,11 +12,12 @@ fn an_object_older_than_the_schema_is_judged_by_the_same_rules() {
     unsafe_.spec.isolation = Some(api_types::tenant::Isolation { rls: Some(false) });
     assert_eq!(
         validate(&unsafe_),
-        Err("spec.isolation.rls must be true: the engine always isolates tenants by row-level security"
-            .into())
+        Err(Problem::invalid_spec(
+            "spec.isolation.rls must be true: the engine always isolates tenants by row-level security"
+        ))
     );
     let mut zero = tenant();
     zero.spec.quotas.as_mut().unwrap().max_active_instances = Some(0);
     let reported = validate(&zero).unwrap_err();
-    assert!(reported.starts_with("spec.quotas.maxActiveInstances"), "{reported}");
+    assert!(reported.message.starts_with("spec.quotas.maxActiveInstances"), "{reported}");
 }

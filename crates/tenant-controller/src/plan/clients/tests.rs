@@ -51,8 +51,8 @@ fn theirs(tenant: &WorkflowTenant) -> Secret {
     secret
 }
 
-fn problem(reason: TenantReason) -> Problem {
-    Problem { namespace: TEAM.into(), reason, message: "why".into(), is_passing: false }
+fn problem(reason: TenantReason) -> NamespaceProblem {
+    NamespaceProblem::new(TEAM, reason, "why".into())
 }
 
 fn held(secret: Secret) -> Place {
@@ -90,7 +90,7 @@ fn planned(tenant: &WorkflowTenant, view: &ClientsView) -> Planned {
         write: write.unwrap_or_default(),
         is_recorded_first: plan.record.is_some(),
         is_listed: plan.namespaces.contains(TEAM),
-        reason: plan.problems.first().map(|problem| problem.reason),
+        reason: plan.problems.first().map(|problem| problem.problem.reason),
         key_id,
     }
 }
@@ -189,10 +189,7 @@ fn no_more_namespaces_are_served_than_the_status_can_hold() {
     assert!(plan.writes.contains_key("team-126") && !plan.writes.contains_key("team-127"));
     let message = "at most 128 namespaces of a tenant get the Secret of its clients; 3 more are granted it";
     let reason = TenantReason::TooManyClientNamespaces;
-    assert_eq!(
-        plan.problems,
-        [Problem { namespace: String::new(), message: message.into(), ..problem(reason) }]
-    );
+    assert_eq!(plan.problems, [NamespaceProblem::new("", reason, message.into())]);
 }
 
 #[test]
@@ -221,9 +218,9 @@ fn before_the_object_goes(
     let tenant = remembering(&[TEAM]);
     let view = view(place(&tenant), false, None);
     let release = Plan { steps: vec![Step::RemoveFinalizer], wait: None };
-    let plan = plan_departure(&tenant, release, Some(&view));
+    let plan = plan_release(&tenant, release, Some(&view));
     let steps = plan.steps.iter().map(|step| match step {
-        Step::DeleteSecret(..) => "delete".to_owned(),
+        Step::Own(TenantStep::DeleteSecret(..)) => "delete".to_owned(),
         Step::RemoveFinalizer => "release".to_owned(),
         other => format!("{other:?}"),
     });
@@ -236,5 +233,5 @@ fn before_the_object_goes(
 fn while_the_object_stays_so_do_its_secrets() {
     let tenant = remembering(&[TEAM]);
     let view = view(held(outdated(&tenant)), false, None);
-    assert_eq!(plan_departure(&tenant, Plan::converged(), Some(&view)), Plan::converged());
+    assert_eq!(plan_release(&tenant, Plan::converged(), Some(&view)), Plan::converged());
 }

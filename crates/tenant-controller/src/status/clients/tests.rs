@@ -1,22 +1,35 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use api_types::tenant::TenantPhase;
+use controller_kit::outcome::ErrorClass;
+use controller_kit::plan::Wait;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use rstest::rstest;
 
 use super::*;
-use crate::testing::{now, tenant};
+use crate::status::Facts;
+use crate::testing::{now, observed, tenant};
 
-fn problem(namespace: &str, reason: TenantReason) -> Problem {
-    Problem {
-        namespace: namespace.into(),
-        reason,
-        message: format!("{namespace} is closed"),
-        is_passing: false,
-    }
+fn problem(namespace: &str, reason: TenantReason) -> NamespaceProblem {
+    NamespaceProblem::new(namespace, reason, format!("{namespace} is closed"))
 }
 
-fn assessment(problems: Vec<Problem>) -> ClientsAssessment {
+fn circumstances() -> Circumstances {
+    Circumstances { generation: Some(1), granted: Vec::new(), missing: BTreeSet::new(), access: None }
+}
+
+fn with_clients(tenant: &WorkflowTenant, assessment: Option<&ClientsAssessment>) -> WorkflowTenantStatus {
+    let former = tenant.status.clone().unwrap_or_default();
+    let facts = Facts { clients: assessment.cloned(), ..Facts::default() };
+    let wait = Wait { reason: TenantReason::Reconciling, message: String::new(), recheck: Duration::ZERO };
+    let assessment = Assessment { facts, ..Assessment::of_wait(TenantPhase::Pending, &wait) };
+    update_clients(tenant, &former, &assessment, now())
+}
+
+fn assessment(problems: Vec<NamespaceProblem>) -> ClientsAssessment {
     ClientsAssessment {
+        under: circumstances(),
         namespaces: vec!["acme-tenant".into()],
         key_id: Some("key".into()),
         problems,
@@ -30,7 +43,7 @@ fn condition_of(
     tenant: &WorkflowTenant,
     assessment: Option<&ClientsAssessment>,
 ) -> Option<(String, String, String)> {
-    let status = with_clients(tenant, WorkflowTenantStatus::default(), assessment, now());
+    let status = with_clients(tenant, assessment);
     let condition: Condition = find(&status.conditions, CLIENT_ACCESS)?.clone();
     Some((condition.status, condition.reason, condition.message))
 }
@@ -54,7 +67,8 @@ pub(crate) fn reasons() -> Vec<String> {
     let troubled = REASONS.map(|reason| assessment(vec![problem("a", reason)]));
     let conditions = troubled.into_iter().chain([assessment(Vec::new())]);
     let conditions = conditions.filter_map(|assessment| condition_of(&tenant(), Some(&assessment)));
-    let left = build_left(&tenant(), &["acme-tenant"]).map(|event| event.reason);
+    let results = Results { left_secrets: vec!["acme-tenant".into()], ..Results::default() };
+    let left = build_secrets_left(&tenant(), &observed(None, None), &results).map(|event| event.reason);
     conditions.map(|(_, reason, _)| reason).chain(left).collect()
 }
 
@@ -81,9 +95,9 @@ fn a_thousand_problems_are_bounded() {
 fn what_nobody_looked_at_stays_as_it_was() {
     let mut tenant = tenant();
     let looked = assessment(vec![problem("a", TenantReason::ClientSecretNameTaken)]);
-    let status = with_clients(&tenant, WorkflowTenantStatus::default(), Some(&looked), now());
+    let status = with_clients(&tenant, Some(&looked));
     tenant.status = Some(status.clone());
-    assert_eq!(with_clients(&tenant, WorkflowTenantStatus::default(), None, now()), status);
+    assert_eq!(with_clients(&tenant, None), status);
     // While nothing may be written a look tells no more than that.
     let unserved = ClientsAssessment { is_served: false, ..assessment(Vec::new()) };
     assert_eq!(
@@ -103,7 +117,7 @@ fn what_nobody_looked_at_stays_as_it_was() {
     Some("ClientSecretNotPermitted: words")
 )]
 #[case::over(Some("ClientSecretNotPermitted"), None, None)]
-fn each_cause_is_event_once(
+fn each_cause_is_one_event(
     #[case] former: Option<&str>,
     #[case] now_: Option<&str>,
     #[case] expected: Option<&str>,
@@ -128,25 +142,20 @@ fn a_secret_that_could_not_be_deleted_stays_in_the_list_and_no_key_is_named() {
     use controller_kit::plan::Deletion;
     use k8s_openapi::api::core::v1::Secret;
 
-    let under = crate::observe::clients::Circumstances {
-        generation: Some(1),
-        granted: Vec::new(),
-        missing: BTreeSet::new(),
-        access: None,
-    };
-    let view = ClientsView { under, places: BTreeMap::new() };
+    let view = ClientsView { under: circumstances(), places: BTreeMap::new() };
     let delete = SecretWrite::Delete(Deletion::of(&Secret::default()), "1".into());
     let writes = BTreeMap::from([("a".to_owned(), delete.clone()), ("b".to_owned(), delete)]);
     let plan = ClientsPlan { writes, key_id: Some("key".into()), ..ClientsPlan::default() };
-    let passing = Problem { is_passing: true, ..problem("a", TenantReason::ClientSecretNotWritten) };
-    let applied = AppliedClients { written: None, failures: vec![passing.clone()] };
+    let mut passing = problem("a", TenantReason::ClientSecretNotWritten);
+    passing.problem.class = ErrorClass::Transient;
     let expected = ClientsAssessment {
+        under: circumstances(),
         namespaces: vec!["a".into()],
         key_id: None,
-        problems: vec![passing],
+        problems: vec![passing.clone()],
         is_granted: false,
         is_served: false,
         is_unfinished: true,
     };
-    assert_eq!(assess_clients(None, &view, &plan, &applied), expected);
+    assert_eq!(assess_look(None, &view, &plan, &[passing]), expected);
 }

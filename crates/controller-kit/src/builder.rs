@@ -1,0 +1,178 @@
+//! A controller while it is put together: the queue, the watch of its own kind, the watches that wake it, and at last the
+//! passes that run.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use api_types::status::Status as _;
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::PartialObjectMeta;
+use kube::core::object::HasStatus as _;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+
+use crate::apply::Writer;
+use crate::controller::{Queue, QueueEnd, static_kind};
+use crate::pass::{Kind, Passes};
+use crate::run::Service;
+use crate::watch::{
+    Watch, WatchContext, watch_children_by, watch_metadata, watch_metadata_store, watch_own, watch_referenced,
+};
+
+/// The controller of kind `K`, not running yet.
+pub struct ControllerBuilder<'s, K: Kind> {
+    service: &'s mut Service,
+    context: WatchContext,
+    watches: Vec<Watch>,
+    queue: Queue<K::Object>,
+    end: QueueEnd<K::Object>,
+    objects: Store<K::Object>,
+    writer: Writer,
+}
+
+impl<'s, K: Kind> ControllerBuilder<'s, K> {
+    /// Watches the kind itself. `field_manager` is the name of all writes.
+    #[must_use]
+    pub fn new(service: &'s mut Service, field_manager: &'static str) -> Self {
+        let context = service.watch_context();
+        let (queue, end) = Queue::new();
+        let (objects, own) = watch_own::<K::Object>(&context, static_kind::<K::Object>(), queue.clone());
+        let writer = Writer::new(service.client.clone(), field_manager);
+        Self { service, context, watches: vec![own], queue, end, objects, writer }
+    }
+
+    /// The service that it will run in.
+    #[must_use]
+    pub fn service(&mut self) -> &mut Service {
+        self.service
+    }
+
+    /// For writes of the controller's own.
+    #[must_use]
+    pub fn writer(&self) -> Writer {
+        self.writer.clone()
+    }
+
+    /// All objects of the kind, as the watch shows them.
+    #[must_use]
+    pub fn objects(&self) -> Store<K::Object> {
+        self.objects.clone()
+    }
+
+    /// For a task of the controller's own that asks for passes.
+    #[must_use]
+    pub fn queue(&self) -> Queue<K::Object> {
+        self.queue.clone()
+    }
+
+    /// Watches a kind that is only read. Objects for which `depends` is true get a pass when the `fields` of what they
+    /// depend on change.
+    pub fn watch_referenced<R, C>(
+        &mut self,
+        fields: impl Fn(&R) -> C + Send + 'static,
+        depends: impl Fn(&K::Object, &C) -> bool + Send + 'static,
+    ) -> Store<R>
+    where
+        R: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        C: Clone + PartialEq + Send + 'static,
+    {
+        let objects = self.objects.clone();
+        let (store, watch) =
+            watch_referenced(&self.context, static_kind::<R>(), self.queue.clone(), fields, move |changed| {
+                dependants(&objects, |object| depends(object, changed))
+            });
+        self.watches.push(watch);
+        store
+    }
+
+    /// The same for a kind of which only metadata is read. `depends` is also given what is kept of the kind.
+    pub fn watch_metadata_store<R, C>(
+        &mut self,
+        fields: impl Fn(&PartialObjectMeta<R>) -> C + Send + 'static,
+        depends: impl Fn(&K::Object, &C, &Store<PartialObjectMeta<R>>) -> bool + Send + 'static,
+    ) -> Store<PartialObjectMeta<R>>
+    where
+        R: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+        C: Clone + PartialEq + Send + 'static,
+    {
+        let objects = self.objects.clone();
+        let (store, watch) = watch_metadata_store(
+            &self.context,
+            static_kind::<R>(),
+            self.queue.clone(),
+            fields,
+            move |changed, kept| dependants(&objects, |object| depends(object, changed, kept)),
+        );
+        self.watches.push(watch);
+        store
+    }
+
+    /// Watches metadata and keeps none of it: every change counts.
+    pub fn watch_metadata<R>(
+        &mut self,
+        depends: impl Fn(&K::Object, &PartialObjectMeta<R>) -> bool + Send + Sync + 'static,
+    ) where
+        R: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        let objects = self.objects.clone();
+        self.watches.push(watch_metadata(
+            &self.context,
+            static_kind::<R>(),
+            self.queue.clone(),
+            move |changed| dependants(&objects, |object| depends(object, changed)),
+        ));
+    }
+
+    /// Watches children by their `managed-by` label. A change of their `fields`, or their end, is a pass for their owner.
+    pub fn watch_children<C, F>(
+        &mut self,
+        managed_by: &str,
+        fields: impl Fn(&C) -> F + Send + 'static,
+    ) -> Store<C>
+    where
+        C: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
+        F: PartialEq + Send + 'static,
+    {
+        let (store, watch) =
+            watch_children_by(&self.context, static_kind::<C>(), managed_by, self.queue.clone(), fields);
+        self.watches.push(watch);
+        store
+    }
+
+    /// Runs the controller. It begins with its first pass when every watch has its first complete list.
+    pub fn run(self, kind: K) {
+        let Self { service, watches, end, objects, writer, .. } = self;
+        service.watch(watches);
+        let listed = objects.clone();
+        service.metrics.register_resource_status(
+            static_kind::<K::Object>(),
+            service.args.resource_status_limit,
+            move || listed.state().iter().map(|object| phase_row::<K>(object)).collect(),
+        );
+        let passes =
+            Passes { kind, writer, publisher: service.publisher.clone(), clock: service.clock.clone() };
+        service.control(passes, objects, end);
+    }
+}
+
+/// The objects in `objects` for which `depends` is true.
+fn dependants<K>(objects: &Store<K>, depends: impl Fn(&K) -> bool) -> Vec<ObjectRef<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let objects: Vec<Arc<K>> = objects.state();
+    objects.iter().filter(|object| depends(object)).map(|object| ObjectRef::from_obj(&**object)).collect()
+}
+
+/// Namespace, name and phase, as `operator_resource_status` has them.
+fn phase_row<K: Kind>(object: &K::Object) -> (String, String, String) {
+    let phase = object.status().cloned().unwrap_or_default().phase();
+    (object.namespace().unwrap_or_default(), object.name_any(), format!("{phase:?}"))
+}
