@@ -130,6 +130,16 @@ pub trait Kind: Sized + Send + Sync + 'static {
         now: Timestamp,
     ) -> OwnStatus<Self>;
 
+    /// The whole status once more, for a field that depends on whether the others changed.
+    fn complete_status(
+        _object: &Self::Object,
+        status: Self::Status,
+        _assessment: &AssessmentOf<Self>,
+        _now: Timestamp,
+    ) -> Self::Status {
+        status
+    }
+
     /// The events of a status that was written or stayed. By default the change of `Ready`.
     fn build_events(
         _object: &Self::Object,

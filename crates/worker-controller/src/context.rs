@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use controller_kit::apply::Writer;
 use controller_kit::clock::Clock;
 use controller_kit::engine::EngineConnector;
-use controller_kit::events::Publisher;
 use controller_kit::reference::Directory;
 use kube::Client;
 
@@ -15,11 +13,7 @@ use crate::observe::children::Caches;
 pub struct Context {
     /// Reads by name.
     pub client: Client,
-    /// Writes.
-    pub writer: Writer,
-    /// Events.
-    pub publisher: Publisher,
-    /// Time.
+    /// Time: a pod that has just been made is given some to start.
     pub clock: Clock,
     /// Clusters, tenants and namespaces.
     pub directory: Arc<dyn Directory>,

@@ -6,13 +6,13 @@
 //! no finalizer. It never calls an engine, never adopts an object that it did not make, and never writes the number of pods
 //! while an autoscaler owns it.
 //!
-//! One pass is [`controller`]: [`observe`] (all reads) → [`validate`] → [`plan`] (pure) → [`execute`] (all writes) →
-//! [`status`] (pure).
+//! The pass is the kit's; [`kind`] names the room for each part of it: [`validate`] → [`observe`] → [`plan`] → [`status`].
+//! All of its steps are those that every kind has. [`controller`] has the watches.
 
 pub mod args;
 pub mod context;
 pub mod controller;
-pub mod execute;
+pub mod kind;
 pub mod observe;
 pub mod plan;
 pub mod status;

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use api_types::reference::SecretRef;
+use api_types::worker::WorkerReason;
 use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
 use controller_kit::engine::{AccessError, TenantAccess, is_callable};
-use controller_kit::grant::{NamespaceRole, missing_grant};
-use controller_kit::message::of_kube;
-use controller_kit::outcome::ErrorClass;
+use controller_kit::grant::{NamespaceRole, missing_permission};
+use controller_kit::problem::Problem;
 use controller_kit::reference::{Referrer, Resolved, meant_tenant, resolve, tenant_label};
 use engine_client::{Credential, TenantEpoch, TokenRole, join_host_port};
 use k8s_openapi::NamespaceResourceScope;
@@ -98,31 +98,13 @@ pub enum Missing {
     },
 }
 
-/// The Kubernetes API did not give something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unread {
-    /// What was read, and the answer.
-    pub problem: String,
-    /// The permission that is missing, if that is the cause.
-    pub missing_grant: Option<String>,
-    /// What that means.
-    pub class: ErrorClass,
-}
-
-impl Unread {
-    /// `object` is `Kind namespace/name`.
-    #[must_use]
-    pub fn of(object: &str, error: &kube::Error) -> Self {
-        Self {
-            problem: format!("failed to read {object}: {}", of_kube(error)),
-            missing_grant: missing_grant(error, NamespaceRole::Workload),
-            class: ErrorClass::of_kube(error),
-        }
-    }
+/// A read that the Kubernetes API did not answer as hoped. `object` is `Kind namespace/name`.
+fn unread(object: &str, error: &kube::Error) -> Problem<WorkerReason> {
+    Problem::unread(object, error, missing_permission(error, NamespaceRole::Workload))
 }
 
 /// Reads everything that the plan depends on.
-pub async fn observe(context: &Context, worker: &WorkflowWorker) -> Result<Observed, Unread> {
+pub async fn observe(context: &Context, worker: &WorkflowWorker) -> Result<Observed, Problem<WorkerReason>> {
     let namespace = worker.namespace().unwrap_or_default();
     let (references, children) = futures::try_join!(
         observe_references(context, worker, &namespace),
@@ -141,7 +123,7 @@ async fn observe_references(
     context: &Context,
     worker: &WorkflowWorker,
     namespace: &str,
-) -> Result<References, Unread> {
+) -> Result<References, Problem<WorkerReason>> {
     let spec = &worker.spec;
     let referrer = Referrer { namespace, cluster: &spec.cluster_ref, tenant: spec.tenant_ref.as_ref() };
     let refused = match resolve(&*context.directory, &context.cluster_namespace, referrer) {
@@ -159,7 +141,11 @@ async fn observe_references(
 }
 
 /// Does an object exist that the references could mean and that the directory does not have?
-async fn is_unreadable(context: &Context, worker: &WorkflowWorker, namespace: &str) -> Result<bool, Unread> {
+async fn is_unreadable(
+    context: &Context,
+    worker: &WorkflowWorker,
+    namespace: &str,
+) -> Result<bool, Problem<WorkerReason>> {
     let cluster = &worker.spec.cluster_ref;
     let cluster_homes: BTreeSet<&str> = match &cluster.namespace {
         Some(given) => [given.as_str()].into(),
@@ -191,13 +177,13 @@ async fn is_unreadable(context: &Context, worker: &WorkflowWorker, namespace: &s
 }
 
 /// Metadata can always be read.
-async fn exists<K>(context: &Context, namespace: &str, name: &str) -> Result<bool, Unread>
+async fn exists<K>(context: &Context, namespace: &str, name: &str) -> Result<bool, Problem<WorkerReason>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
     let found = api.get_metadata_opt(name).await;
-    let found = found.map_err(|error| Unread::of(&format!("{} {namespace}/{name}", K::kind(&())), &error))?;
+    let found = found.map_err(|error| unread(&format!("{} {namespace}/{name}", K::kind(&())), &error))?;
     Ok(found.is_some())
 }
 
@@ -226,7 +212,7 @@ async fn observe_missing(
     worker: &WorkflowWorker,
     namespace: &str,
     fleet: Option<&Deployment>,
-) -> Result<Vec<Missing>, Unread> {
+) -> Result<Vec<Missing>, Problem<WorkerReason>> {
     let mut missing = Vec::new();
     if fleet.is_some_and(is_complete) {
         return Ok(missing);
@@ -244,7 +230,7 @@ async fn observe_missing(
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     for (name, keys) in needed {
         let secret = api.get_opt(name).await;
-        let secret = secret.map_err(|error| Unread::of(&format!("Secret {namespace}/{name}"), &error))?;
+        let secret = secret.map_err(|error| unread(&format!("Secret {namespace}/{name}"), &error))?;
         let present = secret.and_then(|secret| secret.data).unwrap_or_default();
         let absent = keys.into_iter().filter(|key| !present.contains_key(*key));
         missing.extend(absent.map(|key| Missing::SecretKey { name: name.to_owned(), key: key.to_owned() }));
@@ -257,12 +243,12 @@ async fn observe_pull_secrets(
     context: &Context,
     worker: &WorkflowWorker,
     namespace: &str,
-) -> Result<Vec<Missing>, Unread> {
+) -> Result<Vec<Missing>, Problem<WorkerReason>> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     let mut missing = Vec::new();
     for SecretRef { name } in &worker.spec.image_pull_secrets {
         let secret = api.get_opt(name).await;
-        let secret = secret.map_err(|error| Unread::of(&format!("Secret {namespace}/{name}"), &error))?;
+        let secret = secret.map_err(|error| unread(&format!("Secret {namespace}/{name}"), &error))?;
         let found = secret.map(|secret| secret.type_.unwrap_or_default());
         if !found.as_deref().is_some_and(|type_| REGISTRY_LOGINS.contains(&type_)) {
             missing.push(Missing::PullSecret { name: name.clone(), found });

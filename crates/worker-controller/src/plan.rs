@@ -6,6 +6,7 @@ pub mod deployment;
 pub mod disruption_budget;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use api_types::WorkflowWorker;
@@ -15,6 +16,7 @@ use controller_kit::engine::is_callable;
 use controller_kit::plan::{
     ChildVerdict, Deletion, Desired, Wait, build_owner_reference, is_controlled_by, plan_child,
 };
+use controller_kit::problem::Problem;
 use controller_kit::reference::Resolved;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::ObjectMeta;
@@ -24,19 +26,13 @@ use serde_json::json;
 
 use crate::observe::children::Children;
 use crate::observe::{Access, AccessView, Observed, References};
-use crate::validate::{Fleet, Refusal};
+use crate::validate::Fleet;
 
 /// Safety net: what is awaited is watched.
 const RECHECK_WATCHED: Duration = Duration::from_mins(1);
 
 /// One write.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Makes a child as it shall be.
-    Apply(Desired),
-    /// Deletes a child that is no longer wanted.
-    Delete(Deletion),
-}
+pub type Step = controller_kit::plan::Step<Infallible>;
 
 /// Ordered steps, then what is awaited.
 pub type Plan = controller_kit::plan::Plan<Step, Reason>;
@@ -81,14 +77,14 @@ impl BuildInput<'_> {
 
 /// The plan of a worker that is to live.
 #[must_use]
-pub fn plan(worker: &WorkflowWorker, observed: &Observed, verdict: &Result<Fleet, Refusal>) -> Plan {
+pub fn plan(worker: &WorkflowWorker, observed: &Observed, spec: &Result<Fleet, Problem<Reason>>) -> Plan {
     let resolved = match &observed.references {
         References::Resolved(resolved) => resolved,
         // Comes before everything that a user of the namespace can set: neither a pause nor a broken spec keeps access.
         References::Refused(_) => return plan_revocation(worker, &observed.children),
         References::Unreadable => return Plan::converged(),
     };
-    let Ok(fleet) = verdict else { return Plan::converged() };
+    let Ok(fleet) = spec else { return Plan::converged() };
     if worker.spec.is_paused() {
         return Plan::converged();
     }

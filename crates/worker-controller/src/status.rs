@@ -5,23 +5,21 @@ pub mod lag;
 
 use std::time::Duration;
 
-use api_types::condition::{METRICS_AVAILABLE, PAUSED, ROLLOUT_COMPLETE};
+use api_types::condition::{METRICS_AVAILABLE, ROLLOUT_COMPLETE};
 use api_types::labels::{Component, selector, selector_text};
 use api_types::worker::{WorkerPhase, WorkerReason as Reason, WorkflowWorkerStatus};
 use api_types::{MAX_MESSAGE_CHARS, UNSEEN_GENERATION, WorkflowWorker};
-use controller_kit::condition::{ConditionStatus, DesiredCondition, Readiness, merge, summary};
-use controller_kit::events::Event;
-use controller_kit::grant::{NamespaceRole, missing_grant};
-use controller_kit::message::bounded;
+use controller_kit::condition::{ConditionStatus, DesiredCondition, Readiness};
 use controller_kit::outcome::{ErrorClass, Next};
-use controller_kit::status::event_of_ready;
+use controller_kit::pass::OwnStatus;
+use controller_kit::problem::Problem;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use crate::execute::Applied;
-use crate::observe::{AccessView, Missing, Observed, References, Unread};
+use crate::kind::{Applied, Workers};
+use crate::observe::{AccessView, Missing, Observed, References};
 use crate::plan::Plan;
-use crate::validate::{Fleet, Refusal};
+use crate::validate::Fleet;
 use fleet::{Facts, MetricsView, Rollout, read_facts};
 
 /// What no watch shows is found after this time: a rotated worker key, a Secret that somebody changed.
@@ -36,29 +34,15 @@ const SETTLED: Next = Next::Settled { resync: RESYNC };
 const ROLLING_OUT: &str = "pods are being started or replaced";
 const NOT_REPORTED: &str = "the autoscaler has not reported yet";
 
-/// Verdict on a pass.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Assessment {
-    /// `status.phase`.
-    pub phase: WorkerPhase,
-    /// Where it stands.
-    pub readiness: Readiness,
-    /// Why.
-    pub reason: Reason,
-    /// The same for people.
-    pub message: String,
-    /// When to look again.
-    pub next: Next,
-    /// What is known of the pods; `None` when nothing was read.
-    pub facts: Option<Facts>,
-}
+/// A pass in one value; its facts are `None` when nothing was read.
+pub type Assessment = controller_kit::assessment::Assessment<WorkerPhase, Reason, Option<Facts>>;
 
 /// Judges a pass; what comes first counts.
 #[must_use]
 pub fn assess(
     worker: &WorkflowWorker,
     observed: &Observed,
-    verdict: &Result<Fleet, Refusal>,
+    spec: &Result<Fleet, Problem<Reason>>,
     plan: &Plan,
     applied: &Applied,
 ) -> Assessment {
@@ -66,7 +50,7 @@ pub fn assess(
     let judged = None
         .or_else(|| assess_failure(applied, &facts))
         .or_else(|| assess_references(observed, &facts))
-        .or_else(|| assess_spec(worker, verdict, &facts))
+        .or_else(|| assess_spec(worker, spec, &facts))
         .or_else(|| assess_neighbours(worker, observed, plan, &facts))
         .or_else(|| assess_rollout(&facts))
         .unwrap_or_else(|| assess_metrics(&facts));
@@ -89,17 +73,10 @@ fn hindered(facts: &Facts) -> WorkerPhase {
 }
 
 fn assess_failure(applied: &Applied, facts: &Facts) -> Option<Assessment> {
-    let failure = applied.failure.as_ref()?;
-    let class = failure.class();
-    let reason = class.reason().into();
-    let reported =
-        missing_grant(&failure.source, NamespaceRole::Workload).unwrap_or_else(|| failure.message());
-    Some(judged(hindered(facts), readiness_of(class), reason, reported, next_of(class)))
-}
-
-/// A child that the spec makes invalid is mended by another spec. Until then everything else is still looked after.
-fn next_of(class: ErrorClass) -> Next {
-    if class == ErrorClass::Invalid { SETTLED } else { Next::Failed(class) }
+    let problem = applied.failures.first()?;
+    let judged = Assessment::of_problem(hindered(facts), problem);
+    // A child that the spec makes invalid is mended by another spec. Until then everything else is still looked after.
+    Some(if problem.class == ErrorClass::Invalid { Assessment { next: SETTLED, ..judged } } else { judged })
 }
 
 fn assess_references(observed: &Observed, facts: &Facts) -> Option<Assessment> {
@@ -124,12 +101,11 @@ fn assess_references(observed: &Observed, facts: &Facts) -> Option<Assessment> {
 
 fn assess_spec(
     worker: &WorkflowWorker,
-    verdict: &Result<Fleet, Refusal>,
+    spec: &Result<Fleet, Problem<Reason>>,
     facts: &Facts,
 ) -> Option<Assessment> {
-    if let Err(Refusal(message)) = verdict {
-        let next = Next::Failed(ErrorClass::Invalid);
-        return Some(judged(hindered(facts), Readiness::Stalled, Reason::InvalidSpec, message, next));
+    if let Err(problem) = spec {
+        return Some(Assessment::of_problem(hindered(facts), problem));
     }
     if !worker.spec.is_paused() {
         return None;
@@ -226,26 +202,10 @@ fn assess_metrics(facts: &Facts) -> Assessment {
 
 /// Judges a pass that could not read what it needs.
 #[must_use]
-pub fn assess_unread(worker: &WorkflowWorker, unread: &Unread) -> Assessment {
+pub fn assess_unread(worker: &WorkflowWorker, problem: &Problem<Reason>) -> Assessment {
     let former = worker.status.clone().unwrap_or_default();
     let runs = former.ready_replicas.is_some_and(|ready| ready > 0);
-    Assessment {
-        phase: if runs { WorkerPhase::Degraded } else { WorkerPhase::Pending },
-        readiness: readiness_of(unread.class),
-        reason: unread.class.reason().into(),
-        message: unread.missing_grant.as_ref().unwrap_or(&unread.problem).clone(),
-        next: Next::Failed(unread.class),
-        facts: None,
-    }
-}
-
-fn readiness_of(class: ErrorClass) -> Readiness {
-    match class {
-        ErrorClass::Transient | ErrorClass::Conflict => Readiness::InProgress,
-        ErrorClass::Invalid | ErrorClass::Defect | ErrorClass::Denied | ErrorClass::Contested => {
-            Readiness::Stalled
-        }
-    }
+    Assessment::of_problem(if runs { WorkerPhase::Degraded } else { WorkerPhase::Pending }, problem)
 }
 
 fn missing_message(missing: &Missing, namespace: &str) -> (Reason, String) {
@@ -271,54 +231,54 @@ fn missing_message(missing: &Missing, namespace: &str) -> (Reason, String) {
     }
 }
 
-/// The whole status.
+/// What a worker has beside the head of its status.
 #[must_use]
-pub fn build_status(
+pub fn build_own_status(
     worker: &WorkflowWorker,
+    former: &WorkflowWorkerStatus,
     assessment: &Assessment,
-    now: Timestamp,
-) -> WorkflowWorkerStatus {
-    let former = worker.status.clone().unwrap_or_default();
-    if keeps_former(worker, &former, assessment) {
-        return former;
-    }
-    let Assessment { phase, readiness, reason, message, facts, .. } = assessment;
-    let generation = worker.metadata.generation;
-    let mut wanted = summary(*readiness, *reason, message);
-    if worker.spec.is_paused() {
-        wanted.push(DesiredCondition::new(
-            PAUSED,
-            ConditionStatus::True,
-            Reason::Paused,
-            "spec.paused is true",
-        ));
-    }
+) -> OwnStatus<Workers> {
+    let Assessment { reason, message, facts, .. } = assessment;
+    let mut conditions = Vec::new();
     if let Some(facts) = facts {
-        wanted.push(build_rollout_complete(&facts.rollout, *reason, message));
-        wanted.push(build_metrics_available(&facts.metrics));
+        conditions.push(build_rollout_complete(&facts.rollout, *reason, message));
+        conditions.push(build_metrics_available(&facts.metrics));
     }
     let own_pods = selector(Component::Worker, &worker.name_any());
     let known = facts.as_ref();
-    let mut status = WorkflowWorkerStatus {
-        observed_generation: generation,
-        phase: Some(*phase),
-        ready: *readiness == Readiness::Ready,
-        message: Some(bounded(message)),
-        conditions: merge(&former.conditions, wanted, generation, now),
+    let fields = WorkflowWorkerStatus {
         replicas: known.map(|facts| facts.replicas).or(former.replicas),
         ready_replicas: known.map(|facts| facts.ready_replicas).or(former.ready_replicas),
         selector: Some(selector_text(&own_pods)),
         current_lag_seconds: former.current_lag_seconds,
-        access_key_id: known.map_or(former.access_key_id, |facts| facts.token_key_id.clone()),
+        access_key_id: known.map_or(former.access_key_id.clone(), |facts| facts.token_key_id.clone()),
+        ..WorkflowWorkerStatus::default()
     };
-    let seen = known.map_or(former.current_lag_seconds, |facts| facts.lag_seconds);
+    OwnStatus { fields, conditions, kept: Vec::new() }
+}
+
+/// Puts the lag into a status that is complete but for it and holds the former one.
+#[must_use]
+pub fn complete_status(
+    worker: &WorkflowWorker,
+    mut status: WorkflowWorkerStatus,
+    assessment: &Assessment,
+    now: Timestamp,
+) -> WorkflowWorkerStatus {
+    let former = status.current_lag_seconds;
+    let seen = assessment.facts.as_ref().map_or(former, |facts| facts.lag_seconds);
     status.current_lag_seconds = lag::settle(worker, &status, seen, now);
     status
 }
 
 /// A write that came first is over with the next pass, and an apiserver that is away for a moment does not undo what runs.
-fn keeps_former(worker: &WorkflowWorker, former: &WorkflowWorkerStatus, assessment: &Assessment) -> bool {
-    match assessment.reason {
+#[must_use]
+pub fn keep_status(
+    worker: &WorkflowWorker,
+    former: &WorkflowWorkerStatus,
+    assessment: &Assessment,
+) -> Option<WorkflowWorkerStatus> {
+    let is_kept = match assessment.reason {
         Reason::Conflict if assessment.next == Next::Failed(ErrorClass::Conflict) => {
             former.observed_generation.is_some_and(|seen| seen != UNSEEN_GENERATION)
         }
@@ -326,7 +286,8 @@ fn keeps_former(worker: &WorkflowWorker, former: &WorkflowWorkerStatus, assessme
             former.ready && former.observed_generation == worker.metadata.generation
         }
         _ => false,
-    }
+    };
+    is_kept.then(|| former.clone())
 }
 
 fn build_rollout_complete(rollout: &Rollout, reason: Reason, message: &str) -> DesiredCondition<Reason> {
@@ -382,13 +343,6 @@ pub fn plan_next(
         Next::Settled { .. } if is_held_back => Next::Wait { recheck: lag::quiet_time_left(worker, now) },
         next => next,
     }
-}
-
-/// The event of a pass.
-#[must_use]
-pub fn build_events(worker: &WorkflowWorker, status: &WorkflowWorkerStatus) -> Option<Event> {
-    let former = worker.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    event_of_ready::<Reason>(former, &status.conditions)
 }
 
 const _: () =

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use test_support::builders;
 
-use crate::execute::Applied;
+use crate::kind::Applied;
 use crate::observe::children::Children;
 use crate::observe::{Access, AccessView, Observed, References};
 use crate::plan::{BuildInput, autoscaler, deployment, disruption_budget};
@@ -164,4 +164,10 @@ pub(crate) fn autoscaler_status(pods: i32, lag: i64) -> Value {
 
 pub(crate) fn nothing_applied() -> Applied {
     Applied::default()
+}
+
+/// After the Deployment was written.
+pub(crate) fn deployment_applied(deployment: &Deployment) -> Applied {
+    let desired = serde_json::from_value(Desired::of(deployment).body).unwrap();
+    Applied { children: vec![desired], ..Applied::default() }
 }

@@ -1,6 +1,8 @@
 //! From spec to something buildable, or the one field that stands in its way. Pure.
 
+use api_types::worker::WorkerReason;
 use api_types::{WorkflowWorker, job_type, violations};
+use controller_kit::problem::Problem;
 
 /// What builders need beside the spec, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,19 +20,12 @@ pub struct JobType {
     pub label_value: String,
 }
 
-/// What is wrong with the spec, and what was expected. Nothing is tried before the spec changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal(
-    /// The first field that breaks a rule, and how many more do.
-    pub String,
-);
-
 /// Checks what the schema says once more: objects can be older than it.
-pub fn validate(worker: &WorkflowWorker) -> Result<Fleet, Refusal> {
+pub fn validate(worker: &WorkflowWorker) -> Result<Fleet, Problem<WorkerReason>> {
     let broken = violations(worker);
     if let [first, others @ ..] = broken.as_slice() {
         let more = if others.is_empty() { String::new() } else { format!("; and {} more", others.len()) };
-        return Err(Refusal(format!("{first}{more}")));
+        return Err(Problem::invalid_spec(format!("{first}{more}")));
     }
     let mut job_types = worker
         .spec
@@ -38,7 +33,7 @@ pub fn validate(worker: &WorkflowWorker) -> Result<Fleet, Refusal> {
         .iter()
         .map(|name| Ok(JobType { name: name.clone(), label_value: job_type::encode(name)? }))
         .collect::<Result<Vec<_>, job_type::JobTypeError>>()
-        .map_err(|error| Refusal(format!("spec.jobTypes: {error}")))?;
+        .map_err(|error| Problem::invalid_spec(format!("spec.jobTypes: {error}")))?;
     job_types.sort();
     Ok(Fleet { job_types })
 }

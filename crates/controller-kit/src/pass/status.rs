@@ -54,5 +54,5 @@ pub fn build_status<K: Kind>(object: &K::Object, assessment: &AssessmentOf<K>, n
         message: Some(bounded(message)),
         conditions,
     });
-    status
+    K::complete_status(object, status, assessment, now)
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use api_types::WorkflowWorker;
 use api_types::engine_access::worker_access_secret_name;
+use api_types::worker::WorkerReason;
+use controller_kit::problem::Problem;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -15,7 +17,7 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::Unread;
+use super::unread;
 use crate::context::Context;
 use crate::plan::disruption_budget;
 use crate::status::lag::{is_over_target, read_job_types, read_lag_seconds, step_of};
@@ -50,7 +52,7 @@ pub async fn observe_children(
     context: &Context,
     worker: &WorkflowWorker,
     namespace: &str,
-) -> Result<Children, Unread> {
+) -> Result<Children, Problem<WorkerReason>> {
     let (name, caches) = (worker.name_any(), &context.caches);
     let secret_name = worker_access_secret_name(&name);
     let place = Place { client: &context.client, namespace };
@@ -90,7 +92,12 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    async fn find<K>(&self, cache: &Store<K>, name: &str, wanted: bool) -> Result<Option<Arc<K>>, Unread>
+    async fn find<K>(
+        &self,
+        cache: &Store<K>,
+        name: &str,
+        wanted: bool,
+    ) -> Result<Option<Arc<K>>, Problem<WorkerReason>>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
     {
@@ -98,14 +105,14 @@ impl Place<'_> {
         if cached.is_some() || !wanted { Ok(cached) } else { self.read(name).await }
     }
 
-    async fn read<K>(&self, name: &str) -> Result<Option<Arc<K>>, Unread>
+    async fn read<K>(&self, name: &str) -> Result<Option<Arc<K>>, Problem<WorkerReason>>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), self.namespace);
         let found = api.get_opt(name).await;
-        let found = found
-            .map_err(|error| Unread::of(&format!("{} {}/{name}", K::kind(&()), self.namespace), &error))?;
+        let found =
+            found.map_err(|error| unread(&format!("{} {}/{name}", K::kind(&()), self.namespace), &error))?;
         Ok(found.map(Arc::new))
     }
 }

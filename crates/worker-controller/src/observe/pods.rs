@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use api_types::WorkflowWorker;
 use api_types::labels::{Component, selector, selector_text};
+use api_types::worker::WorkerReason;
+use controller_kit::problem::Problem;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 
-use super::Unread;
+use super::unread;
 use crate::context::Context;
 
 /// A container that ended longer ago has left the kubelet's backoff, and its past is no news.
@@ -35,14 +37,14 @@ pub async fn observe_stuck_pod(
     worker: &WorkflowWorker,
     namespace: &str,
     deployment: Option<&Deployment>,
-) -> Result<Option<StuckPod>, Unread> {
+) -> Result<Option<StuckPod>, Problem<WorkerReason>> {
     if deployment.is_none_or(is_complete) {
         return Ok(None);
     }
     let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     let own = selector_text(&selector(Component::Worker, &worker.name_any()));
     let pods = api.list(&ListParams::default().labels(&own)).await;
-    let pods = pods.map_err(|error| Unread::of(&format!("the pods {own} in {namespace}"), &error))?;
+    let pods = pods.map_err(|error| unread(&format!("the pods {own} in {namespace}"), &error))?;
     Ok(find_stuck(&pods.items, context.clock.now()))
 }
 

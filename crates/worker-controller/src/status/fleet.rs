@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
 use super::lag;
-use crate::execute::Applied;
+use crate::kind::Applied;
 use crate::observe::Observed;
 
 /// What is known of the pods and their autoscaler.
@@ -70,15 +70,16 @@ pub enum MetricsView {
 pub fn read_facts(worker: &WorkflowWorker, observed: &Observed, applied: &Applied) -> Facts {
     let uid = worker.uid().unwrap_or_default();
     let children = &observed.children;
-    let deployment = applied.deployment.as_ref().or(children.deployment.as_deref());
+    let written = applied.child::<Deployment>();
+    let deployment = written.as_ref().or(children.deployment.as_deref());
     let deployment = deployment.filter(|deployment| is_controlled_by(&deployment.metadata, &uid));
     let autoscaler = children.autoscaler.as_deref();
     let autoscaler = autoscaler.filter(|autoscaler| {
         worker.spec.autoscaling.is_some() && is_controlled_by(&autoscaler.metadata, &uid)
     });
     let status = deployment.and_then(|deployment| deployment.status.clone()).unwrap_or_default();
-    let rollout =
-        deployment.map_or(Rollout::Absent, |deployment| read_rollout(worker, observed, applied, deployment));
+    let rollout = deployment
+        .map_or(Rollout::Absent, |deployment| read_rollout(worker, observed, written.as_ref(), deployment));
     let secret = children.access_secret.as_deref().filter(|secret| is_controlled_by(&secret.metadata, &uid));
     Facts {
         token_key_id: secret.and_then(|secret| read_token_key_id(worker, secret, &rollout)),
@@ -113,14 +114,14 @@ fn read_kept_replicas(worker: &WorkflowWorker, deployment: &Deployment) -> Optio
 fn read_rollout(
     worker: &WorkflowWorker,
     observed: &Observed,
-    applied: &Applied,
+    written: Option<&Deployment>,
     deployment: &Deployment,
 ) -> Rollout {
     let status = deployment.status.clone().unwrap_or_default();
     let asked = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let exist = status.replicas.unwrap_or(0);
     let is_seen = status.observed_generation >= deployment.metadata.generation
-        || !is_new_spec(observed, applied) && was_complete(worker);
+        || !is_new_spec(observed, written) && was_complete(worker);
     if is_seen && asked == 0 && exist == 0 {
         return Rollout::Stopped;
     }
@@ -141,9 +142,9 @@ fn read_rollout(
 }
 
 /// Did this pass change the Deployment's spec?
-fn is_new_spec(observed: &Observed, applied: &Applied) -> bool {
+fn is_new_spec(observed: &Observed, written: Option<&Deployment>) -> bool {
     let before = observed.children.deployment.as_ref().and_then(|before| before.metadata.generation);
-    applied.deployment.as_ref().is_some_and(|written| written.metadata.generation != before)
+    written.is_some_and(|written| written.metadata.generation != before)
 }
 
 /// Only we change the template. So a generation that the Deployment controller has not seen yet is, after a rollout that

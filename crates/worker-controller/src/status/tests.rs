@@ -4,7 +4,8 @@ use api_types::UNSEEN_GENERATION;
 use api_types::condition::{READY, RECONCILING, STALLED};
 use controller_kit::apply::WriteError;
 use controller_kit::engine::AccessError;
-use controller_kit::events::EventType;
+use controller_kit::events::{Event, EventType};
+use controller_kit::pass::{Kind as _, build_status, problem_of};
 use controller_kit::plan::Wait;
 use engine_client::TenantKey;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -16,7 +17,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::observe::pods::StuckPod;
 use crate::plan::plan;
-use crate::testing::{MINIMAL, autoscaled, edit, nothing_applied, observed, running, worker, worker_with};
+use crate::testing::{
+    MINIMAL, autoscaled, deployment_applied, edit, nothing_applied, observed, running, worker, worker_with,
+};
 use crate::validate::validate;
 
 fn at(second: i64) -> Timestamp {
@@ -33,7 +36,12 @@ fn assessed(worker: &WorkflowWorker, world: &Observed) -> Assessment {
 }
 
 fn status_of(worker: &WorkflowWorker, assessment: &Assessment) -> WorkflowWorkerStatus {
-    build_status(worker, assessment, at(0))
+    build_status::<Workers>(worker, assessment, at(0))
+}
+
+fn event_of(worker: &WorkflowWorker, status: &WorkflowWorkerStatus) -> Option<Event> {
+    let former = worker.status.clone().unwrap_or_default();
+    Workers::build_events(worker, &former, status, &assessed(worker, &observed(worker))).pop()
 }
 
 fn expected_of(
@@ -70,7 +78,7 @@ fn failure(code: u16, message: &str) -> Applied {
     let status = Status { code, message: message.into(), ..Status::default() };
     let source = kube::Error::Api(Box::new(status));
     let failure = WriteError { operation: "apply", object: "Deployment a/b".into(), source };
-    Applied { failure: Some(failure), ..Applied::default() }
+    Applied { failures: vec![problem_of::<Workers>(&failure)], ..Applied::default() }
 }
 
 #[test]
@@ -171,10 +179,11 @@ fn a_scale_alone_is_no_rollout() {
     let world = with_deployment(&worker, 2, scaled);
     assert_eq!(assessed(&worker, &world).reason, Reason::Running);
 
-    let mut applied =
-        Applied { deployment: world.children.deployment.as_deref().cloned(), ..Applied::default() };
+    let mut written = world.children.deployment.as_deref().cloned().unwrap();
+    let applied = deployment_applied(&written);
     assert_eq!(assessed_after(&worker, &world, &applied).reason, Reason::Running, "nor is an annotation");
-    applied.deployment.as_mut().unwrap().metadata.generation = Some(3);
+    written.metadata.generation = Some(3);
+    let applied = deployment_applied(&written);
     assert_eq!(assessed_after(&worker, &world, &applied).reason, Reason::RollingOut, "a new template is");
     worker.metadata.generation = Some(2);
     assert_eq!(assessed(&worker, &world).reason, Reason::RollingOut, "a new spec is");
@@ -189,7 +198,7 @@ fn what_this_pass_applied_counts_as_applied() {
     let world = running(&worker, 1, 0);
     let mut written = world.children.deployment.as_deref().cloned().unwrap();
     written.metadata.generation = Some(2);
-    let applied = Applied { deployment: Some(written), ..Applied::default() };
+    let applied = deployment_applied(&written);
     assert_eq!(assessed_after(&worker, &world, &applied).reason, Reason::RollingOut);
 }
 
@@ -439,8 +448,8 @@ fn ready_worker() -> WorkflowWorker {
 fn an_unchanged_world_gives_an_equal_status_at_any_time() {
     let worker = ready_worker();
     let assessment = assessed(&worker, &running(&worker, 1, 0));
-    assert_eq!(Some(build_status(&worker, &assessment, at(9_999))), worker.status);
-    assert_eq!(build_events(&worker, worker.status.as_ref().unwrap()), None);
+    assert_eq!(Some(build_status::<Workers>(&worker, &assessment, at(9_999))), worker.status);
+    assert_eq!(event_of(&worker, worker.status.as_ref().unwrap()), None);
 }
 
 #[rstest]
@@ -449,7 +458,7 @@ fn an_unchanged_world_gives_an_equal_status_at_any_time() {
 fn what_passes_by_itself_does_not_undo_what_runs(#[case] code: u16) {
     let worker = ready_worker();
     let assessment = assessed_after(&worker, &running(&worker, 1, 0), &failure(code, "why"));
-    assert_eq!(Some(build_status(&worker, &assessment, at(1))), worker.status);
+    assert_eq!(Some(build_status::<Workers>(&worker, &assessment, at(1))), worker.status);
 }
 
 /// The status that the API server defaults says nothing of the fleet.
@@ -462,7 +471,7 @@ fn a_conflict_on_a_worker_that_was_never_seen_is_reported() {
         ..WorkflowWorkerStatus::default()
     });
     let assessment = assessed_after(&worker, &running(&worker, 1, 0), &failure(409, "why"));
-    let status = build_status(&worker, &assessment, at(1));
+    let status = build_status::<Workers>(&worker, &assessment, at(1));
     let message = "failed to apply Deployment a/b: why".to_owned();
     assert_eq!(
         (status.observed_generation, status.phase, status.message),
@@ -473,22 +482,18 @@ fn a_conflict_on_a_worker_that_was_never_seen_is_reported() {
 #[test]
 fn what_could_not_be_read_keeps_what_was_known_of_the_pods() {
     let worker = ready_worker();
-    let unread = Unread {
-        problem: "failed to read Deployment a/b: forbidden".into(),
-        missing_grant: None,
-        class: ErrorClass::Denied,
-    };
+    let unread = Problem::new(Reason::Denied, ErrorClass::Denied, "failed to read Deployment a/b: forbidden");
     let assessment = assess_unread(&worker, &unread);
     let expected = Assessment {
         phase: WorkerPhase::Degraded,
         readiness: Readiness::Stalled,
         reason: Reason::Denied,
-        message: unread.problem.clone(),
+        message: unread.message.clone(),
         next: Next::Failed(ErrorClass::Denied),
         facts: None,
     };
     assert_eq!(assessment, expected);
-    let status = build_status(&worker, &assessment, at(1));
+    let status = build_status::<Workers>(&worker, &assessment, at(1));
     assert_eq!((status.ready, status.replicas, status.ready_replicas), (false, Some(1), Some(1)));
 }
 
@@ -516,19 +521,19 @@ fn a_pause_has_its_own_condition() {
 fn a_lag_that_may_not_be_written_yet_is_looked_at_again() {
     let mut worker = autoscaled();
     let assessment = assessed(&worker, &running(&worker, 2, 20));
-    worker.status = Some(build_status(&worker, &assessment, at(0)));
+    worker.status = Some(build_status::<Workers>(&worker, &assessment, at(0)));
     worker.metadata.managed_fields = serde_json::from_value(json!([
         {"manager": "workflow-worker-controller", "subresource": "status", "operation": "Apply", "time": at(0)},
     ]))
     .unwrap();
     let assessment = assessed(&worker, &running(&worker, 2, 400));
-    let early = build_status(&worker, &assessment, at(5));
+    let early = build_status::<Workers>(&worker, &assessment, at(5));
     assert_eq!(early.current_lag_seconds, Some(20));
     assert_eq!(
         plan_next(&worker, &assessment, &early, at(5)),
         Next::Wait { recheck: Duration::from_secs(10) }
     );
-    let late = build_status(&worker, &assessment, at(15));
+    let late = build_status::<Workers>(&worker, &assessment, at(15));
     assert_eq!(late.current_lag_seconds, Some(400));
     assert_eq!(plan_next(&worker, &assessment, &late, at(15)), SETTLED);
 }
@@ -548,9 +553,9 @@ fn a_change_for_the_worse_is_reported_as_a_warning_once() {
     let worker = ready_worker();
     let mut world = running(&worker, 1, 0);
     world.missing = vec![Missing::ServiceAccount { name: "worker-sa".into() }];
-    let status = build_status(&worker, &assessed(&worker, &world), at(1));
+    let status = build_status::<Workers>(&worker, &assessed(&worker, &world), at(1));
     let note = "ServiceAccountMissing: spec.authentication.serviceAccount: ServiceAccount workflow-system/worker-sa does not exist";
     let event =
         Event { type_: EventType::Warning, reason: "ServiceAccountMissing".into(), note: note.into() };
-    assert_eq!(build_events(&worker, &status), Some(event));
+    assert_eq!(event_of(&worker, &status), Some(event));
 }

@@ -47,5 +47,5 @@ fn an_object_older_than_the_schema_is_judged_by_the_same_words(
     #[case] message: &str,
 ) {
     let worker = worker_with(|worker| change(&mut worker["spec"]));
-    assert_eq!(validate(&worker), Err(Refusal(message.into())));
+    assert_eq!(validate(&worker), Err(Problem::invalid_spec(message)));
 }

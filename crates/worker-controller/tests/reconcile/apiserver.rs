@@ -20,11 +20,9 @@ use test_support::crash::{run_until_settled, survives_crash_at_every_write};
 use test_support::snapshot::snapshot_of;
 use test_support::{Faults, builders};
 
-use worker_controller::context::Context;
-
 use crate::world::{
-    CLUSTER, EVERY_FIELD, SEED, WORKER, ca_config_map, caches, context, directory, good_pass, pass,
-    pass_with, worker, worker_key,
+    CLUSTER, EVERY_FIELD, SEED, WORKER, ca_config_map, caches, context, directory, good_pass, pass, pass_as,
+    worker, worker_key,
 };
 
 /// One test's namespace, with a cluster of its own in it.
@@ -248,8 +246,7 @@ async fn a_fight_over_a_field_is_reported_and_not_fought_at_full_speed() {
     let pass = || async {
         let caches = caches(&home.client, &home.namespace).await;
         let context = context(&counted, directory(&home.client).await, caches);
-        let context = Context { writer: writer.clone(), ..context };
-        Box::pin(pass_with(context, &home.client, &home.namespace)).await
+        Box::pin(pass_as(&writer, context, &home.client, &home.namespace)).await
     };
     let rival = async || {
         let image = json!([{"name": "worker", "image": "theirs:1"}]);

@@ -15,12 +15,11 @@ use serde_json::{Value, json};
 use test_support::crash::{run_until_settled, survives_crash_at_every_write};
 use test_support::{FakeApiServer, builders, reply};
 
-use worker_controller::controller::WorkerReconciler;
 use worker_controller::status::RESYNC;
 
 use crate::world::{
-    CLUSTER, EVERY_FIELD, SEED, WORKER, ca_config_map, caches, context, directory, pass, pass_with, store_of,
-    token, worker, worker_key,
+    CLUSTER, EVERY_FIELD, SEED, WORKER, ca_config_map, caches, context, directory, pass, pass_with, passes,
+    store_of, token, worker, worker_key,
 };
 
 const HOME: &str = "workflow-system";
@@ -415,7 +414,7 @@ async fn a_settled_worker_costs_one_read_per_resync() {
     settle(&apiserver).await;
     let client = apiserver.client();
     let context = context(&client, directory(&client).await, caches(&client, ACME).await);
-    let reconciler = WorkerReconciler { context };
+    let reconciler = passes(context);
     let settled = std::sync::Arc::new(apiserver.get::<WorkflowWorker>(ACME, WORKER).unwrap());
     let requests = async || {
         apiserver.forget_requests();

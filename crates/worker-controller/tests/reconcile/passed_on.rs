@@ -14,10 +14,8 @@ use serde_json::{Value, json};
 use test_support::Faults;
 use test_support::variation::{emptied, fields, known_fields, shortened};
 
-use worker_controller::context::Context;
-
 use crate::apiserver::Home;
-use crate::world::{PASSED_ON, WORKER, caches, context, directory, parse, pass_with};
+use crate::world::{PASSED_ON, WORKER, caches, context, directory, parse, pass_as};
 
 fn manifest() -> Value {
     parse(PASSED_ON)
@@ -73,7 +71,7 @@ async fn outcome(home: &Home, variant: &Value) -> Outcome {
 async fn pass_of(home: &Home, client: &Client, writer: &Writer) -> Pass<WorkflowWorker> {
     let (reader, namespace) = (&home.client, home.namespace.as_str());
     let fresh = context(client, directory(reader).await, caches(reader, namespace).await);
-    pass_with(Context { writer: writer.clone(), ..fresh }, reader, namespace).await
+    pass_as(writer, fresh, reader, namespace).await
 }
 
 /// Each variant that is accepted settles; how many were.

@@ -12,6 +12,7 @@ use controller_kit::controller::{Pass, Reconciler as _};
 use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::events::Publisher;
 use controller_kit::outcome::{ErrorClass, Next};
+use controller_kit::pass::Passes;
 use controller_kit::reference::CachedDirectory;
 use engine_client::{EnginePool, TenantEpoch, TenantKey, Timeouts, TokenRole};
 use k8s_openapi::ByteString;
@@ -24,7 +25,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use test_support::builders;
 use worker_controller::context::Context;
-use worker_controller::controller::WorkerReconciler;
+use worker_controller::kind::Workers;
 use worker_controller::observe::children::Caches;
 
 pub(crate) const SEED: &str = include_str!("../../../api-types/testdata/seeds/workflowworker.yaml");
@@ -114,12 +115,9 @@ pub(crate) async fn directory(reader: &Client) -> CachedDirectory {
 
 /// `client` is the controller's own; what is not given is read through `reader`.
 pub(crate) fn context(client: &Client, directory: CachedDirectory, caches: Caches) -> Context {
-    let clock = Clock::fixed("2026-01-01T00:00:00Z".parse().unwrap());
     Context {
         client: client.clone(),
-        writer: Writer::new(client.clone(), WORKER_CONTROLLER.field_manager),
-        publisher: Publisher::new(client.clone(), "worker-controller", "test".into(), clock.clone()),
-        clock,
+        clock: Clock::fixed("2026-01-01T00:00:00Z".parse().unwrap()),
         directory: Arc::new(directory),
         cluster_namespace: "workflow-system".into(),
         engines: EngineConnector::new(
@@ -133,10 +131,32 @@ pub(crate) fn context(client: &Client, directory: CachedDirectory, caches: Cache
 
 /// One pass over the worker as it is.
 pub(crate) async fn pass_with(context: Context, reader: &Client, namespace: &str) -> Pass<WorkflowWorker> {
+    let writer = Writer::new(context.client.clone(), WORKER_CONTROLLER.field_manager);
+    pass_as(&writer, context, reader, namespace).await
+}
+
+/// The same in a life of the controller that has written before.
+pub(crate) async fn pass_as(
+    writer: &Writer,
+    context: Context,
+    reader: &Client,
+    namespace: &str,
+) -> Pass<WorkflowWorker> {
     let api: Api<WorkflowWorker> = Api::namespaced(reader.clone(), namespace);
     let worker = api.get(WORKER).await.unwrap();
-    let reconciler = WorkerReconciler { context };
-    Box::pin(reconciler.reconcile(Arc::new(worker))).await
+    let passes = Passes { writer: writer.clone(), ..passes(context) };
+    Box::pin(passes.reconcile(Arc::new(worker))).await
+}
+
+/// A life of the controller.
+pub(crate) fn passes(context: Context) -> Passes<Workers> {
+    let (client, clock) = (context.client.clone(), context.clock.clone());
+    Passes {
+        kind: Workers { context },
+        writer: Writer::new(client.clone(), WORKER_CONTROLLER.field_manager),
+        publisher: Publisher::new(client, "worker-controller", "test".into(), clock.clone()),
+        clock,
+    }
 }
 
 /// One pass with watches that are up to date.
