@@ -22,7 +22,7 @@
 //! - Tokens go as `authorization: Bearer <token>`. The controllers' token may do everything, the monitors' only reads health
 //!   and job lag. Workers and clients never get a key: worker-controller mints from the worker key a token that holds for
 //!   the jobs of one tenant only, tenant-controller from the client key one for its instances only. Each of the four has a
-//!   Secret of its own, so that who may read one cannot read another. Key and token formats: `engine_client::credential`.
+//!   Secret of its own, so that who may read one cannot read another. Key and token formats: `engine_api::credential`.
 //! - A pod cannot mount a Secret of another namespace. So worker-controller writes the worker's token and the CA bundle into
 //!   its own child Secret `<w>-engine-access` (keys `token`, `ca.crt`) in the worker's namespace, after the reference was
 //!   granted, and deletes it when the grant ends.

@@ -14,6 +14,7 @@ use std::{
 };
 
 use backon::{ExponentialBuilder, Retryable as _};
+use engine_api::{convert::Malformed, refusal};
 use futures::{
     StreamExt as _,
     stream::{self, BoxStream},
@@ -25,7 +26,7 @@ use tonic::{
     transport::Channel,
 };
 
-use crate::{EngineAddress, EngineError, ErrorClass, Operation, Writer, convert::Malformed, refusal};
+use crate::{EngineAddress, EngineError, ErrorClass, Operation, Writer};
 
 mod trace_context;
 pub use worker::JobStream;
@@ -161,9 +162,8 @@ impl EngineClient {
             async move {
                 let mut messages = messages?;
                 let message = match tokio::time::timeout(idle, messages.message()).await {
-                    Ok(Ok(Some(wire))) => {
-                        Message::try_from(wire).map_err(|malformed| malformed.answer(operation))
-                    }
+                    Ok(Ok(Some(wire))) => Message::try_from(wire)
+                        .map_err(|malformed| EngineError::malformed(operation, &malformed)),
                     Ok(Ok(None)) => {
                         Err(EngineError::new(operation, ErrorClass::Unavailable, "engine ended the stream"))
                     }
@@ -182,7 +182,7 @@ impl EngineClient {
     }
 
     fn failed(&self, operation: Operation, status: &Status) -> EngineError {
-        let error = refusal::read(operation, status);
+        let error = EngineError::refused(operation, refusal::read(status));
         if *error.class() == ErrorClass::Denied {
             self.denied.store(true, Ordering::Relaxed);
         }

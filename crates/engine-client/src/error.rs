@@ -2,66 +2,14 @@
 
 use std::fmt;
 
-use crate::model::QuotaKind;
+use engine_api::{
+    ErrorClass,
+    convert::{Malformed, TooPrecise},
+    refusal::Refusal,
+};
 
 /// Most characters of [`EngineError::message`].
 pub const MAX_MESSAGE_CHARS: usize = 256;
-
-/// What the caller does next. Same words as the status codes of `workflow.engine.v1`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ErrorClass {
-    /// The request can never succeed as it is: tell the user, do not retry.
-    Invalid,
-    /// What was named is not there.
-    NotFound,
-    /// The name belongs to another owner.
-    AlreadyOwned,
-    /// Somebody newer was first (an older generation, a lost lease): observe again.
-    Stale,
-    /// A quota of the tenant, and only that: wait for the quota, not for the engine.
-    QuotaExceeded {
-        /// Which limit.
-        quota: QuotaKind,
-        /// Its value.
-        limit: u64,
-        /// What the tenant uses.
-        current: u64,
-    },
-    /// A person or another controller must act first.
-    Precondition {
-        /// `UPPER_SNAKE_CASE`, from the engine; `UNSPECIFIED` when it gave none.
-        reason: String,
-    },
-    /// Not reached, no answer in time, or overloaded: back off and try again.
-    Unavailable,
-    /// The credential is refused.
-    Denied,
-    /// The engine lacks the capability: a condition, never a loop.
-    Unsupported,
-    /// The engine lost or damaged data.
-    Corrupt,
-    /// A defect of the engine, or an answer outside of the contract.
-    Internal,
-}
-
-impl ErrorClass {
-    /// A closed set of words, for metric labels and logs.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Invalid => "invalid",
-            Self::NotFound => "not-found",
-            Self::AlreadyOwned => "already-owned",
-            Self::Stale => "stale",
-            Self::QuotaExceeded { .. } => "quota-exceeded",
-            Self::Precondition { .. } => "precondition",
-            Self::Unavailable => "unavailable",
-            Self::Denied => "denied",
-            Self::Unsupported => "unsupported",
-            Self::Corrupt => "corrupt",
-            Self::Internal => "internal",
-        }
-    }
-}
 
 macro_rules! operations {
     ($($variant:ident => $words:literal,)*) => {
@@ -138,12 +86,21 @@ impl EngineError {
         Self { class, operation, message: bounded(message.as_ref()) }
     }
 
-    /// An error in our own words, followed by what somebody else said, quoted and made harmless.
-    pub(crate) fn quoting(operation: Operation, class: ErrorClass, words: &str, quoted: &str) -> Self {
-        if quoted.trim().is_empty() {
-            return Self::new(operation, class, words);
-        }
-        Self::new(operation, class, format!("{words}: {quoted}"))
+    /// The error of a call that the engine refused, or that did not reach it.
+    pub(crate) fn refused(operation: Operation, refusal: Refusal) -> Self {
+        let message = refusal.to_string();
+        Self::new(operation, refusal.class, message)
+    }
+
+    /// The error of a call whose answer breaks the contract.
+    pub(crate) fn malformed(operation: Operation, malformed: &Malformed) -> Self {
+        let message = format!("engine's answer is outside of the contract: {malformed}");
+        Self::new(operation, ErrorClass::Internal, message)
+    }
+
+    /// The error of a call that was asked to send variables that the wire cannot carry.
+    pub(crate) fn too_precise(operation: Operation, variables: &TooPrecise) -> Self {
+        Self::new(operation, ErrorClass::Invalid, variables.to_string())
     }
 
     /// What to do next.

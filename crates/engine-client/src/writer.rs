@@ -1,16 +1,12 @@
 use std::{fmt, sync::Arc};
 
+use engine_api::{FENCE_HEADER, WRITER_HEADER};
 use tonic::{
     Status,
     metadata::{Ascii, MetadataMap, MetadataValue},
 };
 
 use crate::{EngineError, ErrorClass, Operation};
-
-/// Metadata that names a controller of which only one replica may write.
-pub const WRITER_HEADER: &str = "workflow-writer";
-/// Metadata with a number that grows with every change of the writing replica.
-pub const FENCE_HEADER: &str = "workflow-fence";
 
 /// Reads the present fence; `None` = this replica may not write.
 pub type ReadFence = Arc<dyn Fn() -> Option<u64> + Send + Sync>;

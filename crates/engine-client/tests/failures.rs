@@ -5,16 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use engine_api::proto::{
+    GetHealthRequest, GetHealthResponse, GetInfoRequest, GetInfoResponse,
+    cluster_service_server::{ClusterService, ClusterServiceServer},
+};
 use engine_client::{
     Credential, Engine, EngineAccess, EngineAddress, EngineClient, EngineError, EnginePool, ErrorClass,
     Operation, Timeouts,
-    fake::{FakeEngine, FakeServer},
     model::{DEFAULT_TENANT, JobLagFilter, StreamJobs, Tenant, TenantQuotas},
-    proto::{
-        GetHealthRequest, GetHealthResponse, GetInfoRequest, GetInfoResponse,
-        cluster_service_server::{ClusterService, ClusterServiceServer},
-    },
 };
+use engine_fake::{FakeEngine, FakeServer};
 use futures::StreamExt as _;
 use rstest::rstest;
 use tonic::{Code, Request, Response, Status, transport::server::TcpIncoming};

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use engine_client::{
     Credential, Engine, EnginePool, Timeouts,
-    fake::{FakeEngine, FakeServer},
     model::{
         ActivateJobs, CancelInstances, CanceledInstances, DEFAULT_TENANT, DeployProcess, FailJob,
         IncidentCount, IncidentFilter, InstanceFilter, InstanceState, LintMode, ResolveIncidents,
         ResolvedIncidents, Selection, SetVariables, StartInstances, Variables,
     },
 };
+use engine_fake::{FakeEngine, FakeServer};
 use jiff::Timestamp;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};

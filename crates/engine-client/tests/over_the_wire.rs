@@ -6,7 +6,6 @@ use std::{collections::BTreeSet, time::Duration};
 use engine_client::{
     Accepted, Credential, CredentialVerifier, Engine, EngineClient, EngineError, EnginePool, ErrorClass,
     Timeouts,
-    fake::{FakeEngine, FakeServer},
     model::{
         ActivateJobs, AppliedMigration, CompleteJob, DEFAULT_TENANT, DefinitionFilter, DefinitionRef,
         DeleteProcess, DeleteTenant, DeleteTenantMode, DeployOutcome, DeployProcess, DeployResult,
@@ -17,6 +16,7 @@ use engine_client::{
         TenantQuotas, TenantUsage, ValidateProcess, Variables, VersionVerdict,
     },
 };
+use engine_fake::{FakeEngine, FakeServer};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use rstest::rstest;

@@ -7,8 +7,8 @@ use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant};
 use bpmn::Mode;
 use controller_kit::engine::owner_of;
 use controller_kit::reference::Resolved;
-use engine_client::fake::FakeEngine;
 use engine_client::model::{ManagedDefinition, Owner, ProcessDefinition};
+use engine_fake::FakeEngine;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

@@ -15,8 +15,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use api_types::{WorkflowCluster, WorkflowProcess};
-use engine_client::fake::{FakeEngine, FakeServer};
 use engine_client::model::DEFAULT_TENANT;
+use engine_fake::{FakeEngine, FakeServer};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};

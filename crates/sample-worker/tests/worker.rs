@@ -8,12 +8,12 @@ use std::{
 
 use engine_client::{
     Accepted, CredentialVerifier, Engine as _, Operation, TenantEpoch, TenantKey, TokenRole,
-    fake::{FakeEngine, FakeServer},
     model::{
         DeployProcess, Instance, InstanceState, LintMode, PutOutcome, PutTenant, StartInstance, Tenant,
         TenantQuotas, Variables,
     },
 };
+use engine_fake::{FakeEngine, FakeServer};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 

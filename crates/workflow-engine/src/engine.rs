@@ -13,8 +13,8 @@ pub(crate) mod variables;
 
 use std::future::Future;
 
-use engine_client::model::{Claim, Owner, claim};
-use engine_client::proto::{self, StartInstancesResponse};
+use engine_api::model::{Claim, Owner, claim};
+use engine_api::proto::{self, StartInstancesResponse};
 use tokio_util::sync::CancellationToken;
 
 use crate::database::Database;

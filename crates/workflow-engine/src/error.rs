@@ -1,7 +1,7 @@
 //! Why a request was not done. Everything that users read is written here or by the one who refuses; what the database
 //! said goes to the log only.
 
-use engine_client::model::QuotaKind;
+use engine_api::model::QuotaKind;
 
 use crate::tenant_id;
 

@@ -11,9 +11,9 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use engine_client::proto::deploy_process_response::Result as DeployResult;
-use engine_client::proto::{DeployOutcome, DeployProcessRequest, Finding, LintMode, Severity};
-use engine_client::{Role, refusal};
+use engine_api::proto::deploy_process_response::Result as DeployResult;
+use engine_api::proto::{DeployOutcome, DeployProcessRequest, Finding, LintMode, Severity};
+use engine_api::{Role, refusal};
 use serde::{Deserialize, Serialize};
 use tonic::{Code, Extensions, Status};
 

@@ -19,13 +19,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine_client::proto::{
+use engine_api::proto::{
     FILE_DESCRIPTOR_SET, cluster_service_server::ClusterServiceServer,
     instance_service_server::InstanceServiceServer, job_service_server::JobServiceServer,
     migration_service_server::MigrationServiceServer, process_service_server::ProcessServiceServer,
     tenant_service_server::TenantServiceServer,
 };
-use engine_client::{Role, TenantEpoch};
+use engine_api::{Role, TenantEpoch};
 use futures::FutureExt;
 use tonic::server::NamedService as _;
 use tonic::service::Routes;

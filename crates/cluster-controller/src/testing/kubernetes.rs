@@ -11,7 +11,7 @@ use controller_kit::controller::{Pass, Reconciler as _};
 use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::events::Publisher;
 use controller_kit::plan::digest;
-use engine_client::fake::{FakeEngine, FakeEngines};
+use engine_fake::{FakeEngine, FakeEngines};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;

@@ -30,7 +30,7 @@ use controller_kit::controller::{Pass, Reconciler as _};
 use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::events::Publisher;
 use controller_kit::outcome::{ErrorClass, Next};
-use engine_client::fake::FakeEngines;
+use engine_fake::FakeEngines;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use api_types::cluster::ClusterPhase;
 use api_types::labels::APPROVE_UPGRADE;
-use engine_client::fake::FakeEngine;
+use engine_fake::FakeEngine;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::PropagationPolicy;
 

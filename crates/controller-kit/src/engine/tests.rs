@@ -1,4 +1,4 @@
-use engine_client::fake::FakeEngines;
+use engine_fake::FakeEngines;
 use k8s_openapi::ByteString;
 use rstest::rstest;
 use serde_json::{Value, json};

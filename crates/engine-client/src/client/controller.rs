@@ -3,18 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
-
-use super::EngineClient;
-use crate::{
-    Engine, EngineError, ErrorClass, JobLagStream, Operation,
+use engine_api::{
     convert::{Malformed, wire_duration},
-    model::{
-        DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,
-        EngineHealth, EngineInfo, IncidentCount, Isolation, JobLagFilter, JobLagReport, ManagedDefinition,
-        MigrationPlan, MigrationStatus, ProcessDefinition, ProcessDeletion, PutTenant, Tenant,
-        TenantDeletion, TenantUsage, ValidateProcess, Validation,
-    },
     proto::{
         CountIncidentsRequest, GetHealthRequest, GetInfoRequest, GetMigrationStatusRequest,
         GetProcessDefinitionRequest, GetTenantRequest, ListJobLagRequest, ListProcessDefinitionsRequest,
@@ -23,6 +13,18 @@ use crate::{
         instance_service_client::InstanceServiceClient, job_service_client::JobServiceClient,
         migration_service_client::MigrationServiceClient, process_service_client::ProcessServiceClient,
         tenant_service_client::TenantServiceClient,
+    },
+};
+use jiff::Timestamp;
+
+use super::EngineClient;
+use crate::{
+    Engine, EngineError, ErrorClass, JobLagStream, Operation,
+    model::{
+        DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,
+        EngineHealth, EngineInfo, IncidentCount, Isolation, JobLagFilter, JobLagReport, ManagedDefinition,
+        MigrationPlan, MigrationStatus, ProcessDefinition, ProcessDeletion, PutTenant, Tenant,
+        TenantDeletion, TenantUsage, ValidateProcess, Validation,
     },
 };
 
@@ -75,7 +77,7 @@ impl Engine for EngineClient {
 
     async fn validate_process(&self, request: &ValidateProcess) -> Result<Validation, EngineError> {
         let operation = Operation::ValidateProcess;
-        let ask = crate::proto::ValidateProcessRequest::from(request);
+        let ask = engine_api::proto::ValidateProcessRequest::from(request);
         let answer = self
             .read(operation, self.timeouts.deploy, ask, |channel, request| async {
                 ProcessServiceClient::new(channel).validate_process(request).await
@@ -267,7 +269,7 @@ pub(super) fn convert<Answer, Model>(operation: Operation, answer: Answer) -> Re
 where
     Model: TryFrom<Answer, Error = Malformed>,
 {
-    Model::try_from(answer).map_err(|malformed| malformed.answer(operation))
+    Model::try_from(answer).map_err(|malformed| EngineError::malformed(operation, &malformed))
 }
 
 /// What is not there is `None`.
@@ -308,7 +310,7 @@ impl<Model> Pages<Model> {
         if !next_page_token.is_empty() {
             if self.read == MAX_PAGES {
                 let endless = Malformed { field: "next_page_token", expected: "empty at some time" };
-                return Err(endless.answer(self.operation));
+                return Err(EngineError::malformed(self.operation, &endless));
             }
             self.next = Some(next_page_token);
         }

@@ -1,15 +1,16 @@
 //! The calls of people who look after instances.
 
+use engine_api::proto::{
+    CancelInstanceRequest, CancelInstancesRequest, ListIncidentsRequest, ListInstancesRequest,
+    ResolveIncidentsRequest, SetVariablesRequest, instance_service_client::InstanceServiceClient,
+};
+
 use super::{EngineClient, controller::convert};
 use crate::{
     EngineError, Operation,
     model::{
         CancelInstances, CanceledInstances, Incident, IncidentFilter, InstanceFilter, InstanceSummary, Page,
         ResolveIncidents, ResolvedIncidents, SetVariables,
-    },
-    proto::{
-        CancelInstanceRequest, CancelInstancesRequest, ListIncidentsRequest, ListInstancesRequest,
-        ResolveIncidentsRequest, SetVariablesRequest, instance_service_client::InstanceServiceClient,
     },
 };
 
@@ -41,7 +42,8 @@ impl EngineClient {
     /// Merges variables into a running instance.
     pub async fn set_variables(&self, request: &SetVariables) -> Result<(), EngineError> {
         let operation = Operation::SetVariables;
-        let ask = SetVariablesRequest::try_from(request).map_err(|error| error.request(operation))?;
+        let ask = SetVariablesRequest::try_from(request)
+            .map_err(|variables| EngineError::too_precise(operation, &variables))?;
         self.write(operation, self.timeouts.write, ask, |channel, request| async {
             InstanceServiceClient::new(channel).set_variables(request).await
         })
@@ -109,7 +111,8 @@ impl EngineClient {
         request: &ResolveIncidents,
     ) -> Result<ResolvedIncidents, EngineError> {
         let operation = Operation::ResolveIncidents;
-        let ask = ResolveIncidentsRequest::try_from(request).map_err(|error| error.request(operation))?;
+        let ask = ResolveIncidentsRequest::try_from(request)
+            .map_err(|variables| EngineError::too_precise(operation, &variables))?;
         let answer = self
             .write(operation, self.timeouts.deploy, ask, |channel, request| async {
                 InstanceServiceClient::new(channel).resolve_incidents(request).await

@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+use engine_api::{
+    convert::wire_duration,
+    proto::{
+        CompleteJobRequest, CompleteJobsRequest, ExtendJobRequest, GetInstanceRequest, StartInstanceRequest,
+        StartInstancesRequest, job_service_client::JobServiceClient,
+    },
+};
 use futures::{
     StreamExt as _, TryStreamExt as _,
     stream::{self, BoxStream},
@@ -14,14 +21,9 @@ use super::{
 };
 use crate::{
     EngineError, Operation,
-    convert::wire_duration,
     model::{
         ActivateJobs, CompleteJob, FailJob, Instance, Job, JobRef, StartInstance, StartInstances,
         StartedInstance, StartedInstances, StreamJobs,
-    },
-    proto::{
-        CompleteJobRequest, CompleteJobsRequest, ExtendJobRequest, GetInstanceRequest, StartInstanceRequest,
-        StartInstancesRequest, job_service_client::JobServiceClient,
     },
 };
 
@@ -32,7 +34,8 @@ impl EngineClient {
     /// Starts one instance.
     pub async fn start_instance(&self, request: &StartInstance) -> Result<StartedInstance, EngineError> {
         let operation = Operation::StartInstance;
-        let ask = StartInstanceRequest::try_from(request).map_err(|error| error.request(operation))?;
+        let ask = StartInstanceRequest::try_from(request)
+            .map_err(|variables| EngineError::too_precise(operation, &variables))?;
         let answer = self
             .write(operation, self.timeouts.write, ask, |channel, request| async {
                 JobServiceClient::new(channel).start_instance(request).await
@@ -44,7 +47,8 @@ impl EngineClient {
     /// Starts up to 1000 instances of one process, all or none.
     pub async fn start_instances(&self, request: &StartInstances) -> Result<StartedInstances, EngineError> {
         let operation = Operation::StartInstances;
-        let ask = StartInstancesRequest::try_from(request).map_err(|error| error.request(operation))?;
+        let ask = StartInstancesRequest::try_from(request)
+            .map_err(|variables| EngineError::too_precise(operation, &variables))?;
         let answer = self
             .write(operation, self.timeouts.write, ask, |channel, request| async {
                 JobServiceClient::new(channel).start_instances(request).await
@@ -67,7 +71,7 @@ impl EngineClient {
 
     /// Takes jobs as they come, never more than `request.max_in_flight` unfinished ones.
     pub async fn stream_activated_jobs(&self, request: &StreamJobs) -> Result<JobStream, EngineError> {
-        let ask: crate::proto::StreamActivatedJobsRequest = request.into();
+        let ask: engine_api::proto::StreamActivatedJobsRequest = request.into();
         let batches = self
             .open::<_, _, Vec<Job>, _>(Operation::StreamActivatedJobs, ask, |channel, request| async {
                 JobServiceClient::new(channel).stream_activated_jobs(request).await
@@ -80,7 +84,8 @@ impl EngineClient {
     /// that is finished already is [`ErrorClass::NotFound`](crate::ErrorClass::NotFound).
     pub async fn complete_job(&self, request: &CompleteJob) -> Result<(), EngineError> {
         let operation = Operation::CompleteJob;
-        let ask = CompleteJobRequest::try_from(request).map_err(|error| error.request(operation))?;
+        let ask = CompleteJobRequest::try_from(request)
+            .map_err(|variables| EngineError::too_precise(operation, &variables))?;
         self.write(operation, self.timeouts.write, ask, |channel, request| async {
             JobServiceClient::new(channel).complete_job(request).await
         })
@@ -96,7 +101,7 @@ impl EngineClient {
     ) -> Result<Vec<i64>, EngineError> {
         let operation = Operation::CompleteJobs;
         let jobs = jobs.iter().map(CompleteJobRequest::try_from).collect::<Result<_, _>>();
-        let jobs = jobs.map_err(|error| error.request(operation))?;
+        let jobs = jobs.map_err(|variables| EngineError::too_precise(operation, &variables))?;
         let ask = CompleteJobsRequest { tenant_id: tenant_id.to_owned(), jobs };
         let answer = self
             .write(operation, self.timeouts.write, ask, |channel, request| async {

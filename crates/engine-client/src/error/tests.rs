@@ -1,6 +1,8 @@
+use engine_api::{ErrorClass, refusal};
 use rstest::rstest;
+use tonic::Status;
 
-use super::{EngineError, ErrorClass, MAX_MESSAGE_CHARS, Operation};
+use super::{EngineError, MAX_MESSAGE_CHARS, Operation};
 
 #[rstest]
 #[case::plain("connection refused", "connection refused")]
@@ -24,9 +26,9 @@ fn long_message_is_cut_by_characters() {
 
 #[test]
 fn our_words_come_first() {
-    let error =
-        EngineError::quoting(Operation::DeployProcess, ErrorClass::Unavailable, "try again", "disk\nfull");
-    assert_eq!(error.to_string(), "deploy process: try again: disk full");
-    let silent = EngineError::quoting(Operation::DeployProcess, ErrorClass::Unavailable, "try again", " ");
-    assert_eq!(silent.to_string(), "deploy process: try again");
+    let refusal = |said: &str| refusal::read(&Status::resource_exhausted(said));
+    let error = EngineError::refused(Operation::DeployProcess, refusal("disk\nfull"));
+    assert_eq!(error.to_string(), "deploy process: engine is overloaded: disk full");
+    let silent = EngineError::refused(Operation::DeployProcess, refusal(" "));
+    assert_eq!(silent.to_string(), "deploy process: engine is overloaded");
 }

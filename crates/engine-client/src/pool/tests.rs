@@ -1,11 +1,14 @@
 use rstest::rstest;
-use tokio::time::advance;
+use tokio::{net::TcpListener, time::advance};
+use tonic::{
+    Request, Status,
+    service::{Routes, interceptor::InterceptorLayer},
+    transport::{Server, server::TcpIncoming},
+};
 
 use super::{EnginePool, IDLE, MAX_CONNECTIONS};
 use crate::{
-    Credential, Engine, EngineAccess, EngineAddress, EngineClient, EngineTls, ErrorClass, Operation,
-    Timeouts,
-    fake::{FakeEngine, FakeServer},
+    Credential, Engine, EngineAccess, EngineAddress, EngineClient, EngineTls, ErrorClass, Operation, Timeouts,
 };
 
 fn access(host: &str, token: &str) -> EngineAccess {
@@ -78,15 +81,17 @@ async fn oldest_connection_makes_room() {
 
 #[tokio::test]
 async fn refused_credential_drops_the_connection() {
-    let engine = FakeEngine::new();
-    let server = FakeServer::start(&engine).expect("loopback should be there");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback should be there");
+    let mut access = access("127.0.0.1", "t");
+    access.address.port = listener.local_addr().expect("port should be known").port();
+    let refuse = |_: Request<()>| Err::<Request<()>, _>(Status::unauthenticated("who are you?"));
+    let server = Server::builder().layer(InterceptorLayer::new(refuse)).add_routes(Routes::default());
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     let pool = pool();
-    let access = server.access(Credential::parse("t").expect("token should parse"));
     let client = pool.client(&access).expect("address should be valid");
-    client.info().await.expect("engine should answer");
     assert!(same(&client, &pool.client(&access).expect("address should be valid")));
-    engine.fail_once(Operation::GetInfo, ErrorClass::Denied);
-    client.info().await.expect_err("engine should refuse");
+    let error = client.info().await.expect_err("engine should refuse");
+    assert_eq!(error.class(), &ErrorClass::Denied);
     assert!(!same(&client, &pool.client(&access).expect("address should be valid")));
 }
 

@@ -2,7 +2,8 @@
 //! engine.
 
 use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker, engine_access};
-use engine_client::{Credential, fake::FakeServer};
+use engine_client::Credential;
+use engine_fake::FakeServer;
 use k8s_openapi::{
     api::{
         core::v1::{ConfigMap, Secret},

@@ -14,9 +14,9 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD as STANDARD};
 use engine_client::{
     Accepted, Credential, CredentialVerifier,
-    fake::{FakeEngine, FakeServer},
     model::{DEFAULT_TENANT, JobLag, JobSeries},
 };
+use engine_fake::{FakeEngine, FakeServer};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{
     apps::v1::Deployment,

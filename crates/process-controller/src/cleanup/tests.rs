@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use engine_client::fake::FakeEngine;
 use engine_client::model::{DeleteProcess, OnInstances};
 use engine_client::{EngineError, ErrorClass, Operation, request_id};
+use engine_fake::FakeEngine;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rstest::rstest;

@@ -10,8 +10,8 @@ use controller_kit::engine::AccessError;
 use controller_kit::plan::Wait;
 use controller_kit::reference::{Refused, Resolved};
 use engine_client::Operation;
-use engine_client::fake::FakeEngine;
 use engine_client::model::QuotaKind;
+use engine_fake::FakeEngine;
 use kube::ResourceExt as _;
 use serde_json::json;
 

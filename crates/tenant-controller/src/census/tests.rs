@@ -1,5 +1,5 @@
-use engine_client::fake::FakeEngine;
 use engine_client::{ErrorClass, Operation};
+use engine_fake::FakeEngine;
 
 use super::*;
 

@@ -1,8 +1,8 @@
 //! Process definitions: judging, deploying, reading, deleting.
 
 use bpmn::{Mode, Report};
-use engine_client::model::{Claim, Owner, QuotaKind, claim};
-use engine_client::proto::{
+use engine_api::model::{Claim, Owner, QuotaKind, claim};
+use engine_api::proto::{
     DeleteProcessRequest, DeleteProcessResponse, DeployOutcome, DeployProcessRequest, DeployProcessResponse,
     Finding, GetProcessDefinitionRequest, GetProcessDefinitionResponse, LintMode,
     ListProcessDefinitionsRequest, ListProcessDefinitionsResponse, OnInstances, ProcessDefinition, Severity,

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine_client::proto::resolve_incidents_request::Selection;
-use engine_client::proto::{
+use engine_api::proto::resolve_incidents_request::Selection;
+use engine_api::proto::{
     self, CountIncidentsResponse, IncidentCount, IncidentFilter, ListIncidentsRequest, ListIncidentsResponse,
     ResolveIncidentRequest, ResolveIncidentResponse, ResolveIncidentsRequest, ResolveIncidentsResponse,
     UnresolvedIncident,

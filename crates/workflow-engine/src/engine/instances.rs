@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use engine_client::proto::cancel_instances_request::Selection;
-use engine_client::proto::{
+use engine_api::proto::cancel_instances_request::Selection;
+use engine_api::proto::{
     CancelInstanceRequest, CancelInstanceResponse, CancelInstancesRequest, CancelInstancesResponse,
     GetInstanceRequest, GetInstanceResponse, InstanceFilter, InstanceState, InstanceSummary, Keys,
     ListInstancesRequest, ListInstancesResponse, OpenElement, SetVariablesRequest, SetVariablesResponse,

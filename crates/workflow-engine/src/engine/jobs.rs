@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine_client::proto::{
+use engine_api::proto::{
     ActivateJobsRequest, ActivateJobsResponse, CompleteJobRequest, CompleteJobResponse, CompleteJobsRequest,
     CompleteJobsResponse, ExtendJobRequest, ExtendJobResponse, FailJobRequest, FailJobResponse, Job,
 };

@@ -3,8 +3,8 @@
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 
-use engine_client::model::QuotaKind;
-use engine_client::proto::{
+use engine_api::model::QuotaKind;
+use engine_api::proto::{
     StartInstanceRequest, StartInstanceResponse, StartInstancesRequest, StartInstancesResponse,
 };
 use futures::future::join_all;

@@ -1,7 +1,7 @@
 //! Tenants: upsert, reading, deleting, usage, and whether their walls hold.
 
-use engine_client::model::{Claim, Owner, claim};
-use engine_client::proto::{
+use engine_api::model::{Claim, Owner, claim};
+use engine_api::proto::{
     DeleteTenantMode, DeleteTenantRequest, DeleteTenantResponse, GetTenantRequest, GetTenantResponse,
     ListTenantUsageRequest, ListTenantUsageResponse, ListTenantsRequest, ListTenantsResponse, PutOutcome,
     PutTenantRequest, PutTenantResponse, QuotaKind, Tenant, TenantQuotas, TenantUsage,

@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use engine_client::Role;
-use engine_client::proto::{self, resolve_incidents_request};
+use engine_api::Role;
+use engine_api::proto::{self, resolve_incidents_request};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -1,5 +1,5 @@
-use engine_client::proto::cluster_service_server::ClusterService;
-use engine_client::proto::{
+use engine_api::proto::cluster_service_server::ClusterService;
+use engine_api::proto::{
     self, GetHealthRequest, GetHealthResponse, GetInfoRequest, GetInfoResponse, HealthCheck, HealthComponent,
     HealthState,
 };
@@ -32,7 +32,7 @@ impl ClusterService for Api {
 
 fn wire_info(node: &Node, info: NodeInfo) -> GetInfoResponse {
     GetInfoResponse {
-        engine_kind: engine_client::model::ENGINE_KIND.to_owned(),
+        engine_kind: engine_api::model::ENGINE_KIND.to_owned(),
         version: OWN_VERSION.to_owned(),
         schema_version: info.schema_version,
         min_schema_version: schema::OLDEST_SERVED,

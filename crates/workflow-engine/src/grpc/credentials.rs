@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use engine_client::{FENCE_HEADER, Role, WRITER_HEADER};
+use engine_api::{FENCE_HEADER, Role, WRITER_HEADER};
 use http::header::AUTHORIZATION;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;

@@ -1,5 +1,5 @@
-use engine_client::proto::instance_service_server::InstanceService;
-use engine_client::proto::{
+use engine_api::proto::instance_service_server::InstanceService;
+use engine_api::proto::{
     CancelInstanceRequest, CancelInstanceResponse, CancelInstancesRequest, CancelInstancesResponse,
     CountIncidentsRequest, CountIncidentsResponse, GetInstanceRequest, GetInstanceResponse,
     ListIncidentsRequest, ListIncidentsResponse, ListInstancesRequest, ListInstancesResponse,

@@ -1,8 +1,8 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use engine_client::proto::job_service_server::JobService;
-use engine_client::proto::{
+use engine_api::proto::job_service_server::JobService;
+use engine_api::proto::{
     ActivateJobsRequest, ActivateJobsResponse, CompleteJobRequest, CompleteJobResponse, CompleteJobsRequest,
     CompleteJobsResponse, ExtendJobRequest, ExtendJobResponse, FailJobRequest, FailJobResponse,
     GetInstanceRequest, GetInstanceResponse, ListJobLagRequest, ListJobLagResponse, StartInstanceRequest,

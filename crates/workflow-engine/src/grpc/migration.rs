@@ -1,11 +1,11 @@
 use std::str::FromStr;
 
-use engine_client::proto::migration_service_server::MigrationService;
-use engine_client::proto::{
+use engine_api::proto::migration_service_server::MigrationService;
+use engine_api::proto::{
     AppliedMigration, GetMigrationStatusRequest, GetMigrationStatusResponse, MigrationKind, MigrationStep,
     PlanMigrationRequest, PlanMigrationResponse, VersionVerdict,
 };
-use engine_client::version_policy::{self, Verdict};
+use engine_api::version_policy::{self, Verdict};
 use semver::Version;
 use tonic::{Request, Response, Status};
 

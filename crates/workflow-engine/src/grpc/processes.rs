@@ -1,5 +1,5 @@
-use engine_client::proto::process_service_server::ProcessService;
-use engine_client::proto::{
+use engine_api::proto::process_service_server::ProcessService;
+use engine_api::proto::{
     DeleteProcessRequest, DeleteProcessResponse, DeployProcessRequest, DeployProcessResponse,
     GetProcessDefinitionRequest, GetProcessDefinitionResponse, ListProcessDefinitionsRequest,
     ListProcessDefinitionsResponse, ValidateProcessRequest, ValidateProcessResponse,

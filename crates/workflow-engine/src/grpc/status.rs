@@ -1,6 +1,6 @@
 //! Refusals on the wire.
 
-use engine_client::refusal;
+use engine_api::refusal;
 use tonic::Status;
 
 use super::Method;

@@ -1,5 +1,5 @@
-use engine_client::proto::tenant_service_server::TenantService;
-use engine_client::proto::{
+use engine_api::proto::tenant_service_server::TenantService;
+use engine_api::proto::{
     DeleteTenantRequest, DeleteTenantResponse, GetTenantRequest, GetTenantResponse, ListTenantUsageRequest,
     ListTenantUsageResponse, ListTenantsRequest, ListTenantsResponse, PutTenantRequest, PutTenantResponse,
     VerifyIsolationRequest, VerifyIsolationResponse,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use engine_client::version_policy::{self, Verdict};
+use engine_api::version_policy::{self, Verdict};
 use semver::Version;
 use sqlx::migrate::{Migrate, MigrateError};
 use sqlx::{Executor, PgConnection};

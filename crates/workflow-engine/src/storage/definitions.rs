@@ -1,6 +1,6 @@
 //! Process ids and their deployed versions.
 
-use engine_client::model::Owner;
+use engine_api::model::Owner;
 use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::PgRow;

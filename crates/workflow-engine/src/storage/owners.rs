@@ -1,6 +1,6 @@
 //! The columns that say who manages a tenant or a process id.
 
-use engine_client::model::Owner;
+use engine_api::model::Owner;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::Row;

@@ -1,6 +1,6 @@
 //! Tenants, their quotas and what they use.
 
-use engine_client::model::Owner;
+use engine_api::model::Owner;
 use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::PgRow;

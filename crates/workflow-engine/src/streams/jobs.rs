@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use engine_client::proto::{Job, StreamActivatedJobsRequest, StreamActivatedJobsResponse};
+use engine_api::proto::{Job, StreamActivatedJobsRequest, StreamActivatedJobsResponse};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::Stream;

@@ -7,7 +7,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine_client::proto::{
+use engine_api::proto::{
     JobLag, ListJobLagRequest, ListJobLagResponse, WatchJobLagRequest, WatchJobLagResponse,
 };
 use jiff::Timestamp;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine_client::proto::GetInfoRequest;
+use engine_api::proto::GetInfoRequest;
 use test_support::wait::eventually;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;

@@ -1,6 +1,6 @@
 use std::process::Command;
 
-use engine_client::proto::{
+use engine_api::proto::{
     DeleteProcessRequest, DeployOutcome, DeployProcessRequest, Finding, GetProcessDefinitionRequest,
     LintMode, ListProcessDefinitionsRequest, OnInstances, Owner, Severity, TenantQuotas,
     ValidateProcessRequest, deploy_process_response, get_process_definition_request::By,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use engine_client::proto::{
+use engine_api::proto::{
     ActivateJobsRequest, DeleteTenantMode, DeleteTenantRequest, Owner, PutTenantRequest,
     StreamActivatedJobsRequest, Tenant, TenantQuotas,
 };

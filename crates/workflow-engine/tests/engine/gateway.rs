@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use engine_client::proto::{InstanceState, TenantQuotas};
+use engine_api::proto::{InstanceState, TenantQuotas};
 use serde_json::{Value, json};
 
 use crate::incidents::park;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use engine_client::proto::InstanceState;
+use engine_api::proto::InstanceState;
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions, Executor};
 use test_support::postgres::{PostgresOptions, TestPostgres};
@@ -152,7 +152,7 @@ async fn a_sequence_that_stays_behind_is_reported_as_unavailable_until_it_has_ca
     let mut keys = BTreeSet::new();
     // Ten blocks.
     for _ in 0..10 {
-        let request = engine_client::proto::StartInstancesRequest {
+        let request = engine_api::proto::StartInstancesRequest {
             request_id: String::new(),
             tenant_id: "_default".to_owned(),
             process_id: "order".to_owned(),
@@ -169,7 +169,7 @@ async fn a_sequence_that_stays_behind_is_reported_as_unavailable_until_it_has_ca
     let other_caller = other.controller();
     let mut refused = 0;
     for _ in 0..10 {
-        let request = engine_client::proto::StartInstancesRequest {
+        let request = engine_api::proto::StartInstancesRequest {
             request_id: String::new(),
             tenant_id: "_default".to_owned(),
             process_id: "order".to_owned(),

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-use engine_client::proto::resolve_incidents_request::Selection;
-use engine_client::proto::{
+use engine_api::proto::resolve_incidents_request::Selection;
+use engine_api::proto::{
     CountIncidentsRequest, FailJobRequest, Incident, IncidentCount, IncidentFilter, InstanceState, Job, Keys,
     ListIncidentsRequest, ResolveIncidentRequest, ResolveIncidentsRequest, ResolveIncidentsResponse,
     SetVariablesRequest, TenantQuotas,
 };
-use engine_client::refusal::reason;
+use engine_api::refusal::reason;
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 
@@ -95,7 +95,7 @@ async fn a_parked_job_that_is_resolved_can_be_taken_again_and_its_former_worker_
         let wait = Some(prost_types::Duration { seconds: 20, nanos: 0 });
         async move {
             let request =
-                engine_client::proto::ActivateJobsRequest { wait, ..activation("_default", "charge", 1) };
+                engine_api::proto::ActivateJobsRequest { wait, ..activation("_default", "charge", 1) };
             worker.try_activate(request).await.expect("should activate").remove(0)
         }
     });

@@ -1,5 +1,5 @@
-use engine_client::proto::cancel_instances_request::Selection;
-use engine_client::proto::{
+use engine_api::proto::cancel_instances_request::Selection;
+use engine_api::proto::{
     CancelInstanceRequest, CancelInstancesRequest, CancelInstancesResponse, DeleteProcessRequest,
     DeleteTenantMode, DeleteTenantRequest, InstanceFilter, InstanceState, Keys, ListInstancesRequest,
     ListTenantUsageRequest, OnInstances, SetVariablesRequest, StartInstancesRequest, TenantQuotas,

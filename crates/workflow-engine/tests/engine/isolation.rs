@@ -1,4 +1,4 @@
-use engine_client::proto::{TenantQuotas, VerifyIsolationRequest, VerifyIsolationResponse};
+use engine_api::proto::{TenantQuotas, VerifyIsolationRequest, VerifyIsolationResponse};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use tonic::Code;
@@ -110,7 +110,7 @@ async fn the_api_shows_a_tenant_nothing_of_another() {
     let world = World::new(database!());
     let (engine, caller) = two_tenants(&world).await;
     let foreign = caller.start("globex", "order", &json!({"secret": 1})).await;
-    let request = engine_client::proto::GetInstanceRequest { tenant_id: "acme".to_owned(), key: foreign };
+    let request = engine_api::proto::GetInstanceRequest { tenant_id: "acme".to_owned(), key: foreign };
     let hidden = caller.jobs().get_instance(request).await.expect_err("should be hidden");
     assert_eq!(hidden.code(), Code::NotFound);
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use engine_api::proto::{DeleteProcessRequest, OnInstances, TenantQuotas};
 use engine_client::model::{JobLag, JobLagFilter, JobLagUpdate};
-use engine_client::proto::{DeleteProcessRequest, OnInstances, TenantQuotas};
 use engine_client::{Engine as _, EnginePool, Timeouts};
 use futures::StreamExt as _;
 use serde_json::json;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use engine_client::proto::{
+use engine_api::proto::{
     CompleteJobsRequest, ExtendJobRequest, FailJobRequest, InstanceState, Job, StartInstancesRequest,
 };
 use serde_json::json;
@@ -248,13 +248,13 @@ async fn malformed_requests_of_workers_are_refused_with_the_field() {
     let caller = engine.controller();
     let good = activation("_default", "charge", 1);
     let refused = [
-        (engine_client::proto::ActivateJobsRequest { tenant_id: String::new(), ..good.clone() }, "tenant_id"),
-        (engine_client::proto::ActivateJobsRequest { job_types: Vec::new(), ..good.clone() }, "job_types"),
-        (engine_client::proto::ActivateJobsRequest { worker: String::new(), ..good.clone() }, "worker"),
-        (engine_client::proto::ActivateJobsRequest { max_jobs: 0, ..good.clone() }, "number of jobs"),
-        (engine_client::proto::ActivateJobsRequest { max_jobs: 1001, ..good.clone() }, "number of jobs"),
-        (engine_client::proto::ActivateJobsRequest { lease: Some(seconds(7200)), ..good.clone() }, "lease"),
-        (engine_client::proto::ActivateJobsRequest { wait: Some(seconds(31)), ..good.clone() }, "wait"),
+        (engine_api::proto::ActivateJobsRequest { tenant_id: String::new(), ..good.clone() }, "tenant_id"),
+        (engine_api::proto::ActivateJobsRequest { job_types: Vec::new(), ..good.clone() }, "job_types"),
+        (engine_api::proto::ActivateJobsRequest { worker: String::new(), ..good.clone() }, "worker"),
+        (engine_api::proto::ActivateJobsRequest { max_jobs: 0, ..good.clone() }, "number of jobs"),
+        (engine_api::proto::ActivateJobsRequest { max_jobs: 1001, ..good.clone() }, "number of jobs"),
+        (engine_api::proto::ActivateJobsRequest { lease: Some(seconds(7200)), ..good.clone() }, "lease"),
+        (engine_api::proto::ActivateJobsRequest { wait: Some(seconds(31)), ..good.clone() }, "wait"),
     ];
     for (request, field) in refused {
         let status = caller.try_activate(request).await.expect_err("should be refused");

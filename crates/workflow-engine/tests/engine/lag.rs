@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use engine_client::proto::{
+use engine_api::proto::{
     DeleteProcessRequest, JobLag, ListJobLagRequest, OnInstances, TenantQuotas, WatchJobLagRequest,
     WatchJobLagResponse,
 };
@@ -51,7 +51,7 @@ async fn lag_counts_what_could_be_taken_and_a_known_idle_type_is_an_explicit_zer
     assert_eq!(figures(&lags(&monitor, &["globex"]).await), [("globex", "charge", 0, false, 0)]);
 
     // A backoff is not lag, an incident is not lag.
-    let failure = |retries| engine_client::proto::FailJobRequest {
+    let failure = |retries| engine_api::proto::FailJobRequest {
         tenant_id: "acme".to_owned(),
         key: job.key,
         lease_epoch: job.lease_epoch,

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use engine_client::proto::{
+use engine_api::proto::{
     GetInfoRequest, GetMigrationStatusRequest, MigrationKind, PlanMigrationRequest, VersionVerdict,
 };
 use sqlx::{Executor, PgConnection};
@@ -141,7 +141,7 @@ async fn a_migration_that_died_in_a_step_is_dirty_until_the_next_run_finishes_it
     assert_eq!((status.dirty, status.pending.len(), status.lock_holder), (false, 0, String::new()));
     assert_eq!(status.current, status.newest_known);
     assert_eq!(
-        status.applied[0].step.as_ref().map(engine_client::proto::MigrationStep::kind),
+        status.applied[0].step.as_ref().map(engine_api::proto::MigrationStep::kind),
         Some(MigrationKind::Expand)
     );
 }

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use engine_client::proto::{GetHealthRequest, HealthComponent, HealthState};
+use engine_api::proto::{GetHealthRequest, HealthComponent, HealthState};
 use serde_json::json;
 use test_support::postgres::{PostgresOptions, TestPostgres};
 use test_support::wait::eventually;

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use engine_client::proto::{
+use engine_api::proto::{
     DeleteProcessRequest, DeleteTenantMode, DeleteTenantRequest, DeployOutcome, DeployProcessRequest,
     GetProcessDefinitionRequest, ListProcessDefinitionsRequest, OnInstances, Owner, PutOutcome,
     PutTenantRequest, Tenant, TenantQuotas, get_process_definition_request::By,
 };
-use engine_client::{
-    Engine as _, EngineClient, EnginePool, ErrorClass, FENCE_HEADER, Timeouts, WRITER_HEADER, Writer, model,
-};
+use engine_api::{FENCE_HEADER, WRITER_HEADER};
+use engine_client::{Engine as _, EngineClient, EnginePool, ErrorClass, Timeouts, Writer, model};
 use tonic::{Code, Request};
 
 use crate::models::one_task;

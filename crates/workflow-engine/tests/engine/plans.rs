@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use engine_client::proto::cancel_instances_request::Selection;
-use engine_client::proto::resolve_incidents_request::Selection as Resolved;
-use engine_client::proto::{
+use engine_api::proto::cancel_instances_request::Selection;
+use engine_api::proto::resolve_incidents_request::Selection as Resolved;
+use engine_api::proto::{
     CancelInstancesRequest, CompleteJobsRequest, Keys, ListIncidentsRequest, ResolveIncidentsRequest,
     StartInstancesRequest,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine_client::proto::{
+use engine_api::proto::{
     DeleteProcessRequest, DeleteTenantMode, DeleteTenantRequest, DeleteTenantResponse, InstanceState,
     OnInstances, PutTenantRequest, StartInstancesRequest, TenantQuotas,
 };
@@ -166,7 +166,7 @@ async fn a_tenant_that_is_being_deleted_gets_nothing_new_and_is_gone_when_asked_
         PutTenantRequest { request_id: String::new(), tenant: Some(tenant("acme", TenantQuotas::default())) };
     let put = caller.tenants().put_tenant(put).await.expect_err("should be refused");
     assert_eq!(reason_of(&put), being_deleted);
-    let lags = caller.jobs().list_job_lag(engine_client::proto::ListJobLagRequest::default()).await;
+    let lags = caller.jobs().list_job_lag(engine_api::proto::ListJobLagRequest::default()).await;
     assert_eq!(lags.expect("should list").into_inner().lags, []);
     let other = DeleteTenantRequest {
         owner: Some(owner("other", "uid-1", 1)),
@@ -270,7 +270,7 @@ async fn instances_are_canceled_with_their_process_whatever_happens_to_the_call(
     let jobs = caller.activate("acme", "charge", 1_000).await;
     let left: Vec<i64> = jobs.iter().map(|job| job.instance_key).collect();
     assert_eq!(left, [kept, new]);
-    let usage = engine_client::proto::ListTenantUsageRequest { tenant_ids: vec!["acme".to_owned()] };
+    let usage = engine_api::proto::ListTenantUsageRequest { tenant_ids: vec!["acme".to_owned()] };
     let usage = caller.tenants().list_tenant_usage(usage).await.expect("should list").into_inner().usages;
     assert_eq!(usage[0].active_instances, 2);
 }

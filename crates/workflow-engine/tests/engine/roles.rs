@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use engine_client::proto::{
+use engine_api::proto::{
     CancelInstancesRequest, GetHealthRequest, GetInfoRequest, HealthState, IncidentFilter, InstanceFilter,
     Keys, ListInstancesRequest, ListJobLagRequest, ListProcessDefinitionsRequest, ResolveIncidentsRequest,
     TenantQuotas, cancel_instances_request, resolve_incidents_request,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use engine_client::proto::{GetInfoRequest, StreamActivatedJobsRequest};
-use engine_client::{Credential, TenantKey, TokenRole};
+use engine_api::proto::{GetInfoRequest, StreamActivatedJobsRequest};
+use engine_api::{Credential, TenantKey, TokenRole};
 use test_support::wait::eventually;
 use tonic::Code;
 

@@ -1,4 +1,4 @@
-use engine_client::proto::InstanceState;
+use engine_api::proto::InstanceState;
 use serde_json::json;
 
 use crate::models::{decision_without_default, fork_and_join, one_task, retry_loop};

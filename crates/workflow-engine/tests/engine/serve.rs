@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use engine_client::proto::{GetInfoRequest, InstanceState, VerifyIsolationRequest};
+use engine_api::proto::{GetInfoRequest, InstanceState, VerifyIsolationRequest};
 use serde_json::json;
 use test_support::wait::eventually;
 
@@ -106,7 +106,7 @@ async fn a_user_without_the_right_to_make_roles_is_walled_all_the_same() {
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     for id in ["acme", "globex"] {
-        caller.put_tenant(id, engine_client::proto::TenantQuotas::default()).await;
+        caller.put_tenant(id, engine_api::proto::TenantQuotas::default()).await;
         caller.deploy(id, &one_task("order", "charge")).await;
         caller.start(id, "order", &json!({})).await;
     }
@@ -115,7 +115,7 @@ async fn a_user_without_the_right_to_make_roles_is_walled_all_the_same() {
     let verdict = caller.tenants().verify_isolation(request).await.expect("should answer").into_inner();
     assert_eq!((verdict.isolated, verdict.violations), (true, Vec::new()));
     // The monitor's view works there as well.
-    let lags = engine.monitor().jobs().list_job_lag(engine_client::proto::ListJobLagRequest::default()).await;
+    let lags = engine.monitor().jobs().list_job_lag(engine_api::proto::ListJobLagRequest::default()).await;
     let lags = lags.expect("should list").into_inner().lags;
     let seen: Vec<_> = lags.iter().map(|lag| (&*lag.tenant_id, lag.activatable)).collect();
     assert_eq!(seen, [("acme", 0), ("globex", 1)]);
@@ -134,7 +134,7 @@ async fn a_superuser_serves_through_the_walled_role_and_not_at_all_without_it() 
     database.password = "root".to_owned();
     let world = World::new(database);
     let engine = world.serve("engine-0").await;
-    engine.controller().put_tenant("acme", engine_client::proto::TenantQuotas::default()).await;
+    engine.controller().put_tenant("acme", engine_api::proto::TenantQuotas::default()).await;
     let request = VerifyIsolationRequest { tenant_id: "acme".to_owned() };
     let verdict =
         engine.controller().tenants().verify_isolation(request).await.expect("should answer").into_inner();
@@ -166,7 +166,7 @@ async fn probes_and_metrics_are_plain_and_tell_nothing_of_tenants() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
-    caller.put_tenant("secret-tenant", engine_client::proto::TenantQuotas::default()).await;
+    caller.put_tenant("secret-tenant", engine_api::proto::TenantQuotas::default()).await;
     caller.deploy("secret-tenant", &one_task("order", "secret-type")).await;
     caller.start("secret-tenant", "order", &json!({})).await;
     caller.work("secret-tenant", "secret-type", &json!({})).await;
@@ -216,9 +216,9 @@ async fn what_is_past_its_time_is_forgotten() {
     let world = World::new(database!());
     let mut engine = world.serve("engine-0").await;
     let caller = engine.controller();
-    caller.put_tenant("acme", engine_client::proto::TenantQuotas::default()).await;
+    caller.put_tenant("acme", engine_api::proto::TenantQuotas::default()).await;
     caller.deploy("acme", &one_task("order", "charge")).await;
-    let request = |request_id: &str| engine_client::proto::StartInstanceRequest {
+    let request = |request_id: &str| engine_api::proto::StartInstanceRequest {
         request_id: request_id.to_owned(),
         tenant_id: "acme".to_owned(),
         process_id: "order".to_owned(),
@@ -244,13 +244,13 @@ async fn what_is_past_its_time_is_forgotten() {
     }
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
-    let get = |key| engine_client::proto::GetInstanceRequest { tenant_id: "acme".to_owned(), key };
+    let get = |key| engine_api::proto::GetInstanceRequest { tenant_id: "acme".to_owned(), key };
     eventually("the old instance to be forgotten", Duration::from_secs(20), || async {
         let gone = caller.jobs().get_instance(get(instances[0])).await.err()?;
         Some(gone.code()).filter(|code| *code == tonic::Code::NotFound)
     })
     .await;
-    let asked = engine_client::proto::ListTenantUsageRequest { tenant_ids: vec!["acme".to_owned()] };
+    let asked = engine_api::proto::ListTenantUsageRequest { tenant_ids: vec!["acme".to_owned()] };
     let usages = caller.tenants().list_tenant_usage(asked).await.expect("should list").into_inner().usages;
     assert_eq!(usages[0].active_instances, 1);
     assert_eq!(caller.instance("acme", instances[1]).await.state(), InstanceState::Completed);

@@ -1,4 +1,4 @@
-use engine_client::proto::{StartInstanceRequest, StartInstancesRequest, TenantQuotas};
+use engine_api::proto::{StartInstanceRequest, StartInstancesRequest, TenantQuotas};
 use serde_json::json;
 use tonic::Code;
 
@@ -125,9 +125,9 @@ async fn a_suspended_tenant_neither_starts_nor_gives_out_jobs() {
     let job = caller.activate("acme", "charge", 1).await.remove(0);
     caller.start("acme", "order", &json!({})).await;
 
-    let put = |suspended, generation| engine_client::proto::PutTenantRequest {
+    let put = |suspended, generation| engine_api::proto::PutTenantRequest {
         request_id: String::new(),
-        tenant: Some(engine_client::proto::Tenant {
+        tenant: Some(engine_api::proto::Tenant {
             suspended,
             generation,
             ..tenant("acme", TenantQuotas::default())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine_client::proto::{
+use engine_api::proto::{
     CancelInstancesRequest, CompleteJobsRequest, DeleteProcessRequest, FailJobRequest, IncidentFilter,
     InstanceFilter, InstanceState, Keys, ListInstancesRequest, ListTenantUsageRequest, OnInstances,
     ResolveIncidentsRequest, SetVariablesRequest, StartInstancesRequest, TenantQuotas,

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use engine_client::proto::{Job, StreamActivatedJobsRequest, StreamActivatedJobsResponse};
+use engine_api::proto::{Job, StreamActivatedJobsRequest, StreamActivatedJobsResponse};
 use serde_json::json;
 use tonic::{Code, Streaming};
 

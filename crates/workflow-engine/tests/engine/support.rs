@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use engine_client::proto::cluster_service_client::ClusterServiceClient;
-use engine_client::proto::instance_service_client::InstanceServiceClient;
-use engine_client::proto::job_service_client::JobServiceClient;
-use engine_client::proto::migration_service_client::MigrationServiceClient;
-use engine_client::proto::process_service_client::ProcessServiceClient;
-use engine_client::proto::tenant_service_client::TenantServiceClient;
-use engine_client::proto::{
+use engine_api::proto::cluster_service_client::ClusterServiceClient;
+use engine_api::proto::instance_service_client::InstanceServiceClient;
+use engine_api::proto::job_service_client::JobServiceClient;
+use engine_api::proto::migration_service_client::MigrationServiceClient;
+use engine_api::proto::process_service_client::ProcessServiceClient;
+use engine_api::proto::tenant_service_client::TenantServiceClient;
+use engine_api::proto::{
     ActivateJobsRequest, CompleteJobRequest, DeployProcessRequest, DeployProcessResponse, GetInstanceRequest,
     GetInstanceResponse, Job, LintMode, Owner, PutTenantRequest, StartInstanceRequest, Tenant, TenantQuotas,
     deploy_process_response,
 };
-use engine_client::{Credential, EngineAccess, EngineAddress, EngineTls, TenantEpoch, TenantKey, TokenRole};
+use engine_api::{Credential, EngineAccess, EngineAddress, EngineTls, TenantEpoch, TenantKey, TokenRole};
 use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;

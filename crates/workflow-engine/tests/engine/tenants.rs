@@ -1,4 +1,4 @@
-use engine_client::proto::{
+use engine_api::proto::{
     DeleteTenantMode, DeleteTenantRequest, GetTenantRequest, ListTenantUsageRequest, ListTenantsRequest,
     PutOutcome, PutTenantRequest, QuotaKind, Tenant, TenantQuotas,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine_client::proto::{
+use engine_api::proto::{
     ActivateJobsRequest, CancelInstanceRequest, CancelInstancesRequest, CompleteJobRequest,
     CompleteJobsRequest, CountIncidentsRequest, DeleteProcessRequest, DeleteTenantRequest,
     DeployProcessRequest, ExtendJobRequest, FILE_DESCRIPTOR_SET, FailJobRequest, GetHealthRequest,

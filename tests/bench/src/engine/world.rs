@@ -5,11 +5,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use engine_api::{CLIENT_KEY, CONTROLLER_TOKEN, CURRENT, MONITOR_TOKEN, WORKER_KEY};
 use engine_client::model::{DEFAULT_TENANT, DeployProcess, LintMode};
 use engine_client::{
-    CLIENT_KEY, CONTROLLER_TOKEN, CURRENT, Credential, Engine as _, EngineAccess, EngineAddress,
-    EngineClient, EnginePool, EngineTls, MONITOR_TOKEN, TenantEpoch, TenantKey, Timeouts, TokenRole,
-    WORKER_KEY,
+    Credential, Engine as _, EngineAccess, EngineAddress, EngineClient, EnginePool, EngineTls, TenantEpoch,
+    TenantKey, Timeouts, TokenRole,
 };
 use test_support::builders::ORDER_BPMN;
 use test_support::certificates::TestCa;

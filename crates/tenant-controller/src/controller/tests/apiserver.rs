@@ -11,7 +11,7 @@ use controller_kit::lease::Fence;
 use controller_kit::metrics::Metrics;
 use controller_kit::run::RunError;
 use engine_client::Operation;
-use engine_client::fake::{FakeEngine, FakeEngines};
+use engine_fake::{FakeEngine, FakeEngines};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};

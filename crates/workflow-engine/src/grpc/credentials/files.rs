@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use engine_client::{
+use engine_api::{
     Accepted, CLIENT_KEY, CONTROLLER_TOKEN, CURRENT, Credential, CredentialError, CredentialVerifier,
     MONITOR_TOKEN, NEXT, PREVIOUS, Role, TenantKey, WORKER_KEY,
 };

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use engine_client::{
+use engine_api::{
     CLIENT_KEY, CONTROLLER_TOKEN, MONITOR_TOKEN, TenantEpoch, TenantKey, TokenRole, WORKER_KEY,
 };
 use rstest::rstest;

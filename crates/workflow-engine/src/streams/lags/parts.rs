@@ -1,7 +1,7 @@
 //! Lags cut into messages. How many pairs there are, and how long their names, is up to all tenants together; a message
 //! that clients refuse would leave every one of them without autoscaling.
 
-use engine_client::proto::JobLag;
+use engine_api::proto::JobLag;
 use prost::Message as _;
 
 /// Clients take messages of 4 MiB.

@@ -22,7 +22,7 @@ fn parts_are_bounded_by_bytes_and_lose_nothing() {
     let (reported, gone) = (lags(20_000, 255), lags(9_000, 255));
     let parts = split(reported.clone(), gone.clone());
     assert!(parts.len() > 8, "{}", parts.len());
-    let message = |(lags, removed): &Part| engine_client::proto::WatchJobLagResponse {
+    let message = |(lags, removed): &Part| engine_api::proto::WatchJobLagResponse {
         snapshot: true,
         lags: lags.clone(),
         removed: removed.clone(),

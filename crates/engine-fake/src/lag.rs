@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{FakeEngine, World};
-use crate::{
+use engine_client::{
     EngineError, JobLagStream, Operation,
     model::{JobLag, JobLagFilter, JobLagUpdate, JobSeries},
 };

@@ -1,7 +1,7 @@
 //! Process definitions of the fake.
 
 use super::{FakeEngine, World, refusal};
-use crate::{
+use engine_client::{
     EngineError, ErrorClass, Operation,
     model::{
         Claim, DefinitionFilter, DefinitionRef, DeleteProcess, DeployOutcome, DeployProcess, DeployResult,

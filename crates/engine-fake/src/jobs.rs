@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 use super::{FakeEngine, World, refusal};
-use crate::{
+use engine_client::{
     EngineError, ErrorClass, JobStream, Operation,
     model::{
         ActivateJobs, CompleteJob, DefinitionRef, FailJob, Incident, Instance, InstanceState, Job, JobRef,

@@ -16,9 +16,7 @@ use tonic::{
 };
 
 use super::FakeEngine;
-use crate::{
-    Credential, CredentialVerifier, Engine, EngineAccess, EngineAddress, EngineError, EngineTls, ErrorClass,
-    Operation, Role,
+use engine_api::{
     convert::Malformed,
     proto::{
         cluster_service_server::ClusterServiceServer, instance_service_server::InstanceServiceServer,
@@ -26,6 +24,10 @@ use crate::{
         process_service_server::ProcessServiceServer, tenant_service_server::TenantServiceServer,
     },
     refusal,
+};
+use engine_client::{
+    Credential, CredentialVerifier, Engine, EngineAccess, EngineAddress, EngineError, EngineTls, ErrorClass,
+    Operation, Role,
 };
 
 mod instances;

@@ -4,13 +4,13 @@ use futures::{TryFutureExt as _, stream::BoxStream};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Engine, FakeEngine, Operation, found, page, refused, status};
-use crate::{
-    model::{CompleteJob, DefinitionFilter, DefinitionRef, JobLagFilter, JobRef, StreamJobs, Tenant},
-    proto::{
-        self, cluster_service_server::ClusterService, job_service_server::JobService,
-        migration_service_server::MigrationService, process_service_server::ProcessService,
-        tenant_service_server::TenantService,
-    },
+use engine_api::proto::{
+    self, cluster_service_server::ClusterService, job_service_server::JobService,
+    migration_service_server::MigrationService, process_service_server::ProcessService,
+    tenant_service_server::TenantService,
+};
+use engine_client::model::{
+    CompleteJob, DefinitionFilter, DefinitionRef, JobLagFilter, JobRef, StreamJobs, Tenant,
 };
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -18,7 +18,7 @@ type Answer<T> = Result<Response<T>, Status>;
 /// The request in domain terms.
 pub(super) fn read<Wire, Model>(request: Request<Wire>) -> Result<Model, Status>
 where
-    Model: TryFrom<Wire, Error = crate::convert::Malformed>,
+    Model: TryFrom<Wire, Error = engine_api::convert::Malformed>,
 {
     Model::try_from(request.into_inner()).map_err(|malformed| refused(&malformed))
 }

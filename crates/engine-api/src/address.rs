@@ -34,7 +34,8 @@ pub struct EngineTls {
 }
 
 impl EngineAddress {
-    pub(crate) fn uri(&self) -> String {
+    /// The address as tonic takes it.
+    pub fn uri(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{self}")
     }

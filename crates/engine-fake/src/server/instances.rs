@@ -5,10 +5,10 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::{Engine, FakeEngine};
 use super::{refused, services::read};
-use crate::{
+use engine_api::proto::{self, instance_service_server::InstanceService};
+use engine_client::{
     EngineError, ErrorClass, Operation,
     model::{IncidentFilter, InstanceFilter, ResolveIncidents, SetVariables},
-    proto::{self, instance_service_server::InstanceService},
 };
 
 type Answer<T> = Result<Response<T>, Status>;

@@ -86,7 +86,7 @@ impl Credential {
     }
 
     /// The value of the `authorization` header, marked so that HTTP/2 neither indexes nor logs it.
-    pub(crate) fn authorization(&self) -> Result<MetadataValue<Ascii>, CredentialError> {
+    pub fn authorization(&self) -> Result<MetadataValue<Ascii>, CredentialError> {
         let mut value: MetadataValue<Ascii> =
             format!("Bearer {}", self.0).parse().map_err(|_| CredentialError::Token)?;
         value.set_sensitive(true);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::FakeEngine;
-use crate::{EngineError, ErrorClass, Operation};
+use engine_client::{EngineError, ErrorClass, Operation};
 
 /// One call that reached the fake, also when it was then refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,14 +1,14 @@
 //! Refusals on the wire: how an engine says why, and how that is read.
 //!
 //! Both directions live here, so that they cannot drift apart: [`quota_exceeded`] and [`precondition`] are for whoever
-//! serves `workflow.engine.v1`.
+//! serves `workflow.engine.v1`, [`read()`] is for whoever calls it.
 
-use std::{collections::HashMap, error::Error};
+use std::{collections::HashMap, error::Error, fmt};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, QuotaFailure, QuotaViolation, StatusExt};
 
-use crate::{EngineError, ErrorClass, Operation, model::QuotaKind};
+use crate::{ErrorClass, model::QuotaKind};
 
 /// Domain of our `google.rpc.ErrorInfo` details.
 const DOMAIN: &str = "workflow.example.com";
@@ -49,9 +49,26 @@ pub fn reason(status: &Status) -> Option<String> {
     status.get_details_error_info().map(|info| info.reason).filter(|reason| !reason.is_empty())
 }
 
-/// What a failed call means to the caller.
-pub(crate) fn read(operation: Operation, status: &Status) -> EngineError {
-    let quoting = |class, words| EngineError::quoting(operation, class, words, status.message());
+/// What a failed call means to the caller. Shown as our own words, then what the engine or the network said.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What the caller does next.
+    pub class: ErrorClass,
+    words: &'static str,
+    /// Not ours: any length, any character.
+    quoted: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words)?;
+        if self.quoted.trim().is_empty() { Ok(()) } else { write!(f, ": {}", self.quoted) }
+    }
+}
+
+/// Reads the status of a failed call.
+pub fn read(status: &Status) -> Refusal {
+    let quoting = |class, words| Refusal { class, words, quoted: status.message().to_owned() };
     match status.code() {
         Code::InvalidArgument | Code::OutOfRange => {
             quoting(ErrorClass::Invalid, "engine refuses the request")
@@ -75,14 +92,10 @@ pub(crate) fn read(operation: Operation, status: &Status) -> EngineError {
         Code::DeadlineExceeded | Code::Cancelled => {
             quoting(ErrorClass::Unavailable, "engine gave no answer in time")
         }
-        Code::Unavailable | Code::Unknown | Code::Internal if status.source().is_some() => {
-            EngineError::quoting(
-                operation,
-                ErrorClass::Unavailable,
-                "connection to the engine failed",
-                &root_cause(status),
-            )
-        }
+        Code::Unavailable | Code::Unknown | Code::Internal if status.source().is_some() => Refusal {
+            quoted: root_cause(status),
+            ..quoting(ErrorClass::Unavailable, "connection to the engine failed")
+        },
         Code::Unavailable => quoting(ErrorClass::Unavailable, "engine is unavailable"),
         Code::Unknown | Code::Internal | Code::Ok => {
             quoting(ErrorClass::Internal, "engine failed by a defect")

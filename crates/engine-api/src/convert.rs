@@ -4,7 +4,6 @@
 mod answer;
 mod instance;
 mod request;
-#[cfg(feature = "fake")]
 mod serve;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -13,7 +12,6 @@ use jiff::Timestamp;
 use prost_types::{ListValue, Struct, Value, value::Kind};
 
 use crate::{
-    EngineError, ErrorClass, Operation,
     model::{self, Variables},
     proto,
 };
@@ -22,19 +20,10 @@ use crate::{
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} should be {expected}")]
 pub struct Malformed {
-    pub(crate) field: &'static str,
-    pub(crate) expected: &'static str,
-}
-
-impl Malformed {
-    /// The error of a call that was answered like this.
-    pub(crate) fn answer(self, operation: Operation) -> EngineError {
-        EngineError::new(
-            operation,
-            ErrorClass::Internal,
-            format!("engine's answer is outside of the contract: {self}"),
-        )
-    }
+    /// Which field is wrong.
+    pub field: &'static str,
+    /// What it should be.
+    pub expected: &'static str,
 }
 
 /// Variables that the wire cannot carry.
@@ -42,13 +31,6 @@ impl Malformed {
 #[error("variable {path} is an integer beyond ±2^53, which the engine would round: send it as a string")]
 pub struct TooPrecise {
     path: String,
-}
-
-impl TooPrecise {
-    /// The error of a call that was asked to send them.
-    pub(crate) fn request(&self, operation: Operation) -> EngineError {
-        EngineError::new(operation, ErrorClass::Invalid, self.to_string())
-    }
 }
 
 /// Enums with the same variants on both sides. On the wire 0 is "unspecified", which no model enum has.
@@ -136,11 +118,12 @@ fn timestamp(field: &'static str, value: Option<prost_types::Timestamp>) -> Resu
     maybe_timestamp(field, value)?.ok_or(Malformed { field, expected: "present" })
 }
 
-pub(crate) fn wire_timestamp(at: Timestamp) -> prost_types::Timestamp {
+fn wire_timestamp(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
 }
 
-pub(crate) fn wire_duration(value: Duration) -> prost_types::Duration {
+/// A span of time on the wire; one beyond its range becomes the longest.
+pub fn wire_duration(value: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(value.as_secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(value.subsec_nanos()).unwrap_or(0),

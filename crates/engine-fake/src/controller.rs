@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::FakeEngine;
-use crate::{
+use engine_client::{
     Engine, EngineError, ErrorClass, JobLagStream, Operation,
     model::{
         DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,

@@ -4,6 +4,8 @@
 //! [`FakeServer`] serves one over real gRPC. Time stands still in it until a test moves it. A started instance has one
 //! job per job type of its process and is completed with the last of them: that is all the BPMN it knows.
 
+#![deny(missing_docs)]
+
 mod controller;
 mod definitions;
 mod faults;
@@ -30,7 +32,7 @@ pub use self::{
     faults::Call,
     server::{FakeServer, FakeServerBuilder},
 };
-use crate::{
+use engine_client::{
     Engine, EngineAccess, EngineAddress, EngineError, EngineProvider, ErrorClass, Operation,
     model::{
         DEFAULT_TENANT, ENGINE_KIND, EngineHealth, EngineInfo, Finding, HealthState, Instance, Isolation,

@@ -1,7 +1,7 @@
 //! Tenants of the fake.
 
 use super::{FakeEngine, World, refusal};
-use crate::{
+use engine_client::{
     EngineError, ErrorClass, Operation,
     model::{
         Claim, DeleteTenant, DeleteTenantMode, InstanceState, Isolation, PutOutcome, PutTenant, Tenant,
@@ -20,7 +20,7 @@ impl FakeEngine {
         self.world().tenants.get(tenant_id).cloned()
     }
 
-    /// What [`Engine::list_tenant_usage`](crate::Engine::list_tenant_usage) tells about a tenant, instead of counting.
+    /// What [`Engine::list_tenant_usage`](engine_client::Engine::list_tenant_usage) tells about a tenant, instead of counting.
     pub fn set_usage(&self, usage: TenantUsage) {
         self.change(|world| world.usages.insert(usage.tenant_id.clone(), usage));
     }
@@ -31,7 +31,7 @@ impl FakeEngine {
         self.change(|world| world.purges.insert(tenant_id.to_owned(), answers));
     }
 
-    /// What [`Engine::verify_isolation`](crate::Engine::verify_isolation) tells about a tenant; at first all is well.
+    /// What [`Engine::verify_isolation`](engine_client::Engine::verify_isolation) tells about a tenant; at first all is well.
     pub fn set_isolation(&self, tenant_id: &str, isolation: Isolation) {
         self.change(|world| world.isolation.insert(tenant_id.to_owned(), isolation));
     }
@@ -134,7 +134,7 @@ impl World {
 
     /// What was set, else what is there.
     pub(super) fn active_instances(&self, tenant_id: &str) -> u64 {
-        let active = |(tenant, instance): &&(String, crate::model::Instance)| {
+        let active = |(tenant, instance): &&(String, engine_client::model::Instance)| {
             tenant == tenant_id && instance.state == InstanceState::Active
         };
         match self.usages.get(tenant_id) {

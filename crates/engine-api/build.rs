@@ -14,6 +14,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // What the engine tells by reflection.
     let out = std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?;
     std::fs::write(Path::new(&out).join("workflow.engine.v1.binpb"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .client_mod_attribute("workflow.engine.v1", "#[cfg(feature = \"client\")]")
+        .server_mod_attribute("workflow.engine.v1", "#[cfg(feature = \"server\")]")
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{FakeEngine, World, refusal};
-use crate::{
+use engine_client::{
     EngineError, ErrorClass, Operation,
     model::{
         CancelInstances, CanceledInstances, Incident, IncidentCount, IncidentFilter, Instance,

@@ -1,0 +1,5 @@
+//! The server's side: requests are read, answers written.
+
+mod answer;
+mod instance;
+mod request;
