@@ -117,7 +117,7 @@ impl<K: Kind> Passes<K> {
                 applied.reverted.extend(written.reverted);
             }
             Step::Delete(deletion) => {
-                self.writer.delete(deletion).await.map_err(|error| problem_of::<K>(&error))?
+                self.writer.delete(deletion).await.map_err(|error| problem_of::<K>(&error))?;
             }
             Step::Own(own) => return self.kind.execute_step(scene, own, applied).await,
             Step::RemoveFinalizer => {
