@@ -12,12 +12,13 @@ use api_types::labels::FORCE_DELETE;
 use api_types::reason::Reason as _;
 use controller_kit::events::{Event, EventType};
 use controller_kit::message::listed;
-use controller_kit::plan::{Deletion, Wait};
+use controller_kit::plan::Wait;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::observe::dependants::{Dependant, EngineLife, Remains};
 use crate::plan::withdrawal::unwanted_by_deleted;
+use crate::plan::{ClusterStep, Step};
 
 /// Deletions that belong together do not arrive at the same moment.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -28,18 +29,6 @@ const RECHECK: Duration = Duration::from_secs(1);
 /// Characters for the names in a message, which has 256 in all.
 const ROOM_FOR_NAMES: usize = 120;
 
-/// One write.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Deletes a migration that nobody will need.
-    WithdrawJob(Deletion),
-    /// The end of the object; what it consists of follows by its owner references.
-    RemoveFinalizer {
-        /// The event that says what is left in the database.
-        last_event: Option<Event>,
-    },
-}
-
 /// Ordered steps, then what is awaited.
 pub type Plan = controller_kit::plan::Plan<Step, ClusterReason>;
 
@@ -47,16 +36,26 @@ pub type Plan = controller_kit::plan::Plan<Step, ClusterReason>;
 /// after that. Nobody is awaited who could not be served: when the engine is gone, or after [`LONGEST`].
 #[must_use]
 pub fn plan_cleanup(cluster: &WorkflowCluster, remains: &Remains, now: Timestamp) -> Plan {
-    let mut steps: Vec<_> = unwanted_by_deleted(&remains.jobs).into_iter().map(Step::WithdrawJob).collect();
+    let mut steps: Vec<_> =
+        unwanted_by_deleted(&remains.jobs).into_iter().map(ClusterStep::WithdrawJob).map(Step::Own).collect();
     match judge(cluster, remains, now) {
         Verdict::Wait(message) => {
             let wait = Wait { reason: ClusterReason::AwaitingDependants, message, recheck: RECHECK };
             Plan { steps, wait: Some(wait) }
         }
-        Verdict::Go(last_event) => {
-            steps.push(Step::RemoveFinalizer { last_event });
+        Verdict::Go(_) => {
+            steps.push(Step::RemoveFinalizer);
             Plan { steps, wait: None }
         }
+    }
+}
+
+/// The event of a cluster that goes, if something of its dependants is left in the database.
+#[must_use]
+pub fn build_left_event(cluster: &WorkflowCluster, remains: &Remains, now: Timestamp) -> Option<Event> {
+    match judge(cluster, remains, now) {
+        Verdict::Wait(_) => None,
+        Verdict::Go(event) => event,
     }
 }
 

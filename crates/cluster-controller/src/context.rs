@@ -1,9 +1,7 @@
 //! What a pass works with.
 
 use controller_kit::apply::Writer;
-use controller_kit::clock::Clock;
 use controller_kit::engine::EngineConnector;
-use controller_kit::events::Publisher;
 use kube::Client;
 
 use crate::args::Settings;
@@ -18,10 +16,6 @@ pub struct Context {
     pub client: Client,
     /// Writes.
     pub writer: Writer,
-    /// Events.
-    pub publisher: Publisher,
-    /// Time.
-    pub clock: Clock,
     /// Watched children.
     pub caches: Caches,
     /// Who refers to the clusters.

@@ -5,10 +5,10 @@
 //! that reads a database's password. It never writes to the database (the migration Job of the engine's own image
 //! does), never drops one, and never adopts or overwrites an object that belongs to somebody else.
 //!
-//! One pass is [`controller`]: [`observe`](mod@observe) (all reads) → [`validate`](mod@validate) → [`plan`](mod@plan)
-//! (pure) → [`execute`](mod@execute) (all writes) → [`status`] (pure). A cluster that is deleted stays until the
+//! The pass is the kit's; [`kind`] names the room for each part of it: [`validate`](mod@validate) →
+//! [`observe`](mod@observe) → [`plan`](mod@plan) → [`execute`] → [`status`]. A cluster that is deleted stays until the
 //! tenants and processes that are deleted with it are cleaned up ([`cleanup`]); its children go with it, and the database
-//! is never touched.
+//! is never touched. [`controller`] has the watches.
 
 pub mod args;
 pub mod certificate;
@@ -16,6 +16,7 @@ pub mod cleanup;
 pub mod context;
 pub mod controller;
 pub mod execute;
+pub mod kind;
 pub mod observe;
 pub mod plan;
 pub mod proof;

@@ -10,15 +10,20 @@ pub mod revisions;
 pub mod secrets;
 pub mod service_monitor;
 
+use std::sync::Arc;
+
 use api_types::WorkflowCluster;
-use controller_kit::grant::{NamespaceRole, missing_grant};
-use controller_kit::message::of_kube;
-use controller_kit::outcome::ErrorClass;
+use api_types::cluster::ClusterReason;
+use controller_kit::grant::{NamespaceRole, missing_permission};
+use controller_kit::pass::is_deleting;
+use controller_kit::problem::Problem;
+use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 
 use crate::context::Context;
 use crate::validate::Target;
-use children::{Children, is_finished, observe_children};
+use children::{Children, is_finished, observe_children, observe_jobs};
+use dependants::{Remains, observe_remains};
 use engine::{EngineView, observe_engine};
 use hindrances::{Hindrances, observe_hindrances};
 use pods::{PodView, observe_pods};
@@ -61,35 +66,45 @@ impl Observed {
     }
 }
 
-/// The Kubernetes API did not give something without which no plan can be made.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Unread {
-    /// What failed.
-    pub problem: String,
-    /// The permission that is missing, if that is the cause.
-    pub missing_grant: Option<String>,
-    /// What that means.
-    pub class: ErrorClass,
+/// What a pass reads, by what the cluster is.
+#[derive(Debug)]
+pub enum View {
+    /// Its spec can be acted on: everything.
+    World(Box<Observed>),
+    /// Its spec cannot be acted on: the migration Jobs that it may not ask for any more.
+    Jobs(Vec<Arc<Job>>),
+    /// It is being deleted: who still depends on it.
+    Remains(Remains),
 }
 
-impl Unread {
-    /// `object` is `Kind namespace/name`.
-    #[must_use]
-    pub fn of(object: &str, error: &kube::Error) -> Self {
-        Self {
-            problem: format!("failed to read {object}: {}", of_kube(error)),
-            missing_grant: missing_grant(error, NamespaceRole::Cluster),
-            class: ErrorClass::of_kube(error),
-        }
-    }
+/// A read that the Kubernetes API did not answer as hoped. `object` is `Kind namespace/name`.
+fn unread(object: &str, error: &kube::Error) -> Problem<ClusterReason> {
+    Problem::unread(object, error, missing_permission(error, NamespaceRole::Cluster))
 }
 
-/// Reads everything that the plan depends on.
+/// Reads what a pass over this cluster needs.
 pub async fn observe(
     context: &Context,
     cluster: &WorkflowCluster,
+    spec: &Result<Target, Problem<ClusterReason>>,
+) -> Result<View, Problem<ClusterReason>> {
+    if is_deleting(cluster) {
+        return Ok(View::Remains(observe_remains(context, cluster)));
+    }
+    match spec {
+        Ok(target) => {
+            let world = Box::pin(observe_world(context, cluster, target)).await?;
+            Ok(View::World(Box::new(world)))
+        }
+        Err(_) => Ok(View::Jobs(observe_jobs(context, cluster))),
+    }
+}
+
+async fn observe_world(
+    context: &Context,
+    cluster: &WorkflowCluster,
     target: &Target,
-) -> Result<Observed, Unread> {
+) -> Result<Observed, Problem<ClusterReason>> {
     let children = observe_children(context, cluster).await?;
     let (login, access, (pods, hindrances), engine, service_monitor) = futures::try_join!(
         observe_login(context, cluster, target),

@@ -16,35 +16,38 @@ pub mod withdrawal;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use api_types::cluster::AccessKeyIds;
+use api_types::cluster::{AccessKeyIds, ClusterReason};
 use api_types::engine_access::Access;
 use api_types::labels::{CLUSTER, CLUSTER_CONTROLLER, Component, recommended};
 use api_types::{WorkflowCluster, engine_access};
 use controller_kit::plan::{
     ChildVerdict, Deletion, Desired, build_owner_reference, is_controlled_by, plan_child,
 };
+use controller_kit::problem::Problem;
 use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
 use kube::api::ObjectMeta;
 use kube::{Resource, ResourceExt as _};
 use semver::Version;
 use serde::Serialize;
 
 use crate::args::Settings;
-use crate::observe::Observed;
+use crate::cleanup::{self, plan_cleanup};
 use crate::observe::service_monitor::ServiceMonitorView;
+use crate::observe::{Observed, View};
 use crate::validate::Target;
 use access::plan_access;
 use credentials::{Rotation, key_id_of, rotation_of};
 use grants::plan_grants;
 use migration::{Migration, plan_migration};
 use rollout::{Rollout, plan_rollout};
+use withdrawal::unwanted_by_refused;
 
-/// One write.
+/// One write that only clusters have.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// From then on a deletion waits for the tenants and processes that are deleted with the cluster.
-    AddFinalizer,
+pub enum ClusterStep {
     /// A new authority; `former` stays trusted beside it.
     CreateAuthority {
         /// Metadata of the Secret.
@@ -77,14 +80,34 @@ pub enum Step {
         /// Which one.
         access: Access,
     },
-    /// Makes an object as it shall be.
-    Apply(Desired),
     /// Creates a migration Job, whose template can never change.
     CreateJob(Desired),
     /// Deletes a migration Job that is not wanted; it stays until its pods are gone.
     WithdrawJob(Deletion),
-    /// Deletes an object that is no longer wanted, or a pod that is stuck on another template.
-    Delete(Deletion),
+}
+
+/// One write.
+pub type Step = controller_kit::plan::Step<ClusterStep>;
+
+/// What a pass does, by what the cluster is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Course {
+    /// It lives.
+    Plan(Box<Plan>),
+    /// It lives, and its spec cannot be acted on: only Jobs go.
+    Withdrawal(Vec<Step>),
+    /// It is being deleted.
+    Cleanup(cleanup::Plan),
+}
+
+impl AsRef<[Step]> for Course {
+    fn as_ref(&self) -> &[Step] {
+        match self {
+            Self::Plan(plan) => &plan.steps,
+            Self::Withdrawal(steps) => steps,
+            Self::Cleanup(plan) => &plan.steps,
+        }
+    }
 }
 
 /// What is to be done, and what the plan was made from: the status tells both.
@@ -191,6 +214,30 @@ impl BuildInput<'_> {
     }
 }
 
+/// What to do, whatever became of the cluster.
+#[must_use]
+pub fn plan_course(
+    cluster: &WorkflowCluster,
+    spec: &Result<Target, Problem<ClusterReason>>,
+    settings: &Settings,
+    view: &View,
+    now: Timestamp,
+) -> Course {
+    match (view, spec) {
+        (View::World(observed), Ok(target)) => {
+            Course::Plan(Box::new(plan(cluster, target, settings, observed, now)))
+        }
+        (View::Remains(remains), _) => Course::Cleanup(plan_cleanup(cluster, remains, now)),
+        (View::Jobs(jobs), _) => Course::Withdrawal(plan_withdrawal(cluster, jobs)),
+        // Nothing was validated, so nothing is known of the world either.
+        (View::World(_), Err(_)) => Course::Withdrawal(Vec::new()),
+    }
+}
+
+fn plan_withdrawal(cluster: &WorkflowCluster, jobs: &[Arc<Job>]) -> Vec<Step> {
+    unwanted_by_refused(cluster, jobs).into_iter().map(ClusterStep::WithdrawJob).map(Step::Own).collect()
+}
+
 /// The plan of a cluster that is to live.
 #[must_use]
 pub fn plan(
@@ -210,7 +257,8 @@ pub fn plan(
     let mut rollout = plan_rollout(&input, observed, &migration);
     if !cluster.spec.is_paused() {
         if !cluster.finalizers().iter().any(|finalizer| finalizer == CLUSTER_CONTROLLER.finalizer) {
-            draft.steps.push(Step::AddFinalizer);
+            // From then on a deletion waits for the tenants and processes that are deleted with the cluster.
+            draft.steps.push(Step::AddFinalizer { annotation: None });
         }
         plan_access(&input, &observed.access, now, &mut draft);
         // An engine would accept whatever these Secrets hold.
@@ -219,7 +267,7 @@ pub fn plan(
             rollout.version = None;
         }
         plan_grants(&input, &observed.children, &mut draft);
-        draft.steps.extend(unwanted.into_iter().map(Step::WithdrawJob));
+        draft.steps.extend(unwanted.into_iter().map(ClusterStep::WithdrawJob).map(Step::Own));
         plan_children(&input, observed, &migration, &rollout, &mut draft);
     }
     let key_id = |access| key_id_of(&input, &observed.access, access);
@@ -251,7 +299,7 @@ fn plan_children(
     draft.want(&services::build_client(input), children.service.as_deref());
     draft.want(&network_policy::build(input), children.network_policy.as_deref());
     if let Migration::Needed { job, state: migration::JobState::Missing, .. } = migration {
-        draft.steps.push(Step::CreateJob(Desired::of(&**job)));
+        draft.steps.push(Step::Own(ClusterStep::CreateJob(Desired::of(&**job))));
     }
     if let Some(version) = &rollout.version {
         let set = stateful_set::build(input, version, rollout.partition);

@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::OnceLock;
 
+use api_types::cluster::ClusterReason;
 use api_types::labels::{MANAGED_BY, OPERATOR, PART_OF};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use controller_kit::apply::WriteError;
 use controller_kit::outcome::ErrorClass;
+use controller_kit::problem::Problem;
 use controller_kit::run::chain;
 use engine_client::{Credential, CredentialError};
 use k8s_openapi::ByteString;
@@ -19,8 +21,6 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use ring::hmac;
-
-use crate::observe::Unread;
 
 /// Key of the Secret that holds the proof's key.
 const KEY: &str = "key";
@@ -116,11 +116,11 @@ impl ProofKeeper {
     }
 
     /// The key, unless there is none yet.
-    pub async fn observe(&self) -> Result<Option<ProofKey>, Unread> {
+    pub async fn observe(&self) -> Result<Option<ProofKey>, Problem<ClusterReason>> {
         if let Some(known) = self.known.get() {
             return Ok(Some(known.clone()));
         }
-        let unread = |problem, class| Unread { problem, missing_grant: None, class };
+        let unread = |message, class: ErrorClass| Problem::new(class.reason(), class, message);
         let found = self.secrets.get_opt(&self.name).await.map_err(|error| {
             let problem = format!("failed to read {self}: {}", chain(&error));
             unread(problem, ErrorClass::of_kube(&error))

@@ -228,28 +228,37 @@ pub(crate) fn certificate(authority: &Issued, made: Timestamp) -> Issued {
 
 /// The name of each step's object, with what is done to it.
 pub(crate) fn reported(steps: &[crate::plan::Step]) -> Vec<String> {
-    use crate::plan::Step;
+    use crate::plan::{ClusterStep, Step};
     let name = |metadata: &ObjectMeta| metadata.name.clone().unwrap_or_default();
     steps
         .iter()
         .map(|step| match step {
-            Step::AddFinalizer => "add the finalizer".to_owned(),
-            Step::CreateAuthority { metadata, former: None } => {
+            Step::AddFinalizer { .. } => "add the finalizer".to_owned(),
+            Step::Own(ClusterStep::CreateAuthority { metadata, former: None }) => {
                 format!("create authority {}", name(metadata))
             }
-            Step::CreateAuthority { metadata, former: Some(_) } => {
+            Step::Own(ClusterStep::CreateAuthority { metadata, former: Some(_) }) => {
                 format!("replace authority {}", name(metadata))
             }
-            Step::IssueCertificate { metadata, renewal, .. } => {
+            Step::Own(ClusterStep::IssueCertificate { metadata, renewal, .. }) => {
                 format!("{} certificate {}", if *renewal { "renew" } else { "issue" }, name(metadata))
             }
-            Step::CreateProof => "create the proof".to_owned(),
-            Step::AnnounceCredential { metadata, .. } => format!("announce credential {}", name(metadata)),
-            Step::CreateCredential { metadata, .. } => format!("create credential {}", name(metadata)),
+            Step::Own(ClusterStep::CreateProof) => "create the proof".to_owned(),
+            Step::Own(ClusterStep::AnnounceCredential { metadata, .. }) => {
+                format!("announce credential {}", name(metadata))
+            }
+            Step::Own(ClusterStep::CreateCredential { metadata, .. }) => {
+                format!("create credential {}", name(metadata))
+            }
             Step::Apply(desired) => format!("apply {} {}", desired.resource.kind, desired.name),
-            Step::CreateJob(desired) => format!("create {} {}", desired.resource.kind, desired.name),
-            Step::WithdrawJob(deletion) => format!("withdraw {} {}", deletion.resource.kind, deletion.name),
+            Step::Own(ClusterStep::CreateJob(desired)) => {
+                format!("create {} {}", desired.resource.kind, desired.name)
+            }
+            Step::Own(ClusterStep::WithdrawJob(deletion)) => {
+                format!("withdraw {} {}", deletion.resource.kind, deletion.name)
+            }
             Step::Delete(deletion) => format!("delete {} {}", deletion.resource.kind, deletion.name),
+            Step::RemoveFinalizer => "remove the finalizer".to_owned(),
         })
         .collect()
 }

@@ -1,9 +1,10 @@
 //! From spec to something that can be built, or the one thing that stands in its way. Pure.
 
 use api_types::cluster::ClusterReason;
-use api_types::cluster::ClusterReason as Reason;
 use api_types::cluster::ExternalPostgres;
 use api_types::{WorkflowCluster, violations};
+use controller_kit::outcome::ErrorClass;
+use controller_kit::problem::Problem;
 use kube::ResourceExt as _;
 use semver::Version;
 
@@ -16,31 +17,19 @@ pub struct Target {
     pub postgres: ExternalPostgres,
 }
 
-/// Why nothing is built. Nothing is tried before the spec changes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Refusal {
-    /// The condition's reason.
-    pub reason: ClusterReason,
-    /// What is wrong, where, and what was expected.
-    pub message: String,
-}
-
-/// Result of the validation.
-pub type Verdict = Result<Target, Refusal>;
-
 /// Checks the rules of the CRD again (objects can be older than its rules), then what this version can do at all.
-pub fn validate(cluster: &WorkflowCluster) -> Verdict {
-    let refuse = |reason, message: String| Err(Refusal { reason, message });
+pub fn validate(cluster: &WorkflowCluster) -> Result<Target, Problem<ClusterReason>> {
+    let refuse = |reason, message: String| Err(Problem::new(reason, ErrorClass::Invalid, message));
     let broken = violations(cluster);
     if let Some(first) = broken.first() {
         let more = match broken.len() - 1 {
             0 => String::new(),
             others => format!(" and {others} more"),
         };
-        return refuse(Reason::InvalidSpec, format!("{first}{more}"));
+        return refuse(ClusterReason::InvalidSpec, format!("{first}{more}"));
     }
     let Ok(version) = Version::parse(&cluster.spec.version) else {
-        return refuse(Reason::InvalidSpec, "spec.version must be a SemVer version".to_owned());
+        return refuse(ClusterReason::InvalidSpec, "spec.version must be a SemVer version".to_owned());
     };
     match &cluster.spec.postgres.external_ref {
         Some(postgres) => {
@@ -48,7 +37,7 @@ pub fn validate(cluster: &WorkflowCluster) -> Verdict {
             Ok(Target { version, postgres: ExternalPostgres { host, ..postgres.clone() } })
         }
         None => refuse(
-            Reason::FieldsNotActedOn,
+            ClusterReason::FieldsNotActedOn,
             "spec.postgres.managed is stored but not acted on by this version: create a Postgres yourself and name it in \
              spec.postgres.externalRef of a new WorkflowCluster"
                 .to_owned(),

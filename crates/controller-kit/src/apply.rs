@@ -57,6 +57,12 @@ impl WriteError {
         spec_refusal::spec_refusal_message(status, &self.object)
     }
 
+    /// Did the API server refuse the object itself?
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        matches!(&self.source, kube::Error::Api(status) if status.code == 422)
+    }
+
     /// For status and event: what was tried and the API server's own verdict.
     #[must_use]
     pub fn message(&self) -> String {
@@ -119,6 +125,17 @@ impl Writer {
         }
         let object = self.patch(desired, &params.force()).await.map_err(failed)?;
         Ok(Written { object, reverted: contest })
+    }
+
+    /// Writes the fields of `desired` over the live ones, each list as a whole.
+    pub async fn replace_lists(&self, desired: &Desired) -> Result<Written, WriteError> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &desired.namespace, &desired.resource);
+        let params = PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() };
+        match api.patch(&desired.name, &params, &Patch::Merge(&desired.body)).await {
+            Ok(object) => Ok(Written { object, reverted: None }),
+            Err(source) => Err(WriteError { operation: "replace", object: desired.display(), source }),
+        }
     }
 
     async fn patch(&self, desired: &Desired, params: &PatchParams) -> kube::Result<DynamicObject> {

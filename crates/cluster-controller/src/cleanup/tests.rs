@@ -2,6 +2,8 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rstest::rstest;
 
+use controller_kit::plan::Deletion;
+
 use super::*;
 use crate::plan::migration::{UpTo, build_job};
 use crate::testing::{minimal, today, with_input};
@@ -36,26 +38,26 @@ fn remains(engine: EngineLife, dependants: &[Dependant]) -> Remains {
     Remains { engine, dependants: dependants.to_vec(), jobs: Vec::new() }
 }
 
-fn planned(cluster: &WorkflowCluster, remains: &Remains, seconds: i64) -> Plan {
-    plan_cleanup(cluster, remains, today() + jiff::SignedDuration::from_secs(seconds))
+/// The plan, and the last event of a cluster that goes.
+fn planned(cluster: &WorkflowCluster, remains: &Remains, seconds: i64) -> (Plan, Option<Event>) {
+    let now = today() + jiff::SignedDuration::from_secs(seconds);
+    (plan_cleanup(cluster, remains, now), build_left_event(cluster, remains, now))
 }
 
-fn gone(reason: &str, note: &str) -> Plan {
+fn gone(reason: &str, note: &str) -> (Plan, Option<Event>) {
     let last_event =
         Event { type_: EventType::Warning, reason: reason.to_owned(), note: format!("{reason}: {note}") };
-    Plan { steps: vec![Step::RemoveFinalizer { last_event: Some(last_event) }], wait: None }
+    (Plan { steps: vec![Step::RemoveFinalizer], wait: None }, Some(last_event))
 }
 
-fn silently_gone() -> Plan {
-    Plan { steps: vec![Step::RemoveFinalizer { last_event: None }], wait: None }
+fn silently_gone() -> (Plan, Option<Event>) {
+    (Plan { steps: vec![Step::RemoveFinalizer], wait: None }, None)
 }
 
-fn waits(message: &str) -> Plan {
+fn waits(message: &str) -> (Plan, Option<Event>) {
     let reason = ClusterReason::AwaitingDependants;
-    Plan {
-        steps: Vec::new(),
-        wait: Some(Wait { reason, message: message.to_owned(), recheck: Duration::from_secs(1) }),
-    }
+    let wait = Some(Wait { reason, message: message.to_owned(), recheck: Duration::from_secs(1) });
+    (Plan { steps: Vec::new(), wait }, None)
 }
 
 use EngineLife::{Gone, Lives, Stopped};
@@ -80,7 +82,7 @@ fn a_cluster_that_is_deleted(
     #[case] engine: EngineLife,
     #[case] dependants: &[Dependant],
     #[case] seconds: i64,
-    #[case] expected: Plan,
+    #[case] expected: (Plan, Option<Event>),
 ) {
     assert_eq!(planned(&cluster, &remains(engine, dependants), seconds), expected);
 }
@@ -96,8 +98,8 @@ fn pausing_holds_no_deletion_up() {
 fn migrations_end_at_once_also_while_others_are_awaited() {
     let job: Job = with_input(&deleted(), |input| build_job(input, UpTo::All, false));
     let jobs = vec![std::sync::Arc::new(job.clone())];
-    let waiting = planned(&deleted(), &Remains { jobs, ..remains(Lives, &[flow()]) }, 0);
-    assert_eq!(waiting.steps, [Step::WithdrawJob(Deletion::of(&job))]);
+    let (waiting, _) = planned(&deleted(), &Remains { jobs, ..remains(Lives, &[flow()]) }, 0);
+    assert_eq!(waiting.steps, [Step::Own(ClusterStep::WithdrawJob(Deletion::of(&job)))]);
     assert!(waiting.wait.is_some());
 }
 
@@ -105,7 +107,7 @@ fn migrations_end_at_once_also_while_others_are_awaited() {
 fn many_names_are_cut_and_counted_and_the_text_fits_an_event() {
     let many: Vec<_> =
         (0..1000).map(|i| dependant("WorkflowProcess", &format!("flow-{i:04}"), true)).collect();
-    let Plan { wait: Some(wait), .. } = planned(&deleted(), &remains(Lives, &many), 0) else {
+    let (Plan { wait: Some(wait), .. }, _) = planned(&deleted(), &remains(Lives, &many), 0) else {
         panic!("waits")
     };
     assert!(
@@ -113,9 +115,6 @@ fn many_names_are_cut_and_counted_and_the_text_fits_an_event() {
         "{}",
         wait.message
     );
-    let plan = planned(&deleted(), &remains(Gone, &many), 0);
-    let Some(Step::RemoveFinalizer { last_event: Some(last_event) }) = plan.steps.last() else {
-        panic!("goes")
-    };
+    let (_, Some(last_event)) = planned(&deleted(), &remains(Gone, &many), 0) else { panic!("goes") };
     assert!(last_event.note.chars().count() <= controller_kit::message::MAX_CHARS, "{}", last_event.note);
 }

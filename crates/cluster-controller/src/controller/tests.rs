@@ -11,6 +11,10 @@ use kube::api::ObjectMeta;
 use serde_json::json;
 use test_support::crash::survives_crash_at_every_write;
 
+use api_types::WorkflowCluster;
+use controller_kit::controller::Reconciler as _;
+use controller_kit::outcome::Next;
+
 use super::*;
 use crate::observe::postgres::{PostgresView, Trouble};
 use crate::observe::service_monitor::ServiceMonitor;

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api_types::WorkflowCluster;
+use api_types::cluster::ClusterReason;
 use api_types::engine_access::{
     Access, access_secret_name, ca_config_map_name, engine_name, headless_service_name,
 };
 use controller_kit::plan::is_controlled_by;
+use controller_kit::problem::Problem;
 use futures::future::try_join_all;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -20,7 +22,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
-use super::Unread;
+use super::unread;
 use crate::context::Context;
 
 /// The watch caches. They hold only objects with our `managed-by` label.
@@ -76,7 +78,10 @@ pub struct Grant {
 
 /// A child that is wanted and not in the cache is asked for by name: it may be a foreign object without our label, or
 /// one that we made a moment ago.
-pub async fn observe_children(context: &Context, cluster: &WorkflowCluster) -> Result<Children, Unread> {
+pub async fn observe_children(
+    context: &Context,
+    cluster: &WorkflowCluster,
+) -> Result<Children, Problem<ClusterReason>> {
     let caches = &context.caches;
     let name = cluster.name_any();
     let (engine, headless, ca_bundle) =
@@ -135,7 +140,12 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    async fn find<K>(&self, cache: &Store<K>, name: &str, wanted: bool) -> Result<Option<Arc<K>>, Unread>
+    async fn find<K>(
+        &self,
+        cache: &Store<K>,
+        name: &str,
+        wanted: bool,
+    ) -> Result<Option<Arc<K>>, Problem<ClusterReason>>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -149,7 +159,7 @@ impl Place<'_> {
         Ok(self.get(name).await?.map(Arc::new))
     }
 
-    async fn get<K>(&self, name: &str) -> Result<Option<K>, Unread>
+    async fn get<K>(&self, name: &str) -> Result<Option<K>, Problem<ClusterReason>>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -158,7 +168,7 @@ impl Place<'_> {
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
         let found = api.get_opt(name).await;
-        found.map_err(|error| Unread::of(&format!("{} {}/{name}", K::kind(&()), self.namespace), &error))
+        found.map_err(|error| unread(&format!("{} {}/{name}", K::kind(&()), self.namespace), &error))
     }
 }
 

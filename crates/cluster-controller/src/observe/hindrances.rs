@@ -1,15 +1,17 @@
 //! What keeps pods from being made or started and does not show on the pods themselves. Asked only while some are missing.
 
 use api_types::WorkflowCluster;
+use api_types::cluster::ClusterReason;
 use controller_kit::pod_creation::creation_failure_message;
+use controller_kit::problem::Problem;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, Secret};
 use kube::api::{ListParams, ObjectMeta};
 use kube::{Api, ResourceExt as _};
 
-use super::Unread;
 use super::children::{Children, is_finished, is_observed};
 use super::pods::PodView;
+use super::unread;
 use crate::context::Context;
 
 /// All that was found.
@@ -60,7 +62,7 @@ pub async fn observe_hindrances(
     cluster: &WorkflowCluster,
     children: &Children,
     pods: &[PodView],
-) -> Result<Hindrances, Unread> {
+) -> Result<Hindrances, Problem<ClusterReason>> {
     let mut failed_creates = Vec::new();
     for (kind, owner) in without_pods(children, pods) {
         failed_creates.extend(observe_failed_create(context, kind, owner).await?);
@@ -71,7 +73,7 @@ pub async fn observe_hindrances(
         let api: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
         for name in &context.settings.engine_image_pull_secrets {
             let found = api.get_metadata_opt(name).await;
-            let found = found.map_err(|error| Unread::of(&format!("Secret {namespace}/{name}"), &error))?;
+            let found = found.map_err(|error| unread(&format!("Secret {namespace}/{name}"), &error))?;
             if found.is_none() {
                 missing_pull_secrets.push(name.clone());
             }
@@ -100,14 +102,14 @@ async fn observe_failed_create(
     context: &Context,
     kind: &'static str,
     owner: &ObjectMeta,
-) -> Result<Option<FailedCreate>, Unread> {
+) -> Result<Option<FailedCreate>, Problem<ClusterReason>> {
     let namespace = owner.namespace.clone().unwrap_or_default();
     let name = owner.name.clone().unwrap_or_default();
     let api: Api<Event> = Api::namespaced(context.client.clone(), &namespace);
     let about = format!("involvedObject.uid={}", owner.uid.as_deref().unwrap_or_default());
     let events = api.list(&ListParams::default().fields(&about)).await;
     let events =
-        events.map_err(|error| Unread::of(&format!("the events of {kind} {namespace}/{name}"), &error))?;
+        events.map_err(|error| unread(&format!("the events of {kind} {namespace}/{name}"), &error))?;
     let newest = |reason: &str| {
         let of_reason = events.items.iter().filter(|event| event.reason.as_deref() == Some(reason));
         of_reason.max_by_key(|event| reported_at(event))

@@ -1,15 +1,17 @@
 //! The pods of a cluster.
 
 use api_types::WorkflowCluster;
+use api_types::cluster::ClusterReason;
 use api_types::labels::{Component, VERSION, selector, selector_text};
+use controller_kit::problem::Problem;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 
-use super::Unread;
 use super::children::{Children, is_finished};
 use super::revisions::may_own;
+use super::unread;
 use crate::context::Context;
 
 /// What the plan needs to know of a pod.
@@ -43,7 +45,7 @@ pub async fn observe_pods(
     context: &Context,
     cluster: &WorkflowCluster,
     children: &Children,
-) -> Result<Vec<PodView>, Unread> {
+) -> Result<Vec<PodView>, Problem<ClusterReason>> {
     let (engine, migration) = futures::try_join!(
         async {
             let Some(set) = &children.stateful_set else { return Ok(Vec::new()) };
@@ -64,12 +66,12 @@ async fn list(
     cluster: &WorkflowCluster,
     component: Component,
     belongs: impl Fn(&Pod) -> bool,
-) -> Result<Vec<PodView>, Unread> {
+) -> Result<Vec<PodView>, Problem<ClusterReason>> {
     let namespace = cluster.namespace().unwrap_or_default();
     let api: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
     let labels = selector_text(&selector(component, &cluster.name_any()));
     let listed = api.list(&ListParams::default().labels(&labels)).await;
-    let listed = listed.map_err(|error| Unread::of(&format!("Pods {labels} in {namespace}"), &error))?;
+    let listed = listed.map_err(|error| unread(&format!("Pods {labels} in {namespace}"), &error))?;
     let mut pods: Vec<PodView> = listed.items.iter().filter(|pod| belongs(pod)).map(view).collect();
     pods.sort_by(|a, b| (a.ordinal, &a.name).cmp(&(b.ordinal, &b.name)));
     Ok(pods)

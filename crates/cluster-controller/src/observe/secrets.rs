@@ -12,14 +12,15 @@ use api_types::engine_access::{
     Access, NEXT_KEY, PREVIOUS_KEY, access_secret_name, ca_key_secret_name, tls_secret_name,
 };
 use api_types::labels::PROOF;
+use controller_kit::problem::Problem;
 use futures::future::try_join_all;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
 
-use super::Unread;
 use super::dependants::{Holder, observe_holders};
 use super::postgres::{Login, Trouble};
+use super::unread;
 use crate::context::Context;
 use crate::proof::ProofKey;
 use crate::validate::Target;
@@ -76,7 +77,10 @@ impl AccessView {
 }
 
 /// Reads our Secrets.
-pub async fn observe_access(context: &Context, cluster: &WorkflowCluster) -> Result<AccessView, Unread> {
+pub async fn observe_access(
+    context: &Context,
+    cluster: &WorkflowCluster,
+) -> Result<AccessView, Problem<ClusterReason>> {
     let name = cluster.name_any();
     let (authority, certificate) = (ca_key_secret_name(&name), tls_secret_name(&name));
     let credentials = Access::ALL.map(async |access| {
@@ -104,7 +108,7 @@ pub async fn observe_login(
     context: &Context,
     cluster: &WorkflowCluster,
     target: &Target,
-) -> Result<Result<Login, Trouble>, Unread> {
+) -> Result<Result<Login, Trouble>, Problem<ClusterReason>> {
     let postgres = &target.postgres;
     let secret = read(context, cluster, &postgres.database_secret).await?;
     let ca = match &postgres.ca_secret {
@@ -184,11 +188,15 @@ fn line_of<'s>(secret: &'s Sealed, key: &str) -> Option<&'s str> {
     (!line.is_empty() && !line.contains(['\r', '\n', '\0'])).then_some(line)
 }
 
-async fn read(context: &Context, cluster: &WorkflowCluster, name: &str) -> Result<Option<Sealed>, Unread> {
+async fn read(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    name: &str,
+) -> Result<Option<Sealed>, Problem<ClusterReason>> {
     let namespace = cluster.namespace().unwrap_or_default();
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
     let found =
-        api.get_opt(name).await.map_err(|error| Unread::of(&format!("Secret {namespace}/{name}"), &error))?;
+        api.get_opt(name).await.map_err(|error| unread(&format!("Secret {namespace}/{name}"), &error))?;
     Ok(found.map(Sealed))
 }
 

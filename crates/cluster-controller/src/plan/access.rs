@@ -15,7 +15,7 @@ use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 
 use super::credentials::plan_credentials;
-use super::{BuildInput, Draft, Step, Unproven, body_of};
+use super::{BuildInput, ClusterStep, Draft, Step, Unproven, body_of};
 use crate::certificate::Lifetime;
 use crate::observe::secrets::{AccessView, Sealed};
 
@@ -26,13 +26,13 @@ pub const SETTLE: Duration = Duration::from_hours(24);
 /// Plans the Secrets. Before there is a proof nothing is made that would lack it.
 pub fn plan_access(input: &BuildInput<'_>, access: &AccessView, now: Timestamp, draft: &mut Draft) {
     if access.proof.is_none() {
-        draft.steps.push(Step::CreateProof);
+        draft.steps.push(Step::Own(ClusterStep::CreateProof));
         return;
     }
     plan_credentials(input, access, now, draft);
     let metadata = metadata(input, ca_key_secret_name(&input.name()));
     let Some(live) = &access.authority else {
-        draft.steps.push(Step::CreateAuthority { metadata, former: None });
+        draft.steps.push(Step::Own(ClusterStep::CreateAuthority { metadata, former: None }));
         return;
     };
     if !claims(input, access, live, draft) {
@@ -42,11 +42,13 @@ pub fn plan_access(input: &BuildInput<'_>, access: &AccessView, now: Timestamp, 
         // Whatever was there vouched for running engines: it stays trusted if it can be read.
         let former =
             live.text(CA_CERT_KEY).filter(|pem| Lifetime::of(pem.as_bytes()).is_some()).map(str::to_owned);
-        draft.steps.push(Step::CreateAuthority { metadata, former });
+        draft.steps.push(Step::Own(ClusterStep::CreateAuthority { metadata, former }));
         return;
     };
     if lifetime.is_due(now) {
-        draft.steps.push(Step::CreateAuthority { metadata, former: Some(certificate.to_owned()) });
+        draft
+            .steps
+            .push(Step::Own(ClusterStep::CreateAuthority { metadata, former: Some(certificate.to_owned()) }));
         return;
     }
     let issued = access.certificate.as_ref();
@@ -110,7 +112,11 @@ fn plan_certificate(
     let names = dns_names(input);
     match live {
         Some(live) if !must_issue(authority, live, now) => keep(access, live, metadata, |_| (), draft),
-        _ => draft.steps.push(Step::IssueCertificate { metadata, names, renewal: live.is_some() }),
+        _ => draft.steps.push(Step::Own(ClusterStep::IssueCertificate {
+            metadata,
+            names,
+            renewal: live.is_some(),
+        })),
     }
 }
 

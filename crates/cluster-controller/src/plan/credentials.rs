@@ -20,7 +20,7 @@ use kube::api::ObjectMeta;
 use serde_json::json;
 
 use super::access::{Claim, claim_on, claims, keep, metadata};
-use super::{BuildInput, Draft, Step};
+use super::{BuildInput, ClusterStep, Draft, Step};
 use crate::observe::secrets::{AccessView, Sealed};
 
 /// Longer words are remembered by their digest.
@@ -124,7 +124,7 @@ impl Plan<'_> {
         let Some((live, current)) = live.and_then(|live| Some((live, self.usable(live, CURRENT_KEY)?)))
         else {
             let metadata = self.metadata([(ROTATE_CREDENTIALS, wanted)]);
-            draft.steps.push(Step::CreateCredential { metadata, access });
+            draft.steps.push(Step::Own(ClusterStep::CreateCredential { metadata, access }));
             return;
         };
         let handled = live.0.annotations().get(ROTATE_CREDENTIALS).cloned();
@@ -152,9 +152,10 @@ impl Plan<'_> {
 
     fn announce(&self, word: Option<String>, draft: &mut Draft) {
         let annotations = [(ROTATE_CREDENTIALS, word), (ROTATION_SINCE, Some(whole(self.now).to_string()))];
-        draft
-            .steps
-            .push(Step::AnnounceCredential { metadata: self.metadata(annotations), access: self.access });
+        draft.steps.push(Step::Own(ClusterStep::AnnounceCredential {
+            metadata: self.metadata(annotations),
+            access: self.access,
+        }));
     }
 
     fn promote(&self, live: &Sealed, current: &str, word: Option<String>, draft: &mut Draft) {

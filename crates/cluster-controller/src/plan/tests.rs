@@ -51,7 +51,7 @@ fn every_child_is_rendered_as_reviewed(#[case] name: &str, #[case] yaml: &str) {
     steps.extend(planned(&cluster, &observed).steps);
     let mut bodies: BTreeMap<String, serde_json::Value> = BTreeMap::new();
     for step in steps {
-        if let Step::Apply(desired) | Step::CreateJob(desired) = step
+        if let Step::Apply(desired) | Step::Own(ClusterStep::CreateJob(desired)) = step
             && desired.resource.kind != "Secret"
         {
             bodies.insert(format!("{} {}", desired.resource.kind, desired.name), desired.body);
@@ -292,7 +292,7 @@ fn every_pod_of_a_cluster_pulls_with_the_installations_secrets() {
     };
     let mut pulls = BTreeMap::new();
     for step in planned(None).into_iter().chain(planned(Some("1.2.3"))) {
-        if let Step::Apply(desired) | Step::CreateJob(desired) = step
+        if let Step::Apply(desired) | Step::Own(ClusterStep::CreateJob(desired)) = step
             && let Some(pod) = desired.body.pointer("/spec/template/spec")
         {
             pulls.insert(desired.resource.kind.clone(), pod["imagePullSecrets"].clone());

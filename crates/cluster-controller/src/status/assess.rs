@@ -8,26 +8,28 @@ use api_types::cluster::{ClusterPhase, ClusterReason};
 use api_types::condition::{POSTGRES_REACHABLE, RECONCILING};
 use api_types::labels::ADOPT;
 use api_types::reason::Reason as _;
-use controller_kit::apply::{Contest, WriteError};
+use controller_kit::assessment::readiness_of;
 use controller_kit::condition::{Readiness, find};
 use controller_kit::events::{Event, EventType};
 use controller_kit::outcome::{ErrorClass, Next};
+use controller_kit::pass::Scene;
 use controller_kit::plan::Wait;
+use controller_kit::problem::Problem;
 use engine_client::model::HealthState;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::facts::migration_message;
 use super::{Assessment, Facts, RESYNC};
-use crate::execute::Applied;
+use crate::kind::{Applied, Clusters};
 use crate::observe::children::is_observed;
 use crate::observe::engine::EngineView;
 use crate::observe::pods::PodView;
 use crate::observe::postgres::{PostgresView, Trouble};
-use crate::observe::{Observed, Unread};
+use crate::observe::{Observed, View};
 use crate::plan::migration::{JobState, Migration, UpTo};
-use crate::plan::{Plan, Step, Unproven};
-use crate::validate::{Refusal, Target};
+use crate::plan::{Course, Plan, Step, Unproven};
+use crate::validate::Target;
 
 /// What is awaited is watched, but pods and engines are not.
 const RECHECK_MOVING: Duration = Duration::from_secs(5);
@@ -48,64 +50,55 @@ pub fn assess_deletion() -> Assessment {
         message: "the owned objects are being deleted; the database is kept".to_owned(),
         next: Next::Gone,
         facts: None,
-        event: Vec::new(),
     }
 }
 
 /// A cluster on its way out that waits for others. Its endpoint stays in the status: they are to ask its engine.
 #[must_use]
-pub fn assess_cleanup(wait: Wait<ClusterReason>) -> Assessment {
-    Assessment {
-        reason: wait.reason,
-        message: wait.message,
-        next: Next::Wait { recheck: wait.recheck },
-        ..assess_deletion()
-    }
+pub fn assess_cleanup(wait: &Wait<ClusterReason>) -> Assessment {
+    Assessment::of_wait(ClusterPhase::Deleting, wait)
 }
 
 /// A cluster on its way out that the API server does not let go.
 #[must_use]
-pub fn assess_stuck_deletion(error: &WriteError) -> Assessment {
-    Assessment { message: error.message(), next: Next::Failed(error.class()), ..assess_deletion() }
+pub fn assess_stuck_deletion(problem: &Problem<ClusterReason>) -> Assessment {
+    Assessment { message: problem.to_string(), next: Next::Failed(problem.class), ..assess_deletion() }
 }
 
-/// A spec that cannot be acted on. `withdrawn`: what became of the Jobs that it does not ask for; they are tried again
-/// until they go.
+/// A spec that cannot be acted on. Jobs that it does not ask for, and that could not be withdrawn, are tried again until they
+/// go.
 #[must_use]
 pub fn assess_refusal(
     cluster: &WorkflowCluster,
-    refusal: &Refusal,
-    withdrawn: &Result<(), WriteError>,
+    problem: &Problem<ClusterReason>,
+    not_withdrawn: Option<&Problem<ClusterReason>>,
 ) -> Assessment {
-    let is_unsupported = refusal.reason == Reason::FieldsNotActedOn;
+    let is_unsupported = problem.reason == Reason::FieldsNotActedOn;
     let phase =
         if is_unsupported && !has_run(cluster) { ClusterPhase::Pending } else { ClusterPhase::Failed };
-    Assessment {
-        phase,
-        readiness: Readiness::Stalled,
-        reason: refusal.reason,
-        message: refusal.message.clone(),
-        next: Next::Failed(withdrawn.as_ref().err().map_or(ErrorClass::Invalid, WriteError::class)),
-        facts: None,
-        event: Vec::new(),
-    }
+    let next = Next::Failed(not_withdrawn.map_or(problem.class, |problem| problem.class));
+    Assessment { next, ..Assessment::of_problem(phase, problem) }
 }
 
 /// A world that could not be read.
 #[must_use]
-pub fn assess_unread(cluster: &WorkflowCluster, unread: &Unread) -> Assessment {
-    Assessment {
-        phase: if has_run(cluster) { ClusterPhase::Degraded } else { ClusterPhase::Pending },
-        readiness: if unread.class == ErrorClass::Denied {
-            Readiness::Stalled
-        } else {
-            Readiness::InProgress
-        },
-        reason: reason_of(unread.class),
-        message: unread.missing_grant.as_ref().unwrap_or(&unread.problem).clone(),
-        next: Next::Failed(unread.class),
-        facts: None,
-        event: Vec::new(),
+pub fn assess_unread(cluster: &WorkflowCluster, problem: &Problem<ClusterReason>) -> Assessment {
+    let phase = if has_run(cluster) { ClusterPhase::Degraded } else { ClusterPhase::Pending };
+    Assessment::of_problem(phase, problem)
+}
+
+/// Judges a pass, whatever became of the cluster.
+#[must_use]
+pub fn assess_course(scene: &Scene<'_, Clusters>, course: &Course, applied: &Applied) -> Assessment {
+    let failure = applied.failures.first();
+    match (course, scene.observed, scene.spec) {
+        (Course::Plan(plan), View::World(observed), Ok(target)) => {
+            assess(scene.object, target, observed, plan, applied, scene.now)
+        }
+        (Course::Cleanup(_), ..) if let Some(problem) = failure => assess_stuck_deletion(problem),
+        (Course::Cleanup(plan), ..) => plan.wait.as_ref().map_or_else(assess_deletion, assess_cleanup),
+        (_, _, Err(problem)) => assess_refusal(scene.object, problem, failure),
+        (_, _, Ok(_)) => assess_deletion(),
     }
 }
 
@@ -119,30 +112,24 @@ pub fn assess(
     applied: &Applied,
     now: Timestamp,
 ) -> Assessment {
-    let view = View { cluster, target, observed, plan, now };
-    let Judgement { phase, readiness, reason, message, next } = view
+    let judge = Judge { cluster, target, observed, plan, now };
+    let Judgement { phase, readiness, reason, message, next } = judge
         .judge_failure(applied)
-        .or_else(|| view.judge_paused())
-        .or_else(|| view.judge_names())
-        .or_else(|| view.judge_scaling())
-        .or_else(|| view.judge_postgres())
-        .or_else(|| view.judge_migration())
-        .or_else(|| view.judge_pods())
-        .unwrap_or_else(|| view.judge_engine());
+        .or_else(|| judge.judge_paused())
+        .or_else(|| judge.judge_names())
+        .or_else(|| judge.judge_scaling())
+        .or_else(|| judge.judge_postgres())
+        .or_else(|| judge.judge_migration())
+        .or_else(|| judge.judge_pods())
+        .unwrap_or_else(|| judge.judge_engine());
     // A key's id is reported when it was read, and workers wait for it.
     let next = match next {
         Next::Settled { .. } if plan.writes_credentials => Next::Wait { recheck: RECHECK_AT_ONCE },
         next => next,
     };
-    Assessment {
-        phase,
-        readiness,
-        reason,
-        message,
-        next,
-        facts: Some(Facts::of(cluster, target, observed, plan, now)),
-        event: build_done(plan, applied),
-    }
+    let events = build_done(plan, applied);
+    let facts = Some(Facts { events, ..Facts::of(cluster, target, observed, plan, now) });
+    Assessment { phase, readiness, reason, message, next, facts }
 }
 
 struct Judgement {
@@ -153,7 +140,7 @@ struct Judgement {
     next: Next,
 }
 
-struct View<'a> {
+struct Judge<'a> {
     cluster: &'a WorkflowCluster,
     target: &'a Target,
     observed: &'a Observed,
@@ -161,22 +148,20 @@ struct View<'a> {
     now: Timestamp,
 }
 
-impl View<'_> {
+impl Judge<'_> {
     fn judge_failure(&self, applied: &Applied) -> Option<Judgement> {
-        let failure = applied.failures.first()?;
-        let class = failure.class();
-        let is_stalled = matches!(class, ErrorClass::Denied | ErrorClass::Invalid | ErrorClass::Contested);
-        let readiness = if is_stalled { Readiness::Stalled } else { Readiness::InProgress };
-        let phase = if is_stalled { self.troubled_phase(ClusterPhase::Failed) } else { self.moving_phase() };
-        let reason = if matches!(failure, crate::execute::Failure::NameTaken { .. }) {
-            Reason::NameTaken
-        } else {
-            reason_of(class)
+        let problem = applied.failures.first()?;
+        let readiness = readiness_of(problem.class);
+        let phase = match readiness {
+            Readiness::Stalled => self.troubled_phase(ClusterPhase::Failed),
+            Readiness::Ready | Readiness::InProgress => self.moving_phase(),
         };
         // A child that the spec makes invalid is mended by another spec. Until then everything else is still looked after.
-        let next =
-            if class == ErrorClass::Invalid { Next::Wait { recheck: RESYNC } } else { Next::Failed(class) };
-        Some(Judgement { phase, readiness, reason, message: failure.message(), next })
+        let next = match problem.class {
+            ErrorClass::Invalid => Next::Wait { recheck: RESYNC },
+            class => Next::Failed(class),
+        };
+        Some(Judgement { phase, readiness, reason: problem.reason, message: problem.to_string(), next })
     }
 
     fn judge_paused(&self) -> Option<Judgement> {
@@ -485,16 +470,6 @@ fn has_run(cluster: &WorkflowCluster) -> bool {
     cluster.status.as_ref().is_some_and(|status| status.version.is_some())
 }
 
-fn reason_of(class: ErrorClass) -> ClusterReason {
-    match class {
-        ErrorClass::Invalid => Reason::InvalidSpec,
-        ErrorClass::Defect => Reason::InternalError,
-        ErrorClass::Transient => Reason::KubernetesUnavailable,
-        ErrorClass::Conflict | ErrorClass::Contested => Reason::Conflict,
-        ErrorClass::Denied => Reason::Denied,
-    }
-}
-
 /// What was done and is worth telling.
 fn build_done(plan: &Plan, applied: &Applied) -> Vec<Event> {
     let mut reported = Vec::new();
@@ -513,12 +488,11 @@ fn build_done(plan: &Plan, applied: &Applied) -> Vec<Event> {
     if writes_set && applied.failures.is_empty() && (change.scale.is_some() || change.template) {
         tell(Reason::StatefulSetUpdated, "StatefulSet updated successfully");
     }
-    if applied.renewed_certificate {
+    if applied.results.renewed_certificate {
         tell(
             Reason::CertificateRotated,
             "the engine's certificate was renewed; its pods take it over without a restart",
         );
     }
-    reported.extend(applied.reverted.iter().map(Contest::event));
     reported
 }

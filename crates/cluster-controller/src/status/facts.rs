@@ -12,6 +12,7 @@ use api_types::condition::{
 use api_types::engine_access::{GRPC_PORT, engine_host, engine_url};
 use api_types::reason::Reason as _;
 use controller_kit::condition::{ConditionStatus, DesiredCondition, find};
+use controller_kit::events::Event;
 use controller_kit::message::listed;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -47,6 +48,8 @@ pub struct Facts {
     pub accepts_deployments: bool,
     /// Ids of the keys that tokens are minted from.
     pub access_key_ids: AccessKeyIds,
+    /// Of what was done, beside the change of `Ready`.
+    pub events: Vec<Event>,
 }
 
 impl Facts {
@@ -89,6 +92,7 @@ impl Facts {
             },
             endpoint,
             access_key_ids: plan.key_ids.clone(),
+            events: Vec::new(),
             accepts_deployments: observed.engine.is_serving() && !plan.rollout.is_rolling && !is_migrating,
             conditions: vec![
                 build_available(cluster, ready_replicas),

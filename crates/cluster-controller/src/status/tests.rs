@@ -2,8 +2,11 @@ use std::time::Duration;
 
 use api_types::cluster::{ClusterReason as Reason, SslMode};
 use api_types::reason::Reason as _;
-use controller_kit::apply::{Contest, WriteError};
+use controller_kit::apply::WriteError;
+use controller_kit::condition::Readiness;
 use controller_kit::events::EventType;
+use controller_kit::pass::{build_status, problem_of};
+use controller_kit::problem::Problem;
 use engine_client::model::HealthState;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::ObjectMeta;
@@ -13,16 +16,16 @@ use serde_json::json;
 use test_support::reply;
 
 use super::*;
-use crate::execute::{Applied, Failure};
+use crate::execute::name_taken;
+use crate::kind::{Applied, Clusters};
+use crate::observe::Observed;
 use crate::observe::engine::EngineView;
 use crate::observe::hindrances::FailedCreate;
 use crate::observe::postgres::{PostgresView, Trouble};
-use crate::observe::{Observed, Unread};
 use crate::testing::{
     days, ended, minimal, nothing, pod, reachable, rolling_set, serving, settings, settled_pods, settled_set,
     target, today, with_set,
 };
-use crate::validate::Refusal;
 
 /// A cluster of three replicas that ran before, or not.
 fn cluster(has_run: bool) -> WorkflowCluster {
@@ -53,9 +56,17 @@ fn assessed(cluster: &WorkflowCluster, observed: &Observed, applied: &Applied) -
     assess(cluster, &target, observed, &plan, applied, today())
 }
 
-type Told = (ClusterPhase, Readiness, ClusterReason, &'static str, Next);
+fn events_of(
+    cluster: &WorkflowCluster,
+    status: &WorkflowClusterStatus,
+    assessment: &Assessment,
+) -> Vec<Event> {
+    build_events(&cluster.status.clone().unwrap_or_default(), status, assessment)
+}
 
-fn check(cluster: &WorkflowCluster, observed: &Observed, applied: &Applied, expected: Told) {
+type Reported = (ClusterPhase, Readiness, ClusterReason, &'static str, Next);
+
+fn check(cluster: &WorkflowCluster, observed: &Observed, applied: &Applied, expected: Reported) {
     let Assessment { phase, readiness, reason, message, next, .. } = assessed(cluster, observed, applied);
     assert_eq!((phase, readiness, reason, message.as_str(), next), expected);
 }
@@ -89,7 +100,7 @@ const SETTLED: Next = Next::Settled { resync: Duration::from_mins(1) };
 #[case::old_server(|o: &mut Observed| o.postgres = trouble(Reason::PostgresVersionUnsupported), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresVersionUnsupported, "the cause", wait(5)))]
 #[case::downgrade(|o: &mut Observed| o.postgres = reachable(Some("1.3.0")), (ClusterPhase::Degraded, Readiness::Stalled, Reason::UpgradeRefused, "1.3.0 → 1.2.3: a downgrade is never possible, restore a backup instead; set spec.version back to 1.3.0", wait(60)))]
 #[case::name_taken(foreign_service, (ClusterPhase::Degraded, Readiness::Stalled, Reason::NameTaken, "Service acme/dev-engine exists and belongs to something else: delete or rename it", wait(60)))]
-fn a_world_that_ran_before(#[case] change: fn(&mut Observed), #[case] expected: Told) {
+fn a_world_that_ran_before(#[case] change: fn(&mut Observed), #[case] expected: Reported) {
     let mut observed = settled();
     change(&mut observed);
     check(&cluster(true), &observed, &Applied::default(), expected);
@@ -102,7 +113,7 @@ fn a_world_that_ran_before(#[case] change: fn(&mut Observed), #[case] expected: 
 #[case::secret_missing(|o: &mut Observed| o.postgres = trouble(Reason::PostgresSecretMissing), (ClusterPhase::Pending, Readiness::Stalled, Reason::PostgresSecretMissing, "the cause", wait(5)))]
 #[case::newer_schema(|o: &mut Observed| { o.postgres = reachable(Some("1.3.0")); o.children.stateful_set = None; }, (ClusterPhase::Failed, Readiness::Stalled, Reason::SchemaTooNew, "the database has the schema of 1.3.0, newer than spec.version 1.2.3", wait(60)))]
 #[case::name_taken(foreign_service, (ClusterPhase::Failed, Readiness::Stalled, Reason::NameTaken, "Service acme/dev-engine exists and belongs to something else: delete or rename it", wait(60)))]
-fn a_world_that_never_ran(#[case] change: fn(&mut Observed), #[case] expected: Told) {
+fn a_world_that_never_ran(#[case] change: fn(&mut Observed), #[case] expected: Reported) {
     let mut observed = settled();
     change(&mut observed);
     check(&cluster(false), &observed, &Applied::default(), expected);
@@ -189,8 +200,8 @@ fn a_failed_migration_is_reported_with_its_job() {
 )]
 #[case::malformed(
     reply::failure(422, "Invalid", "spec.x"),
-    ClusterPhase::Provisioning,
-    Readiness::InProgress,
+    ClusterPhase::Failed,
+    Readiness::Stalled,
     Reason::InternalError,
     ErrorClass::Defect
 )]
@@ -210,7 +221,7 @@ fn a_refused_write_is_reported(
 ) {
     let source = kube::Error::Api(Box::new(status));
     let failure = WriteError { operation: "apply", object: "Service acme/dev-engine".to_owned(), source };
-    let applied = Applied { failures: vec![Failure::Write(failure)], ..Applied::default() };
+    let applied = Applied { failures: vec![problem_of::<Clusters>(&failure)], ..Applied::default() };
     let found = assessed(&cluster(false), &settled(), &applied);
     assert_eq!(
         (found.phase, found.readiness, found.reason, found.next),
@@ -226,19 +237,8 @@ fn a_refused_write_is_reported(
 }
 
 #[test]
-fn what_others_changed_is_reported_beside_the_change_of_ready() {
-    let rivals = [("kubectl-edit".to_owned(), vec![".spec.type".to_owned()])].into();
-    let contest = Contest { object: "Service acme/dev-engine".to_owned(), rivals };
-    let applied = Applied { reverted: vec![contest.clone()], ..Applied::default() };
-    assert_eq!(assessed(&cluster(true), &settled(), &applied).event, [contest.event()]);
-}
-
-#[test]
 fn a_job_name_that_is_taken_is_reported() {
-    let applied = Applied {
-        failures: vec![Failure::NameTaken { object: "Job acme/dev-migrate".to_owned() }],
-        ..Applied::default()
-    };
+    let applied = Applied { failures: vec![name_taken("Job acme/dev-migrate")], ..Applied::default() };
     let found = assessed(&cluster(false), &settled(), &applied);
     assert_eq!(
         (found.reason, found.message.as_str()),
@@ -249,18 +249,23 @@ fn a_job_name_that_is_taken_is_reported() {
 #[test]
 fn what_is_known_stays_when_nothing_could_be_read() {
     let mut cluster = cluster(true);
-    cluster.status =
-        Some(build_status(&cluster, &assessed(&cluster, &settled(), &Applied::default()), today()));
+    cluster.status = Some(build_status::<Clusters>(
+        &cluster,
+        &assessed(&cluster, &settled(), &Applied::default()),
+        today(),
+    ));
     let before = cluster.status.clone().unwrap();
     assert!(before.ready && before.accepts_deployments);
 
-    let unread =
-        |class| Unread { problem: "failed to read Secret acme/db".to_owned(), missing_grant: None, class };
+    let unread = |class: ErrorClass| Problem::new(class.reason(), class, "failed to read Secret acme/db");
     let transient = assess_unread(&cluster, &unread(ErrorClass::Transient));
-    assert_eq!(build_status(&cluster, &transient, today()), before);
+    assert_eq!(build_status::<Clusters>(&cluster, &transient, today()), before);
 
-    let denied =
-        build_status(&cluster, &assess_unread(&cluster, &unread(ErrorClass::Denied)), today() + days(1));
+    let denied = build_status::<Clusters>(
+        &cluster,
+        &assess_unread(&cluster, &unread(ErrorClass::Denied)),
+        today() + days(1),
+    );
     let types: Vec<_> = denied.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str())).collect();
     assert_eq!(
         types,
@@ -296,7 +301,8 @@ fn protected(protection: Protection) -> Observed {
 
 /// `PostgresEncrypted`, and whether the cluster is ready with it.
 fn protection_message(cluster: &WorkflowCluster, observed: &Observed) -> (String, String, String, bool) {
-    let status = build_status(cluster, &assessed(cluster, observed, &Applied::default()), today());
+    let status =
+        build_status::<Clusters>(cluster, &assessed(cluster, observed, &Applied::default()), today());
     let found = find(&status.conditions, POSTGRES_ENCRYPTED).unwrap().clone();
     (found.status, found.reason, found.message, status.ready)
 }
@@ -321,12 +327,12 @@ fn how_the_connection_to_postgres_is_protected_is_reported_and_changes_no_ready(
 }
 
 #[test]
-fn the_protection_is_event_once_for_each_change_also_over_an_outage() {
+fn the_protection_is_one_event_for_each_change_also_over_an_outage() {
     let mut cluster = cluster(true);
     let mut event_after = |observed: &Observed| {
         let assessment = assessed(&cluster, observed, &Applied::default());
-        let status = build_status(&cluster, &assessment, today());
-        let event = build_events(&cluster, &status, &assessment);
+        let status = build_status::<Clusters>(&cluster, &assessment, today());
+        let event = events_of(&cluster, &status, &assessment);
         cluster.status = Some(status);
         let event = event.into_iter().filter(|event| {
             event.reason.starts_with("PostgresNot") || event.reason.starts_with("PostgresServer")
@@ -350,8 +356,8 @@ fn the_protection_is_event_once_for_each_change_also_over_an_outage() {
 #[test]
 fn a_managed_postgres_leaves_the_cluster_pending_and_says_so() {
     let cluster = minimal(|_| ());
-    let refusal = Refusal { reason: Reason::FieldsNotActedOn, message: "use externalRef".to_owned() };
-    let status = build_status(&cluster, &assess_refusal(&cluster, &refusal, &Ok(())), today());
+    let refusal = Problem::new(Reason::FieldsNotActedOn, ErrorClass::Invalid, "use externalRef");
+    let status = build_status::<Clusters>(&cluster, &assess_refusal(&cluster, &refusal, None), today());
     let conditions: Vec<_> =
         status.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect();
     assert_eq!(
@@ -365,7 +371,7 @@ fn a_managed_postgres_leaves_the_cluster_pending_and_says_so() {
             ]
         )
     );
-    let event: Vec<_> = build_events(&cluster, &status, &assess_refusal(&cluster, &refusal, &Ok(())))
+    let event: Vec<_> = events_of(&cluster, &status, &assess_refusal(&cluster, &refusal, None))
         .into_iter()
         .map(|n| n.note)
         .collect();
@@ -376,11 +382,14 @@ fn a_managed_postgres_leaves_the_cluster_pending_and_says_so() {
 fn an_equal_world_gives_an_equal_status_at_any_time() {
     let mut cluster = cluster(true);
     let assessment = assessed(&cluster, &settled(), &Applied::default());
-    cluster.status = Some(build_status(&cluster, &assessment, today()));
-    let again =
-        build_status(&cluster, &assessed(&cluster, &settled(), &Applied::default()), today() + days(9));
+    cluster.status = Some(build_status::<Clusters>(&cluster, &assessment, today()));
+    let again = build_status::<Clusters>(
+        &cluster,
+        &assessed(&cluster, &settled(), &Applied::default()),
+        today() + days(9),
+    );
     assert_eq!(Some(&again), cluster.status.as_ref());
-    assert_eq!(build_events(&cluster, &again, &assessment), Vec::new());
+    assert_eq!(events_of(&cluster, &again, &assessment), Vec::new());
 }
 
 #[test]
@@ -389,7 +398,7 @@ fn what_was_reported_stays_until_kubernetes_has_seen_the_change() {
     let mut observed = settled();
     observed.children = with_set(rolling_set(&cluster, "1.2.3", 2));
     let before = assessed(&cluster, &observed, &Applied::default());
-    cluster.status = Some(build_status(&cluster, &before, today()));
+    cluster.status = Some(build_status::<Clusters>(&cluster, &before, today()));
     change_counts(&mut observed, |status| status.observed_generation = Some(0));
     let during = assessed(&cluster, &observed, &Applied::default());
     assert_eq!((during.reason, during.message), (Reason::RollingOut, before.message));
@@ -405,6 +414,9 @@ fn every_reason_is_used() {
         include_str!("../status.rs"),
         include_str!("../cleanup.rs"),
         include_str!("../validate.rs"),
+        include_str!("../execute.rs"),
+        // The reasons of failed calls to the Kubernetes API, for every kind.
+        include_str!("../../../controller-kit/src/outcome.rs"),
         include_str!("../plan/migration.rs"),
         include_str!("../observe/postgres.rs"),
         include_str!("../observe/secrets.rs"),
@@ -426,12 +438,12 @@ fn that_a_deletion_waits_is_reported_once_whoever_is_awaited() {
             message: format!("waits for {whom}"),
             recheck: Duration::from_secs(1),
         };
-        assess_cleanup(wait)
+        assess_cleanup(&wait)
     };
     let mut reported = Vec::new();
     for whom in ["both", "one", "the other"] {
-        let status = build_status(&cluster, &awaits(whom), today());
-        reported.extend(build_events(&cluster, &status, &awaits(whom)).into_iter().map(|event| event.note));
+        let status = build_status::<Clusters>(&cluster, &awaits(whom), today());
+        reported.extend(events_of(&cluster, &status, &awaits(whom)).into_iter().map(|event| event.note));
         assert_eq!(status.message, Some(format!("waits for {whom}")));
         cluster.status = Some(status);
     }

@@ -10,6 +10,7 @@ use controller_kit::clock::Clock;
 use controller_kit::controller::{Pass, Reconciler as _};
 use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::events::Publisher;
+use controller_kit::pass::Passes;
 use controller_kit::plan::digest;
 use engine_fake::{FakeEngine, FakeEngines};
 use jiff::Timestamp;
@@ -27,7 +28,7 @@ use test_support::{FakeApiServer, Faults};
 
 use super::{reachable, secret, settings, today};
 use crate::context::Context;
-use crate::controller::ClusterReconciler;
+use crate::kind::Clusters;
 use crate::observe::children::Caches;
 use crate::observe::dependants::DependantCaches;
 use crate::observe::postgres::{Databases, Login, PostgresProbe, PostgresView};
@@ -124,41 +125,40 @@ impl World {
     }
 
     /// A controller process with its caches up to date.
-    pub(crate) fn reconciler(&self, client: Client) -> ClusterReconciler {
+    pub(crate) fn reconciler(&self, client: Client) -> Passes<Clusters> {
         let now = self.state.lock().unwrap().now;
         let clock = Clock::fixed(now);
-        ClusterReconciler {
-            context: Context {
-                writer: Writer::new(client.clone(), api_types::labels::CLUSTER_CONTROLLER.field_manager),
-                publisher: Publisher::new(client.clone(), "cluster-controller", "test".into(), clock.clone()),
-                clock,
-                caches: Caches {
-                    stateful_sets: self.cache(),
-                    services: self.cache(),
-                    config_maps: self.cache(),
-                    budgets: self.cache(),
-                    network_policies: self.cache(),
-                    ingresses: self.cache(),
-                    jobs: self.cache(),
-                },
-                dependants: DependantCaches {
-                    clusters: self.read_all(|_| true),
-                    tenants: self.read_all(|_| true),
-                    processes: self.read_all(|_| true),
-                    workers: self.read_all(|_| true),
-                },
-                cluster_namespace: "workflow-system".to_owned(),
-                postgres: PostgresProbe::new(Arc::new(FakeDatabase(self.state.clone()))),
-                engines: EngineConnector::new(
-                    client.clone(),
-                    Arc::new(self.engines.clone()),
-                    EngineRole::Controller,
-                ),
-                proof: ProofKeeper::new(client.clone(), "workflow-system", "proof"),
-                settings: settings(),
-                client,
+        let writer = Writer::new(client.clone(), api_types::labels::CLUSTER_CONTROLLER.field_manager);
+        let publisher = Publisher::new(client.clone(), "cluster-controller", "test".into(), clock.clone());
+        let context = Context {
+            writer: writer.clone(),
+            caches: Caches {
+                stateful_sets: self.cache(),
+                services: self.cache(),
+                config_maps: self.cache(),
+                budgets: self.cache(),
+                network_policies: self.cache(),
+                ingresses: self.cache(),
+                jobs: self.cache(),
             },
-        }
+            dependants: DependantCaches {
+                clusters: self.read_all(|_| true),
+                tenants: self.read_all(|_| true),
+                processes: self.read_all(|_| true),
+                workers: self.read_all(|_| true),
+            },
+            cluster_namespace: "workflow-system".to_owned(),
+            postgres: PostgresProbe::new(Arc::new(FakeDatabase(self.state.clone()))),
+            engines: EngineConnector::new(
+                client.clone(),
+                Arc::new(self.engines.clone()),
+                EngineRole::Controller,
+            ),
+            proof: ProofKeeper::new(client.clone(), "workflow-system", "proof"),
+            settings: settings(),
+            client,
+        };
+        Passes { kind: Clusters { context }, writer, publisher, clock }
     }
 
     fn cache<K>(&self) -> Store<K>

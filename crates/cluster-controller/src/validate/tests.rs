@@ -41,23 +41,33 @@ fn controller_engine_and_migration_look_the_host_up_by_the_same_name(#[case] hos
 }
 
 #[rstest]
-#[case::version("version: \"1.2.3\"", "version: latest", Reason::InvalidSpec, "spec.version")]
-#[case::version_of_300_characters("version: \"1.2.3\"", &format!("version: 1.2.3-{}", "a".repeat(300)), Reason::InvalidSpec, "spec.version")]
-#[case::version_with_a_path("version: \"1.2.3\"", "version: ../x", Reason::InvalidSpec, "spec.version")]
-#[case::version_with_a_digest("version: \"1.2.3\"", "version: 1.2@evil", Reason::InvalidSpec, "spec.version")]
+#[case::version("version: \"1.2.3\"", "version: latest", ClusterReason::InvalidSpec, "spec.version")]
+#[case::version_of_300_characters("version: \"1.2.3\"", &format!("version: 1.2.3-{}", "a".repeat(300)), ClusterReason::InvalidSpec, "spec.version")]
+#[case::version_with_a_path(
+    "version: \"1.2.3\"",
+    "version: ../x",
+    ClusterReason::InvalidSpec,
+    "spec.version"
+)]
+#[case::version_with_a_digest(
+    "version: \"1.2.3\"",
+    "version: 1.2@evil",
+    ClusterReason::InvalidSpec,
+    "spec.version"
+)]
 #[case::host_with_options(
     "host: postgres",
     "host: a host=b",
-    Reason::InvalidSpec,
+    ClusterReason::InvalidSpec,
     "spec.postgres.externalRef.host"
 )]
 #[case::both_sources(
     "externalRef:",
     "managed: {replicas: 1}\n    externalRef:",
-    Reason::InvalidSpec,
+    ClusterReason::InvalidSpec,
     "exactly one of externalRef and managed"
 )]
-#[case::too_many_replicas("replicas: 1", "replicas: 65", Reason::InvalidSpec, "spec.replicas")]
+#[case::too_many_replicas("replicas: 1", "replicas: 65", ClusterReason::InvalidSpec, "spec.replicas")]
 fn what_admission_would_refuse_is_refused(
     #[case] from: &str,
     #[case] to: &str,
@@ -77,12 +87,9 @@ fn a_managed_postgres_is_reported_to_be_not_acted_on() {
     });
     assert_eq!(
         validate(&cluster),
-        Err(Refusal {
-            reason: Reason::FieldsNotActedOn,
-            message: "spec.postgres.managed is stored but not acted on by this version: create a Postgres yourself and name \
+        Err(Problem::new(ClusterReason::FieldsNotActedOn, ErrorClass::Invalid, "spec.postgres.managed is stored but not acted on by this version: create a Postgres yourself and name \
                       it in spec.postgres.externalRef of a new WorkflowCluster"
-                .to_owned()
-        })
+                .to_owned()))
     );
 }
 

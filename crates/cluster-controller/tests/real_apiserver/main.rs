@@ -18,7 +18,7 @@ use api_types::engine_access::engine_host;
 use async_trait::async_trait;
 use cluster_controller::args::{Account, PullPolicy, Readers, Settings};
 use cluster_controller::context::Context;
-use cluster_controller::controller::ClusterReconciler;
+use cluster_controller::kind::Clusters;
 use cluster_controller::observe::children::Caches;
 use cluster_controller::observe::dependants::DependantCaches;
 use cluster_controller::observe::postgres::{Database, Databases, Login, PostgresProbe, PostgresView};
@@ -30,6 +30,7 @@ use controller_kit::controller::{Pass, Reconciler as _};
 use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::events::Publisher;
 use controller_kit::outcome::{ErrorClass, Next};
+use controller_kit::pass::Passes;
 use engine_fake::FakeEngines;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
@@ -224,10 +225,10 @@ impl Home {
     async fn read_and_pass(&self, cluster: WorkflowCluster) -> Pass<WorkflowCluster> {
         let clock = self.now.lock().unwrap().map_or_else(Clock::system, Clock::fixed);
         let client = self.controller.clone();
+        let writer = Writer::new(client.clone(), api_types::labels::CLUSTER_CONTROLLER.field_manager);
+        let publisher = Publisher::new(client.clone(), "cluster-controller", "test".into(), clock.clone());
         let context = Context {
-            writer: Writer::new(client.clone(), api_types::labels::CLUSTER_CONTROLLER.field_manager),
-            publisher: Publisher::new(client.clone(), "cluster-controller", "test".into(), clock.clone()),
-            clock,
+            writer: writer.clone(),
             caches: Caches {
                 stateful_sets: self.cache().await,
                 services: self.cache().await,
@@ -263,7 +264,8 @@ impl Home {
             },
             client,
         };
-        ClusterReconciler { context }.reconcile(Arc::new(cluster)).await
+        let passes = Passes { kind: Clusters { context }, writer, publisher, clock };
+        passes.reconcile(Arc::new(cluster)).await
     }
 
     /// What Kubernetes' own controllers do: Jobs succeed, pods become ready.

@@ -353,3 +353,40 @@ async fn a_pause_is_a_condition_of_every_kind() {
     let paused = status.conditions.iter().find(|condition| condition.type_ == "Paused").unwrap();
     assert_eq!((paused.status.as_str(), paused.reason.as_str()), ("True", CommonReason::Paused.as_str()));
 }
+
+#[tokio::test]
+async fn what_others_had_changed_is_reported_beside_the_change_of_ready() {
+    let apiserver = FakeApiServer::new();
+    apiserver.seed(&tenant());
+    let is_refused = std::sync::atomic::AtomicBool::new(true);
+    apiserver.intercept(move |request| {
+        let is_first =
+            request.path.ends_with("/config") && is_refused.swap(false, std::sync::atomic::Ordering::Relaxed);
+        is_first.then(|| reply::apply_conflict(&[(".data.a", "kubectl-edit")]).into())
+    });
+    let live = child("config");
+    let desired = Desired::of(&ConfigMap { metadata: ObjectMeta { uid: None, ..live.metadata }, ..live });
+    let steps = vec![Step::Apply(desired)].into();
+    pass(&apiserver, &tenant(), Scripted { steps, ..Scripted::default() }).await;
+    let reasons: Vec<_> = apiserver
+        .mutations()
+        .into_iter()
+        .filter(|request| request.path.ends_with("/events"))
+        .filter_map(|request| Some(request.body?["reason"].as_str()?.to_owned()))
+        .collect();
+    assert_eq!(reasons, ["Conflict", "Synced"]);
+}
+
+/// A list that others made impossible is replaced as a whole, by kinds that ask for it.
+#[tokio::test]
+async fn a_refused_apply_is_reported_as_it_was_refused_unless_lists_are_replaced() {
+    let apiserver = FakeApiServer::new();
+    apiserver.seed(&tenant());
+    apiserver.intercept(|request| {
+        request.path.ends_with("/b").then(|| reply::failure(422, "Invalid", "why").into())
+    });
+    let (pass, _) =
+        pass(&apiserver, &tenant(), Scripted { steps: vec![apply("b")].into(), ..Scripted::default() }).await;
+    assert_eq!(writes(&apiserver), ["PATCH b", "PATCH status", "POST events"]);
+    assert_eq!(pass.next, Next::Failed(ErrorClass::Defect));
+}

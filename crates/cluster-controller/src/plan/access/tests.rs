@@ -147,7 +147,9 @@ fn an_authority_without_key_is_replaced_and_stays_trusted() {
         ..known()
     };
     let (steps, _) = planned(|_| (), &access);
-    let [Step::CreateAuthority { former, .. }] = steps.as_slice() else { panic!("{steps:?}") };
+    let [Step::Own(ClusterStep::CreateAuthority { former, .. })] = steps.as_slice() else {
+        panic!("{steps:?}")
+    };
     assert_eq!(former.as_ref(), Some(&lost.certificate));
 }
 

@@ -60,8 +60,12 @@ fn live(cluster: &WorkflowCluster, access: Access, left: &Left) -> Sealed {
 /// What is done to the Secret: a word, or all that it has afterwards.
 fn reported(step: &Step) -> String {
     match step {
-        Step::CreateCredential { metadata, .. } => format!("create{}", reported_annotations(metadata)),
-        Step::AnnounceCredential { metadata, .. } => format!("announce{}", reported_annotations(metadata)),
+        Step::Own(ClusterStep::CreateCredential { metadata, .. }) => {
+            format!("create{}", reported_annotations(metadata))
+        }
+        Step::Own(ClusterStep::AnnounceCredential { metadata, .. }) => {
+            format!("announce{}", reported_annotations(metadata))
+        }
         Step::Apply(desired) => {
             let secret: Secret = serde_json::from_value(desired.body.clone()).unwrap();
             let data = secret.data.clone().unwrap_or_default().into_iter().map(|(key, value)| {
@@ -163,9 +167,10 @@ fn planned(access: Access, left: Option<&Left>, word: Option<&str>, tokens: &[Op
     with_input(&cluster, |input| plan_credentials(input, &view, today(), &mut draft));
     let name = access_secret_name("dev", access);
     let is_it = |step: &&Step| match step {
-        Step::CreateCredential { access: which, .. } | Step::AnnounceCredential { access: which, .. } => {
-            *which == access
-        }
+        Step::Own(
+            ClusterStep::CreateCredential { access: which, .. }
+            | ClusterStep::AnnounceCredential { access: which, .. },
+        ) => *which == access,
         Step::Apply(desired) => desired.name == name,
         _ => true,
     };
