@@ -6,7 +6,7 @@ use controller_kit::reference::Unasked;
 use kube::ResourceExt as _;
 
 use crate::observe::{EngineView, Observed};
-use crate::plan::{Plan, Step, build_retire};
+use crate::plan::{Plan, ProcessStep, Step, build_retire};
 
 /// Retires what this object owns in the engine, then lets the object go.
 ///
@@ -21,7 +21,9 @@ pub fn plan_cleanup(process: &WorkflowProcess, observed: &Observed) -> Plan {
         _ => return Plan::converged(),
     };
     let tenant = observed.tenancy.id();
-    let retires = retires.iter().map(|process_id| Step::Retire(build_retire(process, tenant, process_id)));
+    let retires = retires
+        .iter()
+        .map(|process_id| Step::Own(ProcessStep::Retire(build_retire(process, tenant, process_id))));
     Plan { steps: retires.chain([Step::RemoveFinalizer]).collect(), wait: None }
 }
 

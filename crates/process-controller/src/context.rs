@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use api_types::WorkflowWorker;
-use controller_kit::apply::Writer;
-use controller_kit::clock::Clock;
 use controller_kit::engine::EngineConnector;
-use controller_kit::events::Publisher;
 use controller_kit::reference::Directory;
 use kube::Client;
 
@@ -16,12 +13,6 @@ use crate::incidents::OpenIncidents;
 pub struct Context {
     /// Reads of ConfigMaps.
     pub client: Client,
-    /// Writes.
-    pub writer: Writer,
-    /// Events.
-    pub publisher: Publisher,
-    /// Time.
-    pub clock: Clock,
     /// Clusters, tenants and namespaces.
     pub directory: Arc<dyn Directory>,
     /// Where clusters are looked up beside the own namespace.

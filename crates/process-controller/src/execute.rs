@@ -1,109 +1,54 @@
-//! All writes but the status, in the order of the plan; the first failure ends them.
+//! The writes that only processes have: in the engine.
 
-use api_types::WorkflowProcess;
-use api_types::labels::{DEPLOYED_FOR, PROCESS_CONTROLLER};
-use controller_kit::apply::WriteError;
+use api_types::process::ProcessReason;
+use controller_kit::pass::{Applied, Flow, Scene, is_deleting};
+use controller_kit::problem::Problem;
 use engine_client::model::{DeployResult, ProcessDeletion};
 use engine_client::{EngineError, ErrorClass};
 
 use crate::context::Context;
-use crate::observe::Observed;
-use crate::plan::{Plan, Step};
+use crate::error::{of_engine, of_engine_deletion};
+use crate::kind::Processes;
+use crate::plan::ProcessStep;
 
-/// What became of the steps.
+/// What the engine answered.
 #[derive(Debug, Default)]
-pub struct Applied {
-    /// The object as the last write returned it.
-    pub written: Option<WorkflowProcess>,
-    /// The object is gone.
-    pub gone: bool,
-    /// The engine's answer to a deploy.
+pub struct Results {
+    /// To a deploy.
     pub deployed: Option<DeployResult>,
-    /// The engine's answer to a retirement.
+    /// To a retirement.
     pub retired: Option<ProcessDeletion>,
-    /// What ended the execution early.
-    pub failure: Option<Failure>,
 }
 
-/// A step that failed.
-#[derive(Debug)]
-pub enum Failure {
-    /// The Kubernetes API.
-    Write(WriteError),
-    /// The engine.
-    Engine(EngineError),
-}
-
-/// Executes `plan`.
-pub async fn execute(
+/// Executes one step.
+pub async fn execute_step(
     context: &Context,
-    process: &WorkflowProcess,
-    observed: &Observed,
-    plan: &Plan,
-) -> Applied {
-    let mut applied = Applied::default();
-    for step in &plan.steps {
-        if let Err(failure) = execute_step(context, process, observed, step, &mut applied).await {
-            applied.failure = Some(failure);
-            break;
-        }
-        // What the engine refuses replaces nothing.
-        if matches!(applied.deployed, Some(DeployResult::Rejected { .. })) {
-            break;
-        }
-    }
-    applied
-}
-
-async fn execute_step(
-    context: &Context,
-    process: &WorkflowProcess,
-    observed: &Observed,
-    step: &Step,
-    applied: &mut Applied,
-) -> Result<(), Failure> {
+    scene: &Scene<'_, Processes>,
+    step: &ProcessStep,
+    applied: &mut Applied<Processes>,
+) -> Result<Flow, Problem<ProcessReason>> {
+    let Some((_, engine)) = scene.observed.engine.answering() else { return Ok(Flow::GoOn) };
     match step {
-        Step::AddFinalizer { deployed_for } => {
-            let (writer, finalizer) = (&context.writer, PROCESS_CONTROLLER.finalizer);
-            let written = match deployed_for {
-                Some(tenant) => {
-                    writer.add_finalizer_and_note(process, finalizer, (DEPLOYED_FOR, tenant)).await
-                }
-                None => writer.add_finalizer(process, finalizer).await,
-            };
-            applied.written = Some(written.map_err(Failure::Write)?);
+        ProcessStep::Deploy(request) => {
+            let result = engine.deploy_process(request).await;
+            let result = result.map_err(|error| refused(context, scene, &error))?;
+            // What the engine refuses replaces nothing.
+            let is_rejected = matches!(result, DeployResult::Rejected { .. });
+            applied.results.deployed = Some(result);
+            Ok(if is_rejected { Flow::End } else { Flow::GoOn })
         }
-        Step::Deploy(request) => {
-            if let Some((_, engine)) = observed.engine.answering() {
-                let result = engine
-                    .deploy_process(request)
-                    .await
-                    .map_err(|error| refused(context, observed, error))?;
-                applied.deployed = Some(result);
-            }
-        }
-        Step::Retire(request) => {
-            if let Some((_, engine)) = observed.engine.answering() {
-                let result = engine
-                    .delete_process(request)
-                    .await
-                    .map_err(|error| refused(context, observed, error))?;
-                applied.retired = Some(result);
-            }
-        }
-        Step::RemoveFinalizer => {
-            let removed = context.writer.remove_finalizer(process, PROCESS_CONTROLLER.finalizer).await;
-            removed.map_err(Failure::Write)?;
-            applied.gone = true;
+        ProcessStep::Retire(request) => {
+            let result = engine.delete_process(request).await;
+            applied.results.retired = Some(result.map_err(|error| refused(context, scene, &error))?);
+            Ok(Flow::GoOn)
         }
     }
-    Ok(())
 }
 
 /// A refused credential is read anew by the next pass.
-fn refused(context: &Context, observed: &Observed, error: EngineError) -> Failure {
-    if let (ErrorClass::Denied, Some((cluster, _))) = (error.class(), observed.engine.answering()) {
+fn refused(context: &Context, scene: &Scene<'_, Processes>, error: &EngineError) -> Problem<ProcessReason> {
+    if let (ErrorClass::Denied, Some((cluster, _))) = (error.class(), scene.observed.engine.answering()) {
         context.engines.forget(cluster);
     }
-    Failure::Engine(error)
+    if is_deleting(scene.object) { of_engine_deletion(error) } else { of_engine(error) }
 }

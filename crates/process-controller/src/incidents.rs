@@ -9,6 +9,7 @@ use std::time::Duration;
 use api_types::{WorkflowCluster, WorkflowProcess};
 use controller_kit::controller::Queue;
 use controller_kit::engine::{EngineConnector, is_callable};
+use controller_kit::pass::is_deleting;
 use controller_kit::reference::{Directory, Referrer, resolve, tenant_label};
 use engine_client::ErrorClass;
 use engine_client::model::IncidentCount;
@@ -16,7 +17,6 @@ use futures::future::join_all;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use crate::observe::is_deleting;
 use crate::tenancy::Tenancy;
 
 /// Between two looks: a status is written no more often for this.

@@ -4,22 +4,25 @@
 //! writes no other Kubernetes object, reads no Secret but an engine's credentials, and never touches definitions that it
 //! does not own.
 //!
-//! One pass is [`controller`]: [`observe`] (all reads) → [`validate`] → [`plan`] (pure) → [`execute`] (all writes) →
-//! [`status`] (pure). A deletion takes the same way with [`cleanup`] in the place of the plan. [`wakening`] says which
-//! changes elsewhere begin one. Beside the passes, [`incidents`] asks engines how many incidents are open.
+//! The pass is the kit's; [`kind`] names the room for each part of it: [`validate`] → [`observe`] → [`plan`] →
+//! [`execute`] → [`status`]. For a process that is being deleted, [`cleanup`] makes the plan. [`controller`] has the watches,
+//! [`dependencies`] says which changes elsewhere begin a pass. Beside the passes, [`incidents`] asks engines how many
+//! incidents are open.
 
 pub mod args;
 pub mod cleanup;
 pub mod context;
 pub mod controller;
+pub mod dependencies;
+pub mod error;
 pub mod execute;
 pub mod incidents;
+pub mod kind;
 pub mod observe;
 pub mod plan;
 pub mod status;
 pub mod tenancy;
 pub mod validate;
-pub mod wakening;
 
 #[cfg(test)]
 mod testing;

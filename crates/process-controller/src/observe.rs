@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use api_types::process::Validation;
+use api_types::process::{ProcessReason as Reason, Validation};
 use api_types::reference::ConfigMapKeyRef;
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowWorker};
 use bpmn::{Mode, Report};
 use controller_kit::engine::{AccessError, is_callable, owner_of};
-use controller_kit::message::of_kube;
 use controller_kit::outcome::ErrorClass;
+use controller_kit::pass::is_deleting;
+use controller_kit::problem::Problem;
 use controller_kit::reference::{
     Referrer, Refused, Resolved, Unasked, observe_cluster_of_deleted, resolve, tenant_label,
 };
@@ -49,17 +50,10 @@ pub enum SourceView {
     Missing(String),
     /// It exists and cannot be a document.
     Invalid(String),
-    /// It is a kind of source that is not acted on.
-    NotActedOn,
-    /// The object is being deleted: its source does not matter any more.
+    /// The spec is refused, or the object is being deleted: its source does not matter.
     NotRead,
     /// The Kubernetes API did not give it.
-    Unread {
-        /// What failed.
-        problem: String,
-        /// What that means.
-        class: ErrorClass,
-    },
+    Unread(Problem<Reason>),
 }
 
 /// Bytes and what the linter says of them. These bytes are deployed, no others.
@@ -137,7 +131,7 @@ impl EngineView {
 }
 
 /// Reads everything that the plan depends on.
-pub async fn observe(context: &Context, process: &WorkflowProcess) -> Observed {
+pub async fn observe(context: &Context, process: &WorkflowProcess, is_valid: bool) -> Observed {
     let namespace = process.namespace().unwrap_or_default();
     let referrer = Referrer {
         namespace: &namespace,
@@ -158,7 +152,8 @@ pub async fn observe(context: &Context, process: &WorkflowProcess) -> Observed {
             open_incidents: None,
         };
     }
-    let source = observe_source(context, process, &namespace).await;
+    let source =
+        if is_valid { observe_source(context, process, &namespace).await } else { SourceView::NotRead };
     let engine = match (&references, id_in_document(&source)) {
         (Ok(Resolved { cluster, .. }), Some(process_id))
             if is_callable(cluster) && tenancy.conflict().is_none() =>
@@ -185,12 +180,6 @@ fn observe_incidents(
     context.incidents.of(&cluster_uid, tenancy.id(), process_id)
 }
 
-/// Is it to go?
-#[must_use]
-pub fn is_deleting(process: &WorkflowProcess) -> bool {
-    process.metadata.deletion_timestamp.is_some()
-}
-
 fn id_in_document(source: &SourceView) -> Option<String> {
     match source {
         SourceView::Document(Document { report, .. }) => report.deployable_process().map(str::to_owned),
@@ -203,7 +192,7 @@ async fn observe_source(context: &Context, process: &WorkflowProcess, namespace:
     let bytes = match (&source.bpmn, &source.config_map_ref) {
         (Some(inline), _) => Ok(inline.clone().into_bytes()),
         (None, Some(reference)) => observe_config_map(context, namespace, reference).await,
-        (None, None) => Err(SourceView::NotActedOn),
+        (None, None) => Err(SourceView::NotRead),
     };
     match bytes {
         Ok(bytes) => observe_document(bytes, process.spec.validation()).await,
@@ -218,9 +207,8 @@ async fn observe_config_map(
 ) -> Result<Vec<u8>, SourceView> {
     let ConfigMapKeyRef { name, key } = reference;
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
-    let found = api.get_opt(name).await.map_err(|error| SourceView::Unread {
-        problem: format!("failed to read ConfigMap {namespace}/{name}: {}", of_kube(&error)),
-        class: ErrorClass::of_kube(&error),
+    let found = api.get_opt(name).await.map_err(|error| {
+        SourceView::Unread(Problem::unread(&format!("ConfigMap {namespace}/{name}"), &error, None))
     })?;
     let Some(mut found) = found else {
         return Err(SourceView::Missing(format!(
@@ -257,7 +245,8 @@ async fn observe_document(bytes: Vec<u8>, validation: Validation) -> SourceView 
     match linted.await {
         Ok(document) => SourceView::Document(document),
         Err(error) => {
-            SourceView::Unread { problem: format!("the linter ended: {error}"), class: ErrorClass::Defect }
+            let message = format!("the linter ended: {error}");
+            SourceView::Unread(Problem::new(Reason::InternalError, ErrorClass::Defect, message))
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What to do. Pure.
 
+pub mod document;
+
 use std::time::Duration;
 
 use api_types::WorkflowProcess;
 use api_types::condition::VALID;
-use api_types::labels::PROCESS_CONTROLLER;
+use api_types::labels::{DEPLOYED_FOR, PROCESS_CONTROLLER};
 use api_types::process::ProcessReason;
 use api_types::process::ProcessReason as Reason;
 use api_types::process::Validation;
@@ -12,40 +14,52 @@ use api_types::reason::Reason as _;
 use api_types::reference::DeletionPolicy;
 use controller_kit::condition::find;
 use controller_kit::engine::{is_callable, owner_of};
+use controller_kit::pass::is_deleting;
 use controller_kit::plan::Wait;
+use controller_kit::problem::Problem;
 use controller_kit::reference::Resolved;
 use engine_client::model::{DeleteProcess, DeployProcess, LintMode, ManagedDefinition, OnInstances};
 use engine_client::request_id;
 use kube::ResourceExt as _;
 
+use crate::cleanup::plan_cleanup;
 use crate::observe::{Document, EngineView, Observed};
-use crate::validate::{Deployable, Verdict};
+use document::{Deployable, Verdict, judge_source};
 
 /// Safety net: what is awaited is watched.
 const RECHECK_WATCHED: Duration = Duration::from_mins(1);
 
-/// One write.
+/// One write that only processes have.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Before anything exists in the engine, so that it cannot be forgotten there.
-    AddFinalizer {
-        /// The tenant to note beside it, if the object names none.
-        deployed_for: Option<String>,
-    },
+pub enum ProcessStep {
     /// Makes the document the latest version.
     Deploy(DeployProcess),
     /// Retires the definitions, or gives up their ownership.
     Retire(DeleteProcess),
-    /// The end of the object.
-    RemoveFinalizer,
 }
+
+/// One write.
+pub type Step = controller_kit::plan::Step<ProcessStep>;
 
 /// Ordered steps, then what is awaited.
 pub type Plan = controller_kit::plan::Plan<Step, ProcessReason>;
 
+/// What to do, whatever became of the process.
+#[must_use]
+pub fn plan(
+    process: &WorkflowProcess,
+    spec: &Result<(), Problem<ProcessReason>>,
+    observed: &Observed,
+) -> Plan {
+    if is_deleting(process) {
+        return plan_cleanup(process, observed);
+    }
+    plan_deployment(process, observed, &judge_source(process, spec, &observed.source))
+}
+
 /// The plan of a process that is to live.
 #[must_use]
-pub fn plan(process: &WorkflowProcess, observed: &Observed, verdict: &Verdict) -> Plan {
+pub fn plan_deployment(process: &WorkflowProcess, observed: &Observed, verdict: &Verdict) -> Plan {
     let Some(Ok(deployable)) = verdict else { return Plan::converged() };
     if process.spec.is_paused() || former_rejection(process, observed, deployable).is_some() {
         return Plan::converged();
@@ -64,19 +78,21 @@ pub fn plan(process: &WorkflowProcess, observed: &Observed, verdict: &Verdict) -
     let has_finalizer =
         process.finalizers().iter().any(|finalizer| finalizer == PROCESS_CONTROLLER.finalizer);
     if !has_finalizer || deployed_for.is_some() {
-        steps.push(Step::AddFinalizer { deployed_for });
+        // The tenant is noted with the finalizer, if the object names none.
+        let annotation = deployed_for.map(|tenant| (DEPLOYED_FOR, tenant));
+        steps.push(Step::AddFinalizer { annotation });
     }
     let is_deployed = latest
         .as_ref()
         .is_some_and(|latest| deployable.is_version(&latest.definition) && is_owned_by(latest, process));
     if !is_deployed {
         let version = latest.as_ref().map_or(0, |latest| latest.definition.version);
-        steps.push(Step::Deploy(build_deploy(process, tenant, deployable, version)));
+        steps.push(Step::Own(ProcessStep::Deploy(build_deploy(process, tenant, deployable, version))));
     }
     // The document got another process id: what ran under the former one is ours to retire, once its successor runs.
     let former = process.status.as_ref().and_then(|status| status.bpmn_process_id.as_ref());
     if let Some(former) = former.filter(|former| **former != deployable.process_id) {
-        steps.push(Step::Retire(build_retire(process, tenant, former)));
+        steps.push(Step::Own(ProcessStep::Retire(build_retire(process, tenant, former))));
     }
     Plan { steps, wait: None }
 }

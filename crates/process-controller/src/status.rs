@@ -1,32 +1,29 @@
 //! What the user is reported, and when to look again. Pure.
 
+mod events;
+mod fields;
+
 use std::time::Duration;
 
-use api_types::condition::{DEPLOYED, PAUSED, READY, RECONCILING, SUPPORTED, VALID, WORKERS_AVAILABLE};
 use api_types::process::ProcessReason as Reason;
-use api_types::process::{ProcessPhase, ProcessReason, WorkflowProcessStatus};
-use api_types::reason::Reason as _;
-use api_types::reference::DeletionPolicy;
+use api_types::process::{ProcessPhase, ProcessReason};
 use api_types::{MAX_MESSAGE_CHARS, WorkflowProcess};
-use controller_kit::condition::{ConditionStatus, DesiredCondition, Readiness, find, merge, summary};
-use controller_kit::events::{Event, EventType};
-use controller_kit::message::bounded;
+use controller_kit::condition::{DesiredCondition, Readiness};
 use controller_kit::outcome::{ErrorClass, Next};
+use controller_kit::pass::is_deleting;
+use controller_kit::problem::Problem;
 use controller_kit::reference::Unasked;
-use controller_kit::status::event_of_ready;
-use engine_client::model::{
-    DeployOutcome, DeployResult, Finding, ProcessDefinition, ProcessDeletion, Severity,
-};
-use engine_client::{EngineError, ErrorClass as EngineClass};
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use engine_client::model::{DeployResult, Finding, ProcessDefinition, Severity};
+use jiff::SignedDuration;
 
-use crate::cleanup::is_forced;
-use crate::execute::{Applied, Failure};
-use crate::incidents::reported_incidents;
-use crate::observe::{EngineView, Observed, SourceView, is_deleting};
+use crate::error::{of_engine, of_engine_deletion};
+use crate::execute::Results;
+use crate::observe::{EngineView, Observed, SourceView};
+use crate::plan::document::{Verdict, judge_source};
 use crate::plan::{Plan, engine_version, former_rejection, is_owned_by};
-use crate::validate::{Refusal, Verdict};
+
+pub use events::{build_events, build_last_events};
+pub use fields::{build_own_status, keep_status};
 
 /// Another object owns the process id. It may give it up, and nothing tells us when it does.
 const RECHECK_OWNER: Duration = Duration::from_mins(5);
@@ -44,143 +41,195 @@ pub const RESYNC: Duration = Duration::from_mins(10);
 /// A quota may become free without any object changing.
 const RECHECK_QUOTA: Duration = Duration::from_mins(1);
 
-/// The pass in one judgement: status and next look both follow from it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Assessment {
-    /// Where the process is in its life.
-    pub phase: ProcessPhase,
-    /// Ready, in progress or stalled.
-    pub readiness: Readiness,
-    /// Why.
-    pub reason: ProcessReason,
-    /// The same for people.
-    pub message: String,
-    /// When to look again.
-    pub next: Next,
+/// A pass in one value.
+pub type Assessment = controller_kit::assessment::Assessment<ProcessPhase, ProcessReason, Facts>;
+
+/// What the status fields and events of a process are made from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
     /// The definition that the engine runs for this object, if it is known to run one.
     pub definition: Option<ProcessDefinition>,
+    /// The engine's answer to this pass's deploy.
+    pub deployed: Option<DeployResult>,
+    /// This pass retired definitions.
+    pub retired: bool,
+    /// The condition `Valid`, if the source was judged.
+    pub valid: Option<DesiredCondition<ProcessReason>>,
+    /// The condition `WorkersAvailable`, once something runs.
+    pub workers: Option<DesiredCondition<ProcessReason>>,
+    /// Digest of the bytes that the engine runs, or has just refused.
+    pub source_digest: Option<String>,
+    /// Nothing is known of a newer source than the status names.
+    pub is_same_source: bool,
+    /// Which version of the engine refused the document.
+    pub refused_by_version: Option<String>,
+    /// Open incidents, if the engine was asked.
+    pub open_incidents: Option<u64>,
+    /// Whose the definitions are.
+    pub tenant_id: String,
 }
 
 /// Judges a pass; what comes first counts.
 #[must_use]
 pub fn assess(
     process: &WorkflowProcess,
+    spec: &Result<(), Problem<ProcessReason>>,
     observed: &Observed,
-    verdict: &Verdict,
     plan: &Plan,
-    applied: &Applied,
+    failures: &[Problem<ProcessReason>],
+    results: &Results,
 ) -> Assessment {
     if is_deleting(process) {
-        return assess_deletion(observed, applied);
+        let judged = assess_deletion(observed, failures);
+        let facts = read_facts(process, observed, &None, None, &judged, failures, results);
+        return Assessment { facts, ..judged };
     }
-    let definition = running_definition(process, observed, verdict, applied);
-    if let Some(refusal) = assess_refusal(process, observed, verdict, applied) {
-        return Assessment { definition, ..refusal };
+    let verdict = judge_source(process, spec, &observed.source);
+    let definition = running_definition(process, observed, &verdict, results);
+    let judged = None
+        .or_else(|| assess_source(observed, &verdict))
+        .or_else(|| assess_references(observed))
+        .or_else(|| failures.first().map(assess_problem))
+        .or_else(|| assess_rejection(process, observed, &verdict, results))
+        .or_else(|| assess_paused(process, definition.as_ref()))
+        .or_else(|| assess_wait(plan))
+        .unwrap_or_else(|| assess_engine(observed, definition.as_ref()));
+    let facts = read_facts(process, observed, &verdict, definition, &judged, failures, results);
+    Assessment { facts, ..judged }
+}
+
+fn assess_source(observed: &Observed, verdict: &Verdict) -> Option<Assessment> {
+    match (&observed.source, verdict) {
+        (SourceView::Unread(problem), _) => Some(Assessment::of_problem(ProcessPhase::Pending, problem)),
+        (_, Some(Err(problem))) => Some(assess_problem(problem)),
+        _ => None,
     }
-    if process.spec.is_paused() {
-        let (phase, readiness) = match definition {
-            Some(_) => (ProcessPhase::Deployed, Readiness::Ready),
-            None => (ProcessPhase::Pending, Readiness::InProgress),
-        };
-        let next = Next::Settled { resync: RESYNC };
-        let paused =
-            judge(phase, readiness, Reason::Paused, "spec.paused is true: nothing is deployed", next);
-        return Assessment { definition, ..paused };
-    }
-    if let Some(wait) = &plan.wait {
-        let (phase, readiness) = match wait.reason {
-            Reason::TenantSuspended => (ProcessPhase::Blocked, Readiness::Stalled),
-            _ => (ProcessPhase::Pending, Readiness::InProgress),
-        };
-        let next = Next::Wait { recheck: wait.recheck };
-        return Assessment { definition, ..judge(phase, readiness, wait.reason, &wait.message, next) };
-    }
-    let judged = match (&observed.engine, &definition) {
-        (EngineView::NotReady(error), _) => judge(
-            ProcessPhase::Pending,
-            Readiness::InProgress,
-            Reason::EngineCredentialsMissing,
-            &error.message(),
-            Next::Failed(error.class()),
-        ),
-        (EngineView::Failed(error), _) => assess_engine_error(error),
-        (_, Some(definition)) => judge(
-            ProcessPhase::Deployed,
-            Readiness::Ready,
-            Reason::Deployed,
-            &format!("Deployed v{} (key={})", definition.version, definition.key),
-            Next::Settled { resync: RESYNC },
-        ),
-        (_, None) => judge(
-            ProcessPhase::Validating,
-            Readiness::InProgress,
-            Reason::Validating,
-            "the engine has not confirmed the definition",
-            Next::Failed(ErrorClass::Transient),
-        ),
+}
+
+fn assess_references(observed: &Observed) -> Option<Assessment> {
+    let problem = match (&observed.references, observed.tenancy.conflict()) {
+        (Err(refused), _) => {
+            let reason = Reason::ReferenceNotPermittedOrMissing;
+            Problem::new(reason, ErrorClass::Invalid, refused.to_string())
+        }
+        (Ok(_), Some(conflict)) => {
+            Problem::new(Reason::DeployedForAnotherTenant, ErrorClass::Invalid, conflict)
+        }
+        (Ok(_), None) => return None,
     };
-    Assessment { definition, ..judged }
+    Some(assess_problem(&problem))
 }
 
-fn judge(
-    phase: ProcessPhase,
-    readiness: Readiness,
-    reason: ProcessReason,
-    message: &str,
-    next: Next,
-) -> Assessment {
-    Assessment { phase, readiness, reason, message: message.to_owned(), next, definition: None }
-}
-
-/// What stands in the way before any waiting begins: source, references, a failed step, the engine's refusal.
-fn assess_refusal(
+fn assess_rejection(
     process: &WorkflowProcess,
     observed: &Observed,
     verdict: &Verdict,
-    applied: &Applied,
+    results: &Results,
 ) -> Option<Assessment> {
-    let until_changed = Next::Failed(ErrorClass::Invalid);
-    if let SourceView::Unread { problem, class } = &observed.source {
-        let reason = class.reason().into();
-        let readiness = readiness_of(*class);
-        return Some(judge(ProcessPhase::Pending, readiness, reason, problem, Next::Failed(*class)));
-    }
-    if let Some(Err(Refusal { reason, message })) = verdict {
-        let phase = match reason {
-            Reason::SourceMissing => ProcessPhase::Pending,
-            _ => ProcessPhase::Failed,
-        };
-        return Some(judge(phase, Readiness::Stalled, *reason, message, until_changed));
-    }
-    if let Err(refused) = &observed.references {
-        let reason = Reason::ReferenceNotPermittedOrMissing;
-        let message = refused.to_string();
-        return Some(judge(ProcessPhase::Pending, Readiness::Stalled, reason, &message, until_changed));
-    }
-    if let Some(conflict) = observed.tenancy.conflict() {
-        let reason = Reason::DeployedForAnotherTenant;
-        return Some(judge(ProcessPhase::Blocked, Readiness::Stalled, reason, &conflict, until_changed));
-    }
-    match &applied.failure {
-        Some(Failure::Engine(error)) => return Some(assess_engine_error(error)),
-        Some(Failure::Write(error)) => {
-            let (readiness, reason) = (readiness_of(error.class()), error.class().reason().into());
-            let next = Next::Failed(error.class());
-            return Some(judge(ProcessPhase::Pending, readiness, reason, &error.message(), next));
-        }
-        None => {}
-    }
-    let rejection = rejection_message(process, observed, verdict, applied)?;
-    let reason = Reason::RejectedByEngine;
-    Some(judge(ProcessPhase::Failed, Readiness::Stalled, reason, &rejection, until_changed))
+    let rejection = rejection_message(process, observed, verdict, results)?;
+    let problem = Problem::new(Reason::RejectedByEngine, ErrorClass::Invalid, rejection);
+    Some(assess_problem(&problem))
 }
 
-/// Does it pass by itself?
-fn readiness_of(class: ErrorClass) -> Readiness {
-    match class {
-        ErrorClass::Transient | ErrorClass::Conflict => Readiness::InProgress,
-        ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::Contested | ErrorClass::Defect => {
-            Readiness::Stalled
+fn assess_paused(process: &WorkflowProcess, definition: Option<&ProcessDefinition>) -> Option<Assessment> {
+    let (phase, readiness) = match definition {
+        Some(_) => (ProcessPhase::Deployed, Readiness::Ready),
+        None => (ProcessPhase::Pending, Readiness::InProgress),
+    };
+    process.spec.is_paused().then(|| Assessment {
+        phase,
+        readiness,
+        reason: Reason::Paused,
+        message: "spec.paused is true: nothing is deployed".to_owned(),
+        next: Next::Settled { resync: RESYNC },
+        facts: Facts::default(),
+    })
+}
+
+fn assess_wait(plan: &Plan) -> Option<Assessment> {
+    let wait = plan.wait.as_ref()?;
+    Some(match wait.reason {
+        Reason::TenantSuspended => {
+            Assessment { readiness: Readiness::Stalled, ..Assessment::of_wait(ProcessPhase::Blocked, wait) }
+        }
+        _ => Assessment::of_wait(ProcessPhase::Pending, wait),
+    })
+}
+
+fn assess_engine(observed: &Observed, definition: Option<&ProcessDefinition>) -> Assessment {
+    match (&observed.engine, definition) {
+        (EngineView::NotReady(error), _) => {
+            let problem = Problem::new(Reason::EngineCredentialsMissing, error.class(), error.message());
+            let readiness = Readiness::InProgress;
+            Assessment { readiness, ..Assessment::of_problem(ProcessPhase::Pending, &problem) }
+        }
+        (EngineView::Failed(error), _) => assess_problem(&of_engine(error)),
+        (_, Some(definition)) => Assessment {
+            phase: ProcessPhase::Deployed,
+            readiness: Readiness::Ready,
+            reason: Reason::Deployed,
+            message: format!("Deployed v{} (key={})", definition.version, definition.key),
+            next: Next::Settled { resync: RESYNC },
+            facts: Facts::default(),
+        },
+        (_, None) => {
+            let message = "the engine has not confirmed the definition";
+            let problem = Problem::new(Reason::Validating, ErrorClass::Transient, message);
+            Assessment::of_problem(ProcessPhase::Validating, &problem)
+        }
+    }
+}
+
+/// The phase and the next look follow from the reason.
+fn assess_problem(problem: &Problem<ProcessReason>) -> Assessment {
+    let phase = match problem.reason {
+        Reason::InvalidSpec
+        | Reason::FieldsNotActedOn
+        | Reason::SourceInvalid
+        | Reason::ValidationFailed
+        | Reason::DuplicateProcessId
+        | Reason::NotSupportedByEngine
+        | Reason::RejectedByEngine => ProcessPhase::Failed,
+        Reason::QuotaExceeded | Reason::DeployedForAnotherTenant => ProcessPhase::Blocked,
+        _ => ProcessPhase::Pending,
+    };
+    let judged = Assessment::of_problem(phase, problem);
+    match problem.reason {
+        Reason::QuotaExceeded => Assessment { next: Next::Wait { recheck: RECHECK_QUOTA }, ..judged },
+        Reason::DuplicateProcessId => Assessment { next: Next::Wait { recheck: RECHECK_OWNER }, ..judged },
+        _ => judged,
+    }
+}
+
+fn assess_deletion(observed: &Observed, failures: &[Problem<ProcessReason>]) -> Assessment {
+    let deleting = |reason, message: &str, next| Assessment {
+        phase: ProcessPhase::Deleting,
+        readiness: Readiness::InProgress,
+        reason,
+        message: message.to_owned(),
+        next,
+        facts: Facts::default(),
+    };
+    let blocked = |message: &str, class| deleting(Reason::DeletionBlocked, message, Next::Failed(class));
+    let of_problem = |problem: &Problem<ProcessReason>| blocked(&problem.to_string(), problem.class);
+    // The object changed in between: the next pass sees what it is now.
+    let failure = failures.first().filter(|problem| problem.reason != Reason::Conflict);
+    match (failure, &observed.engine) {
+        (Some(problem), _) => of_problem(problem),
+        (None, EngineView::Failed(error)) => of_problem(&of_engine_deletion(error)),
+        (None, EngineView::NotReady(error)) => {
+            blocked(&format!("the engine cannot be called: {error}"), error.class())
+        }
+        (None, EngineView::Unasked(Unasked::NoEndpoint { cluster })) => {
+            let message = format!(
+                "WorkflowCluster {cluster} has no endpoint, so its engine cannot be asked; correct or delete that cluster"
+            );
+            deleting(Reason::DeletionBlocked, &message, Next::Wait { recheck: RECHECK_CLUSTER })
+        }
+        (None, EngineView::Unasked(Unasked::Unread { problem, class })) => blocked(problem, *class),
+        _ => {
+            let message = "the definition is retired, the object goes next";
+            deleting(Reason::Deleting, message, Next::Failed(ErrorClass::Conflict))
         }
     }
 }
@@ -191,9 +240,9 @@ fn running_definition(
     process: &WorkflowProcess,
     observed: &Observed,
     verdict: &Verdict,
-    applied: &Applied,
+    results: &Results,
 ) -> Option<ProcessDefinition> {
-    if let Some(DeployResult::Deployed { definition, .. }) = &applied.deployed {
+    if let Some(DeployResult::Deployed { definition, .. }) = &results.deployed {
         return Some(definition.clone());
     }
     let (EngineView::Answered { latest: Some(latest), .. }, Some(Ok(deployable))) =
@@ -205,92 +254,14 @@ fn running_definition(
         .then(|| latest.definition.clone())
 }
 
-fn assess_deletion(observed: &Observed, applied: &Applied) -> Assessment {
-    let blocked = |message: &str, class| {
-        let next = Next::Failed(class);
-        judge(ProcessPhase::Deleting, Readiness::InProgress, Reason::DeletionBlocked, message, next)
-    };
-    match (&applied.failure, &observed.engine) {
-        (Some(Failure::Write(error)), _) if error.class() != ErrorClass::Conflict => {
-            blocked(&error.message(), error.class())
-        }
-        (Some(Failure::Engine(error)), _) | (None, EngineView::Failed(error)) => {
-            let message = format!("the engine cannot retire the definition: {error}");
-            blocked(&message, deletion_class(error))
-        }
-        (None, EngineView::NotReady(error)) => {
-            blocked(&format!("the engine cannot be called: {error}"), error.class())
-        }
-        (None, EngineView::Unasked(Unasked::NoEndpoint { cluster })) => {
-            let message = format!(
-                "WorkflowCluster {cluster} has no endpoint, so its engine cannot be asked; correct or delete that cluster"
-            );
-            let next = Next::Wait { recheck: RECHECK_CLUSTER };
-            judge(ProcessPhase::Deleting, Readiness::InProgress, Reason::DeletionBlocked, &message, next)
-        }
-        (None, EngineView::Unasked(Unasked::Unread { problem, class })) => blocked(problem, *class),
-        _ => {
-            let next = Next::Failed(ErrorClass::Conflict);
-            let message = "the definition is retired, the object goes next";
-            judge(ProcessPhase::Deleting, Readiness::InProgress, Reason::Deleting, message, next)
-        }
-    }
-}
-
-/// A deletion is never given up, whatever the engine says.
-fn deletion_class(error: &EngineError) -> ErrorClass {
-    match ErrorClass::of_engine(error) {
-        ErrorClass::Invalid => ErrorClass::Denied,
-        class => class,
-    }
-}
-
-fn assess_engine_error(error: &EngineError) -> Assessment {
-    let failed = Next::Failed(ErrorClass::of_engine(error));
-    let (phase, readiness, reason, next) = match error.class() {
-        EngineClass::Unavailable | EngineClass::Stale => {
-            (ProcessPhase::Pending, Readiness::InProgress, Reason::EngineUnreachable, failed)
-        }
-        EngineClass::QuotaExceeded { .. } => (
-            ProcessPhase::Blocked,
-            Readiness::Stalled,
-            Reason::QuotaExceeded,
-            Next::Wait { recheck: RECHECK_QUOTA },
-        ),
-        EngineClass::AlreadyOwned => (
-            ProcessPhase::Failed,
-            Readiness::Stalled,
-            Reason::DuplicateProcessId,
-            Next::Wait { recheck: RECHECK_OWNER },
-        ),
-        EngineClass::Precondition { .. } | EngineClass::NotFound => (
-            ProcessPhase::Pending,
-            Readiness::InProgress,
-            Reason::TenantNotReady,
-            Next::Failed(ErrorClass::Transient),
-        ),
-        EngineClass::Denied => {
-            (ProcessPhase::Pending, Readiness::Stalled, Reason::EngineCredentialsMissing, failed)
-        }
-        EngineClass::Unsupported => {
-            (ProcessPhase::Failed, Readiness::Stalled, Reason::NotSupportedByEngine, failed)
-        }
-        EngineClass::Invalid => (ProcessPhase::Failed, Readiness::Stalled, Reason::RejectedByEngine, failed),
-        EngineClass::Corrupt | EngineClass::Internal => {
-            (ProcessPhase::Pending, Readiness::Stalled, Reason::InternalError, failed)
-        }
-    };
-    judge(phase, readiness, reason, &error.to_string(), next)
-}
-
 /// Why the engine refuses the document: now, or when it was asked about the same bytes before.
 fn rejection_message(
     process: &WorkflowProcess,
     observed: &Observed,
     verdict: &Verdict,
-    applied: &Applied,
+    results: &Results,
 ) -> Option<String> {
-    if let Some(DeployResult::Rejected { findings, .. }) = &applied.deployed {
+    if let Some(DeployResult::Rejected { findings, .. }) = &results.deployed {
         return Some(findings_message(findings));
     }
     let Some(Ok(deployable)) = verdict else { return None };
@@ -307,298 +278,45 @@ fn findings_message(findings: &[Finding]) -> String {
     )
 }
 
-/// The whole status.
-#[must_use]
-pub fn build_status(
+fn read_facts(
     process: &WorkflowProcess,
     observed: &Observed,
     verdict: &Verdict,
-    applied: &Applied,
-    assessment: &Assessment,
-    now: Timestamp,
-) -> WorkflowProcessStatus {
-    let former = process.status.clone().unwrap_or_default();
-    let open_incidents = reported_incidents(former.open_incidents, observed.open_incidents);
-    if keeps_former(process, &former, verdict, assessment)
-        || goes_on_waiting(process, &former, assessment, now)
-    {
-        return WorkflowProcessStatus { open_incidents, ..former };
+    definition: Option<ProcessDefinition>,
+    judged: &Assessment,
+    failures: &[Problem<ProcessReason>],
+    results: &Results,
+) -> Facts {
+    let former = process.status.as_ref();
+    let Assessment { reason, message, .. } = judged;
+    let is_asked = results.deployed.is_some() || !failures.is_empty();
+    Facts {
+        deployed: results.deployed.clone(),
+        retired: results.retired.is_some(),
+        valid: fields::build_valid(verdict, *reason, message),
+        workers: definition.as_ref().map(|known| fields::build_workers_available(&known.job_types, observed)),
+        source_digest: match verdict {
+            Some(Ok(refused)) if *reason == Reason::RejectedByEngine => Some(refused.document.digest_text()),
+            _ => definition.as_ref().map(|known| format!("sha256:{}", known.content_sha256)),
+        },
+        is_same_source: match verdict {
+            Some(Ok(deployable)) => {
+                let digest = former.and_then(|former| former.source_digest.as_ref());
+                digest == Some(&deployable.document.digest_text())
+            }
+            Some(Err(_)) => false,
+            None => true,
+        },
+        // This one now, or whichever did when it was asked.
+        refused_by_version: match reason {
+            Reason::RejectedByEngine if is_asked => engine_version(observed).map(str::to_owned),
+            Reason::RejectedByEngine => former.and_then(|former| former.refused_by_version.clone()),
+            _ => None,
+        },
+        open_incidents: observed.open_incidents,
+        tenant_id: observed.tenancy.id().to_owned(),
+        definition,
     }
-    let Assessment { phase, readiness, reason, message, definition, .. } = assessment;
-    let generation = process.metadata.generation;
-    let mut wanted = summary(*readiness, *reason, message);
-    if process.spec.is_paused() {
-        wanted.push(DesiredCondition::new(
-            PAUSED,
-            ConditionStatus::True,
-            Reason::Paused,
-            "spec.paused is true",
-        ));
-    }
-    if *reason == Reason::FieldsNotActedOn {
-        wanted.push(DesiredCondition::new(SUPPORTED, ConditionStatus::False, *reason, message));
-    }
-    wanted.extend(build_valid(verdict, *reason, message));
-    let deployed = if definition.is_some() { ConditionStatus::True } else { ConditionStatus::False };
-    wanted.push(DesiredCondition::new(
-        DEPLOYED,
-        deployed,
-        if definition.is_some() { Reason::Deployed } else { *reason },
-        message,
-    ));
-    let known = definition.as_ref();
-    let job_types = known.map_or_else(|| former.job_types.clone(), |known| known.job_types.clone());
-    if known.is_some() {
-        wanted.push(build_workers_available(&job_types, observed));
-    }
-    WorkflowProcessStatus {
-        observed_generation: generation,
-        phase: Some(*phase),
-        ready: *readiness == Readiness::Ready,
-        message: Some(bounded(message)),
-        conditions: merge(&former.conditions, wanted, generation, now),
-        refused_by_version: reported_refuser(&former, observed, *reason, applied),
-        // What ran last stays told while nothing newer is known: an outage does not undo a deployment.
-        process_definition_key: known.map(|d| d.key).or(former.process_definition_key),
-        bpmn_process_id: reported_process_id(&former, known, applied),
-        version: known.map(|d| i32::try_from(d.version).unwrap_or(i32::MAX)).or(former.version),
-        version_tag: known.map_or(former.version_tag, |d| d.version_tag.clone()),
-        deployed_at: known.map(|d| Time(d.deployed_at)).or(former.deployed_at.clone()),
-        source_digest: reported_digest(verdict, *reason, known).or(former.source_digest),
-        job_types: job_types.into_iter().take(256).collect(),
-        open_incidents,
-    }
-}
-
-/// Which version of the engine refused the document: this one now, or whoever did when it was asked.
-fn reported_refuser(
-    former: &WorkflowProcessStatus,
-    observed: &Observed,
-    reason: Reason,
-    applied: &Applied,
-) -> Option<String> {
-    let was_asked = applied.deployed.is_some() || applied.failure.is_some();
-    match reason {
-        Reason::RejectedByEngine if was_asked => engine_version(observed).map(str::to_owned),
-        Reason::RejectedByEngine => former.refused_by_version.clone(),
-        _ => None,
-    }
-}
-
-/// The former id stays told until what ran under it is retired: the plan finds it here.
-fn reported_process_id(
-    former: &WorkflowProcessStatus,
-    known: Option<&ProcessDefinition>,
-    applied: &Applied,
-) -> Option<String> {
-    let known = known.map(|definition| definition.process_id.clone());
-    match &former.bpmn_process_id {
-        Some(former) if applied.retired.is_none() => Some(former.clone()),
-        _ => known,
-    }
-}
-
-/// Digest of the bytes that the engine runs, or has just refused.
-fn reported_digest(
-    verdict: &Verdict,
-    reason: ProcessReason,
-    known: Option<&ProcessDefinition>,
-) -> Option<String> {
-    match verdict {
-        Some(Ok(refused)) if reason == Reason::RejectedByEngine => Some(refused.document.digest_text()),
-        _ => known.map(|definition| format!("sha256:{}", definition.content_sha256)),
-    }
-}
-
-/// An engine that is away does not undo what it runs: the status of a process that is deployed as it should be stays,
-/// else an outage would rewrite every status twice.
-fn keeps_former(
-    process: &WorkflowProcess,
-    former: &WorkflowProcessStatus,
-    verdict: &Verdict,
-    assessment: &Assessment,
-) -> bool {
-    let passing = matches!(
-        assessment.reason,
-        Reason::EngineUnreachable
-            | Reason::ClusterUpdating
-            | Reason::ClusterNotReady
-            | Reason::KubernetesUnavailable
-    );
-    let same_source = match verdict {
-        Some(Ok(deployable)) => former.source_digest == Some(deployable.document.digest_text()),
-        Some(Err(_)) => false,
-        None => true,
-    };
-    passing && same_source && former.ready && former.observed_generation == process.metadata.generation
-}
-
-/// Does only the reason of a young wait change?
-fn goes_on_waiting(
-    process: &WorkflowProcess,
-    former: &WorkflowProcessStatus,
-    assessment: &Assessment,
-    now: Timestamp,
-) -> bool {
-    let is_young = find(&former.conditions, RECONCILING)
-        .is_some_and(|since| now.duration_since(since.last_transition_time.0) < STEADY_WAIT);
-    is_young
-        && is_wait(former)
-        && WAITS.contains(&assessment.reason)
-        && former.observed_generation == process.metadata.generation
-}
-
-/// Does this status tell of one of the [`WAITS`]?
-fn is_wait(status: &WorkflowProcessStatus) -> bool {
-    find(&status.conditions, READY)
-        .is_some_and(|ready| WAITS.iter().any(|wait| wait.as_str() == ready.reason))
-}
-
-fn build_valid(
-    verdict: &Verdict,
-    reason: ProcessReason,
-    message: &str,
-) -> Option<DesiredCondition<ProcessReason>> {
-    match verdict {
-        Some(Ok(_)) if reason == Reason::RejectedByEngine => {
-            Some(DesiredCondition::new(VALID, ConditionStatus::False, reason, message))
-        }
-        Some(Ok(deployable)) => {
-            let warnings = deployable.document.report.findings.len();
-            let message = if warnings == 0 {
-                "accepted".to_owned()
-            } else {
-                format!("accepted with {warnings} warnings")
-            };
-            Some(DesiredCondition::new(VALID, ConditionStatus::True, Reason::Valid, message))
-        }
-        Some(Err(refusal)) => Some(DesiredCondition::new(
-            VALID,
-            ConditionStatus::False,
-            refusal.reason,
-            refusal.message.clone(),
-        )),
-        None => None,
-    }
-}
-
-fn build_workers_available(job_types: &[String], observed: &Observed) -> DesiredCondition<ProcessReason> {
-    let missing: Vec<String> = job_types
-        .iter()
-        .filter(|needed| !observed.served_job_types.contains(*needed))
-        .map(|job_type| reported_job_type(job_type))
-        .collect();
-    if missing.is_empty() {
-        return DesiredCondition::new(
-            WORKERS_AVAILABLE,
-            ConditionStatus::True,
-            Reason::WorkersAvailable,
-            "every job type has a WorkflowWorker",
-        );
-    }
-    let message = format!("no WorkflowWorker serves {}", missing.join(", "));
-    DesiredCondition::new(WORKERS_AVAILABLE, ConditionStatus::False, Reason::WorkersMissing, message)
-}
-
-/// One that looks like another type is quoted and escaped, so that blanks and what cannot be seen show.
-fn reported_job_type(job_type: &str) -> String {
-    let is_plain = |character: char| character.is_alphanumeric() || character.is_ascii_graphic();
-    if job_type.chars().all(is_plain) { job_type.to_owned() } else { format!("{job_type:?}") }
-}
-
-/// The events of a pass. Another reason for the same wait is none.
-#[must_use]
-pub fn build_events(
-    process: &WorkflowProcess,
-    observed: &Observed,
-    status: &WorkflowProcessStatus,
-    applied: &Applied,
-) -> Vec<Event> {
-    let former = process.status.clone().unwrap_or_default();
-    let mut reported: Vec<Event> = event_of_ready::<ProcessReason>(&former.conditions, &status.conditions)
-        .into_iter()
-        .filter(|_| !(is_wait(&former) && is_wait(status)))
-        .collect();
-    if let Some(DeployResult::Deployed { definition, adopted: true, .. }) = &applied.deployed {
-        reported.push(Event {
-            type_: EventType::Normal,
-            reason: Reason::Adopted.as_str().to_owned(),
-            note: format!(
-                "process {} was in the engine already; this object manages it now, at v{}",
-                definition.process_id, definition.version
-            ),
-        });
-    }
-    if let Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition, adopted: false }) =
-        &applied.deployed
-        && former.ready
-        && former.observed_generation == process.metadata.generation
-        && former.source_digest == status.source_digest
-    {
-        reported.push(Event {
-            type_: EventType::Normal,
-            reason: Reason::Redeployed.as_str().to_owned(),
-            note: format!("the engine had lost the definition; deployed it again as v{}", definition.version),
-        });
-    }
-    reported.extend(build_incident_event(&former, status, observed.tenancy.id()));
-    reported
-}
-
-/// The first open incident is worth an event, however many follow.
-fn build_incident_event(
-    former: &WorkflowProcessStatus,
-    status: &WorkflowProcessStatus,
-    tenant: &str,
-) -> Option<Event> {
-    let open = status.open_incidents.filter(|open| *open > 0)?;
-    if former.open_incidents.is_some_and(|open| open > 0) {
-        return None;
-    }
-    let process_id = status.bpmn_process_id.as_deref().unwrap_or_default();
-    Some(Event {
-        type_: EventType::Warning,
-        reason: Reason::IncidentsOpen.as_str().to_owned(),
-        note: format!(
-            "IncidentsOpen: {open} open. Resolve or cancel (docs/operations.md); list: GET \
-             /api/v1/incidents?tenantId={tenant}&bpmnProcessId={process_id}"
-        ),
-    })
-}
-
-/// The news of an object whose last step removed its finalizer.
-#[must_use]
-pub fn build_last_events(process: &WorkflowProcess, observed: &Observed, applied: &Applied) -> Option<Event> {
-    let reported = process.status.as_ref().and_then(|status| status.bpmn_process_id.clone());
-    let (ids, is_certain) = match &observed.engine {
-        EngineView::Holds { process_ids, .. } => (process_ids.join(", "), true),
-        _ => (reported.unwrap_or_else(|| "of this object".to_owned()), false),
-    };
-    let warning = |reason: ProcessReason, note: String| {
-        Some(Event {
-            type_: EventType::Warning,
-            reason: reason.as_str().to_owned(),
-            note: format!("{reason}: {note}"),
-        })
-    };
-    if matches!(&observed.engine, EngineView::Unasked(Unasked::ClusterGone)) {
-        // Without a deployment there is nothing that could be left.
-        return process.status.as_ref().and_then(|status| status.process_definition_key).and_then(|_| {
-            warning(Reason::LeftInDatabase, format!(
-                "process {ids} may still be in the database of its cluster, which is gone; the same object applied again takes it over"
-            ))
-        });
-    }
-    if is_forced(process) && !(is_certain && ids.is_empty()) {
-        return warning(Reason::DeletionForced, format!("process {ids} may still be in the engine"));
-    }
-    let retained = process.spec.deletion_policy() == DeletionPolicy::Retain
-        && matches!(applied.retired, Some(ProcessDeletion::Retired { .. }));
-    retained.then(|| Event {
-        type_: EventType::Normal,
-        reason: Reason::Retained.as_str().to_owned(),
-        note: format!("process {ids} stays in the engine"),
-    })
 }
 
 const _: () =

@@ -22,14 +22,14 @@ fn deletion() -> WorkflowProcess {
 }
 
 fn retire(process_id: &str, retain: bool) -> Step {
-    Step::Retire(DeleteProcess {
+    Step::Own(ProcessStep::Retire(DeleteProcess {
         request_id: request_id(UID, 2, &format!("retire:{process_id}:7")),
         tenant_id: "acme".into(),
         process_id: process_id.into(),
         owner: owner(),
         on_instances: OnInstances::KeepRunning,
         retain,
-    })
+    }))
 }
 
 fn world(process_ids: &[&str]) -> Observed {

@@ -12,12 +12,12 @@ use crate::testing::{
 use crate::validate::validate;
 
 fn planned(process: &WorkflowProcess, observed: &Observed) -> Plan {
-    plan(process, observed, &validate(process, observed))
+    plan(process, &validate(process), observed)
 }
 
 fn deploy(latest: u32) -> Step {
     let sha256 = bpmn::digest(ORDER_FLOW.as_bytes());
-    Step::Deploy(DeployProcess {
+    Step::Own(ProcessStep::Deploy(DeployProcess {
         request_id: request_id(UID, 1, &format!("deploy:{sha256}:v1.2.3:{latest}:0")),
         tenant_id: "acme".into(),
         resource_name: "acme-tenant/order-flow".into(),
@@ -27,7 +27,7 @@ fn deploy(latest: u32) -> Step {
         mode: LintMode::Strict,
         owner: Some(owner()),
         follows_version: Some(latest),
-    })
+    }))
 }
 
 fn steps(steps: Vec<Step>) -> Plan {
@@ -40,7 +40,7 @@ fn a_new_process_gets_its_finalizer_before_anything_exists_in_the_engine() {
     new.metadata.finalizers = None;
     assert_eq!(
         planned(&new, &observed(ORDER_FLOW, None)),
-        steps(vec![Step::AddFinalizer { deployed_for: None }, deploy(0)])
+        steps(vec![Step::AddFinalizer { annotation: None }, deploy(0)])
     );
 }
 
@@ -111,18 +111,20 @@ fn the_former_process_id_is_retired_behind_its_successor() {
     let mut renamed = process(ORDER_FLOW);
     renamed.status =
         serde_json::from_value(json!({"bpmnProcessId": "former", "processDefinitionKey": 7})).unwrap();
-    let retire = Step::Retire(DeleteProcess {
+    let retire = Step::Own(ProcessStep::Retire(DeleteProcess {
         request_id: request_id(UID, 1, "retire:former:7"),
         tenant_id: "acme".into(),
         process_id: "former".into(),
         owner: owner(),
         on_instances: OnInstances::KeepRunning,
         retain: false,
-    });
+    }));
     let deployed = observed(ORDER_FLOW, Some(owned(definition(ORDER_FLOW))));
     assert_eq!(planned(&renamed, &deployed), steps(vec![retire.clone()]));
     let sha256 = bpmn::digest(ORDER_FLOW.as_bytes());
-    let [Step::Deploy(deploy), then] = &planned(&renamed, &observed(ORDER_FLOW, None)).steps[..] else {
+    let [Step::Own(ProcessStep::Deploy(deploy)), then] =
+        &planned(&renamed, &observed(ORDER_FLOW, None)).steps[..]
+    else {
         panic!("expected a deploy and a retirement");
     };
     assert_eq!(deploy.request_id, request_id(UID, 1, &format!("deploy:{sha256}:v1.2.3:0:7")));

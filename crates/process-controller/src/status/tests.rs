@@ -2,21 +2,30 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api_types::WorkflowProcess;
+use api_types::condition::WORKERS_AVAILABLE;
 use api_types::labels::DEPLOYED_FOR;
 use api_types::labels::FORCE_DELETE;
 use api_types::process::ProcessReason;
+use api_types::process::WorkflowProcessStatus;
+use api_types::reason::Reason as _;
 use controller_kit::apply::WriteError;
+use controller_kit::condition::find;
 use controller_kit::engine::AccessError;
+use controller_kit::events::{Event, EventType};
+use controller_kit::pass::{build_status, problem_of};
 use controller_kit::plan::Wait;
 use controller_kit::reference::{Refused, Resolved};
-use engine_client::Operation;
-use engine_client::model::QuotaKind;
+use engine_client::model::{DeployOutcome, ProcessDeletion, QuotaKind};
+use engine_client::{EngineError, ErrorClass as EngineClass, Operation};
 use engine_fake::FakeEngine;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use serde_json::json;
 
 use super::*;
-use crate::plan::{Step, plan};
+use crate::kind::Processes;
+use crate::plan::{ProcessStep, Step, plan};
 use crate::tenancy::Tenancy;
 use crate::testing::{
     NO_TASK_DEFINITION, ORDER_FLOW, cluster, definition, observed, owned, process, process_from, tenant,
@@ -28,7 +37,8 @@ struct Case {
     name: &'static str,
     process: WorkflowProcess,
     observed: Observed,
-    applied: Applied,
+    failures: Vec<Problem<ProcessReason>>,
+    results: Results,
     wait: Option<Wait<ProcessReason>>,
     expected: (ProcessPhase, Readiness, ProcessReason, &'static str, Next),
     runs: bool,
@@ -39,7 +49,8 @@ fn case(name: &'static str, expected: (ProcessPhase, Readiness, ProcessReason, &
         name,
         process: process(ORDER_FLOW),
         observed: observed(ORDER_FLOW, None),
-        applied: Applied::default(),
+        failures: Vec::new(),
+        results: Results::default(),
         wait: None,
         expected,
         runs: false,
@@ -57,8 +68,8 @@ impl Case {
         self
     }
 
-    fn failure(mut self, failure: Failure) -> Self {
-        self.applied.failure = Some(failure);
+    fn failure(mut self, failure: Problem<ProcessReason>) -> Self {
+        self.failures.push(failure);
         self
     }
 
@@ -82,10 +93,10 @@ impl Case {
     }
 
     fn assess(&self) -> Assessment {
-        let verdict = validate(&self.process, &self.observed);
-        let mut planned = plan(&self.process, &self.observed, &verdict);
+        let spec = validate(&self.process);
+        let mut planned = plan(&self.process, &spec, &self.observed);
         planned.wait = planned.wait.or_else(|| self.wait.clone());
-        assess(&self.process, &self.observed, &verdict, &planned, &self.applied)
+        assess(&self.process, &spec, &self.observed, &planned, &self.failures, &self.results)
     }
 
     fn status(&self) -> WorkflowProcessStatus {
@@ -93,8 +104,16 @@ impl Case {
     }
 
     fn status_at(&self, now: Timestamp) -> WorkflowProcessStatus {
-        let verdict = validate(&self.process, &self.observed);
-        build_status(&self.process, &self.observed, &verdict, &self.applied, &self.assess(), now)
+        build_status::<Processes>(&self.process, &self.assess(), now)
+    }
+
+    fn events(&self) -> Vec<Event> {
+        self.events_of(&self.status())
+    }
+
+    fn events_of(&self, status: &WorkflowProcessStatus) -> Vec<Event> {
+        let former = self.process.status.clone().unwrap_or_default();
+        build_events(&self.process, &former, status, &self.assess())
     }
 }
 
@@ -142,8 +161,8 @@ const SETTLED: Next = Next::Settled { resync: RESYNC };
 fn cases() -> Vec<Case> {
     use ProcessPhase::{Blocked, Deployed, Failed, Pending, Validating};
     use Readiness::{InProgress, Ready, Stalled};
-    let unread = |class| SourceView::Unread { problem: "why".into(), class };
-    let failed = |class| Failure::Engine(engine_error(class));
+    let unread = |class: ErrorClass| SourceView::Unread(Problem::new(class.reason(), class, "why"));
+    let failed = |class| of_engine(&engine_error(class));
     let quota = EngineClass::QuotaExceeded { quota: QuotaKind::Storage, limit: 1, current: 1 };
     let precondition = EngineClass::Precondition { reason: "TENANT_SUSPENDED".into() };
     let awaited = |reason| Wait { reason, message: "why".into(), recheck: Duration::from_secs(9) };
@@ -162,7 +181,7 @@ fn cases() -> Vec<Case> {
         case("git", (Failed, Stalled, Reason::FieldsNotActedOn,
             "spec.source.gitRef is stored but not acted on by this version; use spec.source.configMapRef or spec.source.bpmn", INVALID))
             .change(|process| process.spec.source = git_source())
-            .source(SourceView::NotActedOn),
+            .source(SourceView::NotRead),
         case("no source", (Failed, Stalled, Reason::InvalidSpec,
             "spec.source must have exactly one of bpmn, configMapRef and gitRef", INVALID))
             .change(|process| process.spec.source.bpmn = None),
@@ -182,12 +201,12 @@ fn cases() -> Vec<Case> {
             .moved(),
         case("another writer", (Pending, InProgress, Reason::Conflict,
             "failed to add the finalizer to WorkflowProcess a/b: why", Next::Failed(ErrorClass::Conflict)))
-            .failure(Failure::Write(write_error(409, "Conflict"))),
+            .failure(problem_of::<Processes>(&write_error(409, "Conflict"))),
         case("may not write", (Pending, Stalled, Reason::Denied,
             "failed to add the finalizer to WorkflowProcess a/b: why", Next::Failed(ErrorClass::Denied)))
-            .failure(Failure::Write(write_error(403, "Forbidden"))),
+            .failure(problem_of::<Processes>(&write_error(403, "Forbidden"))),
         Case {
-            applied: Applied { deployed: Some(rejected()), ..Applied::default() },
+            results: Results { deployed: Some(rejected()), ..Results::default() },
             ..case("rejected", (Failed, Stalled, Reason::RejectedByEngine,
                 "Task_charge is too expensive (engine-rule, line 3, column 4)", INVALID))
         },
@@ -235,7 +254,7 @@ fn cases() -> Vec<Case> {
 fn deletions() -> Vec<Case> {
     use ProcessPhase::Deleting;
     use Readiness::InProgress;
-    let failed = |class| Failure::Engine(engine_error(class));
+    let failed = |class| of_engine_deletion(&engine_error(class));
     vec![
         case("deletion: engine away", (Deleting, InProgress, Reason::DeletionBlocked,
             "the engine cannot retire the definition: deploy process: why", TRANSIENT))
@@ -260,11 +279,11 @@ fn deletions() -> Vec<Case> {
         case("deletion: may not write", (Deleting, InProgress, Reason::DeletionBlocked,
             "failed to add the finalizer to WorkflowProcess a/b: why", Next::Failed(ErrorClass::Denied)))
             .change(deleting)
-            .failure(Failure::Write(write_error(403, "Forbidden"))),
+            .failure(problem_of::<Processes>(&write_error(403, "Forbidden"))),
         case("deletion: another writer", (Deleting, InProgress, Reason::Deleting,
             "the definition is retired, the object goes next", Next::Failed(ErrorClass::Conflict)))
             .change(deleting)
-            .failure(Failure::Write(write_error(409, "Conflict"))),
+            .failure(problem_of::<Processes>(&write_error(409, "Conflict"))),
     ]
 }
 
@@ -279,8 +298,10 @@ fn every_outcome_has_its_phase_reason_message_and_next_look() {
     for case in cases().into_iter().chain(deletions()) {
         let (phase, readiness, reason, message, next) = case.expected;
         let definition = case.runs.then(|| definition(ORDER_FLOW));
-        let expected = Assessment { phase, readiness, reason, message: message.into(), next, definition };
-        assert_eq!(case.assess(), expected, "{}", case.name);
+        let assessment = case.assess();
+        let facts = Facts { definition, ..assessment.facts.clone() };
+        let expected = Assessment { phase, readiness, reason, message: message.into(), next, facts };
+        assert_eq!(assessment, expected, "{}", case.name);
     }
 }
 
@@ -313,21 +334,21 @@ fn redeployment(adopted: bool) -> Vec<Event> {
     let mut case = case("redeployed", cases().remove(0).expected).runs();
     case.process.status = Some(case.status());
     let definition = definition(ORDER_FLOW);
-    case.applied.deployed =
+    case.results.deployed =
         Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition, adopted });
-    build_events(&case.process, &case.observed, &case.status(), &case.applied)
+    case.events()
 }
 
-/// The news of a deployed process when the engine tells of so many open incidents.
+/// The events of a deployed process when the engine reports so many open incidents.
 fn incidents(former: Option<i64>, counted: u64) -> Vec<Event> {
     let mut case = case("incidents", cases().remove(0).expected).runs();
     case.process.status = Some(WorkflowProcessStatus { open_incidents: former, ..case.status() });
     case.observed.open_incidents = Some(counted);
-    build_events(&case.process, &case.observed, &case.status(), &case.applied)
+    case.events()
 }
 
 #[test]
-fn the_first_open_incident_is_event_and_further_ones_are_not() {
+fn the_first_open_incident_is_an_event_and_further_ones_are_not() {
     let first = Event {
         type_: EventType::Warning,
         reason: "IncidentsOpen".into(),
@@ -343,7 +364,7 @@ fn the_first_open_incident_is_event_and_further_ones_are_not() {
 }
 
 #[test]
-fn a_lost_definition_is_event_and_a_new_source_is_not() {
+fn a_lost_definition_is_an_event_and_a_new_source_is_not() {
     assert_eq!(
         redeployment(false),
         [Event {
@@ -359,9 +380,9 @@ fn a_lost_definition_is_event_and_a_new_source_is_not() {
     );
     let mut case = case("new source", cases().remove(0).expected).runs();
     let definition = definition(ORDER_FLOW);
-    case.applied.deployed =
+    case.results.deployed =
         Some(DeployResult::Deployed { outcome: DeployOutcome::Created, definition, adopted: false });
-    let reported = build_events(&case.process, &case.observed, &case.status(), &case.applied);
+    let reported = case.events();
     let deployed = Event {
         type_: EventType::Normal,
         reason: "Deployed".into(),
@@ -382,7 +403,7 @@ fn last_events() -> [Option<Event>; 7] {
             process.spec.deletion_policy = serde_json::from_value(json!(policy)).unwrap();
             process.status = serde_json::from_value(status).unwrap();
             let observed = Observed { engine, ..observed(ORDER_FLOW, None) };
-            build_last_events(&process, &observed, &Applied { retired, ..Applied::default() })
+            build_last_events(&process, &observed, &Results { retired, ..Results::default() })
         };
     let last_event =
         |annotated, policy, engine, retired| last_events_of(deployed(), annotated, policy, engine, retired);
@@ -405,7 +426,7 @@ fn last_events() -> [Option<Event>; 7] {
 }
 
 #[test]
-fn what_is_left_behind_is_reported_as_a_farewell() {
+fn what_is_left_behind_is_the_last_event() {
     let forced = Event {
         type_: EventType::Warning,
         reason: "DeletionForced".into(),
@@ -480,15 +501,14 @@ fn what_passes_by_itself_does_not_rewrite_the_status_of_a_deployed_process() {
 fn a_rejection_holds_until_source_or_spec_change() {
     let mut case = cases().into_iter().find(|case| case.name == "rejected").unwrap();
     case.process.status = Some(case.status());
-    case.applied = Applied::default();
-    let verdict = validate(&case.process, &case.observed);
-    assert_eq!(plan(&case.process, &case.observed, &verdict), Plan::converged());
+    case.results = Results::default();
+    assert_eq!(plan(&case.process, &Ok(()), &case.observed), Plan::converged());
     assert_eq!(case.assess().reason, Reason::RejectedByEngine);
     assert_eq!(Some(case.status()), case.process.status);
 
     case.process.metadata.generation = Some(2);
-    let steps = plan(&case.process, &case.observed, &verdict).steps;
-    assert!(matches!(steps.as_slice(), [Step::Deploy(_)]), "{steps:?}");
+    let steps = plan(&case.process, &Ok(()), &case.observed).steps;
+    assert!(matches!(steps.as_slice(), [Step::Own(ProcessStep::Deploy(_))]), "{steps:?}");
 }
 
 #[test]
@@ -499,20 +519,17 @@ fn another_version_of_the_engine_is_asked_once_more() {
         case.observed.references =
             Ok(Resolved { cluster: Arc::new(cluster), tenant: Some(Arc::new(tenant())) });
     };
-    let is_asked = |case: &Case| {
-        let verdict = validate(&case.process, &case.observed);
-        !plan(&case.process, &case.observed, &verdict).steps.is_empty()
-    };
+    let is_asked = |case: &Case| !plan(&case.process, &Ok(()), &case.observed).steps.is_empty();
     let mut case = named("rejected");
     version(&mut case, Some("1.2.3"));
     case.process.status = Some(case.status());
-    let answer = std::mem::take(&mut case.applied);
+    let answer = std::mem::take(&mut case.results);
     for (now, expected) in [(Some("1.2.3"), false), (None, false), (Some("1.3.0"), true)] {
         version(&mut case, now);
         assert_eq!(is_asked(&case), expected, "{now:?}");
         assert_eq!(case.status().refused_by_version.is_some(), !expected, "{now:?}");
     }
-    case.applied = answer;
+    case.results = answer;
     case.process.status = Some(case.status());
     assert_eq!(case.status().refused_by_version.as_deref(), Some("1.3.0"));
     assert!(!is_asked(&case));
@@ -534,7 +551,7 @@ fn another_reason_for_the_same_wait_is_no_event_and_reported_when_the_wait_is_a_
         assert_eq!(at(59) == began, goes_on, "{}", case.name);
         let later = at(60);
         assert_eq!(later == began, case.name == "cluster", "{}", case.name);
-        let event = build_events(&case.process, &case.observed, &later, &case.applied);
+        let event = case.events_of(&later);
         assert_eq!(event.is_empty(), goes_on, "{}: {event:?}", case.name);
     }
 }

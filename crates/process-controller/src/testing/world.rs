@@ -11,6 +11,7 @@ use controller_kit::controller::Reconciler as _;
 use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::events::Publisher;
 use controller_kit::outcome::Next;
+use controller_kit::pass::Passes;
 use controller_kit::reference::Directory;
 use engine_client::model::{Tenant, TenantQuotas};
 use engine_client::{EngineProvider, Operation};
@@ -25,8 +26,8 @@ use test_support::{FakeApiServer, builders};
 
 use super::{cluster, tenant};
 use crate::context::Context;
-use crate::controller::ProcessReconciler;
 use crate::incidents::{Counter, OpenIncidents};
+use crate::kind::Processes;
 
 /// Namespace of the processes.
 pub(crate) const HOME: &str = "acme-tenant";
@@ -80,23 +81,24 @@ impl World {
     }
 
     /// One life of the controller.
-    pub(crate) fn reconciler(&self, client: Client, engines: Arc<dyn EngineProvider>) -> ProcessReconciler {
+    pub(crate) fn reconciler(&self, client: Client, engines: Arc<dyn EngineProvider>) -> Passes<Processes> {
         let clock = Clock::fixed(Timestamp::from_second(1_778_754_600).unwrap());
         let apiserver = self.apiserver.clone();
-        ProcessReconciler {
-            context: Context {
-                writer: Writer::new(client.clone(), PROCESS_CONTROLLER.field_manager),
-                publisher: Publisher::new(client.clone(), "process-controller", "test".into(), clock.clone()),
-                clock,
-                directory: Arc::new(Stored(self.apiserver.clone())),
-                cluster_namespace: "workflow-system".into(),
-                engines: EngineConnector::new(client.clone(), engines, EngineRole::Controller),
-                incidents: self.incidents.clone(),
-                workers: Arc::new(move || {
-                    apiserver.list::<WorkflowWorker>("").into_iter().map(Arc::new).collect()
-                }),
-                client,
-            },
+        let context = Context {
+            directory: Arc::new(Stored(self.apiserver.clone())),
+            cluster_namespace: "workflow-system".into(),
+            engines: EngineConnector::new(client.clone(), engines, EngineRole::Controller),
+            incidents: self.incidents.clone(),
+            workers: Arc::new(move || {
+                apiserver.list::<WorkflowWorker>("").into_iter().map(Arc::new).collect()
+            }),
+            client: client.clone(),
+        };
+        Passes {
+            kind: Processes { context },
+            writer: Writer::new(client.clone(), PROCESS_CONTROLLER.field_manager),
+            publisher: Publisher::new(client, "process-controller", "test".into(), clock.clone()),
+            clock,
         }
     }
 
@@ -122,7 +124,7 @@ impl World {
         self.pass_of(&reconciler, name).await
     }
 
-    pub(crate) async fn pass_of(&self, reconciler: &ProcessReconciler, name: &str) -> Next {
+    pub(crate) async fn pass_of(&self, reconciler: &Passes<Processes>, name: &str) -> Next {
         match self.apiserver.get::<WorkflowProcess>(HOME, name) {
             Some(process) => reconciler.reconcile(Arc::new(process)).await.next,
             None => Next::Gone,

@@ -4,13 +4,7 @@ use test_support::builders::{active_tenant, running_cluster, running_worker};
 use super::*;
 
 /// `namespace`, `name`, cluster reference, tenant reference, job types.
-fn process(
-    namespace: &str,
-    name: &str,
-    cluster: &Value,
-    tenant: &Value,
-    jobs: &[&str],
-) -> Arc<WorkflowProcess> {
+fn process(namespace: &str, name: &str, cluster: &Value, tenant: &Value, jobs: &[&str]) -> WorkflowProcess {
     let mut spec = json!({"clusterRef": cluster, "source": {"configMapRef": {"name": "bpmn", "key": "a"}}});
     if !tenant.is_null() {
         spec["tenantRef"] = tenant.clone();
@@ -22,10 +16,10 @@ fn process(
         "spec": spec,
         "status": {"jobTypes": jobs},
     });
-    Arc::new(serde_json::from_value(object).unwrap())
+    serde_json::from_value(object).unwrap()
 }
 
-fn processes() -> Vec<Arc<WorkflowProcess>> {
+fn processes() -> Vec<WorkflowProcess> {
     let (east, acme) = (json!({"name": "east"}), json!({"name": "acme"}));
     let elsewhere = json!({"name": "east", "namespace": "elsewhere"});
     vec![
@@ -44,8 +38,9 @@ fn label(namespace: &str) -> Option<String> {
     ["acme-2", "acme-3"].contains(&namespace).then(|| "acme".to_owned())
 }
 
-fn names(woken: Woken) -> Vec<String> {
-    woken.into_iter().map(|reference| reference.name).collect()
+/// The names of those that depend on something.
+fn names(depends: impl Fn(&WorkflowProcess) -> bool) -> Vec<String> {
+    processes().iter().filter(|process| depends(process)).map(|process| process.name_any()).collect()
 }
 
 fn worker(namespace: &str, tenant: &str, jobs: &[&str]) -> WorkerConcern {
@@ -58,7 +53,7 @@ fn worker(namespace: &str, tenant: &str, jobs: &[&str]) -> WorkerConcern {
 
 #[test]
 fn a_worker_concerns_the_processes_of_its_tenant_and_cluster_that_have_jobs_for_it() {
-    let woken = |worker| names(of_worker(&processes(), &worker, label, "home"));
+    let woken = |worker| names(|process| depends_on_worker(process, &worker, label, "home"));
     assert_eq!(woken(worker("acme-3", "acme", &["charge"])), ["charges", "by-label"]);
     assert_eq!(woken(worker("acme-3", "acme", &["charge", "ship"])), ["charges", "ships", "by-label"]);
     assert_eq!(woken(worker("acme-3", "beta", &["charge"])), ["charges-too"]);
@@ -85,12 +80,15 @@ fn what_a_worker_reports_is_no_concern_of_processes() {
 fn cluster_and_tenant_concern_those_whose_references_can_mean_them() {
     let cluster = |home: &str| ClusterConcern::of(&running_cluster(home, "east"));
     assert_eq!(
-        names(of_cluster(&processes(), &cluster("home"), "home")),
+        names(|process| depends_on_cluster(process, &cluster("home"), "home")),
         ["charges", "ships", "charges-too", "without-tenant", "by-label"]
     );
-    assert_eq!(names(of_cluster(&processes(), &cluster("elsewhere"), "home")), ["on-another-east"]);
+    assert_eq!(
+        names(|process| depends_on_cluster(process, &cluster("elsewhere"), "home")),
+        ["on-another-east"]
+    );
     let tenant = |home: &str| TenantConcern::of(&active_tenant(home, "acme", &running_cluster(home, "east")));
-    let woken = |home| names(of_tenant(&processes(), &tenant(home), label, "home"));
+    let woken = |home| names(|process| depends_on_tenant(process, &tenant(home), label, "home"));
     assert_eq!(woken("home"), ["charges", "ships", "on-west", "by-label"]);
     assert_eq!(woken("elsewhere"), ["on-another-east"]);
 }
@@ -99,7 +97,7 @@ fn cluster_and_tenant_concern_those_whose_references_can_mean_them() {
 fn a_grant_concerns_the_namespace_and_the_tenant_whose_workers_it_lets_in() {
     let namespace = |name: &str, tenant: Option<&str>| {
         let namespace = NamespaceConcern { name: name.into(), tenant: tenant.map(str::to_owned) };
-        names(of_namespace(&processes(), &namespace, label))
+        names(|process| depends_on_namespace(process, &namespace, label))
     };
     assert_eq!(namespace("beta-1", None), ["charges-too"]);
     assert_eq!(namespace("workers", Some("beta")), ["charges-too"]);
@@ -111,10 +109,11 @@ fn a_grant_concerns_the_namespace_and_the_tenant_whose_workers_it_lets_in() {
 }
 
 #[test]
-fn a_config_map_concerns_whom_it_gives_the_document() {
+fn a_config_map_concerns_the_processes_whose_document_it_has() {
     let config_map = |namespace: &str, name: &str| {
         let meta = json!({"metadata": {"namespace": namespace, "name": name}});
-        names(of_config_map(&processes(), &serde_json::from_value(meta).unwrap()))
+        let config_map = serde_json::from_value(meta).unwrap();
+        names(|process| depends_on_config_map(process, &config_map))
     };
     assert_eq!(config_map("acme-2", "bpmn"), ["ships", "by-label"]);
     assert_eq!(config_map("acme-2", "other"), [""; 0]);
