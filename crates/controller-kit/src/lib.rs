@@ -2,7 +2,8 @@
 //!
 //! - The process: [`args`], [`run`], [`telemetry`], [`admin`], [`metrics`], [`client`], [`lease`], [`watch`].
 //! - The pass: [`controller`] calls a [`controller::Reconciler`]; [`plan`] says what is to be done, [`apply`] does it,
-//!   [`condition`] and [`status`] tell the user, [`events`] tells the story, [`outcome`] says when to come back.
+//!   [`children`] turns one module per child into watches, lookups and steps, [`condition`] and [`status`] tell the user,
+//!   [`events`] tells the story, [`outcome`] says when to come back.
 //! - The neighbours: [`reference`](mod@reference) resolves references and grants, [`concern`] says which of their changes
 //!   matter, [`engine`] turns a WorkflowCluster into a connection,
 //!   [`grant`] names the permission that is missing, [`pod_creation`] says why Kubernetes makes no pods.
@@ -15,6 +16,7 @@ pub mod apply;
 pub mod args;
 pub mod assessment;
 pub mod builder;
+pub mod children;
 pub mod client;
 pub mod clock;
 pub mod concern;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use api_types::labels::APPLIED_HASH;
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ApiResource, ObjectMeta};
 use kube::{Resource, ResourceExt as _};
@@ -153,6 +154,12 @@ impl Desired {
         &self.body["metadata"]["annotations"][APPLIED_HASH]
     }
 
+    /// Is it of this kind?
+    #[must_use]
+    pub fn is_a<K: Resource<DynamicType = ()>>(&self) -> bool {
+        self.resource == ApiResource::erase::<K>(&())
+    }
+
     /// `Kind namespace/name`, for messages.
     #[must_use]
     pub fn display(&self) -> String {
@@ -165,7 +172,7 @@ impl fmt::Debug for Desired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Desired");
         shown.field("object", &self.display());
-        if self.resource.kind == "Secret" {
+        if self.is_a::<Secret>() {
             shown.finish_non_exhaustive()
         } else {
             shown.field("body", &self.body).finish()
@@ -186,6 +193,8 @@ pub enum ChildVerdict {
     Converged,
     /// It is missing, differs, or was applied from another wish.
     Apply(Desired),
+    /// It is ours, and no longer wanted.
+    Delete(Deletion),
     /// An object of that name belongs to somebody else; it is never adopted or overwritten.
     NameTaken {
         /// `Kind namespace/name`.
@@ -212,6 +221,14 @@ pub fn plan_child<K: Resource + Serialize>(
     } else {
         ChildVerdict::Apply(Desired { over: Some(Box::new(Over::of(live))), ..desired })
     }
+}
+
+/// Deletes what is ours. What goes already is left to go, and what belongs to somebody else is left alone.
+pub fn plan_removal<K: Resource<DynamicType = ()>>(owner_uid: &str, live: Option<&K>) -> ChildVerdict {
+    let is_ours = |live: &&K| is_controlled_by(live.meta(), owner_uid);
+    live.filter(is_ours)
+        .filter(|live| live.meta().deletion_timestamp.is_none())
+        .map_or(ChildVerdict::Converged, |live| ChildVerdict::Delete(Deletion::of(live)))
 }
 
 /// Has the live object every field as we want it, from the same wish?
