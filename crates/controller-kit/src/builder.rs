@@ -5,7 +5,6 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use api_types::status::Status as _;
-use k8s_openapi::NamespaceResourceScope;
 use kube::api::PartialObjectMeta;
 use kube::core::object::HasStatus as _;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -13,12 +12,11 @@ use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use crate::apply::Writer;
+use crate::children::{ChildCaches, ChildSet, watch_children};
 use crate::controller::{Queue, QueueEnd, static_kind};
 use crate::pass::{Kind, Passes};
 use crate::run::Service;
-use crate::watch::{
-    Watch, WatchContext, watch_children_by, watch_metadata, watch_metadata_store, watch_own, watch_referenced,
-};
+use crate::watch::{Watch, WatchContext, watch_metadata, watch_metadata_store, watch_own, watch_referenced};
 
 /// The controller of kind `K`, not running yet.
 pub struct ControllerBuilder<'s, K: Kind> {
@@ -124,26 +122,15 @@ impl<'s, K: Kind> ControllerBuilder<'s, K> {
         ));
     }
 
-    /// Watches children by their `managed-by` label. A change of their `fields`, or their end, is a pass for their owner.
-    pub fn watch_children<C, F>(
-        &mut self,
-        managed_by: &str,
-        fields: impl Fn(&C) -> F + Send + 'static,
-    ) -> Store<C>
+    /// Watches every kind of child in the set, by the `managed-by` label. A change of what concerns their owner is a pass for
+    /// it.
+    pub fn watch_children<S>(&mut self, managed_by: &str) -> ChildCaches
     where
-        C: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
-        F: PartialEq + Send + 'static,
+        S: ChildSet<Owner = K::Object>,
     {
-        let (store, watch) =
-            watch_children_by(&self.context, static_kind::<C>(), managed_by, self.queue.clone(), fields);
-        self.watches.push(watch);
-        store
+        let (caches, watches) = watch_children::<S>(&self.context, managed_by, &self.queue);
+        self.watches.extend(watches);
+        caches
     }
 
     /// Runs the controller. It begins with its first pass when every watch has its first complete list.

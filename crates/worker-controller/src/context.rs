@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
+use controller_kit::children::ChildCaches;
 use controller_kit::clock::Clock;
 use controller_kit::engine::EngineConnector;
 use controller_kit::reference::Directory;
 use kube::Client;
-
-use crate::observe::children::Caches;
 
 /// Shared by all passes.
 pub struct Context {
@@ -22,5 +21,5 @@ pub struct Context {
     /// CA bundles and worker keys.
     pub engines: EngineConnector,
     /// Children that are watched.
-    pub caches: Caches,
+    pub caches: ChildCaches,
 }

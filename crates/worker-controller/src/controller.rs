@@ -10,14 +10,11 @@ use controller_kit::concern::{ClusterConcern, NamespaceConcern, TenantConcern};
 use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::reference::{CachedDirectory, Referrer, namespace_tenant};
 use engine_client::{EnginePool, Timeouts};
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::ResourceExt as _;
 
+use crate::children::WorkerChildren;
 use crate::context::Context;
 use crate::kind::Workers;
-use crate::observe::children::{Caches, autoscaler_concern};
 
 /// Starts watches and controller.
 pub fn start(service: &mut Service) {
@@ -38,11 +35,7 @@ pub fn start(service: &mut Service) {
         let label = namespace_tenant(&labelled, namespace_of(worker));
         tenant.is_meant_by(&referrer(worker), label.as_deref(), &cluster_namespace)
     });
-    let caches = Caches {
-        deployments: controller.watch_children(OPERATOR, Deployment::resource_version),
-        autoscalers: controller.watch_children(OPERATOR, autoscaler_concern),
-        disruption_budgets: controller.watch_children(OPERATOR, PodDisruptionBudget::resource_version),
-    };
+    let caches = controller.watch_children::<WorkerChildren>(OPERATOR);
     let engines = Arc::new(EnginePool::new(Timeouts::default()));
     let context = Context {
         directory: Arc::new(CachedDirectory { clusters, tenants, namespaces }),

@@ -10,6 +10,7 @@
 //! All of its steps are those that every kind has. [`controller`] has the watches.
 
 pub mod args;
+pub mod children;
 pub mod context;
 pub mod controller;
 pub mod kind;

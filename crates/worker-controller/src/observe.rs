@@ -1,6 +1,5 @@
 //! All reads. What is absent is a value; what the Kubernetes API does not give ends the pass.
 
-pub mod children;
 pub mod pods;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +8,7 @@ use std::fmt::Debug;
 use api_types::reference::SecretRef;
 use api_types::worker::WorkerReason;
 use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
+use controller_kit::children::{ReadError, observe_children};
 use controller_kit::engine::{AccessError, TenantAccess, is_callable};
 use controller_kit::grant::{NamespaceRole, missing_permission};
 use controller_kit::problem::Problem;
@@ -20,8 +20,9 @@ use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
+use crate::children::Children;
+use crate::children::deployment::WorkerPods;
 use crate::context::Context;
-use children::{Children, observe_children};
 use pods::{StuckPod, is_complete, observe_stuck_pod};
 
 /// Types of Secrets that the kubelet pulls images with.
@@ -106,11 +107,13 @@ fn unread(object: &str, error: &kube::Error) -> Problem<WorkerReason> {
 /// Reads everything that the plan depends on.
 pub async fn observe(context: &Context, worker: &WorkflowWorker) -> Result<Observed, Problem<WorkerReason>> {
     let namespace = worker.namespace().unwrap_or_default();
-    let (references, children) = futures::try_join!(
-        observe_references(context, worker, &namespace),
-        observe_children(context, worker, &namespace),
-    )?;
-    let fleet = children.deployment.as_deref();
+    let (references, children) =
+        futures::try_join!(observe_references(context, worker, &namespace), async {
+            observe_children(&context.client, &context.caches, worker)
+                .await
+                .map_err(|ReadError { object, source }| unread(&object, &source))
+        },)?;
+    let fleet = children.get(&WorkerPods);
     let (access, missing, stuck) = futures::try_join!(
         async { Ok(observe_access(context, &references).await) },
         observe_missing(context, worker, &namespace, fleet),

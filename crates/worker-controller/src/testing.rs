@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
+use controller_kit::children::Child;
 use controller_kit::plan::Desired;
 use controller_kit::reference::Resolved;
 use engine_client::{TenantEpoch, TenantKey, TokenRole};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use test_support::builders;
 
+use crate::children::access_secret::{self, AccessSecret};
+use crate::children::autoscaler::{self, Autoscaler};
+use crate::children::deployment::{self, WorkerPods};
+use crate::children::disruption_budget::{self, DisruptionBudget};
+use crate::children::{BuildInput, Children, WorkerChildren};
 use crate::kind::Applied;
-use crate::observe::children::Children;
 use crate::observe::{Access, AccessView, Observed, References};
-use crate::plan::{BuildInput, autoscaler, deployment, disruption_budget};
 use crate::validate::validate;
 
 /// The manifest of the founding design.
@@ -94,48 +97,49 @@ pub(crate) fn with_input<T>(worker: &WorkflowWorker, build: impl FnOnce(&BuildIn
 
 /// The children as this controller makes them, with `replicas` as the number of pods that was applied.
 pub(crate) fn children(worker: &WorkflowWorker, replicas: Option<i32>) -> Children {
-    with_input(worker, |input| Children {
-        access_secret: Some(live(&Desired::of(&crate::plan::access_secret::build(input)))),
-        deployment: Some(live(&Desired::of(&deployment::build(input, replicas)))),
-        autoscaler: worker
-            .spec
-            .autoscaling
-            .as_ref()
-            .map(|autoscaling| live(&Desired::of(&autoscaler::build(input, autoscaling)))),
-        disruption_budget: disruption_budget::is_useful(&worker.spec)
-            .then(|| live(&Desired::of(&disruption_budget::build(input)))),
+    with_input(worker, |input| {
+        let mut children = Children::default()
+            .with(&AccessSecret, live(&Desired::of(&access_secret::build(input))))
+            .with(&WorkerPods, live(&Desired::of(&deployment::build(input, replicas))));
+        if let Some(autoscaling) = &worker.spec.autoscaling {
+            children.set(&Autoscaler, Some(live(&Desired::of(&autoscaler::build(input, autoscaling)))));
+        }
+        if disruption_budget::is_useful(&worker.spec) {
+            children.set(&DisruptionBudget, Some(live(&Desired::of(&disruption_budget::build(input)))));
+        }
+        children
     })
 }
 
-fn live<K: DeserializeOwned>(desired: &Desired) -> Arc<K> {
+fn live<K: DeserializeOwned>(desired: &Desired) -> K {
     let mut body = desired.body.clone();
     body["metadata"]["uid"] = json!(format!("uid-of-{}", desired.resource.kind));
     body["metadata"]["resourceVersion"] = json!("11");
     body["metadata"]["generation"] = json!(1);
-    Arc::new(serde_json::from_value(body).unwrap())
+    serde_json::from_value(body).unwrap()
 }
 
-/// Changes a child behind its `Arc`.
-pub(crate) fn edit<K>(child: &mut Option<Arc<K>>, change: impl FnOnce(&mut Value))
+/// Changes a child that is there.
+pub(crate) fn edit<C>(children: &mut Children, child: &C, change: impl FnOnce(&mut Value))
 where
-    K: DeserializeOwned + serde::Serialize,
+    C: Child<Set = WorkerChildren>,
 {
-    let mut value = serde_json::to_value(child.as_deref().unwrap()).unwrap();
+    let mut value = serde_json::to_value(children.get(child).unwrap()).unwrap();
     change(&mut value);
-    *child = Some(Arc::new(serde_json::from_value(value).unwrap()));
+    children.set(child, Some(serde_json::from_value(value).unwrap()));
 }
 
 /// A fleet of `pods` that all run, and an autoscaler, if there is one, that sees `lag` seconds.
 pub(crate) fn running(worker: &WorkflowWorker, pods: i32, lag: i64) -> Observed {
     let mut observed = observed(worker);
     observed.children = children(worker, Some(pods));
-    edit::<Deployment>(&mut observed.children.deployment, |deployment| {
+    edit(&mut observed.children, &WorkerPods, |deployment| {
         deployment["status"] = json!({
             "observedGeneration": 1, "replicas": pods, "updatedReplicas": pods, "readyReplicas": pods, "availableReplicas": pods,
         });
     });
-    if observed.children.autoscaler.is_some() {
-        edit::<HorizontalPodAutoscaler>(&mut observed.children.autoscaler, |autoscaler| {
+    if observed.children.get(&Autoscaler).is_some() {
+        edit(&mut observed.children, &Autoscaler, |autoscaler| {
             autoscaler["status"] = autoscaler_status(pods, lag);
         });
     }

@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
 use api_types::{WorkflowCluster, WorkflowTenant};
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use rstest::rstest;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use controller_kit::plan::{Deletion, Desired};
 
 use super::*;
+use crate::children::disruption_budget::DisruptionBudget;
+use crate::children::{access_secret, autoscaler, deployment, disruption_budget};
 use crate::testing::{
     EVERY_FIELD, MINIMAL, SEED, autoscaled, children, cluster, edit, observed, resolved, tenant, with_input,
     worker, worker_with,
@@ -118,14 +118,14 @@ fn an_autoscaler_that_took_over_is_left_alone_and_our_claim_is_dropped_once() {
         "manager": "kube-controller-manager", "operation": "Update", "subresource": "scale",
         "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:replicas": {}}},
     }]);
-    edit::<Deployment>(&mut world.children.deployment, |deployment| {
+    edit(&mut world.children, &WorkerPods, |deployment| {
         deployment["spec"]["replicas"] = json!(8);
         deployment["metadata"]["managedFields"] = by_the_autoscaler.clone();
     });
     assert_eq!(planned(&worker, &world), steps(vec![guarded_deployment(&worker, None)]));
 
     let mut handed_over = settled(&worker, None);
-    edit::<Deployment>(&mut handed_over.children.deployment, |deployment| {
+    edit(&mut handed_over.children, &WorkerPods, |deployment| {
         deployment["spec"]["replicas"] = json!(8);
         deployment["metadata"]["managedFields"] = by_the_autoscaler;
     });
@@ -156,20 +156,17 @@ fn autoscaling_switched_off_removes_the_autoscaler_and_keeps_the_pods_that_run()
     });
     let after = worker_with(|worker| worker["spec"]["replicas"] = json!(3));
     let mut world = settled(&before, None);
-    edit::<Deployment>(&mut world.children.deployment, |it| it["spec"]["replicas"] = json!(8));
-    let autoscaler = world.children.autoscaler.clone().unwrap();
+    edit(&mut world.children, &WorkerPods, |it| it["spec"]["replicas"] = json!(8));
+    let autoscaler = world.children.get(&Autoscaler).cloned().unwrap();
     assert_eq!(
         planned(&after, &world),
-        steps(vec![
-            Step::Delete(Deletion::of(&*autoscaler)),
-            taken_over(guarded_deployment(&after, Some(8)))
-        ])
+        steps(vec![Step::Delete(Deletion::of(&autoscaler)), taken_over(guarded_deployment(&after, Some(8)))])
     );
     assert_eq!(planned(&after, &settled(&after, Some(8))), Plan::converged());
 
     // A crash after the deletion changes nothing of it.
     let mut crashed = world;
-    crashed.children.autoscaler = None;
+    crashed.children.set(&Autoscaler, None);
     assert_eq!(planned(&after, &crashed), steps(vec![taken_over(guarded_deployment(&after, Some(8)))]));
 }
 
@@ -185,10 +182,10 @@ fn pods_that_an_autoscaler_left_stay_until_the_spec_names_another_number() {
 fn a_budget_for_one_pod_goes() {
     let (before, after) = (worker_with(|w| w["spec"]["replicas"] = json!(2)), worker(MINIMAL));
     let world = settled(&before, Some(2));
-    let budget = world.children.disruption_budget.clone().unwrap();
+    let budget = world.children.get(&DisruptionBudget).cloned().unwrap();
     assert_eq!(
         planned(&after, &world),
-        steps(vec![Step::Delete(Deletion::of(&*budget)), deployment(&after, Some(1))])
+        steps(vec![Step::Delete(Deletion::of(&budget)), deployment(&after, Some(1))])
     );
 }
 
@@ -222,23 +219,23 @@ fn a_taken_name_stops_what_depends_on_it(#[case] kind: &str, #[case] expected: V
     let mut world = observed(&worker);
     let object = match kind {
         "Secret" => {
-            world.children.access_secret = taken.access_secret;
-            edit::<Secret>(&mut world.children.access_secret, foreign);
+            world.children.set(&AccessSecret, taken.get(&AccessSecret).cloned());
+            edit(&mut world.children, &AccessSecret, foreign);
             "payment-worker-engine-access"
         }
         "Deployment" => {
-            world.children.deployment = taken.deployment;
-            edit::<Deployment>(&mut world.children.deployment, foreign);
+            world.children.set(&WorkerPods, taken.get(&WorkerPods).cloned());
+            edit(&mut world.children, &WorkerPods, foreign);
             "payment-worker"
         }
         "HorizontalPodAutoscaler" => {
-            world.children.autoscaler = taken.autoscaler;
-            edit::<HorizontalPodAutoscaler>(&mut world.children.autoscaler, foreign);
+            world.children.set(&Autoscaler, taken.get(&Autoscaler).cloned());
+            edit(&mut world.children, &Autoscaler, foreign);
             "payment-worker"
         }
         _ => {
-            world.children.disruption_budget = taken.disruption_budget;
-            edit::<PodDisruptionBudget>(&mut world.children.disruption_budget, foreign);
+            world.children.set(&DisruptionBudget, taken.get(&DisruptionBudget).cloned());
+            edit(&mut world.children, &DisruptionBudget, foreign);
             "payment-worker"
         }
     };
@@ -253,8 +250,8 @@ fn a_taken_name_stops_what_depends_on_it(#[case] kind: &str, #[case] expected: V
 fn what_is_not_wanted_and_not_ours_is_not_deleted() {
     let worker = worker(MINIMAL);
     let mut world = settled(&worker, Some(1));
-    world.children.autoscaler = children(&autoscaled(), None).autoscaler;
-    edit::<HorizontalPodAutoscaler>(&mut world.children.autoscaler, |it| {
+    world.children.set(&Autoscaler, children(&autoscaled(), None).get(&Autoscaler).cloned());
+    edit(&mut world.children, &Autoscaler, |it| {
         it["metadata"]["ownerReferences"][0]["uid"] = json!("another");
     });
     assert_eq!(planned(&worker, &world), Plan::converged());
@@ -262,10 +259,10 @@ fn what_is_not_wanted_and_not_ours_is_not_deleted() {
 
 fn revocation(children: &Children) -> Plan {
     steps(vec![
-        Step::Delete(Deletion::of(children.access_secret.as_deref().unwrap())),
-        Step::Delete(Deletion::of(children.autoscaler.as_deref().unwrap())),
-        Step::Delete(Deletion::of(children.deployment.as_deref().unwrap())),
-        Step::Delete(Deletion::of(children.disruption_budget.as_deref().unwrap())),
+        Step::Delete(Deletion::of(children.get(&AccessSecret).unwrap())),
+        Step::Delete(Deletion::of(children.get(&Autoscaler).unwrap())),
+        Step::Delete(Deletion::of(children.get(&WorkerPods).unwrap())),
+        Step::Delete(Deletion::of(children.get(&DisruptionBudget).unwrap())),
     ])
 }
 
@@ -286,11 +283,11 @@ fn access_that_is_no_longer_granted_is_taken_away(#[case] change: fn(&mut Value)
 fn what_goes_already_is_not_deleted_again() {
     let worker = worker(MINIMAL);
     let mut world = Observed { references: References::Refused("no".into()), ..settled(&worker, Some(1)) };
-    edit::<Secret>(&mut world.children.access_secret, |it| {
+    edit(&mut world.children, &AccessSecret, |it| {
         it["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     });
-    let deployment = world.children.deployment.clone().unwrap();
-    assert_eq!(planned(&worker, &world), steps(vec![Step::Delete(Deletion::of(&*deployment))]));
+    let deployment = world.children.get(&WorkerPods).cloned().unwrap();
+    assert_eq!(planned(&worker, &world), steps(vec![Step::Delete(Deletion::of(&deployment))]));
 }
 
 #[rstest]

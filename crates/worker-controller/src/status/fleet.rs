@@ -13,6 +13,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
 use super::lag;
+use crate::children::access_secret::AccessSecret;
+use crate::children::autoscaler::Autoscaler;
+use crate::children::deployment::WorkerPods;
 use crate::kind::Applied;
 use crate::observe::Observed;
 
@@ -71,16 +74,16 @@ pub fn read_facts(worker: &WorkflowWorker, observed: &Observed, applied: &Applie
     let uid = worker.uid().unwrap_or_default();
     let children = &observed.children;
     let written = applied.child::<Deployment>();
-    let deployment = written.as_ref().or(children.deployment.as_deref());
+    let deployment = written.as_ref().or(children.get(&WorkerPods));
     let deployment = deployment.filter(|deployment| is_controlled_by(&deployment.metadata, &uid));
-    let autoscaler = children.autoscaler.as_deref();
+    let autoscaler = children.get(&Autoscaler);
     let autoscaler = autoscaler.filter(|autoscaler| {
         worker.spec.autoscaling.is_some() && is_controlled_by(&autoscaler.metadata, &uid)
     });
     let status = deployment.and_then(|deployment| deployment.status.clone()).unwrap_or_default();
     let rollout = deployment
         .map_or(Rollout::Absent, |deployment| read_rollout(worker, observed, written.as_ref(), deployment));
-    let secret = children.access_secret.as_deref().filter(|secret| is_controlled_by(&secret.metadata, &uid));
+    let secret = children.get(&AccessSecret).filter(|secret| is_controlled_by(&secret.metadata, &uid));
     Facts {
         token_key_id: secret.and_then(|secret| read_token_key_id(worker, secret, &rollout)),
         replicas: status.replicas.unwrap_or(0),
@@ -143,7 +146,7 @@ fn read_rollout(
 
 /// Did this pass change the Deployment's spec?
 fn is_new_spec(observed: &Observed, written: Option<&Deployment>) -> bool {
-    let before = observed.children.deployment.as_ref().and_then(|before| before.metadata.generation);
+    let before = observed.children.get(&WorkerPods).and_then(|before| before.metadata.generation);
     written.is_some_and(|written| written.metadata.generation != before)
 }
 

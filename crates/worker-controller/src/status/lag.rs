@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::autoscaling::v2::{ExternalMetricStatus, HorizontalPodAutoscaler};
 use kube::ResourceExt as _;
 
-use crate::plan::autoscaler::{JOB_TYPE_LABEL, LAG_METRIC};
+use crate::children::autoscaler::{JOB_TYPE_LABEL, LAG_METRIC};
 
 /// Shortest time between two writes of a status in which nothing but the lag differs.
 pub const QUIET_TIME: Duration = Duration::from_secs(15);

@@ -8,13 +8,13 @@ use controller_kit::events::{Event, EventType};
 use controller_kit::pass::{Kind as _, build_status, problem_of};
 use controller_kit::plan::Wait;
 use engine_client::TenantKey;
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::core::Status;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::children::autoscaler::Autoscaler;
+use crate::children::deployment::WorkerPods;
 use crate::observe::pods::StuckPod;
 use crate::plan::plan;
 use crate::testing::{
@@ -143,7 +143,7 @@ fn a_new_fleet_rolls_out() {
 
 fn with_deployment(worker: &WorkflowWorker, pods: i32, change: impl FnOnce(&mut Value)) -> Observed {
     let mut world = running(worker, pods, 0);
-    edit::<Deployment>(&mut world.children.deployment, change);
+    edit(&mut world.children, &WorkerPods, change);
     world
 }
 
@@ -179,7 +179,7 @@ fn a_scale_alone_is_no_rollout() {
     let world = with_deployment(&worker, 2, scaled);
     assert_eq!(assessed(&worker, &world).reason, Reason::Running);
 
-    let mut written = world.children.deployment.as_deref().cloned().unwrap();
+    let mut written = world.children.get(&WorkerPods).cloned().unwrap();
     let applied = deployment_applied(&written);
     assert_eq!(assessed_after(&worker, &world, &applied).reason, Reason::Running, "nor is an annotation");
     written.metadata.generation = Some(3);
@@ -196,7 +196,7 @@ fn a_scale_alone_is_no_rollout() {
 fn what_this_pass_applied_counts_as_applied() {
     let worker = worker(MINIMAL);
     let world = running(&worker, 1, 0);
-    let mut written = world.children.deployment.as_deref().cloned().unwrap();
+    let mut written = world.children.get(&WorkerPods).cloned().unwrap();
     written.metadata.generation = Some(2);
     let applied = deployment_applied(&written);
     assert_eq!(assessed_after(&worker, &world, &applied).reason, Reason::RollingOut);
@@ -294,7 +294,7 @@ fn a_fleet_of_zero_is_stopped_and_ready() {
 
 fn with_autoscaler_conditions(conditions: &Value) -> Observed {
     let mut world = running(&autoscaled(), 2, 0);
-    edit::<HorizontalPodAutoscaler>(&mut world.children.autoscaler, |it| {
+    edit(&mut world.children, &Autoscaler, |it| {
         it["status"] = json!({"currentReplicas": 2, "desiredReplicas": 2, "conditions": conditions});
     });
     world
@@ -367,7 +367,7 @@ type Change = fn(&mut WorkflowWorker, &mut Observed);
     WorkerPhase::Degraded, Readiness::Stalled, Reason::InvalidSpec, "spec.replicas is -1, expected at least 0", Next::Failed(ErrorClass::Invalid))]
 #[case::paused(|worker: &mut WorkflowWorker, _: &mut Observed| worker.spec.paused = Some(true),
     WorkerPhase::Running, Readiness::Ready, Reason::Paused, "spec.paused is true: no owned object is written", SETTLED)]
-#[case::paused_before_its_time(|worker: &mut WorkflowWorker, world: &mut Observed| { worker.spec.paused = Some(true); world.children.deployment = None; },
+#[case::paused_before_its_time(|worker: &mut WorkflowWorker, world: &mut Observed| { worker.spec.paused = Some(true); world.children.set(&WorkerPods, None); },
     WorkerPhase::Pending, Readiness::InProgress, Reason::Paused, "spec.paused is true: no owned object is written", SETTLED)]
 #[case::no_credentials(|_: &mut WorkflowWorker, world: &mut Observed| world.access = AccessView::NotReady(AccessError::NoEndpoint { cluster: "a/b".into() }),
     WorkerPhase::Degraded, Readiness::InProgress, Reason::EngineCredentialsMissing, "WorkflowCluster a/b has no status.endpoint yet",

@@ -554,7 +554,7 @@ async fn a_lag_that_moves_a_little_is_not_written_and_one_that_moves_much_is_wri
 }
 
 /// One pass whose watches show the world as it was when `before` was called, and whose worker is current.
-async fn late_pass(client: &Client, caches: worker_controller::observe::children::Caches) -> Next {
+async fn late_pass(client: &Client, caches: controller_kit::children::ChildCaches) -> Next {
     pass_with(context(client, directory(client).await, caches), client, ACME).await.next
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use api_types::labels::{MANAGED_BY, OPERATOR, WORKER_CONTROLLER};
 use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
 use controller_kit::apply::Writer;
+use controller_kit::children::{ChildCaches, watched_resources};
 use controller_kit::clock::Clock;
 use controller_kit::controller::{Pass, Reconciler as _};
 use controller_kit::engine::{EngineConnector, EngineRole};
@@ -17,16 +18,16 @@ use controller_kit::reference::CachedDirectory;
 use engine_client::{EnginePool, TenantEpoch, TenantKey, Timeouts, TokenRole};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use kube::api::{ListParams, PartialObjectMeta};
+use kube::api::{DynamicObject, ListParams, PartialObjectMeta};
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::Event;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use test_support::builders;
+use worker_controller::children::WorkerChildren;
 use worker_controller::context::Context;
 use worker_controller::kind::Workers;
-use worker_controller::observe::children::Caches;
 
 pub(crate) const SEED: &str = include_str!("../../../api-types/testdata/seeds/workflowworker.yaml");
 pub(crate) const EVERY_FIELD: &str = include_str!("../../testdata/every-field.yaml");
@@ -92,13 +93,15 @@ where
 }
 
 /// The children of one namespace, as a watch shows them.
-pub(crate) async fn caches(reader: &Client, namespace: &str) -> Caches {
+pub(crate) async fn caches(reader: &Client, namespace: &str) -> ChildCaches {
     let ours = ListParams::default().labels(&format!("{MANAGED_BY}={OPERATOR}"));
-    Caches {
-        deployments: list(Api::namespaced(reader.clone(), namespace), &ours).await,
-        autoscalers: list(Api::namespaced(reader.clone(), namespace), &ours).await,
-        disruption_budgets: list(Api::namespaced(reader.clone(), namespace), &ours).await,
+    let mut listed = BTreeMap::new();
+    for resource in watched_resources::<WorkerChildren>() {
+        let api: Api<DynamicObject> = Api::namespaced_with(reader.clone(), namespace, &resource);
+        let objects: Vec<Value> = api.list(&ours).await.unwrap().iter().map(|object| json!(object)).collect();
+        listed.insert(resource.kind, objects);
     }
+    ChildCaches::holding::<WorkerChildren>(|resource| listed[&resource.kind].clone()).unwrap()
 }
 
 /// All clusters, tenants and namespaces.
@@ -114,7 +117,7 @@ pub(crate) async fn directory(reader: &Client) -> CachedDirectory {
 }
 
 /// `client` is the controller's own; what is not given is read through `reader`.
-pub(crate) fn context(client: &Client, directory: CachedDirectory, caches: Caches) -> Context {
+pub(crate) fn context(client: &Client, directory: CachedDirectory, caches: ChildCaches) -> Context {
     Context {
         client: client.clone(),
         clock: Clock::fixed("2026-01-01T00:00:00Z".parse().unwrap()),

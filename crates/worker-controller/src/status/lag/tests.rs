@@ -3,6 +3,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
+use crate::children::autoscaler::Autoscaler;
 use crate::testing::{autoscaled, autoscaler_status, children, edit};
 
 fn at(second: i64) -> Timestamp {
@@ -25,9 +26,9 @@ fn worker(lag: Option<i64>) -> WorkflowWorker {
 }
 
 fn autoscaler(status: &serde_json::Value) -> HorizontalPodAutoscaler {
-    let mut autoscaler = children(&autoscaled(), Some(2)).autoscaler;
-    edit(&mut autoscaler, |autoscaler| autoscaler["status"] = status.clone());
-    autoscaler.as_deref().cloned().unwrap()
+    let mut children = children(&autoscaled(), Some(2));
+    edit(&mut children, &Autoscaler, |autoscaler| autoscaler["status"] = status.clone());
+    children.get(&Autoscaler).cloned().unwrap()
 }
 
 #[rstest]

@@ -28,9 +28,11 @@ fn autoscalers() -> Value {
 }
 
 fn live(replicas: Option<i32>, managed_fields: &[Value]) -> Deployment {
-    let mut deployment = children(&autoscaled(), replicas).deployment;
-    edit(&mut deployment, |deployment| deployment["metadata"]["managedFields"] = json!(managed_fields));
-    deployment.as_deref().cloned().unwrap()
+    let mut children = children(&autoscaled(), replicas);
+    edit(&mut children, &WorkerPods, |deployment| {
+        deployment["metadata"]["managedFields"] = json!(managed_fields)
+    });
+    children.get(&WorkerPods).cloned().unwrap()
 }
 
 fn kept_over(replicas: &str, mut live: Deployment) -> Deployment {

@@ -1,13 +1,38 @@
 //! The PodDisruptionBudget: a node drain takes one worker pod at a time.
 
-use api_types::WorkflowWorkerSpec;
 use api_types::labels::{Component, selector};
+use api_types::{WorkflowWorker, WorkflowWorkerSpec};
+use controller_kit::children::Child;
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt as _;
 
-use super::BuildInput;
+use super::{BuildInput, WorkerChildren};
+
+/// The child.
+pub struct DisruptionBudget;
+
+impl Child for DisruptionBudget {
+    type Set = WorkerChildren;
+    type Object = PodDisruptionBudget;
+
+    fn name(&self, worker: &WorkflowWorker) -> String {
+        worker.name_any()
+    }
+
+    fn is_wanted(&self, worker: &WorkflowWorker) -> bool {
+        is_useful(&worker.spec)
+    }
+
+    fn build(
+        &self,
+        input: &BuildInput<'_>,
+        _live: Option<&PodDisruptionBudget>,
+    ) -> Option<PodDisruptionBudget> {
+        Some(build(input))
+    }
+}
 
 /// With at most one pod there is nothing to take one after the other.
 #[must_use]

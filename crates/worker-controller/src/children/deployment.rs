@@ -6,7 +6,8 @@ use api_types::engine_access::{ACCESS_TOKEN_KEY, CA_CERT_KEY, worker_access_secr
 use api_types::labels::{CONFIG_DIGEST, Component, KEPT_OVER_REPLICAS, WORKER_CONTROLLER, selector};
 use api_types::reference::SecretRef;
 use api_types::worker::{Autoscaling, EnvVar as UserVariable};
-use api_types::{WorkflowWorkerSpec, worker_env};
+use api_types::{WorkflowWorker, WorkflowWorkerSpec, worker_env};
+use controller_kit::children::Child;
 use controller_kit::plan::digest;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
@@ -20,7 +21,7 @@ use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 use serde_json::json;
 
-use super::BuildInput;
+use super::{BuildInput, WorkerChildren};
 
 /// Name of the pods' only container.
 pub const CONTAINER: &str = "worker";
@@ -31,6 +32,34 @@ const MIN_READY_SECONDS: i32 = 10;
 pub const NUMBER_OF_PODS: &[&str] = &[".spec.replicas"];
 const ACCESS_VOLUME: &str = "engine-access";
 const SCRATCH_VOLUME: &str = "tmp";
+
+/// The child.
+pub struct WorkerPods;
+
+impl Child for WorkerPods {
+    type Set = WorkerChildren;
+    type Object = Deployment;
+
+    fn name(&self, worker: &WorkflowWorker) -> String {
+        worker.name_any()
+    }
+
+    fn build(&self, input: &BuildInput<'_>, live: Option<&Deployment>) -> Option<Deployment> {
+        Some(build(input, plan_replicas(&input.worker.spec, live)))
+    }
+
+    fn shared_fields(&self, input: &BuildInput<'_>, live: Option<&Deployment>) -> &'static [&'static str] {
+        let is_shared = input.worker.spec.autoscaling.is_some() || live.is_some_and(was_scaled_by_others);
+        if is_shared { NUMBER_OF_PODS } else { &[] }
+    }
+
+    /// The number of pods, and who owns it, was read from this version. Should the autoscaler write in between, the apply
+    /// is refused instead of taking the pods back, and the next pass sees what it did.
+    fn needs_live_version(&self, input: &BuildInput<'_>, live: &Deployment) -> bool {
+        let spec = &input.worker.spec;
+        differs_from_spec(spec, plan_replicas(spec, Some(live)))
+    }
+}
 
 /// The number of pods to apply; `None` leaves it to whoever owns it.
 ///

@@ -2,12 +2,32 @@
 
 use std::collections::BTreeMap;
 
+use api_types::WorkflowWorker;
 use api_types::engine_access::{ACCESS_TOKEN_KEY, CA_CERT_KEY, worker_access_secret_name};
+use controller_kit::children::{Child, Lookup};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
-use super::BuildInput;
+use super::{BuildInput, WorkerChildren};
+
+/// The child.
+pub struct AccessSecret;
+
+impl Child for AccessSecret {
+    type Set = WorkerChildren;
+    type Object = Secret;
+
+    const LOOKUP: Lookup = Lookup::ByName;
+
+    fn name(&self, worker: &WorkflowWorker) -> String {
+        worker_access_secret_name(&worker.name_any())
+    }
+
+    fn build(&self, input: &BuildInput<'_>, _live: Option<&Secret>) -> Option<Secret> {
+        Some(build(input))
+    }
+}
 
 /// Builds it.
 #[must_use]

@@ -1,15 +1,14 @@
 use rstest::rstest;
-use serde_json::Value;
 
 use super::*;
 use crate::testing::{autoscaled, running};
 
 fn concern_after(change: impl FnOnce(&mut Value)) -> Value {
     let worker = autoscaled();
-    let autoscaler = running(&worker, 4, 100).children.autoscaler;
-    let mut value = serde_json::to_value(autoscaler.as_deref()).unwrap();
+    let children = running(&worker, 4, 100).children;
+    let mut value = serde_json::to_value(children.get(&Autoscaler)).unwrap();
     change(&mut value);
-    autoscaler_concern(&serde_json::from_value(value).unwrap())
+    Autoscaler.concern(&serde_json::from_value(value).unwrap())
 }
 
 #[test]

@@ -2,22 +2,70 @@
 
 use std::collections::BTreeMap;
 
+use api_types::WorkflowWorker;
 use api_types::worker::Autoscaling;
+use controller_kit::children::Child;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, ExternalMetricSource, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec,
     MetricIdentifier, MetricSpec, MetricTarget,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
-use kube::ResourceExt as _;
+use kube::{Resource as _, ResourceExt as _};
+use serde_json::{Value, json};
 
-use super::BuildInput;
+use super::{BuildInput, WorkerChildren};
+use crate::status::lag::{is_over_target, read_job_types, read_lag_seconds, step_of};
 use crate::validate::JobType;
 
 /// Name of the metric that the adapter serves.
 pub const LAG_METRIC: &str = "wf_job_lag_seconds";
 /// Its label that tells the job type, encoded by [`api_types::job_type`].
 pub const JOB_TYPE_LABEL: &str = "job_type";
+
+/// The child.
+pub struct Autoscaler;
+
+impl Child for Autoscaler {
+    type Set = WorkerChildren;
+    type Object = HorizontalPodAutoscaler;
+
+    fn name(&self, worker: &WorkflowWorker) -> String {
+        worker.name_any()
+    }
+
+    fn is_wanted(&self, worker: &WorkflowWorker) -> bool {
+        worker.spec.autoscaling.is_some()
+    }
+
+    fn build(
+        &self,
+        input: &BuildInput<'_>,
+        _live: Option<&HorizontalPodAutoscaler>,
+    ) -> Option<HorizontalPodAutoscaler> {
+        input.worker.spec.autoscaling.as_ref().map(|autoscaling| build(input, autoscaling))
+    }
+
+    /// It writes its status at every sync, and most of that is the lag moving a little.
+    fn concern(&self, autoscaler: &HorizontalPodAutoscaler) -> Value {
+        let HorizontalPodAutoscaler { metadata, spec, status } = autoscaler;
+        let conditions = status.iter().flat_map(|status| status.conditions.iter().flatten());
+        let conditions: Vec<_> =
+            conditions.map(|condition| (&condition.type_, &condition.status, &condition.reason)).collect();
+        json!({
+            "labels": metadata.labels,
+            "annotations": metadata.annotations,
+            "owners": metadata.owner_references,
+            "goes": metadata.deletion_timestamp.is_some(),
+            "spec": spec,
+            "conditions": conditions,
+            "lag": read_lag_seconds(autoscaler).map(step_of),
+            "overTarget": is_over_target(autoscaler),
+            "jobTypes": read_job_types(autoscaler),
+        })
+    }
+}
 
 /// Builds it. Without `behavior` the defaults of autoscaling/v2 hold: out at once, in only after 300 s of less need.
 #[must_use]
@@ -27,8 +75,8 @@ pub fn build(input: &BuildInput<'_>, autoscaling: &Autoscaling) -> HorizontalPod
     HorizontalPodAutoscaler {
         spec: Some(HorizontalPodAutoscalerSpec {
             scale_target_ref: CrossVersionObjectReference {
-                api_version: Some("apps/v1".to_owned()),
-                kind: "Deployment".to_owned(),
+                api_version: Some(Deployment::api_version(&()).into_owned()),
+                kind: Deployment::kind(&()).into_owned(),
                 name: name.clone(),
             },
             min_replicas: Some(autoscaling.min_replicas),
@@ -83,3 +131,6 @@ fn build_selector(input: &BuildInput<'_>, job_type: &JobType) -> LabelSelector {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;
