@@ -1,11 +1,13 @@
 //! What a pass works with.
 
 use controller_kit::apply::Writer;
+use controller_kit::children::ChildCaches;
 use controller_kit::engine::EngineConnector;
+use k8s_openapi::api::batch::v1::Job;
 use kube::Client;
+use kube::runtime::reflector::Store;
 
 use crate::args::Settings;
-use crate::observe::children::Caches;
 use crate::observe::dependants::DependantCaches;
 use crate::observe::postgres::PostgresProbe;
 use crate::proof::ProofKeeper;
@@ -17,7 +19,9 @@ pub struct Context {
     /// Writes.
     pub writer: Writer,
     /// Watched children.
-    pub caches: Caches,
+    pub caches: ChildCaches,
+    /// Watched migration Jobs.
+    pub jobs: Store<Job>,
     /// Who refers to the clusters.
     pub dependants: DependantCaches,
     /// Where a `clusterRef` without namespace leads when the referrer's own namespace has no such cluster.

@@ -8,12 +8,12 @@ use controller_kit::Service;
 use controller_kit::builder::ControllerBuilder;
 use controller_kit::engine::{EngineConnector, EngineRole};
 use engine_client::{EnginePool, Timeouts};
-use kube::{Resource, ResourceExt as _};
+use k8s_openapi::api::batch::v1::Job;
 
 use crate::args::Settings;
+use crate::children::ClusterChildren;
 use crate::context::Context;
 use crate::kind::Clusters;
-use crate::observe::children::Caches;
 use crate::observe::dependants::{DependantCaches, Referrer};
 use crate::observe::postgres::{PostgresProbe, Servers};
 use crate::proof::ProofKeeper;
@@ -23,15 +23,8 @@ pub fn start(service: &mut Service, settings: Settings) {
     let (client, home) = (service.client.clone(), service.args.cluster_namespace.clone());
     let own_namespace = service.args.pod_namespace.clone();
     let mut controller = ControllerBuilder::<Clusters>::new(service, CLUSTER_CONTROLLER.field_manager);
-    let caches = Caches {
-        stateful_sets: controller.watch_children(OPERATOR, version_of),
-        services: controller.watch_children(OPERATOR, version_of),
-        config_maps: controller.watch_children(OPERATOR, version_of),
-        budgets: controller.watch_children(OPERATOR, version_of),
-        network_policies: controller.watch_children(OPERATOR, version_of),
-        ingresses: controller.watch_children(OPERATOR, version_of),
-        jobs: controller.watch_children(OPERATOR, version_of),
-    };
+    let caches = controller.watch_children::<ClusterChildren>(OPERATOR);
+    let jobs = controller.watch_owned::<Job>(OPERATOR);
     // They wake no cluster: one that is being deleted looks every second, and one whose keys are replaced has time.
     let dependants = DependantCaches {
         clusters: controller.objects(),
@@ -43,6 +36,7 @@ pub fn start(service: &mut Service, settings: Settings) {
     let context = Context {
         writer: controller.writer(),
         caches,
+        jobs,
         dependants,
         cluster_namespace: home,
         postgres: PostgresProbe::new(Arc::new(Servers::default())),
@@ -52,10 +46,6 @@ pub fn start(service: &mut Service, settings: Settings) {
         settings,
     };
     controller.run(Clusters { context });
-}
-
-fn version_of<K: Resource>(child: &K) -> Option<String> {
-    child.resource_version()
 }
 
 #[cfg(test)]

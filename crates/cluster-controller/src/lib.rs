@@ -12,6 +12,7 @@
 
 pub mod args;
 pub mod certificate;
+pub mod children;
 pub mod cleanup;
 pub mod context;
 pub mod controller;

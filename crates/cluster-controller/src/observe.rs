@@ -8,7 +8,6 @@ pub mod pods;
 pub mod postgres;
 pub mod revisions;
 pub mod secrets;
-pub mod service_monitor;
 
 use std::sync::Arc;
 
@@ -20,6 +19,7 @@ use controller_kit::problem::Problem;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 
+use crate::children::service_monitor::{ServiceMonitorView, observe_service_monitor};
 use crate::context::Context;
 use crate::validate::Target;
 use children::{Children, is_finished, observe_children, observe_jobs};
@@ -30,7 +30,6 @@ use pods::{PodView, observe_pods};
 use postgres::PostgresView;
 use revisions::is_rolled_out;
 use secrets::{AccessView, observe_access, observe_login};
-use service_monitor::{ServiceMonitorView, observe_service_monitor};
 
 /// The world as one pass sees it.
 #[derive(Debug)]

@@ -2,9 +2,8 @@
 
 pub(crate) mod kubernetes;
 
-use std::sync::Arc;
-
 use api_types::WorkflowCluster;
+use controller_kit::children::LiveChildren;
 use controller_kit::plan::Desired;
 use engine_client::model::HealthState;
 use jiff::Timestamp;
@@ -19,6 +18,9 @@ use semver::Version;
 
 use crate::args::{PullPolicy, Readers, Settings};
 use crate::certificate::{self, Issued};
+use crate::children::BuildInput;
+use crate::children::service_monitor::ServiceMonitorView;
+use crate::children::stateful_set::{self, EnginePods};
 use crate::observe::Observed;
 use crate::observe::children::Children;
 use crate::observe::engine::EngineView;
@@ -26,8 +28,7 @@ use crate::observe::hindrances::Hindrances;
 use crate::observe::pods::PodView;
 use crate::observe::postgres::{Database, PostgresView};
 use crate::observe::secrets::{AccessView, Sealed};
-use crate::observe::service_monitor::ServiceMonitorView;
-use crate::plan::{BuildInput, access, stateful_set};
+use crate::plan::access;
 use crate::proof::ProofKey;
 use crate::validate::{Target, validate};
 
@@ -183,7 +184,7 @@ pub(crate) fn settled_pods(replicas: i32) -> Vec<PodView> {
 }
 
 pub(crate) fn with_set(set: StatefulSet) -> Children {
-    Children { stateful_set: Some(Arc::new(set)), ..Children::default() }
+    Children { live: LiveChildren::default().with(&EnginePods, set), jobs: Vec::new() }
 }
 
 /// `job` after it ended so (`Complete`, `Failed`), a moment ago.

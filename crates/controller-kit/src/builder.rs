@@ -12,11 +12,13 @@ use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use crate::apply::Writer;
-use crate::children::{ChildCaches, ChildSet, watch_children};
+use crate::children::{ChildCaches, ChildObject, ChildSet, watch_children};
 use crate::controller::{Queue, QueueEnd, static_kind};
 use crate::pass::{Kind, Passes};
 use crate::run::Service;
-use crate::watch::{Watch, WatchContext, watch_metadata, watch_metadata_store, watch_own, watch_referenced};
+use crate::watch::{
+    self, Watch, WatchContext, watch_metadata, watch_metadata_store, watch_own, watch_referenced,
+};
 
 /// The controller of kind `K`, not running yet.
 pub struct ControllerBuilder<'s, K: Kind> {
@@ -131,6 +133,14 @@ impl<'s, K: Kind> ControllerBuilder<'s, K> {
         let (caches, watches) = watch_children::<S>(&self.context, managed_by, &self.queue);
         self.watches.extend(watches);
         caches
+    }
+
+    /// Watches objects of which an owner has any number, by the `managed-by` label. Every change is a pass for the owner.
+    pub fn watch_owned<C: ChildObject>(&mut self, managed_by: &str) -> Store<C> {
+        let kind = static_kind::<C>();
+        let (store, watch) = watch::watch_children(&self.context, kind, managed_by, self.queue.clone());
+        self.watches.push(watch);
+        store
     }
 
     /// Runs the controller. It begins with its first pass when every watch has its first complete list.

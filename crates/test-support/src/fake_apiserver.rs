@@ -40,6 +40,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::Request;
 use jiff::Timestamp;
+use kube::api::ApiResource;
 use kube::client::Body;
 use kube::{Client, Resource};
 use serde::Serialize;
@@ -176,6 +177,11 @@ impl FakeApiServer {
         let objects: Result<Vec<K>, _> =
             self.state().store.list(&K::group(&()), &K::plural(&()), namespace).map(decode).collect();
         objects.expect("stored objects should decode as their kind")
+    }
+
+    /// The same of a kind that is known by name only, as it is stored.
+    pub fn list_of(&self, resource: &ApiResource) -> Vec<Value> {
+        self.state().store.list(&resource.group, &resource.plural, "").cloned().collect()
     }
 
     /// Every object except Events, comparable between runs (see [`crate::snapshot`]), keyed by

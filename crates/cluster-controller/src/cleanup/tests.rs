@@ -5,7 +5,7 @@ use rstest::rstest;
 use controller_kit::plan::Deletion;
 
 use super::*;
-use crate::plan::migration::{UpTo, build_job};
+use crate::children::migration_job::{UpTo, build_job};
 use crate::testing::{minimal, today, with_input};
 
 fn deleted() -> WorkflowCluster {

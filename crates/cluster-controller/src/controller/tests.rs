@@ -15,12 +15,12 @@ use api_types::WorkflowCluster;
 use controller_kit::controller::Reconciler as _;
 use controller_kit::outcome::Next;
 
-use super::*;
+use crate::children::service_monitor::ServiceMonitor;
 use crate::observe::postgres::{PostgresView, Trouble};
-use crate::observe::service_monitor::ServiceMonitor;
 use crate::status::RESYNC;
 use crate::testing::kubernetes::World;
 use crate::testing::{MINIMAL, SEED, days, reachable};
+use kube::ResourceExt as _;
 
 mod deletion;
 mod rotation;

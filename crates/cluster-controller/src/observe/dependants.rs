@@ -12,6 +12,7 @@ use api_types::labels::{Owner, PROCESS_CONTROLLER, TENANT_CONTROLLER};
 use api_types::reference::ClusterRef;
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker, engine_access};
 use controller_kit::reference::cluster_candidates;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -252,10 +253,11 @@ where
 }
 
 fn observe_life(context: &Context, cluster: &WorkflowCluster) -> EngineLife {
-    let name = engine_access::engine_name(&cluster.name_any());
-    let reference = ObjectRef::new(&name).within(&cluster.namespace().unwrap_or_default());
+    let (name, namespace) =
+        (engine_access::engine_name(&cluster.name_any()), cluster.namespace().unwrap_or_default());
     let has_endpoint = cluster.status.as_ref().is_some_and(|status| status.endpoint.is_some());
-    let Some(set) = context.caches.stateful_sets.get(&reference).filter(|_| has_endpoint) else {
+    let cached = context.caches.get::<StatefulSet>(&namespace, &name);
+    let Some(set) = cached.filter(|_| has_endpoint) else {
         return EngineLife::Gone;
     };
     let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);

@@ -85,7 +85,7 @@ pub async fn observe_hindrances(
 /// The children that should have more pods than there are.
 fn without_pods<'a>(children: &'a Children, pods: &[PodView]) -> Vec<(&'static str, &'a ObjectMeta)> {
     let engines = pods.iter().filter(|pod| pod.ordinal.is_some()).count();
-    let set = children.stateful_set.as_deref().filter(|set| {
+    let set = children.stateful_set().filter(|set| {
         let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
         is_observed(set) && usize::try_from(wanted).is_ok_and(|wanted| engines < wanted)
     });

@@ -48,7 +48,7 @@ pub async fn observe_pods(
 ) -> Result<Vec<PodView>, Problem<ClusterReason>> {
     let (engine, migration) = futures::try_join!(
         async {
-            let Some(set) = &children.stateful_set else { return Ok(Vec::new()) };
+            let Some(set) = children.stateful_set() else { return Ok(Vec::new()) };
             list(context, cluster, Component::Engine, |pod| may_own(set, pod)).await
         },
         async {

@@ -35,7 +35,7 @@ pub fn is_rolling(set: &StatefulSet, pods: &[PodView]) -> bool {
 /// Every pod is there, of the wanted revision and ready, and there is no other one.
 #[must_use]
 pub fn is_rolled_out(children: &Children, pods: &[PodView], replicas: i32) -> bool {
-    let Some(set) = &children.stateful_set else { return false };
+    let Some(set) = children.stateful_set() else { return false };
     let Some(wanted) = wanted_revision(set).filter(|_| !is_rolling(set, pods)) else { return false };
     let engines = || pods.iter().filter(|pod| pod.ordinal.is_some());
     let mut ordinals: Vec<_> = engines().filter_map(|pod| pod.ordinal).collect();
@@ -70,7 +70,7 @@ impl Observed {
     /// How many pods have the wanted revision.
     #[must_use]
     pub fn replaced_pods(&self) -> usize {
-        let set = self.children.stateful_set.as_deref();
+        let set = self.children.stateful_set();
         let Some(wanted) = set.and_then(wanted_revision) else { return 0 };
         self.engine_pods().filter(|pod| pod.revision.as_deref() == Some(wanted) && !pod.terminating).count()
     }

@@ -4,19 +4,20 @@ use std::time::Duration;
 
 use api_types::engine_access::{
     CA_CERT_KEY, CA_PREVIOUS_CERT_KEY, CA_PRIVATE_KEY_KEY, TLS_CERT_KEY, TLS_PRIVATE_KEY_KEY,
-    ca_config_map_name, ca_key_secret_name, engine_host, headless_service_name, tls_secret_name,
+    ca_key_secret_name, engine_host, headless_service_name, tls_secret_name,
 };
 use api_types::labels::{ADOPT, APPLIED_HASH, CLUSTER, Component, MANAGED_BY, OPERATOR, PROOF};
 use api_types::reference::DeletionPolicy;
 use controller_kit::plan::{Desired, is_controlled_by, is_subset};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 
 use super::credentials::plan_credentials;
-use super::{BuildInput, ClusterStep, Draft, Step, Unproven, body_of};
+use super::{ClusterStep, Draft, Step, Unproven};
 use crate::certificate::Lifetime;
+use crate::children::{BuildInput, body_of};
 use crate::observe::secrets::{AccessView, Sealed};
 
 /// How long a new authority is published before it signs, and an old one after its last certificate: callers read the
@@ -66,19 +67,6 @@ pub fn plan_access(input: &BuildInput<'_>, access: &AccessView, now: Timestamp, 
         },
         draft,
     );
-}
-
-/// The public bundle: the authority, and the one before it while certificates of it may be in use.
-#[must_use]
-pub fn build_ca_bundle(input: &BuildInput<'_>, access: &AccessView) -> Option<ConfigMap> {
-    let authority = access.authority.as_ref().filter(|live| claim_on(input, access, live) == Claim::Ours)?;
-    let (current, _) = authority_of(authority)?;
-    let previous = authority.text(CA_PREVIOUS_CERT_KEY).unwrap_or_default();
-    Some(ConfigMap {
-        metadata: input.metadata(ca_config_map_name(&input.name()), Component::Engine),
-        data: Some([(CA_CERT_KEY.to_owned(), format!("{current}{previous}"))].into()),
-        ..ConfigMap::default()
-    })
 }
 
 /// The Secret with these data as it shall be.
@@ -142,7 +130,7 @@ fn is_settled(issued: &Sealed, authority: &str, now: Timestamp) -> bool {
         && certificate_of(issued).is_some_and(|lifetime| lifetime.age(now) >= SETTLE)
 }
 
-fn authority_of(secret: &Sealed) -> Option<(&str, Lifetime)> {
+pub(crate) fn authority_of(secret: &Sealed) -> Option<(&str, Lifetime)> {
     let certificate = secret.text(CA_CERT_KEY)?;
     secret.text(CA_PRIVATE_KEY_KEY).filter(|key| key.starts_with("-----BEGIN "))?;
     Some((certificate, Lifetime::of(certificate.as_bytes())?))

@@ -20,7 +20,8 @@ use kube::api::ObjectMeta;
 use serde_json::json;
 
 use super::access::{Claim, claim_on, claims, keep, metadata};
-use super::{BuildInput, ClusterStep, Draft, Step};
+use super::{ClusterStep, Draft, Step};
+use crate::children::BuildInput;
 use crate::observe::secrets::{AccessView, Sealed};
 
 /// Longer words are remembered by their digest.

@@ -1,35 +1,28 @@
 //! Where the database's schema stands, and the Job that brings it forward. The marker in the database is the truth: a
 //! Job that is gone is not run again.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api_types::cluster::ClusterReason as Reason;
-use api_types::labels::{APPROVE_UPGRADE, Component};
-use api_types::names;
-use controller_kit::plan::{Deletion, digest};
+use api_types::labels::APPROVE_UPGRADE;
+use controller_kit::plan::Deletion;
 use engine_client::version_policy::{Verdict, judge};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::batch::v1::{Job, JobSpec};
-use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec, ResourceRequirements};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
-use kube::api::ObjectMeta;
 use semver::Version;
 
-use super::pod::{build_container, build_database_volumes, build_metadata, build_spec, variable};
-use super::stateful_set::version_of;
 use super::withdrawal::{deletion, unwanted, version_of_job};
-use super::{BuildInput, body_of};
+use crate::children::BuildInput;
+use crate::children::migration_job::{UpTo, build_job};
+use crate::children::stateful_set::version_of;
 use crate::observe::Observed;
 use crate::observe::children::is_finished;
 use crate::observe::hindrances::FailedCreate;
 use crate::observe::pods::PodView;
 use crate::observe::postgres::{Database, PostgresView};
 
-/// Attempts after the first, over about five minutes: a Postgres that restarts meanwhile is no failed migration.
-const BACKOFF_LIMIT: i32 = 5;
 /// A Job that says "done" while the database does not, for so long, was made for another database.
 const MARKER_DEADLINE: Duration = Duration::from_mins(1);
 
@@ -66,24 +59,6 @@ pub enum Migration {
         /// Where it stands.
         state: JobState,
     },
-}
-
-/// How far a migration goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpTo {
-    /// The former version keeps working.
-    Expand,
-    /// Everything; the former version cannot come back.
-    All,
-}
-
-impl UpTo {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Expand => "expand",
-            Self::All => "all",
-        }
-    }
 }
 
 /// Where a Job stands.
@@ -141,7 +116,7 @@ pub fn plan_migration(
 fn judge_migration(input: &BuildInput<'_>, observed: &Observed, now: Timestamp) -> Migration {
     let PostgresView::Reachable(database) = &observed.postgres else { return Migration::Unknown };
     let target = &input.target.version;
-    let set = observed.children.stateful_set.as_deref();
+    let set = observed.children.stateful_set();
     let verdict = match recorded_version(database) {
         Ok(Some(recorded)) => Some((judge(&recorded, target), recorded)),
         Ok(None) => None,
@@ -213,46 +188,6 @@ fn refuse(verdict: Verdict, from: &Version, to: &Version, set: Option<&StatefulS
 fn runs_pods(set: &StatefulSet) -> bool {
     let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     wanted > 0 || set.status.as_ref().is_some_and(|status| status.replicas > 0)
-}
-
-/// The Job, named by version and a digest of all that it does: another spec is another Job.
-#[must_use]
-pub fn build_job(input: &BuildInput<'_>, up_to: UpTo, approve_breaking: bool) -> Job {
-    let version = &input.target.version;
-    let mut container = build_container(input, "migrate", version);
-    let arguments = ["migrate", "--to", &version.to_string(), "--up-to", up_to.as_str()];
-    container.args = Some(arguments.map(str::to_owned).into());
-    if approve_breaking {
-        container.env.get_or_insert_default().push(variable("WORKFLOW_MIGRATE_APPROVE_BREAKING", "true"));
-    }
-    let pod =
-        build_spec(input, Component::Migration, build_resources(container), build_database_volumes(input));
-    let spec = JobSpec {
-        backoff_limit: Some(BACKOFF_LIMIT),
-        template: PodTemplateSpec {
-            metadata: Some(build_metadata(input, Component::Migration, version)),
-            spec: Some(PodSpec { restart_policy: Some("Never".to_owned()), ..pod }),
-        },
-        ..JobSpec::default()
-    };
-    let digest: String = digest(&body_of(&spec)).chars().take(8).collect();
-    let suffix = format!("migrate-{}-{digest}", names::version_key(&version.to_string()));
-    let metadata: ObjectMeta = input.metadata(names::child(&input.name(), &suffix), Component::Migration);
-    Job { metadata, spec: Some(spec), status: None }
-}
-
-/// The work is Postgres's. Limits are given, so that a namespace with a ResourceQuota accepts the pod.
-fn build_resources(container: Container) -> Container {
-    let amounts = |cpu: &str, memory: &str| -> BTreeMap<String, Quantity> {
-        [("cpu".to_owned(), Quantity(cpu.to_owned())), ("memory".to_owned(), Quantity(memory.to_owned()))]
-            .into()
-    };
-    let resources = ResourceRequirements {
-        requests: Some(amounts("50m", "64Mi")),
-        limits: Some(amounts("1", "256Mi")),
-        claims: None,
-    };
-    Container { resources: Some(resources), ..container }
 }
 
 fn job_state(job: &Job, observed: &Observed, up_to: UpTo, now: Timestamp) -> JobState {

@@ -9,9 +9,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ApiResource;
 use semver::Version;
 
-use super::BuildInput;
 use super::migration::Migration;
-use super::stateful_set::{self, changes_template, version_of};
+use crate::children::BuildInput;
+use crate::children::stateful_set::{self, changes_template, version_of};
 use crate::observe::Observed;
 use crate::observe::pods::PodView;
 use crate::observe::postgres::PostgresView;
@@ -45,7 +45,7 @@ pub struct Change {
 /// Plans the next step of the roll.
 #[must_use]
 pub fn plan_rollout(input: &BuildInput<'_>, observed: &Observed, migration: &Migration) -> Rollout {
-    let live = observed.children.stateful_set.as_deref();
+    let live = observed.children.stateful_set();
     let target = &input.target.version;
     let version = if migration.admits_target() { Some(target.clone()) } else { live.and_then(version_of) };
     let replicas = input.cluster.spec.replicas;

@@ -1,12 +1,23 @@
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
+use api_types::engine_access;
+use controller_kit::children::LiveChildren;
+use controller_kit::plan::build_owner_reference;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use rstest::rstest;
 
 use super::*;
-use crate::observe::children::{Children, Grant};
+use crate::children::ca_bundle::CaBundle;
+use crate::children::disruption_budget::DisruptionBudget;
+use crate::children::headless_service::HeadlessService;
+use crate::children::ingress::EngineIngress;
+use crate::children::network_policy::EngineNetworkPolicy;
+use crate::children::reader_role::ReaderRole;
+use crate::children::reader_role_binding::ReaderRoleBinding;
+use crate::children::service::ClientService;
+use crate::children::service_monitor::ServiceMonitorView;
 use crate::observe::postgres::{PostgresView, Trouble};
 use crate::observe::secrets::{AccessView, Sealed};
 use crate::testing::{
@@ -111,8 +122,8 @@ fn a_migrated_cluster_gets_its_engine() {
     );
 }
 
-fn read<K: serde::de::DeserializeOwned>(body: serde_json::Value) -> Option<Arc<K>> {
-    serde_json::from_value(body).ok().map(Arc::new)
+fn read<K: serde::de::DeserializeOwned>(body: serde_json::Value) -> Option<K> {
+    serde_json::from_value(body).ok()
 }
 
 /// A world in which everything is as `cluster` wants it.
@@ -140,24 +151,21 @@ fn settled(cluster: &WorkflowCluster) -> Observed {
         serde_json::from_value(live("StatefulSet", &engine)).unwrap();
     applied.status = set.status;
     applied.metadata.generation = set.metadata.generation;
-    observed.children = Children {
-        stateful_set: Some(Arc::new(applied)),
-        headless_service: read(live("Service", &headless)),
-        service: read(live("Service", &engine)),
-        ca_bundle: read(live("ConfigMap", &ca)),
-        budget: read(live("PodDisruptionBudget", &engine)),
-        network_policy: read(live("NetworkPolicy", &engine)),
-        ingress: read(live("Ingress", &engine)),
-        grants: Access::ALL
-            .map(|access| {
-                let name = engine_access::access_secret_name(&cluster.name_any(), access);
-                let role = serde_json::from_value(live("Role", &name)).ok();
-                let binding = serde_json::from_value(live("RoleBinding", &name)).ok();
-                (access, Grant { role, binding })
-            })
-            .into(),
-        jobs: Vec::new(),
-    };
+    let name = cluster.name_any();
+    let mut children = LiveChildren::default()
+        .with(&EnginePods, applied)
+        .with(&HeadlessService, read(live("Service", &headless)).unwrap())
+        .with(&ClientService, read(live("Service", &engine)).unwrap())
+        .with(&EngineNetworkPolicy, read(live("NetworkPolicy", &engine)).unwrap());
+    children.set(&CaBundle, read(live("ConfigMap", &ca)));
+    children.set(&DisruptionBudget, read(live("PodDisruptionBudget", &engine)));
+    children.set(&EngineIngress, read(live("Ingress", &engine)));
+    for access in Access::ALL {
+        let secret = engine_access::access_secret_name(&name, access);
+        children.set(&ReaderRole(access), read(live("Role", &secret)));
+        children.set(&ReaderRoleBinding(access), read(live("RoleBinding", &secret)));
+    }
+    observed.children.live = children;
     observed
 }
 
@@ -210,9 +218,11 @@ fn what_nobody_is_to_read_is_granted_to_nobody() {
 fn a_foreign_role_of_a_secrets_name_is_neither_bound_nor_overwritten() {
     let cluster = minimal(|_| ());
     let mut observed = settled(&cluster);
-    let grant = observed.children.grants.get_mut(&Access::WorkerKey).unwrap();
-    grant.role.as_mut().unwrap().metadata.owner_references = None;
-    grant.binding = None;
+    let live = &mut observed.children.live;
+    let mut role = live.get(&ReaderRole(Access::WorkerKey)).cloned().unwrap();
+    role.metadata.owner_references = None;
+    live.set(&ReaderRole(Access::WorkerKey), Some(role));
+    live.set(&ReaderRoleBinding(Access::WorkerKey), None);
     let plan = planned(&cluster, &observed);
     assert_eq!(
         (children_reported(&plan), plan.taken),
@@ -251,10 +261,11 @@ fn objects_of_somebody_else_are_neither_overwritten_nor_deleted() {
         namespace: Some("acme".into()),
         ..ObjectMeta::default()
     };
-    observed.children.service = Some(Arc::new(Service { metadata: foreign.clone(), ..Service::default() }));
-    observed.children.budget =
-        Some(Arc::new(PodDisruptionBudget { metadata: foreign.clone(), ..PodDisruptionBudget::default() }));
-    observed.children.ingress = Some(Arc::new(Ingress { metadata: foreign, ..Ingress::default() }));
+    let live = &mut observed.children.live;
+    live.set(&ClientService, Some(Service { metadata: foreign.clone(), ..Service::default() }));
+    let budget = PodDisruptionBudget { metadata: foreign.clone(), ..PodDisruptionBudget::default() };
+    live.set(&DisruptionBudget, Some(budget));
+    live.set(&EngineIngress, Some(Ingress { metadata: foreign, ..Ingress::default() }));
     let plan = planned(&cluster, &observed);
     assert_eq!(
         (children_reported(&plan), plan.taken),

@@ -17,17 +17,19 @@ use controller_kit::plan::Wait;
 use controller_kit::problem::Problem;
 use engine_client::model::HealthState;
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt as _;
 
 use super::facts::migration_message;
 use super::{Assessment, Facts, RESYNC};
+use crate::children::migration_job::UpTo;
 use crate::kind::{Applied, Clusters};
 use crate::observe::children::is_observed;
 use crate::observe::engine::EngineView;
 use crate::observe::pods::PodView;
 use crate::observe::postgres::{PostgresView, Trouble};
 use crate::observe::{Observed, View};
-use crate::plan::migration::{JobState, Migration, UpTo};
+use crate::plan::migration::{JobState, Migration};
 use crate::plan::{Course, Plan, Step, Unproven};
 use crate::validate::Target;
 
@@ -272,7 +274,7 @@ impl Judge<'_> {
 
     fn judge_pods(&self) -> Option<Judgement> {
         let (children, replicas) = (&self.observed.children, self.cluster.spec.replicas);
-        let Some(set) = &children.stateful_set else {
+        let Some(set) = children.stateful_set() else {
             return Some(self.moving(
                 Reason::Reconciling,
                 "the engine's objects are being created".to_owned(),
@@ -481,10 +483,8 @@ fn build_done(plan: &Plan, applied: &Applied) -> Vec<Event> {
         });
     };
     let change = plan.rollout.change;
-    let writes_set = plan
-        .steps
-        .iter()
-        .any(|step| matches!(step, Step::Apply(desired) if desired.resource.kind == "StatefulSet"));
+    let writes_set =
+        plan.steps.iter().any(|step| matches!(step, Step::Apply(desired) if desired.is_a::<StatefulSet>()));
     if writes_set && applied.failures.is_empty() && (change.scale.is_some() || change.template) {
         tell(Reason::StatefulSetUpdated, "StatefulSet updated successfully");
     }

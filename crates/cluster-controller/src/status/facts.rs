@@ -18,13 +18,14 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use postgres_guard::Protection;
 
+use crate::children::migration_job::UpTo;
+use crate::children::service_monitor::ServiceMonitorView;
+use crate::children::stateful_set::version_of;
 use crate::observe::Observed;
 use crate::observe::postgres::PostgresView;
-use crate::observe::service_monitor::ServiceMonitorView;
 use crate::plan::Plan;
 use crate::plan::credentials::Rotation;
-use crate::plan::migration::{JobState, Migration, UpTo};
-use crate::plan::stateful_set::version_of;
+use crate::plan::migration::{JobState, Migration};
 use crate::validate::{Target, fields_not_acted_on};
 
 /// What a pass saw of the cluster.
@@ -62,7 +63,7 @@ impl Facts {
         plan: &Plan,
         now: Timestamp,
     ) -> Self {
-        let set = observed.children.stateful_set.as_deref();
+        let set = observed.children.stateful_set();
         let set_status = set.and_then(|set| set.status.as_ref());
         let ready_replicas = observed.children.ready_replicas();
         let is_uniform = observed.is_rolled_out(cluster.spec.replicas) && !plan.rollout.is_rolling;
@@ -278,7 +279,7 @@ fn build_upgrade_complete(
     plan: &Plan,
     is_uniform: bool,
 ) -> DesiredCondition<ClusterReason> {
-    let running = observed.children.stateful_set.as_deref().and_then(version_of);
+    let running = observed.children.stateful_set().and_then(version_of);
     let version = &target.version;
     let pending =
         |reason, message| DesiredCondition::new(UPGRADE_COMPLETE, ConditionStatus::False, reason, message);

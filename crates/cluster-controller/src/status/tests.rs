@@ -16,6 +16,8 @@ use serde_json::json;
 use test_support::reply;
 
 use super::*;
+use crate::children::service::ClientService;
+use crate::children::stateful_set::EnginePods;
 use crate::execute::name_taken;
 use crate::kind::{Applied, Clusters};
 use crate::observe::Observed;
@@ -79,7 +81,7 @@ const SETTLED: Next = Next::Settled { resync: Duration::from_mins(1) };
 
 #[rstest]
 #[case::running(|_: &mut Observed| (), (ClusterPhase::Running, Readiness::Ready, Reason::Running, "3 engine pods serve at version 1.2.3", SETTLED))]
-#[case::no_stateful_set(|o: &mut Observed| o.children.stateful_set = None, (ClusterPhase::Degraded, Readiness::InProgress, Reason::Reconciling, "the engine's objects are being created", wait(1)))]
+#[case::no_stateful_set(|o: &mut Observed| o.children.live.set(&EnginePods, None), (ClusterPhase::Degraded, Readiness::InProgress, Reason::Reconciling, "the engine's objects are being created", wait(1)))]
 #[case::rolling(|o: &mut Observed| o.children = with_set(rolling_set(&cluster(true), "1.2.3", 3)), (ClusterPhase::Running, Readiness::InProgress, Reason::RollingOut, "3 of 3 engine pods have been replaced", wait(5)))]
 #[case::a_pod_of_a_given_up_version(|o: &mut Observed| o.pods[2] = crate::observe::pods::PodView { version: Some("1.3.0".into()), ..pod(2, "given-up", true) }, (ClusterPhase::Running, Readiness::InProgress, Reason::RollingOut, "2 of 3 engine pods have been replaced", wait(5)))]
 #[case::starting(|o: &mut Observed| unready(o, 1), (ClusterPhase::Running, Readiness::InProgress, Reason::EngineStarting, "2 of 3 engine pods are ready", wait(5)))]
@@ -107,11 +109,11 @@ fn a_world_that_ran_before(#[case] change: fn(&mut Observed), #[case] expected: 
 }
 
 #[rstest]
-#[case::no_stateful_set(|o: &mut Observed| o.children.stateful_set = None, (ClusterPhase::Provisioning, Readiness::InProgress, Reason::Reconciling, "the engine's objects are being created", wait(1)))]
+#[case::no_stateful_set(|o: &mut Observed| o.children.live.set(&EnginePods, None), (ClusterPhase::Provisioning, Readiness::InProgress, Reason::Reconciling, "the engine's objects are being created", wait(1)))]
 #[case::starting(|o: &mut Observed| unready(o, 3), (ClusterPhase::Provisioning, Readiness::InProgress, Reason::EngineStarting, "0 of 3 engine pods are ready", wait(5)))]
 #[case::postgres_away(|o: &mut Observed| o.postgres = trouble(Reason::PostgresUnreachable), (ClusterPhase::Pending, Readiness::InProgress, Reason::PostgresUnreachable, "the cause", wait(5)))]
 #[case::secret_missing(|o: &mut Observed| o.postgres = trouble(Reason::PostgresSecretMissing), (ClusterPhase::Pending, Readiness::Stalled, Reason::PostgresSecretMissing, "the cause", wait(5)))]
-#[case::newer_schema(|o: &mut Observed| { o.postgres = reachable(Some("1.3.0")); o.children.stateful_set = None; }, (ClusterPhase::Failed, Readiness::Stalled, Reason::SchemaTooNew, "the database has the schema of 1.3.0, newer than spec.version 1.2.3", wait(60)))]
+#[case::newer_schema(|o: &mut Observed| { o.postgres = reachable(Some("1.3.0")); o.children.live.set(&EnginePods, None); }, (ClusterPhase::Failed, Readiness::Stalled, Reason::SchemaTooNew, "the database has the schema of 1.3.0, newer than spec.version 1.2.3", wait(60)))]
 #[case::name_taken(foreign_service, (ClusterPhase::Failed, Readiness::Stalled, Reason::NameTaken, "Service acme/dev-engine exists and belongs to something else: delete or rename it", wait(60)))]
 fn a_world_that_never_ran(#[case] change: fn(&mut Observed), #[case] expected: Reported) {
     let mut observed = settled();
@@ -155,7 +157,7 @@ fn foreign_service(observed: &mut Observed) {
         namespace: Some("acme".into()),
         ..ObjectMeta::default()
     };
-    observed.children.service = Some(std::sync::Arc::new(Service { metadata, ..Service::default() }));
+    observed.children.live.set(&ClientService, Some(Service { metadata, ..Service::default() }));
 }
 
 #[test]
@@ -163,7 +165,7 @@ fn a_failed_migration_is_reported_with_its_job() {
     let cluster = cluster(false);
     let mut observed = nothing();
     let job = crate::testing::with_input(&cluster, |input| {
-        crate::plan::migration::build_job(input, crate::plan::migration::UpTo::All, false)
+        crate::children::migration_job::build_job(input, crate::children::migration_job::UpTo::All, false)
     });
     let name = job.name_any();
     observed.children.jobs = vec![std::sync::Arc::new(ended(job, "Failed", today()))];

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use api_types::WorkflowCluster;
+use api_types::labels::{MANAGED_BY, OPERATOR};
 use async_trait::async_trait;
 use controller_kit::apply::Writer;
+use controller_kit::children::ChildCaches;
 use controller_kit::clock::Clock;
 use controller_kit::controller::{Pass, Reconciler as _};
 use controller_kit::engine::{EngineConnector, EngineRole};
@@ -27,9 +29,9 @@ use test_support::snapshot::Snapshot;
 use test_support::{FakeApiServer, Faults};
 
 use super::{reachable, secret, settings, today};
+use crate::children::ClusterChildren;
 use crate::context::Context;
 use crate::kind::Clusters;
-use crate::observe::children::Caches;
 use crate::observe::dependants::DependantCaches;
 use crate::observe::postgres::{Databases, Login, PostgresProbe, PostgresView};
 use crate::proof::ProofKeeper;
@@ -132,15 +134,8 @@ impl World {
         let publisher = Publisher::new(client.clone(), "cluster-controller", "test".into(), clock.clone());
         let context = Context {
             writer: writer.clone(),
-            caches: Caches {
-                stateful_sets: self.cache(),
-                services: self.cache(),
-                config_maps: self.cache(),
-                budgets: self.cache(),
-                network_policies: self.cache(),
-                ingresses: self.cache(),
-                jobs: self.cache(),
-            },
+            caches: self.caches(),
+            jobs: self.cache(),
             dependants: DependantCaches {
                 clusters: self.read_all(|_| true),
                 tenants: self.read_all(|_| true),
@@ -161,14 +156,17 @@ impl World {
         Passes { kind: Clusters { context }, writer, publisher, clock }
     }
 
+    fn caches(&self) -> ChildCaches {
+        let is_ours = |object: &Value| object["metadata"]["labels"][MANAGED_BY] == OPERATOR;
+        let list = |resource: &_| self.apiserver.list_of(resource).into_iter().filter(is_ours).collect();
+        ChildCaches::holding::<ClusterChildren>(list).unwrap()
+    }
+
     fn cache<K>(&self) -> Store<K>
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + 'static,
     {
-        self.read_all(|object: &K| {
-            let manager = object.labels().get("app.kubernetes.io/managed-by");
-            manager.is_some_and(|manager| manager == "workflow-operator")
-        })
+        self.read_all(|object: &K| object.labels().get(MANAGED_BY).is_some_and(|manager| manager == OPERATOR))
     }
 
     fn read_all<K>(&self, belongs: impl Fn(&K) -> bool) -> Store<K>

@@ -10,6 +10,7 @@ mod refused;
 mod rotation;
 mod upgrade;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,14 +18,15 @@ use api_types::WorkflowCluster;
 use api_types::engine_access::engine_host;
 use async_trait::async_trait;
 use cluster_controller::args::{Account, PullPolicy, Readers, Settings};
+use cluster_controller::children::ClusterChildren;
 use cluster_controller::context::Context;
 use cluster_controller::kind::Clusters;
-use cluster_controller::observe::children::Caches;
 use cluster_controller::observe::dependants::DependantCaches;
 use cluster_controller::observe::postgres::{Database, Databases, Login, PostgresProbe, PostgresView};
 use cluster_controller::proof::ProofKeeper;
 use cluster_controller::status::RESYNC;
 use controller_kit::apply::Writer;
+use controller_kit::children::{ChildCaches, watched_resources};
 use controller_kit::clock::Clock;
 use controller_kit::controller::{Pass, Reconciler as _};
 use controller_kit::engine::{EngineConnector, EngineRole};
@@ -188,6 +190,19 @@ impl Home {
         self.api().get(CLUSTER).await.unwrap()
     }
 
+    async fn caches(&self) -> ChildCaches {
+        let ours = ListParams::default().labels("app.kubernetes.io/managed-by=workflow-operator");
+        let mut listed = BTreeMap::new();
+        for resource in watched_resources::<ClusterChildren>() {
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(self.admin.clone(), &self.namespace, &resource);
+            let objects: Vec<Value> =
+                api.list(&ours).await.unwrap().iter().map(|object| json!(object)).collect();
+            listed.insert(resource.kind, objects);
+        }
+        ChildCaches::holding::<ClusterChildren>(|resource| listed[&resource.kind].clone()).unwrap()
+    }
+
     async fn cache<K>(&self) -> Store<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -229,15 +244,8 @@ impl Home {
         let publisher = Publisher::new(client.clone(), "cluster-controller", "test".into(), clock.clone());
         let context = Context {
             writer: writer.clone(),
-            caches: Caches {
-                stateful_sets: self.cache().await,
-                services: self.cache().await,
-                config_maps: self.cache().await,
-                budgets: self.cache().await,
-                network_policies: self.cache().await,
-                ingresses: self.cache().await,
-                jobs: self.cache().await,
-            },
+            caches: self.caches().await,
+            jobs: self.cache().await,
             dependants: DependantCaches {
                 clusters: self.read_all(Api::all(self.admin.clone()), &ListParams::default()).await,
                 tenants: self.read_all(Api::all(self.admin.clone()), &ListParams::default()).await,

@@ -34,7 +34,7 @@ fn rolled_out_means_every_pod(
     #[case] rolling: bool,
 ) {
     let observed = world(set, pods);
-    let set = observed.children.stateful_set.clone().unwrap();
+    let set = observed.children.stateful_set().cloned().unwrap();
     assert_eq!((observed.is_rolled_out(3), is_rolling(&set, &observed.pods)), (rolled_out, rolling));
 }
 

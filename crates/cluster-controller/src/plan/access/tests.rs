@@ -8,6 +8,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::certificate::Issued;
+use crate::children::ca_bundle;
 use crate::testing::{
     applied, authority, certificate, days, minimal, proof, reported, secret, today, with_input,
 };
@@ -61,7 +62,7 @@ fn planned(spec: impl FnOnce(&mut WorkflowClusterSpec), access: &AccessView) -> 
 }
 
 fn drafted(cluster: &WorkflowCluster, access: &AccessView) -> Draft {
-    let mut draft = Draft { owner: "uid-dev".to_owned(), ..Draft::default() };
+    let mut draft = Draft::default();
     with_input(cluster, |input| plan_access(input, access, today(), &mut draft));
     draft
 }
@@ -130,7 +131,7 @@ fn the_bundle_holds_both_authorities_while_one_follows_the_other() {
     let (current, former) = (authority(today()), authority(ago(1300)));
     let bundle = |previous| {
         let access = AccessView { authority: Some(authority_secret(&current, previous)), ..known() };
-        let bundle = with_input(&minimal(|_| ()), |input| build_ca_bundle(input, &access)).unwrap();
+        let bundle = with_input(&minimal(|_| ()), |input| ca_bundle::build(input, &access)).unwrap();
         bundle.data.unwrap()[CA_CERT_KEY].clone()
     };
     assert_eq!(bundle(None), current.certificate);

@@ -163,7 +163,7 @@ fn planned(access: Access, left: Option<&Left>, word: Option<&str>, tokens: &[Op
     let mut view = AccessView { proof: proof(), ..AccessView::default() };
     view.holders = [(Access::WorkerKey, holders.clone()), (Access::ClientKey, holders)].into();
     view.credentials.extend(left.map(|left| (access, live(&cluster, access, left))));
-    let mut draft = Draft { owner: "uid-dev".to_owned(), ..Draft::default() };
+    let mut draft = Draft::default();
     with_input(&cluster, |input| plan_credentials(input, &view, today(), &mut draft));
     let name = access_secret_name("dev", access);
     let is_it = |step: &&Step| match step {

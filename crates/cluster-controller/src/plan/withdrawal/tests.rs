@@ -3,8 +3,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rstest::rstest;
 
 use super::*;
+use crate::children::migration_job::{UpTo, build_job};
 use crate::observe::postgres::{PostgresView, Trouble};
-use crate::plan::migration::{UpTo, build_job, plan_migration};
+use crate::plan::migration::plan_migration;
 use crate::testing::{
     days, ended, minimal, nothing, reachable, settled_pods, settled_set, today, with_input, with_set,
 };

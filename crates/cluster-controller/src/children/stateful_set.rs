@@ -1,11 +1,13 @@
 //! The StatefulSet of the engine.
 
+use api_types::WorkflowCluster;
 use api_types::engine_access::{
-    ADMIN_PORT, Access, GRPC_PORT, TLS_CERT_KEY, TLS_PRIVATE_KEY_KEY, access_secret_name,
+    ADMIN_PORT, Access, GRPC_PORT, TLS_CERT_KEY, TLS_PRIVATE_KEY_KEY, access_secret_name, engine_name,
     headless_service_name, tls_secret_name,
 };
 use api_types::labels::{Component, TEMPLATE_DIGEST, VERSION, selector};
 use api_types::scheduling::Resources;
+use controller_kit::children::Child;
 use controller_kit::plan::{digest, is_subset};
 use k8s_openapi::api::apps::v1::{
     RollingUpdateStatefulSetStrategy, StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy,
@@ -20,8 +22,8 @@ use super::pod::{
     DATABASE_NAME_VARIABLE, build_container, build_database_volumes, build_metadata, build_spec, mount,
     secret_volume, variable, whole_secret_volume,
 };
-use super::services::{ADMIN_PORT_NAME, GRPC_PORT_NAME};
-use super::{BuildInput, body_of};
+use super::service::{ADMIN_PORT_NAME, GRPC_PORT_NAME};
+use super::{BuildInput, ClusterChildren, Input, body_of};
 
 /// Name of the container.
 pub const CONTAINER: &str = "engine";
@@ -29,6 +31,23 @@ const TLS_DIR: &str = "/etc/workflow/tls";
 const CREDENTIALS_DIR: &str = "/etc/workflow/credentials";
 /// The engine drains for at most ten seconds.
 const TERMINATION_SECONDS: i64 = 30;
+
+/// The child.
+pub struct EnginePods;
+
+impl Child for EnginePods {
+    type Set = ClusterChildren;
+    type Object = StatefulSet;
+
+    fn name(&self, cluster: &WorkflowCluster) -> String {
+        engine_name(&cluster.name_any())
+    }
+
+    fn build(&self, input: &Input<'_>, _live: Option<&StatefulSet>) -> Option<StatefulSet> {
+        let version = input.rollout.version.as_ref()?;
+        Some(build(&input.build, version, input.rollout.partition))
+    }
+}
 
 /// Builds it. `partition` holds back the pods below it from a new template.
 #[must_use]

@@ -2,11 +2,15 @@
 
 use api_types::WorkflowCluster;
 use api_types::engine_access::engine_name;
+use api_types::labels::{Component, selector};
 use controller_kit::message::of_kube;
 use controller_kit::outcome::ErrorClass;
+use controller_kit::plan::{ChildVerdict, Desired, plan_child, plan_removal};
 use kube::{Api, CustomResource, ResourceExt as _};
 use serde::{Deserialize, Serialize};
 
+use super::BuildInput;
+use super::service::METRICS_PORT_NAME;
 use crate::context::Context;
 
 /// The fields of monitoring.coreos.com/v1 that we mean.
@@ -59,6 +63,32 @@ pub enum ServiceMonitorView {
         /// What that means.
         class: ErrorClass,
     },
+}
+
+/// Builds it. Both Services match the labels, only one has the port.
+#[must_use]
+pub fn build(input: &BuildInput<'_>) -> ServiceMonitor {
+    ServiceMonitor {
+        metadata: input.metadata(input.engine_name(), Component::Engine),
+        spec: ServiceMonitorSpec {
+            selector: MatchLabels { match_labels: selector(Component::Engine, &input.name()) },
+            endpoints: vec![ScrapeEndpoint {
+                port: METRICS_PORT_NAME.to_owned(),
+                path: "/metrics".to_owned(),
+            }],
+        },
+    }
+}
+
+/// What is to be done, unless the kind is not there or could not be read.
+pub fn plan(input: &BuildInput<'_>, view: &ServiceMonitorView) -> ChildVerdict {
+    let ServiceMonitorView::Known(live) = view else { return ChildVerdict::Converged };
+    let owner = input.cluster.uid().unwrap_or_default();
+    if input.cluster.spec.wants_service_monitor() {
+        plan_child(&owner, Desired::of(&build(input)), live.as_deref())
+    } else {
+        plan_removal(&owner, live.as_deref())
+    }
 }
 
 /// Asks by name, while one is wanted each time: a kind that may not exist cannot be watched. An object that is absent and a kind that is

@@ -1,15 +1,34 @@
 //! Who may reach the engine's pods.
 
+use api_types::WorkflowCluster;
 use api_types::cluster::ServiceType;
-use api_types::engine_access::{ADMIN_PORT, GRPC_PORT};
+use api_types::engine_access::{ADMIN_PORT, GRPC_PORT, engine_name};
 use api_types::labels::{Component, selector};
+use controller_kit::children::Child;
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt as _;
 
-use super::BuildInput;
+use super::{BuildInput, ClusterChildren, Input};
+
+/// The child.
+pub struct EngineNetworkPolicy;
+
+impl Child for EngineNetworkPolicy {
+    type Set = ClusterChildren;
+    type Object = NetworkPolicy;
+
+    fn name(&self, cluster: &WorkflowCluster) -> String {
+        engine_name(&cluster.name_any())
+    }
+
+    fn build(&self, input: &Input<'_>, _live: Option<&NetworkPolicy>) -> Option<NetworkPolicy> {
+        Some(build(&input.build))
+    }
+}
 
 /// Builds it: the API from every pod (the tokens decide who may do what), and from outside only when the Service leads
 /// there; probes and metrics from pods. What the engine itself calls is not limited: where Postgres is cannot be reported

@@ -1,14 +1,38 @@
 //! The Ingress.
 
+use api_types::WorkflowCluster;
 use api_types::cluster::Ingress as IngressSpecOfUser;
+use api_types::engine_access::engine_name;
 use api_types::labels::Component;
+use controller_kit::children::Child;
 use k8s_openapi::api::networking::v1::{
     HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend,
     IngressSpec, IngressTLS, ServiceBackendPort,
 };
+use kube::ResourceExt as _;
 
-use super::BuildInput;
-use super::services::GRPC_PORT_NAME;
+use super::service::GRPC_PORT_NAME;
+use super::{BuildInput, ClusterChildren, Input};
+
+/// The child.
+pub struct EngineIngress;
+
+impl Child for EngineIngress {
+    type Set = ClusterChildren;
+    type Object = Ingress;
+
+    fn name(&self, cluster: &WorkflowCluster) -> String {
+        engine_name(&cluster.name_any())
+    }
+
+    fn is_wanted(&self, cluster: &WorkflowCluster) -> bool {
+        cluster.spec.enabled_ingress().is_some()
+    }
+
+    fn build(&self, input: &Input<'_>, _live: Option<&Ingress>) -> Option<Ingress> {
+        input.build.cluster.spec.enabled_ingress().map(|ingress| build(&input.build, ingress))
+    }
+}
 
 /// Builds it. No annotations: they are the ingress controller's own language, and some of them are code. The engine
 /// speaks TLS, which the Service's `appProtocol` tells.

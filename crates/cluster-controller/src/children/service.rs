@@ -1,11 +1,14 @@
-//! The two Services: one that callers connect to, one that gives each pod a name.
+//! The Service that callers connect to.
 
-use api_types::engine_access::{ADMIN_PORT, GRPC_PORT, headless_service_name};
+use api_types::WorkflowCluster;
+use api_types::engine_access::{ADMIN_PORT, GRPC_PORT, engine_name};
 use api_types::labels::{Component, selector};
+use controller_kit::children::Child;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt as _;
 
-use super::BuildInput;
+use super::{BuildInput, ClusterChildren, Input};
 
 /// Port of the engine's API, on container and Service.
 pub const GRPC_PORT_NAME: &str = "grpc";
@@ -14,26 +17,25 @@ pub const ADMIN_PORT_NAME: &str = "admin";
 /// Port of the metrics, on the client Service only, so that nothing is scraped twice.
 pub const METRICS_PORT_NAME: &str = "metrics";
 
-/// The Service of the StatefulSet.
-#[must_use]
-pub fn build_headless(input: &BuildInput<'_>) -> Service {
-    Service {
-        metadata: input.metadata(headless_service_name(&input.name()), Component::Engine),
-        spec: Some(ServiceSpec {
-            cluster_ip: Some("None".to_owned()),
-            selector: Some(selector(Component::Engine, &input.name())),
-            ports: Some(vec![grpc_port()]),
-            // Names of pods, ready or not; readiness is the client Service's concern.
-            publish_not_ready_addresses: Some(true),
-            ..ServiceSpec::default()
-        }),
-        ..Service::default()
+/// The child.
+pub struct ClientService;
+
+impl Child for ClientService {
+    type Set = ClusterChildren;
+    type Object = Service;
+
+    fn name(&self, cluster: &WorkflowCluster) -> String {
+        engine_name(&cluster.name_any())
+    }
+
+    fn build(&self, input: &Input<'_>, _live: Option<&Service>) -> Option<Service> {
+        Some(build(&input.build))
     }
 }
 
 /// The Service of `status.endpoint`: ready pods only.
 #[must_use]
-pub fn build_client(input: &BuildInput<'_>) -> Service {
+pub fn build(input: &BuildInput<'_>) -> Service {
     let spec = &input.cluster.spec;
     let service_type = spec.network.as_ref().and_then(|network| network.service_type).unwrap_or_default();
     let mut ports = vec![grpc_port()];
@@ -59,7 +61,7 @@ pub fn build_client(input: &BuildInput<'_>) -> Service {
     }
 }
 
-fn grpc_port() -> ServicePort {
+pub(super) fn grpc_port() -> ServicePort {
     ServicePort {
         name: Some(GRPC_PORT_NAME.to_owned()),
         port: GRPC_PORT.into(),
