@@ -23,11 +23,31 @@ pub struct Hindrances {
     pub missing_pull_secrets: Vec<String>,
 }
 
+/// What Kubernetes makes pods for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodOwner {
+    /// The engine's pods.
+    StatefulSet,
+    /// The pod of a migration.
+    Job,
+}
+
+impl PodOwner {
+    /// The kind.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::StatefulSet => "StatefulSet",
+            Self::Job => "Job",
+        }
+    }
+}
+
 /// A child whose pods Kubernetes refuses to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedCreate {
-    /// `StatefulSet` or `Job`.
-    pub kind: &'static str,
+    /// Whose pods.
+    pub owner: PodOwner,
     /// Namespace.
     pub namespace: String,
     /// Name.
@@ -40,7 +60,8 @@ impl FailedCreate {
     /// For status and event.
     #[must_use]
     pub fn message(&self) -> String {
-        let Self { kind, namespace, name, cause } = self;
+        let Self { owner, namespace, name, cause } = self;
+        let kind = owner.as_str();
         let word = kind.to_lowercase();
         format!(
             "the pods of {kind} {name} cannot be created: {cause}; see kubectl -n {namespace} describe {word} {name}"
@@ -51,8 +72,8 @@ impl FailedCreate {
 impl Hindrances {
     /// Why this child has no pods.
     #[must_use]
-    pub fn failed_create(&self, kind: &str, name: &str) -> Option<&FailedCreate> {
-        self.failed_creates.iter().find(|failed| failed.kind == kind && failed.name == name)
+    pub fn failed_create(&self, owner: PodOwner, name: &str) -> Option<&FailedCreate> {
+        self.failed_creates.iter().find(|failed| failed.owner == owner && failed.name == name)
     }
 }
 
@@ -64,8 +85,8 @@ pub async fn observe_hindrances(
     pods: &[PodView],
 ) -> Result<Hindrances, Problem<ClusterReason>> {
     let mut failed_creates = Vec::new();
-    for (kind, owner) in without_pods(children, pods) {
-        failed_creates.extend(observe_failed_create(context, kind, owner).await?);
+    for (owner, meta) in without_pods(children, pods) {
+        failed_creates.extend(observe_failed_create(context, owner, meta).await?);
     }
     let mut missing_pull_secrets = Vec::new();
     if pods.iter().any(|pod| pod.trouble.as_deref() == Some("ImagePullBackOff")) {
@@ -83,7 +104,7 @@ pub async fn observe_hindrances(
 }
 
 /// The children that should have more pods than there are.
-fn without_pods<'a>(children: &'a Children, pods: &[PodView]) -> Vec<(&'static str, &'a ObjectMeta)> {
+fn without_pods<'a>(children: &'a Children, pods: &[PodView]) -> Vec<(PodOwner, &'a ObjectMeta)> {
     let engines = pods.iter().filter(|pod| pod.ordinal.is_some()).count();
     let set = children.stateful_set().filter(|set| {
         let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
@@ -93,23 +114,23 @@ fn without_pods<'a>(children: &'a Children, pods: &[PodView]) -> Vec<(&'static s
     let waits = |job: &k8s_openapi::api::batch::v1::Job| {
         !has_migration_pod && !is_finished(job) && job.metadata.deletion_timestamp.is_none()
     };
-    let jobs = children.jobs.iter().filter(|job| waits(job)).map(|job| ("Job", &job.metadata));
-    set.map(|set| ("StatefulSet", &set.metadata)).into_iter().chain(jobs).collect()
+    let jobs = children.jobs.iter().filter(|job| waits(job)).map(|job| (PodOwner::Job, &job.metadata));
+    set.map(|set| (PodOwner::StatefulSet, &set.metadata)).into_iter().chain(jobs).collect()
 }
 
 /// The newest of what Kubernetes tells about the pods of a child counts: it may have made some since.
 async fn observe_failed_create(
     context: &Context,
-    kind: &'static str,
-    owner: &ObjectMeta,
+    owner: PodOwner,
+    meta: &ObjectMeta,
 ) -> Result<Option<FailedCreate>, Problem<ClusterReason>> {
-    let namespace = owner.namespace.clone().unwrap_or_default();
-    let name = owner.name.clone().unwrap_or_default();
+    let namespace = meta.namespace.clone().unwrap_or_default();
+    let name = meta.name.clone().unwrap_or_default();
     let api: Api<Event> = Api::namespaced(context.client.clone(), &namespace);
-    let about = format!("involvedObject.uid={}", owner.uid.as_deref().unwrap_or_default());
+    let about = format!("involvedObject.uid={}", meta.uid.as_deref().unwrap_or_default());
     let events = api.list(&ListParams::default().fields(&about)).await;
-    let events =
-        events.map_err(|error| unread(&format!("the events of {kind} {namespace}/{name}"), &error))?;
+    let events = events
+        .map_err(|error| unread(&format!("the events of {} {namespace}/{name}", owner.as_str()), &error))?;
     let newest = |reason: &str| {
         let of_reason = events.items.iter().filter(|event| event.reason.as_deref() == Some(reason));
         of_reason.max_by_key(|event| reported_at(event))
@@ -118,7 +139,7 @@ async fn observe_failed_create(
     let is_past =
         newest("SuccessfulCreate").is_some_and(|created| reported_at(created) >= reported_at(failed));
     let cause = creation_failure_message(failed.message.as_deref().unwrap_or_default());
-    Ok((!is_past).then_some(FailedCreate { kind, namespace, name, cause }))
+    Ok((!is_past).then_some(FailedCreate { owner, namespace, name, cause }))
 }
 
 /// When it was reported last; three generations of event recorders write it to three fields.

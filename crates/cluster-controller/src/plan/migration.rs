@@ -19,7 +19,7 @@ use crate::children::migration_job::{UpTo, build_job};
 use crate::children::stateful_set::version_of;
 use crate::observe::Observed;
 use crate::observe::children::is_finished;
-use crate::observe::hindrances::FailedCreate;
+use crate::observe::hindrances::{FailedCreate, PodOwner};
 use crate::observe::pods::PodView;
 use crate::observe::postgres::{Database, PostgresView};
 
@@ -211,7 +211,7 @@ fn job_state(job: &Job, observed: &Observed, up_to: UpTo, now: Timestamp) -> Job
     if found.metadata.deletion_timestamp.is_some() {
         return JobState::Running(Some("it is being deleted".to_owned()));
     }
-    if let Some(failed) = observed.hindrances.failed_create("Job", &found.name_any()) {
+    if let Some(failed) = observed.hindrances.failed_create(PodOwner::Job, &found.name_any()) {
         return JobState::FailedCreate(failed.clone());
     }
     let troubled =

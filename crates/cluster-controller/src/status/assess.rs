@@ -26,6 +26,7 @@ use crate::children::migration_job::UpTo;
 use crate::kind::{Applied, Clusters};
 use crate::observe::children::is_observed;
 use crate::observe::engine::EngineView;
+use crate::observe::hindrances::PodOwner;
 use crate::observe::pods::PodView;
 use crate::observe::postgres::{PostgresView, Trouble};
 use crate::observe::{Observed, View};
@@ -284,7 +285,7 @@ impl Judge<'_> {
         if self.observed.is_rolled_out(replicas) && !self.plan.rollout.is_rolling {
             return None;
         }
-        if let Some(failed) = self.observed.hindrances.failed_create("StatefulSet", &set.name_any()) {
+        if let Some(failed) = self.observed.hindrances.failed_create(PodOwner::StatefulSet, &set.name_any()) {
             let phase = self.hindered_phase();
             return Some(Judgement {
                 phase,

@@ -22,7 +22,7 @@ use crate::execute::name_taken;
 use crate::kind::{Applied, Clusters};
 use crate::observe::Observed;
 use crate::observe::engine::EngineView;
-use crate::observe::hindrances::FailedCreate;
+use crate::observe::hindrances::{FailedCreate, PodOwner};
 use crate::observe::postgres::{PostgresView, Trouble};
 use crate::testing::{
     days, ended, minimal, nothing, pod, reachable, rolling_set, serving, settings, settled_pods, settled_set,
@@ -123,7 +123,7 @@ fn a_world_that_never_ran(#[case] change: fn(&mut Observed), #[case] expected: R
 
 fn refused_pods() -> FailedCreate {
     FailedCreate {
-        kind: "StatefulSet",
+        owner: PodOwner::StatefulSet,
         namespace: "acme".to_owned(),
         name: "dev-engine".to_owned(),
         cause: "ResourceQuota small is used up".to_owned(),

@@ -15,27 +15,24 @@ fn job() -> k8s_openapi::api::batch::v1::Job {
     serde_json::from_value(json!({"metadata": {"name": "migrate", "uid": "uid-job"}})).unwrap()
 }
 
-fn asked_about(children: &Children, pods: &[PodView]) -> Vec<&'static str> {
-    without_pods(children, pods).into_iter().map(|(kind, _)| kind).collect()
+fn asked_about(children: &Children, pods: &[PodView]) -> Vec<PodOwner> {
+    without_pods(children, pods).into_iter().map(|(owner, _)| owner).collect()
 }
 
 #[test]
 fn events_are_read_only_of_a_child_whose_pods_are_missing() {
     let migration = PodView { ordinal: None, ..pod(0, "", false) };
     let with_job = |job| Children { jobs: vec![Arc::new(job)], ..with_set(set()) };
-    assert_eq!(asked_about(&Children::default(), &[]), Vec::<&str>::new());
-    assert_eq!(asked_about(&with_set(set()), &settled_pods(2)), Vec::<&str>::new());
-    assert_eq!(asked_about(&with_set(set()), &settled_pods(1)), ["StatefulSet"]);
-    assert_eq!(asked_about(&with_job(job()), &settled_pods(2)), ["Job"]);
-    assert_eq!(
-        asked_about(&with_job(ended(job(), "Complete", today())), &settled_pods(2)),
-        Vec::<&str>::new()
-    );
+    assert_eq!(asked_about(&Children::default(), &[]), Vec::new());
+    assert_eq!(asked_about(&with_set(set()), &settled_pods(2)), Vec::new());
+    assert_eq!(asked_about(&with_set(set()), &settled_pods(1)), [PodOwner::StatefulSet]);
+    assert_eq!(asked_about(&with_job(job()), &settled_pods(2)), [PodOwner::Job]);
+    assert_eq!(asked_about(&with_job(ended(job(), "Complete", today())), &settled_pods(2)), Vec::new());
     let pods: Vec<_> = settled_pods(2).into_iter().chain([migration]).collect();
-    assert_eq!(asked_about(&with_job(job()), &pods), Vec::<&str>::new());
+    assert_eq!(asked_about(&with_job(job()), &pods), Vec::new());
     let mut unseen = set();
     unseen.metadata.generation = Some(2);
-    assert_eq!(asked_about(&with_set(unseen), &[]), Vec::<&str>::new());
+    assert_eq!(asked_about(&with_set(unseen), &[]), Vec::new());
 }
 
 #[rstest]
