@@ -57,12 +57,6 @@ impl WriteError {
         spec_refusal::spec_refusal_message(status, &self.object)
     }
 
-    /// Did the API server refuse the object itself?
-    #[must_use]
-    pub fn is_invalid(&self) -> bool {
-        matches!(&self.source, kube::Error::Api(status) if status.code == 422)
-    }
-
     /// For status and event: what was tried and the API server's own verdict.
     #[must_use]
     pub fn message(&self) -> String {
@@ -127,14 +121,22 @@ impl Writer {
         Ok(Written { object, reverted: contest })
     }
 
-    /// Writes the fields of `desired` over the live ones, each list as a whole.
-    pub async fn replace_lists(&self, desired: &Desired) -> Result<Written, WriteError> {
+    /// The same for an object whose lists others may extend. Server-side apply keeps what they put there, even where it
+    /// makes the object impossible, for instance a port of the same name under another number. Then the lists that we mean
+    /// are replaced as a whole.
+    pub async fn apply_or_replace_lists(&self, desired: &Desired) -> Result<Written, WriteError> {
+        let refused = match self.apply(desired).await {
+            Err(refused) if matches!(&refused.source, kube::Error::Api(status) if status.code == 422) => {
+                refused
+            }
+            answer => return answer,
+        };
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &desired.namespace, &desired.resource);
         let params = PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() };
         match api.patch(&desired.name, &params, &Patch::Merge(&desired.body)).await {
             Ok(object) => Ok(Written { object, reverted: None }),
-            Err(source) => Err(WriteError { operation: "replace", object: desired.display(), source }),
+            Err(_) => Err(refused),
         }
     }
 

@@ -353,3 +353,28 @@ async fn an_unreachable_apiserver_is_transient() {
     assert_eq!(error.class(), ErrorClass::Transient);
     assert_eq!(error.message(), "failed to apply ConfigMap acme/a: the Kubernetes API did not answer");
 }
+
+#[rstest]
+#[case::the_lists_of_others_were_the_cause(Reply::ok(desired().body), None)]
+#[case::they_were_not(Reply::json(422, reply::invalid("configmaps", "a", "data", "second")), Some("first"))]
+#[tokio::test]
+async fn lists_that_others_made_impossible_are_replaced_as_a_whole(
+    #[case] answer: Reply,
+    #[case] refused: Option<&str>,
+) {
+    let refusal = reply::invalid("configmaps", "a", "data", "first");
+    let path = "/api/v1/namespaces/acme/configmaps/a";
+    let apiserver =
+        MockApiServer::in_order([patch(path).reply(Reply::json(422, refusal)), patch(path).reply(answer)]);
+    let written = Writer::new(apiserver.client(), MANAGER).apply_or_replace_lists(&desired()).await;
+    let types: Vec<_> = apiserver.finish().into_iter().map(|request| request.content_type).collect();
+    assert_eq!(
+        types,
+        ["application/apply-patch+yaml", "application/merge-patch+json"].map(|it| Some(it.to_owned()))
+    );
+    match (written, refused) {
+        (Ok(_), None) => {}
+        (Err(error), Some(refused)) => assert!(error.source.to_string().contains(refused), "{error:?}"),
+        (written, _) => panic!("{written:?}"),
+    }
+}

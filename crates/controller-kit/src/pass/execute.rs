@@ -112,12 +112,10 @@ impl<K: Kind> Passes<K> {
             }
             Step::Apply(desired) if self.writer.is_futile(desired) => {}
             Step::Apply(desired) => {
-                let written = match self.writer.apply(desired).await {
-                    Err(refused) if K::REPLACES_LISTS && refused.is_invalid() => {
-                        // The first refusal says what is wrong; this one would speak of another request.
-                        self.writer.replace_lists(desired).await.map_err(|_| refused)
-                    }
-                    written => written,
+                let written = if K::REPLACES_LISTS {
+                    self.writer.apply_or_replace_lists(desired).await
+                } else {
+                    self.writer.apply(desired).await
                 };
                 let written = written.map_err(|error| problem_of::<K>(&error))?;
                 applied.children.push(written.object);
