@@ -29,7 +29,7 @@ use serde::Serialize;
 
 use crate::args::Settings;
 use crate::observe::secrets::AccessView;
-use crate::plan::rollout::Rollout;
+use crate::upgrade::rollout::Rollout;
 use crate::validate::Target;
 use ca_bundle::CaBundle;
 use disruption_budget::DisruptionBudget;

@@ -17,8 +17,8 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::observe::dependants::{Dependant, EngineLife, Remains};
-use crate::plan::withdrawal::unwanted_by_deleted;
 use crate::plan::{ClusterStep, Step};
+use crate::upgrade::withdrawal::unwanted_by_deleted;
 
 /// Deletions that belong together do not arrive at the same moment.
 pub const GRACE: Duration = Duration::from_secs(10);

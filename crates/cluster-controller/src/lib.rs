@@ -22,6 +22,7 @@ pub mod observe;
 pub mod plan;
 pub mod proof;
 pub mod status;
+pub mod upgrade;
 pub mod validate;
 
 #[cfg(test)]

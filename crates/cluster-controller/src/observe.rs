@@ -6,7 +6,6 @@ pub mod engine;
 pub mod hindrances;
 pub mod pods;
 pub mod postgres;
-pub mod revisions;
 pub mod secrets;
 
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use kube::ResourceExt as _;
 
 use crate::children::service_monitor::{ServiceMonitorView, observe_service_monitor};
 use crate::context::Context;
+use crate::upgrade::revisions::is_rolled_out;
 use crate::validate::Target;
 use children::{Children, is_finished, observe_children, observe_jobs};
 use dependants::{Remains, observe_remains};
@@ -28,7 +28,6 @@ use engine::{EngineView, observe_engine};
 use hindrances::{Hindrances, observe_hindrances};
 use pods::{PodView, observe_pods};
 use postgres::PostgresView;
-use revisions::is_rolled_out;
 use secrets::{AccessView, observe_access, observe_login};
 
 /// The world as one pass sees it.

@@ -2,9 +2,6 @@
 
 pub mod access;
 pub mod credentials;
-pub mod migration;
-pub mod rollout;
-pub mod withdrawal;
 
 use std::sync::Arc;
 
@@ -25,12 +22,12 @@ use crate::children::stateful_set::{self, EnginePods};
 use crate::children::{BuildInput, Input, service_monitor};
 use crate::cleanup::{self, plan_cleanup};
 use crate::observe::{Observed, View};
+use crate::upgrade::migration::{JobState, Migration};
+use crate::upgrade::withdrawal::unwanted_by_refused;
+use crate::upgrade::{Upgrade, plan_upgrade};
 use crate::validate::Target;
 use access::plan_access;
 use credentials::{Rotation, key_id_of, rotation_of};
-use migration::{JobState, Migration, plan_migration};
-use rollout::{Rollout, plan_rollout};
-use withdrawal::unwanted_by_refused;
 
 /// One write that only clusters have.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,10 +109,8 @@ pub struct Plan {
     pub key_ids: AccessKeyIds,
     /// Tokens or keys are written: what they are then is found by the next pass.
     pub writes_credentials: bool,
-    /// Where the schema stands.
-    pub migration: Migration,
-    /// Where the pods stand.
-    pub rollout: Rollout,
+    /// Where the schema and the pods stand.
+    pub upgrade: Upgrade,
 }
 
 /// A Secret that is taken over only when a person says so.
@@ -166,8 +161,7 @@ pub fn plan(
     let input = BuildInput { cluster, target, settings, database };
 
     let mut draft = Draft::default();
-    let (migration, unwanted) = plan_migration(&input, observed, now);
-    let mut rollout = plan_rollout(&input, observed, &migration);
+    let mut upgrade = plan_upgrade(&input, observed, now);
     if !cluster.spec.is_paused() {
         if !cluster.finalizers().iter().any(|finalizer| finalizer == CLUSTER_CONTROLLER.finalizer) {
             // From then on a deletion waits for the tenants and processes that are deleted with the cluster.
@@ -177,16 +171,16 @@ pub fn plan(
         // An engine would accept whatever these Secrets hold.
         let are_ours = observed.access.proof.is_some() && draft.taken.is_empty() && draft.unproven.is_empty();
         if !are_ours && observed.children.stateful_set().is_none() {
-            rollout.version = None;
+            upgrade.rollout.version = None;
         }
-        draft.steps.extend(unwanted.into_iter().map(ClusterStep::WithdrawJob).map(Step::Own));
+        draft.steps.extend(upgrade.unwanted.iter().cloned().map(ClusterStep::WithdrawJob).map(Step::Own));
         let input = Input {
             build: input,
             access: &observed.access,
-            rollout: &rollout,
+            rollout: &upgrade.rollout,
             live: &observed.children.live,
         };
-        plan_all(&input, observed, &migration, &mut draft);
+        plan_all(&input, observed, &upgrade.migration, &mut draft);
     }
     let key_id = |access| key_id_of(&input, &observed.access, access);
     Plan {
@@ -196,8 +190,7 @@ pub fn plan(
         taken: draft.taken,
         unproven: draft.unproven,
         writes_credentials: draft.writes_credentials,
-        migration,
-        rollout,
+        upgrade,
     }
 }
 

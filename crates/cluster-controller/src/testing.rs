@@ -25,7 +25,7 @@ use crate::observe::Observed;
 use crate::observe::children::Children;
 use crate::observe::engine::EngineView;
 use crate::observe::hindrances::Hindrances;
-use crate::observe::pods::PodView;
+use crate::observe::pods::{PodHealth, PodView};
 use crate::observe::postgres::{Database, PostgresView};
 use crate::observe::secrets::{AccessView, Sealed};
 use crate::plan::access;
@@ -171,10 +171,9 @@ pub(crate) fn pod(ordinal: i32, revision: &str, ready: bool) -> PodView {
         ordinal: Some(ordinal),
         revision: Some(revision.to_owned()),
         version: Some("1.2.3".to_owned()),
-        ready,
+        health: if ready { PodHealth::Ready } else { PodHealth::Unready { since: Some(today()) } },
         terminating: false,
         trouble: None,
-        unready_since: (!ready).then(today),
     }
 }
 

@@ -5,12 +5,12 @@ use api_types::cluster::ClusterReason;
 use api_types::labels::{Component, VERSION, selector, selector_text};
 use controller_kit::problem::Problem;
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 
 use super::children::{Children, is_finished};
-use super::revisions::may_own;
 use super::unread;
 use crate::context::Context;
 
@@ -29,14 +29,32 @@ pub struct PodView {
     pub revision: Option<String>,
     /// Version of what it runs.
     pub version: Option<String>,
-    /// Ready to serve.
-    pub ready: bool,
+    /// Its own judgement of itself.
+    pub health: PodHealth,
     /// On its way out.
     pub terminating: bool,
     /// Why it cannot start, if Kubernetes says so: `ImagePullBackOff`, `Unschedulable`, …
     pub trouble: Option<String>,
-    /// Since when it has not been ready.
-    pub unready_since: Option<Timestamp>,
+}
+
+/// What a pod says of itself. That is its readiness, as Kubernetes asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodHealth {
+    /// Ready to serve.
+    Ready,
+    /// It does not serve.
+    Unready {
+        /// Since when, if that is known.
+        since: Option<Timestamp>,
+    },
+}
+
+impl PodHealth {
+    /// Is it ready to serve?
+    #[must_use]
+    pub const fn is_ready(self) -> bool {
+        matches!(self, Self::Ready)
+    }
 }
 
 /// Lists the engine's pods, always: the StatefulSet's counts do not tell what each of them runs. The pods of migrations
@@ -84,7 +102,6 @@ pub fn view(pod: &Pod) -> PodView {
     let labels = pod.labels();
     let is_engine = labels.contains_key("apps.kubernetes.io/pod-index")
         || labels.contains_key("controller-revision-hash");
-    let ready = condition(pod, "Ready");
     PodView {
         ordinal: if is_engine {
             name.rsplit('-').next().and_then(|ordinal| ordinal.parse().ok())
@@ -95,16 +112,20 @@ pub fn view(pod: &Pod) -> PodView {
         uid: pod.uid().unwrap_or_default(),
         revision: labels.get("controller-revision-hash").cloned(),
         version: labels.get(VERSION).cloned(),
-        ready: ready.is_some_and(|ready| ready.status == "True"),
+        health: health(pod),
         terminating: pod.metadata.deletion_timestamp.is_some(),
         trouble: trouble(pod),
-        unready_since: ready
-            .filter(|ready| ready.status != "True")
-            .and_then(|ready| ready.last_transition_time.as_ref())
-            .or(pod.metadata.creation_timestamp.as_ref().filter(|_| ready.is_none()))
-            .map(|time| time.0),
         name,
     }
+}
+
+fn health(pod: &Pod) -> PodHealth {
+    let since = match condition(pod, "Ready") {
+        Some(ready) if ready.status == "True" => return PodHealth::Ready,
+        Some(ready) => ready.last_transition_time.as_ref(),
+        None => pod.metadata.creation_timestamp.as_ref(),
+    };
+    PodHealth::Unready { since: since.map(|time| time.0) }
 }
 
 fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a PodCondition> {
@@ -135,6 +156,15 @@ fn trouble_of(container: &ContainerStatus) -> Option<String> {
 
 fn waiting_reason(container: &ContainerStatus) -> Option<String> {
     container.state.as_ref()?.waiting.as_ref()?.reason.clone()
+}
+
+/// Whether the StatefulSet may own this pod: it does, or nobody does yet.
+#[must_use]
+pub fn may_own(set: &StatefulSet, pod: &Pod) -> bool {
+    let mut owners = pod.owner_references().iter();
+    owners
+        .find(|owner| owner.controller == Some(true))
+        .is_none_or(|owner| set.uid().as_deref() == Some(&owner.uid))
 }
 
 #[cfg(test)]

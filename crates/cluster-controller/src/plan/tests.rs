@@ -23,6 +23,7 @@ use crate::observe::secrets::{AccessView, Sealed};
 use crate::testing::{
     FULL, MINIMAL, SEED, minimal, nothing, reachable, reported, serving, settings, target, today,
 };
+use crate::upgrade::rollout::Change;
 
 fn planned(cluster: &WorkflowCluster, observed: &Observed) -> Plan {
     plan(cluster, &target(cluster), &settings(), observed, today())
@@ -101,7 +102,9 @@ fn a_new_cluster_is_migrated_before_its_engine_starts() {
 }
 
 fn job_digest(plan: &Plan) -> String {
-    let Migration::Needed { job, .. } = &plan.migration else { panic!("{:?}", plan.migration) };
+    let Migration::Needed { job, .. } = &plan.upgrade.migration else {
+        panic!("{:?}", plan.upgrade.migration)
+    };
     job.name_any().rsplit('-').next().unwrap().to_owned()
 }
 
@@ -243,7 +246,7 @@ fn a_database_that_is_away_holds_up_no_scaling() {
     after.spec.replicas = 5;
     let plan = planned(&after, &observed);
     assert_eq!(children_reported(&plan), ["apply StatefulSet prod-east-engine"]);
-    assert_eq!(plan.rollout.change, rollout::Change { scale: Some((3, 5)), template: false });
+    assert_eq!(plan.upgrade.rollout.change, Change { scale: Some((3, 5)), template: false });
 }
 
 #[test]

@@ -27,11 +27,11 @@ use crate::kind::{Applied, Clusters};
 use crate::observe::children::is_observed;
 use crate::observe::engine::EngineView;
 use crate::observe::hindrances::PodOwner;
-use crate::observe::pods::PodView;
+use crate::observe::pods::{PodHealth, PodView};
 use crate::observe::postgres::{PostgresView, Trouble};
 use crate::observe::{Observed, View};
-use crate::plan::migration::{JobState, Migration};
 use crate::plan::{Course, Plan, Step, Unproven};
+use crate::upgrade::migration::{JobState, Migration};
 use crate::validate::Target;
 
 /// What is awaited is watched, but pods and engines are not.
@@ -169,7 +169,7 @@ impl Judge<'_> {
 
     fn judge_paused(&self) -> Option<Judgement> {
         let is_served = self.observed.is_rolled_out(self.cluster.spec.replicas);
-        let stays = match &self.plan.migration {
+        let stays = match &self.plan.upgrade.migration {
             Migration::Withdrawn { job, version } => format!(
                 "; migration Job {job} for version {version}, which the spec does not ask for, stays until then"
             ),
@@ -210,7 +210,7 @@ impl Judge<'_> {
 
     /// Told before everything that follows from it, and only in the pass that does it.
     fn judge_scaling(&self) -> Option<Judgement> {
-        let (from, to) = self.plan.rollout.change.scale?;
+        let (from, to) = self.plan.upgrade.rollout.change.scale?;
         Some(Judgement {
             phase: self.moving_phase(),
             readiness: Readiness::InProgress,
@@ -244,14 +244,14 @@ impl Judge<'_> {
     }
 
     fn judge_migration(&self) -> Option<Judgement> {
-        if let Migration::Refused { reason, message } = &self.plan.migration {
+        if let Migration::Refused { reason, message } = &self.plan.upgrade.migration {
             return Some(self.stalled(*reason, message.clone()));
         }
-        if let Migration::Withdrawn { .. } = &self.plan.migration {
+        if let Migration::Withdrawn { .. } = &self.plan.upgrade.migration {
             let (reason, message) = migration_message(self.plan)?;
             return Some(self.moving(reason, message, RECHECK_AT_ONCE * 2));
         }
-        let Migration::Needed { up_to, state, .. } = &self.plan.migration else { return None };
+        let Migration::Needed { up_to, state, .. } = &self.plan.upgrade.migration else { return None };
         if *up_to == UpTo::Expand && *state == JobState::Succeeded {
             return None;
         }
@@ -282,7 +282,7 @@ impl Judge<'_> {
                 RECHECK_AT_ONCE,
             ));
         };
-        if self.observed.is_rolled_out(replicas) && !self.plan.rollout.is_rolling {
+        if self.observed.is_rolled_out(replicas) && !self.plan.upgrade.rollout.is_rolling {
             return None;
         }
         if let Some(failed) = self.observed.hindrances.failed_create(PodOwner::StatefulSet, &set.name_any()) {
@@ -306,8 +306,9 @@ impl Judge<'_> {
         }
         let status = set.status.clone().unwrap_or_default();
         let ready = children.ready_replicas();
-        if self.plan.rollout.is_rolling && status.replicas > 0 {
-            let updated = if self.plan.rollout.change.template { 0 } else { self.observed.replaced_pods() };
+        if self.plan.upgrade.rollout.is_rolling && status.replicas > 0 {
+            let updated =
+                if self.plan.upgrade.rollout.change.template { 0 } else { self.observed.replaced_pods() };
             let message = format!("{updated} of {replicas} engine pods have been replaced");
             return Some(self.moving(Reason::RollingOut, message, RECHECK_MOVING));
         }
@@ -335,13 +336,14 @@ impl Judge<'_> {
 
     /// What holds this pod up, in words. A pod that is being replaced anyway is no news.
     fn trouble_of(&self, pod: &PodView) -> Option<String> {
-        if pod.ready || pod.terminating || pod.ordinal.is_none() {
+        if pod.health.is_ready() || pod.terminating || pod.ordinal.is_none() {
             return None;
         }
         if let Some(trouble) = self.observed.trouble_message(pod) {
             return Some(format!("engine pod {}: {trouble}", pod.name));
         }
-        let unready = Duration::try_from(self.now.duration_since(pod.unready_since?)).unwrap_or_default();
+        let PodHealth::Unready { since } = pod.health else { return None };
+        let unready = Duration::try_from(self.now.duration_since(since?)).unwrap_or_default();
         (unready >= UNREADY_IS_TROUBLE)
             .then(|| format!("engine pod {} does not become ready: look at its events and log", pod.name))
     }
@@ -380,8 +382,9 @@ impl Judge<'_> {
 
     fn running_version(&self) -> String {
         let running = self.observed.running_version().map(str::to_owned);
-        running
-            .unwrap_or_else(|| self.plan.rollout.version.as_ref().unwrap_or(&self.target.version).to_string())
+        running.unwrap_or_else(|| {
+            self.plan.upgrade.rollout.version.as_ref().unwrap_or(&self.target.version).to_string()
+        })
     }
 
     fn settled(&self, reason: ClusterReason, message: String) -> Judgement {
@@ -483,7 +486,7 @@ fn build_done(plan: &Plan, applied: &Applied) -> Vec<Event> {
             note: note.to_owned(),
         });
     };
-    let change = plan.rollout.change;
+    let change = plan.upgrade.rollout.change;
     let writes_set =
         plan.steps.iter().any(|step| matches!(step, Step::Apply(desired) if desired.is_a::<StatefulSet>()));
     if writes_set && applied.failures.is_empty() && (change.scale.is_some() || change.template) {

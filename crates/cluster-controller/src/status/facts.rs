@@ -25,7 +25,7 @@ use crate::observe::Observed;
 use crate::observe::postgres::PostgresView;
 use crate::plan::Plan;
 use crate::plan::credentials::Rotation;
-use crate::plan::migration::{JobState, Migration};
+use crate::upgrade::migration::{JobState, Migration};
 use crate::validate::{Target, fields_not_acted_on};
 
 /// What a pass saw of the cluster.
@@ -66,15 +66,15 @@ impl Facts {
         let set = observed.children.stateful_set();
         let set_status = set.and_then(|set| set.status.as_ref());
         let ready_replicas = observed.children.ready_replicas();
-        let is_uniform = observed.is_rolled_out(cluster.spec.replicas) && !plan.rollout.is_rolling;
+        let is_uniform = observed.is_rolled_out(cluster.spec.replicas) && !plan.upgrade.rollout.is_rolling;
         let (name, namespace) = (cluster.name_any(), cluster.namespace().unwrap_or_default());
-        let endpoint = plan.rollout.version.is_some().then(|| Endpoint {
+        let endpoint = plan.upgrade.rollout.version.is_some().then(|| Endpoint {
             host: engine_host(&name, &namespace),
             port: GRPC_PORT.into(),
             url: engine_url(&name, &namespace),
         });
         let is_migrating = matches!(
-            plan.migration,
+            plan.upgrade.migration,
             Migration::Needed { .. } | Migration::Expanded | Migration::Withdrawn { .. }
         );
         Self {
@@ -94,7 +94,9 @@ impl Facts {
             endpoint,
             access_key_ids: plan.key_ids.clone(),
             events: Vec::new(),
-            accepts_deployments: observed.engine.is_serving() && !plan.rollout.is_rolling && !is_migrating,
+            accepts_deployments: observed.engine.is_serving()
+                && !plan.upgrade.rollout.is_rolling
+                && !is_migrating,
             conditions: vec![
                 build_available(cluster, ready_replicas),
                 build_postgres_reachable(observed),
@@ -209,7 +211,7 @@ fn build_postgres_encrypted(
 
 fn build_migrated(target: &Target, observed: &Observed, plan: &Plan) -> DesiredCondition<ClusterReason> {
     let version = &target.version;
-    match &plan.migration {
+    match &plan.upgrade.migration {
         Migration::Done => DesiredCondition::new(
             MIGRATED,
             ConditionStatus::True,
@@ -242,12 +244,12 @@ fn build_migrated(target: &Target, observed: &Observed, plan: &Plan) -> DesiredC
 
 /// A migration that is not done, in words.
 pub(super) fn migration_message(plan: &Plan) -> Option<(ClusterReason, String)> {
-    if let Migration::Withdrawn { job, version } = &plan.migration {
+    if let Migration::Withdrawn { job, version } = &plan.upgrade.migration {
         let message =
             format!("migration Job {job} for version {version}, which the spec does not ask for, is ending");
         return Some((Reason::MigrationWithdrawn, message));
     }
-    let Migration::Needed { up_to, job, state } = &plan.migration else { return None };
+    let Migration::Needed { up_to, job, state } = &plan.upgrade.migration else { return None };
     let name = job.name_any();
     Some(match state {
         JobState::Missing | JobState::Outdated => {
@@ -283,7 +285,7 @@ fn build_upgrade_complete(
     let version = &target.version;
     let pending =
         |reason, message| DesiredCondition::new(UPGRADE_COMPLETE, ConditionStatus::False, reason, message);
-    match (&plan.migration, running) {
+    match (&plan.upgrade.migration, running) {
         (Migration::Refused { reason, message }, _) => pending(*reason, message.clone()),
         (Migration::Needed { .. } | Migration::Withdrawn { .. }, _) => {
             let (reason, message) =

@@ -23,6 +23,7 @@ use crate::kind::{Applied, Clusters};
 use crate::observe::Observed;
 use crate::observe::engine::EngineView;
 use crate::observe::hindrances::{FailedCreate, PodOwner};
+use crate::observe::pods::PodHealth;
 use crate::observe::postgres::{PostgresView, Trouble};
 use crate::testing::{
     days, ended, minimal, nothing, pod, reachable, rolling_set, serving, settings, settled_pods, settled_set,
@@ -89,7 +90,7 @@ const SETTLED: Next = Next::Settled { resync: Duration::from_mins(1) };
 #[case::stuck_pod(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { trouble: Some("ImagePullBackOff".into()), ..pod(1, "new", false) }]; }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1: ImagePullBackOff", wait(5)))]
 #[case::pods_refused(|o: &mut Observed| { o.pods.truncate(2); o.hindrances.failed_creates = vec![refused_pods()]; }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::FailedCreate, "the pods of StatefulSet dev-engine cannot be created: ResourceQuota small is used up; see kubectl -n acme describe statefulset dev-engine", wait(5)))]
 #[case::pull_secret_missing(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { trouble: Some("ImagePullBackOff".into()), ..pod(1, "new", false) }]; o.hindrances.missing_pull_secrets = vec!["registry-login".into()]; }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1: ImagePullBackOff; namespace acme has no pull Secret registry-login", wait(5)))]
-#[case::silent_pod(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { unready_since: Some(today() - days(1)), ..pod(1, "new", false) }]; }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1 does not become ready: look at its events and log", wait(5)))]
+#[case::silent_pod(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { health: PodHealth::Unready { since: Some(today() - days(1)) }, ..pod(1, "new", false) }]; }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1 does not become ready: look at its events and log", wait(5)))]
 #[case::one_ending(|o: &mut Observed| surplus(o, 1), (ClusterPhase::Running, Readiness::InProgress, Reason::ScalingDown, "1 engine pod is ending", wait(5)))]
 #[case::not_asked(|o: &mut Observed| o.engine = EngineView::NotAsked, (ClusterPhase::Running, Readiness::InProgress, Reason::EngineStarting, "waiting for the first answer of the engine", wait(1)))]
 #[case::unreachable(|o: &mut Observed| o.engine = EngineView::Unreachable("no answer within 10 s".into()), (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "the engine does not answer: no answer within 10 s", wait(5)))]
@@ -419,7 +420,7 @@ fn every_reason_is_used() {
         include_str!("../execute.rs"),
         // The reasons of failed calls to the Kubernetes API, for every kind.
         include_str!("../../../controller-kit/src/outcome.rs"),
-        include_str!("../plan/migration.rs"),
+        include_str!("../upgrade/migration.rs"),
         include_str!("../observe/postgres.rs"),
         include_str!("../observe/secrets.rs"),
     ];

@@ -3,6 +3,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::testing::{minimal, settled_set};
 
 fn pod(status: &Value) -> Pod {
     serde_json::from_value(json!({
@@ -33,10 +34,9 @@ fn a_ready_pod_is_read() {
             ordinal: Some(12),
             revision: Some("dev-engine-6f".into()),
             version: Some("1.2.3".into()),
-            ready: true,
+            health: PodHealth::Ready,
             terminating: false,
             trouble: None,
-            unready_since: None,
         }
     );
 }
@@ -56,7 +56,8 @@ fn trouble_is_what_kubernetes_calls_it(#[case] status: Value, #[case] expected: 
 #[test]
 fn a_pod_is_unready_since_its_condition_says_so() {
     let status = json!({"conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": "2026-06-01T12:00:00Z"}]});
-    assert_eq!(view(&pod(&status)).unready_since, Some(at("2026-06-01T12:00:00Z")));
+    let since = Some(at("2026-06-01T12:00:00Z"));
+    assert_eq!(view(&pod(&status)).health, PodHealth::Unready { since });
 }
 
 #[test]
@@ -64,4 +65,23 @@ fn a_pod_of_a_job_has_no_ordinal() {
     let mut pod = pod(&json!({}));
     pod.metadata.labels = None;
     assert_eq!(view(&pod).ordinal, None);
+}
+
+#[rstest]
+#[case::its_own(Some(("uid-set", true)), true)]
+#[case::nobodys(None, true)]
+#[case::not_controlled(Some(("uid-other", false)), true)]
+#[case::foreign(Some(("uid-other", true)), false)]
+fn a_pod_of_another_controller_is_none_of_ours(#[case] owner: Option<(&str, bool)>, #[case] expected: bool) {
+    let owners: Vec<_> = owner
+        .map(|(uid, controller)| {
+            json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "x", "uid": uid, "controller": controller})
+        })
+        .into_iter()
+        .collect();
+    let pod = json!({"metadata": {"name": "dev-engine-0", "ownerReferences": owners}});
+    assert_eq!(
+        may_own(&settled_set(&minimal(|_| ()), "1.2.3"), &serde_json::from_value(pod).unwrap()),
+        expected
+    );
 }

@@ -3,7 +3,6 @@ use rstest::rstest;
 use super::*;
 use crate::observe::engine::EngineView;
 use crate::observe::postgres::Trouble;
-use crate::plan::migration::Migration;
 use crate::testing::{
     minimal, nothing, pod, reachable, rolling_set, serving, settled_set, with_input, with_set,
 };

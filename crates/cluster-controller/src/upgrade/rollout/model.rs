@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::observe::revisions;
 use crate::testing::{minimal, nothing, pod, serving, with_input, with_set};
+use crate::upgrade::revisions;
 
 /// Templates of this name make pods that never become ready.
 const BAD: usize = 3;

@@ -2,11 +2,10 @@
 //! again as soon as its template is a former one, whatever its pods run, and its status may be lost.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use kube::ResourceExt as _;
 
-use super::Observed;
-use super::children::{Children, is_observed};
-use super::pods::PodView;
+use crate::observe::Observed;
+use crate::observe::children::{Children, is_observed};
+use crate::observe::pods::PodView;
 
 /// The revision that every pod shall have; `None` until Kubernetes has seen the latest template.
 #[must_use]
@@ -51,7 +50,7 @@ impl PodView {
     /// Of this revision, ready, and not on its way out.
     #[must_use]
     pub fn is_good(&self, revision: &str) -> bool {
-        self.revision.as_deref() == Some(revision) && self.ready && !self.terminating
+        self.revision.as_deref() == Some(revision) && self.health.is_ready() && !self.terminating
     }
 }
 
@@ -82,15 +81,6 @@ impl Observed {
         let first = versions.next()??;
         versions.all(|version| version == Some(first)).then_some(first)
     }
-}
-
-/// Whether the StatefulSet may own this pod: it does, or nobody does yet.
-#[must_use]
-pub fn may_own(set: &StatefulSet, pod: &k8s_openapi::api::core::v1::Pod) -> bool {
-    let mut owners = pod.owner_references().iter();
-    owners
-        .find(|owner| owner.controller == Some(true))
-        .is_none_or(|owner| set.uid().as_deref() == Some(&owner.uid))
 }
 
 #[cfg(test)]

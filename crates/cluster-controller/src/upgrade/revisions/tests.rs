@@ -71,19 +71,3 @@ fn the_version_is_that_of_all_pods(#[case] versions: &[Option<&str>], #[case] ex
         .collect();
     assert_eq!(world(three(), pods).running_version(), expected);
 }
-
-#[rstest]
-#[case::its_own(Some(("uid-set", true)), true)]
-#[case::nobodys(None, true)]
-#[case::not_controlled(Some(("uid-other", false)), true)]
-#[case::foreign(Some(("uid-other", true)), false)]
-fn a_pod_of_another_controller_is_none_of_ours(#[case] owner: Option<(&str, bool)>, #[case] expected: bool) {
-    let owners: Vec<_> = owner
-        .map(|(uid, controller)| {
-            serde_json::json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "x", "uid": uid, "controller": controller})
-        })
-        .into_iter()
-        .collect();
-    let pod = serde_json::json!({"metadata": {"name": "dev-engine-0", "ownerReferences": owners}});
-    assert_eq!(may_own(&three(), &serde_json::from_value(pod).unwrap()), expected);
-}

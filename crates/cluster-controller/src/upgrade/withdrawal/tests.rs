@@ -5,10 +5,10 @@ use rstest::rstest;
 use super::*;
 use crate::children::migration_job::{UpTo, build_job};
 use crate::observe::postgres::{PostgresView, Trouble};
-use crate::plan::migration::plan_migration;
 use crate::testing::{
     days, ended, minimal, nothing, reachable, settled_pods, settled_set, today, with_input, with_set,
 };
+use crate::upgrade::migration::plan_migration;
 
 fn at(version: &str) -> WorkflowCluster {
     minimal(|cluster| version.clone_into(&mut cluster.spec.version))

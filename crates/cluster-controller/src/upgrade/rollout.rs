@@ -10,12 +10,12 @@ use kube::api::ApiResource;
 use semver::Version;
 
 use super::migration::Migration;
+use super::revisions::{is_rolling, restores_wanted, wanted_revision};
 use crate::children::BuildInput;
 use crate::children::stateful_set::{self, changes_template, version_of};
 use crate::observe::Observed;
 use crate::observe::pods::PodView;
 use crate::observe::postgres::PostgresView;
-use crate::observe::revisions::{is_rolling, restores_wanted, wanted_revision};
 
 /// Where the pods stand, and the next step.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,7 +83,7 @@ fn next_partition(replicas: i32, live: &StatefulSet, observed: &Observed) -> i32
     if !matches!(observed.postgres, PostgresView::Reachable(_)) {
         return current;
     }
-    if !observed.engine_pods().any(|pod| pod.ready) {
+    if !observed.engine_pods().any(|pod| pod.health.is_ready()) {
         // Nobody serves: there is nothing to protect, and waiting for health would be waiting for ever.
         return 0;
     }
@@ -98,7 +98,7 @@ fn next_partition(replicas: i32, live: &StatefulSet, observed: &Observed) -> i32
     let has_wanted = |pod: &&PodView| pod.revision.as_deref() == Some(wanted);
     let is_done = (current..replicas).all(|ordinal| pod_at(ordinal).is_some_and(|pod| pod.is_good(wanted)))
         && observed.engine_pods().filter(has_wanted).all(|pod| pod.is_good(wanted));
-    let serves = pod_at(next).is_some_and(|pod| pod.ready);
+    let serves = pod_at(next).is_some_and(|pod| pod.health.is_ready());
     if is_done && (observed.engine.is_serving() || !serves) { next } else { current }
 }
 
@@ -108,7 +108,9 @@ fn stuck_pods(replicas: i32, live: &StatefulSet, observed: &Observed) -> Vec<Del
     let Some(wanted) = wanted_revision(live) else { return Vec::new() };
     // While Postgres is away, pods that are not ready are not stuck.
     let is_reachable = matches!(observed.postgres, PostgresView::Reachable(_));
-    let is_stuck = |pod: &&PodView| !pod.ready && !pod.terminating && (is_reachable || pod.trouble.is_some());
+    let is_stuck = |pod: &&PodView| {
+        !pod.health.is_ready() && !pod.terminating && (is_reachable || pod.trouble.is_some())
+    };
     let partition = if restores_wanted(live) { 0 } else { partition_of(live) };
     observed
         .engine_pods()
