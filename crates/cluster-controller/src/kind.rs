@@ -43,7 +43,6 @@ impl Kind for Clusters {
     type Facts = Option<Facts>;
 
     const FINALIZER: Option<&'static str> = Some(CLUSTER_CONTROLLER.finalizer);
-    const REPLACES_LISTS: bool = true;
 
     fn validate(cluster: &WorkflowCluster) -> Result<Target, Problem<ClusterReason>> {
         validate(cluster)

@@ -71,10 +71,6 @@ pub trait Kind: Sized + Send + Sync + 'static {
     /// Keeps an object until its cleanup is done; `None`: it goes at once, and its children are garbage-collected.
     const FINALIZER: Option<&'static str>;
 
-    /// Server-side apply keeps what others put into a list, even where it makes the object impossible, for instance a port
-    /// of the same name under another number. If this is set, the lists that we mean are then replaced as a whole.
-    const REPLACES_LISTS: bool = false;
-
     /// Checks the spec alone.
     fn validate(object: &Self::Object) -> Result<Self::Spec, Problem<Self::Reason>>;
 

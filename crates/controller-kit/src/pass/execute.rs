@@ -112,11 +112,7 @@ impl<K: Kind> Passes<K> {
             }
             Step::Apply(desired) if self.writer.is_futile(desired) => {}
             Step::Apply(desired) => {
-                let written = if K::REPLACES_LISTS {
-                    self.writer.apply_or_replace_lists(desired).await
-                } else {
-                    self.writer.apply(desired).await
-                };
+                let written = self.writer.apply_or_replace_lists(desired).await;
                 let written = written.map_err(|error| problem_of::<K>(&error))?;
                 applied.children.push(written.object);
                 applied.reverted.extend(written.reverted);

@@ -377,9 +377,9 @@ async fn what_others_had_changed_is_reported_beside_the_change_of_ready() {
     assert_eq!(reasons, ["Conflict", "Synced"]);
 }
 
-/// A list that others made impossible is replaced as a whole, by kinds that ask for it.
+/// Others may have made a list impossible, so it is replaced as a whole; when that does not help, the first answer counts.
 #[tokio::test]
-async fn a_refused_apply_is_reported_as_it_was_refused_unless_lists_are_replaced() {
+async fn an_object_that_is_refused_as_invalid_is_written_once_more_and_reported_as_it_was_refused() {
     let apiserver = FakeApiServer::new();
     apiserver.seed(&tenant());
     apiserver.intercept(|request| {
@@ -387,6 +387,6 @@ async fn a_refused_apply_is_reported_as_it_was_refused_unless_lists_are_replaced
     });
     let (pass, _) =
         pass(&apiserver, &tenant(), Scripted { steps: vec![apply("b")].into(), ..Scripted::default() }).await;
-    assert_eq!(writes(&apiserver), ["PATCH b", "PATCH status", "POST events"]);
+    assert_eq!(writes(&apiserver), ["PATCH b", "PATCH b", "PATCH status", "POST events"]);
     assert_eq!(pass.next, Next::Failed(ErrorClass::Defect));
 }

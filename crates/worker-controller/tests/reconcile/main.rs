@@ -5,6 +5,8 @@ mod apiserver;
 #[cfg(test)]
 mod autoscaler;
 #[cfg(test)]
+mod impossible;
+#[cfg(test)]
 mod in_memory;
 #[cfg(test)]
 mod passed_on;
