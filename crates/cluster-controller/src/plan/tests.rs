@@ -6,14 +6,12 @@ use controller_kit::plan::build_owner_reference;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::ApiResource;
 use rstest::rstest;
 
 use super::*;
-use crate::children::ca_bundle::CaBundle;
 use crate::children::disruption_budget::DisruptionBudget;
-use crate::children::headless_service::HeadlessService;
 use crate::children::ingress::EngineIngress;
-use crate::children::network_policy::EngineNetworkPolicy;
 use crate::children::reader_role::ReaderRole;
 use crate::children::reader_role_binding::ReaderRoleBinding;
 use crate::children::service::ClientService;
@@ -125,49 +123,27 @@ fn a_migrated_cluster_gets_its_engine() {
     );
 }
 
-fn read<K: serde::de::DeserializeOwned>(body: serde_json::Value) -> Option<K> {
-    serde_json::from_value(body).ok()
-}
-
 /// A world in which everything is as `cluster` wants it.
 fn settled(cluster: &WorkflowCluster) -> Observed {
     let mut observed = nothing();
     observed.postgres = reachable(Some("1.2.3"));
     observed.engine = serving();
     observed.access = access(cluster);
-    let of_kind = |plan: &Plan, kind: &str, name: &str| {
-        let found = plan.steps.iter().find_map(|step| match step {
-            Step::Apply(desired) if desired.resource.kind == kind && desired.name == name => {
+    let plan = planned(cluster, &observed);
+    let applied = |resource: &ApiResource, name: &str| {
+        plan.steps.iter().find_map(|step| match step {
+            Step::Apply(desired) if desired.resource == *resource && desired.name == name => {
                 Some(desired.body.clone())
             }
             _ => None,
-        });
-        found.unwrap_or_default()
+        })
     };
-    let plan = planned(cluster, &observed);
-    let engine = engine_access::engine_name(&cluster.name_any());
-    let headless = engine_access::headless_service_name(&cluster.name_any());
-    let ca = engine_access::ca_config_map_name(&cluster.name_any());
-    let live = |kind: &str, name: &str| of_kind(&plan, kind, name);
+    let mut children = LiveChildren::holding(cluster, applied).unwrap();
     let set = crate::testing::settled_set(cluster, "1.2.3");
-    let mut applied: k8s_openapi::api::apps::v1::StatefulSet =
-        serde_json::from_value(live("StatefulSet", &engine)).unwrap();
-    applied.status = set.status;
-    applied.metadata.generation = set.metadata.generation;
-    let name = cluster.name_any();
-    let mut children = LiveChildren::default()
-        .with(&EnginePods, applied)
-        .with(&HeadlessService, read(live("Service", &headless)).unwrap())
-        .with(&ClientService, read(live("Service", &engine)).unwrap())
-        .with(&EngineNetworkPolicy, read(live("NetworkPolicy", &engine)).unwrap());
-    children.set(&CaBundle, read(live("ConfigMap", &ca)));
-    children.set(&DisruptionBudget, read(live("PodDisruptionBudget", &engine)));
-    children.set(&EngineIngress, read(live("Ingress", &engine)));
-    for access in Access::ALL {
-        let secret = engine_access::access_secret_name(&name, access);
-        children.set(&ReaderRole(access), read(live("Role", &secret)));
-        children.set(&ReaderRoleBinding(access), read(live("RoleBinding", &secret)));
-    }
+    let mut engine = children.get(&EnginePods).cloned().unwrap();
+    engine.status = set.status;
+    engine.metadata.generation = set.metadata.generation;
+    children.set(&EnginePods, Some(engine));
     observed.children.live = children;
     observed
 }

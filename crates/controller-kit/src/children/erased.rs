@@ -25,6 +25,9 @@ pub trait AnyChild<S: ChildSet>: Send + Sync {
     /// Its kind and path.
     fn resource(&self) -> ApiResource;
 
+    /// Name of the object.
+    fn object_name(&self, owner: &S::Owner) -> String;
+
     /// Is its kind watched?
     fn is_watched(&self) -> bool;
 
@@ -54,6 +57,9 @@ pub trait AnyChild<S: ChildSet>: Send + Sync {
     fn hold(&self, objects: Vec<Value>, caches: &mut ChildCaches) -> serde_json::Result<()>;
 
     #[doc(hidden)]
+    fn decode(&self, object: Value) -> serde_json::Result<Shared>;
+
+    #[doc(hidden)]
     fn observe<'a>(&self, lookups: &Lookups<'a, S>) -> BoxFuture<'a, Result<Option<Shared>, ReadError>>;
 }
 
@@ -72,6 +78,10 @@ impl<C: Child> AnyChild<C::Set> for C {
 
     fn resource(&self) -> ApiResource {
         ApiResource::erase::<C::Object>(&())
+    }
+
+    fn object_name(&self, owner: &OwnerOf<C>) -> String {
+        self.name(owner)
     }
 
     fn is_watched(&self) -> bool {
@@ -128,6 +138,10 @@ impl<C: Child> AnyChild<C::Set> for C {
             objects.into_iter().map(serde_json::from_value).collect::<serde_json::Result<_>>()?;
         caches.insert(caches::store_of(objects));
         Ok(())
+    }
+
+    fn decode(&self, object: Value) -> serde_json::Result<Shared> {
+        serde_json::from_value::<C::Object>(object).map(|object| Arc::new(object) as Shared)
     }
 
     fn observe<'a>(&self, lookups: &Lookups<'a, C::Set>) -> BoxFuture<'a, Result<Option<Shared>, ReadError>> {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 use kube::Client;
+use kube::api::ApiResource;
+use serde_json::Value;
 
 use super::{Child, ChildCaches, ChildId, ChildSet};
 
@@ -21,6 +23,18 @@ pub struct LiveChildren<S> {
 }
 
 impl<S: ChildSet> LiveChildren<S> {
+    /// What `get` gives for each child, by kind and name: for tests.
+    pub fn holding(
+        owner: &S::Owner,
+        get: impl Fn(&ApiResource, &str) -> Option<Value>,
+    ) -> serde_json::Result<Self> {
+        let found = S::LIST.iter().filter_map(|child| {
+            let object = get(&child.resource(), &child.object_name(owner))?;
+            Some(child.decode(object).map(|object| (child.id(), object)))
+        });
+        Ok(Self { found: found.collect::<serde_json::Result<_>>()?, set: PhantomData })
+    }
+
     /// The live object of a child.
     #[must_use]
     pub fn get<C: Child<Set = S>>(&self, child: &C) -> Option<&C::Object> {
