@@ -6,6 +6,7 @@ pub mod disruption_budget;
 pub mod headless_service;
 pub mod ingress;
 pub mod migration_job;
+pub mod migration_network_policy;
 pub mod network_policy;
 pub mod pod;
 pub mod reader_role;
@@ -35,6 +36,7 @@ use ca_bundle::CaBundle;
 use disruption_budget::DisruptionBudget;
 use headless_service::HeadlessService;
 use ingress::EngineIngress;
+use migration_network_policy::MigrationNetworkPolicy;
 use network_policy::EngineNetworkPolicy;
 use reader_role::ReaderRole;
 use reader_role_binding::ReaderRoleBinding;
@@ -62,6 +64,7 @@ impl ChildSet for ClusterChildren {
         &HeadlessService,
         &ClientService,
         &EngineNetworkPolicy,
+        &MigrationNetworkPolicy,
         &EnginePods,
         &DisruptionBudget,
         &EngineIngress,

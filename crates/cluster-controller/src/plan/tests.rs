@@ -93,6 +93,7 @@ fn a_new_cluster_is_migrated_before_its_engine_starts() {
             "apply Service dev-engine-headless",
             "apply Service dev-engine",
             "apply NetworkPolicy dev-engine",
+            "apply NetworkPolicy dev-migration",
             "create Job dev-migrate-v1-2-3-JOB",
         ]
         .map(|line| line.replace("JOB", &job_digest(&plan)))
@@ -117,6 +118,7 @@ fn a_migrated_cluster_gets_its_engine() {
             "apply Service dev-engine-headless",
             "apply Service dev-engine",
             "apply NetworkPolicy dev-engine",
+            "apply NetworkPolicy dev-migration",
             "apply StatefulSet dev-engine",
             "apply PodDisruptionBudget dev-engine",
         ]
