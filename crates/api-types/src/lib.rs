@@ -10,6 +10,7 @@
 // Two printer columns of the same type are no duplicate.
 #![allow(clippy::duplicated_attributes)]
 
+pub mod child_fields;
 pub mod cluster;
 pub mod condition;
 pub mod engine_access;

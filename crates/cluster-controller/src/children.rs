@@ -18,9 +18,9 @@ pub mod stateful_set;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use api_types::engine_access::Access;
+use api_types::WorkflowCluster;
+use api_types::engine_access::{self, Access};
 use api_types::labels::{CLUSTER, Component, recommended};
-use api_types::{WorkflowCluster, engine_access};
 use controller_kit::children::{AnyChild, ChildSet, LiveChildren};
 use controller_kit::plan::build_owner_reference;
 use kube::ResourceExt as _;

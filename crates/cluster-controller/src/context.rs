@@ -2,7 +2,7 @@
 
 use controller_kit::apply::Writer;
 use controller_kit::children::ChildCaches;
-use controller_kit::engine::EngineConnector;
+use engine_access::engine::EngineConnector;
 use k8s_openapi::api::batch::v1::Job;
 use kube::Client;
 use kube::runtime::reflector::Store;

@@ -6,7 +6,7 @@ use api_types::labels::{CLUSTER_CONTROLLER, OPERATOR};
 use api_types::{WorkflowProcess, WorkflowTenant, WorkflowWorker};
 use controller_kit::Service;
 use controller_kit::builder::ControllerBuilder;
-use controller_kit::engine::{EngineConnector, EngineRole};
+use engine_access::engine::{EngineConnector, EngineRole};
 use engine_client::{EnginePool, Timeouts};
 use k8s_openapi::api::batch::v1::Job;
 

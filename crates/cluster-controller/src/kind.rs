@@ -4,9 +4,9 @@ use api_types::WorkflowCluster;
 use api_types::cluster::{ClusterPhase, ClusterReason, WorkflowClusterStatus};
 use api_types::labels::CLUSTER_CONTROLLER;
 use controller_kit::events::Event;
-use controller_kit::grant::{NamespaceRole, missing_permission};
 use controller_kit::pass::{Flow, Kind, OwnStatus, Scene};
 use controller_kit::problem::{MissingPermission, Problem};
+use engine_access::grant::{NamespaceRole, missing_permission};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 

@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason;
-use controller_kit::grant::{NamespaceRole, missing_permission};
 use controller_kit::pass::is_deleting;
 use controller_kit::problem::Problem;
+use engine_access::grant::{NamespaceRole, missing_permission};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 

@@ -141,7 +141,7 @@ pub trait Child: Send + Sync + 'static {
     }
 
     /// What of a watched child begins a pass of its owner when it changes.
-    fn concern(&self, object: &Self::Object) -> Value {
+    fn trigger(&self, object: &Self::Object) -> Value {
         json!(object.resource_version())
     }
 }

@@ -50,7 +50,7 @@ pub struct CallGate {
     pub fence: Fence,
     /// Calls by verb and code.
     pub metrics: Metrics,
-    /// Lists and watches that were answered.
+    /// Lists and watches of this Kubernetes cluster that were answered.
     pub progress: Progress,
 }
 
@@ -111,7 +111,7 @@ where
             if let Some(write) = under_way.filter(|_| matches!(code, "2xx" | "3xx" | "4xx")) {
                 write.answered();
             }
-            metrics.observe_api_call(verb, code, began.elapsed());
+            metrics.observe_api_call(progress.cluster(), verb, code, began.elapsed());
             if code == "2xx" && matches!(verb, "watch" | "read") {
                 progress.note(&path, Instant::now());
             }

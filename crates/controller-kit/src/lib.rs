@@ -1,14 +1,11 @@
-//! What every controller of this repository shares: the process around a reconciler, and the vocabulary of one pass.
+//! What any operator could use: the process around a reconciler, and the vocabulary of one pass.
 //!
-//! - The process: [`args`], [`run`], [`telemetry`], [`admin`], [`metrics`], [`client`], [`lease`], [`watch`].
-//! - The pass: [`controller`] calls a [`controller::Reconciler`]; [`plan`] says what is to be done, [`apply`] does it,
-//!   [`children`] turns one module per child into watches, lookups and steps, [`condition`] and [`status`] tell the user,
-//!   [`events`] tells the story, [`outcome`] says when to come back.
-//! - The neighbours: [`reference`](mod@reference) resolves references and grants, [`concern`] says which of their changes
-//!   matter, [`engine`] turns a WorkflowCluster into a connection,
-//!   [`grant`] names the permission that is missing, [`pod_creation`] says why Kubernetes makes no pods.
+//! - The process: [`args`], [`run`], [`telemetry`], [`admin`], [`metrics`], [`client`], [`lease`], [`watch`], [`clock`].
+//! - A controller: [`builder`] puts it together, [`controller`] runs its queue, [`pass`] is the order of one pass.
+//! - The vocabulary of a pass: [`problem`], [`plan`], [`children`], [`apply`], [`assessment`], [`condition`], [`status`],
+//!   [`events`], [`outcome`], [`message`], [`pod_creation`].
 //!
-//! It knows no domain: no BPMN, no Postgres, no engine semantics.
+//! It knows no kind and no engine. Of `api-types` it takes only the words of conditions, reasons and labels.
 #![deny(missing_docs)]
 
 pub mod admin;
@@ -19,12 +16,9 @@ pub mod builder;
 pub mod children;
 pub mod client;
 pub mod clock;
-pub mod concern;
 pub mod condition;
 pub mod controller;
-pub mod engine;
 pub mod events;
-pub mod grant;
 pub mod lease;
 pub mod message;
 pub mod metrics;
@@ -33,7 +27,6 @@ pub mod pass;
 pub mod plan;
 pub mod pod_creation;
 pub mod problem;
-pub mod reference;
 pub mod run;
 pub mod status;
 pub mod telemetry;

@@ -28,11 +28,13 @@ struct Kind {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct WatchName {
+    kubernetes_cluster: String,
     watch: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ApiCall {
+    kubernetes_cluster: String,
     verb: &'static str,
     code: &'static str,
 }
@@ -140,19 +142,22 @@ impl Metrics {
         self.in_flight.get_or_create(&Kind { kind }).inc_by(change);
     }
 
-    /// A watch broke.
-    pub fn count_watch_error(&self, watch: &'static str) {
-        self.watch_errors.get_or_create(&WatchName { watch }).inc();
+    /// A watch on a Kubernetes cluster broke.
+    pub fn count_watch_error(&self, cluster: &str, watch: &'static str) {
+        let kubernetes_cluster = cluster.to_owned();
+        self.watch_errors.get_or_create(&WatchName { kubernetes_cluster, watch }).inc();
     }
 
-    /// Age of the last sign of life of a watch.
-    pub fn set_watch_progress(&self, watch: &'static str, age: Duration) {
-        self.watch_progress.get_or_create(&WatchName { watch }).set(age.as_secs_f64());
+    /// Age of the last sign of life of a watch on a Kubernetes cluster.
+    pub fn set_watch_progress(&self, cluster: &str, watch: &'static str, age: Duration) {
+        let kubernetes_cluster = cluster.to_owned();
+        self.watch_progress.get_or_create(&WatchName { kubernetes_cluster, watch }).set(age.as_secs_f64());
     }
 
-    /// One call to the Kubernetes API. `code` is a class such as `2xx`, `timeout` or `error`.
-    pub fn observe_api_call(&self, verb: &'static str, code: &'static str, took: Duration) {
-        self.api_calls.get_or_create(&ApiCall { verb, code }).observe(took.as_secs_f64());
+    /// One call to the API of a Kubernetes cluster. `code` is a class such as `2xx`, `timeout` or `error`.
+    pub fn observe_api_call(&self, cluster: &str, verb: &'static str, code: &'static str, took: Duration) {
+        let kubernetes_cluster = cluster.to_owned();
+        self.api_calls.get_or_create(&ApiCall { kubernetes_cluster, verb, code }).observe(took.as_secs_f64());
     }
 
     /// The text of `/metrics`.
@@ -220,6 +225,22 @@ mod tests {
                 r#"operator_resource_status{kind="WorkflowProcess",namespace="ns",name="b",status="Deployed"} 1"#,
             ]
         );
+    }
+
+    #[test]
+    fn watches_and_calls_carry_the_kubernetes_cluster_that_they_are_about() {
+        let metrics = Metrics::new();
+        metrics.set_watch_progress("local", "Secret", Duration::from_secs(2));
+        metrics.count_watch_error("mesh-west", "Secret");
+        metrics.observe_api_call("local", "get", "2xx", Duration::from_millis(3));
+        let text = metrics.encode().unwrap();
+        for expected in [
+            r#"operator_watch_last_progress_seconds{kubernetes_cluster="local",watch="Secret"} 2.0"#,
+            r#"operator_watch_errors_total{kubernetes_cluster="mesh-west",watch="Secret"} 1"#,
+            r#"operator_api_call_duration_seconds_count{kubernetes_cluster="local",verb="get",code="2xx"} 1"#,
+        ] {
+            assert!(text.lines().any(|line| line == expected), "{expected} is not in\n{text}");
+        }
     }
 
     #[test]

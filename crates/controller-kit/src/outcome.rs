@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use api_types::reason::CommonReason;
-use engine_client::{EngineError, ErrorClass as EngineClass};
 
 use crate::apply::contest::is_contest;
 
@@ -66,20 +65,6 @@ impl ErrorClass {
                 Self::Defect
             }
             _ => Self::Transient,
-        }
-    }
-
-    /// Of an error of the engine, where a controller has no better answer.
-    #[must_use]
-    pub fn of_engine(error: &EngineError) -> Self {
-        match error.class() {
-            EngineClass::Invalid | EngineClass::AlreadyOwned | EngineClass::NotFound => Self::Invalid,
-            EngineClass::Unavailable
-            | EngineClass::Precondition { .. }
-            | EngineClass::QuotaExceeded { .. } => Self::Transient,
-            EngineClass::Stale => Self::Conflict,
-            EngineClass::Denied => Self::Denied,
-            EngineClass::Unsupported | EngineClass::Corrupt | EngineClass::Internal => Self::Defect,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::events::Publisher;
 use crate::lease::{Fence, LeaderLease, LeaseError};
 use crate::metrics::Metrics;
 use crate::telemetry::{Telemetry, TelemetryError};
-use crate::watch::{Progress, Watch, WatchContext};
+use crate::watch::{LOCAL_CLUSTER, Progress, Watch, WatchContext};
 
 /// Time for running passes after SIGTERM. With the release of the lease it stays within ten seconds.
 const DRAIN: Duration = Duration::from_secs(7);
@@ -95,7 +95,7 @@ impl Service {
         config: kube::Config,
         fence: Fence,
     ) -> Result<Self, RunError> {
-        let (metrics, progress) = (Metrics::new(), Progress::default());
+        let (metrics, progress) = (Metrics::new(), Progress::of(LOCAL_CLUSTER));
         let gate = CallGate { fence: fence.clone(), metrics: metrics.clone(), progress: progress.clone() };
         let client = build_client(config, &gate).map_err(RunError::Client)?;
         Ok(Self::assemble(name, args, client, fence, metrics, progress))
@@ -104,7 +104,7 @@ impl Service {
     /// The same around a client that asks no fence, for instance one of an API server in memory: for tests.
     #[must_use]
     pub fn with_client(name: &'static str, args: ServiceArgs, client: kube::Client, fence: Fence) -> Self {
-        Self::assemble(name, args, client, fence, Metrics::new(), Progress::default())
+        Self::assemble(name, args, client, fence, Metrics::new(), Progress::of(LOCAL_CLUSTER))
     }
 
     fn assemble(

@@ -27,12 +27,12 @@ use crate::controller::Queue;
 use crate::events::{Event, EventType, Publisher};
 use crate::metrics::Metrics;
 
-mod concerns;
+mod changed_fields;
 mod feed;
 mod names;
 mod slim;
 
-use concerns::Concerns;
+use changed_fields::ChangedFields;
 use feed::{Change, Feed, Invalid};
 use names::Names;
 
@@ -40,23 +40,41 @@ use names::Names;
 /// which a quiet watch is opened anew, which is a sign of life.
 pub const WEDGED_AFTER: Duration = Duration::from_mins(10);
 
-/// When each watched path last answered. A quiet but healthy watch yields no items, so the client's own view of the
-/// calls is what tells that it works.
-#[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<Mutex<HashMap<String, Instant>>>);
+/// Name, in metrics, of the Kubernetes cluster that a service runs in.
+pub const LOCAL_CLUSTER: &str = "local";
+
+/// When each watched path of one Kubernetes cluster last answered. A quiet but healthy watch yields no items, so the client's
+/// own view of the calls is what tells that it works.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    cluster: Arc<str>,
+    answered: Arc<Mutex<HashMap<String, Instant>>>,
+}
 
 impl Progress {
+    /// Of the Kubernetes cluster that metrics call `cluster`.
+    #[must_use]
+    pub fn of(cluster: &str) -> Self {
+        Self { cluster: cluster.into(), answered: Arc::default() }
+    }
+
+    /// Name of the Kubernetes cluster in metrics.
+    #[must_use]
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
     pub(crate) fn note(&self, path: &str, at: Instant) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), at);
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), at);
     }
 
     fn age(&self, path: &str, born: Instant, now: Instant) -> Duration {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(path).copied().unwrap_or(born);
-        now.saturating_duration_since(last)
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        now.saturating_duration_since(answered.get(path).copied().unwrap_or(born))
     }
 }
 
-/// What every watch of a service shares.
+/// What the watches of a service on one Kubernetes cluster share.
 #[derive(Clone)]
 pub struct WatchContext {
     /// For reading.
@@ -118,7 +136,7 @@ where
         let publisher = publisher.clone();
         async move {
             if let Some(invalid) = invalid {
-                report_poisoned::<K>(&publisher, invalid).await;
+                report_unreadable::<K>(&publisher, invalid).await;
             }
         }
     };
@@ -127,13 +145,50 @@ where
     (store, watch)
 }
 
+/// Watches a kind and keeps it in a store that others look into; nobody is told of a change. An object that cannot be decoded
+/// is left out.
+pub fn watch_store<K>(context: &WatchContext, name: &'static str) -> (Store<K>, Watch)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, mut feed) = Feed::new();
+    let api: Api<DeserializeGuard<K>> = Api::all(context.client.clone());
+    let on_event = move |event: watcher::Event<DeserializeGuard<K>>| {
+        let (_, invalid) = feed.accept_guarded(event);
+        warn_of_unreadable::<K>(invalid.as_deref());
+        std::future::ready(())
+    };
+    let stream = watch(api.clone(), list_config());
+    let watch = build_watch(context, name, api.resource_url(), stream, on_event);
+    (store, watch)
+}
+
+/// The same of the metadata of a kind.
+pub fn watch_stored_metadata<K>(
+    context: &WatchContext,
+    name: &'static str,
+) -> (Store<PartialObjectMeta<K>>, Watch)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, mut feed) = Feed::new();
+    let api: Api<PartialObjectMeta<K>> = Api::all(context.client.clone());
+    let on_event = move |event: watcher::Event<PartialObjectMeta<K>>| {
+        feed.accept(event);
+        std::future::ready(())
+    };
+    let stream = watch(api.clone(), list_config());
+    let watch = build_watch(context, name, api.resource_url(), stream, on_event);
+    (store, watch)
+}
+
 /// Watches a kind that is only read, and keeps it in a store. Its dependants are queued when what they read of an object
-/// changes, which `concern` takes out of it: those of what it was and of what it is. See [`crate::concern`].
+/// changes, which `fields` takes out of it: those of what it was and of what it is.
 pub fn watch_referenced<K, Owner, C>(
     context: &WatchContext,
     name: &'static str,
     queue: Queue<Owner>,
-    concern: impl Fn(&K) -> C + Send + 'static,
+    fields: impl Fn(&K) -> C + Send + 'static,
     dependants: impl Fn(&C) -> Vec<ObjectRef<Owner>> + Send + 'static,
 ) -> (Store<K>, Watch)
 where
@@ -143,13 +198,11 @@ where
 {
     let (store, mut feed) = Feed::new();
     let api: Api<DeserializeGuard<K>> = Api::all(context.client.clone());
-    let mut concerns = Concerns::new(concern);
+    let mut known = ChangedFields::new(fields);
     let on_event = move |event: watcher::Event<DeserializeGuard<K>>| {
         let (changes, invalid) = feed.accept_guarded(event);
-        if let Some(Invalid { name, error, .. }) = invalid.as_deref() {
-            tracing::warn!(kind = %K::kind(&()), name, error, "cannot be read");
-        }
-        queue.push_all(concerns.dependants_of(&changes, &dependants));
+        warn_of_unreadable::<K>(invalid.as_deref());
+        queue.push_all(known.dependants_of(&changes, &dependants));
         std::future::ready(())
     };
     let stream = watch(api.clone(), list_config());
@@ -177,14 +230,14 @@ where
     watch_children_by(context, name, managed_by, queue, |child: &K| child.resource_version())
 }
 
-/// The same for children that change all the time: the owner is queued only when what `concern` reads off the child
+/// The same for children that change all the time: the owner is queued only when what `fields` reads off the child
 /// changes, or when the child is gone.
 pub fn watch_children_by<K, Owner, C>(
     context: &WatchContext,
     name: &'static str,
     managed_by: &str,
     queue: Queue<Owner>,
-    concern: impl Fn(&K) -> C + Send + 'static,
+    fields: impl Fn(&K) -> C + Send + 'static,
 ) -> (Store<K>, Watch)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -204,9 +257,9 @@ where
         for change in feed.accept(event) {
             match change {
                 Change::Present(child) => {
-                    let concern = concern(&child);
-                    if seen.get(&key_of(child.meta())) != Some(&concern) {
-                        seen.insert(key_of(child.meta()), concern);
+                    let fields = fields(&child);
+                    if seen.get(&key_of(child.meta())) != Some(&fields) {
+                        seen.insert(key_of(child.meta()), fields);
                         queue.push_all(owner_of(&*child));
                     }
                 }
@@ -250,12 +303,12 @@ where
 }
 
 /// Watches only the metadata of a kind and keeps it. Dependants are queued as by [`watch_referenced`]; they are told what
-/// is kept, because one object's concern can lie in another of the kind.
+/// is kept, because what one object means can depend on another of the kind.
 pub fn watch_metadata_store<K, Owner, C>(
     context: &WatchContext,
     name: &'static str,
     queue: Queue<Owner>,
-    concern: impl Fn(&PartialObjectMeta<K>) -> C + Send + 'static,
+    fields: impl Fn(&PartialObjectMeta<K>) -> C + Send + 'static,
     dependants: impl Fn(&C, &Store<PartialObjectMeta<K>>) -> Vec<ObjectRef<Owner>> + Send + 'static,
 ) -> (Store<PartialObjectMeta<K>>, Watch)
 where
@@ -265,10 +318,10 @@ where
 {
     let (store, mut feed) = Feed::new();
     let api: Api<PartialObjectMeta<K>> = Api::all(context.client.clone());
-    let mut concerns = Concerns::new(concern);
+    let mut known = ChangedFields::new(fields);
     let kept = store.clone();
     let on_event = move |event: watcher::Event<PartialObjectMeta<K>>| {
-        queue.push_all(concerns.dependants_of(&feed.accept(event), |concern| dependants(concern, &kept)));
+        queue.push_all(known.dependants_of(&feed.accept(event), |fields| dependants(fields, &kept)));
         std::future::ready(())
     };
     let stream = watch(api.clone(), list_config());
@@ -298,10 +351,10 @@ where
     let (progress, metrics, path) = (context.progress.clone(), context.metrics.clone(), path.to_owned());
     let live = move || {
         let age = progress.age(&path, born, Instant::now());
-        metrics.set_watch_progress(name, age);
+        metrics.set_watch_progress(progress.cluster(), name, age);
         if age < WEDGED_AFTER { Ok(()) } else { Err(format!("no progress for {} s", age.as_secs())) }
     };
-    let metrics = context.metrics.clone();
+    let (metrics, cluster) = (context.metrics.clone(), context.progress.cluster.clone());
     let (tell_listed, listed) = tokio::sync::watch::channel(false);
     let task = async move {
         let mut events = std::pin::pin!(stream.backoff(WatchBackoff::new()));
@@ -315,7 +368,7 @@ where
                     }
                 }
                 Err(error) => {
-                    metrics.count_watch_error(name);
+                    metrics.count_watch_error(&cluster, name);
                     tracing::warn!(watch = name, %error, hint = hint_of(&error), "watch broke, starting it again");
                 }
             }
@@ -340,7 +393,14 @@ fn hint_of(error: &watcher::Error) -> &'static str {
     }
 }
 
-async fn report_poisoned<K: Resource<DynamicType = ()>>(publisher: &Publisher, invalid: Box<Invalid>) {
+/// An object of another controller's kind: that one reports it.
+fn warn_of_unreadable<K: Resource<DynamicType = ()>>(invalid: Option<&Invalid>) {
+    if let Some(Invalid { name, error, .. }) = invalid {
+        tracing::warn!(kind = %K::kind(&()), name, error, "cannot be read");
+    }
+}
+
+async fn report_unreadable<K: Resource<DynamicType = ()>>(publisher: &Publisher, invalid: Box<Invalid>) {
     tracing::error!(kind = %K::kind(&()), name = invalid.name, error = invalid.error, "cannot be read, left alone");
     let reason = CommonReason::Unreadable.to_string();
     let note = format!(

@@ -16,11 +16,12 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
 use controller_kit::{
     Service,
-    controller::Queue,
+    run::{Leadership, RunError},
+    watch::{Watch, watch_store, watch_stored_metadata},
+};
+use engine_access::{
     engine::{EngineConnector, EngineRole},
     reference::CachedDirectory,
-    run::{Leadership, RunError},
-    watch::{Watch, watch_metadata_store, watch_referenced},
 };
 use engine_client::{EnginePool, Timeouts};
 use k8s_openapi::api::core::v1::Namespace;
@@ -147,31 +148,10 @@ fn start_certificate(
 /// None of these is part of readiness: without the CustomResourceDefinitions discovery still has to be served.
 fn start_watches(service: &mut Service) -> (CachedDirectory, Store<WorkflowWorker>) {
     let context = service.watch_context();
-    // Nothing is queued: the sampler and the requests look into the stores.
-    let (queue, _) = Queue::<WorkflowCluster>::new();
-    let (clusters, cluster_watch) = watch_referenced::<WorkflowCluster, _, _>(
-        &context,
-        "WorkflowCluster",
-        queue.clone(),
-        |_| (),
-        |()| Vec::new(),
-    );
-    let (tenants, tenant_watch) = watch_referenced::<WorkflowTenant, _, _>(
-        &context,
-        "WorkflowTenant",
-        queue.clone(),
-        |_| (),
-        |()| Vec::new(),
-    );
-    let (workers, worker_watch) = watch_referenced::<WorkflowWorker, _, _>(
-        &context,
-        "WorkflowWorker",
-        queue.clone(),
-        |_| (),
-        |()| Vec::new(),
-    );
-    let (namespaces, namespace_watch) =
-        watch_metadata_store::<Namespace, _, _>(&context, "Namespace", queue, |_| (), |(), _| Vec::new());
+    let (clusters, cluster_watch) = watch_store::<WorkflowCluster>(&context, "WorkflowCluster");
+    let (tenants, tenant_watch) = watch_store::<WorkflowTenant>(&context, "WorkflowTenant");
+    let (workers, worker_watch) = watch_store::<WorkflowWorker>(&context, "WorkflowWorker");
+    let (namespaces, namespace_watch) = watch_stored_metadata::<Namespace>(&context, "Namespace");
     for Watch { name, live, task, .. } in [cluster_watch, tenant_watch, worker_watch, namespace_watch] {
         service.admin.live.register(name, live);
         supervise_forever(service, name, task);

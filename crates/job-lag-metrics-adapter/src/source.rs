@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use api_types::WorkflowCluster;
-use controller_kit::engine::{AccessError, EngineConnector};
+use engine_access::engine::{AccessError, EngineConnector};
 use engine_client::{
     EngineError, ErrorClass,
     model::{JobLagFilter, JobLagUpdate},

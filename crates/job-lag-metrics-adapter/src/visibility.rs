@@ -11,7 +11,7 @@ use api_types::{
     WorkflowCluster, WorkflowTenant, WorkflowWorker, labels,
     reference::{ClusterRef, TenantRef},
 };
-use controller_kit::reference::{CachedDirectory, Directory, Referrer, Resolved, resolve, resolve_tenant};
+use engine_access::reference::{CachedDirectory, Directory, Referrer, Resolved, resolve, resolve_tenant};
 use kube::{ResourceExt as _, runtime::reflector::Store};
 
 use crate::store::ClusterKey;

@@ -2,7 +2,7 @@
 
 use api_types::WorkflowProcess;
 use api_types::labels::FORCE_DELETE;
-use controller_kit::reference::Unasked;
+use engine_access::reference::Unasked;
 use kube::ResourceExt as _;
 
 use crate::observe::{EngineView, Observed};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use api_types::WorkflowWorker;
-use controller_kit::engine::EngineConnector;
-use controller_kit::reference::Directory;
+use engine_access::engine::EngineConnector;
+use engine_access::reference::Directory;
 use kube::Client;
 
 use crate::incidents::OpenIncidents;

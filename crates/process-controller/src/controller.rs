@@ -5,15 +5,15 @@ use std::sync::Arc;
 use api_types::labels::PROCESS_CONTROLLER;
 use controller_kit::Service;
 use controller_kit::builder::ControllerBuilder;
-use controller_kit::concern::{ClusterConcern, NamespaceConcern, TenantConcern};
-use controller_kit::engine::{EngineConnector, EngineRole};
-use controller_kit::reference::{CachedDirectory, Directory, namespace_tenant};
+use engine_access::engine::{EngineConnector, EngineRole};
+use engine_access::fields::{ClusterFields, NamespaceFields, TenantFields};
+use engine_access::reference::{CachedDirectory, Directory, namespace_tenant};
 use engine_client::EngineProvider;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 
 use crate::context::Context;
 use crate::dependencies::{
-    WorkerConcern, depends_on_cluster, depends_on_config_map, depends_on_namespace, depends_on_tenant,
+    WorkerFields, depends_on_cluster, depends_on_config_map, depends_on_namespace, depends_on_tenant,
     depends_on_worker,
 };
 use crate::incidents::{Counter, OpenIncidents};
@@ -24,22 +24,22 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
     let (client, home) = (service.client.clone(), service.args.cluster_namespace.clone());
     let mut controller = ControllerBuilder::<Processes>::new(service, PROCESS_CONTROLLER.field_manager);
     let cluster_namespace = home.clone();
-    let clusters = controller.watch_referenced(ClusterConcern::of, move |process, cluster| {
+    let clusters = controller.watch_referenced(ClusterFields::of, move |process, cluster| {
         depends_on_cluster(process, cluster, &cluster_namespace)
     });
     let namespaces = controller.watch_metadata_store::<Namespace, _>(
-        NamespaceConcern::of,
+        NamespaceFields::of,
         |process, namespace, labelled| {
             depends_on_namespace(process, namespace, |own| namespace_tenant(labelled, own))
         },
     );
     let (cluster_namespace, labelled) = (home.clone(), namespaces.clone());
-    let tenants = controller.watch_referenced(TenantConcern::of, move |process, tenant| {
+    let tenants = controller.watch_referenced(TenantFields::of, move |process, tenant| {
         let label = |own: &str| namespace_tenant(&labelled, own);
         depends_on_tenant(process, tenant, label, &cluster_namespace)
     });
     let (cluster_namespace, labelled) = (home.clone(), namespaces.clone());
-    let workers = controller.watch_referenced(WorkerConcern::of, move |process, worker| {
+    let workers = controller.watch_referenced(WorkerFields::of, move |process, worker| {
         let label = |own: &str| namespace_tenant(&labelled, own);
         depends_on_worker(process, worker, label, &cluster_namespace)
     });

@@ -2,22 +2,22 @@
 
 use api_types::reference::{ClusterRef, TenantRef};
 use api_types::{WorkflowProcess, WorkflowWorker};
-use controller_kit::concern::{ClusterConcern, NamespaceConcern, TenantConcern};
-use controller_kit::reference::{Referrer, cluster_homes, meant_tenant, meant_tenant_id};
+use engine_access::fields::{ClusterFields, NamespaceFields, TenantFields};
+use engine_access::reference::{Referrer, cluster_homes, meant_tenant, meant_tenant_id};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
 use kube::api::PartialObjectMeta;
 
 /// What processes read of a worker: which jobs it serves, and whose.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkerConcern {
+pub struct WorkerFields {
     namespace: String,
     cluster: ClusterRef,
     tenant: Option<TenantRef>,
     job_types: Vec<String>,
 }
 
-impl WorkerConcern {
+impl WorkerFields {
     /// What `worker` is to processes.
     #[must_use]
     pub fn of(worker: &WorkflowWorker) -> Self {
@@ -34,7 +34,7 @@ impl WorkerConcern {
 #[must_use]
 pub fn depends_on_cluster(
     process: &WorkflowProcess,
-    cluster: &ClusterConcern,
+    cluster: &ClusterFields,
     cluster_namespace: &str,
 ) -> bool {
     cluster.is_meant_by(namespace_of(process), &process.spec.cluster_ref, cluster_namespace)
@@ -44,7 +44,7 @@ pub fn depends_on_cluster(
 #[must_use]
 pub fn depends_on_tenant(
     process: &WorkflowProcess,
-    tenant: &TenantConcern,
+    tenant: &TenantFields,
     label: impl Fn(&str) -> Option<String>,
     cluster_namespace: &str,
 ) -> bool {
@@ -57,7 +57,7 @@ pub fn depends_on_tenant(
 #[must_use]
 pub fn depends_on_worker(
     process: &WorkflowProcess,
-    worker: &WorkerConcern,
+    worker: &WorkerFields,
     label: impl Fn(&str) -> Option<String>,
     cluster_namespace: &str,
 ) -> bool {
@@ -75,7 +75,7 @@ pub fn depends_on_worker(
 #[must_use]
 pub fn depends_on_namespace(
     process: &WorkflowProcess,
-    namespace: &NamespaceConcern,
+    namespace: &NamespaceFields,
     label: impl Fn(&str) -> Option<String>,
 ) -> bool {
     let own = namespace_of(process);

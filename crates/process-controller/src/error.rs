@@ -4,12 +4,13 @@ use api_types::process::ProcessReason as Reason;
 use api_types::reason::CommonReason;
 use controller_kit::outcome::ErrorClass;
 use controller_kit::problem::Problem;
+use engine_access::error::class_of_engine;
 use engine_client::{EngineError, ErrorClass as EngineClass};
 
 /// Of a process that is to live.
 #[must_use]
 pub fn of_engine(error: &EngineError) -> Problem<Reason> {
-    let class = ErrorClass::of_engine(error);
+    let class = class_of_engine(error);
     let (reason, class) = match error.class() {
         EngineClass::Unavailable | EngineClass::Stale => (Reason::EngineUnreachable, class),
         // Somebody has to make room.
@@ -29,7 +30,7 @@ pub fn of_engine(error: &EngineError) -> Problem<Reason> {
 /// Of a process that is being deleted. A deletion is never given up, whatever the engine says.
 #[must_use]
 pub fn of_engine_deletion(error: &EngineError) -> Problem<Reason> {
-    let class = match ErrorClass::of_engine(error) {
+    let class = match class_of_engine(error) {
         ErrorClass::Invalid => ErrorClass::Denied,
         class => class,
     };

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use api_types::{WorkflowCluster, WorkflowProcess};
 use controller_kit::controller::Queue;
-use controller_kit::engine::{EngineConnector, is_callable};
 use controller_kit::pass::is_deleting;
-use controller_kit::reference::{Directory, Referrer, resolve, tenant_label};
+use engine_access::engine::{EngineConnector, is_callable};
+use engine_access::reference::{Directory, Referrer, resolve, tenant_label};
 use engine_client::ErrorClass;
 use engine_client::model::IncidentCount;
 use futures::future::join_all;

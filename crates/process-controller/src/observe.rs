@@ -8,11 +8,11 @@ use api_types::process::{ProcessReason as Reason, Validation};
 use api_types::reference::ConfigMapKeyRef;
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowWorker};
 use bpmn::{Mode, Report};
-use controller_kit::engine::{AccessError, is_callable, owner_of};
 use controller_kit::outcome::ErrorClass;
 use controller_kit::pass::is_deleting;
 use controller_kit::problem::Problem;
-use controller_kit::reference::{
+use engine_access::engine::{AccessError, is_callable, owner_of};
+use engine_access::reference::{
     Referrer, Refused, Resolved, Unasked, observe_cluster_of_deleted, resolve, tenant_label,
 };
 use engine_client::model::{DefinitionFilter, DefinitionRef, ManagedDefinition};

@@ -13,11 +13,14 @@ use api_types::process::Validation;
 use api_types::reason::Reason as _;
 use api_types::reference::DeletionPolicy;
 use controller_kit::condition::find;
-use controller_kit::engine::{is_callable, owner_of};
 use controller_kit::pass::is_deleting;
 use controller_kit::plan::Wait;
 use controller_kit::problem::Problem;
-use controller_kit::reference::Resolved;
+use engine_access::awaited::{
+    cluster_not_callable, cluster_updating, tenant_being_deleted, tenant_not_ready, tenant_suspended,
+};
+use engine_access::engine::owner_of;
+use engine_access::reference::Resolved;
 use engine_client::model::{DeleteProcess, DeployProcess, LintMode, ManagedDefinition, OnInstances};
 use engine_client::request_id;
 use kube::ResourceExt as _;
@@ -126,34 +129,15 @@ pub fn is_owned_by(latest: &ManagedDefinition, process: &WorkflowProcess) -> boo
     latest.owner == Some(owner_of(process))
 }
 
+/// What comes first counts. A suspended tenant is told as such, and not as one that is not ready.
 fn plan_wait(resolved: &Resolved) -> Option<Wait<ProcessReason>> {
-    let cluster = &resolved.cluster;
-    let named = format!("WorkflowCluster {}/{}", cluster.namespace().unwrap_or_default(), cluster.name_any());
-    let wait = |reason, message| Some(Wait { reason, message, recheck: RECHECK_WATCHED });
-    if !is_callable(cluster) {
-        return wait(Reason::ClusterNotReady, format!("{named} has no endpoint yet or is being deleted"));
-    }
-    if !cluster.status.as_ref().is_some_and(|status| status.accepts_deployments) {
-        return wait(
-            Reason::ClusterUpdating,
-            format!("{named} does not accept deployments now; the deployment follows by itself"),
-        );
-    }
-    let tenant = resolved.tenant.as_ref()?;
-    let named = format!("WorkflowTenant {}/{}", tenant.namespace().unwrap_or_default(), tenant.name_any());
-    if tenant.metadata.deletion_timestamp.is_some() {
-        return wait(Reason::TenantNotReady, format!("{named} is being deleted"));
-    }
-    if tenant.spec.is_suspended() {
-        return wait(
-            Reason::TenantSuspended,
-            format!("{named} is suspended; set its spec.suspended to false"),
-        );
-    }
-    if !tenant.status.as_ref().is_some_and(|status| status.ready) {
-        return wait(Reason::TenantNotReady, format!("{named} is not ready"));
-    }
-    None
+    let wait = |reason| move |message| Wait { reason, message, recheck: RECHECK_WATCHED };
+    let (cluster, tenant) = (&resolved.cluster, resolved.tenant.as_deref());
+    None.or_else(|| cluster_not_callable(cluster).map(wait(Reason::ClusterNotReady)))
+        .or_else(|| cluster_updating(cluster).map(wait(Reason::ClusterUpdating)))
+        .or_else(|| tenant.and_then(tenant_being_deleted).map(wait(Reason::TenantNotReady)))
+        .or_else(|| tenant.and_then(tenant_suspended).map(wait(Reason::TenantSuspended)))
+        .or_else(|| tenant.and_then(tenant_not_ready).map(wait(Reason::TenantNotReady)))
 }
 
 fn build_deploy(

@@ -12,7 +12,7 @@ use controller_kit::condition::{DesiredCondition, Readiness};
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::pass::is_deleting;
 use controller_kit::problem::Problem;
-use controller_kit::reference::Unasked;
+use engine_access::reference::Unasked;
 use engine_client::model::{DeployResult, Finding, ProcessDefinition, Severity};
 use jiff::SignedDuration;
 
@@ -81,7 +81,8 @@ pub fn assess(
 ) -> Assessment {
     if is_deleting(process) {
         let judged = assess_deletion(observed, failures);
-        let facts = read_facts(process, observed, &None, None, &judged, failures, results);
+        let known = Known { process, observed, verdict: &None, definition: None };
+        let facts = read_facts(known, &judged, failures, results);
         return Assessment { facts, ..judged };
     }
     let verdict = judge_source(process, spec, &observed.source);
@@ -94,7 +95,8 @@ pub fn assess(
         .or_else(|| assess_paused(process, definition.as_ref()))
         .or_else(|| assess_wait(plan))
         .unwrap_or_else(|| assess_engine(observed, definition.as_ref()));
-    let facts = read_facts(process, observed, &verdict, definition, &judged, failures, results);
+    let known = Known { process, observed, verdict: &verdict, definition };
+    let facts = read_facts(known, &judged, failures, results);
     Assessment { facts, ..judged }
 }
 
@@ -278,15 +280,21 @@ fn findings_message(findings: &[Finding]) -> String {
     )
 }
 
-fn read_facts(
-    process: &WorkflowProcess,
-    observed: &Observed,
-    verdict: &Verdict,
+/// What is known of a process, before the pass is judged.
+struct Known<'a> {
+    process: &'a WorkflowProcess,
+    observed: &'a Observed,
+    verdict: &'a Verdict,
     definition: Option<ProcessDefinition>,
+}
+
+fn read_facts(
+    known: Known<'_>,
     judged: &Assessment,
     failures: &[Problem<ProcessReason>],
     results: &Results,
 ) -> Facts {
+    let Known { process, observed, verdict, definition } = known;
     let former = process.status.as_ref();
     let Assessment { reason, message, .. } = judged;
     let is_asked = results.deployed.is_some() || !failures.is_empty();

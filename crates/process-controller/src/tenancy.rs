@@ -6,7 +6,7 @@
 
 use api_types::WorkflowProcess;
 use api_types::labels::{DEPLOYED_FOR, TENANT};
-use controller_kit::reference::meant_tenant_id;
+use engine_access::reference::meant_tenant_id;
 use kube::ResourceExt as _;
 
 /// Tenants of an object, as ids in the engine.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant};
 use bpmn::Mode;
-use controller_kit::engine::owner_of;
-use controller_kit::reference::Resolved;
+use engine_access::engine::owner_of;
+use engine_access::reference::Resolved;
 use engine_client::model::{ManagedDefinition, Owner, ProcessDefinition};
 use engine_fake::FakeEngine;
 use jiff::Timestamp;

@@ -3,8 +3,8 @@
 use api_types::WorkflowTenant;
 use api_types::labels::FORCE_DELETE;
 use api_types::tenant::TenantDeletionPolicy;
-use controller_kit::engine::owner_of;
-use controller_kit::reference::Unasked;
+use engine_access::engine::owner_of;
+use engine_access::reference::Unasked;
 use engine_client::model::{Claim, DeleteTenant, DeleteTenantMode};
 use engine_client::request_id;
 use kube::ResourceExt as _;

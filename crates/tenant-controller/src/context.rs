@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use controller_kit::apply::Writer;
-use controller_kit::engine::EngineConnector;
-use controller_kit::reference::{Directory, Namespaces};
+use engine_access::engine::EngineConnector;
+use engine_access::reference::{Directory, Namespaces};
 use kube::Client;
 
 use crate::census::Censuses;

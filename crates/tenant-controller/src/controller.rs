@@ -6,9 +6,9 @@ use api_types::WorkflowTenant;
 use api_types::labels::TENANT_CONTROLLER;
 use controller_kit::Service;
 use controller_kit::builder::ControllerBuilder;
-use controller_kit::concern::{ClusterConcern, NamespaceConcern};
-use controller_kit::engine::{EngineConnector, EngineRole};
-use controller_kit::reference::CachedDirectory;
+use engine_access::engine::{EngineConnector, EngineRole};
+use engine_access::fields::{ClusterFields, NamespaceFields};
+use engine_access::reference::CachedDirectory;
 use engine_client::EngineProvider;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
@@ -25,13 +25,12 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
     let client = service.client.clone();
     let mut controller = ControllerBuilder::<Tenants>::new(service, TENANT_CONTROLLER.field_manager);
     let cluster_namespace = home.clone();
-    let clusters =
-        controller.watch_referenced(ClusterConcern::of, move |tenant: &WorkflowTenant, cluster| {
-            let own = tenant.namespace().unwrap_or_default();
-            cluster.is_meant_by(&own, &tenant.spec.cluster_ref, &cluster_namespace)
-        });
+    let clusters = controller.watch_referenced(ClusterFields::of, move |tenant: &WorkflowTenant, cluster| {
+        let own = tenant.namespace().unwrap_or_default();
+        cluster.is_meant_by(&own, &tenant.spec.cluster_ref, &cluster_namespace)
+    });
     let namespaces = controller
-        .watch_metadata_store::<Namespace, _>(NamespaceConcern::of, |tenant, namespace, _| {
+        .watch_metadata_store::<Namespace, _>(NamespaceFields::of, |tenant, namespace, _| {
             is_concerned(tenant, namespace)
         });
     let directory =
@@ -50,7 +49,7 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
 }
 
 /// May the namespace be one where a Secret of the tenant's clients is, or shall be, or the tenant's own?
-fn is_concerned(tenant: &WorkflowTenant, namespace: &NamespaceConcern) -> bool {
+fn is_concerned(tenant: &WorkflowTenant, namespace: &NamespaceFields) -> bool {
     let is_it = |name: &String| *name == namespace.name;
     tenant.namespace().as_ref().is_some_and(is_it)
         || namespace.tenant.as_ref() == Some(&tenant.name_any())

@@ -4,6 +4,7 @@ use api_types::reason::CommonReason;
 use api_types::tenant::TenantReason as Reason;
 use controller_kit::outcome::ErrorClass;
 use controller_kit::problem::Problem;
+use engine_access::error::class_of_engine;
 use engine_client::{EngineError, ErrorClass as EngineClass};
 
 /// What to do comes first: of many processes the message names as many as fit.
@@ -31,13 +32,13 @@ pub fn of_engine(error: &EngineError) -> Problem<Reason> {
         }
         _ => "",
     };
-    Problem::new(reason, ErrorClass::of_engine(error), format!("{error}{what_to_do}"))
+    Problem::new(reason, class_of_engine(error), format!("{error}{what_to_do}"))
 }
 
 /// Of a tenant that is being deleted. A deletion is never given up, whatever the engine says.
 #[must_use]
 pub fn of_engine_deletion(error: &EngineError) -> Problem<Reason> {
-    let class = match ErrorClass::of_engine(error) {
+    let class = match class_of_engine(error) {
         ErrorClass::Invalid => ErrorClass::Denied,
         class => class,
     };

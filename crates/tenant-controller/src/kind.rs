@@ -4,10 +4,10 @@ use api_types::WorkflowTenant;
 use api_types::labels::TENANT_CONTROLLER;
 use api_types::tenant::{TenantPhase, TenantReason, WorkflowTenantStatus};
 use controller_kit::events::Event;
-use controller_kit::grant::{NamespaceRole, missing_permission};
 use controller_kit::outcome::Next;
 use controller_kit::pass::{Applied, Flow, Kind, OwnStatus, Scene};
 use controller_kit::problem::{MissingPermission, Problem};
+use engine_access::grant::{NamespaceRole, missing_permission};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use clap::Parser as _;
-use controller_kit::engine::leading_pool;
 use controller_kit::run::Leadership;
+use engine_access::engine::leading_pool;
 use tenant_controller::{args::Args, controller};
 
 // Not one per processor of the node: a controller waits for others, and each thread has a heap of its own.

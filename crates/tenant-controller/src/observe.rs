@@ -5,9 +5,9 @@ pub mod clients;
 use std::sync::Arc;
 
 use api_types::{WorkflowCluster, WorkflowTenant};
-use controller_kit::engine::{AccessError, is_callable};
 use controller_kit::pass::is_deleting;
-use controller_kit::reference::{Refused, Unasked, observe_cluster_of_deleted, resolve_tenant};
+use engine_access::engine::{AccessError, is_callable};
+use engine_access::reference::{Refused, Unasked, observe_cluster_of_deleted, resolve_tenant};
 use engine_client::model::{Tenant, TenantUsage};
 use engine_client::{Engine, EngineError, ErrorClass};
 use kube::ResourceExt as _;

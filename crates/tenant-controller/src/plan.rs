@@ -8,10 +8,11 @@ use std::time::Duration;
 use api_types::WorkflowTenant;
 use api_types::labels::TENANT_CONTROLLER;
 use api_types::tenant::TenantReason;
-use controller_kit::engine::{is_callable, owner_of};
 use controller_kit::pass::is_deleting;
 use controller_kit::plan::{Deletion, Wait};
 use controller_kit::problem::Problem;
+use engine_access::awaited::cluster_not_callable;
+use engine_access::engine::owner_of;
 use engine_client::model::{DeleteTenant, Tenant, TenantQuotas};
 use kube::ResourceExt as _;
 
@@ -75,10 +76,7 @@ pub fn plan_tenant(tenant: &WorkflowTenant, is_valid: bool, observed: &Observed)
         return Plan::converged();
     }
     let Ok(cluster) = &observed.cluster else { return Plan::converged() };
-    if !is_callable(cluster) {
-        let named =
-            format!("WorkflowCluster {}/{}", cluster.namespace().unwrap_or_default(), cluster.name_any());
-        let message = format!("{named} has no endpoint yet or is being deleted");
+    if let Some(message) = cluster_not_callable(cluster) {
         let wait = Wait { reason: TenantReason::ClusterNotReady, message, recheck: RECHECK_WATCHED };
         return Plan { steps: Vec::new(), wait: Some(wait) };
     }

@@ -11,7 +11,7 @@ use api_types::WorkflowWorker;
 use api_types::labels::{CLUSTER, Component, TENANT, WORKER, recommended};
 use controller_kit::children::{AnyChild, ChildSet, LiveChildren};
 use controller_kit::plan::build_owner_reference;
-use controller_kit::reference::Resolved;
+use engine_access::reference::Resolved;
 use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use controller_kit::children::ChildCaches;
 use controller_kit::clock::Clock;
-use controller_kit::engine::EngineConnector;
-use controller_kit::reference::Directory;
+use engine_access::engine::EngineConnector;
+use engine_access::reference::Directory;
 use kube::Client;
 
 /// Shared by all passes.

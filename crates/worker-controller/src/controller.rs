@@ -6,9 +6,9 @@ use api_types::WorkflowWorker;
 use api_types::labels::{OPERATOR, WORKER_CONTROLLER};
 use controller_kit::Service;
 use controller_kit::builder::ControllerBuilder;
-use controller_kit::concern::{ClusterConcern, NamespaceConcern, TenantConcern};
-use controller_kit::engine::{EngineConnector, EngineRole};
-use controller_kit::reference::{CachedDirectory, Referrer, namespace_tenant};
+use engine_access::engine::{EngineConnector, EngineRole};
+use engine_access::fields::{ClusterFields, NamespaceFields, TenantFields};
+use engine_access::reference::{CachedDirectory, Referrer, namespace_tenant};
 use engine_client::{EnginePool, Timeouts};
 use k8s_openapi::api::core::v1::Namespace;
 
@@ -22,16 +22,15 @@ pub fn start(service: &mut Service) {
     let (client, clock) = (service.client.clone(), service.clock.clone());
     let mut controller = ControllerBuilder::<Workers>::new(service, WORKER_CONTROLLER.field_manager);
     let cluster_namespace = home.clone();
-    let clusters =
-        controller.watch_referenced(ClusterConcern::of, move |worker: &WorkflowWorker, cluster| {
-            cluster.is_meant_by(namespace_of(worker), &worker.spec.cluster_ref, &cluster_namespace)
-        });
+    let clusters = controller.watch_referenced(ClusterFields::of, move |worker: &WorkflowWorker, cluster| {
+        cluster.is_meant_by(namespace_of(worker), &worker.spec.cluster_ref, &cluster_namespace)
+    });
     let namespaces = controller
-        .watch_metadata_store::<Namespace, _>(NamespaceConcern::of, |worker, namespace, _| {
+        .watch_metadata_store::<Namespace, _>(NamespaceFields::of, |worker, namespace, _| {
             namespace_of(worker) == namespace.name
         });
     let (cluster_namespace, labelled) = (home.clone(), namespaces.clone());
-    let tenants = controller.watch_referenced(TenantConcern::of, move |worker, tenant| {
+    let tenants = controller.watch_referenced(TenantFields::of, move |worker, tenant| {
         let label = namespace_tenant(&labelled, namespace_of(worker));
         tenant.is_meant_by(&referrer(worker), label.as_deref(), &cluster_namespace)
     });

@@ -4,10 +4,10 @@ use std::convert::Infallible;
 
 use api_types::WorkflowWorker;
 use api_types::worker::{WorkerPhase, WorkerReason, WorkflowWorkerStatus};
-use controller_kit::grant::{NamespaceRole, missing_permission};
 use controller_kit::outcome::Next;
 use controller_kit::pass::{Flow, Kind, OwnStatus, Scene};
 use controller_kit::problem::{MissingPermission, Problem};
+use engine_access::grant::{NamespaceRole, missing_permission};
 use jiff::Timestamp;
 
 use crate::context::Context;

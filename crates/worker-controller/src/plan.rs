@@ -6,11 +6,10 @@ use std::time::Duration;
 use api_types::WorkflowWorker;
 use api_types::worker::WorkerReason as Reason;
 use controller_kit::children::{ChildSet as _, plan_children};
-use controller_kit::engine::is_callable;
 use controller_kit::plan::{ChildVerdict, Wait};
 use controller_kit::problem::Problem;
-use controller_kit::reference::Resolved;
-use kube::ResourceExt as _;
+use engine_access::awaited::{cluster_not_callable, tenant_being_deleted, tenant_not_ready};
+use engine_access::reference::Resolved;
 
 use crate::children::access_secret::AccessSecret;
 use crate::children::autoscaler::Autoscaler;
@@ -64,23 +63,13 @@ fn plan_revocation(worker: &WorkflowWorker, children: &Children) -> Plan {
 }
 
 fn plan_wait(resolved: &Resolved, children: &Children) -> Option<Wait<Reason>> {
-    let wait = |reason, message| Some(Wait { reason, message, recheck: RECHECK_WATCHED });
-    let cluster = &resolved.cluster;
-    let named = format!("WorkflowCluster {}/{}", cluster.namespace().unwrap_or_default(), cluster.name_any());
-    if !is_callable(cluster) {
-        return wait(Reason::ClusterNotReady, format!("{named} has no endpoint yet or is being deleted"));
-    }
-    let tenant = resolved.tenant.as_ref()?;
-    let named = format!("WorkflowTenant {}/{}", tenant.namespace().unwrap_or_default(), tenant.name_any());
-    if tenant.metadata.deletion_timestamp.is_some() {
-        return wait(Reason::TenantNotReady, format!("{named} is being deleted"));
-    }
-    let is_ready = tenant.status.as_ref().is_some_and(|status| status.ready);
+    let wait = |reason| move |message| Wait { reason, message, recheck: RECHECK_WATCHED };
+    let tenant = resolved.tenant.as_deref();
     // A fleet that exists is kept up to date whatever its tenant goes through; a new one would only be refused.
-    if !is_ready && children.get(&WorkerPods).is_none() {
-        return wait(Reason::TenantNotReady, format!("{named} is not ready"));
-    }
-    None
+    let is_new = children.get(&WorkerPods).is_none();
+    None.or_else(|| cluster_not_callable(&resolved.cluster).map(wait(Reason::ClusterNotReady)))
+        .or_else(|| tenant.and_then(tenant_being_deleted).map(wait(Reason::TenantNotReady)))
+        .or_else(|| tenant.filter(|_| is_new).and_then(tenant_not_ready).map(wait(Reason::TenantNotReady)))
 }
 
 /// What is not wanted goes first: an autoscaler would at once change the fixed number of pods that the Deployment gets. A

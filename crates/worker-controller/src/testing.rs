@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
 use controller_kit::children::Child;
 use controller_kit::plan::Desired;
-use controller_kit::reference::Resolved;
+use engine_access::reference::Resolved;
 use engine_client::{TenantEpoch, TenantKey, TokenRole};
 use k8s_openapi::api::apps::v1::Deployment;
 use serde::de::DeserializeOwned;

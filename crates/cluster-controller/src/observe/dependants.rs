@@ -7,11 +7,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use api_types::engine_access::Access;
+use api_types::engine_access::{Access, engine_name};
 use api_types::labels::{Owner, PROCESS_CONTROLLER, TENANT_CONTROLLER};
 use api_types::reference::ClusterRef;
-use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker, engine_access};
-use controller_kit::reference::cluster_candidates;
+use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
+use engine_access::reference::cluster_candidates;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::ObjectMeta;
@@ -253,8 +253,7 @@ where
 }
 
 fn observe_life(context: &Context, cluster: &WorkflowCluster) -> EngineLife {
-    let (name, namespace) =
-        (engine_access::engine_name(&cluster.name_any()), cluster.namespace().unwrap_or_default());
+    let (name, namespace) = (engine_name(&cluster.name_any()), cluster.namespace().unwrap_or_default());
     let has_endpoint = cluster.status.as_ref().is_some_and(|status| status.endpoint.is_some());
     let cached = context.caches.get::<StatefulSet>(&namespace, &name);
     let Some(set) = cached.filter(|_| has_endpoint) else {

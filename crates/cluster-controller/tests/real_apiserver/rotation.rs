@@ -3,7 +3,7 @@
 use api_types::engine_access::{Access, CURRENT_KEY, NEXT_KEY, PREVIOUS_KEY, access_secret_name};
 use api_types::labels::{ADOPT, PROOF, ROTATE_CREDENTIALS};
 use api_types::{WorkflowTenant, WorkflowWorker};
-use controller_kit::engine::TenantAccess;
+use engine_access::engine::TenantAccess;
 use engine_client::{
     Accepted, Credential, CredentialError, CredentialVerifier, Role as TokenIsFor, TenantEpoch, TenantKey,
     TokenRole,

@@ -1,38 +1,10 @@
 //! A child that the API server refuses as invalid: through a field that the user's spec feeds, or by our own mistake.
 
+use api_types::child_fields::CHILD_FIELDS;
 use kube::core::Status;
 use kube::core::response::StatusCause;
 
 const CONTAINER: &str = "spec.template.spec.containers[0]";
-
-/// Fields of a child that the spec feeds: below which path, from which field, and where its form is explained.
-const FED: [(&str, &str, &str); 17] = [
-    ("spec.template.spec.affinity", "spec.scheduling.affinity", "pod.spec.affinity"),
-    ("spec.template.spec.nodeSelector", "spec.scheduling.nodeSelector", "pod.spec.nodeSelector"),
-    ("spec.template.spec.tolerations", "spec.scheduling.tolerations", "pod.spec.tolerations"),
-    (
-        "spec.template.spec.topologySpreadConstraints",
-        "spec.scheduling.topologySpreadConstraints",
-        "pod.spec.topologySpreadConstraints",
-    ),
-    (
-        "spec.template.spec.priorityClassName",
-        "spec.scheduling.priorityClassName",
-        "pod.spec.priorityClassName",
-    ),
-    ("spec.template.labels", "spec.scheduling.podLabels", "pod.metadata.labels"),
-    ("spec.template.annotations", "spec.scheduling.podAnnotations", "pod.metadata.annotations"),
-    ("spec.template.spec.containers[0].resources", "spec.resources", "pod.spec.containers.resources"),
-    ("spec.template.spec.containers[0].env", "spec.env", "pod.spec.containers.env"),
-    ("spec.template.spec.serviceAccountName", "spec.authentication", "pod.spec.serviceAccountName"),
-    ("spec.template.spec.imagePullSecrets", "spec.imagePullSecrets", "pod.spec.imagePullSecrets"),
-    ("spec.behavior", "spec.autoscaling.behavior", "hpa.spec.behavior"),
-    ("spec.minReplicas", "spec.autoscaling.minReplicas", "hpa.spec.minReplicas"),
-    ("spec.maxReplicas", "spec.autoscaling.maxReplicas", "hpa.spec.maxReplicas"),
-    ("spec.rules[0].host", "spec.network.ingress.host", "ingress.spec.rules.host"),
-    ("spec.tls[0]", "spec.network.ingress", "ingress.spec.tls"),
-    ("spec.ingressClassName", "spec.network.ingress.className", "ingress.spec.ingressClassName"),
-];
 
 /// What the user is reported, if the refusal is about the spec; `None`: about something that the spec does not feed.
 ///
@@ -48,9 +20,9 @@ pub(super) fn spec_refusal_message(status: &Status, object: &str) -> Option<Stri
         if object.starts_with("Job ") && rest_below(field, CONTAINER).is_some() {
             return None;
         }
-        let (fed, rest, explained) = FED
+        let (fed, rest, explained) = CHILD_FIELDS
             .iter()
-            .find_map(|(below, fed, explained)| Some((*fed, rest_below(field, below)?, explained)))?;
+            .find_map(|known| Some((known.fed_by, rest_below(field, known.below)?, known.explained)))?;
         // Our variables stand before the user's: an index among all of them is none of the spec's.
         let rest = if fed == "spec.env" { "" } else { rest };
         let problem = problem_message(reason, fed, rest);

@@ -41,8 +41,8 @@ impl ChildCaches {
     }
 }
 
-/// Watches every kind that a child of this set has and that is watched at all, once. A change of what concerns the owner
-/// queues it.
+/// Watches every kind that a child of this set has and that is watched at all, once. A change of what begins a pass
+/// queues the owner.
 pub fn watch_children<S: ChildSet>(
     context: &WatchContext,
     managed_by: &str,
@@ -76,10 +76,10 @@ fn kinds<S: ChildSet>() -> Vec<(&'static dyn AnyChild<S>, Children<S>)> {
     kinds
 }
 
-/// Concerns are kept for every object that is watched, and only ever compared.
-pub(super) fn digest_of(concerns: impl Iterator<Item = Value>) -> u64 {
+/// They are kept for every object that is watched, and only ever compared.
+pub(super) fn digest_of(triggers: impl Iterator<Item = Value>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    concerns.for_each(|concern| concern.hash(&mut hasher));
+    triggers.for_each(|trigger| trigger.hash(&mut hasher));
     hasher.finish()
 }
 

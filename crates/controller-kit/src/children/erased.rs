@@ -41,7 +41,7 @@ pub trait AnyChild<S: ChildSet>: Send + Sync {
     fn object_type(&self) -> TypeId;
 
     #[doc(hidden)]
-    fn concern_of(&self, object: &dyn Any) -> Value;
+    fn trigger_of(&self, object: &dyn Any) -> Value;
 
     #[doc(hidden)]
     fn watch(
@@ -113,8 +113,8 @@ impl<C: Child> AnyChild<C::Set> for C {
         TypeId::of::<C::Object>()
     }
 
-    fn concern_of(&self, object: &dyn Any) -> Value {
-        object.downcast_ref().map_or(Value::Null, |object| self.concern(object))
+    fn trigger_of(&self, object: &dyn Any) -> Value {
+        object.downcast_ref().map_or(Value::Null, |object| self.trigger(object))
     }
 
     fn watch(
@@ -125,10 +125,10 @@ impl<C: Child> AnyChild<C::Set> for C {
         of_kind: Vec<&'static dyn AnyChild<C::Set>>,
         caches: &mut ChildCaches,
     ) -> Watch {
-        let concern =
-            move |object: &C::Object| caches::digest_of(of_kind.iter().map(|child| child.concern_of(object)));
+        let trigger =
+            move |object: &C::Object| caches::digest_of(of_kind.iter().map(|child| child.trigger_of(object)));
         let name = caches::static_kind::<C::Object>();
-        let (store, watch) = watch_children_by(context, name, managed_by, queue, concern);
+        let (store, watch) = watch_children_by(context, name, managed_by, queue, trigger);
         caches.insert::<C::Object>(store);
         watch
     }

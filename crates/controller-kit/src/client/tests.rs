@@ -11,6 +11,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::clock::since_boot;
+use crate::watch::LOCAL_CLUSTER;
 
 fn stack(
     fence: Fence,
@@ -20,7 +21,7 @@ fn stack(
         tokio::time::sleep(answer_after).await;
         Ok::<_, BoxError>(Response::new(()))
     });
-    CallGate { fence, metrics: Metrics::new(), progress: Progress::default() }.layer(inner)
+    CallGate { fence, metrics: Metrics::new(), progress: Progress::of(LOCAL_CLUSTER) }.layer(inner)
 }
 
 fn request(method: Method, uri: &str) -> Request<Body> {
@@ -68,7 +69,8 @@ async fn write_with(fence: &Fence, status: Option<u16>, uri: &str) -> (Result<Re
             }
         }
     });
-    let gate = CallGate { fence: fence.clone(), metrics: Metrics::new(), progress: Progress::default() };
+    let gate =
+        CallGate { fence: fence.clone(), metrics: Metrics::new(), progress: Progress::of(LOCAL_CLUSTER) };
     let answer = gate.layer(inner).oneshot(request(Method::PATCH, uri)).await;
     let sent = sent.lock().unwrap().clone();
     (answer.map_err(|error| error.to_string()), sent)

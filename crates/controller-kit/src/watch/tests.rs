@@ -19,7 +19,7 @@ fn a_status_write_is_no_trigger_and_a_new_generation_is() {
 
 #[test]
 fn a_silent_watch_grows_old_and_an_answer_makes_it_young() {
-    let (progress, born) = (Progress::default(), Instant::now());
+    let (progress, born) = (Progress::of(LOCAL_CLUSTER), Instant::now());
     assert_eq!(progress.age("/apis/a", born, born + WEDGED_AFTER), WEDGED_AFTER);
     progress.note("/apis/a", born + WEDGED_AFTER);
     assert_eq!(progress.age("/apis/a", born, born + WEDGED_AFTER), Duration::ZERO);
@@ -40,7 +40,7 @@ fn context(apiserver: &FakeApiServer) -> WatchContext {
         publisher: Publisher::new(client.clone(), "controller", "pod-0".into(), clock),
         client,
         metrics: Metrics::new(),
-        progress: Progress::default(),
+        progress: Progress::of(LOCAL_CLUSTER),
     }
 }
 

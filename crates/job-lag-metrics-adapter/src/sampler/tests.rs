@@ -31,7 +31,7 @@ impl LagSource for Scripted {
         *self.opened.lock().expect("no test panics here").entry(uid).or_default() += 1;
         if self.failing.contains(&name.as_str()) {
             let cluster = format!("ns/{name}");
-            let error = controller_kit::engine::AccessError::NoEndpoint { cluster };
+            let error = engine_access::engine::AccessError::NoEndpoint { cluster };
             return stream::iter([Err(error.into())]).boxed();
         }
         let measured_at = Timestamp::from_second(1_800_000_000).expect("a timestamp");

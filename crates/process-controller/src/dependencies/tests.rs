@@ -1,6 +1,8 @@
 use serde_json::{Value, json};
 use test_support::builders::{active_tenant, running_cluster, running_worker};
 
+use kube::ResourceExt;
+
 use super::*;
 
 /// `namespace`, `name`, cluster reference, tenant reference, job types.
@@ -40,15 +42,15 @@ fn label(namespace: &str) -> Option<String> {
 
 /// The names of those that depend on something.
 fn names(depends: impl Fn(&WorkflowProcess) -> bool) -> Vec<String> {
-    processes().iter().filter(|process| depends(process)).map(|process| process.name_any()).collect()
+    processes().iter().filter(|process| depends(process)).map(ResourceExt::name_any).collect()
 }
 
-fn worker(namespace: &str, tenant: &str, jobs: &[&str]) -> WorkerConcern {
+fn worker(namespace: &str, tenant: &str, jobs: &[&str]) -> WorkerFields {
     let mut worker = running_worker(namespace, "w", &running_cluster("home", "east"));
     worker.spec.cluster_ref.namespace = None;
     worker.spec.tenant_ref = Some(TenantRef { name: tenant.into(), namespace: None });
     worker.spec.job_types = jobs.iter().map(|job| (*job).to_owned()).collect();
-    WorkerConcern::of(&worker)
+    WorkerFields::of(&worker)
 }
 
 #[test]
@@ -59,9 +61,9 @@ fn a_worker_concerns_the_processes_of_its_tenant_and_cluster_that_have_jobs_for_
     assert_eq!(woken(worker("acme-3", "beta", &["charge"])), ["charges-too"]);
     assert_eq!(woken(worker("acme-3", "gamma", &["charge"])), [""; 0]);
     assert_eq!(woken(worker("acme-3", "acme", &["refund"])), [""; 0]);
-    let untenanted = WorkerConcern { tenant: None, ..worker("home", "acme", &["charge"]) };
+    let untenanted = WorkerFields { tenant: None, ..worker("home", "acme", &["charge"]) };
     assert_eq!(woken(untenanted), ["without-tenant"]);
-    let labelled = WorkerConcern { tenant: None, ..worker("acme-3", "beta", &["charge"]) };
+    let labelled = WorkerFields { tenant: None, ..worker("acme-3", "beta", &["charge"]) };
     assert_eq!(woken(labelled), ["charges", "by-label"]);
 }
 
@@ -71,14 +73,14 @@ fn what_a_worker_reports_is_no_concern_of_processes() {
     let mut after = before.clone();
     after.metadata.resource_version = Some("2".into());
     after.status.as_mut().unwrap().ready_replicas = Some(0);
-    assert_eq!(WorkerConcern::of(&after), WorkerConcern::of(&before));
+    assert_eq!(WorkerFields::of(&after), WorkerFields::of(&before));
     after.spec.job_types.push("refund".into());
-    assert_ne!(WorkerConcern::of(&after), WorkerConcern::of(&before));
+    assert_ne!(WorkerFields::of(&after), WorkerFields::of(&before));
 }
 
 #[test]
 fn cluster_and_tenant_concern_those_whose_references_can_mean_them() {
-    let cluster = |home: &str| ClusterConcern::of(&running_cluster(home, "east"));
+    let cluster = |home: &str| ClusterFields::of(&running_cluster(home, "east"));
     assert_eq!(
         names(|process| depends_on_cluster(process, &cluster("home"), "home")),
         ["charges", "ships", "charges-too", "without-tenant", "by-label"]
@@ -87,7 +89,7 @@ fn cluster_and_tenant_concern_those_whose_references_can_mean_them() {
         names(|process| depends_on_cluster(process, &cluster("elsewhere"), "home")),
         ["on-another-east"]
     );
-    let tenant = |home: &str| TenantConcern::of(&active_tenant(home, "acme", &running_cluster(home, "east")));
+    let tenant = |home: &str| TenantFields::of(&active_tenant(home, "acme", &running_cluster(home, "east")));
     let woken = |home| names(|process| depends_on_tenant(process, &tenant(home), label, "home"));
     assert_eq!(woken("home"), ["charges", "ships", "on-west", "by-label"]);
     assert_eq!(woken("elsewhere"), ["on-another-east"]);
@@ -96,7 +98,7 @@ fn cluster_and_tenant_concern_those_whose_references_can_mean_them() {
 #[test]
 fn a_grant_concerns_the_namespace_and_the_tenant_whose_workers_it_lets_in() {
     let namespace = |name: &str, tenant: Option<&str>| {
-        let namespace = NamespaceConcern { name: name.into(), tenant: tenant.map(str::to_owned) };
+        let namespace = NamespaceFields { name: name.into(), tenant: tenant.map(str::to_owned) };
         names(|process| depends_on_namespace(process, &namespace, label))
     };
     assert_eq!(namespace("beta-1", None), ["charges-too"]);

@@ -6,8 +6,8 @@ use api_types::process::{ProcessReason, WorkflowProcessStatus};
 use api_types::reason::Reason as _;
 use api_types::reference::DeletionPolicy;
 use controller_kit::events::{Event, EventType};
-use controller_kit::reference::Unasked;
 use controller_kit::status::event_of_ready;
+use engine_access::reference::Unasked;
 use engine_client::model::{DeployOutcome, DeployResult, ProcessDeletion};
 
 use super::Assessment;

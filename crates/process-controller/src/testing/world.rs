@@ -8,11 +8,11 @@ use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker
 use controller_kit::apply::Writer;
 use controller_kit::clock::Clock;
 use controller_kit::controller::Reconciler as _;
-use controller_kit::engine::{EngineConnector, EngineRole};
 use controller_kit::events::Publisher;
 use controller_kit::outcome::Next;
 use controller_kit::pass::Passes;
-use controller_kit::reference::Directory;
+use engine_access::engine::{EngineConnector, EngineRole};
+use engine_access::reference::Directory;
 use engine_client::model::{Tenant, TenantQuotas};
 use engine_client::{EngineProvider, Operation};
 use engine_fake::{FakeEngine, FakeEngines};

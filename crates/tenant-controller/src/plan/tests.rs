@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use controller_kit::reference::Refused;
+use engine_access::reference::Refused;
 use engine_client::{EngineError, ErrorClass, Operation};
 use rstest::rstest;
 

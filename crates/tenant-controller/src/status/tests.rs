@@ -2,10 +2,10 @@ use std::collections::BTreeSet;
 
 use api_types::labels::FORCE_DELETE;
 use controller_kit::apply::WriteError;
-use controller_kit::engine::AccessError;
 use controller_kit::pass::{build_status, problem_of};
 use controller_kit::plan::Wait;
-use controller_kit::reference::Refused;
+use engine_access::engine::AccessError;
+use engine_access::reference::Refused;
 use engine_client::model::{PutTenant, QuotaKind};
 use engine_client::{EngineError, ErrorClass as EngineClass, Operation};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

@@ -48,7 +48,7 @@ impl Child for Autoscaler {
     }
 
     /// It writes its status at every sync, and most of that is the lag moving a little.
-    fn concern(&self, autoscaler: &HorizontalPodAutoscaler) -> Value {
+    fn trigger(&self, autoscaler: &HorizontalPodAutoscaler) -> Value {
         let HorizontalPodAutoscaler { metadata, spec, status } = autoscaler;
         let conditions = status.iter().flat_map(|status| status.conditions.iter().flatten());
         let conditions: Vec<_> =

@@ -6,7 +6,7 @@ use test_support::{FakeApiServer, Faults, TestApiServer, require_apiserver};
 use super::*;
 use crate::client::{CallGate, build_client};
 use crate::metrics::Metrics;
-use crate::watch::Progress;
+use crate::watch::{LOCAL_CLUSTER, Progress};
 
 /// Long enough for one renewal before the fence closes.
 const SHORT: Duration = Duration::from_secs(5);
@@ -96,7 +96,8 @@ async fn a_client_without_the_lease_cannot_write() {
     let config =
         kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     let fence = Fence::closed();
-    let gate = CallGate { fence: fence.clone(), metrics: Metrics::new(), progress: Progress::default() };
+    let gate =
+        CallGate { fence: fence.clone(), metrics: Metrics::new(), progress: Progress::of(LOCAL_CLUSTER) };
     let client = build_client(config, &gate).unwrap();
     let config_maps: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(client.clone(), &namespace);
     let mut object = k8s_openapi::api::core::v1::ConfigMap::default();

@@ -5,8 +5,8 @@ use test_support::documents::{Judged, judged};
 use super::*;
 use crate::testing::{NO_TASK_DEFINITION, ORDER_FLOW, document, process};
 
-fn verdict_on(source: SourceView) -> Verdict {
-    judge_source(&process(ORDER_FLOW), &Ok(()), &source)
+fn verdict_on(source: &SourceView) -> Verdict {
+    judge_source(&process(ORDER_FLOW), &Ok(()), source)
 }
 
 fn refusal(verdict: Verdict) -> (Reason, String) {
@@ -25,13 +25,13 @@ fn a_good_document_is_deployable_under_its_process_id() {
         process_id: "order-flow".into(),
         version_tag: Some("v1.2.3".into()),
     };
-    assert_eq!(verdict_on(SourceView::Document(document(ORDER_FLOW))), Some(Ok(expected)));
+    assert_eq!(verdict_on(&SourceView::Document(document(ORDER_FLOW))), Some(Ok(expected)));
 }
 
 #[test]
 fn a_bad_document_is_reported_with_rule_and_place() {
     assert_eq!(
-        refusal(verdict_on(SourceView::Document(document(NO_TASK_DEFINITION)))),
+        refusal(verdict_on(&SourceView::Document(document(NO_TASK_DEFINITION)))),
         reported(
             Reason::ValidationFailed,
             "missing taskDefinition on Task_charge (missing-task-definition, line 7, column 5)"
@@ -42,7 +42,7 @@ fn a_bad_document_is_reported_with_rule_and_place() {
 #[test]
 fn the_engine_would_deploy_what_is_accepted_here_and_refuse_the_rest() {
     for Judged { name, document: bpmn, refusal: expected } in judged() {
-        let verdict = verdict_on(SourceView::Document(document(&bpmn))).unwrap();
+        let verdict = verdict_on(&SourceView::Document(document(&bpmn))).unwrap();
         match (verdict, expected) {
             (Ok(deployable), None) => assert_eq!(deployable.process_id, "order", "{name}"),
             (Err(Problem { reason: Reason::ValidationFailed, message, .. }), Some((rule, line, column))) => {
@@ -58,7 +58,7 @@ fn the_engine_would_deploy_what_is_accepted_here_and_refuse_the_rest() {
 fn two_processes_in_one_document_are_reported_with_their_ids_and_a_place() {
     let two = judged().into_iter().find(|judged| judged.name == "two executable processes").unwrap();
     assert_eq!(
-        refusal(verdict_on(SourceView::Document(document(&two.document)))),
+        refusal(verdict_on(&SourceView::Document(document(&two.document)))),
         reported(
             Reason::ValidationFailed,
             "document has 2 executable processes, order and refund; give each a document of its own \
@@ -110,11 +110,11 @@ fn a_job_type_is_deployable_when_a_workflow_worker_may_serve_it() {
 #[test]
 fn a_source_that_is_not_there_or_not_usable_is_reported() {
     assert_eq!(
-        refusal(verdict_on(SourceView::Missing("no key".into()))),
+        refusal(verdict_on(&SourceView::Missing("no key".into()))),
         reported(Reason::SourceMissing, "no key")
     );
     assert_eq!(
-        refusal(verdict_on(SourceView::Invalid("empty".into()))),
+        refusal(verdict_on(&SourceView::Invalid("empty".into()))),
         reported(Reason::SourceInvalid, "empty")
     );
 }
@@ -123,5 +123,5 @@ fn a_source_that_is_not_there_or_not_usable_is_reported() {
 fn a_source_that_could_not_be_read_is_no_verdict() {
     let unread =
         SourceView::Unread(Problem::new(Reason::KubernetesUnavailable, ErrorClass::Transient, "timeout"));
-    assert_eq!(verdict_on(unread), None);
+    assert_eq!(verdict_on(&unread), None);
 }

@@ -484,7 +484,7 @@ async fn a_secret_that_cannot_be_deleted_when_the_own_grant_ends_is_reported_and
 /// A change of which namespaces begins a pass of the tenant.
 #[test]
 fn a_tenant_follows_the_namespaces_that_it_is_in_is_granted_and_was_granted() {
-    use controller_kit::concern::NamespaceConcern;
+    use engine_access::fields::NamespaceFields;
 
     let mut tenant = applied("acme");
     tenant.spec.namespaces = vec!["listed".into()];
@@ -497,7 +497,7 @@ fn a_tenant_follows_the_namespaces_that_it_is_in_is_granted_and_was_granted() {
         ("of-another", Some("beta"), false),
         ("any", None, false),
     ] {
-        let namespace = NamespaceConcern { name: name.into(), tenant: label.map(Into::into) };
+        let namespace = NamespaceFields { name: name.into(), tenant: label.map(Into::into) };
         assert_eq!(super::super::is_concerned(&tenant, &namespace), expected, "{name}");
     }
 }

@@ -8,7 +8,7 @@ fn concern_after(change: impl FnOnce(&mut Value)) -> Value {
     let children = running(&worker, 4, 100).children;
     let mut value = serde_json::to_value(children.get(&Autoscaler)).unwrap();
     change(&mut value);
-    Autoscaler.concern(&serde_json::from_value(value).unwrap())
+    Autoscaler.trigger(&serde_json::from_value(value).unwrap())
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn autoscalers() -> Value {
 fn live(replicas: Option<i32>, managed_fields: &[Value]) -> Deployment {
     let mut children = children(&autoscaled(), replicas);
     edit(&mut children, &WorkerPods, |deployment| {
-        deployment["metadata"]["managedFields"] = json!(managed_fields)
+        deployment["metadata"]["managedFields"] = json!(managed_fields);
     });
     children.get(&WorkerPods).cloned().unwrap()
 }

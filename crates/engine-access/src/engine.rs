@@ -16,9 +16,10 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client, Resource, ResourceExt as _};
 
+use crate::error::class_of_engine;
 use crate::grant::{NamespaceRole, missing_grant};
-use crate::outcome::ErrorClass;
-use crate::run::Service;
+use controller_kit::outcome::ErrorClass;
+use controller_kit::run::Service;
 
 /// How long a CA and a token are used before they are read again. They change once in months, and an engine that
 /// refuses one of them makes both be read at once: see [`EngineConnector::forget`].
@@ -112,7 +113,7 @@ impl AccessError {
         match self {
             Self::NoEndpoint { .. } | Self::Malformed { .. } => ErrorClass::Transient,
             Self::Read { source, .. } | Self::NotPermitted { source, .. } => ErrorClass::of_kube(source),
-            Self::Connect(error) => ErrorClass::of_engine(error),
+            Self::Connect(error) => class_of_engine(error),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a person must create when the Kubernetes API refuses for want of a permission.
 
-use crate::problem::MissingPermission;
+use controller_kit::problem::MissingPermission;
 
 /// The role of the installation's charts that lacks in a namespace: `<service account>-<suffix>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ fn object(name: &str, version: &str, concerns: &str) -> Arc<ConfigMap> {
 
 #[test]
 fn only_whom_a_change_concerns_is_woken_and_only_by_a_change() {
-    let mut concerns = Concerns::new(|object: &ConfigMap| object.labels()["concerns"].clone());
+    let mut concerns = ChangedFields::new(|object: &ConfigMap| object.labels()["concerns"].clone());
     let mut woken = |changes: &[Change<ConfigMap>]| {
         let of = |concern: &String| vec![ObjectRef::<ConfigMap>::new(concern)];
         let mut names: Vec<_> = concerns.dependants_of(changes, of).into_iter().map(|it| it.name).collect();

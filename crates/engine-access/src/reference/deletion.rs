@@ -11,8 +11,8 @@ use kube::{Api, Client, ResourceExt as _};
 
 use super::{Directory, cluster_candidates, find_cluster};
 use crate::grant::{NamespaceRole, missing_grant};
-use crate::message::of_kube;
-use crate::outcome::ErrorClass;
+use controller_kit::message::of_kube;
+use controller_kit::outcome::ErrorClass;
 
 /// Why no engine can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

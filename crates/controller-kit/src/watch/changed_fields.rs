@@ -1,4 +1,4 @@
-//! Whom a change of a referenced object concerns.
+//! Whether a change of a referenced object is one of a field that its dependants read.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,15 +8,15 @@ use kube::runtime::reflector::ObjectRef;
 use super::feed::Change;
 
 /// What dependants read of each object that is there.
-pub(super) struct Concerns<F, C> {
-    concern: F,
+pub(super) struct ChangedFields<F, C> {
+    fields: F,
     /// By namespace and name: it is what references name.
     known: HashMap<(Option<String>, Option<String>), C>,
 }
 
-impl<F, C: Clone + PartialEq> Concerns<F, C> {
-    pub(super) fn new(concern: F) -> Self {
-        Self { concern, known: HashMap::new() }
+impl<F, C: Clone + PartialEq> ChangedFields<F, C> {
+    pub(super) fn new(fields: F) -> Self {
+        Self { fields, known: HashMap::new() }
     }
 
     /// Dependants of what has changed, each once: a list can tell of many objects.
@@ -30,8 +30,8 @@ impl<F, C: Clone + PartialEq> Concerns<F, C> {
         Owner: Resource<DynamicType = ()>,
         F: Fn(&K) -> C,
     {
-        let concerns = changes.iter().flat_map(|change| self.accept(change));
-        concerns.flat_map(|concern| dependants(&concern)).collect()
+        let both = changes.iter().flat_map(|change| self.accept(change));
+        both.flat_map(|fields| dependants(&fields)).collect()
     }
 
     /// What it was and what it is, if that differs.
@@ -43,7 +43,7 @@ impl<F, C: Clone + PartialEq> Concerns<F, C> {
         let name = (object.meta().namespace.clone(), object.meta().name.clone());
         let (former, now) = match change {
             Change::Present(object) => {
-                let now = (self.concern)(object);
+                let now = (self.fields)(object);
                 if self.known.get(&name) == Some(&now) {
                     return Vec::new();
                 }

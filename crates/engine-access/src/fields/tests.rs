@@ -17,11 +17,11 @@ fn a_cluster_is_meant_by_its_full_reference(
     #[case] meant: bool,
 ) {
     let reference = ClusterRef { name: "east".into(), namespace: namespace.map(str::to_owned) };
-    let cluster = ClusterConcern::of(&running_cluster("home", "east"));
+    let cluster = ClusterFields::of(&running_cluster("home", "east"));
     assert_eq!(cluster.is_meant_by(own, &reference, "workflow-system"), meant);
-    let central = ClusterConcern::of(&running_cluster("workflow-system", "east"));
+    let central = ClusterFields::of(&running_cluster("workflow-system", "east"));
     assert_eq!(central.is_meant_by(own, &reference, "workflow-system"), namespace.is_none(), "the fallback");
-    let named_otherwise = ClusterConcern::of(&running_cluster("home", "west"));
+    let named_otherwise = ClusterFields::of(&running_cluster("home", "west"));
     assert!(!named_otherwise.is_meant_by(own, &reference, "workflow-system"));
 }
 
@@ -39,7 +39,7 @@ fn a_tenant_is_meant_by_its_full_reference(
     let cluster = ClusterRef { name: "east".into(), namespace: cluster_namespace.map(str::to_owned) };
     let tenant = TenantRef { name: "acme".into(), namespace: namespace.map(str::to_owned) };
     let referrer = Referrer { namespace: "own", cluster: &cluster, tenant: Some(&tenant) };
-    let of = |home: &str| TenantConcern::of(&active_tenant(home, "acme", &running_cluster(home, "east")));
+    let of = |home: &str| TenantFields::of(&active_tenant(home, "acme", &running_cluster(home, "east")));
     assert_eq!(of("home").is_meant_by(&referrer, Some("beta"), "workflow-system"), meant);
     assert_eq!(
         of("own").is_meant_by(&referrer, None, "workflow-system"),
@@ -59,7 +59,7 @@ fn what_a_status_tells_people_is_no_concern_and_what_dependants_read_is() {
     let status = reported.status.as_mut().unwrap();
     (status.message, status.ready_replicas) = (Some("2 of 3 pods".into()), Some(2));
     reported.metadata.resource_version = Some("9".into());
-    assert_eq!(ClusterConcern::of(&reported), ClusterConcern::of(&cluster));
+    assert_eq!(ClusterFields::of(&reported), ClusterFields::of(&cluster));
     let changes: [fn(&mut WorkflowCluster); 8] = [
         |it| it.metadata.uid = Some("another".into()),
         |it| it.metadata.generation = Some(2),
@@ -73,13 +73,13 @@ fn what_a_status_tells_people_is_no_concern_and_what_dependants_read_is() {
     for (at, change) in changes.iter().enumerate() {
         let mut other = cluster.clone();
         change(&mut other);
-        assert_ne!(ClusterConcern::of(&other), ClusterConcern::of(&cluster), "{at}");
+        assert_ne!(ClusterFields::of(&other), ClusterFields::of(&cluster), "{at}");
     }
 
     let tenant = active_tenant("home", "acme", &cluster);
     let mut reported = tenant.clone();
     reported.status.as_mut().unwrap().current_instances = Some(7);
-    assert_eq!(TenantConcern::of(&reported), TenantConcern::of(&tenant));
+    assert_eq!(TenantFields::of(&reported), TenantFields::of(&tenant));
     let changes: [fn(&mut WorkflowTenant); 4] = [
         |it| it.metadata.uid = Some("another".into()),
         |it| it.metadata.generation = Some(2),
@@ -89,7 +89,7 @@ fn what_a_status_tells_people_is_no_concern_and_what_dependants_read_is() {
     for (at, change) in changes.iter().enumerate() {
         let mut other = tenant.clone();
         change(&mut other);
-        assert_ne!(TenantConcern::of(&other), TenantConcern::of(&tenant), "{at}");
+        assert_ne!(TenantFields::of(&other), TenantFields::of(&tenant), "{at}");
     }
 }
 
@@ -98,9 +98,9 @@ fn of_a_namespace_only_the_grant_counts() {
     let namespace = |labels| -> PartialObjectMeta<Namespace> {
         serde_json::from_value(json!({"metadata": {"name": "acme", "labels": labels}})).unwrap()
     };
-    let granted = NamespaceConcern::of(&namespace(json!({TENANT: "acme"})));
-    assert_eq!(granted, NamespaceConcern::of(&namespace(json!({TENANT: "acme", "team": "payments"}))));
-    let none = NamespaceConcern::of(&namespace(json!({})));
+    let granted = NamespaceFields::of(&namespace(json!({TENANT: "acme"})));
+    assert_eq!(granted, NamespaceFields::of(&namespace(json!({TENANT: "acme", "team": "payments"}))));
+    let none = NamespaceFields::of(&namespace(json!({})));
     assert_ne!(granted, none);
-    assert_eq!(none, NamespaceConcern::of(&namespace(json!({TENANT: ""}))), "an empty value names none");
+    assert_eq!(none, NamespaceFields::of(&namespace(json!({TENANT: ""}))), "an empty value names none");
 }

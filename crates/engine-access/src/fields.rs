@@ -15,7 +15,7 @@ use crate::reference::{Referrer, cluster_homes, labelled_tenant, meant_tenant, t
 
 /// Of a WorkflowCluster: for tenants, processes and workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClusterConcern {
+pub struct ClusterFields {
     namespace: String,
     name: String,
     uid: Option<String>,
@@ -30,7 +30,7 @@ pub struct ClusterConcern {
     access_key_ids: Option<AccessKeyIds>,
 }
 
-impl ClusterConcern {
+impl ClusterFields {
     /// What `cluster` is to its dependants.
     #[must_use]
     pub fn of(cluster: &WorkflowCluster) -> Self {
@@ -61,7 +61,7 @@ impl ClusterConcern {
 
 /// Of a WorkflowTenant: for processes and workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TenantConcern {
+pub struct TenantFields {
     namespace: String,
     name: String,
     uid: Option<String>,
@@ -70,7 +70,7 @@ pub struct TenantConcern {
     is_ready: bool,
 }
 
-impl TenantConcern {
+impl TenantFields {
     /// What `tenant` is to its dependants.
     #[must_use]
     pub fn of(tenant: &WorkflowTenant) -> Self {
@@ -97,14 +97,14 @@ impl TenantConcern {
 
 /// Of a Namespace: the tenant that it is granted to, and that objects in it belong to if they name none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamespaceConcern {
+pub struct NamespaceFields {
     /// Its name.
     pub name: String,
     /// The label `workflow.example.com/tenant`.
     pub tenant: Option<String>,
 }
 
-impl NamespaceConcern {
+impl NamespaceFields {
     /// What `namespace` is to the objects in it.
     #[must_use]
     pub fn of(namespace: &PartialObjectMeta<Namespace>) -> Self {

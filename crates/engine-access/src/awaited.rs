@@ -1,0 +1,48 @@
+//! What a cluster or tenant lacks before its dependants can go on: the message of their wait, or `None`. Pure.
+
+use api_types::{WorkflowCluster, WorkflowTenant};
+use kube::{Resource, ResourceExt as _};
+
+use crate::engine::is_callable;
+
+/// The engine of the cluster cannot be given anything new.
+#[must_use]
+pub fn cluster_not_callable(cluster: &WorkflowCluster) -> Option<String> {
+    (!is_callable(cluster)).then(|| format!("{} has no endpoint yet or is being deleted", named(cluster)))
+}
+
+/// The engine of the cluster takes no definitions now.
+#[must_use]
+pub fn cluster_updating(cluster: &WorkflowCluster) -> Option<String> {
+    let accepts = cluster.status.as_ref().is_some_and(|status| status.accepts_deployments);
+    (!accepts).then(|| {
+        format!("{} does not accept deployments now; the deployment follows by itself", named(cluster))
+    })
+}
+
+/// The tenant goes.
+#[must_use]
+pub fn tenant_being_deleted(tenant: &WorkflowTenant) -> Option<String> {
+    tenant.metadata.deletion_timestamp.is_some().then(|| format!("{} is being deleted", named(tenant)))
+}
+
+/// The tenant starts nothing new, because its spec says so.
+#[must_use]
+pub fn tenant_suspended(tenant: &WorkflowTenant) -> Option<String> {
+    tenant
+        .spec
+        .is_suspended()
+        .then(|| format!("{} is suspended; set its spec.suspended to false", named(tenant)))
+}
+
+/// The engine does not hold the tenant as its spec says.
+#[must_use]
+pub fn tenant_not_ready(tenant: &WorkflowTenant) -> Option<String> {
+    let is_ready = tenant.status.as_ref().is_some_and(|status| status.ready);
+    (!is_ready).then(|| format!("{} is not ready", named(tenant)))
+}
+
+/// `Kind namespace/name`.
+fn named<K: Resource<DynamicType = ()>>(object: &K) -> String {
+    format!("{} {}/{}", K::kind(&()), object.namespace().unwrap_or_default(), object.name_any())
+}
