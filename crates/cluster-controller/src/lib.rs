@@ -6,7 +6,8 @@
 //! does), never drops one, and never adopts or overwrites an object that belongs to somebody else.
 //!
 //! The pass is the kit's; [`kind`] names the room for each part of it: [`validate`](mod@validate) →
-//! [`observe`](mod@observe) → [`plan`](mod@plan) → [`execute`] → [`status`]. A cluster that is deleted stays until the
+//! [`observe`](mod@observe) → [`plan`](mod@plan) → [`execute`] → [`status`]. What a cluster consists of is in
+//! [`children`], one module each; how its engine gets from one version to the next is judged in [`upgrade`]. A cluster that is deleted stays until the
 //! tenants and processes that are deleted with it are cleaned up ([`cleanup`]); its children go with it, and the database
 //! is never touched. [`controller`] has the watches.
 

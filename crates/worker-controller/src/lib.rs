@@ -7,7 +7,7 @@
 //! while an autoscaler owns it.
 //!
 //! The pass is the kit's; [`kind`] names the room for each part of it: [`validate`] → [`observe`] → [`plan`] → [`status`].
-//! All of its steps are those that every kind has. [`controller`] has the watches.
+//! All of its steps are those that every kind has; what they make is in [`children`], one module each. [`controller`] has the watches.
 
 pub mod args;
 pub mod children;

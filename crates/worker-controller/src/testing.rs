@@ -3,19 +3,18 @@
 use std::sync::Arc;
 
 use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
-use controller_kit::children::Child;
-use controller_kit::plan::Desired;
+use controller_kit::children::{Child, plan_children};
+use controller_kit::plan::{ChildVerdict, Desired};
 use engine_access::reference::Resolved;
 use engine_client::{TenantEpoch, TenantKey, TokenRole};
 use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::ApiResource;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use test_support::builders;
 
-use crate::children::access_secret::{self, AccessSecret};
-use crate::children::autoscaler::{self, Autoscaler};
+use crate::children::autoscaler::Autoscaler;
 use crate::children::deployment::{self, WorkerPods};
-use crate::children::disruption_budget::{self, DisruptionBudget};
 use crate::children::{BuildInput, Children, WorkerChildren};
 use crate::kind::Applied;
 use crate::observe::{Access, AccessView, Observed, References};
@@ -98,25 +97,34 @@ pub(crate) fn with_input<T>(worker: &WorkflowWorker, build: impl FnOnce(&BuildIn
 /// The children as this controller makes them, with `replicas` as the number of pods that was applied.
 pub(crate) fn children(worker: &WorkflowWorker, replicas: Option<i32>) -> Children {
     with_input(worker, |input| {
-        let mut children = Children::default()
-            .with(&AccessSecret, live(&Desired::of(&access_secret::build(input))))
-            .with(&WorkerPods, live(&Desired::of(&deployment::build(input, replicas))));
-        if let Some(autoscaling) = &worker.spec.autoscaling {
-            children.set(&Autoscaler, Some(live(&Desired::of(&autoscaler::build(input, autoscaling)))));
-        }
-        if disruption_budget::is_useful(&worker.spec) {
-            children.set(&DisruptionBudget, Some(live(&Desired::of(&disruption_budget::build(input)))));
-        }
+        let nothing = Children::default();
+        let applied: Vec<Desired> = plan_children(worker, input, &nothing)
+            .filter_map(|(_, verdict)| match verdict {
+                ChildVerdict::Apply(desired) => Some(desired),
+                _ => None,
+            })
+            .collect();
+        let stored = |resource: &ApiResource, name: &str| {
+            let is_it = |desired: &&Desired| desired.resource == *resource && desired.name == name;
+            applied.iter().find(is_it).map(stored)
+        };
+        let mut children = Children::holding(worker, stored).unwrap();
+        children.set(&WorkerPods, Some(stored_deployment(input, replicas)));
         children
     })
 }
 
-fn live<K: DeserializeOwned>(desired: &Desired) -> K {
+fn stored_deployment(input: &BuildInput<'_>, replicas: Option<i32>) -> Deployment {
+    serde_json::from_value(stored(&Desired::of(&deployment::build(input, replicas)))).unwrap()
+}
+
+/// As the API server keeps what was applied.
+fn stored(desired: &Desired) -> Value {
     let mut body = desired.body.clone();
     body["metadata"]["uid"] = json!(format!("uid-of-{}", desired.resource.kind));
     body["metadata"]["resourceVersion"] = json!("11");
     body["metadata"]["generation"] = json!(1);
-    serde_json::from_value(body).unwrap()
+    body
 }
 
 /// Changes a child that is there.
