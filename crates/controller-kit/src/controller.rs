@@ -98,6 +98,13 @@ pub struct QueueEnd<K: Resource> {
     memory: Arc<Memory<K>>,
 }
 
+impl<K: Resource<DynamicType = ()>> QueueEnd<K> {
+    /// The next object that wants a pass: for tests of what asks for one.
+    pub async fn next(&mut self) -> Option<ObjectRef<K>> {
+        self.receiver.next().await
+    }
+}
+
 /// How a controller is run.
 #[derive(Clone, Debug)]
 pub struct Limits {

@@ -7,12 +7,21 @@ use engine_access::engine::EngineConnector;
 use engine_access::reference::Directory;
 use kube::Client;
 
+use crate::document::Linter;
 use crate::incidents::OpenIncidents;
+use crate::source::Source;
+use crate::source::fetches::Fetches;
 
 /// Shared by all passes.
 pub struct Context {
-    /// Reads of ConfigMaps.
+    /// Reads of what no cache shows.
     pub client: Client,
+    /// The kinds of sources that are acted on.
+    pub sources: &'static [&'static dyn Source],
+    /// Sources that take long.
+    pub fetches: Fetches,
+    /// Lints documents.
+    pub linter: Linter,
     /// Clusters, tenants and namespaces.
     pub directory: Arc<dyn Directory>,
     /// Where clusters are looked up beside the own namespace.

@@ -9,15 +9,17 @@ use engine_access::engine::{EngineConnector, EngineRole};
 use engine_access::fields::{ClusterFields, NamespaceFields, TenantFields};
 use engine_access::reference::{CachedDirectory, Directory, namespace_tenant};
 use engine_client::EngineProvider;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::api::core::v1::Namespace;
 
 use crate::context::Context;
 use crate::dependencies::{
-    WorkerFields, depends_on_cluster, depends_on_config_map, depends_on_namespace, depends_on_tenant,
-    depends_on_worker,
+    WorkerFields, depends_on_cluster, depends_on_namespace, depends_on_tenant, depends_on_worker,
 };
+use crate::document::Linter;
 use crate::incidents::{Counter, OpenIncidents};
 use crate::kind::Processes;
+use crate::source::SOURCES;
+use crate::source::fetches::Fetches;
 
 /// Starts watches and controller. `engines` is a pool of connections in production.
 pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
@@ -43,7 +45,9 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
         let label = |own: &str| namespace_tenant(&labelled, own);
         depends_on_worker(process, worker, label, &cluster_namespace)
     });
-    controller.watch_metadata::<ConfigMap>(depends_on_config_map);
+    for source in SOURCES {
+        source.watch(&mut controller);
+    }
 
     let directory: Arc<dyn Directory> = Arc::new(CachedDirectory { clusters, tenants, namespaces });
     let engines = EngineConnector::new(client.clone(), engines, EngineRole::Controller);
@@ -58,6 +62,9 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
     controller.service().supervise("open incidents", counter.run(processes, queue));
     let context = Context {
         client,
+        sources: SOURCES,
+        fetches: Fetches::new(controller.queue()),
+        linter: Linter::default(),
         directory,
         cluster_namespace: home,
         engines,

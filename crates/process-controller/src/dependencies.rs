@@ -4,9 +4,7 @@ use api_types::reference::{ClusterRef, TenantRef};
 use api_types::{WorkflowProcess, WorkflowWorker};
 use engine_access::fields::{ClusterFields, NamespaceFields, TenantFields};
 use engine_access::reference::{Referrer, cluster_homes, meant_tenant, meant_tenant_id};
-use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
-use kube::api::PartialObjectMeta;
 
 /// What processes read of a worker: which jobs it serves, and whose.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,14 +80,6 @@ pub fn depends_on_namespace(
     own == namespace.name
         || meant_tenant(process.spec.tenant_ref.as_ref(), label(own).as_deref())
             .is_some_and(|tenant| namespace.tenant.as_ref() == Some(&tenant.name))
-}
-
-/// Has the ConfigMap its document?
-#[must_use]
-pub fn depends_on_config_map(process: &WorkflowProcess, config_map: &PartialObjectMeta<ConfigMap>) -> bool {
-    let source = process.spec.source.config_map_ref.as_ref();
-    config_map.metadata.namespace == process.metadata.namespace
-        && source.is_some_and(|source| source.name == config_map.name_any())
 }
 
 fn namespace_of(process: &WorkflowProcess) -> &str {

@@ -4,13 +4,15 @@ use api_types::WorkflowProcess;
 use api_types::labels::PROCESS_CONTROLLER;
 use api_types::process::{ProcessPhase, ProcessReason, WorkflowProcessStatus};
 use controller_kit::events::Event;
-use controller_kit::pass::{Applied, Flow, Kind, OwnStatus, Scene};
+use controller_kit::pass::{Applied, Flow, Kind, OwnStatus, Scene, is_deleting};
 use controller_kit::problem::Problem;
 use jiff::Timestamp;
+use kube::ResourceExt as _;
 
 use crate::context::Context;
+use crate::document::SourceView;
 use crate::execute::{Results, execute_step};
-use crate::observe::{Observed, observe};
+use crate::observe::{Observed, observe, observe_source};
 use crate::plan::{Plan, ProcessStep, plan};
 use crate::status::{
     Assessment, Facts, assess, build_events, build_last_events, build_own_status, keep_status,
@@ -46,7 +48,15 @@ impl Kind for Processes {
         process: &WorkflowProcess,
         spec: &Result<(), Problem<ProcessReason>>,
     ) -> Result<Observed, Problem<ProcessReason>> {
-        Ok(observe(&self.context, process, spec.is_ok()).await)
+        let context = &self.context;
+        let source = if spec.is_ok() && !is_deleting(process) {
+            let fetched = observe_source(context, process).await;
+            // Computed, not read: but which process the engine is asked about is known after it.
+            context.linter.judge(fetched, process.spec.validation()).await
+        } else {
+            SourceView::NotRead
+        };
+        Ok(observe(context, process, source).await)
     }
 
     fn plan(&self, scene: &Scene<'_, Self>) -> Plan {
@@ -99,6 +109,10 @@ impl Kind for Processes {
         assessment: &Assessment,
     ) -> Vec<Event> {
         build_events(process, former, status, assessment)
+    }
+
+    fn forget(&self, process: &WorkflowProcess) {
+        self.context.fetches.forget(&process.uid().unwrap_or_default());
     }
 
     fn build_last_events(scene: &Scene<'_, Self>, applied: &Applied<Self>) -> Vec<Event> {

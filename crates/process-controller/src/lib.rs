@@ -5,7 +5,7 @@
 //! does not own.
 //!
 //! The pass is the kit's; [`kind`] names the room for each part of it: [`validate`] → [`observe`] → [`plan`] →
-//! [`execute`] → [`status`]. For a process that is being deleted, [`cleanup`] makes the plan. [`controller`] has the watches,
+//! [`execute`] → [`status`]. Documents come from a [`source`] and are linted in [`document`]. For a process that is being deleted, [`cleanup`] makes the plan. [`controller`] has the watches,
 //! [`dependencies`] says which changes elsewhere begin a pass. Beside the passes, [`incidents`] asks engines how many
 //! incidents are open.
 
@@ -14,12 +14,14 @@ pub mod cleanup;
 pub mod context;
 pub mod controller;
 pub mod dependencies;
+pub mod document;
 pub mod error;
 pub mod execute;
 pub mod incidents;
 pub mod kind;
 pub mod observe;
 pub mod plan;
+pub mod source;
 pub mod status;
 pub mod tenancy;
 pub mod validate;

@@ -1,27 +1,21 @@
 //! All reads. What is absent or cannot be reached is a value.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 
-use api_types::process::{ProcessReason as Reason, Validation};
-use api_types::reference::ConfigMapKeyRef;
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowWorker};
-use bpmn::{Mode, Report};
-use controller_kit::outcome::ErrorClass;
 use controller_kit::pass::is_deleting;
-use controller_kit::problem::Problem;
 use engine_access::engine::{AccessError, is_callable, owner_of};
 use engine_access::reference::{
     Referrer, Refused, Resolved, Unasked, observe_cluster_of_deleted, resolve, tenant_label,
 };
 use engine_client::model::{DefinitionFilter, DefinitionRef, ManagedDefinition};
 use engine_client::{Engine, EngineError, ErrorClass as EngineClass};
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Api, ResourceExt as _};
-use tokio::sync::Semaphore;
+use kube::ResourceExt as _;
 
 use crate::context::Context;
+use crate::document::{Document, SourceView};
+use crate::source::{Fetched, source_of};
 use crate::tenancy::Tenancy;
 
 /// The world as one pass sees it.
@@ -39,51 +33,6 @@ pub struct Observed {
     pub served_job_types: BTreeSet<String>,
     /// Open incidents of the process, as the engine said last; `None` = unknown.
     pub open_incidents: Option<u64>,
-}
-
-/// The source as it was read.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SourceView {
-    /// Read and linted.
-    Document(Document),
-    /// The ConfigMap or its key does not exist.
-    Missing(String),
-    /// It exists and cannot be a document.
-    Invalid(String),
-    /// The spec is refused, or the object is being deleted: its source does not matter.
-    NotRead,
-    /// The Kubernetes API did not give it.
-    Unread(Problem<Reason>),
-}
-
-/// Bytes and what the linter says of them. These bytes are deployed, no others.
-#[derive(Clone, PartialEq)]
-pub struct Document {
-    /// As read.
-    pub bytes: Arc<[u8]>,
-    /// Lower-case hex SHA-256 of the bytes.
-    pub sha256: String,
-    /// Findings, process ids, job types.
-    pub report: Report,
-}
-
-/// Whole documents are none of a log's business.
-impl fmt::Debug for Document {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Document")
-            .field("bytes", &self.bytes.len())
-            .field("sha256", &self.sha256)
-            .field("report", &self.report)
-            .finish()
-    }
-}
-
-impl Document {
-    /// The digest as the status tells it.
-    #[must_use]
-    pub fn digest_text(&self) -> String {
-        format!("sha256:{}", self.sha256)
-    }
 }
 
 /// What the engine has of this object.
@@ -130,8 +79,8 @@ impl EngineView {
     }
 }
 
-/// Reads everything that the plan depends on.
-pub async fn observe(context: &Context, process: &WorkflowProcess, is_valid: bool) -> Observed {
+/// Reads everything that the plan depends on beside the source: which process the engine is asked about is in the document.
+pub async fn observe(context: &Context, process: &WorkflowProcess, source: SourceView) -> Observed {
     let namespace = process.namespace().unwrap_or_default();
     let referrer = Referrer {
         namespace: &namespace,
@@ -152,8 +101,6 @@ pub async fn observe(context: &Context, process: &WorkflowProcess, is_valid: boo
             open_incidents: None,
         };
     }
-    let source =
-        if is_valid { observe_source(context, process, &namespace).await } else { SourceView::NotRead };
     let engine = match (&references, id_in_document(&source)) {
         (Ok(Resolved { cluster, .. }), Some(process_id))
             if is_callable(cluster) && tenancy.conflict().is_none() =>
@@ -187,67 +134,12 @@ fn id_in_document(source: &SourceView) -> Option<String> {
     }
 }
 
-async fn observe_source(context: &Context, process: &WorkflowProcess, namespace: &str) -> SourceView {
-    let source = &process.spec.source;
-    let bytes = match (&source.bpmn, &source.config_map_ref) {
-        (Some(inline), _) => Ok(inline.clone().into_bytes()),
-        (None, Some(reference)) => observe_config_map(context, namespace, reference).await,
-        (None, None) => Err(SourceView::NotRead),
-    };
-    match bytes {
-        Ok(bytes) => observe_document(bytes, process.spec.validation()).await,
-        Err(view) => view,
-    }
-}
-
-async fn observe_config_map(
-    context: &Context,
-    namespace: &str,
-    reference: &ConfigMapKeyRef,
-) -> Result<Vec<u8>, SourceView> {
-    let ConfigMapKeyRef { name, key } = reference;
-    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
-    let found = api.get_opt(name).await.map_err(|error| {
-        SourceView::Unread(Problem::unread(&format!("ConfigMap {namespace}/{name}"), &error, None))
-    })?;
-    let Some(mut found) = found else {
-        return Err(SourceView::Missing(format!(
-            "spec.source.configMapRef.name: ConfigMap {namespace}/{name} does not exist"
-        )));
-    };
-    let text = found.data.as_mut().and_then(|data| data.remove(key)).map(String::into_bytes);
-    let binary = || found.binary_data.as_mut().and_then(|data| data.remove(key)).map(|bytes| bytes.0);
-    text.or_else(binary).ok_or_else(|| {
-        SourceView::Missing(format!(
-            "spec.source.configMapRef.key: ConfigMap {namespace}/{name} has no key {key}"
-        ))
-    })
-}
-
-/// Documents that are linted at the same time. It is work for the processor, so that more would not be faster; each takes a
-/// multiple of its document's memory, on a thread with a heap of its own that keeps its size.
-static LINTING: Semaphore = Semaphore::const_new(2);
-
-/// Linting is not for the reactor that serves all other passes.
-async fn observe_document(bytes: Vec<u8>, validation: Validation) -> SourceView {
-    if bytes.is_empty() {
-        return SourceView::Invalid("spec.source: the document is empty; expected BPMN 2.0 XML".to_owned());
-    }
-    let mode = match validation {
-        Validation::Strict => Mode::Strict,
-        Validation::Lenient => Mode::Lenient,
-    };
-    let _permit = LINTING.acquire().await;
-    let linted = tokio::task::spawn_blocking(move || {
-        let (sha256, report) = (bpmn::digest(&bytes), bpmn::lint(&bytes, mode));
-        Document { bytes: bytes.into(), sha256, report }
-    });
-    match linted.await {
-        Ok(document) => SourceView::Document(document),
-        Err(error) => {
-            let message = format!("the linter ended: {error}");
-            SourceView::Unread(Problem::new(Reason::InternalError, ErrorClass::Defect, message))
-        }
+/// What the spec's source gives now.
+pub async fn observe_source(context: &Context, process: &WorkflowProcess) -> Fetched {
+    match source_of(context.sources, process) {
+        Some(source) if source.is_slow() => context.fetches.get_or_begin(source, &context.client, process),
+        Some(source) => source.fetch(&context.client, process).await,
+        None => Fetched::Missing("spec.source names no source that this version reads".to_owned()),
     }
 }
 

@@ -26,7 +26,8 @@ use engine_client::request_id;
 use kube::ResourceExt as _;
 
 use crate::cleanup::plan_cleanup;
-use crate::observe::{Document, EngineView, Observed};
+use crate::document::Document;
+use crate::observe::{EngineView, Observed};
 use document::{Deployable, Verdict, judge_source};
 
 /// Safety net: what is awaited is watched.

@@ -11,14 +11,16 @@ use api_types::{MAX_MESSAGE_CHARS, WorkflowProcess};
 use controller_kit::condition::{DesiredCondition, Readiness};
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::pass::is_deleting;
+use controller_kit::plan::Wait;
 use controller_kit::problem::Problem;
 use engine_access::reference::Unasked;
 use engine_client::model::{DeployResult, Finding, ProcessDefinition, Severity};
 use jiff::SignedDuration;
 
+use crate::document::SourceView;
 use crate::error::{of_engine, of_engine_deletion};
 use crate::execute::Results;
-use crate::observe::{EngineView, Observed, SourceView};
+use crate::observe::{EngineView, Observed};
 use crate::plan::document::{Verdict, judge_source};
 use crate::plan::{Plan, engine_version, former_rejection, is_owned_by};
 
@@ -103,9 +105,16 @@ pub fn assess(
 fn assess_source(observed: &Observed, verdict: &Verdict) -> Option<Assessment> {
     match (&observed.source, verdict) {
         (SourceView::Unread(problem), _) => Some(Assessment::of_problem(ProcessPhase::Pending, problem)),
+        (SourceView::Pending, _) => Some(Assessment::of_wait(ProcessPhase::Validating, &fetching())),
         (_, Some(Err(problem))) => Some(assess_problem(problem)),
         _ => None,
     }
+}
+
+/// The task that fetches asks for a pass when it is done.
+fn fetching() -> Wait<ProcessReason> {
+    let message = "the source is being fetched".to_owned();
+    Wait { reason: Reason::Validating, message, recheck: RECHECK_CLUSTER }
 }
 
 fn assess_references(observed: &Observed) -> Option<Assessment> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use api_types::process::Validation;
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant};
-use bpmn::Mode;
 use engine_access::engine::owner_of;
 use engine_access::reference::Resolved;
 use engine_client::model::{ManagedDefinition, Owner, ProcessDefinition};
@@ -12,7 +12,8 @@ use engine_fake::FakeEngine;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::observe::{Document, EngineView, Observed, SourceView};
+use crate::document::{Document, SourceView};
+use crate::observe::{EngineView, Observed};
 use crate::tenancy::Tenancy;
 
 mod world;
@@ -88,8 +89,7 @@ pub(crate) fn tenant() -> WorkflowTenant {
 }
 
 pub(crate) fn document(bpmn: &str) -> Document {
-    let bytes = bpmn.as_bytes();
-    Document { bytes: bytes.into(), sha256: bpmn::digest(bytes), report: bpmn::lint(bytes, Mode::Strict) }
+    Document::of(bpmn.as_bytes().to_vec(), Validation::Strict)
 }
 
 /// The world of [`process`] with a ready cluster, a ready tenant, an engine that answers, and workers for all job types.

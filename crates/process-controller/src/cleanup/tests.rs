@@ -9,7 +9,8 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
-use crate::observe::{EngineView, SourceView};
+use crate::document::SourceView;
+use crate::observe::EngineView;
 use crate::testing::{ORDER_FLOW, UID, cluster, observed, owner, process};
 
 fn deletion() -> WorkflowProcess {

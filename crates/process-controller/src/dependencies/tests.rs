@@ -109,15 +109,3 @@ fn a_grant_concerns_the_namespace_and_the_tenant_whose_workers_it_lets_in() {
     );
     assert_eq!(namespace("home", None), ["without-tenant"], "it may have belonged to a tenant");
 }
-
-#[test]
-fn a_config_map_concerns_the_processes_whose_document_it_has() {
-    let config_map = |namespace: &str, name: &str| {
-        let meta = json!({"metadata": {"namespace": namespace, "name": name}});
-        let config_map = serde_json::from_value(meta).unwrap();
-        names(|process| depends_on_config_map(process, &config_map))
-    };
-    assert_eq!(config_map("acme-2", "bpmn"), ["ships", "by-label"]);
-    assert_eq!(config_map("acme-2", "other"), [""; 0]);
-    assert_eq!(config_map("other", "bpmn"), [""; 0]);
-}

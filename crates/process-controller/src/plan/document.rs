@@ -6,7 +6,7 @@ use controller_kit::outcome::ErrorClass;
 use controller_kit::problem::Problem;
 use engine_client::model::ProcessDefinition;
 
-use crate::observe::{Document, SourceView};
+use crate::document::{Document, SourceView};
 
 /// What may be deployed.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +46,7 @@ pub fn judge_source(
         SourceView::Document(document) => Some(judge_document(process, document)),
         SourceView::Missing(message) => refuse(Reason::SourceMissing, message),
         SourceView::Invalid(message) => refuse(Reason::SourceInvalid, message),
-        SourceView::Unread(_) | SourceView::NotRead => None,
+        SourceView::Unread(_) | SourceView::NotRead | SourceView::Pending => None,
     }
 }
 

@@ -24,6 +24,7 @@ use kube::ResourceExt as _;
 use serde_json::json;
 
 use super::*;
+use crate::document::SourceView;
 use crate::kind::Processes;
 use crate::plan::{ProcessStep, Step, plan};
 use crate::tenancy::Tenancy;

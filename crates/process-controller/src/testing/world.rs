@@ -7,7 +7,7 @@ use api_types::labels::{PROCESS_CONTROLLER, TENANT};
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
 use controller_kit::apply::Writer;
 use controller_kit::clock::Clock;
-use controller_kit::controller::Reconciler as _;
+use controller_kit::controller::{Queue, Reconciler as _};
 use controller_kit::events::Publisher;
 use controller_kit::outcome::Next;
 use controller_kit::pass::Passes;
@@ -26,8 +26,11 @@ use test_support::{FakeApiServer, builders};
 
 use super::{cluster, tenant};
 use crate::context::Context;
+use crate::document::Linter;
 use crate::incidents::{Counter, OpenIncidents};
 use crate::kind::Processes;
+use crate::source::fetches::Fetches;
+use crate::source::{SOURCES, Source};
 
 /// Namespace of the processes.
 pub(crate) const HOME: &str = "acme-tenant";
@@ -38,6 +41,8 @@ pub(crate) struct World {
     pub(crate) apiserver: FakeApiServer,
     pub(crate) engines: FakeEngines,
     pub(crate) incidents: OpenIncidents,
+    pub(crate) sources: &'static [&'static dyn Source],
+    pub(crate) queue: Queue<WorkflowProcess>,
 }
 
 impl World {
@@ -54,7 +59,13 @@ impl World {
         apiserver.seed(&namespace);
         apiserver.seed(&cluster());
         apiserver.seed(&tenant());
-        let world = Self { apiserver, engines: FakeEngines::new(), incidents: OpenIncidents::default() };
+        let world = Self {
+            apiserver,
+            engines: FakeEngines::new(),
+            incidents: OpenIncidents::default(),
+            sources: SOURCES,
+            queue: Queue::new().0,
+        };
         world.engine().set_tenant(Tenant {
             id: "acme".to_owned(),
             display_name: "acme".to_owned(),
@@ -89,6 +100,9 @@ impl World {
             cluster_namespace: "workflow-system".into(),
             engines: EngineConnector::new(client.clone(), engines, EngineRole::Controller),
             incidents: self.incidents.clone(),
+            sources: self.sources,
+            fetches: Fetches::new(self.queue.clone()),
+            linter: Linter::default(),
             workers: Arc::new(move || {
                 apiserver.list::<WorkflowWorker>("").into_iter().map(Arc::new).collect()
             }),

@@ -1,0 +1,112 @@
+//! From the bytes of a source to what the linter says of them. It computes and reads nothing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use api_types::process::{ProcessReason, Validation};
+use bpmn::{Mode, Report};
+use controller_kit::outcome::ErrorClass;
+use controller_kit::problem::Problem;
+use tokio::sync::Semaphore;
+
+use crate::source::Fetched;
+
+/// Documents that are linted at the same time. It is work for the processor, so that more would not be faster; each takes a
+/// multiple of its document's memory, on a thread with a heap of its own that keeps its size.
+const AT_ONCE: usize = 2;
+
+/// The source, judged as far as it can be without the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SourceView {
+    /// Read and linted.
+    Document(Document),
+    /// What the spec names does not exist.
+    Missing(String),
+    /// It exists and cannot be a document.
+    Invalid(String),
+    /// The spec is refused, or the object is being deleted: its source does not matter.
+    NotRead,
+    /// It is being fetched.
+    Pending,
+    /// It could not be read.
+    Unread(Problem<ProcessReason>),
+}
+
+/// Bytes and what the linter says of them. These bytes are deployed, no others.
+#[derive(Clone, PartialEq)]
+pub struct Document {
+    /// As read.
+    pub bytes: Arc<[u8]>,
+    /// Lower-case hex SHA-256 of the bytes.
+    pub sha256: String,
+    /// Findings, process ids, job types.
+    pub report: Report,
+}
+
+/// Whole documents are none of a log's business.
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document")
+            .field("bytes", &self.bytes.len())
+            .field("sha256", &self.sha256)
+            .field("report", &self.report)
+            .finish()
+    }
+}
+
+impl Document {
+    /// Lints the bytes.
+    #[must_use]
+    pub fn of(bytes: Vec<u8>, validation: Validation) -> Self {
+        let mode = match validation {
+            Validation::Strict => Mode::Strict,
+            Validation::Lenient => Mode::Lenient,
+        };
+        let (sha256, report) = (bpmn::digest(&bytes), bpmn::lint(&bytes, mode));
+        Self { bytes: bytes.into(), sha256, report }
+    }
+
+    /// The digest as the status reports it.
+    #[must_use]
+    pub fn digest_text(&self) -> String {
+        format!("sha256:{}", self.sha256)
+    }
+}
+
+/// Lints documents on threads of their own: linting is not for the reactor that serves all other passes.
+pub struct Linter {
+    permits: Semaphore,
+}
+
+impl Default for Linter {
+    fn default() -> Self {
+        Self { permits: Semaphore::new(AT_ONCE) }
+    }
+}
+
+impl Linter {
+    /// Judges what a source gave.
+    pub async fn judge(&self, fetched: Fetched, validation: Validation) -> SourceView {
+        match fetched {
+            Fetched::Bytes(bytes) if bytes.is_empty() => {
+                SourceView::Invalid("spec.source: the document is empty; expected BPMN 2.0 XML".to_owned())
+            }
+            Fetched::Bytes(bytes) => self.lint(bytes, validation).await,
+            Fetched::Missing(message) => SourceView::Missing(message),
+            Fetched::Pending => SourceView::Pending,
+            Fetched::Unread(problem) => SourceView::Unread(problem),
+        }
+    }
+
+    async fn lint(&self, bytes: Vec<u8>, validation: Validation) -> SourceView {
+        let _permit = self.permits.acquire().await;
+        let linted = tokio::task::spawn_blocking(move || Document::of(bytes, validation)).await;
+        linted.map_or_else(
+            |error| {
+                let message = format!("the linter ended: {error}");
+                SourceView::Unread(Problem::new(ProcessReason::InternalError, ErrorClass::Defect, message))
+            },
+            SourceView::Document,
+        )
+    }
+}
