@@ -11,7 +11,7 @@ mod owner;
 mod process;
 mod tenant;
 
-pub use cluster::{EngineHealth, EngineInfo, HealthCheck, HealthComponent, HealthState, Node};
+pub use cluster::{Capability, EngineHealth, EngineInfo, HealthCheck, HealthComponent, HealthState, Node};
 pub use instance::{
     CancelInstances, CanceledInstances, Incident, IncidentCount, IncidentFilter, Instance, InstanceFilter,
     InstanceState, InstanceSummary, OpenElement, OpenJob, Page, ResolveIncidents, ResolvedIncidents,

@@ -9,9 +9,8 @@ use crate::{
     EngineAccess, EngineError,
     model::{
         DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,
-        EngineHealth, EngineInfo, IncidentCount, Isolation, JobLagFilter, JobLagReport, JobLagUpdate,
-        ManagedDefinition, MigrationPlan, MigrationStatus, ProcessDefinition, ProcessDeletion, PutTenant,
-        Tenant, TenantDeletion, TenantUsage, ValidateProcess, Validation,
+        EngineHealth, EngineInfo, IncidentCount, JobLagFilter, JobLagUpdate, ManagedDefinition,
+        ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage,
     },
 };
 
@@ -22,26 +21,18 @@ pub type JobLagStream = BoxStream<'static, Result<JobLagUpdate, EngineError>>;
 ///
 /// Every call ends: it has a deadline of its own. Mutations are never repeated by an implementation: the caller does so
 /// with the same `request_id`. What is absent is `None`. An engine that lacks a capability ([`EngineInfo::capabilities`])
-/// answers its calls with [`ErrorClass::Unsupported`](crate::ErrorClass::Unsupported).
+/// answers its calls with [`ErrorClass::Unsupported`](crate::ErrorClass::Unsupported); [`CheckedEngine`](crate::CheckedEngine)
+/// asks before it calls.
 ///
 /// Doing the work (starting instances, taking jobs) is not part of it: workers bring their engine's own client, for the
 /// engine of this repository [`EngineClient`](crate::EngineClient).
 #[async_trait]
 pub trait Engine: fmt::Debug + Send + Sync {
-    /// What the answering node is.
+    /// What the answering node is and what it can do.
     async fn info(&self) -> Result<EngineInfo, EngineError>;
 
     /// How the engine feels.
     async fn health(&self) -> Result<EngineHealth, EngineError>;
-
-    /// Where the schema stands.
-    async fn migration_status(&self) -> Result<MigrationStatus, EngineError>;
-
-    /// What it would take to reach `target_version` (`SemVer`).
-    async fn plan_migration(&self, target_version: &str) -> Result<MigrationPlan, EngineError>;
-
-    /// Judges a document without deploying it.
-    async fn validate_process(&self, request: &ValidateProcess) -> Result<Validation, EngineError>;
 
     /// Makes a document the latest version of its process. A refused document is an `Ok` with findings.
     async fn deploy_process(&self, request: &DeployProcess) -> Result<DeployResult, EngineError>;
@@ -66,9 +57,6 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Makes the tenant what it should be.
     async fn put_tenant(&self, request_id: &str, tenant: &Tenant) -> Result<PutTenant, EngineError>;
 
-    /// The tenant as the engine has it.
-    async fn get_tenant(&self, tenant_id: &str) -> Result<Option<Tenant>, EngineError>;
-
     /// All tenants.
     async fn list_tenants(&self) -> Result<Vec<Tenant>, EngineError>;
 
@@ -78,14 +66,8 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// What these tenants use, all of them when the list is empty; unknown ones are left out.
     async fn list_tenant_usage(&self, tenant_ids: &[String]) -> Result<Vec<TenantUsage>, EngineError>;
 
-    /// Whether the tenant's rows are really walled off.
-    async fn verify_isolation(&self, tenant_id: &str) -> Result<Isolation, EngineError>;
-
     /// How many incidents are open, per version of a process that has any: all of a tenant in one call.
     async fn count_incidents(&self, tenant_id: &str) -> Result<Vec<IncidentCount>, EngineError>;
-
-    /// How long jobs wait now.
-    async fn list_job_lag(&self, filter: &JobLagFilter) -> Result<JobLagReport, EngineError>;
 
     /// How long jobs wait, as it changes, at most one message per `min_interval` (1 s to 60 s). The stream ends with an
     /// error, always: when the engine says nothing for too long with

@@ -31,19 +31,14 @@ operations! {
     Connect => "connect to engine",
     GetInfo => "get engine info",
     GetHealth => "get engine health",
-    GetMigrationStatus => "get migration status",
-    PlanMigration => "plan migration",
-    ValidateProcess => "validate process",
     DeployProcess => "deploy process",
     GetProcessDefinition => "get process definition",
     ListProcessDefinitions => "list process definitions",
     DeleteProcess => "delete process",
     PutTenant => "put tenant",
-    GetTenant => "get tenant",
     ListTenants => "list tenants",
     DeleteTenant => "delete tenant",
     ListTenantUsage => "list tenant usage",
-    VerifyIsolation => "verify isolation",
     StartInstance => "start instance",
     StartInstances => "start instances",
     ActivateJobs => "activate jobs",
@@ -101,6 +96,11 @@ impl EngineError {
     /// The error of a call that was asked to send variables that the wire cannot carry.
     pub(crate) fn too_precise(operation: Operation, variables: &TooPrecise) -> Self {
         Self::new(operation, ErrorClass::Invalid, variables.to_string())
+    }
+
+    /// The same, met on the way to another call.
+    pub(crate) fn during(self, operation: Operation) -> Self {
+        Self { operation, ..self }
     }
 
     /// What to do next.

@@ -5,12 +5,14 @@
 //! anything: it carries.
 #![deny(missing_docs)]
 
+mod checked;
 mod client;
 mod engine;
 mod error;
 mod pool;
 mod writer;
 
+pub use checked::CheckedEngine;
 pub use client::{EngineClient, JobStream, Timeouts};
 pub use engine::{Engine, EngineProvider, JobLagStream};
 pub use engine_api::{

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Uri};
 
 use crate::{
-    Engine, EngineAccess, EngineAddress, EngineClient, EngineError, EngineProvider, ErrorClass, Operation,
-    Timeouts, Writer, client::Outgoing,
+    CheckedEngine, Engine, EngineAccess, EngineAddress, EngineClient, EngineError, EngineProvider,
+    ErrorClass, Operation, Timeouts, Writer, client::Outgoing,
 };
 
 /// Connections that nobody asked for this long are dropped.
@@ -44,7 +44,7 @@ pub struct EnginePool {
 }
 
 struct Connection {
-    client: EngineClient,
+    engine: Arc<CheckedEngine<EngineClient>>,
     last_used: Instant,
 }
 
@@ -70,17 +70,22 @@ impl EnginePool {
 
     /// The client for this engine. Does not wait: the connection is made by the first call.
     pub fn client(&self, access: &EngineAccess) -> Result<EngineClient, EngineError> {
+        self.connection(access).map(|engine| engine.unchecked().clone())
+    }
+
+    fn connection(&self, access: &EngineAccess) -> Result<Arc<CheckedEngine<EngineClient>>, EngineError> {
         let key = Key::of(access);
         let now = Instant::now();
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.retain(|_, connection| {
-            !connection.client.was_denied() && now.duration_since(connection.last_used) < IDLE
+            !connection.engine.unchecked().was_denied() && now.duration_since(connection.last_used) < IDLE
         });
         if let Some(connection) = connections.get_mut(&key) {
             connection.last_used = now;
-            return Ok(connection.client.clone());
+            return Ok(Arc::clone(&connection.engine));
         }
         let client = connect_lazily(access, self.timeouts, self.writer.clone())?;
+        let engine = Arc::new(CheckedEngine::new(client));
         connections.retain(|other, _| (&other.host, other.port) != (&key.host, key.port));
         if connections.len() >= MAX_CONNECTIONS {
             let oldest = connections.iter().min_by_key(|(_, connection)| connection.last_used);
@@ -88,8 +93,8 @@ impl EnginePool {
                 connections.remove(&oldest);
             }
         }
-        connections.insert(key, Connection { client: client.clone(), last_used: now });
-        Ok(client)
+        connections.insert(key, Connection { engine: Arc::clone(&engine), last_used: now });
+        Ok(engine)
     }
 }
 
@@ -102,7 +107,7 @@ impl fmt::Debug for EnginePool {
 #[async_trait]
 impl EngineProvider for EnginePool {
     async fn engine(&self, access: &EngineAccess) -> Result<Arc<dyn Engine>, EngineError> {
-        Ok(Arc::new(self.client(access)?))
+        Ok(self.connection(access)?)
     }
 }
 

@@ -12,10 +12,11 @@ use engine_api::proto::{
 use engine_client::{
     Credential, Engine, EngineAccess, EngineAddress, EngineClient, EngineError, EnginePool, ErrorClass,
     Operation, Timeouts,
-    model::{DEFAULT_TENANT, JobLagFilter, StreamJobs, Tenant, TenantQuotas},
+    model::{DEFAULT_TENANT, DefinitionRef, DeleteProcess, JobLagFilter, OnInstances, Owner, StreamJobs},
 };
 use engine_fake::{FakeEngine, FakeServer};
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use rstest::rstest;
 use tonic::{Code, Request, Response, Status, transport::server::TcpIncoming};
 
@@ -46,15 +47,15 @@ fn served(engine: &FakeEngine) -> (FakeServer, EngineClient) {
     (server, client)
 }
 
-fn tenant() -> Tenant {
-    Tenant {
-        id: "acme".to_owned(),
-        display_name: String::new(),
-        quotas: TenantQuotas::default(),
-        rls: true,
-        suspended: false,
-        owner: None,
-        generation: 1,
+/// A mutation.
+fn deletion() -> DeleteProcess {
+    DeleteProcess {
+        request_id: String::new(),
+        tenant_id: DEFAULT_TENANT.to_owned(),
+        process_id: "order".to_owned(),
+        owner: Owner { id: "test".to_owned(), uid: "uid-1".to_owned(), created_at: Timestamp::UNIX_EPOCH },
+        on_instances: OnInstances::Cancel,
+        retain: false,
     }
 }
 
@@ -72,7 +73,7 @@ async fn engine_that_hangs_ends_by_deadline() {
     engine.set_hanging(true);
     let begun = Instant::now();
     assert_unavailable(client.info().await, "engine gave no answer in time");
-    assert_unavailable(client.put_tenant("", &tenant()).await, "engine gave no answer in time");
+    assert_unavailable(client.delete_process(&deletion()).await, "engine gave no answer in time");
     assert!(begun.elapsed() < 3 * DEADLINE, "{:?}", begun.elapsed());
 }
 
@@ -174,12 +175,14 @@ async fn read_is_repeated_and_mutation_is_not() {
     engine.fail(Operation::GetHealth, ErrorClass::Unavailable);
     client.health().await.expect_err("every attempt should fail");
     assert_eq!(engine.count(Operation::GetHealth), 3);
-    engine.fail(Operation::GetMigrationStatus, ErrorClass::Internal);
-    client.migration_status().await.expect_err("a defect should not be repeated");
-    assert_eq!(engine.count(Operation::GetMigrationStatus), 1);
-    engine.fail_once(Operation::PutTenant, ErrorClass::Unavailable);
-    client.put_tenant("", &tenant()).await.expect_err("a mutation should not be repeated");
-    assert_eq!(engine.count(Operation::PutTenant), 1);
+    let latest = DefinitionRef::LatestOf("order".to_owned());
+    engine.fail(Operation::GetProcessDefinition, ErrorClass::Internal);
+    let answer = client.get_process_definition(DEFAULT_TENANT, &latest).await;
+    answer.expect_err("a defect should not be repeated");
+    assert_eq!(engine.count(Operation::GetProcessDefinition), 1);
+    engine.fail_once(Operation::DeleteProcess, ErrorClass::Unavailable);
+    client.delete_process(&deletion()).await.expect_err("a mutation should not be repeated");
+    assert_eq!(engine.count(Operation::DeleteProcess), 1);
 }
 
 #[tokio::test]

@@ -1,12 +1,11 @@
 //! Process definitions of the fake.
 
-use super::{FakeEngine, World, refusal};
+use super::{FakeEngine, World};
 use engine_client::{
     EngineError, ErrorClass, Operation,
     model::{
         Claim, DefinitionFilter, DefinitionRef, DeleteProcess, DeployOutcome, DeployProcess, DeployResult,
-        Finding, InstanceState, ManagedDefinition, OnInstances, Owner, ProcessDefinition, ProcessDeletion,
-        Severity, ValidateProcess, Validation, claim,
+        Finding, ManagedDefinition, Owner, ProcessDefinition, ProcessDeletion, Severity, claim,
     },
 };
 
@@ -107,25 +106,6 @@ impl World {
         }
     }
 
-    pub(super) fn validate(&self, request: &ValidateProcess) -> Validation {
-        match self.judge(&request.content) {
-            Ok(document) => Validation {
-                deployable: true,
-                findings: Vec::new(),
-                truncated: false,
-                process_ids: vec![document.process_id],
-                job_types: document.job_types,
-            },
-            Err(findings) => Validation {
-                deployable: false,
-                findings,
-                truncated: false,
-                process_ids: Vec::new(),
-                job_types: Vec::new(),
-            },
-        }
-    }
-
     pub(super) fn deploy(&mut self, request: &DeployProcess) -> Result<DeployResult, EngineError> {
         let refuse = |class, message: String| Err(EngineError::new(Operation::DeployProcess, class, message));
         self.tenant_at_work(Operation::DeployProcess, &request.tenant_id)?;
@@ -199,49 +179,17 @@ impl World {
         })
     }
 
-    pub(super) fn delete_process(&mut self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError> {
+    pub(super) fn delete_process(&mut self, request: &DeleteProcess) -> ProcessDeletion {
         let id = (request.tenant_id.clone(), request.process_id.clone());
-        let running: Vec<i64> = self
-            .instances
-            .iter()
-            .filter(|(_, (tenant, instance))| {
-                *tenant == request.tenant_id
-                    && instance.process_id == request.process_id
-                    && instance.state == InstanceState::Active
-            })
-            .map(|(key, _)| *key)
-            .collect();
         let process = self.processes.get_mut(&id).filter(|process| !process.versions.is_empty());
-        let Some(process) = process else {
-            if request.on_instances == OnInstances::Cancel && !request.retain {
-                for key in running {
-                    self.cancel(key);
-                }
-            }
-            return Ok(ProcessDeletion::Retired { versions: 0 });
-        };
+        let Some(process) = process else { return ProcessDeletion::Retired { versions: 0 } };
         match request.owner.claim(process.owner.as_ref()) {
             Claim::Held | Claim::Inherited => {}
             Claim::Free if request.retain => {}
-            Claim::Free | Claim::Superseded | Claim::Foreign => return Ok(ProcessDeletion::OwnedByOther),
+            Claim::Free | Claim::Superseded | Claim::Foreign => return ProcessDeletion::OwnedByOther,
         }
-        if request.retain {
-            process.owner = None;
-            return Ok(ProcessDeletion::Retired { versions: 0 });
-        }
-        match request.on_instances {
-            OnInstances::Fail if !running.is_empty() => {
-                let message =
-                    format!("process {} has {} running instances", request.process_id, running.len());
-                return Err(refusal(Operation::DeleteProcess, "INSTANCES_ACTIVE", message));
-            }
-            OnInstances::Cancel => running.into_iter().for_each(|key| self.cancel(key)),
-            OnInstances::Fail | OnInstances::KeepRunning => {}
-        }
-        let retired = self.processes.get_mut(&id).map_or(0, |process| {
-            process.owner = None;
-            std::mem::take(&mut process.versions).len()
-        });
-        Ok(ProcessDeletion::Retired { versions: u32::try_from(retired).unwrap_or(u32::MAX) })
+        process.owner = None;
+        let retired = if request.retain { 0 } else { std::mem::take(&mut process.versions).len() };
+        ProcessDeletion::Retired { versions: u32::try_from(retired).unwrap_or(u32::MAX) }
     }
 }

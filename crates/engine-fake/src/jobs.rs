@@ -6,12 +6,12 @@ use futures::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
-use super::{FakeEngine, World, refusal};
+use super::{FakeEngine, World};
 use engine_client::{
-    EngineError, ErrorClass, JobStream, Operation,
+    EngineError, ErrorClass, Operation,
     model::{
-        ActivateJobs, CompleteJob, DefinitionRef, FailJob, Incident, Instance, InstanceState, Job, JobRef,
-        StartInstance, StartInstances, StartedInstance, StartedInstances, StreamJobs, Variables,
+        CompleteJob, DefinitionRef, FailJob, Incident, Instance, InstanceState, Job, JobRef, StartInstance,
+        StartedInstance, StreamJobs, Variables,
     },
 };
 
@@ -50,37 +50,7 @@ impl FakeEngine {
     pub async fn start_instance(&self, request: &StartInstance) -> Result<StartedInstance, EngineError> {
         let operation = Operation::StartInstance;
         self.admit(operation, &request.tenant_id).await?;
-        self.change(|world| {
-            world.once(operation, &request.request_id, request, |world| {
-                let process = (request.tenant_id.as_str(), request.process_id.as_str(), request.version);
-                let all = std::slice::from_ref(&request.variables);
-                let StartedInstances { instance_keys, process_definition_key } =
-                    world.start(operation, process, all)?;
-                Ok(StartedInstance { instance_key: instance_keys[0], process_definition_key })
-            })
-        })
-    }
-
-    /// Starts many instances.
-    pub async fn start_instances(&self, request: &StartInstances) -> Result<StartedInstances, EngineError> {
-        let operation = Operation::StartInstances;
-        self.admit(operation, &request.tenant_id).await?;
-        self.change(|world| {
-            world.once(operation, &request.request_id, request, |world| {
-                let process = (request.tenant_id.as_str(), request.process_id.as_str(), request.version);
-                world.start(operation, process, &request.variables)
-            })
-        })
-    }
-
-    /// Takes waiting jobs; never waits.
-    pub async fn activate_jobs(&self, request: &ActivateJobs) -> Result<Vec<Job>, EngineError> {
-        self.admit(Operation::ActivateJobs, &request.tenant_id).await?;
-        let types = (request.tenant_id.as_str(), request.job_types.as_slice());
-        self.change(|world| {
-            world.tenant_not_suspended(Operation::ActivateJobs, &request.tenant_id)?;
-            Ok(world.take(types, request.max_jobs as usize, request.lease, None))
-        })
+        self.change(|world| world.once(operation, &request.request_id, request, |world| world.start(request)))
     }
 
     /// Takes jobs as they come, with an empty batch as heartbeat.
@@ -114,61 +84,16 @@ impl FakeEngine {
         Ok(stream::unfold(self.changes.subscribe(), next).boxed())
     }
 
-    /// Takes jobs as they come.
-    pub async fn stream_activated_jobs(&self, request: &StreamJobs) -> Result<JobStream, EngineError> {
-        let batches = self.job_batches(request.clone()).await?;
-        let jobs = batches.flat_map(|batch| match batch {
-            Ok(jobs) => stream::iter(jobs.into_iter().map(Ok).collect::<Vec<_>>()),
-            Err(error) => stream::iter(vec![Err(error)]),
-        });
-        Ok(jobs.boxed())
-    }
-
     /// Finishes a job.
     pub async fn complete_job(&self, request: &CompleteJob) -> Result<(), EngineError> {
         self.admit(Operation::CompleteJob, &request.job.tenant_id).await?;
         self.change(|world| world.complete(Operation::CompleteJob, &request.job, &request.variables))
     }
 
-    /// Finishes many jobs; gives the keys of those whose lease was lost.
-    pub async fn complete_jobs(
-        &self,
-        tenant_id: &str,
-        jobs: &[CompleteJob],
-    ) -> Result<Vec<i64>, EngineError> {
-        self.admit(Operation::CompleteJobs, tenant_id).await?;
-        Ok(self.change(|world| {
-            let mut lost = Vec::new();
-            for CompleteJob { job, variables } in jobs {
-                let job = JobRef { tenant_id: tenant_id.to_owned(), ..job.clone() };
-                if world.complete(Operation::CompleteJobs, &job, variables).is_err() {
-                    lost.push(job.key);
-                }
-            }
-            lost
-        }))
-    }
-
     /// Gives a job back; whether that raised an incident.
     pub async fn fail_job(&self, request: &FailJob) -> Result<bool, EngineError> {
         self.admit(Operation::FailJob, &request.job.tenant_id).await?;
         self.change(|world| world.fail_job(request))
-    }
-
-    /// Prolongs a lease.
-    pub async fn extend_job(&self, job: &JobRef, lease: Duration) -> Result<Timestamp, EngineError> {
-        self.admit(Operation::ExtendJob, &job.tenant_id).await?;
-        self.change(|world| {
-            let expires_at = later(world.now, lease);
-            world.held(Operation::ExtendJob, job)?.job.lease_expires_at = expires_at;
-            Ok(expires_at)
-        })
-    }
-
-    /// Where an instance stands.
-    pub async fn get_instance(&self, tenant_id: &str, key: i64) -> Result<Option<Instance>, EngineError> {
-        self.admit(Operation::GetInstance, tenant_id).await?;
-        Ok(self.world().shown_instance(tenant_id, key))
     }
 }
 
@@ -177,70 +102,48 @@ fn later(now: Timestamp, by: Duration) -> Timestamp {
 }
 
 impl World {
-    fn tenant_not_suspended(&self, operation: Operation, tenant_id: &str) -> Result<(), EngineError> {
-        if self.tenant_at_work(operation, tenant_id)?.suspended {
-            return Err(refusal(operation, "TENANT_SUSPENDED", format!("tenant {tenant_id} is suspended")));
-        }
-        Ok(())
-    }
-
-    fn start(
-        &mut self,
-        operation: Operation,
-        (tenant_id, process_id, version): (&str, &str, Option<u32>),
-        all_variables: &[Variables],
-    ) -> Result<StartedInstances, EngineError> {
-        self.tenant_not_suspended(operation, tenant_id)?;
-        let definition = match version {
-            None => self.definition(tenant_id, &DefinitionRef::LatestOf(process_id.to_owned())),
-            Some(version) => {
-                let mut all = self.definitions(tenant_id);
-                let key = all.find(|d| d.process_id == process_id && d.version == version).map(|d| d.key);
-                key.and_then(|key| self.definition(tenant_id, &DefinitionRef::Key(key)))
-            }
-        };
+    fn start(&mut self, request: &StartInstance) -> Result<StartedInstance, EngineError> {
+        let StartInstance { tenant_id, process_id, variables, .. } = request;
+        self.tenant_at_work(Operation::StartInstance, tenant_id)?;
+        let definition = self.definition(tenant_id, &DefinitionRef::LatestOf(process_id.clone()));
         let Some(definition) = definition.map(|managed| managed.definition) else {
             let message = format!("process {process_id} is not deployed for tenant {tenant_id}");
-            return Err(EngineError::new(operation, ErrorClass::NotFound, message));
+            return Err(EngineError::new(Operation::StartInstance, ErrorClass::NotFound, message));
         };
-        let instance_keys = all_variables.iter().map(|variables| {
+        let instance_key = self.key();
+        let instance = Instance {
+            key: instance_key,
+            process_definition_key: definition.key,
+            process_id: process_id.clone(),
+            version: definition.version,
+            state: InstanceState::Active,
+            variables: variables.clone(),
+            incidents: Vec::new(),
+            open_elements: Vec::new(),
+            started_at: Some(self.now),
+            ended_at: None,
+        };
+        self.instances.insert(instance_key, (tenant_id.clone(), instance));
+        for job_type in &definition.job_types {
             let key = self.key();
-            let instance = Instance {
+            let job = Job {
                 key,
+                tenant_id: tenant_id.clone(),
+                job_type: job_type.clone(),
+                instance_key,
                 process_definition_key: definition.key,
-                process_id: process_id.to_owned(),
-                version: definition.version,
-                state: InstanceState::Active,
+                process_id: process_id.clone(),
+                element_id: job_type.clone(),
+                headers: std::collections::BTreeMap::new(),
                 variables: variables.clone(),
-                incidents: Vec::new(),
-                open_elements: Vec::new(),
-                started_at: Some(self.now),
-                ended_at: None,
+                retries: RETRIES,
+                lease_epoch: 0,
+                lease_expires_at: self.now,
+                created_at: self.now,
             };
-            self.instances.insert(key, (tenant_id.to_owned(), instance));
-            for job_type in &definition.job_types {
-                let job_key = self.key();
-                let job = Job {
-                    key: job_key,
-                    tenant_id: tenant_id.to_owned(),
-                    job_type: job_type.clone(),
-                    instance_key: key,
-                    process_definition_key: definition.key,
-                    process_id: process_id.to_owned(),
-                    element_id: job_type.clone(),
-                    headers: std::collections::BTreeMap::new(),
-                    variables: variables.clone(),
-                    retries: RETRIES,
-                    lease_epoch: 0,
-                    lease_expires_at: self.now,
-                    created_at: self.now,
-                };
-                self.jobs.insert(job_key, FakeJob { job, lease: None, runnable_at: self.now });
-            }
-            key
-        });
-        let instance_keys = instance_keys.collect();
-        Ok(StartedInstances { instance_keys, process_definition_key: definition.key })
+            self.jobs.insert(key, FakeJob { job, lease: None, runnable_at: self.now });
+        }
+        Ok(StartedInstance { instance_key, process_definition_key: definition.key })
     }
 
     fn take(

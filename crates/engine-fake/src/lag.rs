@@ -23,11 +23,6 @@ impl FakeEngine {
         self.change(|world| world.lags.remove(series));
     }
 
-    /// Streams tell at most so many series in one message; at first there is no limit.
-    pub fn set_lag_part(&self, series: usize) {
-        self.change(|world| world.lag_part = series.max(1));
-    }
-
     /// Silence after which streams send a heartbeat; 10 s at first.
     pub fn set_heartbeat(&self, interval: Duration) {
         self.change(|world| world.heartbeat = interval);
@@ -57,16 +52,7 @@ impl FakeEngine {
                 }
             }
         };
-        let engine = self.clone();
-        let looks = stream::unfold((None, self.changes.subscribe()), next);
-        let messages = looks.flat_map(move |look| {
-            let largest = engine.world().lag_part;
-            stream::iter(match look {
-                Ok(look) => parts(&look, largest).into_iter().map(Ok).collect(),
-                Err(error) => vec![Err(error)],
-            })
-        });
-        end_with_first_error(messages).boxed()
+        end_with_first_error(stream::unfold((None, self.changes.subscribe()), next)).boxed()
     }
 }
 
@@ -88,23 +74,6 @@ fn update(sent: Option<&Lags>, lags: &Lags, measured_at: Timestamp) -> JobLagUpd
             .collect(),
         measured_at,
     }
-}
-
-fn parts(look: &JobLagUpdate, largest: usize) -> Vec<JobLagUpdate> {
-    let empty = JobLagUpdate { complete: false, lags: Vec::new(), removed: Vec::new(), ..*look };
-    let lags = look.lags.chunks(largest).map(|lags| JobLagUpdate { lags: lags.to_vec(), ..empty.clone() });
-    let removed = look
-        .removed
-        .chunks(largest)
-        .map(|removed| JobLagUpdate { removed: removed.to_vec(), ..empty.clone() });
-    let mut parts: Vec<_> = lags.chain(removed).collect();
-    if parts.is_empty() {
-        parts.push(empty);
-    }
-    if let Some(last) = parts.last_mut() {
-        last.complete = true;
-    }
-    parts
 }
 
 fn end_with_first_error<T>(

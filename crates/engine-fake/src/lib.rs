@@ -1,4 +1,6 @@
-//! A fake engine: the rules of `workflow.engine.v1` over an in-memory world, for tests of whoever talks to an engine.
+//! A fake engine for tests of whoever calls one: faults and scripted answers, and as many of the rules of
+//! `workflow.engine.v1` as the controllers' and the sample worker's tests need. What an engine does beyond that is
+//! tested with the real one (`crates/workflow-engine/tests`).
 //!
 //! [`FakeEngine`] is an [`Engine`] by itself; [`FakeEngines`] hands fakes out by address, and
 //! [`FakeServer`] serves one over real gRPC. Time stands still in it until a test moves it. A started instance has one
@@ -9,7 +11,6 @@
 mod controller;
 mod definitions;
 mod faults;
-mod instances;
 mod jobs;
 mod lag;
 mod server;
@@ -33,10 +34,10 @@ pub use self::{
     server::{FakeServer, FakeServerBuilder},
 };
 use engine_client::{
-    Engine, EngineAccess, EngineAddress, EngineError, EngineProvider, ErrorClass, Operation,
+    CheckedEngine, Engine, EngineAccess, EngineAddress, EngineError, EngineProvider, ErrorClass, Operation,
     model::{
-        DEFAULT_TENANT, ENGINE_KIND, EngineHealth, EngineInfo, Finding, HealthState, Instance, Isolation,
-        JobLag, JobSeries, MigrationPlan, MigrationStatus, Tenant, TenantQuotas, TenantUsage, VersionVerdict,
+        Capability, DEFAULT_TENANT, ENGINE_KIND, EngineInfo, Finding, IncidentCount, Instance, JobLag,
+        JobSeries, Tenant, TenantQuotas, TenantUsage,
     },
 };
 
@@ -52,12 +53,9 @@ struct World {
     now: Timestamp,
     next_key: i64,
     info: EngineInfo,
-    health: EngineHealth,
-    migration_status: MigrationStatus,
-    migration_plan: MigrationPlan,
     tenants: BTreeMap<String, Tenant>,
     usages: BTreeMap<String, TenantUsage>,
-    isolation: BTreeMap<String, Isolation>,
+    incidents: BTreeMap<String, Vec<IncidentCount>>,
     /// Deletions of a tenant that are answered before it is gone.
     purges: BTreeMap<String, u32>,
     purging: BTreeSet<String>,
@@ -65,8 +63,6 @@ struct World {
     rejections: Vec<(String, Vec<Finding>)>,
     lags: BTreeMap<JobSeries, JobLag>,
     heartbeat: Duration,
-    /// Most series in one message of a lag stream.
-    lag_part: usize,
     instances: BTreeMap<i64, (String, Instance)>,
     jobs: BTreeMap<i64, FakeJob>,
     answers: BTreeMap<String, (String, Box<dyn Any + Send>)>,
@@ -103,31 +99,18 @@ impl FakeEngine {
                 max_schema_version: 1,
                 node_id: "fake-0".to_owned(),
                 nodes: Vec::new(),
-                capabilities: BTreeSet::from(
-                    ["tenants", "tenant-quotas", "tenant-rls", "job-lag"].map(ToOwned::to_owned),
-                ),
+                capabilities: Capability::ALL.iter().map(ToString::to_string).collect(),
                 started_at: now,
             },
-            health: EngineHealth { overall: HealthState::Serving, checks: Vec::new() },
-            migration_status: MigrationStatus {
-                current: 1,
-                newest_known: 1,
-                applied: Vec::new(),
-                pending: Vec::new(),
-                dirty: false,
-                lock_holder: None,
-            },
-            migration_plan: MigrationPlan { verdict: VersionVerdict::Same, steps: Vec::new() },
             tenants: BTreeMap::from([(DEFAULT_TENANT.to_owned(), default_tenant)]),
             usages: BTreeMap::new(),
-            isolation: BTreeMap::new(),
+            incidents: BTreeMap::new(),
             purges: BTreeMap::new(),
             purging: BTreeSet::new(),
             processes: BTreeMap::new(),
             rejections: Vec::new(),
             lags: BTreeMap::new(),
             heartbeat: Duration::from_secs(10),
-            lag_part: usize::MAX,
             instances: BTreeMap::new(),
             jobs: BTreeMap::new(),
             answers: BTreeMap::new(),
@@ -141,24 +124,19 @@ impl FakeEngine {
         self.change(|world| world.now = now);
     }
 
-    /// Changes what [`Engine::info`] tells.
-    pub fn change_info(&self, change: impl FnOnce(&mut EngineInfo)) {
-        self.change(|world| change(&mut world.info));
+    /// Cannot do this any more, and says so.
+    pub fn lose_capability(&self, capability: Capability) {
+        self.change(|world| world.info.capabilities.remove(capability.as_str()));
     }
 
-    /// Changes what [`Engine::health`] tells.
-    pub fn set_health(&self, health: EngineHealth) {
-        self.change(|world| world.health = health);
+    /// Can do this again.
+    pub fn gain_capability(&self, capability: Capability) {
+        self.change(|world| world.info.capabilities.insert(capability.to_string()));
     }
 
-    /// Changes what [`Engine::migration_status`] tells.
-    pub fn set_migration_status(&self, status: MigrationStatus) {
-        self.change(|world| world.migration_status = status);
-    }
-
-    /// Changes what [`Engine::plan_migration`] tells.
-    pub fn set_migration_plan(&self, plan: MigrationPlan) {
-        self.change(|world| world.migration_plan = plan);
+    /// How many incidents of a tenant are open; at first none.
+    pub fn set_incidents(&self, tenant_id: &str, counts: Vec<IncidentCount>) {
+        self.change(|world| world.incidents.insert(tenant_id.to_owned(), counts));
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -254,6 +232,6 @@ impl EngineProvider for FakeEngines {
             nobody.set_unreachable(true);
             nobody
         });
-        Ok(Arc::new(engine))
+        Ok(Arc::new(CheckedEngine::new(engine)))
     }
 }

@@ -19,9 +19,8 @@ use super::FakeEngine;
 use engine_api::{
     convert::Malformed,
     proto::{
-        cluster_service_server::ClusterServiceServer, instance_service_server::InstanceServiceServer,
-        job_service_server::JobServiceServer, migration_service_server::MigrationServiceServer,
-        process_service_server::ProcessServiceServer, tenant_service_server::TenantServiceServer,
+        cluster_service_server::ClusterServiceServer, job_service_server::JobServiceServer,
+        process_service_server::ProcessServiceServer,
     },
     refusal,
 };
@@ -30,7 +29,6 @@ use engine_client::{
     Operation, Role,
 };
 
-mod instances;
 mod services;
 
 /// A fake engine that listens on loopback, on threads of its own. Dropping it is like killing it: connections break.
@@ -139,10 +137,7 @@ impl FakeServerBuilder {
         let services = server
             .layer(InterceptorLayer::new(Gate { engine: engine.clone(), verifier: verifier.map(Arc::new) }))
             .add_service(ClusterServiceServer::new(engine.clone()))
-            .add_service(MigrationServiceServer::new(engine.clone()))
             .add_service(ProcessServiceServer::new(engine.clone()))
-            .add_service(TenantServiceServer::new(engine.clone()))
-            .add_service(InstanceServiceServer::new(engine.clone()))
             .add_service(JobServiceServer::new(engine));
         runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).map_err(io::Error::other)?;

@@ -4,8 +4,8 @@ use super::{FakeEngine, World, refusal};
 use engine_client::{
     EngineError, ErrorClass, Operation,
     model::{
-        Claim, DeleteTenant, DeleteTenantMode, InstanceState, Isolation, PutOutcome, PutTenant, Tenant,
-        TenantDeletion, TenantUsage, claim,
+        Claim, DeleteTenant, DeleteTenantMode, InstanceState, PutOutcome, PutTenant, Tenant, TenantDeletion,
+        TenantUsage, claim,
     },
 };
 
@@ -30,11 +30,6 @@ impl FakeEngine {
     pub fn set_purge(&self, tenant_id: &str, answers: u32) {
         self.change(|world| world.purges.insert(tenant_id.to_owned(), answers));
     }
-
-    /// What [`Engine::verify_isolation`](engine_client::Engine::verify_isolation) tells about a tenant; at first all is well.
-    pub fn set_isolation(&self, tenant_id: &str, isolation: Isolation) {
-        self.change(|world| world.isolation.insert(tenant_id.to_owned(), isolation));
-    }
 }
 
 impl World {
@@ -42,10 +37,6 @@ impl World {
         let refuse = |class, message: String| Err(EngineError::new(Operation::PutTenant, class, message));
         if tenant.id.is_empty() || tenant.id.starts_with('_') {
             return refuse(ErrorClass::Invalid, format!("tenant id {:?} belongs to the engine", tenant.id));
-        }
-        if !tenant.rls {
-            let message = "row-level security cannot be switched off".to_owned();
-            return Err(refusal(Operation::PutTenant, "RLS_REQUIRED", message));
         }
         if self.purging.contains(&tenant.id) {
             let message = format!("tenant {} is being deleted", tenant.id);

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use engine_client::model::{
     ActivateJobs, CompleteJob, DEFAULT_TENANT, JobLagFilter, StartInstance, StartInstances, Variables,
 };
-use engine_client::{Engine as _, EngineClient};
+use engine_client::EngineClient;
 use sqlx::{Connection as _, PgConnection};
 use test_support::builders::JOB_TYPE;
 use tokio::task::JoinSet;

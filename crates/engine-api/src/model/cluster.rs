@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use jiff::Timestamp;
 
@@ -19,8 +19,8 @@ pub struct EngineInfo {
     pub node_id: String,
     /// All nodes seen within the last 15 s.
     pub nodes: Vec<Node>,
-    /// What the engine can do, for instance `tenants`, `tenant-quotas`, `tenant-rls`, `job-lag`. A call beyond them
-    /// is [`ErrorClass::Unsupported`](crate::ErrorClass::Unsupported).
+    /// What the engine can do: the names of [`Capability`], and perhaps of others, which a newer engine has. A call
+    /// beyond them is [`ErrorClass::Unsupported`](crate::ErrorClass::Unsupported).
     pub capabilities: BTreeSet<String>,
     /// When the answering node started.
     pub started_at: Timestamp,
@@ -28,8 +28,53 @@ pub struct EngineInfo {
 
 impl EngineInfo {
     /// Whether the engine announces `capability`.
-    pub fn has(&self, capability: &str) -> bool {
-        self.capabilities.contains(capability)
+    pub fn has(&self, capability: Capability) -> bool {
+        self.capabilities.contains(capability.as_str())
+    }
+}
+
+macro_rules! capabilities {
+    ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
+        /// What not every engine can do. Whoever needs one asks for it first.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Capability { $($(#[$doc])* $variant,)* }
+
+        impl Capability {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name on the wire.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+capabilities! {
+    /// Tenants are created, listed and deleted.
+    Tenants => "tenants",
+    /// A tenant's use is limited.
+    TenantQuotas => "tenant-quotas",
+    /// The database itself keeps tenants apart.
+    TenantRls => "tenant-rls",
+    /// Deleting a tenant deletes what runs in it.
+    TenantPurge => "tenant-purge",
+    /// Open incidents are counted.
+    Incidents => "incidents",
+    /// How long jobs wait is reported as it changes.
+    JobLag => "job-lag",
+    /// Workers are sent jobs as they come.
+    JobStream => "job-stream",
+    /// Some calls are also served in JSON.
+    JsonGateway => "json-gateway",
+    /// Instances and incidents are listed, changed and ended.
+    Instances => "instances",
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -6,13 +6,11 @@ use async_trait::async_trait;
 use engine_api::{
     convert::{Malformed, wire_duration},
     proto::{
-        CountIncidentsRequest, GetHealthRequest, GetInfoRequest, GetMigrationStatusRequest,
-        GetProcessDefinitionRequest, GetTenantRequest, ListJobLagRequest, ListProcessDefinitionsRequest,
-        ListTenantUsageRequest, ListTenantsRequest, PlanMigrationRequest, PutTenantRequest,
-        VerifyIsolationRequest, WatchJobLagRequest, cluster_service_client::ClusterServiceClient,
+        CountIncidentsRequest, GetHealthRequest, GetInfoRequest, GetProcessDefinitionRequest,
+        ListJobLagRequest, ListProcessDefinitionsRequest, ListTenantUsageRequest, ListTenantsRequest,
+        PutTenantRequest, WatchJobLagRequest, cluster_service_client::ClusterServiceClient,
         instance_service_client::InstanceServiceClient, job_service_client::JobServiceClient,
-        migration_service_client::MigrationServiceClient, process_service_client::ProcessServiceClient,
-        tenant_service_client::TenantServiceClient,
+        process_service_client::ProcessServiceClient, tenant_service_client::TenantServiceClient,
     },
 };
 use jiff::Timestamp;
@@ -22,9 +20,8 @@ use crate::{
     Engine, EngineError, ErrorClass, JobLagStream, Operation,
     model::{
         DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,
-        EngineHealth, EngineInfo, IncidentCount, Isolation, JobLagFilter, JobLagReport, ManagedDefinition,
-        MigrationPlan, MigrationStatus, ProcessDefinition, ProcessDeletion, PutTenant, Tenant,
-        TenantDeletion, TenantUsage, ValidateProcess, Validation,
+        EngineHealth, EngineInfo, IncidentCount, JobLagFilter, JobLagReport, ManagedDefinition,
+        ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage,
     },
 };
 
@@ -49,38 +46,6 @@ impl Engine for EngineClient {
         let answer = self
             .read(operation, self.timeouts.read, GetHealthRequest {}, |channel, request| async {
                 ClusterServiceClient::new(channel).get_health(request).await
-            })
-            .await?;
-        convert(operation, answer)
-    }
-
-    async fn migration_status(&self) -> Result<MigrationStatus, EngineError> {
-        let operation = Operation::GetMigrationStatus;
-        let answer = self
-            .read(operation, self.timeouts.read, GetMigrationStatusRequest {}, |channel, request| async {
-                MigrationServiceClient::new(channel).get_migration_status(request).await
-            })
-            .await?;
-        convert(operation, answer)
-    }
-
-    async fn plan_migration(&self, target_version: &str) -> Result<MigrationPlan, EngineError> {
-        let operation = Operation::PlanMigration;
-        let ask = PlanMigrationRequest { target_version: target_version.to_owned() };
-        let answer = self
-            .read(operation, self.timeouts.read, ask, |channel, request| async {
-                MigrationServiceClient::new(channel).plan_migration(request).await
-            })
-            .await?;
-        convert(operation, answer)
-    }
-
-    async fn validate_process(&self, request: &ValidateProcess) -> Result<Validation, EngineError> {
-        let operation = Operation::ValidateProcess;
-        let ask = engine_api::proto::ValidateProcessRequest::from(request);
-        let answer = self
-            .read(operation, self.timeouts.deploy, ask, |channel, request| async {
-                ProcessServiceClient::new(channel).validate_process(request).await
             })
             .await?;
         convert(operation, answer)
@@ -158,17 +123,6 @@ impl Engine for EngineClient {
         convert(operation, answer)
     }
 
-    async fn get_tenant(&self, tenant_id: &str) -> Result<Option<Tenant>, EngineError> {
-        let operation = Operation::GetTenant;
-        let ask = GetTenantRequest { tenant_id: tenant_id.to_owned() };
-        let answer = self
-            .read(operation, self.timeouts.read, ask, |channel, request| async {
-                TenantServiceClient::new(channel).get_tenant(request).await
-            })
-            .await;
-        maybe(answer)?.map(|answer| convert(operation, answer)).transpose()
-    }
-
     async fn list_tenants(&self) -> Result<Vec<Tenant>, EngineError> {
         let operation = Operation::ListTenants;
         let mut pages = Pages::new(operation);
@@ -204,16 +158,6 @@ impl Engine for EngineClient {
         convert(operation, answer)
     }
 
-    async fn verify_isolation(&self, tenant_id: &str) -> Result<Isolation, EngineError> {
-        let ask = VerifyIsolationRequest { tenant_id: tenant_id.to_owned() };
-        let answer = self
-            .read(Operation::VerifyIsolation, self.timeouts.read, ask, |channel, request| async {
-                TenantServiceClient::new(channel).verify_isolation(request).await
-            })
-            .await?;
-        Ok(answer.into())
-    }
-
     async fn count_incidents(&self, tenant_id: &str) -> Result<Vec<IncidentCount>, EngineError> {
         let operation = Operation::CountIncidents;
         let ask = CountIncidentsRequest { tenant_id: tenant_id.to_owned() };
@@ -225,7 +169,24 @@ impl Engine for EngineClient {
         convert(operation, answer)
     }
 
-    async fn list_job_lag(&self, filter: &JobLagFilter) -> Result<JobLagReport, EngineError> {
+    async fn watch_job_lag(
+        &self,
+        filter: &JobLagFilter,
+        min_interval: Duration,
+    ) -> Result<JobLagStream, EngineError> {
+        let JobLagFilter { tenant_ids, job_types } = filter.clone();
+        let ask =
+            WatchJobLagRequest { tenant_ids, job_types, min_interval: Some(wire_duration(min_interval)) };
+        self.open(Operation::WatchJobLag, ask, |channel, request| async {
+            JobServiceClient::new(channel).watch_job_lag(request).await
+        })
+        .await
+    }
+}
+
+impl EngineClient {
+    /// How long jobs wait now. For people and benchmarks: who scales by it watches it.
+    pub async fn list_job_lag(&self, filter: &JobLagFilter) -> Result<JobLagReport, EngineError> {
         let operation = Operation::ListJobLag;
         let JobLagFilter { tenant_ids, job_types } = filter.clone();
         let mut pages = Pages::<JobLagReport>::new(operation);
@@ -248,20 +209,6 @@ impl Engine for EngineClient {
             report.lags.extend(page.lags);
             JobLagReport { measured_at: report.measured_at.min(page.measured_at), ..report }
         }))
-    }
-
-    async fn watch_job_lag(
-        &self,
-        filter: &JobLagFilter,
-        min_interval: Duration,
-    ) -> Result<JobLagStream, EngineError> {
-        let JobLagFilter { tenant_ids, job_types } = filter.clone();
-        let ask =
-            WatchJobLagRequest { tenant_ids, job_types, min_interval: Some(wire_duration(min_interval)) };
-        self.open(Operation::WatchJobLag, ask, |channel, request| async {
-            JobServiceClient::new(channel).watch_job_lag(request).await
-        })
-        .await
     }
 }
 

@@ -1,10 +1,6 @@
-use std::time::Duration;
-
 use controller_kit::outcome::Next;
 use engine_client::Operation;
-use engine_client::model::{
-    ActivateJobs, FailJob, IncidentFilter, ResolveIncidents, Selection, StartInstances, Variables,
-};
+use engine_client::model::Capability;
 use rstest::rstest;
 use serde_json::json;
 
@@ -32,34 +28,16 @@ fn the_figure_moves_only_with_what_matters(
     assert_eq!(reported_incidents(former, counted), reported);
 }
 
-/// One deployed process, and instances of it whose first job has no attempts left.
-async fn stuck(world: &World, instances: usize) {
-    let engine = world.engine();
-    let start = StartInstances {
-        request_id: String::new(),
-        tenant_id: "acme".into(),
-        process_id: "order-flow".into(),
-        version: None,
-        variables: vec![Variables::default(); instances],
+/// So many instances of the one deployed process are stuck.
+fn stuck(world: &World, instances: u64) {
+    let deployed = world.engine().definitions("acme").remove(0);
+    let count = IncidentCount {
+        process_definition_key: deployed.key,
+        process_id: deployed.process_id,
+        version: deployed.version,
+        open: instances,
     };
-    engine.start_instances(&start).await.unwrap();
-    let activate = ActivateJobs {
-        tenant_id: "acme".into(),
-        job_types: vec!["charge-payment".into()],
-        worker: "tester".into(),
-        max_jobs: 1_000,
-        lease: Duration::from_mins(1),
-        wait: Duration::ZERO,
-    };
-    for job in engine.activate_jobs(&activate).await.unwrap() {
-        let fail = FailJob {
-            job: job.job_ref(),
-            retries: 0,
-            retry_backoff: Duration::ZERO,
-            error_message: "card declined".into(),
-        };
-        assert!(engine.fail_job(&fail).await.unwrap());
-    }
+    world.engine().set_incidents("acme", vec![count]);
 }
 
 /// What wakes whom: names, in order.
@@ -78,7 +56,7 @@ async fn deployed() -> World {
 async fn the_first_incident_is_reported_in_the_status_and_by_one_event() {
     let world = deployed().await;
     assert_eq!(look(&world).await, Vec::<String>::new(), "none is no news");
-    stuck(&world, 2).await;
+    stuck(&world, 2);
     assert_eq!(look(&world).await, ["order-flow"]);
     world.settle("order-flow").await;
     assert_eq!(world.status("order-flow").open_incidents, Some(2));
@@ -91,20 +69,13 @@ async fn the_first_incident_is_reported_in_the_status_and_by_one_event() {
     assert_eq!(world.events("order-flow").pop(), Some(reported));
 
     let events = world.events("order-flow").len();
-    stuck(&world, 1).await;
+    stuck(&world, 3);
     assert_eq!(look(&world).await, ["order-flow"]);
     world.settle("order-flow").await;
     assert_eq!(world.status("order-flow").open_incidents, Some(3));
     assert_eq!(look(&world).await, Vec::<String>::new(), "it is told");
 
-    let resolve = ResolveIncidents {
-        request_id: String::new(),
-        tenant_id: "acme".into(),
-        selection: Selection::Filter { filter: IncidentFilter::default(), page: None },
-        retries: 1,
-        variables: Variables::default(),
-    };
-    world.engine().resolve_incidents(&resolve).await.unwrap();
+    world.engine().set_incidents("acme", Vec::new());
     assert_eq!(look(&world).await, ["order-flow"]);
     world.settle("order-flow").await;
     assert_eq!(world.status("order-flow").open_incidents, Some(0));
@@ -133,7 +104,7 @@ async fn processes_of_one_tenant_cost_one_call_however_many_they_are() {
 #[tokio::test]
 async fn an_engine_that_is_away_changes_no_figure() {
     let world = deployed().await;
-    stuck(&world, 2).await;
+    stuck(&world, 2);
     look(&world).await;
     world.settle("order-flow").await;
     world.engine().set_unreachable(true);
@@ -141,6 +112,16 @@ async fn an_engine_that_is_away_changes_no_figure() {
     let before = world.writes();
     world.pass("order-flow").await;
     assert_eq!((world.status("order-flow").open_incidents, world.writes()), (Some(2), before));
+}
+
+#[tokio::test]
+async fn an_engine_that_cannot_count_is_not_called_and_leaves_no_figure() {
+    let world = deployed().await;
+    stuck(&world, 2);
+    world.engine().lose_capability(Capability::Incidents);
+    assert_eq!(look(&world).await, Vec::<String>::new());
+    assert_eq!(world.engine().count(Operation::CountIncidents), 0);
+    assert_eq!(world.status("order-flow").open_incidents, None);
 }
 
 #[tokio::test]
@@ -160,7 +141,7 @@ async fn what_is_being_deleted_or_was_never_deployed_is_not_asked_about() {
 #[tokio::test]
 async fn incidents_of_what_still_runs_are_reported_while_the_new_source_is_refused() {
     let world = deployed().await;
-    stuck(&world, 1).await;
+    stuck(&world, 1);
     world.edit("order-flow", |process| process["spec"]["source"]["bpmn"] = json!("<not-bpmn/>"));
     world.settle("order-flow").await;
     assert_eq!(look(&world).await, ["order-flow"]);

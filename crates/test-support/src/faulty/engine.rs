@@ -6,9 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use engine_client::model::{
     DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult, EngineHealth,
-    EngineInfo, IncidentCount, Isolation, JobLagFilter, JobLagReport, ManagedDefinition, MigrationPlan,
-    MigrationStatus, ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage,
-    ValidateProcess, Validation,
+    EngineInfo, IncidentCount, JobLagFilter, ManagedDefinition, ProcessDefinition, ProcessDeletion,
+    PutTenant, Tenant, TenantDeletion, TenantUsage,
 };
 use engine_client::{Engine, EngineAccess, EngineError, EngineProvider, ErrorClass, JobLagStream, Operation};
 
@@ -66,18 +65,6 @@ impl Engine for FaultyEngine {
         pass!(self, read GetHealth, health())
     }
 
-    async fn migration_status(&self) -> Result<MigrationStatus, EngineError> {
-        pass!(self, read GetMigrationStatus, migration_status())
-    }
-
-    async fn plan_migration(&self, target_version: &str) -> Result<MigrationPlan, EngineError> {
-        pass!(self, read PlanMigration, plan_migration(target_version))
-    }
-
-    async fn validate_process(&self, request: &ValidateProcess) -> Result<Validation, EngineError> {
-        pass!(self, read ValidateProcess, validate_process(request))
-    }
-
     async fn deploy_process(&self, request: &DeployProcess) -> Result<DeployResult, EngineError> {
         pass!(self, write DeployProcess, deploy_process(request))
     }
@@ -106,10 +93,6 @@ impl Engine for FaultyEngine {
         pass!(self, write PutTenant, put_tenant(request_id, tenant))
     }
 
-    async fn get_tenant(&self, tenant_id: &str) -> Result<Option<Tenant>, EngineError> {
-        pass!(self, read GetTenant, get_tenant(tenant_id))
-    }
-
     async fn list_tenants(&self) -> Result<Vec<Tenant>, EngineError> {
         pass!(self, read ListTenants, list_tenants())
     }
@@ -122,16 +105,8 @@ impl Engine for FaultyEngine {
         pass!(self, read ListTenantUsage, list_tenant_usage(tenant_ids))
     }
 
-    async fn verify_isolation(&self, tenant_id: &str) -> Result<Isolation, EngineError> {
-        pass!(self, read VerifyIsolation, verify_isolation(tenant_id))
-    }
-
     async fn count_incidents(&self, tenant_id: &str) -> Result<Vec<IncidentCount>, EngineError> {
         pass!(self, read CountIncidents, count_incidents(tenant_id))
-    }
-
-    async fn list_job_lag(&self, filter: &JobLagFilter) -> Result<JobLagReport, EngineError> {
-        pass!(self, read ListJobLag, list_job_lag(filter))
     }
 
     async fn watch_job_lag(

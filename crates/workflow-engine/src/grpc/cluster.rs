@@ -1,3 +1,4 @@
+use engine_api::model::{Capability, ENGINE_KIND};
 use engine_api::proto::cluster_service_server::ClusterService;
 use engine_api::proto::{
     self, GetHealthRequest, GetHealthResponse, GetInfoRequest, GetInfoResponse, HealthCheck, HealthComponent,
@@ -9,10 +10,6 @@ use super::{Api, Method};
 use crate::node::{Component, Node, NodeInfo};
 use crate::schema::{self, migrate::OWN_VERSION};
 use crate::wire;
-
-/// What this engine can do; the names are part of the API.
-const CAPABILITIES: [&str; 7] =
-    ["tenants", "tenant-quotas", "tenant-rls", "job-lag", "job-stream", "json-gateway", "instances"];
 
 #[tonic::async_trait]
 impl ClusterService for Api {
@@ -32,7 +29,7 @@ impl ClusterService for Api {
 
 fn wire_info(node: &Node, info: NodeInfo) -> GetInfoResponse {
     GetInfoResponse {
-        engine_kind: engine_api::model::ENGINE_KIND.to_owned(),
+        engine_kind: ENGINE_KIND.to_owned(),
         version: OWN_VERSION.to_owned(),
         schema_version: info.schema_version,
         min_schema_version: schema::OLDEST_SERVED,
@@ -47,7 +44,7 @@ fn wire_info(node: &Node, info: NodeInfo) -> GetInfoResponse {
                 last_seen_at: Some(wire::timestamp(node.last_seen_at)),
             })
             .collect(),
-        capabilities: CAPABILITIES.map(str::to_owned).to_vec(),
+        capabilities: Capability::ALL.iter().map(ToString::to_string).collect(),
         started_at: Some(wire::timestamp(node.started_at)),
     }
 }

@@ -1,6 +1,7 @@
 //! The engine as its users meet it: real processes of the real binary, on a real PostgreSQL, called over TLS.
 #![cfg(test)]
 
+mod client;
 mod connections;
 mod deploy;
 mod discovery;

@@ -1,11 +1,11 @@
 //! A tenant from its creation to its end, run until nothing is written any more.
 
-use api_types::condition::WITHIN_QUOTA;
+use api_types::condition::{READY, WITHIN_QUOTA};
 use api_types::labels::{FORCE_DELETE, TENANT};
 use api_types::{WorkflowCluster, WorkflowTenant};
 use controller_kit::condition::find;
 use controller_kit::outcome::{ErrorClass, Next};
-use engine_client::model::{Owner, QuotaKind, Tenant};
+use engine_client::model::{Capability, Owner, QuotaKind, Tenant};
 use engine_client::{Operation, TenantKey};
 use k8s_openapi::api::core::v1::Namespace;
 use serde_json::{Value, json};
@@ -430,4 +430,16 @@ async fn a_tenant_elsewhere_needs_the_label_of_its_namespace_and_is_cleaned_up_w
     api.delete("acme", &kube::api::DeleteParams::default()).await.unwrap();
     assert_eq!(pass().await, Next::Gone);
     assert_eq!(world.engine().tenant("acme"), None);
+}
+
+#[tokio::test]
+async fn an_engine_without_a_capability_is_reported_and_not_called() {
+    let world = World::with(&[applied("acme")]);
+    world.engine().lose_capability(Capability::TenantRls);
+    assert_eq!(world.settle("acme").await, Next::Failed(ErrorClass::Defect));
+    let message = "put tenant: engine cannot do it: it lacks the capability tenant-rls";
+    assert_eq!(world.reported("acme"), reported("Failed", message));
+    let ready = find(&world.status("acme").conditions, READY).map(|ready| ready.reason.clone());
+    assert_eq!(ready.as_deref(), Some("NotSupportedByEngine"));
+    assert_eq!(world.engine().count(Operation::PutTenant), 0);
 }
