@@ -6,6 +6,8 @@ mod instance;
 mod request;
 mod serve;
 
+pub use serve::page_request;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
@@ -24,6 +26,23 @@ pub struct Malformed {
     pub field: &'static str,
     /// What it should be.
     pub expected: &'static str,
+}
+
+/// A request outside of the contract, in words for the caller.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidRequest(pub String);
+
+impl InvalidRequest {
+    fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl From<Malformed> for InvalidRequest {
+    fn from(malformed: Malformed) -> Self {
+        Self(malformed.to_string())
+    }
 }
 
 /// Variables that the wire cannot carry.
@@ -59,7 +78,6 @@ macro_rules! same_enums {
 
 same_enums! {
     HealthState { Serving, Degraded, NotServing }
-    MigrationKind { Expand, Contract }
     VersionVerdict { Same, Compatible, Breaking, SkippedMinor, SkippedMajor, Downgrade, Prerelease }
     Severity { Error, Warning }
     LintMode { Strict, Lenient }
@@ -128,6 +146,30 @@ pub fn wire_duration(value: Duration) -> prost_types::Duration {
         seconds: i64::try_from(value.as_secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(value.subsec_nanos()).unwrap_or(0),
     }
+}
+
+/// Variables of an answer: what is stored came from the wire or fits it, so nothing is refused.
+pub fn wire_object(fields: serde_json::Map<String, serde_json::Value>) -> Struct {
+    Struct { fields: fields.into_iter().map(|(name, value)| (name, wire_stored(value))).collect() }
+}
+
+fn wire_stored(value: serde_json::Value) -> Value {
+    let kind = match value {
+        serde_json::Value::Null => Kind::NullValue(0),
+        serde_json::Value::Bool(value) => Kind::BoolValue(value),
+        serde_json::Value::String(value) => Kind::StringValue(value),
+        serde_json::Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
+        serde_json::Value::Array(values) => {
+            Kind::ListValue(ListValue { values: values.into_iter().map(wire_stored).collect() })
+        }
+        serde_json::Value::Object(fields) => Kind::StructValue(wire_object(fields)),
+    };
+    Value { kind: Some(kind) }
+}
+
+/// Variables of a request; absent = none.
+pub fn requested_variables(value: Option<Struct>) -> Result<Variables, InvalidRequest> {
+    variables(value).map_err(|_| InvalidRequest::new("variables hold a number that is not finite"))
 }
 
 /// The largest integer up to which every integer is an IEEE double.

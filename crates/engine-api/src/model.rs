@@ -8,23 +8,23 @@ mod instance;
 mod job;
 mod migration;
 mod owner;
+mod page;
 mod process;
 mod tenant;
 
 pub use cluster::{Capability, EngineHealth, EngineInfo, HealthCheck, HealthComponent, HealthState, Node};
 pub use instance::{
     CancelInstances, CanceledInstances, Incident, IncidentCount, IncidentFilter, Instance, InstanceFilter,
-    InstanceState, InstanceSummary, OpenElement, OpenJob, Page, ResolveIncidents, ResolvedIncidents,
-    Selection, SetVariables, UnresolvedIncident,
+    InstanceState, InstanceSummary, OpenElement, OpenJob, ResolveIncident, ResolveIncidents,
+    ResolvedIncidents, Selection, SetVariables, UnresolvedIncident,
 };
 pub use job::{
     ActivateJobs, CompleteJob, FailJob, Job, JobLag, JobLagFilter, JobLagReport, JobLagUpdate, JobRef,
     JobSeries, StartInstance, StartInstances, StartedInstance, StartedInstances, StreamJobs, Variables,
 };
-pub use migration::{
-    AppliedMigration, MigrationKind, MigrationPlan, MigrationStatus, MigrationStep, VersionVerdict,
-};
+pub use migration::VersionVerdict;
 pub use owner::{Claim, Owner, claim};
+pub use page::{Page, PageRequest};
 pub use process::{
     DefinitionFilter, DefinitionRef, DeleteProcess, DeployOutcome, DeployProcess, DeployResult, Finding,
     LintMode, ManagedDefinition, OnInstances, ProcessDefinition, ProcessDeletion, Severity, ValidateProcess,

@@ -32,7 +32,7 @@ fn limited() -> TenantQuotas {
 }
 
 fn tenant_deletion(mode: DeleteTenantMode) -> DeleteTenant {
-    DeleteTenant { request_id: String::new(), tenant_id: "acme".to_owned(), owner: owner(), mode }
+    DeleteTenant { request_id: String::new(), tenant_id: "acme".to_owned(), owner: Some(owner()), mode }
 }
 
 /// Every call that needs a capability, and the same calls in ways that need less.

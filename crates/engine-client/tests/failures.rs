@@ -12,11 +12,10 @@ use engine_api::proto::{
 use engine_client::{
     Credential, Engine, EngineAccess, EngineAddress, EngineClient, EngineError, EnginePool, ErrorClass,
     Operation, Timeouts,
-    model::{DEFAULT_TENANT, DefinitionRef, DeleteProcess, JobLagFilter, OnInstances, Owner, StreamJobs},
+    model::{DEFAULT_TENANT, DefinitionRef, DeleteProcess, JobLagFilter, OnInstances, StreamJobs},
 };
 use engine_fake::{FakeEngine, FakeServer};
 use futures::StreamExt as _;
-use jiff::Timestamp;
 use rstest::rstest;
 use tonic::{Code, Request, Response, Status, transport::server::TcpIncoming};
 
@@ -53,7 +52,7 @@ fn deletion() -> DeleteProcess {
         request_id: String::new(),
         tenant_id: DEFAULT_TENANT.to_owned(),
         process_id: "order".to_owned(),
-        owner: Owner { id: "test".to_owned(), uid: "uid-1".to_owned(), created_at: Timestamp::UNIX_EPOCH },
+        owner: None,
         on_instances: OnInstances::Cancel,
         retain: false,
     }

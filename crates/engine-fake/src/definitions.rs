@@ -183,7 +183,7 @@ impl World {
         let id = (request.tenant_id.clone(), request.process_id.clone());
         let process = self.processes.get_mut(&id).filter(|process| !process.versions.is_empty());
         let Some(process) = process else { return ProcessDeletion::Retired { versions: 0 } };
-        match request.owner.claim(process.owner.as_ref()) {
+        match claim(request.owner.as_ref(), process.owner.as_ref()) {
             Claim::Held | Claim::Inherited => {}
             Claim::Free if request.retain => {}
             Claim::Free | Claim::Superseded | Claim::Foreign => return ProcessDeletion::OwnedByOther,

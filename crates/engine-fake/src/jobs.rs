@@ -134,7 +134,7 @@ impl World {
                 process_definition_key: definition.key,
                 process_id: process_id.clone(),
                 element_id: job_type.clone(),
-                headers: std::collections::BTreeMap::new(),
+                headers: std::collections::HashMap::new(),
                 variables: variables.clone(),
                 retries: RETRIES,
                 lease_epoch: 0,

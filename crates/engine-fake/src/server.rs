@@ -17,7 +17,6 @@ use tonic::{
 
 use super::FakeEngine;
 use engine_api::{
-    convert::Malformed,
     proto::{
         cluster_service_server::ClusterServiceServer, job_service_server::JobServiceServer,
         process_service_server::ProcessServiceServer,
@@ -256,10 +255,6 @@ fn status(error: &EngineError) -> Status {
         ErrorClass::Corrupt => Status::data_loss(message),
         ErrorClass::Internal => Status::internal(message),
     }
-}
-
-fn refused(malformed: &Malformed) -> Status {
-    Status::invalid_argument(malformed.to_string())
 }
 
 /// What a "get" says about what is not there.

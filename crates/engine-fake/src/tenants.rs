@@ -78,7 +78,7 @@ impl World {
         let managed =
             self.processes.iter().any(|((tenant, _), process)| tenant == id && process.owner.is_some());
         let Some(tenant) = self.tenants.get_mut(id) else { return Ok(TenantDeletion::Deleted) };
-        match request.owner.claim(tenant.owner.as_ref()) {
+        match claim(request.owner.as_ref(), tenant.owner.as_ref()) {
             Claim::Held | Claim::Inherited => {}
             Claim::Free if request.mode == DeleteTenantMode::Retain => {}
             Claim::Free | Claim::Superseded | Claim::Foreign => return Ok(TenantDeletion::OwnedByOther),

@@ -173,7 +173,7 @@ pub fn build_retire(process: &WorkflowProcess, tenant: &str, process_id: &str) -
         request_id: build_request_id(process, &format!("retire:{process_id}")),
         tenant_id: tenant.to_owned(),
         process_id: process_id.to_owned(),
-        owner: owner_of(process),
+        owner: Some(owner_of(process)),
         // Deleting a definition must not kill orders that are under way.
         on_instances: OnInstances::KeepRunning,
         retain: process.spec.deletion_policy() == DeletionPolicy::Retain,

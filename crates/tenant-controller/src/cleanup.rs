@@ -41,7 +41,7 @@ pub fn plan_cleanup(tenant: &WorkflowTenant, observed: &Observed) -> Plan {
     let delete = DeleteTenant {
         request_id: request_id(&owner.uid, tenant.metadata.generation.unwrap_or_default(), "delete"),
         tenant_id: tenant.name_any(),
-        owner,
+        owner: Some(owner),
         mode,
     };
     Plan { steps: vec![Step::Own(TenantStep::Delete(delete)), Step::RemoveFinalizer], wait: None }

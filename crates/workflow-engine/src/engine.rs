@@ -1,4 +1,4 @@
-//! What the engine does for its callers, in the words of the API. Each use case is one transaction (or says why not);
+//! What the engine does for its callers, in the words of the model. Each use case is one transaction (or says why not);
 //! who may call it was settled before.
 
 mod deploy;
@@ -13,8 +13,7 @@ pub(crate) mod variables;
 
 use std::future::Future;
 
-use engine_api::model::{Claim, Owner, claim};
-use engine_api::proto::{self, StartInstancesResponse};
+use engine_api::model::{Claim, Owner, PageRequest, StartedInstances, claim};
 use tokio_util::sync::CancellationToken;
 
 use crate::database::Database;
@@ -47,7 +46,7 @@ pub struct Engine {
     pub in_flight: InFlight,
     pub waiting: Waiting,
     completing: Gathering<(i64, Completion), bool>,
-    starting: Gathering<Start, StartInstancesResponse>,
+    starting: Gathering<Start, StartedInstances>,
     pub lag: LagSampler,
     pub metrics: Metrics,
     /// The node shuts down: whatever waits, ends.
@@ -95,21 +94,23 @@ where
     }
 }
 
-/// The wire's int32 page size: 0 = 100, at most 1000.
-pub fn page_size(asked: i32) -> Result<i64, Error> {
-    match asked {
-        0 => Ok(100),
-        1..=1000 => Ok(i64::from(asked)),
-        _ => Err(Error::Invalid("page_size must be 0 to 1000".to_owned())),
-    }
-}
-
-/// Lists go on after a key; empty = from the beginning.
-fn page_token(token: &str) -> Result<i64, Error> {
+/// Where a list goes on: after a key, 0 = from the beginning.
+fn key_after(token: &str) -> Result<i64, Error> {
     match token {
         "" => Ok(0),
         token => token.parse().map_err(|_| Error::Invalid("page_token is not one of ours".to_owned())),
     }
+}
+
+/// Where a list of keys goes on, and how many entries are asked for.
+fn keys_after(page: &PageRequest) -> Result<(i64, i64), Error> {
+    Ok((key_after(&page.token)?, i64::from(page.size)))
+}
+
+/// The token of what comes after a page: none when the page was not full.
+fn next_token<T>(page: &[T], limit: i64, token: impl FnOnce(&T) -> String) -> Option<String> {
+    let is_full = i64::try_from(page.len()).is_ok_and(|length| length == limit);
+    page.last().filter(|_| is_full).map(token)
 }
 
 /// The tenant of a call that only controllers may make.
@@ -117,12 +118,11 @@ fn any_epoch(tenant_id: &str) -> Result<TenantScope, Error> {
     Ok(TenantScope::any_epoch(TenantId::parse(tenant_id)?))
 }
 
-/// The wire's owner; absent = nobody.
-fn owner(wire: Option<proto::Owner>) -> Result<Option<Owner>, Error> {
-    let Some(wire) = wire else { return Ok(None) };
-    require_text("owner.id", &wire.id, 512)?;
-    require_text("owner.uid", &wire.uid, 255)?;
-    Owner::try_from(wire).map(Some).map_err(|malformed| Error::Invalid(malformed.to_string()))
+/// An owner that can be recorded, or nobody.
+fn require_owner(owner: Option<&Owner>) -> Result<(), Error> {
+    let Some(owner) = owner else { return Ok(()) };
+    require_text("owner.id", &owner.id, 512)?;
+    require_text("owner.uid", &owner.uid, 255)
 }
 
 /// Refuses who may not write what the claim was made on.

@@ -1,6 +1,7 @@
 //! Why a request was not done. Everything that users read is written here or by the one who refuses; what the database
 //! said goes to the log only.
 
+use engine_api::convert::InvalidRequest;
 use engine_api::model::QuotaKind;
 
 use crate::tenant_id;
@@ -43,6 +44,12 @@ pub enum Error {
     /// The stored data contradicts itself.
     #[error("{0}")]
     Defect(String),
+}
+
+impl From<InvalidRequest> for Error {
+    fn from(invalid: InvalidRequest) -> Self {
+        Self::Invalid(invalid.0)
+    }
 }
 
 impl From<tenant_id::Invalid> for Error {

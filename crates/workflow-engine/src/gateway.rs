@@ -5,18 +5,21 @@ mod incidents;
 mod instances;
 mod shape;
 
+use std::sync::Arc;
+
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use engine_api::proto::deploy_process_response::Result as DeployResult;
-use engine_api::proto::{DeployOutcome, DeployProcessRequest, Finding, LintMode, Severity};
+use engine_api::model::{DeployOutcome, DeployResult, Finding, Severity};
+use engine_api::proto::{DeployProcessRequest, LintMode};
 use engine_api::{Role, refusal};
 use serde::{Deserialize, Serialize};
 use tonic::{Code, Extensions, Status};
 
+use crate::engine::Engine;
 use crate::grpc::{Api, Authenticate, Method};
 use crate::serve::connections;
 use crate::tenant_id::TenantId;
@@ -87,7 +90,7 @@ struct Deployed {
     /// The same in digits: some JSON readers round whole numbers above 2^53.
     process_definition_key_string: String,
     bpmn_process_id: String,
-    version: i32,
+    version: u32,
     version_tag: String,
     content_sha256: String,
     tenant_id: String,
@@ -146,27 +149,28 @@ async fn deploy(
         follows_version: None,
     };
     let method = Method::DeployProcess;
-    let answer =
-        api.call(method, &extensions, |engine| async move { engine.deploy(request, None).await }).await;
-    match answer.map(|response| response.into_inner().result) {
-        Ok(Some(DeployResult::Deployed(deployed))) => {
-            let created = deployed.outcome() == DeployOutcome::Created;
-            let definition = deployed.definition.unwrap_or_default();
+    let deploy = async |engine: Arc<Engine>| {
+        let remembered = method.identify(&request.request_id, &request)?;
+        engine.deploy(request.try_into()?, remembered, None).await
+    };
+    match api.call(method, &extensions, deploy).await.map(tonic::Response::into_inner) {
+        Ok(DeployResult::Deployed { outcome, definition, .. }) => {
+            let created = outcome == DeployOutcome::Created;
             let body = Deployed {
                 outcome: if created { "CREATED" } else { "UNCHANGED" },
                 process_definition_key: definition.key,
                 process_definition_key_string: definition.key.to_string(),
                 bpmn_process_id: definition.process_id,
                 version: definition.version,
-                version_tag: definition.version_tag,
+                version_tag: definition.version_tag.unwrap_or_default(),
                 content_sha256: definition.content_sha256,
                 tenant_id: definition.tenant_id,
                 job_types: definition.job_types,
             };
             (if created { StatusCode::CREATED } else { StatusCode::OK }, Json(body)).into_response()
         }
-        Ok(Some(DeployResult::Rejected(rejected))) => {
-            let findings = rejected.findings.into_iter().map(problem_finding).collect();
+        Ok(DeployResult::Rejected { findings, .. }) => {
+            let findings = findings.into_iter().map(problem_finding).collect();
             write_problem(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "the process is refused".to_owned(),
@@ -174,18 +178,15 @@ async fn deploy(
                 findings,
             )
         }
-        Ok(None) => {
-            write_problem(StatusCode::INTERNAL_SERVER_ERROR, "no result".to_owned(), None, Vec::new())
-        }
         Err(status) => problem(&status),
     }
 }
 
 fn problem_finding(finding: Finding) -> ProblemFinding {
     ProblemFinding {
-        severity: if finding.severity() == Severity::Warning { "warning" } else { "error" },
+        severity: if finding.severity == Severity::Warning { "warning" } else { "error" },
         rule_id: finding.rule_id,
-        element_id: finding.element_id,
+        element_id: finding.element_id.unwrap_or_default(),
         line: finding.line,
         column: finding.column,
         message: finding.message,

@@ -27,6 +27,7 @@ use engine_api::proto::{
 };
 use engine_api::{Role, TenantEpoch};
 use futures::FutureExt;
+use prost::Message;
 use tonic::server::NamedService as _;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
@@ -35,6 +36,7 @@ use tonic::{Code, Extensions, Response, Status};
 use crate::engine::{Engine, Fence};
 use crate::error::Error;
 use crate::node::Node;
+use crate::storage::request_log::Remembered;
 use crate::tenant_id::TenantId;
 use crate::tenant_scope::TenantScope;
 use health::NodeHealth;
@@ -116,6 +118,11 @@ impl Method {
             Self::ListJobLag => "ListJobLag",
             Self::WatchJobLag => "WatchJobLag",
         }
+    }
+
+    /// What a request of this method is remembered by; `None` when it asks not to be.
+    pub fn identify<M: Message>(self, request_id: &str, message: &M) -> Result<Option<Remembered>, Error> {
+        Remembered::of(self.name(), request_id, message)
     }
 
     /// Unary calls end by themselves, whatever Postgres does.

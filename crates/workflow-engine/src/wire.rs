@@ -1,10 +1,6 @@
-//! Small shapes between the wire and ours.
-
-use std::time::Duration;
+//! Small shapes between the contract and the database.
 
 use jiff::Timestamp;
-
-use crate::error::Error;
 
 pub(crate) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
@@ -15,20 +11,12 @@ pub(crate) fn count(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }
 
-/// An absent duration is the default; one outside the range is refused.
-pub(crate) fn duration(
-    field: &str,
-    wire: Option<prost_types::Duration>,
-    default: Duration,
-    range: std::ops::RangeInclusive<Duration>,
-) -> Result<Duration, Error> {
-    let Some(wire) = wire else { return Ok(default) };
-    let duration = Duration::try_from(wire).ok().filter(|duration| range.contains(duration));
-    duration.ok_or_else(|| {
-        Error::Invalid(format!(
-            "{field} must be {} s to {} s",
-            range.start().as_secs_f64(),
-            range.end().as_secs_f64()
-        ))
-    })
+/// Numbers of versions and attempts, which are never negative.
+pub(crate) fn number(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or(0)
+}
+
+/// As the database has it; beyond its range nothing is found and nothing is reached.
+pub(crate) fn stored(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use engine_client::EngineClient;
 use engine_client::model::{
     ActivateJobs, CompleteJob, DEFAULT_TENANT, JobLagFilter, StartInstance, StartInstances, Variables,
 };
-use engine_client::EngineClient;
 use sqlx::{Connection as _, PgConnection};
 use test_support::builders::JOB_TYPE;
 use tokio::task::JoinSet;

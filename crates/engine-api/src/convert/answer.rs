@@ -82,53 +82,6 @@ impl TryFrom<proto::HealthCheck> for model::HealthCheck {
     }
 }
 
-impl TryFrom<proto::MigrationStep> for model::MigrationStep {
-    type Error = Malformed;
-
-    fn try_from(step: proto::MigrationStep) -> Result<Self, Malformed> {
-        Ok(Self {
-            kind: step.kind().try_into()?,
-            id: step.id,
-            description: step.description,
-            checksum: step.checksum,
-        })
-    }
-}
-
-impl TryFrom<proto::PlanMigrationResponse> for model::MigrationPlan {
-    type Error = Malformed;
-
-    fn try_from(plan: proto::PlanMigrationResponse) -> Result<Self, Malformed> {
-        Ok(Self { verdict: plan.verdict().try_into()?, steps: all(plan.steps)? })
-    }
-}
-
-impl TryFrom<proto::GetMigrationStatusResponse> for model::MigrationStatus {
-    type Error = Malformed;
-
-    fn try_from(status: proto::GetMigrationStatusResponse) -> Result<Self, Malformed> {
-        Ok(Self {
-            current: status.current,
-            newest_known: status.newest_known,
-            applied: all(status.applied)?,
-            pending: all(status.pending)?,
-            dirty: status.dirty,
-            lock_holder: non_empty(status.lock_holder),
-        })
-    }
-}
-
-impl TryFrom<proto::AppliedMigration> for model::AppliedMigration {
-    type Error = Malformed;
-
-    fn try_from(applied: proto::AppliedMigration) -> Result<Self, Malformed> {
-        Ok(Self {
-            step: present("applied.step", applied.step)?.try_into()?,
-            applied_at: maybe_timestamp("applied.applied_at", applied.applied_at)?,
-        })
-    }
-}
-
 impl TryFrom<proto::Finding> for model::Finding {
     type Error = Malformed;
 
@@ -324,7 +277,7 @@ impl TryFrom<proto::Job> for model::Job {
             process_definition_key: job.process_definition_key,
             process_id: job.process_id,
             element_id: job.element_id,
-            headers: job.headers.into_iter().collect(),
+            headers: job.headers,
             variables: variables(job.variables)?,
             retries: small_count("job.retries", job.retries)?,
             lease_epoch: job.lease_epoch,

@@ -54,7 +54,7 @@ impl From<&model::DeleteProcess> for proto::DeleteProcessRequest {
             request_id: request.request_id.clone(),
             tenant_id: request.tenant_id.clone(),
             process_id: request.process_id.clone(),
-            owner: Some((&request.owner).into()),
+            owner: request.owner.as_ref().map(Into::into),
             on_instances: proto::OnInstances::from(request.on_instances).into(),
             retain: request.retain,
         }
@@ -90,7 +90,7 @@ impl From<&model::DeleteTenant> for proto::DeleteTenantRequest {
         Self {
             request_id: request.request_id.clone(),
             tenant_id: request.tenant_id.clone(),
-            owner: Some((&request.owner).into()),
+            owner: request.owner.as_ref().map(Into::into),
             mode: proto::DeleteTenantMode::from(request.mode).into(),
         }
     }

@@ -3,3 +3,5 @@
 mod answer;
 mod instance;
 mod request;
+
+pub use request::page_request;

@@ -1,8 +1,13 @@
 use rstest::rstest;
 use serde_json::json;
 
-use super::{Malformed, Variables, variables, wire_variables};
+use super::{
+    InvalidRequest, Malformed, Variables, requested_variables, variables, wire_object, wire_variables,
+};
 use crate::{model, proto};
+
+mod both_ways;
+mod requests;
 
 fn object(value: serde_json::Value) -> Variables {
     match value {
@@ -18,7 +23,8 @@ fn object(value: serde_json::Value) -> Variables {
 fn variables_come_back_as_they_went(#[case] value: serde_json::Value) {
     let sent = object(value);
     let wire = wire_variables(&sent).expect("every number should be exact");
-    assert_eq!(variables(Some(wire)), Ok(sent));
+    assert_eq!(variables(Some(wire.clone())), Ok(sent.clone()));
+    assert_eq!(wire_object(sent.0), wire, "an answer is written like a request");
 }
 
 #[rstest]
@@ -34,7 +40,11 @@ fn integer_that_would_be_rounded_is_refused(#[case] value: serde_json::Value, #[
 fn number_that_json_lacks_is_refused() {
     let value = prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(f64::NAN)) };
     let wire = prost_types::Struct { fields: [("x".to_owned(), value)].into() };
-    assert_eq!(variables(Some(wire)), Err(Malformed { field: "variables", expected: "finite numbers" }));
+    let refused = Err(Malformed { field: "variables", expected: "finite numbers" });
+    assert_eq!(variables(Some(wire.clone())), refused);
+    let refused = InvalidRequest("variables hold a number that is not finite".to_owned());
+    assert_eq!(requested_variables(Some(wire)), Err(refused));
+    assert_eq!(requested_variables(None), Ok(Variables::default()));
 }
 
 #[test]

@@ -121,15 +121,6 @@ pub struct InstanceSummary {
     pub open_incidents: u32,
 }
 
-/// A part of a long list, in the order of keys. It may be short, even empty, and not the last: only `next` tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<T> {
-    /// The part.
-    pub entries: Vec<T>,
-    /// Where the list goes on; `None` = this was its end.
-    pub next: Option<String>,
-}
-
 /// What is chosen: by name, or by what it has in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection<Filter> {
@@ -201,6 +192,19 @@ pub struct IncidentCount {
     pub version: u32,
     /// 1 or more.
     pub open: u64,
+}
+
+/// Lets what one incident holds go on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResolveIncident {
+    /// Whose.
+    pub tenant_id: String,
+    /// Which one.
+    pub key: i64,
+    /// Attempts that its job gets; 1 or more.
+    pub retries: u32,
+    /// Merged into the variables of its instance first.
+    pub variables: Variables,
 }
 
 /// Lets what incidents hold go on.

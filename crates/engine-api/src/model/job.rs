@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::HashMap,
     fmt,
     ops::{Deref, DerefMut},
     time::Duration,
@@ -78,7 +78,7 @@ pub struct StartInstances {
 }
 
 /// The instances that were started.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StartedInstances {
     /// The new instances, in the order of their variables.
     pub instance_keys: Vec<i64>,
@@ -136,7 +136,7 @@ pub struct Job {
     /// The service task.
     pub element_id: String,
     /// Task headers of the model.
-    pub headers: BTreeMap<String, String>,
+    pub headers: HashMap<String, String>,
     /// Variables of the instance.
     pub variables: Variables,
     /// Attempts left, this one included.

@@ -230,8 +230,8 @@ pub struct DeleteProcess {
     pub tenant_id: String,
     /// The BPMN process id.
     pub process_id: String,
-    /// Must be the recorded owner or a later life of it, else nothing is deleted.
-    pub owner: Owner,
+    /// Must be the recorded owner or a later life of it, else nothing is deleted; `None` = nobody.
+    pub owner: Option<Owner>,
     /// What becomes of running instances.
     pub on_instances: OnInstances,
     /// Only give up ownership; the definitions stay startable.

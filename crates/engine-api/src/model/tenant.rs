@@ -73,8 +73,8 @@ pub struct DeleteTenant {
     pub request_id: String,
     /// Which one.
     pub tenant_id: String,
-    /// Must be the recorded owner or a later life of it, else nothing happens.
-    pub owner: Owner,
+    /// Must be the recorded owner or a later life of it, else nothing happens; `None` = nobody.
+    pub owner: Option<Owner>,
     /// How thoroughly.
     pub mode: DeleteTenantMode,
 }

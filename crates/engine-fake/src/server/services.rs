@@ -5,7 +5,8 @@ use std::pin::Pin;
 use futures::{TryFutureExt as _, future, stream::BoxStream};
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Engine, FakeEngine, Operation, found, page, refused, status};
+use super::{Engine, FakeEngine, Operation, found, page, status};
+use engine_api::convert::InvalidRequest;
 use engine_api::proto::{
     self, cluster_service_server::ClusterService, job_service_server::JobService,
     process_service_server::ProcessService,
@@ -34,9 +35,9 @@ macro_rules! unserved {
 /// The request in domain terms.
 fn read<Wire, Model>(request: Request<Wire>) -> Result<Model, Status>
 where
-    Model: TryFrom<Wire, Error = engine_api::convert::Malformed>,
+    Model: TryFrom<Wire, Error = InvalidRequest>,
 {
-    Model::try_from(request.into_inner()).map_err(|malformed| refused(&malformed))
+    Model::try_from(request.into_inner()).map_err(|invalid| Status::invalid_argument(invalid.0))
 }
 
 #[async_trait]

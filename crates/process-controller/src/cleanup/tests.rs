@@ -27,7 +27,7 @@ fn retire(process_id: &str, retain: bool) -> Step {
         request_id: request_id(UID, 2, &format!("retire:{process_id}:7")),
         tenant_id: "acme".into(),
         process_id: process_id.into(),
-        owner: owner(),
+        owner: Some(owner()),
         on_instances: OnInstances::KeepRunning,
         retain,
     }))

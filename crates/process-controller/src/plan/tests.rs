@@ -115,7 +115,7 @@ fn the_former_process_id_is_retired_behind_its_successor() {
         request_id: request_id(UID, 1, "retire:former:7"),
         tenant_id: "acme".into(),
         process_id: "former".into(),
-        owner: owner(),
+        owner: Some(owner()),
         on_instances: OnInstances::KeepRunning,
         retain: false,
     }));

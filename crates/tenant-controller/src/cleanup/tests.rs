@@ -32,7 +32,7 @@ fn the_tenant_goes_before_the_object(#[case] policy: &str, #[case] mode: DeleteT
     let delete = DeleteTenant {
         request_id: request_id("uid-of-acme", 2, "delete"),
         tenant_id: "acme".into(),
-        owner: owner("uid-of-acme", 0),
+        owner: Some(owner("uid-of-acme", 0)),
         mode,
     };
     assert_eq!(

@@ -1,26 +1,23 @@
 //! Process definitions: judging, deploying, reading, deleting.
 
 use bpmn::{Mode, Report};
-use engine_api::model::{Claim, Owner, QuotaKind, claim};
-use engine_api::proto::{
-    DeleteProcessRequest, DeleteProcessResponse, DeployOutcome, DeployProcessRequest, DeployProcessResponse,
-    Finding, GetProcessDefinitionRequest, GetProcessDefinitionResponse, LintMode,
-    ListProcessDefinitionsRequest, ListProcessDefinitionsResponse, OnInstances, ProcessDefinition, Severity,
-    ValidateProcessRequest, ValidateProcessResponse, deploy_process_response,
-    get_process_definition_request::By,
+use engine_api::model::{
+    Claim, DefinitionFilter, DefinitionRef, DeleteProcess, DeployOutcome, DeployProcess, DeployResult,
+    Finding, LintMode, ManagedDefinition, OnInstances, Owner, Page, PageRequest, ProcessDefinition,
+    ProcessDeletion, QuotaKind, Severity, ValidateProcess, Validation, claim,
 };
 
 use tokio::time::Instant;
 
 use super::{
-    Engine, Fence, any_epoch, fences, may_delete, owner, page_size, page_token, refuse_claim, require_short,
-    require_text, settle_races,
+    Engine, Fence, any_epoch, fences, keys_after, may_delete, next_token, refuse_claim, require_owner,
+    require_short, require_text, settle_races,
 };
 use crate::database::TenantTx;
 use crate::deletion;
 use crate::error::Error;
 use crate::storage::definitions::{self, Definition, NewDefinition};
-use crate::storage::request_log::{self, Request};
+use crate::storage::request_log::{self, Remembered};
 use crate::storage::{job_types, retired, tenants, usage};
 use crate::tenant_scope::TenantScope;
 use crate::wire;
@@ -46,12 +43,12 @@ struct Deletion<'a> {
 
 impl Engine {
     /// Judges a document; touches no database.
-    pub async fn validate(&self, request: ValidateProcessRequest) -> Result<ValidateProcessResponse, Error> {
+    pub async fn validate(&self, request: ValidateProcess) -> Result<Validation, Error> {
         any_epoch(&request.tenant_id)?;
-        let report = lint(lint_mode(request.mode())?, request.content).await?.1;
-        Ok(ValidateProcessResponse {
+        let report = lint(lint_mode(request.mode), request.content).await?.1;
+        Ok(Validation {
             deployable: report.deployable_process().is_some(),
-            findings: report.findings.iter().map(finding).collect(),
+            findings: report.findings.iter().map(build_finding).collect(),
             truncated: report.truncated,
             process_ids: report.process_ids,
             job_types: report.job_types,
@@ -60,27 +57,29 @@ impl Engine {
 
     pub async fn deploy(
         &self,
-        request: DeployProcessRequest,
+        request: DeployProcess,
+        remembered: Option<Remembered>,
         fence: Option<&Fence>,
-    ) -> Result<DeployProcessResponse, Error> {
+    ) -> Result<DeployResult, Error> {
         let tenant = any_epoch(&request.tenant_id)?;
+        let version_tag = request.version_tag.as_deref().unwrap_or_default();
         require_short("resource_name", &request.resource_name, 255)?;
-        require_short("version_tag", &request.version_tag, 255)?;
-        let caller = Caller { owner: owner(request.owner.clone())?, follows: request.follows_version, fence };
-        let mode = lint_mode(request.mode())?;
+        require_short("version_tag", version_tag, 255)?;
+        require_owner(request.owner.as_ref())?;
         if request.content_sha256 != bpmn::digest(&request.content) {
             return Err(Error::Invalid(
                 "content_sha256 is not the lower-case hex SHA-256 of content".to_owned(),
             ));
         }
-        let remembered = Request::of("DeployProcess", &request.request_id, &request)?;
-        let (content, report) = lint(mode, request.content).await?;
+        let follows = request.follows_version.map(wire::stored);
+        let caller = Caller { owner: request.owner, follows, fence };
+        let (content, report) = lint(lint_mode(request.mode), request.content).await?;
         let Some(process_id) = report.deployable_process() else { return Ok(rejected(&report)) };
         let candidate = NewDefinition {
             key: 0,
             process_id,
             version: 0,
-            version_tag: report.version_tag(Some(&request.version_tag)).unwrap_or_default(),
+            version_tag: report.version_tag(Some(version_tag)).unwrap_or_default(),
             sha256: &request.content_sha256,
             resource_name: &request.resource_name,
             content: &content,
@@ -95,8 +94,8 @@ impl Engine {
         tenant: &TenantScope,
         caller: &Caller<'_>,
         candidate: &NewDefinition<'_>,
-        request: Option<&Request>,
-    ) -> Result<DeployProcessResponse, Error> {
+        request: Option<&Remembered>,
+    ) -> Result<DeployResult, Error> {
         let mut tx = self.database.tenant_shared(tenant).await?;
         fences::require_current(&mut tx, caller.fence).await?;
         if let Some(answer) = request_log::find_answer(&mut tx, request).await? {
@@ -117,7 +116,7 @@ impl Engine {
             latest.sha256 == candidate.sha256 && latest.version_tag == candidate.version_tag
         });
         let (outcome, definition) = match unchanged {
-            Some(latest) => (DeployOutcome::Unchanged, wire_definition(latest)),
+            Some(latest) => (DeployOutcome::Unchanged, build_definition(latest)),
             None if caller.follows.is_some_and(|follows| follows != known) => {
                 return Err(Error::Stale(format!(
                     "the latest version of process id {process_id} of tenant {tenant} is {known}, not {}",
@@ -129,13 +128,7 @@ impl Engine {
                 self.insert_next_version(&mut tx, candidate, process.last_version).await?,
             ),
         };
-        let response = DeployProcessResponse {
-            result: Some(deploy_process_response::Result::Deployed(deploy_process_response::Deployed {
-                outcome: outcome.into(),
-                definition: Some(definition),
-                adopted,
-            })),
-        };
+        let response = DeployResult::Deployed { outcome, definition, adopted };
         request_log::record_answer(&mut tx, request, &response).await?;
         tx.commit().await?;
         Ok(response)
@@ -156,10 +149,10 @@ impl Engine {
             key,
             tenant_id: tx.tenant().to_string(),
             process_id: new.process_id.to_owned(),
-            version,
-            version_tag: new.version_tag.to_owned(),
+            version: wire::number(version),
+            version_tag: non_empty(new.version_tag.to_owned()),
             content_sha256: new.sha256.to_owned(),
-            deployed_at: Some(wire::timestamp(deployed_at)),
+            deployed_at,
             job_types: new.job_types.to_vec(),
         })
     }
@@ -167,57 +160,48 @@ impl Engine {
     pub async fn get_definition(
         &self,
         tenant: &TenantScope,
-        request: GetProcessDefinitionRequest,
-    ) -> Result<GetProcessDefinitionResponse, Error> {
+        wanted: &DefinitionRef,
+    ) -> Result<ManagedDefinition, Error> {
         let mut tx = self.database.tenant(tenant).await?;
-        let (found, name) = match &request.by {
-            Some(By::Key(key)) => (definitions::find_by_key(&mut tx, *key).await?, key.to_string()),
-            Some(By::ProcessId(id)) => (definitions::find_latest(&mut tx, id).await?, id.clone()),
-            None => return Err(Error::Invalid("one of key and process_id is required".to_owned())),
+        let (found, name) = match wanted {
+            DefinitionRef::Key(key) => (definitions::find_by_key(&mut tx, *key).await?, key.to_string()),
+            DefinitionRef::LatestOf(id) => (definitions::find_latest(&mut tx, id).await?, id.clone()),
         };
-        let definition = found
+        let mut definition = found
             .ok_or_else(|| Error::NotFound(format!("tenant {tenant} has no process definition {name}")))?;
-        let owner = definition.owner.as_ref().map(Into::into);
-        Ok(GetProcessDefinitionResponse { definition: Some(wire_definition(definition)), owner })
+        let owner = definition.owner.take();
+        Ok(ManagedDefinition { definition: build_definition(definition), owner })
     }
 
     pub async fn list_definitions(
         &self,
         tenant: &TenantScope,
-        request: ListProcessDefinitionsRequest,
-    ) -> Result<ListProcessDefinitionsResponse, Error> {
-        let limit = page_size(request.page_size)?;
-        let after = page_token(&request.page_token)?;
+        filter: &DefinitionFilter,
+        page: &PageRequest,
+    ) -> Result<Page<ProcessDefinition>, Error> {
+        let (after, limit) = keys_after(page)?;
+        let owner_id = filter.owner_id.as_deref().unwrap_or_default();
         let mut tx = self.database.tenant(tenant).await?;
-        let page = definitions::list(&mut tx, request.latest_only, &request.owner_id, after, limit).await?;
-        let is_full = i64::try_from(page.len()).is_ok_and(|length| length == limit);
-        let next_page_token = match page.last() {
-            Some(last) if is_full => last.key.to_string(),
-            _ => String::new(),
-        };
-        let definitions = page.into_iter().map(wire_definition).collect();
-        Ok(ListProcessDefinitionsResponse { definitions, next_page_token })
+        let found = definitions::list(&mut tx, filter.latest_only, owner_id, after, limit).await?;
+        let next = next_token(&found, limit, |last| last.key.to_string());
+        Ok(Page { entries: found.into_iter().map(build_definition).collect(), next })
     }
 
     pub async fn delete_process(
         &self,
-        request: DeleteProcessRequest,
+        request: DeleteProcess,
+        remembered: Option<Remembered>,
         fence: Option<&Fence>,
-    ) -> Result<DeleteProcessResponse, Error> {
+    ) -> Result<ProcessDeletion, Error> {
         let tenant = any_epoch(&request.tenant_id)?;
         require_text("process_id", &request.process_id, 255)?;
-        let on_instances = request.on_instances();
-        if on_instances == OnInstances::Unspecified && !request.retain {
-            return Err(Error::Invalid("on_instances is required: FAIL, KEEP_RUNNING or CANCEL".to_owned()));
-        }
-        let owner = owner(request.owner.clone())?;
-        let remembered = Request::of("DeleteProcess", &request.request_id, &request)?;
+        require_owner(request.owner.as_ref())?;
         let until = Instant::now() + deletion::CALL_BUDGET;
         let order = Deletion {
             process_id: &request.process_id,
-            owner: owner.as_ref(),
+            owner: request.owner.as_ref(),
             // Giving up touches no instance.
-            retire: (!request.retain).then_some(on_instances),
+            retire: (!request.retain).then_some(request.on_instances),
             fence,
         };
         let response =
@@ -235,8 +219,8 @@ impl Engine {
         &self,
         tenant: &TenantScope,
         deletion: &Deletion<'_>,
-        remembered: Option<&Request>,
-    ) -> Result<DeleteProcessResponse, Error> {
+        remembered: Option<&Remembered>,
+    ) -> Result<ProcessDeletion, Error> {
         let mut tx = self.database.tenant_exclusive(tenant).await?;
         fences::require_current(&mut tx, deletion.fence).await?;
         if let Some(answer) = request_log::find_answer(&mut tx, remembered).await? {
@@ -249,22 +233,26 @@ impl Engine {
             Some(process) if is_there && !may_delete(deletion.owner, process.owner.as_ref()) => {
                 // Given up before: giving it up again is done.
                 let given_up = deletion.retire.is_none() && process.owner.is_none();
-                DeleteProcessResponse { deleted: 0, owned_by_other: !given_up }
+                if given_up {
+                    ProcessDeletion::Retired { versions: 0 }
+                } else {
+                    ProcessDeletion::OwnedByOther
+                }
             }
             Some(_) if is_there => {
-                let deleted = match deletion.retire {
+                let versions = match deletion.retire {
                     Some(on_instances) => retire(&mut tx, process_id, on_instances).await?,
                     None => 0,
                 };
                 definitions::set_owner(&mut tx, process_id, None).await?;
-                DeleteProcessResponse { deleted, owned_by_other: false }
+                ProcessDeletion::Retired { versions }
             }
             // The versions were retired before; those of their instances that run can still be canceled.
             Some(_) if deletion.retire == Some(OnInstances::Cancel) => {
                 retired::mark_canceling(&mut tx, process_id).await?;
-                DeleteProcessResponse { deleted: 0, owned_by_other: false }
+                ProcessDeletion::Retired { versions: 0 }
             }
-            _ => DeleteProcessResponse { deleted: 0, owned_by_other: false },
+            _ => ProcessDeletion::Retired { versions: 0 },
         };
         request_log::record_answer(&mut tx, remembered, &response).await?;
         tx.commit().await?;
@@ -272,12 +260,12 @@ impl Engine {
     }
 }
 
-async fn retire(tx: &mut TenantTx, process_id: &str, on_instances: OnInstances) -> Result<i32, Error> {
+async fn retire(tx: &mut TenantTx, process_id: &str, on_instances: OnInstances) -> Result<u32, Error> {
     match on_instances {
         OnInstances::KeepRunning => {}
         // Canceled in slices after this transaction: retired versions take no new ones.
         OnInstances::Cancel => retired::mark_canceling(tx, process_id).await?,
-        OnInstances::Fail | OnInstances::Unspecified => {
+        OnInstances::Fail => {
             let active = definitions::count_active_instances(tx, process_id).await?;
             if active > 0 {
                 return Err(Error::Precondition {
@@ -291,7 +279,7 @@ async fn retire(tx: &mut TenantTx, process_id: &str, on_instances: OnInstances) 
         }
     }
     let retired = definitions::retire_process(tx, process_id).await?;
-    Ok(i32::try_from(retired).unwrap_or(i32::MAX))
+    Ok(u32::try_from(retired).unwrap_or(u32::MAX))
 }
 
 async fn require_storage(tx: &mut TenantTx, more: usize) -> Result<(), Error> {
@@ -350,47 +338,47 @@ async fn lint(mode: Mode, content: Vec<u8>) -> Result<(Vec<u8>, Report), Error> 
     .map_err(|_| Error::Defect("the document could not be judged".to_owned()))
 }
 
-fn lint_mode(mode: LintMode) -> Result<Mode, Error> {
+fn lint_mode(mode: LintMode) -> Mode {
     match mode {
-        LintMode::Strict => Ok(Mode::Strict),
-        LintMode::Lenient => Ok(Mode::Lenient),
-        LintMode::Unspecified => Err(Error::Invalid("mode is required: STRICT or LENIENT".to_owned())),
+        LintMode::Strict => Mode::Strict,
+        LintMode::Lenient => Mode::Lenient,
     }
 }
 
-fn rejected(report: &Report) -> DeployProcessResponse {
-    DeployProcessResponse {
-        result: Some(deploy_process_response::Result::Rejected(deploy_process_response::Rejected {
-            findings: report.findings.iter().map(finding).collect(),
-            truncated: report.truncated,
-        })),
+fn rejected(report: &Report) -> DeployResult {
+    DeployResult::Rejected {
+        findings: report.findings.iter().map(build_finding).collect(),
+        truncated: report.truncated,
     }
 }
 
-fn finding(finding: &bpmn::Finding) -> Finding {
-    let severity = match finding.severity {
-        bpmn::Severity::Error => Severity::Error,
-        bpmn::Severity::Warning => Severity::Warning,
-    };
+fn build_finding(finding: &bpmn::Finding) -> Finding {
     Finding {
         rule_id: finding.rule_id().to_owned(),
-        severity: severity.into(),
-        element_id: finding.element_id.clone().unwrap_or_default(),
+        severity: match finding.severity {
+            bpmn::Severity::Error => Severity::Error,
+            bpmn::Severity::Warning => Severity::Warning,
+        },
+        element_id: finding.element_id.clone(),
         line: finding.line,
         column: finding.column,
         message: finding.message.clone(),
     }
 }
 
-fn wire_definition(definition: Definition) -> ProcessDefinition {
+fn build_definition(definition: Definition) -> ProcessDefinition {
     ProcessDefinition {
         key: definition.key,
         tenant_id: definition.tenant_id,
         process_id: definition.process_id,
-        version: definition.version,
-        version_tag: definition.version_tag,
+        version: wire::number(definition.version),
+        version_tag: non_empty(definition.version_tag),
         content_sha256: definition.sha256,
-        deployed_at: Some(wire::timestamp(definition.deployed_at)),
+        deployed_at: definition.deployed_at,
         job_types: definition.job_types,
     }
+}
+
+fn non_empty(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
 }

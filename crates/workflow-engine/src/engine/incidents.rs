@@ -2,24 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine_api::proto::resolve_incidents_request::Selection;
-use engine_api::proto::{
-    self, CountIncidentsResponse, IncidentCount, IncidentFilter, ListIncidentsRequest, ListIncidentsResponse,
-    ResolveIncidentRequest, ResolveIncidentResponse, ResolveIncidentsRequest, ResolveIncidentsResponse,
-    UnresolvedIncident,
+use engine_api::model::{
+    self, IncidentCount, IncidentFilter, Page, PageRequest, ResolveIncident, ResolveIncidents,
+    ResolvedIncidents, Selection, UnresolvedIncident, Variables,
 };
 use serde_json::{Map, Value};
 
 use super::instances::{MAX_AT_ONCE, require_keys, require_process};
 use super::start::{add_work, keys_of};
-use super::{Engine, page_size, page_token, settle_races, variables};
+use super::{Engine, key_after, keys_after, next_token, settle_races, variables};
 use crate::database::TenantTx;
 use crate::error::Error;
 use crate::runtime::definitions::CompiledDefinition;
 use crate::runtime::tokens::{self, Advance};
 use crate::storage::incidents::{self, Incident, Running};
 use crate::storage::instances::{self, Changes, CounterShard, InstanceRow};
-use crate::storage::request_log::{self, Request};
+use crate::storage::request_log::{self, Remembered};
 use crate::tenant_id::TenantId;
 use crate::tenant_scope::TenantScope;
 use crate::wire;
@@ -31,37 +29,33 @@ impl Engine {
     pub async fn list_incidents(
         &self,
         tenant: &TenantScope,
-        request: ListIncidentsRequest,
-    ) -> Result<ListIncidentsResponse, Error> {
-        let limit = page_size(request.page_size)?;
-        let after = page_token(&request.page_token)?;
-        let filter = request.filter.unwrap_or_default();
-        require_filter(&filter)?;
+        filter: &IncidentFilter,
+        page: &PageRequest,
+    ) -> Result<Page<model::Incident>, Error> {
+        let (after, limit) = keys_after(page)?;
+        let choice = Choice::new(filter)?;
         let mut tx = self.database.tenant(tenant).await?;
-        let (page, next) = page_of(&mut tx, &filter, after, limit).await?;
-        Ok(ListIncidentsResponse {
-            incidents: page.into_iter().map(wire_incident).collect(),
-            next_page_token: next,
-        })
+        let (found, next) = page_of(&mut tx, &choice, after, limit).await?;
+        Ok(Page { entries: found.into_iter().map(build_incident).collect(), next })
     }
 
-    pub async fn count_incidents(&self, tenant: &TenantScope) -> Result<CountIncidentsResponse, Error> {
+    pub async fn count_incidents(&self, tenant: &TenantScope) -> Result<Vec<IncidentCount>, Error> {
         let mut tx = self.database.tenant(tenant).await?;
         let counts = incidents::count(&mut tx).await?.into_iter().map(|count| IncidentCount {
             process_definition_key: count.definition_key,
             process_id: count.process_id,
-            version: count.version,
-            open: count.open,
+            version: wire::number(count.version),
+            open: wire::count(count.open),
         });
-        Ok(CountIncidentsResponse { counts: counts.collect() })
+        Ok(counts.collect())
     }
 
     pub async fn resolve_incident(
         &self,
         tenant: &TenantScope,
-        request: ResolveIncidentRequest,
-    ) -> Result<ResolveIncidentResponse, Error> {
-        let remembered = Request::of("ResolveIncident", &request.request_id, &request)?;
+        request: ResolveIncident,
+        remembered: Option<Remembered>,
+    ) -> Result<(), Error> {
         let resolution = Resolution::new(request.retries, request.variables)?;
         settle_races(&self.keys, || {
             self.resolve_incident_once(tenant, request.key, &resolution, remembered.as_ref())
@@ -74,8 +68,8 @@ impl Engine {
         tenant: &TenantScope,
         key: i64,
         resolution: &Resolution,
-        remembered: Option<&Request>,
-    ) -> Result<ResolveIncidentResponse, Error> {
+        remembered: Option<&Remembered>,
+    ) -> Result<(), Error> {
         let mut tx = self.database.tenant_shared(tenant).await?;
         if let Some(answer) = request_log::find_answer(&mut tx, remembered).await? {
             return Ok(answer);
@@ -84,28 +78,24 @@ impl Engine {
         if let Some((_, obstacle)) = resolved.unresolved.first() {
             return Err(obstacle.error(tenant, key));
         }
-        let response = ResolveIncidentResponse {};
-        request_log::record_answer(&mut tx, remembered, &response).await?;
+        request_log::record_answer(&mut tx, remembered, &()).await?;
         tx.commit().await?;
         self.tell_resolved(tenant, &resolved);
-        Ok(response)
+        Ok(())
     }
 
     pub async fn resolve_incidents(
         &self,
         tenant: &TenantScope,
-        request: ResolveIncidentsRequest,
-    ) -> Result<ResolveIncidentsResponse, Error> {
-        let remembered = Request::of("ResolveIncidents", &request.request_id, &request)?;
+        request: ResolveIncidents,
+        remembered: Option<Remembered>,
+    ) -> Result<ResolvedIncidents, Error> {
         let resolution = Resolution::new(request.retries, request.variables)?;
-        let after = page_token(&request.page_token)?;
         let selection = match request.selection {
-            Some(Selection::Keys(keys)) => Selected::Keys(require_keys(keys)?),
-            Some(Selection::Filter(filter)) => {
-                require_filter(&filter)?;
-                Selected::Open(filter, after)
+            Selection::Keys(keys) => Selected::Keys(require_keys(keys)?),
+            Selection::Filter { filter, page } => {
+                Selected::Open(Choice::new(&filter)?, key_after(page.as_deref().unwrap_or_default())?)
             }
-            None => return Err(Error::Invalid("one of keys and filter is required".to_owned())),
         };
         settle_races(&self.keys, || {
             self.resolve_incidents_once(tenant, &selection, &resolution, remembered.as_ref())
@@ -118,23 +108,23 @@ impl Engine {
         tenant: &TenantScope,
         selection: &Selected,
         resolution: &Resolution,
-        remembered: Option<&Request>,
-    ) -> Result<ResolveIncidentsResponse, Error> {
+        remembered: Option<&Remembered>,
+    ) -> Result<ResolvedIncidents, Error> {
         let mut tx = self.database.tenant_shared(tenant).await?;
         if let Some(answer) = request_log::find_answer(&mut tx, remembered).await? {
             return Ok(answer);
         }
-        let (keys, next_page_token) = match selection {
-            Selected::Keys(keys) => (keys.clone(), String::new()),
-            Selected::Open(filter, after) => {
+        let (keys, next) = match selection {
+            Selected::Keys(keys) => (keys.clone(), None),
+            Selected::Open(choice, after) => {
                 let limit = i64::try_from(MAX_AT_ONCE).unwrap_or(i64::MAX);
-                let (page, next) = page_of(&mut tx, filter, *after, limit).await?;
+                let (page, next) = page_of(&mut tx, choice, *after, limit).await?;
                 (page.into_iter().map(|incident| incident.key).collect(), next)
             }
         };
         let resolved = self.resolve(&mut tx, &keys, resolution).await?;
-        let response = ResolveIncidentsResponse {
-            resolved: i32::try_from(resolved.keys.len()).unwrap_or(i32::MAX),
+        let response = ResolvedIncidents {
+            resolved: u32::try_from(resolved.keys.len()).unwrap_or(u32::MAX),
             unresolved: resolved
                 .unresolved
                 .iter()
@@ -144,7 +134,7 @@ impl Engine {
                     message: obstacle.message(tenant, *key),
                 })
                 .collect(),
-            next_page_token,
+            next,
         };
         request_log::record_answer(&mut tx, remembered, &response).await?;
         tx.commit().await?;
@@ -266,7 +256,7 @@ impl Engine {
 enum Selected {
     Keys(Vec<i64>),
     /// Those after a key.
-    Open(IncidentFilter, i64),
+    Open(Choice, i64),
 }
 
 /// How incidents are to be resolved.
@@ -277,11 +267,30 @@ struct Resolution {
 }
 
 impl Resolution {
-    fn new(retries: i32, wire_variables: Option<prost_types::Struct>) -> Result<Self, Error> {
-        if retries < 1 {
-            return Err(Error::Invalid("retries must be 1 or above: how often the job is tried".to_owned()));
+    fn new(retries: u32, Variables(variables): Variables) -> Result<Self, Error> {
+        variables::require_storable(&variables)?;
+        Ok(Self { retries: wire::stored(retries), variables })
+    }
+}
+
+/// Which open incidents.
+#[derive(Debug)]
+enum Choice {
+    /// Those of a process and version, as the database has them: '' and 0 = any.
+    OfProcess(String, i32),
+    OfInstance(i64),
+}
+
+impl Choice {
+    fn new(filter: &IncidentFilter) -> Result<Self, Error> {
+        let (process_id, version) = require_process(filter.process_id.as_ref(), filter.version)?;
+        match filter.instance_key {
+            None => Ok(Self::OfProcess(process_id, version)),
+            Some(key) if process_id.is_empty() => Ok(Self::OfInstance(key)),
+            Some(_) => Err(Error::Invalid(
+                "filter.instance_key goes alone: an instance is of one process and version".to_owned(),
+            )),
         }
-        Ok(Self { retries, variables: variables::from_wire(wire_variables)? })
     }
 }
 
@@ -391,39 +400,30 @@ impl Retrial<'_> {
 
 async fn page_of(
     tx: &mut TenantTx,
-    filter: &IncidentFilter,
+    choice: &Choice,
     after: i64,
     limit: i64,
-) -> Result<(Vec<Incident>, String), Error> {
-    let page = match filter.instance_key {
-        0 => incidents::list(tx, &filter.process_id, filter.version, after, limit).await?,
-        instance => incidents::list_of_instance(tx, instance, after, limit).await?,
+) -> Result<(Vec<Incident>, Option<String>), Error> {
+    let page = match choice {
+        Choice::OfProcess(process_id, version) => {
+            incidents::list(tx, process_id, *version, after, limit).await?
+        }
+        Choice::OfInstance(key) => incidents::list_of_instance(tx, *key, after, limit).await?,
     };
-    let is_full = i64::try_from(page.len()).is_ok_and(|length| length == limit);
-    let next = page.last().filter(|_| is_full).map(|last| last.key.to_string());
-    Ok((page, next.unwrap_or_default()))
+    let next = next_token(&page, limit, |last| last.key.to_string());
+    Ok((page, next))
 }
 
-fn require_filter(filter: &IncidentFilter) -> Result<(), Error> {
-    require_process(&filter.process_id, filter.version)?;
-    if filter.instance_key != 0 && !filter.process_id.is_empty() {
-        return Err(Error::Invalid(
-            "filter.instance_key goes alone: an instance is of one process and version".to_owned(),
-        ));
-    }
-    Ok(())
-}
-
-pub(super) fn wire_incident(incident: Incident) -> proto::Incident {
-    proto::Incident {
+pub(super) fn build_incident(incident: Incident) -> model::Incident {
+    model::Incident {
         key: incident.key,
         element_id: incident.element_id,
         message: incident.message,
-        raised_at: Some(wire::timestamp(incident.raised_at)),
+        raised_at: incident.raised_at,
         instance_key: incident.instance_key,
         process_definition_key: incident.definition_key,
         process_id: incident.process_id,
-        version: incident.version,
-        job_key: incident.job_key.unwrap_or_default(),
+        version: wire::number(incident.version),
+        job_key: incident.job_key,
     }
 }

@@ -2,22 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use engine_api::proto::cancel_instances_request::Selection;
-use engine_api::proto::{
-    CancelInstanceRequest, CancelInstanceResponse, CancelInstancesRequest, CancelInstancesResponse,
-    GetInstanceRequest, GetInstanceResponse, InstanceFilter, InstanceState, InstanceSummary, Keys,
-    ListInstancesRequest, ListInstancesResponse, OpenElement, SetVariablesRequest, SetVariablesResponse,
+use engine_api::model::{
+    CancelInstances, CanceledInstances, InstanceFilter, InstanceState, InstanceSummary, OpenElement, OpenJob,
+    Page, PageRequest, Selection, SetVariables, Variables,
 };
 use serde_json::{Map, Value};
 
-use super::incidents::wire_incident;
-use super::{Engine, page_size, page_token, require_short, settle_races, variables};
+use super::incidents::build_incident;
+use super::{Engine, key_after, require_short, settle_races, variables};
 use crate::error::Error;
 use crate::runtime::definitions::CompiledDefinition;
 use crate::storage::cancel::{self, Canceled};
 use crate::storage::incidents::{self, Incident};
 use crate::storage::instance_views::{self, Choice, Instance, Summary};
-use crate::storage::request_log::{self, Request};
+use crate::storage::request_log::{self, Remembered};
 use crate::tenant_id::TenantId;
 use crate::tenant_scope::TenantScope;
 use crate::wire;
@@ -31,57 +29,59 @@ impl Engine {
     pub async fn get_instance(
         &self,
         tenant: &TenantScope,
-        request: GetInstanceRequest,
-    ) -> Result<GetInstanceResponse, Error> {
+        key: i64,
+    ) -> Result<engine_api::model::Instance, Error> {
         let mut tx = self.database.tenant(tenant).await?;
-        let found = instance_views::find_instance(&mut tx, request.key).await?;
-        let instance = found.ok_or_else(|| no_such_instance(tenant, request.key))?;
-        let incidents = incidents::list_of_instance(&mut tx, request.key, 0, MAX_INCIDENTS_SHOWN).await?;
-        let state = wire_state(instance.key, instance.state)?;
+        let found = instance_views::find_instance(&mut tx, key).await?;
+        let instance = found.ok_or_else(|| no_such_instance(tenant, key))?;
+        let incidents = incidents::list_of_instance(&mut tx, key, 0, MAX_INCIDENTS_SHOWN).await?;
+        let state = read_state(instance.key, instance.state)?;
         let open_elements = match state {
             InstanceState::Active => {
                 let definition = self.definitions.find(&mut tx, instance.definition_key).await?;
                 build_open_elements(&instance, &incidents, &definition)
             }
-            _ => Vec::new(),
+            InstanceState::Completed | InstanceState::Canceled => Vec::new(),
         };
-        Ok(GetInstanceResponse {
+        Ok(engine_api::model::Instance {
             key: instance.key,
             process_definition_key: instance.definition_key,
             process_id: instance.process_id,
-            version: instance.version,
-            state: state.into(),
-            variables: Some(variables::to_wire(&instance.variables)),
-            incidents: incidents.into_iter().map(wire_incident).collect(),
+            version: wire::number(instance.version),
+            state,
+            variables: Variables(variables::object(instance.variables)),
+            incidents: incidents.into_iter().map(build_incident).collect(),
             open_elements,
-            started_at: Some(wire::timestamp(instance.started_at)),
-            ended_at: instance.ended_at.map(wire::timestamp),
+            started_at: Some(instance.started_at),
+            ended_at: instance.ended_at,
         })
     }
 
     pub async fn list_instances(
         &self,
         tenant: &TenantScope,
-        request: ListInstancesRequest,
-    ) -> Result<ListInstancesResponse, Error> {
-        let limit = usize::try_from(page_size(request.page_size)?).unwrap_or(MAX_AT_ONCE);
-        let after = page_token(&request.page_token)?;
-        let choice = build_choice(&request.filter.unwrap_or_default())?;
+        filter: &InstanceFilter,
+        page: &PageRequest,
+    ) -> Result<Page<InstanceSummary>, Error> {
+        let limit = usize::try_from(page.size).unwrap_or(MAX_AT_ONCE);
+        let after = key_after(&page.token)?;
+        let choice = build_choice(filter)?;
         let mut tx = self.database.tenant(tenant).await?;
-        let (page, next) = instance_views::list(&mut tx, &choice, after, limit).await?;
-        Ok(ListInstancesResponse {
-            instances: page.into_iter().map(wire_summary).collect::<Result<_, _>>()?,
-            next_page_token: next.map(|next| next.to_string()).unwrap_or_default(),
+        let (found, next) = instance_views::list(&mut tx, &choice, after, limit).await?;
+        Ok(Page {
+            entries: found.into_iter().map(build_summary).collect::<Result<_, _>>()?,
+            next: next.map(|next| next.to_string()),
         })
     }
 
     pub async fn set_variables(
         &self,
         tenant: &TenantScope,
-        request: SetVariablesRequest,
-    ) -> Result<SetVariablesResponse, Error> {
-        let remembered = Request::of("SetVariables", &request.request_id, &request)?;
-        let changes = variables::from_wire(request.variables)?;
+        request: SetVariables,
+        remembered: Option<Remembered>,
+    ) -> Result<(), Error> {
+        let Variables(changes) = request.variables;
+        variables::require_storable(&changes)?;
         if changes.is_empty() {
             return Err(Error::Invalid("variables must have one or more entries".to_owned()));
         }
@@ -94,8 +94,8 @@ impl Engine {
         tenant: &TenantScope,
         key: i64,
         changes: &Map<String, Value>,
-        remembered: Option<&Request>,
-    ) -> Result<SetVariablesResponse, Error> {
+        remembered: Option<&Remembered>,
+    ) -> Result<(), Error> {
         let mut tx = self.database.tenant_shared(tenant).await?;
         if let Some(answer) = request_log::find_answer(&mut tx, remembered).await? {
             return Ok(answer);
@@ -107,27 +107,26 @@ impl Engine {
         variables::merge(&mut running.variables, changes.clone());
         variables::require_small(&running.variables)?;
         incidents::update_variables(&mut tx, key, &running.variables).await?;
-        let response = SetVariablesResponse {};
-        request_log::record_answer(&mut tx, remembered, &response).await?;
+        request_log::record_answer(&mut tx, remembered, &()).await?;
         tx.commit().await?;
-        Ok(response)
+        Ok(())
     }
 
     pub async fn cancel_instance(
         &self,
         tenant: &TenantScope,
-        request: CancelInstanceRequest,
-    ) -> Result<CancelInstanceResponse, Error> {
-        let remembered = Request::of("CancelInstance", &request.request_id, &request)?;
-        settle_races(&self.keys, || self.cancel_instance_once(tenant, request.key, remembered.as_ref())).await
+        key: i64,
+        remembered: Option<Remembered>,
+    ) -> Result<(), Error> {
+        settle_races(&self.keys, || self.cancel_instance_once(tenant, key, remembered.as_ref())).await
     }
 
     async fn cancel_instance_once(
         &self,
         tenant: &TenantScope,
         key: i64,
-        remembered: Option<&Request>,
-    ) -> Result<CancelInstanceResponse, Error> {
+        remembered: Option<&Remembered>,
+    ) -> Result<(), Error> {
         let mut tx = self.database.tenant_shared(tenant).await?;
         if let Some(answer) = request_log::find_answer(&mut tx, remembered).await? {
             return Ok(answer);
@@ -136,34 +135,32 @@ impl Engine {
         if canceled.instances.is_empty() {
             match instance_views::find_instance(&mut tx, key).await? {
                 None => return Err(no_such_instance(tenant, key)),
-                Some(ended) if wire_state(key, ended.state)? == InstanceState::Canceled => {}
+                Some(ended) if read_state(key, ended.state)? == InstanceState::Canceled => {}
                 Some(ended) => return Err(has_ended(&ended)),
             }
         }
-        let response = CancelInstanceResponse {};
-        request_log::record_answer(&mut tx, remembered, &response).await?;
+        request_log::record_answer(&mut tx, remembered, &()).await?;
         tx.commit().await?;
         self.tell_canceled(&canceled);
-        Ok(response)
+        Ok(())
     }
 
     pub async fn cancel_instances(
         &self,
         tenant: &TenantScope,
-        request: CancelInstancesRequest,
-    ) -> Result<CancelInstancesResponse, Error> {
-        let remembered = Request::of("CancelInstances", &request.request_id, &request)?;
-        let after = page_token(&request.page_token)?;
+        request: CancelInstances,
+        remembered: Option<Remembered>,
+    ) -> Result<CanceledInstances, Error> {
         let selection = match request.selection {
-            Some(Selection::Keys(keys)) => Selected::Keys(require_keys(keys)?),
-            Some(Selection::Filter(filter)) => {
-                if !matches!(filter.state(), InstanceState::Unspecified | InstanceState::Active) {
+            Selection::Keys(keys) => Selected::Keys(require_keys(keys)?),
+            Selection::Filter { filter, page } => {
+                if !matches!(filter.state, None | Some(InstanceState::Active)) {
                     return Err(Error::Invalid("filter.state must be ACTIVE or unspecified".to_owned()));
                 }
                 let choice = build_choice(&filter)?;
+                let after = key_after(page.as_deref().unwrap_or_default())?;
                 Selected::Running(Choice { state: ACTIVE, ..choice }, after)
             }
-            None => return Err(Error::Invalid("one of keys and filter is required".to_owned())),
         };
         settle_races(&self.keys, || self.cancel_instances_once(tenant, &selection, remembered.as_ref())).await
     }
@@ -172,8 +169,8 @@ impl Engine {
         &self,
         tenant: &TenantScope,
         selection: &Selected,
-        remembered: Option<&Request>,
-    ) -> Result<CancelInstancesResponse, Error> {
+        remembered: Option<&Remembered>,
+    ) -> Result<CanceledInstances, Error> {
         let mut tx = self.database.tenant_shared(tenant).await?;
         if let Some(answer) = request_log::find_answer(&mut tx, remembered).await? {
             return Ok(answer);
@@ -187,10 +184,10 @@ impl Engine {
         };
         let canceled = cancel::cancel(&mut tx, &keys).await?;
         let not_running = keys.into_iter().filter(|key| named && !canceled.instances.contains(key)).collect();
-        let response = CancelInstancesResponse {
-            canceled: i32::try_from(canceled.instances.len()).unwrap_or(i32::MAX),
+        let response = CanceledInstances {
+            canceled: u32::try_from(canceled.instances.len()).unwrap_or(u32::MAX),
             not_running,
-            next_page_token: next.map(|next| next.to_string()).unwrap_or_default(),
+            next: next.map(|next| next.to_string()),
         };
         request_log::record_answer(&mut tx, remembered, &response).await?;
         tx.commit().await?;
@@ -215,9 +212,8 @@ enum Selected {
 
 const ACTIVE: i16 = 1;
 
-pub(super) fn require_keys(keys: Keys) -> Result<Vec<i64>, Error> {
-    let asked = keys.keys.len();
-    let mut keys = keys.keys;
+pub(super) fn require_keys(mut keys: Vec<i64>) -> Result<Vec<i64>, Error> {
+    let asked = keys.len();
     keys.sort_unstable();
     keys.dedup();
     if keys.is_empty() || asked > MAX_AT_ONCE || keys.len() < asked {
@@ -226,35 +222,28 @@ pub(super) fn require_keys(keys: Keys) -> Result<Vec<i64>, Error> {
     Ok(keys)
 }
 
-/// A version means something within a process only.
-pub(super) fn require_process(process_id: &str, version: i32) -> Result<(), Error> {
-    require_short("filter.process_id", process_id, 255)?;
-    if version < 0 || (version > 0 && process_id.is_empty()) {
-        return Err(Error::Invalid(
-            "filter.version must be 0 (all) or a version of filter.process_id".to_owned(),
-        ));
-    }
-    Ok(())
+/// Which process is chosen, as the database has it: '' and 0 = any.
+pub(super) fn require_process(
+    process_id: Option<&String>,
+    version: Option<u32>,
+) -> Result<(String, i32), Error> {
+    let process_id = process_id.cloned().unwrap_or_default();
+    require_short("filter.process_id", &process_id, 255)?;
+    Ok((process_id, version.map_or(0, wire::stored)))
 }
 
 fn build_choice(filter: &InstanceFilter) -> Result<Choice, Error> {
-    require_process(&filter.process_id, filter.version)?;
-    let state = match InstanceState::try_from(filter.state) {
-        Ok(InstanceState::Unspecified) => 0,
-        Ok(InstanceState::Active) => ACTIVE,
-        Ok(InstanceState::Completed) => 2,
-        Ok(InstanceState::Canceled) => 3,
-        Err(_) => return Err(Error::Invalid("filter.state is not a state of instances".to_owned())),
+    let (process_id, version) = require_process(filter.process_id.as_ref(), filter.version)?;
+    let state = match filter.state {
+        None => 0,
+        Some(InstanceState::Active) => ACTIVE,
+        Some(InstanceState::Completed) => 2,
+        Some(InstanceState::Canceled) => 3,
     };
-    Ok(Choice {
-        state,
-        process_id: filter.process_id.clone(),
-        version: filter.version,
-        has_incident: filter.has_incident,
-    })
+    Ok(Choice { state, process_id, version, has_incident: filter.has_incident })
 }
 
-fn wire_state(key: i64, state: i16) -> Result<InstanceState, Error> {
+fn read_state(key: i64, state: i16) -> Result<InstanceState, Error> {
     match state {
         ACTIVE => Ok(InstanceState::Active),
         2 => Ok(InstanceState::Completed),
@@ -263,16 +252,16 @@ fn wire_state(key: i64, state: i16) -> Result<InstanceState, Error> {
     }
 }
 
-fn wire_summary(summary: Summary) -> Result<InstanceSummary, Error> {
+fn build_summary(summary: Summary) -> Result<InstanceSummary, Error> {
     Ok(InstanceSummary {
         key: summary.key,
         process_definition_key: summary.definition_key,
         process_id: summary.process_id,
-        version: summary.version,
-        state: wire_state(summary.key, summary.state)?.into(),
-        started_at: Some(wire::timestamp(summary.started_at)),
-        ended_at: summary.ended_at.map(wire::timestamp),
-        open_incidents: i32::try_from(summary.open_incidents).unwrap_or(i32::MAX),
+        version: wire::number(summary.version),
+        state: read_state(summary.key, summary.state)?,
+        started_at: summary.started_at,
+        ended_at: summary.ended_at,
+        open_incidents: u32::try_from(summary.open_incidents.max(0)).unwrap_or(u32::MAX),
     })
 }
 
@@ -286,17 +275,19 @@ fn build_open_elements(
     let jobs = instance.jobs.iter().map(|job| OpenElement {
         element_id: job.element_id.clone(),
         tokens: 1,
-        job_key: job.key,
-        job_type: job.job_type.clone(),
-        retries: job.retries,
-        incident_key: of_job(job.key).map(|incident| incident.key).unwrap_or_default(),
+        job: Some(OpenJob {
+            key: job.key,
+            job_type: job.job_type.clone(),
+            retries: wire::number(job.retries),
+        }),
+        incident_key: of_job(job.key).map(|incident| incident.key),
     });
     let held = incidents.iter().filter(|incident| incident.job_key.is_none() && incident.tokens > 0).map(
         |incident| OpenElement {
             element_id: incident.element_id.clone(),
-            tokens: i32::try_from(incident.tokens).unwrap_or(i32::MAX),
-            incident_key: incident.key,
-            ..OpenElement::default()
+            tokens: incident.tokens,
+            job: None,
+            incident_key: Some(incident.key),
         },
     );
     let process = &definition.process;
@@ -311,9 +302,9 @@ fn build_open_elements(
         |id: &str| incidents.iter().find(|incident| incident.tokens == 0 && incident.element_id == id);
     let joins = joins.into_iter().map(|(id, tokens)| OpenElement {
         element_id: id.to_owned(),
-        tokens: i32::try_from(tokens).unwrap_or(i32::MAX),
-        incident_key: at_join(id).map(|incident| incident.key).unwrap_or_default(),
-        ..OpenElement::default()
+        tokens,
+        job: None,
+        incident_key: at_join(id).map(|incident| incident.key),
     });
     jobs.chain(held).chain(joins).collect()
 }

@@ -4,11 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine_api::proto::{
-    ActivateJobsRequest, ActivateJobsResponse, CompleteJobRequest, CompleteJobResponse, CompleteJobsRequest,
-    CompleteJobsResponse, ExtendJobRequest, ExtendJobResponse, FailJobRequest, FailJobResponse, Job,
-};
+use engine_api::model::{ActivateJobs, CompleteJob, FailJob, Job, JobRef, Variables};
 use futures::future::join_all;
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -19,33 +17,27 @@ use crate::error::Error;
 use crate::runtime::definitions::CompiledDefinition;
 use crate::runtime::tokens::{self, Advance};
 use crate::storage::instances::{self, Changes, CounterShard, InstanceRow};
-use crate::storage::jobs::{self, ActivatedJob, CompletedJob, Demand, Lease};
+use crate::storage::jobs::{self, ActivatedJob, CompletedJob, Demand, Lease, Unseen};
 use crate::storage::tenants;
 use crate::tenant_id::TenantId;
 use crate::tenant_scope::TenantScope;
 use crate::wakeups::Subscription;
 use crate::wire;
 
-/// The longest lease and backoff.
-pub const MAX_LEASE: Duration = Duration::from_hours(1);
-const DEFAULT_LEASE: Duration = Duration::from_mins(5);
-const MIN_LEASE: Duration = Duration::from_secs(1);
-const MAX_WAIT: Duration = Duration::from_secs(30);
-const MAX_BACKOFF: Duration = Duration::from_hours(24);
 /// Wake-ups can be lost (a replica dies between commit and notify), backoffs and leases end silently.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
-const MAX_JOBS: i32 = 1000;
+const MAX_JOBS: u32 = 1000;
 const MAX_JOB_TYPES: usize = 100;
 const MAX_MESSAGE_CHARS: usize = 1024;
 /// Clients take messages of 4 MiB; the rest of the jobs is given back.
 const MAX_ANSWER_BYTES: usize = 3 << 20;
 
-/// Builds what is activated for, from the wire's fields.
+/// Builds what is activated for.
 pub fn build_demand(
     job_types: Vec<String>,
     worker: String,
-    max_jobs: i32,
-    lease: Option<prost_types::Duration>,
+    max_jobs: u32,
+    lease: Duration,
 ) -> Result<Demand, Error> {
     if job_types.is_empty() || job_types.len() > MAX_JOB_TYPES {
         return Err(Error::Invalid(format!("job_types must have 1 to {MAX_JOB_TYPES} entries")));
@@ -58,7 +50,6 @@ pub fn build_demand(
         1..=MAX_JOBS => usize::try_from(max_jobs).unwrap_or_default(),
         _ => return Err(Error::Invalid(format!("the number of jobs must be 1 to {MAX_JOBS}"))),
     };
-    let lease = wire::duration("lease", lease, DEFAULT_LEASE, MIN_LEASE..=MAX_LEASE)?;
     // Each type once, else a type named twice would be looked at twice.
     let job_types = job_types.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
     Ok(Demand { job_types, worker, max_jobs, lease })
@@ -66,24 +57,19 @@ pub fn build_demand(
 
 impl Engine {
     /// Long poll: answers when there is something, when the wait is over, or when the node stops.
-    pub async fn activate(
-        &self,
-        tenant: &TenantScope,
-        request: ActivateJobsRequest,
-    ) -> Result<ActivateJobsResponse, Error> {
+    pub async fn activate(&self, tenant: &TenantScope, request: ActivateJobs) -> Result<Vec<Job>, Error> {
         let demand = build_demand(request.job_types, request.worker, request.max_jobs, request.lease)?;
-        let wait = wire::duration("wait", request.wait, Duration::ZERO, Duration::ZERO..=MAX_WAIT)?;
-        let deadline = Instant::now() + wait;
+        let deadline = Instant::now() + request.wait;
         // Before the first look, so that no wake-up falls between looking and waiting.
         let mut wakeups = self.wakeups.subscribe(tenant, &demand.job_types);
         let mut waiter = None;
         loop {
-            let (jobs, _) = self.activate_once(tenant, &demand).await?;
-            if jobs.is_empty() && waiter.is_none() && !wait.is_zero() {
+            let activated = self.activate_once(tenant, &demand).await?;
+            if activated.is_empty() && waiter.is_none() && !request.wait.is_zero() {
                 waiter = Some(self.waiting.enter(tenant)?);
             }
-            if !jobs.is_empty() || !self.await_work(&mut wakeups, deadline).await {
-                return Ok(ActivateJobsResponse { jobs });
+            if !activated.is_empty() || !self.await_work(&mut wakeups, deadline).await {
+                return Ok(activated.into_iter().map(|activated| activated.job).collect());
             }
         }
     }
@@ -101,12 +87,12 @@ impl Engine {
         }
     }
 
-    /// One look: the jobs for the wire, and the rows they came from (to give them back).
+    /// One look.
     pub async fn activate_once(
         &self,
         tenant: &TenantScope,
         demand: &Demand,
-    ) -> Result<(Vec<Job>, Vec<ActivatedJob>), Error> {
+    ) -> Result<Vec<Activated>, Error> {
         let mut tx = self.database.tenant(tenant).await?;
         let mut rows = jobs::activate_jobs(&mut tx, demand).await?;
         if rows.is_empty() {
@@ -119,42 +105,41 @@ impl Engine {
             } else if known.suspended {
                 Err(Error::suspended_tenant(tenant.as_str()))
             } else {
-                Ok((Vec::new(), rows))
+                Ok(Vec::new())
             };
         }
-        let overflowing = rows.split_off(fitting(&rows));
+        let fitting = fitting(&rows);
+        let overflowing: Vec<Unseen> = rows.drain(fitting..).map(|row| row.unseen()).collect();
         if !overflowing.is_empty() {
             jobs::release_unseen(&mut tx, &overflowing).await?;
         }
         let mut activated = Vec::with_capacity(rows.len());
-        for row in &rows {
+        for row in rows {
             let definition = self.definitions.find(&mut tx, row.definition_key).await?;
-            activated.push(wire_job(tenant, row, &definition));
+            let waited_since = row.waited_since;
+            activated.push(Activated { job: build_job(tenant, row, &definition), waited_since });
         }
         tx.commit().await?;
         self.metrics.jobs_activated(activated.len());
-        Ok((activated, rows))
+        Ok(activated)
     }
 
     /// Gives back jobs that no worker has seen.
-    pub async fn release(&self, tenant: &TenantScope, jobs: &[ActivatedJob]) -> Result<(), Error> {
+    pub async fn release(&self, tenant: &TenantScope, activated: &[Activated]) -> Result<(), Error> {
+        let unseen: Vec<Unseen> = activated.iter().map(Activated::unseen).collect();
         let mut tx = self.database.tenant(tenant).await?;
-        jobs::release_unseen(&mut tx, jobs).await?;
+        jobs::release_unseen(&mut tx, &unseen).await?;
         tx.commit().await?;
-        self.wakeups.announce(tenant, jobs.iter().map(|job| job.job_type.as_str()));
+        self.wakeups.announce(tenant, activated.iter().map(|activated| activated.job.job_type.as_str()));
         Ok(())
     }
 
-    pub async fn complete(
-        self: &Arc<Self>,
-        tenant: &TenantScope,
-        request: CompleteJobRequest,
-    ) -> Result<CompleteJobResponse, Error> {
-        let (key, epoch) = (request.key, request.lease_epoch);
+    pub async fn complete(self: &Arc<Self>, tenant: &TenantScope, request: CompleteJob) -> Result<(), Error> {
+        let (key, epoch) = (request.job.key, request.job.lease_epoch);
         let (engine, owner) = (Arc::clone(self), tenant.clone());
         let write = |completions| async move { engine.complete_together(&owner, completions).await };
         if self.completing.write(tenant, build_completion(request)?, write).await? {
-            return Ok(CompleteJobResponse {});
+            return Ok(());
         }
         let mut tx = self.database.tenant(tenant).await?;
         Err(why_lost(&mut tx, key, epoch).await)
@@ -186,22 +171,22 @@ impl Engine {
         .await
     }
 
+    /// The keys of those whose lease was lost.
     pub async fn complete_many(
         &self,
         tenant: &TenantScope,
-        request: CompleteJobsRequest,
-    ) -> Result<CompleteJobsResponse, Error> {
-        if request.jobs.is_empty() || request.jobs.len() > 1000 {
+        jobs: Vec<CompleteJob>,
+    ) -> Result<Vec<i64>, Error> {
+        if jobs.is_empty() || jobs.len() > 1000 {
             return Err(Error::Invalid("jobs must have 1 to 1000 entries".to_owned()));
         }
-        let asked = request.jobs.len();
+        let asked = jobs.len();
         let completions: BTreeMap<i64, Completion> =
-            request.jobs.into_iter().map(build_completion).collect::<Result<_, _>>()?;
+            jobs.into_iter().map(build_completion).collect::<Result<_, _>>()?;
         if completions.len() < asked {
             return Err(Error::Invalid("jobs must name each key once".to_owned()));
         }
-        let lost = settle_races(&self.keys, || self.complete_once(tenant, &completions)).await?;
-        Ok(CompleteJobsResponse { lost })
+        settle_races(&self.keys, || self.complete_once(tenant, &completions)).await
     }
 
     /// Deletes the jobs and moves their tokens in one transaction; the keys of those that were not ours any more.
@@ -236,21 +221,10 @@ impl Engine {
         Ok(keys.into_iter().filter(|key| !done.contains(key)).collect())
     }
 
-    pub async fn fail(
-        &self,
-        tenant: &TenantScope,
-        request: FailJobRequest,
-    ) -> Result<FailJobResponse, Error> {
-        let (key, epoch, retries) = (request.key, request.lease_epoch, request.retries);
-        if retries < 0 {
-            return Err(Error::Invalid("retries must be 0 (raise an incident) or above".to_owned()));
-        }
-        let backoff = wire::duration(
-            "retry_backoff",
-            request.retry_backoff,
-            Duration::ZERO,
-            Duration::ZERO..=MAX_BACKOFF,
-        )?;
+    /// Whether that raised an incident.
+    pub async fn fail(&self, tenant: &TenantScope, request: FailJob) -> Result<bool, Error> {
+        let (key, epoch, backoff) = (request.job.key, request.job.lease_epoch, request.retry_backoff);
+        let retries = wire::stored(request.retries);
         let message: String = printable(&request.error_message);
         let incident = retries == 0;
         let record = async || {
@@ -271,22 +245,37 @@ impl Engine {
         }
         self.in_flight.finished([key]);
         self.metrics.jobs_failed(incident);
-        Ok(FailJobResponse { incident })
+        Ok(incident)
     }
 
+    /// When the lease ends now.
     pub async fn extend(
         &self,
         tenant: &TenantScope,
-        request: ExtendJobRequest,
-    ) -> Result<ExtendJobResponse, Error> {
-        let lease = wire::duration("lease", request.lease, DEFAULT_LEASE, MIN_LEASE..=MAX_LEASE)?;
+        job: &JobRef,
+        lease: Duration,
+    ) -> Result<Timestamp, Error> {
         let mut tx = self.database.tenant(tenant).await?;
-        let extended = jobs::extend_lease(&mut tx, request.key, request.lease_epoch, lease).await?;
+        let extended = jobs::extend_lease(&mut tx, job.key, job.lease_epoch, lease).await?;
         let Some(expires_at) = extended else {
-            return Err(why_lost(&mut tx, request.key, request.lease_epoch).await);
+            return Err(why_lost(&mut tx, job.key, job.lease_epoch).await);
         };
         tx.commit().await?;
-        Ok(ExtendJobResponse { lease_expires_at: Some(wire::timestamp(expires_at)) })
+        Ok(expires_at)
+    }
+}
+
+/// A job that was taken.
+#[derive(Debug)]
+pub struct Activated {
+    pub job: Job,
+    /// Since when it could have been taken; given back unseen, it gets it again.
+    waited_since: Timestamp,
+}
+
+impl Activated {
+    fn unseen(&self) -> Unseen {
+        Unseen { key: self.job.key, lease_epoch: self.job.lease_epoch, waited_since: self.waited_since }
     }
 }
 
@@ -297,9 +286,10 @@ pub struct Completion {
     variables: Map<String, Value>,
 }
 
-fn build_completion(request: CompleteJobRequest) -> Result<(i64, Completion), Error> {
-    let variables = variables::from_wire(request.variables)?;
-    Ok((request.key, Completion { lease_epoch: request.lease_epoch, variables }))
+fn build_completion(request: CompleteJob) -> Result<(i64, Completion), Error> {
+    let CompleteJob { job, variables: Variables(variables) } = request;
+    variables::require_storable(&variables)?;
+    Ok((job.key, Completion { lease_epoch: job.lease_epoch, variables }))
 }
 
 /// All moves of one instance in one transaction.
@@ -391,7 +381,7 @@ fn printable(message: &str) -> String {
         .collect()
 }
 
-fn wire_job(tenant: &TenantId, row: &ActivatedJob, definition: &CompiledDefinition) -> Job {
+fn build_job(tenant: &TenantId, row: ActivatedJob, definition: &CompiledDefinition) -> Job {
     let task =
         definition.process.element_by_id(&row.element_id).map(|index| definition.process.element(index));
     let headers = match task.map(|element| &element.kind) {
@@ -403,16 +393,16 @@ fn wire_job(tenant: &TenantId, row: &ActivatedJob, definition: &CompiledDefiniti
     Job {
         key: row.key,
         tenant_id: tenant.to_string(),
-        r#type: row.job_type.clone(),
+        job_type: row.job_type,
         instance_key: row.instance_key,
         process_definition_key: row.definition_key,
         process_id: definition.process_id.clone(),
-        element_id: row.element_id.clone(),
+        element_id: row.element_id,
         headers,
-        variables: Some(variables::to_wire(&row.variables)),
-        retries: row.retries,
+        variables: Variables(variables::object(row.variables)),
+        retries: wire::number(row.retries),
         lease_epoch: row.lease_epoch,
-        lease_expires_at: Some(wire::timestamp(row.lease_expires_at)),
-        created_at: Some(wire::timestamp(row.created_at)),
+        lease_expires_at: row.lease_expires_at,
+        created_at: row.created_at,
     }
 }

@@ -3,12 +3,11 @@
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 
-use engine_api::model::QuotaKind;
-use engine_api::proto::{
-    StartInstanceRequest, StartInstanceResponse, StartInstancesRequest, StartInstancesResponse,
+use engine_api::model::{
+    QuotaKind, StartInstance, StartInstances, StartedInstance, StartedInstances, Variables,
 };
 use futures::future::join_all;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Engine, require_text, settle_races, variables};
 use crate::database::TenantTx;
@@ -18,7 +17,7 @@ use crate::runtime::tokens::{self, Advance};
 use crate::storage::instances::{
     self, Changes, CounterShard, IncidentRow, InstanceRow, JobRow, StartGround, Usage,
 };
-use crate::storage::request_log::{self, Request};
+use crate::storage::request_log::{self, Remembered};
 use crate::tenant_id::TenantId;
 use crate::tenant_scope::TenantScope;
 use crate::wire;
@@ -28,8 +27,9 @@ const MAX_STARTS: usize = 1000;
 /// Which process, and with what.
 #[derive(Debug)]
 pub(super) struct Start {
-    request: Option<Request>,
+    request: Option<Remembered>,
     process_id: String,
+    /// 0 = the latest.
     version: i32,
     variables: Vec<Value>,
 }
@@ -38,14 +38,14 @@ impl Engine {
     pub async fn start_instance(
         self: &Arc<Self>,
         tenant: &TenantScope,
-        request: StartInstanceRequest,
-    ) -> Result<StartInstanceResponse, Error> {
-        let request_id = Request::of("StartInstance", &request.request_id, &request)?;
-        let start = Start::new(request_id, request.process_id, request.version, [request.variables])?;
+        request: StartInstance,
+        remembered: Option<Remembered>,
+    ) -> Result<StartedInstance, Error> {
+        let start = Start::new(remembered, request.process_id, request.version, [request.variables])?;
         let (engine, owner) = (Arc::clone(self), tenant.clone());
         let write = |starts| async move { engine.start_together(&owner, starts).await };
         let started = self.starting.write(tenant, start, write).await?;
-        Ok(StartInstanceResponse {
+        Ok(StartedInstance {
             instance_key: started.instance_keys.first().copied().unwrap_or_default(),
             process_definition_key: started.process_definition_key,
         })
@@ -54,16 +54,15 @@ impl Engine {
     pub async fn start_instances(
         &self,
         tenant: &TenantScope,
-        request: StartInstancesRequest,
-    ) -> Result<StartInstancesResponse, Error> {
+        request: StartInstances,
+        remembered: Option<Remembered>,
+    ) -> Result<StartedInstances, Error> {
         if request.variables.is_empty() || request.variables.len() > MAX_STARTS {
             return Err(Error::Invalid(format!(
                 "variables must have 1 to {MAX_STARTS} entries, one per instance"
             )));
         }
-        let request_id = Request::of("StartInstances", &request.request_id, &request)?;
-        let all = request.variables.into_iter().map(Some);
-        let start = [Start::new(request_id, request.process_id, request.version, all)?];
+        let start = [Start::new(remembered, request.process_id, request.version, request.variables)?];
         let started = settle_races(&self.keys, || self.start_once(tenant, &start)).await?;
         Ok(started.into_iter().next().unwrap_or_default())
     }
@@ -73,7 +72,7 @@ impl Engine {
         &self,
         tenant: &TenantScope,
         starts: Vec<Start>,
-    ) -> Vec<Result<StartInstancesResponse, Error>> {
+    ) -> Vec<Result<StartedInstances, Error>> {
         match settle_races(&self.keys, || self.start_once(tenant, &starts)).await {
             Ok(started) => started.into_iter().map(Ok).collect(),
             Err(error) if starts.len() == 1 => vec![Err(error)],
@@ -95,7 +94,7 @@ impl Engine {
         &self,
         tenant: &TenantScope,
         starts: &[Start],
-    ) -> Result<Vec<StartInstancesResponse>, Error> {
+    ) -> Result<Vec<StartedInstances>, Error> {
         let mut tx = self.database.tenant_shared(tenant).await?;
         let mut responses = Vec::with_capacity(starts.len());
         let mut changes = Changes::default();
@@ -141,7 +140,7 @@ impl Engine {
         start: &Start,
         ground: &StartGround,
         changes: &mut Changes,
-    ) -> Result<StartInstancesResponse, Error> {
+    ) -> Result<StartedInstances, Error> {
         let tenant = tx.tenant().clone();
         if ground.being_deleted {
             return Err(Error::tenant_being_deleted(tenant.as_str()));
@@ -163,7 +162,7 @@ impl Engine {
             .collect();
         let keys = self.keys.take(tx, advances.iter().map(|advance| 1 + keys_of(advance)).sum()).await?;
         add_instances(changes, &definition, &start.variables, advances, keys);
-        Ok(StartInstancesResponse {
+        Ok(StartedInstances {
             instance_keys: changes.started[before..].iter().map(|instance| instance.key).collect(),
             process_definition_key: definition_key,
         })
@@ -177,25 +176,22 @@ impl Engine {
 
 impl Start {
     fn new(
-        request: Option<Request>,
+        request: Option<Remembered>,
         process_id: String,
-        version: i32,
-        wire_variables: impl IntoIterator<Item = Option<prost_types::Struct>>,
+        version: Option<u32>,
+        variables: impl IntoIterator<Item = Variables>,
     ) -> Result<Self, Error> {
         require_text("process_id", &process_id, 255)?;
-        if version < 0 {
-            return Err(Error::Invalid("version must be 0 (the latest) or above".to_owned()));
-        }
-        let variables = wire_variables
+        let variables = variables
             .into_iter()
-            .map(|wire| {
-                let object: Map<String, Value> = variables::from_wire(wire)?;
-                let object = Value::Object(object);
+            .map(|Variables(fields)| {
+                variables::require_storable(&fields)?;
+                let object = Value::Object(fields);
                 variables::require_small(&object)?;
                 Ok(object)
             })
             .collect::<Result<Vec<_>, Error>>()?;
-        Ok(Self { request, process_id, version, variables })
+        Ok(Self { request, process_id, version: version.map_or(0, wire::stored), variables })
     }
 
     fn no_such_process(&self, tenant: &TenantId) -> Error {

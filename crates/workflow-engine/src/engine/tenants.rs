@@ -1,24 +1,24 @@
 //! Tenants: upsert, reading, deleting, usage, and whether their walls hold.
 
-use engine_api::model::{Claim, Owner, claim};
-use engine_api::proto::{
-    DeleteTenantMode, DeleteTenantRequest, DeleteTenantResponse, GetTenantRequest, GetTenantResponse,
-    ListTenantUsageRequest, ListTenantUsageResponse, ListTenantsRequest, ListTenantsResponse, PutOutcome,
-    PutTenantRequest, PutTenantResponse, QuotaKind, Tenant, TenantQuotas, TenantUsage,
-    VerifyIsolationRequest, VerifyIsolationResponse,
+use std::collections::BTreeSet;
+
+use engine_api::model::{
+    Claim, DeleteTenant, DeleteTenantMode, Isolation, Owner, Page, PageRequest, PutOutcome, PutTenant,
+    QuotaKind, Tenant, TenantDeletion, TenantQuotas, TenantUsage, claim,
 };
 
 use tokio::time::Instant;
 
 use super::{
-    Engine, Fence, any_epoch, fences, may_delete, owner, page_size, refuse_claim, require_short, settle_races,
+    Engine, Fence, any_epoch, fences, may_delete, next_token, refuse_claim, require_owner, require_short,
+    settle_races,
 };
 use crate::database::TenantTx;
 use crate::deletion;
 use crate::error::Error;
 use crate::schema::isolation;
 use crate::storage::purge;
-use crate::storage::request_log::{self, Request};
+use crate::storage::request_log::{self, Remembered};
 use crate::storage::tenants::{self, Quotas};
 use crate::storage::{incidents, instance_views};
 use crate::tenant_scope::TenantScope;
@@ -27,28 +27,26 @@ use crate::wire;
 impl Engine {
     pub async fn put_tenant(
         &self,
-        request: PutTenantRequest,
+        wanted: Tenant,
+        remembered: Option<Remembered>,
         fence: Option<&Fence>,
-    ) -> Result<PutTenantResponse, Error> {
-        let wanted =
-            request.tenant.as_ref().ok_or_else(|| Error::Invalid("tenant is required".to_owned()))?;
+    ) -> Result<PutTenant, Error> {
         let id = any_epoch(&wanted.id)?;
         refuse_reserved(&id)?;
         require_short("tenant.display_name", &wanted.display_name, 255)?;
-        let quotas = build_quotas(wanted.quotas)?;
         if !wanted.rls {
             return Err(Error::Precondition {
                 reason: "RLS_REQUIRED",
                 message: "this engine forces row-level security for every tenant: set rls to true".to_owned(),
             });
         }
-        let remembered = Request::of("PutTenant", &request.request_id, &request)?;
+        require_owner(wanted.owner.as_ref())?;
         let wanted = tenants::Tenant {
-            id: id.to_string(),
-            display_name: wanted.display_name.clone(),
-            quotas,
+            id: wanted.id,
+            display_name: wanted.display_name,
+            quotas: store_quotas(wanted.quotas),
             suspended: wanted.suspended,
-            owner: owner(wanted.owner.clone())?,
+            owner: wanted.owner,
             generation: wanted.generation,
             being_deleted: false,
         };
@@ -60,8 +58,8 @@ impl Engine {
         id: &TenantScope,
         wanted: &tenants::Tenant,
         fence: Option<&Fence>,
-        remembered: Option<&Request>,
-    ) -> Result<PutTenantResponse, Error> {
+        remembered: Option<&Remembered>,
+    ) -> Result<PutTenant, Error> {
         // Alone: when a suspension is answered, no start that began before it is still on its way.
         let mut tx = self.database.tenant_exclusive(id).await?;
         fences::require_current(&mut tx, fence).await?;
@@ -94,52 +92,45 @@ impl Engine {
         if outcome != PutOutcome::Unchanged {
             tenants::upsert_tenant(&mut tx, wanted).await?;
         }
-        let response = PutTenantResponse { outcome: outcome.into(), adopted };
+        let response = PutTenant { outcome, adopted };
         request_log::record_answer(&mut tx, remembered, &response).await?;
         tx.commit().await?;
         Ok(response)
     }
 
-    pub async fn get_tenant(&self, request: GetTenantRequest) -> Result<GetTenantResponse, Error> {
-        let id = any_epoch(&request.tenant_id)?;
+    pub async fn get_tenant(&self, tenant_id: &str) -> Result<Tenant, Error> {
+        let id = any_epoch(tenant_id)?;
         let mut tx = self.database.tenant(&id).await?;
         let found = tenants::find_tenant(&mut tx).await?;
         let found = found.ok_or_else(|| Error::NotFound(format!("there is no tenant {id}")))?;
-        Ok(GetTenantResponse { tenant: Some(wire_tenant(found)) })
+        Ok(build_tenant(found))
     }
 
-    pub async fn list_tenants(&self, request: ListTenantsRequest) -> Result<ListTenantsResponse, Error> {
-        let limit = page_size(request.page_size)?;
+    pub async fn list_tenants(&self, page: &PageRequest) -> Result<Page<Tenant>, Error> {
+        let limit = i64::from(page.size);
         let mut tx = self.database.monitor().await?;
-        let page = tenants::list_tenants(&mut tx, &request.page_token, limit).await?;
-        let is_full = i64::try_from(page.len()).is_ok_and(|length| length == limit);
-        let next_page_token = match page.last() {
-            Some(last) if is_full => last.id.clone(),
-            _ => String::new(),
-        };
-        Ok(ListTenantsResponse { tenants: page.into_iter().map(wire_tenant).collect(), next_page_token })
+        let found = tenants::list_tenants(&mut tx, &page.token, limit).await?;
+        let next = next_token(&found, limit, |last| last.id.clone());
+        Ok(Page { entries: found.into_iter().map(build_tenant).collect(), next })
     }
 
     pub async fn delete_tenant(
         &self,
-        request: DeleteTenantRequest,
+        request: DeleteTenant,
+        remembered: Option<Remembered>,
         fence: Option<&Fence>,
-    ) -> Result<DeleteTenantResponse, Error> {
+    ) -> Result<TenantDeletion, Error> {
         let id = any_epoch(&request.tenant_id)?;
         refuse_reserved(&id)?;
-        let mode = request.mode();
-        if mode == DeleteTenantMode::Unspecified {
-            return Err(Error::Invalid("mode is required: REFUSE_IF_ACTIVE, PURGE or RETAIN".to_owned()));
-        }
-        let owner = owner(request.owner.clone())?;
-        let remembered = Request::of("DeleteTenant", &request.request_id, &request)?;
+        require_owner(request.owner.as_ref())?;
+        let (owner, mode) = (request.owner.as_ref(), request.mode);
         let until = Instant::now() + deletion::CALL_BUDGET;
         loop {
-            let once = || self.delete_tenant_once(&id, owner.as_ref(), mode, fence, remembered.as_ref());
-            let response = settle_races(&self.keys, once).await?;
+            let once = || self.delete_tenant_once(&id, owner, mode, fence, remembered.as_ref());
+            let deletion = settle_races(&self.keys, once).await?;
             // The upkeep ends what this does not.
-            if !response.purging || !deletion::purge(&self.database, &id, until).await? {
-                return Ok(response);
+            if deletion != TenantDeletion::Purging || !deletion::purge(&self.database, &id, until).await? {
+                return Ok(deletion);
             }
         }
     }
@@ -151,74 +142,65 @@ impl Engine {
         owner: Option<&Owner>,
         mode: DeleteTenantMode,
         fence: Option<&Fence>,
-        remembered: Option<&Request>,
-    ) -> Result<DeleteTenantResponse, Error> {
+        remembered: Option<&Remembered>,
+    ) -> Result<TenantDeletion, Error> {
         let mut tx = self.database.tenant_exclusive(id).await?;
         fences::require_current(&mut tx, fence).await?;
         if let Some(answer) = request_log::find_answer(&mut tx, remembered).await? {
             return Ok(answer);
         }
         let response = match tenants::find_tenant(&mut tx).await? {
-            None => DeleteTenantResponse { deleted: true, ..DeleteTenantResponse::default() },
+            None => TenantDeletion::Deleted,
             Some(found) if !may_delete(owner, found.owner.as_ref()) => {
                 // Given up before: giving it up again is done.
                 let given_up = mode == DeleteTenantMode::Retain && found.owner.is_none();
-                DeleteTenantResponse { owned_by_other: !given_up, ..DeleteTenantResponse::default() }
+                if given_up { TenantDeletion::Kept } else { TenantDeletion::OwnedByOther }
             }
             // What is being deleted cannot be kept any more.
             Some(found) if mode == DeleteTenantMode::Retain && !found.being_deleted => {
                 tenants::upsert_tenant(&mut tx, &tenants::Tenant { owner: None, ..found }).await?;
-                DeleteTenantResponse::default()
+                TenantDeletion::Kept
             }
             Some(found) => {
                 if mode == DeleteTenantMode::RefuseIfActive && !found.being_deleted {
                     refuse_work(&mut tx).await?;
                 }
                 purge::mark_deleting(&mut tx).await?;
-                let deleted = purge::delete_emptied(&mut tx).await?;
-                DeleteTenantResponse { deleted, purging: !deleted, ..DeleteTenantResponse::default() }
+                let is_gone = purge::delete_emptied(&mut tx).await?;
+                if is_gone { TenantDeletion::Deleted } else { TenantDeletion::Purging }
             }
         };
         // Who asks again under the same id wants to know how far it is.
-        if !response.purging {
+        if response != TenantDeletion::Purging {
             request_log::record_answer(&mut tx, remembered, &response).await?;
         }
         tx.commit().await?;
         Ok(response)
     }
 
-    pub async fn list_usage(
-        &self,
-        request: ListTenantUsageRequest,
-    ) -> Result<ListTenantUsageResponse, Error> {
+    pub async fn list_usage(&self, tenant_ids: &[String]) -> Result<Vec<TenantUsage>, Error> {
         let mut tx = self.database.monitor().await?;
-        let (usages, measured_at) = tenants::observe_usage(&mut tx, &request.tenant_ids).await?;
-        let usages = usages
-            .into_iter()
-            .map(|usage| TenantUsage {
-                over: over(&usage).into_iter().map(i32::from).collect(),
-                tenant_id: usage.tenant_id,
-                active_instances: usage.active_instances.max(0),
-                jobs_last_minute: usage.jobs_last_minute.max(0),
-                storage_bytes: usage.storage_bytes.max(0),
-                measured_at: Some(wire::timestamp(measured_at)),
-            })
-            .collect();
-        Ok(ListTenantUsageResponse { usages })
+        let (usages, measured_at) = tenants::observe_usage(&mut tx, tenant_ids).await?;
+        let usages = usages.into_iter().map(|usage| TenantUsage {
+            over: over(&usage),
+            tenant_id: usage.tenant_id,
+            active_instances: wire::count(usage.active_instances),
+            jobs_last_minute: wire::count(usage.jobs_last_minute),
+            storage_bytes: wire::count(usage.storage_bytes),
+            measured_at,
+        });
+        Ok(usages.collect())
     }
 
-    pub async fn verify_isolation(
-        &self,
-        request: VerifyIsolationRequest,
-    ) -> Result<VerifyIsolationResponse, Error> {
-        let id = any_epoch(&request.tenant_id)?;
+    pub async fn verify_isolation(&self, tenant_id: &str) -> Result<Isolation, Error> {
+        let id = any_epoch(tenant_id)?;
         let mut tx = self.database.tenant(&id).await?;
         if tenants::find_tenant(&mut tx).await?.is_none() {
             return Err(Error::NotFound(format!("there is no tenant {id}")));
         }
         let mut violations = isolation::observe_violations(tx.connection()).await?;
         violations.extend(isolation::observe_foreign_rows(tx.connection(), id.as_str()).await?);
-        Ok(VerifyIsolationResponse { isolated: violations.is_empty(), violations })
+        Ok(Isolation { isolated: violations.is_empty(), violations })
     }
 }
 
@@ -261,25 +243,18 @@ async fn refuse_work(tx: &mut TenantTx) -> Result<(), Error> {
     Ok(())
 }
 
-fn build_quotas(quotas: Option<TenantQuotas>) -> Result<Quotas, Error> {
-    let quotas = quotas.unwrap_or_default();
-    let given = [
-        ("max_active_instances", quotas.max_active_instances),
-        ("max_jobs_per_minute", quotas.max_jobs_per_minute),
-        ("max_storage_bytes", quotas.max_storage_bytes),
-    ];
-    if let Some((field, _)) = given.into_iter().find(|(_, quota)| *quota < 0) {
-        return Err(Error::Invalid(format!("tenant.quotas.{field} must be 0 (no limit) or above")));
+/// In the database 0 = no limit.
+fn store_quotas(quotas: TenantQuotas) -> Quotas {
+    let stored = |limit: Option<u64>| limit.map_or(0, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
+    Quotas {
+        max_active_instances: stored(quotas.max_active_instances),
+        max_jobs_per_minute: stored(quotas.max_jobs_per_minute),
+        max_storage_bytes: stored(quotas.max_storage_bytes),
     }
-    Ok(Quotas {
-        max_active_instances: quotas.max_active_instances,
-        max_jobs_per_minute: quotas.max_jobs_per_minute,
-        max_storage_bytes: quotas.max_storage_bytes,
-    })
 }
 
 /// Quotas that are used up.
-fn over(usage: &tenants::TenantUsage) -> Vec<QuotaKind> {
+fn over(usage: &tenants::TenantUsage) -> BTreeSet<QuotaKind> {
     let quotas = usage.quotas;
     [
         (QuotaKind::ActiveInstances, quotas.max_active_instances, usage.active_instances),
@@ -292,18 +267,19 @@ fn over(usage: &tenants::TenantUsage) -> Vec<QuotaKind> {
     .collect()
 }
 
-fn wire_tenant(tenant: tenants::Tenant) -> Tenant {
+fn build_tenant(tenant: tenants::Tenant) -> Tenant {
+    let limit = |stored| Some(wire::count(stored)).filter(|limit| *limit > 0);
     Tenant {
         id: tenant.id,
         display_name: tenant.display_name,
-        quotas: Some(TenantQuotas {
-            max_active_instances: tenant.quotas.max_active_instances,
-            max_jobs_per_minute: tenant.quotas.max_jobs_per_minute,
-            max_storage_bytes: tenant.quotas.max_storage_bytes,
-        }),
+        quotas: TenantQuotas {
+            max_active_instances: limit(tenant.quotas.max_active_instances),
+            max_jobs_per_minute: limit(tenant.quotas.max_jobs_per_minute),
+            max_storage_bytes: limit(tenant.quotas.max_storage_bytes),
+        },
         rls: true,
         suspended: tenant.suspended,
-        owner: tenant.owner.as_ref().map(Into::into),
+        owner: tenant.owner,
         generation: tenant.generation,
     }
 }

@@ -1,83 +1,41 @@
-//! Variables between the wire (`google.protobuf.Struct`) and the store (JSON).
+//! Variables as they are stored.
 
-use prost_types::value::Kind;
-use prost_types::{ListValue, Struct, Value as WireValue};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use crate::error::Error;
 
 /// An instance's variables, all together.
 const MAX_BYTES: usize = 1 << 20;
-/// Whole numbers up to here are exact in the wire's doubles.
-const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Absent = none.
-pub(crate) fn from_wire(variables: Option<Struct>) -> Result<Map<String, Value>, Error> {
-    variables.map_or_else(|| Ok(Map::new()), object)
-}
-
-fn object(variables: Struct) -> Result<Map<String, Value>, Error> {
-    variables
-        .fields
-        .into_iter()
-        .map(|(name, value)| {
-            require_storable(&name)?;
-            Ok((name, json(value)?))
-        })
-        .collect()
-}
-
-fn json(value: WireValue) -> Result<Value, Error> {
-    Ok(match value.kind {
-        None | Some(Kind::NullValue(_)) => Value::Null,
-        Some(Kind::BoolValue(truth)) => Value::Bool(truth),
-        Some(Kind::NumberValue(number)) => Value::Number(json_number(number)?),
-        Some(Kind::StringValue(text)) => {
-            require_storable(&text)?;
-            Value::String(text)
-        }
-        Some(Kind::ListValue(list)) => {
-            Value::Array(list.values.into_iter().map(json).collect::<Result<_, _>>()?)
-        }
-        Some(Kind::StructValue(fields)) => Value::Object(object(fields)?),
-    })
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "whole and within the exact range")]
-fn json_number(number: f64) -> Result<Number, Error> {
-    if number.fract() == 0.0 && number.abs() <= MAX_EXACT {
-        return Ok(Number::from(number as i64));
+/// Refuses what Postgres cannot store: it stores every character but one.
+pub(crate) fn require_storable(variables: &Map<String, Value>) -> Result<(), Error> {
+    if variables.iter().all(|(name, value)| is_storable(name) && is_value_storable(value)) {
+        return Ok(());
     }
-    Number::from_f64(number)
-        .ok_or_else(|| Error::Invalid("variables hold a number that is not finite".to_owned()))
+    Err(Error::Invalid("variables hold a text with the character U+0000".to_owned()))
 }
 
-/// Postgres stores every character but this one.
-fn require_storable(text: &str) -> Result<(), Error> {
-    if text.contains('\0') {
-        return Err(Error::Invalid("variables hold a text with the character U+0000".to_owned()));
+fn is_storable(text: &str) -> bool {
+    !text.contains('\0')
+}
+
+fn is_value_storable(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+        Value::String(text) => is_storable(text),
+        Value::Array(values) => values.iter().all(is_value_storable),
+        Value::Object(fields) => {
+            fields.iter().all(|(name, value)| is_storable(name) && is_value_storable(value))
+        }
     }
-    Ok(())
 }
 
-pub(crate) fn to_wire(value: &Value) -> Struct {
-    let fields = match value {
-        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), wire(value))).collect(),
-        _ => std::collections::BTreeMap::new(),
-    };
-    Struct { fields }
-}
-
-fn wire(value: &Value) -> WireValue {
-    let kind = match value {
-        Value::Null => Kind::NullValue(0),
-        Value::Bool(truth) => Kind::BoolValue(*truth),
-        Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
-        Value::String(text) => Kind::StringValue(text.clone()),
-        Value::Array(values) => Kind::ListValue(ListValue { values: values.iter().map(wire).collect() }),
-        Value::Object(_) => Kind::StructValue(to_wire(value)),
-    };
-    WireValue { kind: Some(kind) }
+/// The object that is stored; anything else would be a defect and reads as none.
+pub(crate) fn object(stored: Value) -> Map<String, Value> {
+    match stored {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
 }
 
 /// A completed job's variables win over the instance's.

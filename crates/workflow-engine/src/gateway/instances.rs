@@ -5,6 +5,8 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use engine_api::Role;
+use engine_api::convert::requested_variables;
+use engine_api::model::Variables;
 use engine_api::proto::{self, cancel_instances_request};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,7 +19,6 @@ use super::shape::{
     Answer, Body, Done, FromPath, FromQuery, Key, Refused, TenantQuery, caller, choose, named, time,
     wire_variables,
 };
-use crate::engine::variables;
 use crate::grpc::Api;
 
 pub(super) fn routes() -> Router<Api> {
@@ -238,8 +239,8 @@ async fn get_instance(
         ended_at: found.ended_at,
         open_incidents: i32::try_from(found.incidents.len()).unwrap_or(i32::MAX),
     };
-    let variables =
-        variables::from_wire(found.variables).map_err(|_| Status::internal("variables are unreadable"))?;
+    let Variables(variables) =
+        requested_variables(found.variables).map_err(|_| Status::internal("variables are unreadable"))?;
     Ok(Json(WholeInstance {
         instance: summary.into(),
         variables,

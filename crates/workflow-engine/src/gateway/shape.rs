@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Response};
+use engine_api::convert::wire_object;
 use engine_api::{Role, proto};
 use jiff::Timestamp;
 use serde::de::{self, Visitor};
@@ -14,7 +15,6 @@ use serde_json::{Map, Value};
 use tonic::{Extensions, Status};
 
 use super::{default_tenant, problem, write_problem};
-use crate::engine::variables;
 
 /// What is wrong with a request before anybody is asked.
 pub(super) struct Refused(Box<Response>);
@@ -110,14 +110,13 @@ pub(super) fn time(at: Option<prost_types::Timestamp>) -> Option<Timestamp> {
 
 /// Variables of a request. A number that the engine would round is refused.
 pub(super) fn wire_variables(fields: Map<String, Value>) -> Result<Option<prost_types::Struct>, Refused> {
-    let fields = Value::Object(fields);
-    if !is_exact(&fields) {
+    if !fields.values().all(is_exact) {
         return Err(Status::invalid_argument(
             "variables hold a whole number beyond ±2^53, which would be rounded: send it as a text",
         )
         .into());
     }
-    Ok(Some(variables::to_wire(&fields)))
+    Ok(Some(wire_object(fields)))
 }
 
 pub(super) fn is_exact(value: &Value) -> bool {

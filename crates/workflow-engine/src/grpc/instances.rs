@@ -1,3 +1,4 @@
+use engine_api::convert::page_request;
 use engine_api::proto::instance_service_server::InstanceService;
 use engine_api::proto::{
     CancelInstanceRequest, CancelInstanceResponse, CancelInstancesRequest, CancelInstancesResponse,
@@ -19,7 +20,8 @@ impl Api {
     ) -> Result<Response<StartInstanceResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
         self.call_tenant(Method::StartInstance, extensions, &tenant_id, |engine, tenant| async move {
-            engine.start_instance(&tenant, request).await
+            let remembered = Method::StartInstance.identify(&request.request_id, &request)?;
+            engine.start_instance(&tenant, request.try_into()?, remembered).await.map(Into::into)
         })
         .await
     }
@@ -31,7 +33,7 @@ impl Api {
     ) -> Result<Response<GetInstanceResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
         self.call_tenant(Method::GetInstance, extensions, &tenant_id, |engine, tenant| async move {
-            engine.get_instance(&tenant, request).await
+            engine.get_instance(&tenant, request.key).await.map(Into::into)
         })
         .await
     }
@@ -43,7 +45,9 @@ impl Api {
     ) -> Result<Response<ListInstancesResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
         self.call_tenant(Method::ListInstances, extensions, &tenant_id, |engine, tenant| async move {
-            engine.list_instances(&tenant, request).await
+            let page = page_request(request.page_size, request.page_token)?;
+            let filter = request.filter.unwrap_or_default().try_into()?;
+            engine.list_instances(&tenant, &filter, &page).await.map(Into::into)
         })
         .await
     }
@@ -55,7 +59,9 @@ impl Api {
     ) -> Result<Response<SetVariablesResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
         self.call_tenant(Method::SetVariables, extensions, &tenant_id, |engine, tenant| async move {
-            engine.set_variables(&tenant, request).await
+            let remembered = Method::SetVariables.identify(&request.request_id, &request)?;
+            engine.set_variables(&tenant, request.try_into()?, remembered).await?;
+            Ok(SetVariablesResponse {})
         })
         .await
     }
@@ -67,7 +73,9 @@ impl Api {
     ) -> Result<Response<CancelInstanceResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
         self.call_tenant(Method::CancelInstance, extensions, &tenant_id, |engine, tenant| async move {
-            engine.cancel_instance(&tenant, request).await
+            let remembered = Method::CancelInstance.identify(&request.request_id, &request)?;
+            engine.cancel_instance(&tenant, request.key, remembered).await?;
+            Ok(CancelInstanceResponse {})
         })
         .await
     }
@@ -79,7 +87,8 @@ impl Api {
     ) -> Result<Response<CancelInstancesResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
         self.call_tenant(Method::CancelInstances, extensions, &tenant_id, |engine, tenant| async move {
-            engine.cancel_instances(&tenant, request).await
+            let remembered = Method::CancelInstances.identify(&request.request_id, &request)?;
+            engine.cancel_instances(&tenant, request.try_into()?, remembered).await.map(Into::into)
         })
         .await
     }
@@ -91,7 +100,9 @@ impl Api {
     ) -> Result<Response<ListIncidentsResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
         self.call_tenant(Method::ListIncidents, extensions, &tenant_id, |engine, tenant| async move {
-            engine.list_incidents(&tenant, request).await
+            let page = page_request(request.page_size, request.page_token)?;
+            let filter = request.filter.unwrap_or_default().try_into()?;
+            engine.list_incidents(&tenant, &filter, &page).await.map(Into::into)
         })
         .await
     }
@@ -105,7 +116,7 @@ impl Api {
             Method::CountIncidents,
             extensions,
             &request.tenant_id,
-            |engine, tenant| async move { engine.count_incidents(&tenant).await },
+            |engine, tenant| async move { engine.count_incidents(&tenant).await.map(Into::into) },
         )
         .await
     }
@@ -117,7 +128,9 @@ impl Api {
     ) -> Result<Response<ResolveIncidentResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
         self.call_tenant(Method::ResolveIncident, extensions, &tenant_id, |engine, tenant| async move {
-            engine.resolve_incident(&tenant, request).await
+            let remembered = Method::ResolveIncident.identify(&request.request_id, &request)?;
+            engine.resolve_incident(&tenant, request.try_into()?, remembered).await?;
+            Ok(ResolveIncidentResponse {})
         })
         .await
     }
@@ -129,7 +142,8 @@ impl Api {
     ) -> Result<Response<ResolveIncidentsResponse>, Status> {
         let tenant_id = request.tenant_id.clone();
         self.call_tenant(Method::ResolveIncidents, extensions, &tenant_id, |engine, tenant| async move {
-            engine.resolve_incidents(&tenant, request).await
+            let remembered = Method::ResolveIncidents.identify(&request.request_id, &request)?;
+            engine.resolve_incidents(&tenant, request.try_into()?, remembered).await.map(Into::into)
         })
         .await
     }

@@ -1,6 +1,8 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use engine_api::model::{JobLagFilter, JobRef};
 use engine_api::proto::job_service_server::JobService;
 use engine_api::proto::{
     ActivateJobsRequest, ActivateJobsResponse, CompleteJobRequest, CompleteJobResponse, CompleteJobsRequest,
@@ -9,7 +11,7 @@ use engine_api::proto::{
     StartInstanceResponse, StartInstancesRequest, StartInstancesResponse, StreamActivatedJobsRequest,
     StreamActivatedJobsResponse, WatchJobLagRequest, WatchJobLagResponse,
 };
-use futures::Stream;
+use futures::{Stream, TryStreamExt as _};
 use tonic::{Code, Extensions, Request, Response, Status};
 
 use super::{Api, Method, Withdrawn, to_status};
@@ -34,7 +36,8 @@ impl JobService for Api {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
         self.call_tenant(Method::StartInstances, &extensions, &tenant_id, |engine, tenant| async move {
-            engine.start_instances(&tenant, request).await
+            let remembered = Method::StartInstances.identify(&request.request_id, &request)?;
+            engine.start_instances(&tenant, request.try_into()?, remembered).await.map(Into::into)
         })
         .await
     }
@@ -46,7 +49,7 @@ impl JobService for Api {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
         self.call_tenant(Method::ActivateJobs, &extensions, &tenant_id, |engine, tenant| async move {
-            engine.activate(&tenant, request).await
+            engine.activate(&tenant, request.try_into()?).await.map(Into::into)
         })
         .await
     }
@@ -58,7 +61,8 @@ impl JobService for Api {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
         self.call_tenant(Method::CompleteJob, &extensions, &tenant_id, |engine, tenant| async move {
-            engine.complete(&tenant, request).await
+            engine.complete(&tenant, request.try_into()?).await?;
+            Ok(CompleteJobResponse {})
         })
         .await
     }
@@ -70,7 +74,8 @@ impl JobService for Api {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
         self.call_tenant(Method::CompleteJobs, &extensions, &tenant_id, |engine, tenant| async move {
-            engine.complete_many(&tenant, request).await
+            let lost = engine.complete_many(&tenant, request.try_into()?).await?;
+            Ok(CompleteJobsResponse { lost })
         })
         .await
     }
@@ -79,7 +84,8 @@ impl JobService for Api {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
         self.call_tenant(Method::FailJob, &extensions, &tenant_id, |engine, tenant| async move {
-            engine.fail(&tenant, request).await
+            let incident = engine.fail(&tenant, request.try_into()?).await?;
+            Ok(FailJobResponse { incident })
         })
         .await
     }
@@ -91,7 +97,8 @@ impl JobService for Api {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
         self.call_tenant(Method::ExtendJob, &extensions, &tenant_id, |engine, tenant| async move {
-            engine.extend(&tenant, request).await
+            let (job, lease): (JobRef, Duration) = request.try_into()?;
+            engine.extend(&tenant, &job, lease).await.map(Into::into)
         })
         .await
     }
@@ -109,9 +116,12 @@ impl JobService for Api {
         request: Request<ListJobLagRequest>,
     ) -> Result<Response<ListJobLagResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let method = Method::ListJobLag;
-        self.call(method, &extensions, |engine| async move { streams::lags::list(&engine, request).await })
-            .await
+        let ListJobLagRequest { tenant_ids, job_types, page_token } = request;
+        let filter = JobLagFilter { tenant_ids, job_types };
+        self.call(Method::ListJobLag, &extensions, |engine| async move {
+            streams::lags::list(&engine, filter, &page_token).await
+        })
+        .await
     }
 
     type StreamActivatedJobsStream = Counted<StreamActivatedJobsResponse>;
@@ -123,7 +133,10 @@ impl JobService for Api {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
         let method = Method::StreamActivatedJobs;
-        let open = |engine, tenant| async move { streams::jobs::open(engine, tenant, request) };
+        let open = |engine, tenant| async move {
+            let jobs = streams::jobs::open(engine, tenant, request.try_into()?)?;
+            Ok(jobs.map_ok(StreamActivatedJobsResponse::from))
+        };
         let opened = self.call_tenant(method, &extensions, &tenant_id, open).await?;
         Ok(opened.map(|stream| Counted::new(method, self.node.metrics.clone(), &extensions, stream)))
     }
@@ -136,7 +149,10 @@ impl JobService for Api {
     ) -> Result<Response<Self::WatchJobLagStream>, Status> {
         let (_, extensions, request) = request.into_parts();
         let method = Method::WatchJobLag;
-        let open = |engine| async move { streams::lags::open(engine, request).await };
+        let open = |engine| async move {
+            let (filter, min_interval) = request.try_into()?;
+            streams::lags::open(engine, filter, min_interval).await
+        };
         let opened = self.call(method, &extensions, open).await?;
         Ok(opened.map(|stream| Counted::new(method, self.node.metrics.clone(), &extensions, stream)))
     }

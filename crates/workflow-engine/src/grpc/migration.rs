@@ -5,7 +5,7 @@ use engine_api::proto::{
     AppliedMigration, GetMigrationStatusRequest, GetMigrationStatusResponse, MigrationKind, MigrationStep,
     PlanMigrationRequest, PlanMigrationResponse, VersionVerdict,
 };
-use engine_api::version_policy::{self, Verdict};
+use engine_api::version_policy;
 use semver::Version;
 use tonic::{Request, Response, Status};
 
@@ -29,7 +29,7 @@ impl MigrationService for Api {
             let from = Version::from_str(from)
                 .map_err(|_| Error::Defect(format!("the database records engine version {from:?}")))?;
             Ok(PlanMigrationResponse {
-                verdict: wire_verdict(version_policy::judge(&from, &target)).into(),
+                verdict: VersionVerdict::from(version_policy::judge(&from, &target)).into(),
                 steps: state.pending().map(wire_step).collect(),
             })
         };
@@ -81,17 +81,5 @@ fn wire_step(step: &Step) -> MigrationStep {
         description: step.migration.description.to_string(),
         kind: kind.into(),
         checksum: schema::hex(&step.migration.checksum),
-    }
-}
-
-fn wire_verdict(verdict: Verdict) -> VersionVerdict {
-    match verdict {
-        Verdict::Same => VersionVerdict::Same,
-        Verdict::Compatible => VersionVerdict::Compatible,
-        Verdict::Breaking => VersionVerdict::Breaking,
-        Verdict::SkippedMinor => VersionVerdict::SkippedMinor,
-        Verdict::SkippedMajor => VersionVerdict::SkippedMajor,
-        Verdict::Downgrade => VersionVerdict::Downgrade,
-        Verdict::Prerelease => VersionVerdict::Prerelease,
     }
 }

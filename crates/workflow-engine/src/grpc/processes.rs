@@ -1,3 +1,5 @@
+use engine_api::convert::page_request;
+use engine_api::model::DefinitionFilter;
 use engine_api::proto::process_service_server::ProcessService;
 use engine_api::proto::{
     DeleteProcessRequest, DeleteProcessResponse, DeployProcessRequest, DeployProcessResponse,
@@ -17,7 +19,10 @@ impl ProcessService for Api {
     ) -> Result<Response<ValidateProcessResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let method = Method::ValidateProcess;
-        self.call(method, &extensions, |engine| async move { engine.validate(request).await }).await
+        self.call(method, &extensions, |engine| async move {
+            engine.validate(request.try_into()?).await.map(Into::into)
+        })
+        .await
     }
 
     async fn deploy_process(
@@ -26,11 +31,10 @@ impl ProcessService for Api {
     ) -> Result<Response<DeployProcessResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let fence = extensions.get::<Fence>();
-        self.call(
-            Method::DeployProcess,
-            &extensions,
-            |engine| async move { engine.deploy(request, fence).await },
-        )
+        self.call(Method::DeployProcess, &extensions, |engine| async move {
+            let remembered = Method::DeployProcess.identify(&request.request_id, &request)?;
+            engine.deploy(request.try_into()?, remembered, fence).await.map(Into::into)
+        })
         .await
     }
 
@@ -41,7 +45,7 @@ impl ProcessService for Api {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
         self.call_tenant(Method::GetProcessDefinition, &extensions, &tenant_id, |engine, tenant| async move {
-            engine.get_definition(&tenant, request).await
+            engine.get_definition(&tenant, &request.try_into()?).await.map(Into::into)
         })
         .await
     }
@@ -52,12 +56,13 @@ impl ProcessService for Api {
     ) -> Result<Response<ListProcessDefinitionsResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let tenant_id = request.tenant_id.clone();
-        self.call_tenant(
-            Method::ListProcessDefinitions,
-            &extensions,
-            &tenant_id,
-            |engine, tenant| async move { engine.list_definitions(&tenant, request).await },
-        )
+        let method = Method::ListProcessDefinitions;
+        self.call_tenant(method, &extensions, &tenant_id, |engine, tenant| async move {
+            let page = page_request(request.page_size, request.page_token)?;
+            let owner_id = Some(request.owner_id).filter(|id| !id.is_empty());
+            let filter = DefinitionFilter { latest_only: request.latest_only, owner_id };
+            engine.list_definitions(&tenant, &filter, &page).await.map(Into::into)
+        })
         .await
     }
 
@@ -68,7 +73,10 @@ impl ProcessService for Api {
         let (_, extensions, request) = request.into_parts();
         let method = Method::DeleteProcess;
         let fence = extensions.get::<Fence>();
-        self.call(method, &extensions, |engine| async move { engine.delete_process(request, fence).await })
-            .await
+        self.call(method, &extensions, |engine| async move {
+            let remembered = Method::DeleteProcess.identify(&request.request_id, &request)?;
+            engine.delete_process(request.try_into()?, remembered, fence).await.map(Into::into)
+        })
+        .await
     }
 }

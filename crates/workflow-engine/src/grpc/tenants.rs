@@ -1,3 +1,4 @@
+use engine_api::convert::page_request;
 use engine_api::proto::tenant_service_server::TenantService;
 use engine_api::proto::{
     DeleteTenantRequest, DeleteTenantResponse, GetTenantRequest, GetTenantResponse, ListTenantUsageRequest,
@@ -17,11 +18,10 @@ impl TenantService for Api {
     ) -> Result<Response<PutTenantResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let fence = extensions.get::<Fence>();
-        self.call(
-            Method::PutTenant,
-            &extensions,
-            |engine| async move { engine.put_tenant(request, fence).await },
-        )
+        self.call(Method::PutTenant, &extensions, |engine| async move {
+            let remembered = Method::PutTenant.identify(&request.request_id, &request)?;
+            engine.put_tenant(request.try_into()?, remembered, fence).await.map(Into::into)
+        })
         .await
     }
 
@@ -30,8 +30,10 @@ impl TenantService for Api {
         request: Request<GetTenantRequest>,
     ) -> Result<Response<GetTenantResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        self.call(Method::GetTenant, &extensions, |engine| async move { engine.get_tenant(request).await })
-            .await
+        self.call(Method::GetTenant, &extensions, |engine| async move {
+            engine.get_tenant(&request.tenant_id).await.map(Into::into)
+        })
+        .await
     }
 
     async fn list_tenants(
@@ -39,11 +41,10 @@ impl TenantService for Api {
         request: Request<ListTenantsRequest>,
     ) -> Result<Response<ListTenantsResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        self.call(
-            Method::ListTenants,
-            &extensions,
-            |engine| async move { engine.list_tenants(request).await },
-        )
+        self.call(Method::ListTenants, &extensions, |engine| async move {
+            let page = page_request(request.page_size, request.page_token)?;
+            engine.list_tenants(&page).await.map(Into::into)
+        })
         .await
     }
 
@@ -54,7 +55,8 @@ impl TenantService for Api {
         let (_, extensions, request) = request.into_parts();
         let fence = extensions.get::<Fence>();
         self.call(Method::DeleteTenant, &extensions, |engine| async move {
-            engine.delete_tenant(request, fence).await
+            let remembered = Method::DeleteTenant.identify(&request.request_id, &request)?;
+            engine.delete_tenant(request.try_into()?, remembered, fence).await.map(Into::into)
         })
         .await
     }
@@ -64,11 +66,9 @@ impl TenantService for Api {
         request: Request<ListTenantUsageRequest>,
     ) -> Result<Response<ListTenantUsageResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        self.call(
-            Method::ListTenantUsage,
-            &extensions,
-            |engine| async move { engine.list_usage(request).await },
-        )
+        self.call(Method::ListTenantUsage, &extensions, |engine| async move {
+            engine.list_usage(&request.tenant_ids).await.map(Into::into)
+        })
         .await
     }
 
@@ -78,7 +78,7 @@ impl TenantService for Api {
     ) -> Result<Response<VerifyIsolationResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         self.call(Method::VerifyIsolation, &extensions, |engine| async move {
-            engine.verify_isolation(request).await
+            engine.verify_isolation(&request.tenant_id).await.map(Into::into)
         })
         .await
     }

@@ -28,7 +28,19 @@ pub struct ActivatedJob {
     pub variables: Value,
 }
 
+/// A job that no worker has seen, as it is given back.
+#[derive(Debug, Clone, Copy)]
+pub struct Unseen {
+    pub key: i64,
+    pub lease_epoch: i64,
+    pub waited_since: Timestamp,
+}
+
 impl ActivatedJob {
+    pub fn unseen(&self) -> Unseen {
+        Unseen { key: self.key, lease_epoch: self.lease_epoch, waited_since: self.waited_since }
+    }
+
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let time = |column| row.try_get::<jiff_sqlx::Timestamp, _>(column).map(jiff_sqlx::Timestamp::to_jiff);
         Ok(Self {
@@ -258,7 +270,7 @@ pub async fn extend_lease(
 }
 
 /// Gives back jobs that no worker has seen, as if they had never been taken.
-pub async fn release_unseen(tx: &mut TenantTx, jobs: &[ActivatedJob]) -> Result<(), sqlx::Error> {
+pub async fn release_unseen(tx: &mut TenantTx, jobs: &[Unseen]) -> Result<(), sqlx::Error> {
     use jiff_sqlx::ToSqlx;
 
     let tenant = tx.tenant().clone();

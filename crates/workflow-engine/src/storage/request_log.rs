@@ -1,5 +1,10 @@
 //! Answers that are given again: a request id with the same body has the same answer for 24 h.
 
+use engine_api::model::{
+    CanceledInstances, DeployResult, ProcessDeletion, PutTenant, ResolvedIncidents, StartedInstances,
+    TenantDeletion,
+};
+use engine_api::proto;
 use prost::Message;
 
 use crate::database::TenantTx;
@@ -9,14 +14,39 @@ use crate::error::Error;
 /// Longer ids than this are refused: a UUID has 36 characters.
 const MAX_REQUEST_ID: usize = 128;
 
-/// What identifies a request: its id, and a digest that a second body under the same id would not have.
+/// An answer that can be given again, and the message as which it is recorded.
+pub trait Answer: Clone + TryFrom<Self::Message, Error: ToString> {
+    type Message: Message + Default + From<Self>;
+}
+
+macro_rules! answers {
+    ($($answer:ty => $message:ty,)*) => { $(
+        impl Answer for $answer {
+            type Message = $message;
+        }
+    )* };
+}
+
+answers! {
+    // Of calls that answer nothing else than that they are done.
+    () => (),
+    CanceledInstances => proto::CancelInstancesResponse,
+    DeployResult => proto::DeployProcessResponse,
+    ProcessDeletion => proto::DeleteProcessResponse,
+    PutTenant => proto::PutTenantResponse,
+    ResolvedIncidents => proto::ResolveIncidentsResponse,
+    StartedInstances => proto::StartInstancesResponse,
+    TenantDeletion => proto::DeleteTenantResponse,
+}
+
+/// What a request is remembered by: its id, and a digest that a second body under the same id would not have.
 #[derive(Debug)]
-pub struct Request {
+pub struct Remembered {
     id: String,
     body_sha256: [u8; 32],
 }
 
-impl Request {
+impl Remembered {
     /// `None` for a request that asks not to be remembered.
     pub fn of<M: Message>(method: &str, id: &str, message: &M) -> Result<Option<Self>, Error> {
         if id.is_empty() {
@@ -35,10 +65,10 @@ impl Request {
 }
 
 /// The answer that this request got before.
-pub async fn find_answer<M: Message + Default>(
+pub async fn find_answer<A: Answer>(
     tx: &mut TenantTx,
-    request: Option<&Request>,
-) -> Result<Option<M>, Error> {
+    request: Option<&Remembered>,
+) -> Result<Option<A>, Error> {
     let Some(request) = request else { return Ok(None) };
     let tenant = tx.tenant().clone();
     let recorded = sqlx::query_as::<_, (Vec<u8>, Vec<u8>)>(
@@ -56,17 +86,17 @@ pub async fn find_answer<M: Message + Default>(
             request.id
         )));
     }
-    M::decode(response.as_slice())
-        .map(Some)
-        .map_err(|error| Error::Defect(format!("a recorded answer cannot be read: {error}")))
+    let unreadable = |error: String| Error::Defect(format!("a recorded answer cannot be read: {error}"));
+    let message = A::Message::decode(response.as_slice()).map_err(|error| unreadable(error.to_string()))?;
+    A::try_from(message).map(Some).map_err(|error| unreadable(error.to_string()))
 }
 
 /// Records the answer. Two replicas that answer the same request at once meet here: the second fails, and finds the
 /// first one's answer when it tries again ([`Error::is_lost_race`]).
-pub async fn record_answer<M: Message>(
+pub async fn record_answer<A: Answer>(
     tx: &mut TenantTx,
-    request: Option<&Request>,
-    response: &M,
+    request: Option<&Remembered>,
+    answer: &A,
 ) -> Result<(), Error> {
     let Some(request) = request else { return Ok(()) };
     let tenant = tx.tenant().clone();
@@ -80,7 +110,7 @@ pub async fn record_answer<M: Message>(
     .bind(tenant.as_str())
     .bind(&request.id)
     .bind(request.body_sha256.as_slice())
-    .bind(response.encode_to_vec())
+    .bind(A::Message::from(answer.clone()).encode_to_vec())
     .execute(tx.connection())
     .await?;
     Ok(())

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use engine_api::proto::{Job, StreamActivatedJobsRequest, StreamActivatedJobsResponse};
+use engine_api::model::{Job, StreamJobs};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::Stream;
@@ -16,9 +16,9 @@ use super::Load;
 use super::waiting::Waiter;
 use crate::database::in_time;
 use crate::engine::Engine;
-use crate::engine::jobs::{POLL_INTERVAL, build_demand};
+use crate::engine::jobs::{Activated, POLL_INTERVAL, build_demand};
 use crate::error::Error;
-use crate::storage::jobs::{self, ActivatedJob, Demand};
+use crate::storage::jobs::{self, Demand};
 use crate::tenant_scope::TenantScope;
 use crate::wakeups::Subscription;
 
@@ -28,8 +28,8 @@ pub const HEARTBEAT: Duration = Duration::from_secs(8);
 /// A look that takes longer ends the stream: its client finds another node.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One message with the rows it came from.
-type Batch = (Vec<Job>, Vec<ActivatedJob>);
+/// One message; empty = a heartbeat.
+type Batch = Vec<Activated>;
 
 /// The receiving end, as the client polls it.
 #[derive(Debug)]
@@ -42,12 +42,11 @@ pub struct JobStream {
 }
 
 impl Stream for JobStream {
-    type Item = Result<StreamActivatedJobsResponse, Error>;
+    type Item = Result<Vec<Job>, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.batches
-            .poll_recv(context)
-            .map(|received| received.map(|batch| batch.map(|(jobs, _)| StreamActivatedJobsResponse { jobs })))
+        let jobs = |batch: Batch| batch.into_iter().map(|activated| activated.job).collect();
+        self.batches.poll_recv(context).map(|received| received.map(|batch| batch.map(jobs)))
     }
 }
 
@@ -57,7 +56,7 @@ impl Drop for JobStream {
         self.batches.close();
         let mut unseen = Vec::new();
         while let Ok(batch) = self.batches.try_recv() {
-            unseen.extend(batch.into_iter().flat_map(|(_, rows)| rows));
+            unseen.extend(batch.into_iter().flatten());
         }
         if unseen.is_empty() {
             return;
@@ -72,11 +71,7 @@ impl Drop for JobStream {
 }
 
 /// Checks the request, looks once, and goes on in a task until the client goes or the node stops.
-pub fn open(
-    engine: Arc<Engine>,
-    tenant: TenantScope,
-    request: StreamActivatedJobsRequest,
-) -> Result<JobStream, Error> {
+pub fn open(engine: Arc<Engine>, tenant: TenantScope, request: StreamJobs) -> Result<JobStream, Error> {
     let demand = build_demand(request.job_types, request.worker, request.max_in_flight, request.lease)?;
     let waiter = engine.waiting.enter(&tenant)?;
     let wakeups = engine.wakeups.subscribe(&tenant, &demand.job_types);
@@ -134,9 +129,9 @@ impl Feeder {
                 let demand = Demand { max_jobs: room, ..self.demand.clone() };
                 in_time(LOOK_TIMEOUT, self.engine.activate_once(&self.tenant, &demand)).await?
             };
-            if !batch.1.is_empty() {
-                self.held.extend(batch.1.iter().map(|job| (job.key, job.lease_epoch)));
-                self.engine.in_flight.sent(&self.load, batch.1.iter().map(|job| job.key));
+            if !batch.is_empty() {
+                self.held.extend(batch.iter().map(|Activated { job, .. }| (job.key, job.lease_epoch)));
+                self.engine.in_flight.sent(&self.load, batch.iter().map(|activated| activated.job.key));
                 place.send(Ok(batch));
                 last_sent = Instant::now();
                 continue;

@@ -7,9 +7,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine_api::proto::{
-    JobLag, ListJobLagRequest, ListJobLagResponse, WatchJobLagRequest, WatchJobLagResponse,
-};
+use engine_api::model::JobLagFilter;
+use engine_api::proto::{JobLag, ListJobLagResponse, WatchJobLagResponse};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -23,17 +22,19 @@ use crate::storage::lag::Lag;
 use crate::tenant_id::TenantId;
 use crate::wire;
 
-const MIN_INTERVAL: Duration = Duration::from_secs(1);
-const MAX_INTERVAL: Duration = Duration::from_mins(1);
 /// What the API promises.
 const MAX_SILENCE: Duration = Duration::from_secs(10);
 /// Names in one request.
 const MAX_NAMES: usize = 1000;
 
 /// The pairs after the one that the token names. Each page is of a sample of its own.
-pub async fn list(engine: &Engine, request: ListJobLagRequest) -> Result<ListJobLagResponse, Error> {
-    let filter = build_filter(request.tenant_ids, request.job_types)?;
-    let after = parse_page_token(&request.page_token)?;
+pub async fn list(
+    engine: &Engine,
+    filter: JobLagFilter,
+    page_token: &str,
+) -> Result<ListJobLagResponse, Error> {
+    let filter = build_filter(filter)?;
+    let after = parse_page_token(page_token)?;
     let sample = engine.lag.fresh(&engine.database).await?;
     let start = after.map_or(Bound::Unbounded, Bound::Excluded);
     let mut room = parts::Room::default();
@@ -68,13 +69,12 @@ fn parse_page_token(token: &str) -> Result<Option<Pair>, Error> {
 
 pub async fn open(
     engine: Arc<Engine>,
-    request: WatchJobLagRequest,
+    filter: JobLagFilter,
+    min_interval: Duration,
 ) -> Result<ReceiverStream<Result<WatchJobLagResponse, Error>>, Error> {
-    let filter = build_filter(request.tenant_ids, request.job_types)?;
-    let interval =
-        wire::duration("min_interval", request.min_interval, MIN_INTERVAL, MIN_INTERVAL..=MAX_INTERVAL)?
-            // A heartbeat confirms all former values: one that hid a change would lie.
-            .min(HEARTBEAT);
+    let filter = build_filter(filter)?;
+    // A heartbeat confirms all former values: one that hid a change would lie.
+    let interval = min_interval.min(HEARTBEAT);
     // Watching before the first look keeps the sampler going from here on.
     let samples = engine.lag.watch();
     let first = engine.lag.fresh(&engine.database).await?;
@@ -165,7 +165,8 @@ async fn send(
     true
 }
 
-fn build_filter(tenant_ids: Vec<String>, job_types: Vec<String>) -> Result<Filter, Error> {
+fn build_filter(filter: JobLagFilter) -> Result<Filter, Error> {
+    let JobLagFilter { tenant_ids, job_types } = filter;
     if tenant_ids.len() > MAX_NAMES || job_types.len() > MAX_NAMES {
         return Err(Error::Invalid(format!(
             "at most {MAX_NAMES} tenant_ids and {MAX_NAMES} job_types may be named"

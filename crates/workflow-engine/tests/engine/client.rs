@@ -55,7 +55,7 @@ fn delete(owner: Owner, retain: bool) -> DeleteProcess {
         request_id: String::new(),
         tenant_id: DEFAULT_TENANT.to_owned(),
         process_id: "order".to_owned(),
-        owner,
+        owner: Some(owner),
         on_instances: OnInstances::Fail,
         retain,
     }
@@ -236,7 +236,7 @@ async fn a_controller_puts_reads_and_deletes_tenants() {
     let delete = |owner_id: &str, mode| DeleteTenant {
         request_id: String::new(),
         tenant_id: "acme".to_owned(),
-        owner: owner(owner_id, "uid-2", 1),
+        owner: Some(owner(owner_id, "uid-2", 1)),
         mode,
     };
     let delete = async |owner_id: &str, mode| class(client.delete_tenant(&delete(owner_id, mode)).await);

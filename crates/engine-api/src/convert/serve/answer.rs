@@ -1,6 +1,6 @@
 //! Answers: model → proto.
 
-use crate::convert::{TooPrecise, wire_count, wire_small_count, wire_timestamp, wire_variables};
+use crate::convert::{wire_count, wire_object, wire_small_count, wire_timestamp};
 use crate::{model, proto};
 
 fn all<Wire, Model>(values: Vec<Model>) -> Vec<Wire>
@@ -60,42 +60,6 @@ impl From<model::HealthCheck> for proto::HealthCheck {
     }
 }
 
-impl From<model::MigrationStep> for proto::MigrationStep {
-    fn from(step: model::MigrationStep) -> Self {
-        Self {
-            id: step.id,
-            description: step.description,
-            kind: proto::MigrationKind::from(step.kind).into(),
-            checksum: step.checksum,
-        }
-    }
-}
-
-impl From<model::MigrationPlan> for proto::PlanMigrationResponse {
-    fn from(plan: model::MigrationPlan) -> Self {
-        Self { verdict: proto::VersionVerdict::from(plan.verdict).into(), steps: all(plan.steps) }
-    }
-}
-
-impl From<model::AppliedMigration> for proto::AppliedMigration {
-    fn from(applied: model::AppliedMigration) -> Self {
-        Self { step: Some(applied.step.into()), applied_at: applied.applied_at.map(wire_timestamp) }
-    }
-}
-
-impl From<model::MigrationStatus> for proto::GetMigrationStatusResponse {
-    fn from(status: model::MigrationStatus) -> Self {
-        Self {
-            current: status.current,
-            newest_known: status.newest_known,
-            applied: all(status.applied),
-            pending: all(status.pending),
-            dirty: status.dirty,
-            lock_holder: status.lock_holder.unwrap_or_default(),
-        }
-    }
-}
-
 impl From<model::Finding> for proto::Finding {
     fn from(finding: model::Finding) -> Self {
         Self {
@@ -133,6 +97,12 @@ impl From<model::ProcessDefinition> for proto::ProcessDefinition {
             deployed_at: Some(wire_timestamp(definition.deployed_at)),
             job_types: definition.job_types,
         }
+    }
+}
+
+impl From<model::Page<model::ProcessDefinition>> for proto::ListProcessDefinitionsResponse {
+    fn from(page: model::Page<model::ProcessDefinition>) -> Self {
+        Self { definitions: all(page.entries), next_page_token: page.next.unwrap_or_default() }
     }
 }
 
@@ -223,11 +193,9 @@ impl From<model::StartedInstances> for proto::StartInstancesResponse {
     }
 }
 
-impl TryFrom<model::Job> for proto::Job {
-    type Error = TooPrecise;
-
-    fn try_from(job: model::Job) -> Result<Self, TooPrecise> {
-        Ok(Self {
+impl From<model::Job> for proto::Job {
+    fn from(job: model::Job) -> Self {
+        Self {
             key: job.key,
             tenant_id: job.tenant_id,
             r#type: job.job_type,
@@ -235,29 +203,25 @@ impl TryFrom<model::Job> for proto::Job {
             process_definition_key: job.process_definition_key,
             process_id: job.process_id,
             element_id: job.element_id,
-            headers: job.headers.into_iter().collect(),
-            variables: Some(wire_variables(&job.variables)?),
+            headers: job.headers,
+            variables: Some(wire_object(job.variables.0)),
             retries: wire_small_count(job.retries),
             lease_epoch: job.lease_epoch,
             lease_expires_at: Some(wire_timestamp(job.lease_expires_at)),
             created_at: Some(wire_timestamp(job.created_at)),
-        })
+        }
     }
 }
 
-impl TryFrom<Vec<model::Job>> for proto::ActivateJobsResponse {
-    type Error = TooPrecise;
-
-    fn try_from(jobs: Vec<model::Job>) -> Result<Self, TooPrecise> {
-        Ok(Self { jobs: jobs.into_iter().map(proto::Job::try_from).collect::<Result<_, _>>()? })
+impl From<Vec<model::Job>> for proto::ActivateJobsResponse {
+    fn from(jobs: Vec<model::Job>) -> Self {
+        Self { jobs: all(jobs) }
     }
 }
 
-impl TryFrom<Vec<model::Job>> for proto::StreamActivatedJobsResponse {
-    type Error = TooPrecise;
-
-    fn try_from(jobs: Vec<model::Job>) -> Result<Self, TooPrecise> {
-        Ok(Self { jobs: jobs.into_iter().map(proto::Job::try_from).collect::<Result<_, _>>()? })
+impl From<Vec<model::Job>> for proto::StreamActivatedJobsResponse {
+    fn from(jobs: Vec<model::Job>) -> Self {
+        Self { jobs: all(jobs) }
     }
 }
 
@@ -285,16 +249,6 @@ impl From<model::JobSeries> for proto::JobLag {
     }
 }
 
-impl From<model::JobLagReport> for proto::ListJobLagResponse {
-    fn from(report: model::JobLagReport) -> Self {
-        Self {
-            lags: all(report.lags),
-            measured_at: Some(wire_timestamp(report.measured_at)),
-            next_page_token: String::new(),
-        }
-    }
-}
-
 impl From<model::JobLagUpdate> for proto::WatchJobLagResponse {
     fn from(update: model::JobLagUpdate) -> Self {
         Self {
@@ -303,6 +257,15 @@ impl From<model::JobLagUpdate> for proto::WatchJobLagResponse {
             removed: all(update.removed),
             measured_at: Some(wire_timestamp(update.measured_at)),
             more: !update.complete,
+        }
+    }
+}
+
+impl From<model::Page<model::Tenant>> for proto::ListTenantsResponse {
+    fn from(page: model::Page<model::Tenant>) -> Self {
+        Self {
+            tenants: page.entries.iter().map(Into::into).collect(),
+            next_page_token: page.next.unwrap_or_default(),
         }
     }
 }

@@ -1,27 +1,24 @@
 //! Instances and incidents, as a server reads requests and answers them.
 
 use crate::convert::{
-    Malformed, TooPrecise, non_empty, small_count, variables, wire_count, wire_small_count, wire_timestamp,
-    wire_variables,
+    InvalidRequest, non_empty, requested_variables, wire_count, wire_object, wire_small_count, wire_timestamp,
 };
 use crate::{model, proto};
 
-impl TryFrom<model::Instance> for proto::GetInstanceResponse {
-    type Error = TooPrecise;
-
-    fn try_from(instance: model::Instance) -> Result<Self, TooPrecise> {
-        Ok(Self {
+impl From<model::Instance> for proto::GetInstanceResponse {
+    fn from(instance: model::Instance) -> Self {
+        Self {
             key: instance.key,
             process_definition_key: instance.process_definition_key,
             process_id: instance.process_id,
             version: wire_small_count(instance.version),
             state: proto::InstanceState::from(instance.state).into(),
-            variables: Some(wire_variables(&instance.variables)?),
+            variables: Some(wire_object(instance.variables.0)),
             incidents: instance.incidents.into_iter().map(Into::into).collect(),
             open_elements: instance.open_elements.into_iter().map(Into::into).collect(),
             started_at: instance.started_at.map(wire_timestamp),
             ended_at: instance.ended_at.map(wire_timestamp),
-        })
+        }
     }
 }
 
@@ -126,22 +123,28 @@ impl From<model::ResolvedIncidents> for proto::ResolveIncidentsResponse {
     }
 }
 
-/// 0 = any.
-fn version(version: i32) -> Result<Option<u32>, Malformed> {
-    Ok(Some(small_count("filter.version", version)?).filter(|version| *version > 0))
+/// 0 = any; a version means something within a process only.
+fn version(process_id: &str, version: i32) -> Result<Option<u32>, InvalidRequest> {
+    match u32::try_from(version) {
+        Ok(0) => Ok(None),
+        Ok(version) if !process_id.is_empty() => Ok(Some(version)),
+        _ => Err(InvalidRequest::new("filter.version must be 0 (all) or a version of filter.process_id")),
+    }
 }
 
 impl TryFrom<proto::InstanceFilter> for model::InstanceFilter {
-    type Error = Malformed;
+    type Error = InvalidRequest;
 
-    fn try_from(filter: proto::InstanceFilter) -> Result<Self, Malformed> {
-        let state = match filter.state() {
-            proto::InstanceState::Unspecified => None,
-            state => Some(state.try_into()?),
+    fn try_from(filter: proto::InstanceFilter) -> Result<Self, InvalidRequest> {
+        let version = version(&filter.process_id, filter.version)?;
+        let state = match proto::InstanceState::try_from(filter.state) {
+            Ok(proto::InstanceState::Unspecified) => None,
+            Ok(state) => Some(state.try_into()?),
+            Err(_) => return Err(InvalidRequest::new("filter.state is not a state of instances")),
         };
         Ok(Self {
             state,
-            version: version(filter.version)?,
+            version,
             process_id: non_empty(filter.process_id),
             has_incident: filter.has_incident,
         })
@@ -149,11 +152,11 @@ impl TryFrom<proto::InstanceFilter> for model::InstanceFilter {
 }
 
 impl TryFrom<proto::IncidentFilter> for model::IncidentFilter {
-    type Error = Malformed;
+    type Error = InvalidRequest;
 
-    fn try_from(filter: proto::IncidentFilter) -> Result<Self, Malformed> {
+    fn try_from(filter: proto::IncidentFilter) -> Result<Self, InvalidRequest> {
         Ok(Self {
-            version: version(filter.version)?,
+            version: version(&filter.process_id, filter.version)?,
             process_id: non_empty(filter.process_id),
             instance_key: Some(filter.instance_key).filter(|key| *key != 0),
         })
@@ -161,26 +164,28 @@ impl TryFrom<proto::IncidentFilter> for model::IncidentFilter {
 }
 
 impl TryFrom<proto::SetVariablesRequest> for model::SetVariables {
-    type Error = Malformed;
+    type Error = InvalidRequest;
 
-    fn try_from(request: proto::SetVariablesRequest) -> Result<Self, Malformed> {
+    fn try_from(request: proto::SetVariablesRequest) -> Result<Self, InvalidRequest> {
         Ok(Self {
             request_id: request.request_id,
             tenant_id: request.tenant_id,
             instance_key: request.instance_key,
-            variables: variables(request.variables)?,
+            variables: requested_variables(request.variables)?,
         })
     }
 }
 
-const NO_SELECTION: Malformed = Malformed { field: "selection", expected: "keys or a filter" };
+fn no_selection() -> InvalidRequest {
+    InvalidRequest::new("one of keys and filter is required")
+}
 
 impl TryFrom<proto::CancelInstancesRequest> for model::CancelInstances {
-    type Error = Malformed;
+    type Error = InvalidRequest;
 
-    fn try_from(request: proto::CancelInstancesRequest) -> Result<Self, Malformed> {
+    fn try_from(request: proto::CancelInstancesRequest) -> Result<Self, InvalidRequest> {
         use proto::cancel_instances_request::Selection;
-        let selection = match request.selection.ok_or(NO_SELECTION)? {
+        let selection = match request.selection.ok_or_else(no_selection)? {
             Selection::Keys(keys) => model::Selection::Keys(keys.keys),
             Selection::Filter(filter) => {
                 model::Selection::Filter { filter: filter.try_into()?, page: non_empty(request.page_token) }
@@ -191,11 +196,12 @@ impl TryFrom<proto::CancelInstancesRequest> for model::CancelInstances {
 }
 
 impl TryFrom<proto::ResolveIncidentsRequest> for model::ResolveIncidents {
-    type Error = Malformed;
+    type Error = InvalidRequest;
 
-    fn try_from(request: proto::ResolveIncidentsRequest) -> Result<Self, Malformed> {
+    fn try_from(request: proto::ResolveIncidentsRequest) -> Result<Self, InvalidRequest> {
         use proto::resolve_incidents_request::Selection;
-        let selection = match request.selection.ok_or(NO_SELECTION)? {
+        let retries = retries(request.retries)?;
+        let selection = match request.selection.ok_or_else(no_selection)? {
             Selection::Keys(keys) => model::Selection::Keys(keys.keys),
             Selection::Filter(filter) => {
                 model::Selection::Filter { filter: filter.try_into()?, page: non_empty(request.page_token) }
@@ -205,8 +211,26 @@ impl TryFrom<proto::ResolveIncidentsRequest> for model::ResolveIncidents {
             request_id: request.request_id,
             tenant_id: request.tenant_id,
             selection,
-            retries: small_count("retries", request.retries)?,
-            variables: variables(request.variables)?,
+            retries,
+            variables: requested_variables(request.variables)?,
+        })
+    }
+}
+
+fn retries(retries: i32) -> Result<u32, InvalidRequest> {
+    let positive = u32::try_from(retries).ok().filter(|retries| *retries > 0);
+    positive.ok_or_else(|| InvalidRequest::new("retries must be 1 or above: how often the job is tried"))
+}
+
+impl TryFrom<proto::ResolveIncidentRequest> for model::ResolveIncident {
+    type Error = InvalidRequest;
+
+    fn try_from(request: proto::ResolveIncidentRequest) -> Result<Self, InvalidRequest> {
+        Ok(Self {
+            tenant_id: request.tenant_id,
+            key: request.key,
+            retries: retries(request.retries)?,
+            variables: requested_variables(request.variables)?,
         })
     }
 }

@@ -16,7 +16,7 @@ fn job() -> Job {
         process_definition_key: 3,
         process_id: "order".into(),
         element_id: "Task_charge".into(),
-        headers: BTreeMap::new(),
+        headers: HashMap::new(),
         variables: variables(),
         retries: 3,
         lease_epoch: 1,
