@@ -85,13 +85,13 @@ impl FakeEngine {
     }
 
     /// Finishes a job.
-    pub async fn complete_job(&self, request: &CompleteJob) -> Result<(), EngineError> {
+    pub(super) async fn complete_job(&self, request: &CompleteJob) -> Result<(), EngineError> {
         self.admit(Operation::CompleteJob, &request.job.tenant_id).await?;
         self.change(|world| world.complete(Operation::CompleteJob, &request.job, &request.variables))
     }
 
     /// Gives a job back; whether that raised an incident.
-    pub async fn fail_job(&self, request: &FailJob) -> Result<bool, EngineError> {
+    pub(super) async fn fail_job(&self, request: &FailJob) -> Result<bool, EngineError> {
         self.admit(Operation::FailJob, &request.job.tenant_id).await?;
         self.change(|world| world.fail_job(request))
     }

@@ -205,13 +205,12 @@ impl FakeEngine {
         call: impl Future<Output = Result<Model, EngineError>>,
     ) -> Result<Response<Wire>, Status>
     where
-        Wire: TryFrom<Model, Error: ToString>,
+        Wire: From<Model>,
     {
         if self.is_hanging() {
             return future::pending().await;
         }
-        let model = call.await.map_err(|error| status(&error))?;
-        Wire::try_from(model).map(Response::new).map_err(|error| Status::internal(error.to_string()))
+        call.await.map(|model| Response::new(model.into())).map_err(|error| status(&error))
     }
 
     /// The messages of a stream; when the fake hangs, silence.
@@ -221,7 +220,7 @@ impl FakeEngine {
     ) -> Response<BoxStream<'static, Result<Wire, Status>>>
     where
         Model: Send + 'static,
-        Wire: TryFrom<Model, Error: ToString> + Send + 'static,
+        Wire: From<Model> + Send + 'static,
     {
         let engine = self.clone();
         let wired = messages.then(move |message| {
@@ -230,8 +229,7 @@ impl FakeEngine {
                 if engine.is_hanging() {
                     return future::pending().await;
                 }
-                let model = message.map_err(|error| status(&error))?;
-                Wire::try_from(model).map_err(|error| Status::internal(error.to_string()))
+                message.map(Wire::from).map_err(|error| status(&error))
             }
         });
         Response::new(wired.boxed())
@@ -260,16 +258,4 @@ fn status(error: &EngineError) -> Status {
 /// What a "get" says about what is not there.
 fn found<T>(operation: Operation, maybe: Option<T>) -> Result<T, EngineError> {
     maybe.ok_or_else(|| EngineError::new(operation, ErrorClass::NotFound, "it does not exist"))
-}
-
-/// One page of a list; the token is the offset of the next one.
-fn page<T>(all: Vec<T>, size: i32, token: &str) -> Result<(Vec<T>, String), Status> {
-    let size = if size == 0 { 100 } else { usize::try_from(size).unwrap_or(1).min(1000) };
-    let offset = if token.is_empty() {
-        0
-    } else {
-        token.parse().map_err(|_| Status::invalid_argument("page_token should be one of ours"))?
-    };
-    let next = if all.len() > offset + size { (offset + size).to_string() } else { String::new() };
-    Ok((all.into_iter().skip(offset).take(size).collect(), next))
 }

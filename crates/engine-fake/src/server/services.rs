@@ -5,13 +5,13 @@ use std::pin::Pin;
 use futures::{TryFutureExt as _, future, stream::BoxStream};
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Engine, FakeEngine, Operation, found, page, status};
+use super::{Engine, FakeEngine, Operation, found, status};
 use engine_api::convert::InvalidRequest;
 use engine_api::proto::{
     self, cluster_service_server::ClusterService, job_service_server::JobService,
     process_service_server::ProcessService,
 };
-use engine_client::model::{CompleteJob, DefinitionFilter, DefinitionRef, JobLagFilter, StreamJobs};
+use engine_client::model::{CompleteJob, DefinitionFilter, DefinitionRef, JobLagFilter, Page, StreamJobs};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -88,10 +88,7 @@ impl ProcessService for FakeEngine {
             owner_id: Some(request.owner_id).filter(|id| !id.is_empty()),
         };
         let all = Engine::list_process_definitions(self, &request.tenant_id, &filter);
-        let all = all.await.map_err(|error| status(&error))?;
-        let (definitions, next_page_token) = page(all, request.page_size, &request.page_token)?;
-        let definitions = definitions.into_iter().map(Into::into).collect();
-        Ok(Response::new(proto::ListProcessDefinitionsResponse { definitions, next_page_token }))
+        self.answer(all.map_ok(|entries| Page { entries, next: None })).await
     }
 
     async fn delete_process(

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use engine_api::model::{
-    CancelInstances, CanceledInstances, InstanceFilter, InstanceState, InstanceSummary, OpenElement, OpenJob,
-    Page, PageRequest, Selection, SetVariables, Variables,
+    self, CancelInstances, CanceledInstances, InstanceFilter, InstanceState, InstanceSummary, OpenElement,
+    OpenJob, Page, PageRequest, Selection, SetVariables, Variables,
 };
 use serde_json::{Map, Value};
 
@@ -26,11 +26,7 @@ pub(super) const MAX_AT_ONCE: usize = 1000;
 const MAX_INCIDENTS_SHOWN: i64 = 1000;
 
 impl Engine {
-    pub async fn get_instance(
-        &self,
-        tenant: &TenantScope,
-        key: i64,
-    ) -> Result<engine_api::model::Instance, Error> {
+    pub async fn get_instance(&self, tenant: &TenantScope, key: i64) -> Result<model::Instance, Error> {
         let mut tx = self.database.tenant(tenant).await?;
         let found = instance_views::find_instance(&mut tx, key).await?;
         let instance = found.ok_or_else(|| no_such_instance(tenant, key))?;
@@ -43,7 +39,7 @@ impl Engine {
             }
             InstanceState::Completed | InstanceState::Canceled => Vec::new(),
         };
-        Ok(engine_api::model::Instance {
+        Ok(model::Instance {
             key: instance.key,
             process_definition_key: instance.definition_key,
             process_id: instance.process_id,
