@@ -16,7 +16,7 @@ use crate::{
         ProcessDefinition, ProcessDeletion, PutOutcome, PutTenant, QuotaKind, ResolveIncidents,
         ResolvedIncidents, Selection, SetVariables, Severity, StartInstance, StartInstances, StartedInstance,
         StartedInstances, StreamJobs, Tenant, TenantDeletion, TenantQuotas, TenantUsage, UnresolvedIncident,
-        ValidateProcess, Variables,
+        ValidateProcess, Validation, Variables,
     },
     proto,
 };
@@ -121,14 +121,11 @@ fn requests_of_controllers() {
         let wire = proto::GetProcessDefinitionRequest { tenant_id: text("acme"), by };
         assert_eq!(DefinitionRef::try_from(wire), Ok(wanted));
     }
-    let wire = proto::ValidateProcessRequest {
-        tenant_id: text("acme"),
-        content: b"<xml/>".to_vec(),
-        mode: proto::LintMode::Strict.into(),
-    };
-    let judged =
-        ValidateProcess { tenant_id: text("acme"), content: b"<xml/>".to_vec(), mode: LintMode::Strict };
-    assert_eq!(ValidateProcess::try_from(wire), Ok(judged));
+    asked!(
+        proto::ValidateProcessRequest,
+        ValidateProcess,
+        ValidateProcess { tenant_id: text("acme"), content: b"<xml/>".to_vec(), mode: LintMode::Strict }
+    );
 }
 
 #[test]
@@ -303,6 +300,17 @@ fn answers_to_controllers() {
         proto::GetProcessDefinitionResponse,
         ManagedDefinition,
         ManagedDefinition { definition: definition(), owner: Some(owner()) }
+    );
+    answered!(
+        proto::ValidateProcessResponse,
+        Validation,
+        Validation {
+            deployable: true,
+            findings: vec![finding()],
+            truncated: true,
+            process_ids: vec![text("order")],
+            job_types: vec![text("charge")],
+        }
     );
     for deletion in [ProcessDeletion::Retired { versions: 3 }, ProcessDeletion::OwnedByOther] {
         answered!(proto::DeleteProcessResponse, ProcessDeletion, deletion);
