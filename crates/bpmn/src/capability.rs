@@ -3,11 +3,13 @@
 
 use std::collections::HashSet;
 
+use plain_text::is_printable;
+
 use crate::document::{Document, EventKind, FlowElement, FlowId, Kind, Node, Scope, child, extensions, text};
 use crate::feel;
 use crate::limits::{MAX_IDENTIFIER_CHARS, MAX_JOB_TYPES};
 use crate::rule::Rule;
-use crate::sink::{Sink, escaped, is_printable, quoted};
+use crate::sink::{Sink, escaped, quoted};
 use crate::{job_type, model};
 
 /// The table: the rule that refuses an element of this kind, or `None` when the engine executes it.

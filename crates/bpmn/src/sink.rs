@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use roxmltree::Node;
 
 use crate::finding::Finding;
+use plain_text::is_printable;
+
 use crate::limits::{MAX_FINDINGS, MAX_MESSAGE_CHARS, MAX_QUOTED_CHARS};
 use crate::names;
 use crate::rule::Rule;
@@ -162,12 +164,6 @@ fn printable(text: &str, limit: usize) -> String {
         result.push('…');
     }
     result
-}
-
-/// Neither a control character nor one that reorders or hides the text around it.
-pub(crate) fn is_printable(character: char) -> bool {
-    !character.is_control()
-        && !matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use api_types::condition::{
 };
 use api_types::labels::{Component, selector, selector_text};
 use api_types::reason::Reason as _;
-use api_types::{MAX_MESSAGE_CHARS, WorkflowCluster, names};
+use api_types::{WorkflowCluster, names};
 use controller_kit::condition::find;
 use controller_kit::events::{Event, EventType};
 use controller_kit::outcome::{ErrorClass, Next};
@@ -121,9 +121,6 @@ fn build_rotation_event(former: &[Condition], current: &[Condition]) -> Option<E
         },
     })
 }
-
-const _: () =
-    assert!(MAX_MESSAGE_CHARS == controller_kit::message::MAX_CHARS, "status and schema must agree");
 
 #[cfg(test)]
 mod tests;

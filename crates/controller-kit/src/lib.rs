@@ -3,7 +3,7 @@
 //! - The process: [`args`], [`run`], [`telemetry`], [`admin`], [`metrics`], [`client`], [`lease`], [`watch`], [`clock`].
 //! - A controller: [`builder`] puts it together, [`controller`] runs its queue, [`pass`] is the order of one pass.
 //! - The vocabulary of a pass: [`problem`], [`plan`], [`children`], [`apply`], [`assessment`], [`condition`], [`status`],
-//!   [`events`], [`outcome`], [`message`], [`pod_creation`].
+//!   [`events`], [`outcome`], [`message`], [`pod_creation`], [`restricted`].
 //!
 //! It knows no kind and no engine. Of `api-types` it takes only the words of conditions, reasons and labels.
 #![deny(missing_docs)]
@@ -27,6 +27,7 @@ pub mod pass;
 pub mod plan;
 pub mod pod_creation;
 pub mod problem;
+pub mod restricted;
 pub mod run;
 pub mod status;
 pub mod telemetry;

@@ -1,7 +1,7 @@
 //! Text that reaches users: bounded, printable, on one line.
 
 /// Longest `status.message` and condition message, in characters.
-pub const MAX_CHARS: usize = 256;
+pub const MAX_CHARS: usize = api_types::MAX_MESSAGE_CHARS;
 
 /// The reason that kube gives an answer whose body is no `Status`; its message is that body.
 const NO_STATUS: &str = "Failed to parse error data";
@@ -10,14 +10,7 @@ const NO_STATUS: &str = "Failed to parse error data";
 /// space collapse, and more than [`MAX_CHARS`] characters end in `…`.
 #[must_use]
 pub fn bounded(text: &str) -> String {
-    let printable: String = text.chars().map(|c| if is_printable(c) { c } else { ' ' }).collect();
-    let one_line = printable.split_whitespace().collect::<Vec<_>>().join(" ");
-    if one_line.chars().count() <= MAX_CHARS {
-        return one_line;
-    }
-    let mut cut: String = one_line.chars().take(MAX_CHARS - 1).collect();
-    cut.push('…');
-    cut
+    plain_text::one_line(text, MAX_CHARS)
 }
 
 /// `a, b and 3 more`: as many of the names as `room` characters hold, the first in any case.
@@ -31,12 +24,6 @@ pub fn listed(names: &[String], room: usize) -> String {
         shown = if count == 0 { name.clone() } else { format!("{shown}, {name}") };
     }
     shown
-}
-
-fn is_printable(c: char) -> bool {
-    // Bidirectional overrides can make a terminal show another text than the one that was written.
-    !c.is_control()
-        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What the Kubernetes API said to a request: its own words, but nothing of an answer that is not its own.

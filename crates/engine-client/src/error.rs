@@ -78,7 +78,7 @@ pub struct EngineError {
 impl EngineError {
     /// An error in our own words.
     pub fn new(operation: Operation, class: ErrorClass, message: impl AsRef<str>) -> Self {
-        Self { class, operation, message: bounded(message.as_ref()) }
+        Self { class, operation, message: plain_text::one_line(message.as_ref(), MAX_MESSAGE_CHARS) }
     }
 
     /// The error of a call that the engine refused, or that did not reach it.
@@ -122,27 +122,6 @@ impl EngineError {
     pub fn is_unavailable(&self) -> bool {
         self.class == ErrorClass::Unavailable
     }
-}
-
-/// One line, printable, bounded: it may come from anybody and goes into logs, events and status.
-fn bounded(text: &str) -> String {
-    let mut words =
-        text.split(|c: char| c.is_whitespace() || !is_printable(c)).filter(|word| !word.is_empty());
-    let mut line = words.next().unwrap_or_default().to_owned();
-    for word in words {
-        line.push(' ');
-        line.push_str(word);
-    }
-    match line.char_indices().nth(MAX_MESSAGE_CHARS) {
-        None => line,
-        Some(_) => line.chars().take(MAX_MESSAGE_CHARS - 1).chain(['…']).collect(),
-    }
-}
-
-/// Neither a control character nor one that reorders or hides the text around it.
-fn is_printable(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ mod fields;
 
 use std::time::Duration;
 
+use api_types::WorkflowProcess;
 use api_types::process::ProcessReason as Reason;
 use api_types::process::{ProcessPhase, ProcessReason};
-use api_types::{MAX_MESSAGE_CHARS, WorkflowProcess};
 use controller_kit::condition::{DesiredCondition, Readiness};
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::pass::is_deleting;
@@ -335,9 +335,6 @@ fn read_facts(
         definition,
     }
 }
-
-const _: () =
-    assert!(MAX_MESSAGE_CHARS == controller_kit::message::MAX_CHARS, "status and schema must agree");
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use api_types::condition::{METRICS_AVAILABLE, ROLLOUT_COMPLETE};
 use api_types::labels::{Component, selector, selector_text};
 use api_types::worker::{WorkerPhase, WorkerReason as Reason, WorkflowWorkerStatus};
-use api_types::{MAX_MESSAGE_CHARS, UNSEEN_GENERATION, WorkflowWorker};
+use api_types::{UNSEEN_GENERATION, WorkflowWorker};
 use controller_kit::condition::{ConditionStatus, DesiredCondition, Readiness};
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::pass::OwnStatus;
@@ -344,9 +344,6 @@ pub fn plan_next(
         next => next,
     }
 }
-
-const _: () =
-    assert!(MAX_MESSAGE_CHARS == controller_kit::message::MAX_CHARS, "status and schema must agree");
 
 #[cfg(test)]
 mod tests;

@@ -6,11 +6,11 @@ use api_types::cluster::CA_SECRET_KEY;
 use api_types::cluster::{DATABASE_SECRET_PASSWORD, DATABASE_SECRET_USERNAME};
 use api_types::labels::{Component, VERSION, selector};
 use api_types::scheduling::Scheduling;
+use controller_kit::restricted::{build_container_security, build_pod_security};
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, Container, EnvVar, EnvVarSource, KeyToPath, LocalObjectReference,
-    ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, SeccompProfile,
-    SecretVolumeSource, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
-    WeightedPodAffinityTerm,
+    Affinity, Container, EnvVar, EnvVarSource, KeyToPath, LocalObjectReference, ObjectFieldSelector,
+    PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, SecretVolumeSource,
+    TopologySpreadConstraint, Volume, VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ObjectMeta;
@@ -59,15 +59,10 @@ pub fn build_spec(
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         security_context: Some(PodSecurityContext {
-            run_as_non_root: Some(true),
             run_as_user: Some(USER),
             run_as_group: Some(USER),
             fs_group: Some(USER),
-            seccomp_profile: Some(SeccompProfile {
-                type_: "RuntimeDefault".to_owned(),
-                localhost_profile: None,
-            }),
-            ..PodSecurityContext::default()
+            ..build_pod_security()
         }),
         affinity: build_affinity(scheduling.affinity, component, &own_pods),
         node_selector: (!scheduling.node_selector.is_empty()).then_some(scheduling.node_selector),
@@ -95,13 +90,7 @@ pub fn build_container(input: &BuildInput<'_>, name: &str, version: &Version) ->
         volume_mounts: Some(build_database_mounts(input)),
         // The engine's last line says why it ended.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            run_as_non_root: Some(true),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(build_container_security()),
         ..Container::default()
     }
 }

@@ -9,11 +9,12 @@ use api_types::worker::{Autoscaling, EnvVar as UserVariable};
 use api_types::{WorkflowWorker, WorkflowWorkerSpec, worker_env};
 use controller_kit::children::Child;
 use controller_kit::plan::digest;
+use controller_kit::restricted::{build_container_security, build_pod_security};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, LocalObjectReference,
-    ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, SecretKeySelector,
-    SecretVolumeSource, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
+    Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, LocalObjectReference, ObjectFieldSelector,
+    PodSpec, PodTemplateSpec, SecretKeySelector, SecretVolumeSource, TopologySpreadConstraint, Volume,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -172,14 +173,7 @@ fn build_template(input: &BuildInput<'_>, name: &str) -> PodTemplateSpec {
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
             termination_grace_period_seconds: Some(spec.termination_grace_period_seconds().into()),
-            security_context: Some(PodSecurityContext {
-                run_as_non_root: Some(true),
-                seccomp_profile: Some(SeccompProfile {
-                    type_: "RuntimeDefault".to_owned(),
-                    localhost_profile: None,
-                }),
-                ..PodSecurityContext::default()
-            }),
+            security_context: Some(build_pod_security()),
             affinity: scheduling.affinity,
             node_selector: (!scheduling.node_selector.is_empty()).then_some(scheduling.node_selector),
             tolerations: (!scheduling.tolerations.is_empty()).then_some(scheduling.tolerations),
@@ -230,13 +224,7 @@ fn build_container(input: &BuildInput<'_>) -> Container {
         ]),
         // The worker's last line says why it ended.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            run_as_non_root: Some(true),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(build_container_security()),
         ..Container::default()
     }
 }
