@@ -1,4 +1,4 @@
-//! Which field of a spec feeds which field of a child object. When the API server refuses the child, the user is told the
+//! Which field of a spec feeds which field of a child object. When the API server refuses the child, the user learns the
 //! field that can be changed.
 
 /// A part of a child object that comes from a spec.

@@ -1,10 +1,10 @@
 //! Reasons: why a condition has its value. One closed enum per kind; the word in `conditions[].reason` is also the
-//! reason of the event that tells the same news.
+//! reason of the event that reports the same change.
 
 use std::fmt::Debug;
 use std::hash::Hash;
 
-/// How loud the news is: the type of the event that carries the reason.
+/// How serious it is: the type of the event that carries the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// Nothing is wrong; nobody has to act.

@@ -25,7 +25,7 @@ pub trait Reconciler: Send + Sync + 'static {
     /// The kind.
     type Object: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static;
 
-    /// One pass: observe, validate, plan, execute, status. It has told the user everything when it returns.
+    /// One pass: observe, validate, plan, execute, status. The user has been told everything when it returns.
     fn reconcile(&self, object: Arc<Self::Object>) -> impl Future<Output = Pass<Self::Object>> + Send;
 }
 
@@ -35,7 +35,7 @@ pub struct Pass<K> {
     /// When to look again.
     pub next: Next,
     /// The object as the API server returned it from the last write, if there was one. The next pass begins with it
-    /// should the watch not have caught up: news must not be reported twice.
+    /// should the watch not have caught up: an event must not be published twice.
     pub written: Option<K>,
 }
 
@@ -62,7 +62,7 @@ impl<K: Resource<DynamicType = ()> + Clone> Queue<K> {
         (Self { sender, memory: memory.clone() }, QueueEnd { receiver, memory })
     }
 
-    /// Wants a pass for this object, because something changed. Several wishes before it begins are one. What failed
+    /// Wants a pass for this object, because something changed. Several requests before it begins are one. What failed
     /// before the change says nothing of what comes after it: the backoff begins anew.
     pub fn push(&self, object: ObjectRef<K>) {
         self.memory.count_failure(&object, false);
@@ -127,7 +127,7 @@ pub async fn run_controller<R: Reconciler>(
 {
     let QueueEnd { receiver, memory } = queue;
     let fairness = Arc::new(Fairness::new(limits.concurrency));
-    let wishes = receiver.take_until(stop.cancelled_owned()).map(Ok::<_, std::convert::Infallible>);
+    let requests = receiver.take_until(stop.cancelled_owned()).map(Ok::<_, std::convert::Infallible>);
     let watched = store.clone();
     let pass = move |object: Arc<R::Object>, _: Arc<()>| {
         let (reconciler, memory, metrics, fairness) =
@@ -151,11 +151,11 @@ pub async fn run_controller<R: Reconciler>(
         .boxed()
     };
     // Fairness bounds the concurrency; passes that wait for a permit are only small futures.
-    applier(pass, |_, never, _| match *never {}, Arc::new(()), store, wishes, Config::default())
+    applier(pass, |_, never, _| match *never {}, Arc::new(()), store, requests, Config::default())
         .for_each(|result| {
             if let Err(error) = result {
-                // An object that went away between wish and pass is no news.
-                tracing::debug!(%error, "a wish was dropped");
+                // The object went away between the request and the pass.
+                tracing::debug!(%error, "a request was dropped");
             }
             std::future::ready(())
         })

@@ -104,7 +104,7 @@ impl Publisher {
         }
     }
 
-    /// `false`: told a moment ago.
+    /// `false`: published a moment ago.
     fn remember(&self, uid: Option<&str>, event: &Event) -> bool {
         let mut hasher = DefaultHasher::new();
         (uid, event).hash(&mut hasher);

@@ -15,7 +15,7 @@ pub enum ErrorClass {
     Transient,
     /// Another write came first: retried at once with a fresh view.
     Conflict,
-    /// Another writer sets fields of ours again and again: retried with exponential backoff, told as long as it lasts.
+    /// Another writer sets fields of ours again and again: retried with exponential backoff, reported as long as it lasts.
     Contested,
     /// A permission, policy or resource quota refuses: retried with the same backoff, because nobody tells when it is
     /// granted.

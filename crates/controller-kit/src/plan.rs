@@ -191,7 +191,7 @@ pub fn digest(value: &Value) -> String {
 pub enum ChildVerdict {
     /// The live object has every field as we want it.
     Converged,
-    /// It is missing, differs, or was applied from another wish.
+    /// It is missing, differs, or was applied from another desired object.
     Apply(Desired),
     /// It is ours, and no longer wanted.
     Delete(Deletion),
@@ -231,7 +231,7 @@ pub fn plan_removal<K: Resource<DynamicType = ()>>(owner_uid: &str, live: Option
         .map_or(ChildVerdict::Converged, |live| ChildVerdict::Delete(Deletion::of(live)))
 }
 
-/// Has the live object every field as we want it, from the same wish?
+/// Has the live object every field as we want it, from the same desired object?
 ///
 /// # Panics
 /// Never for the types of `k8s-openapi`: their keys are strings.
@@ -241,8 +241,8 @@ pub fn is_converged<K: Serialize>(desired: &Desired, live: &K) -> bool {
 }
 
 fn holds(desired: &Desired, live: &Value) -> bool {
-    let same_wish = &live["metadata"]["annotations"][APPLIED_HASH] == desired.hash();
-    same_wish && is_subset(&without_type(&desired.body), live)
+    let same_desired = &live["metadata"]["annotations"][APPLIED_HASH] == desired.hash();
+    same_desired && is_subset(&without_type(&desired.body), live)
 }
 
 /// Objects that come out of a list carry no type.

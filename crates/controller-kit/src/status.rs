@@ -1,4 +1,4 @@
-//! The news in a status: which events tell the difference between two of them.
+//! Which events report the difference between two statuses.
 
 use api_types::condition::READY;
 use api_types::reason::{Reason, Severity};

@@ -81,7 +81,7 @@ pub struct WatchContext {
     pub client: Client,
     /// Errors and progress.
     pub metrics: Metrics,
-    /// For news about objects that cannot be read.
+    /// For events about objects that cannot be read.
     pub publisher: Publisher,
     /// See [`Progress`].
     pub progress: Progress,
@@ -145,7 +145,7 @@ where
     (store, watch)
 }
 
-/// Watches a kind and keeps it in a store that others look into; nobody is told of a change. An object that cannot be decoded
+/// Watches a kind and keeps it in a store that others look into; a change wakes nobody. An object that cannot be decoded
 /// is left out.
 pub fn watch_store<K>(context: &WatchContext, name: &'static str) -> (Store<K>, Watch)
 where
@@ -302,7 +302,7 @@ where
     build_watch(context, name, api.resource_url(), stream, on_event)
 }
 
-/// Watches only the metadata of a kind and keeps it. Dependants are queued as by [`watch_referenced`]; they are told what
+/// Watches only the metadata of a kind and keeps it. Dependants are queued as by [`watch_referenced`]; they are given what
 /// is kept, because what one object means can depend on another of the kind.
 pub fn watch_metadata_store<K, Owner, C>(
     context: &WatchContext,

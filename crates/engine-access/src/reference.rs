@@ -9,7 +9,7 @@
 //! - across namespaces a grant by whoever owns the target is needed: the referrer's *Namespace* carries the label
 //!   `workflow.example.com/tenant: <tenant>`, or the tenant lists the namespace in `spec.namespaces` (and is itself
 //!   entitled to its cluster);
-//! - what is missing and what is not granted cannot be told apart.
+//! - what is missing and what is not granted look the same from outside.
 
 mod candidates;
 mod deletion;
@@ -186,7 +186,7 @@ pub fn resolve_tenant(
     }
 }
 
-/// Does this tenant itself lead, lawfully, to this cluster? Without this question a tenant made in a foreign namespace
+/// Does this tenant itself refer to this cluster, and may it? Without this question a tenant made in a foreign namespace
 /// could grant itself access by listing that namespace.
 fn tenant_is_entitled(
     directory: &dyn Directory,

@@ -1,7 +1,7 @@
 //! What an engine knows and says, in plain Rust: no proto type, no tonic type.
 //!
 //! "Empty means absent" of the wire is an `Option` here, and an enum never has an "unspecified" member: an answer
-//! that lacks one is refused in `convert`, so absent data never reads as good news.
+//! that lacks one is refused in `convert`, so absent data never reads as success.
 
 mod cluster;
 mod instance;

@@ -31,7 +31,7 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// What the answering node is and what it can do.
     async fn info(&self) -> Result<EngineInfo, EngineError>;
 
-    /// How the engine feels.
+    /// The health of the engine.
     async fn health(&self) -> Result<EngineHealth, EngineError>;
 
     /// Makes a document the latest version of its process. A refused document is an `Ok` with findings.

@@ -166,7 +166,7 @@ impl Collector for SampleStates {
             .collect();
         let mut ages = encoder.encode_descriptor(
             "adapter_sample_age_seconds",
-            "Seconds since a cluster's engine last told its job lag",
+            "Seconds since a cluster's engine last reported its job lag",
             None,
             MetricType::Gauge,
         )?;

@@ -130,7 +130,7 @@ impl Store {
         reading.ok_or_else(|| unheard.unwrap_or(NoReading::NothingMatches))
     }
 
-    /// Of each cluster: the age of the last news, and how many tenants have more series than are kept.
+    /// Of each cluster: the age of the last update, and how many tenants have more series than are kept.
     pub fn state(&self, now: Instant) -> BTreeMap<ClusterKey, State> {
         let clusters = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let state = |samples: &Samples| State {
@@ -158,7 +158,7 @@ impl Feed<'_> {
     /// Takes in one message.
     pub fn apply(&mut self, update: &JobLagUpdate, now: Instant) {
         if update.snapshot {
-            // After a reconnect another replica answers, whose clock may be behind: a snapshot is news all the same.
+            // After a reconnect another replica answers, whose clock may be behind: a snapshot counts all the same.
             let mut samples = self.arriving.take().unwrap_or_else(|| Samples::new(update.measured_at, now));
             samples.add(self.cluster, update, now);
             if update.complete {

@@ -1,5 +1,5 @@
 //! Which series the namespace of a request may see: what it asked for itself, and was granted. The rules of the grants are
-//! those of references. That a tenant lists a namespace is a grant and no wish of that namespace: without one, whoever
+//! those of references. That a tenant lists a namespace is a grant, and that namespace has not asked for it: without one, whoever
 //! edits a tenant could move what scales in any namespace by series of theirs.
 
 use std::{

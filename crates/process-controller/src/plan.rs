@@ -130,7 +130,7 @@ pub fn is_owned_by(latest: &ManagedDefinition, process: &WorkflowProcess) -> boo
     latest.owner == Some(owner_of(process))
 }
 
-/// What comes first counts. A suspended tenant is told as such, and not as one that is not ready.
+/// What comes first counts. A suspended tenant is reported as such, and not as one that is not ready.
 fn plan_wait(resolved: &Resolved) -> Option<Wait<ProcessReason>> {
     let wait = |reason| move |message| Wait { reason, message, recheck: RECHECK_WATCHED };
     let (cluster, tenant) = (&resolved.cluster, resolved.tenant.as_deref());

@@ -262,7 +262,7 @@ pub fn build_own_status(
 }
 
 /// The former figure while the new one is within five percent of it: usage moves all the time, and a status that moves
-/// with it would be a write per interval and tenant. Zero is always told.
+/// with it would be a write per interval and tenant. Zero is always reported.
 fn steady(former: Option<i64>, current: u64) -> i64 {
     let current = i64::try_from(current).unwrap_or(i64::MAX);
     match former {

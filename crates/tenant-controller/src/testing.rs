@@ -1,28 +1,22 @@
 //! Objects, observations and a whole world for this crate's tests.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api_types::labels::{TENANT, TENANT_CONTROLLER};
-use api_types::{WorkflowCluster, WorkflowTenant, WorkflowTenantStatus};
+use api_types::{WorkflowCluster, WorkflowTenant};
 use controller_kit::apply::Writer;
 use controller_kit::clock::Clock;
-use controller_kit::controller::Reconciler as _;
 use controller_kit::events::Publisher;
-use controller_kit::outcome::Next;
 use controller_kit::pass::Passes;
+use controller_testing::{Stored, World as _};
 use engine_access::engine::{EngineConnector, EngineRole};
-use engine_access::reference::{Directory, Namespaces};
 use engine_client::model::{Owner, QuotaKind, Tenant, TenantQuotas, TenantUsage};
 use engine_client::{EngineProvider, Operation};
 use engine_fake::{FakeEngine, FakeEngines};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::api::events::v1::Event;
-use kube::api::DeleteParams;
-use kube::{Api, Client, ResourceExt as _};
+use kube::Client;
 use serde_json::json;
-use test_support::request::RecordedRequest;
 use test_support::{FakeApiServer, builders};
 
 use crate::census::Censuses;
@@ -159,105 +153,29 @@ impl World {
         }
     }
 
-    /// A life with nothing in between.
-    pub(crate) fn started(&self) -> Passes<Tenants> {
-        self.reconciler(self.apiserver.client(), Arc::new(self.engines.clone()))
-    }
-
-    /// One pass of a controller that was started for it.
-    pub(crate) async fn pass(&self, name: &str) -> Next {
-        self.pass_of(&self.started(), name).await
-    }
-
-    pub(crate) async fn pass_of(&self, reconciler: &Passes<Tenants>, name: &str) -> Next {
-        match self.apiserver.get::<WorkflowTenant>(HOME, name) {
-            Some(tenant) => reconciler.reconcile(Arc::new(tenant)).await.next,
-            None => Next::Gone,
-        }
-    }
-
-    /// Passes until one writes nothing anywhere; what the last one said.
-    pub(crate) async fn settle(&self, name: &str) -> Next {
-        for _ in 0..10 {
-            let before = self.writes();
-            let next = self.pass(name).await;
-            if self.writes() == before {
-                return next;
-            }
-        }
-        panic!("{name} does not settle: {:?}", self.status(name));
-    }
-
-    /// Writes so far, at the apiserver (without events) and at the engine.
-    pub(crate) fn writes(&self) -> (usize, usize) {
-        let mutations = self.apiserver.mutations();
-        let by_controller = |request: &&RecordedRequest| {
-            request.method.as_str() != "DELETE" && !request.path.ends_with("/events")
-        };
-        let engine = self.engine();
-        let calls = engine.count(Operation::PutTenant) + engine.count(Operation::DeleteTenant);
-        (mutations.iter().filter(by_controller).count(), calls)
-    }
-
-    pub(crate) fn edit(&self, name: &str, change: impl FnOnce(&mut serde_json::Value)) {
-        self.apiserver.edit::<WorkflowTenant>(HOME, name, change);
-    }
-
-    /// What `kubectl delete` does.
-    pub(crate) async fn delete(&self, name: &str) {
-        let api: Api<WorkflowTenant> = Api::namespaced(self.apiserver.client(), HOME);
-        api.delete(name, &DeleteParams::default()).await.unwrap();
-    }
-
-    pub(crate) fn status(&self, name: &str) -> WorkflowTenantStatus {
-        let tenant = self.apiserver.get::<WorkflowTenant>(HOME, name);
-        tenant.and_then(|tenant| tenant.status).unwrap_or_default()
-    }
-
     /// Phase and message.
     pub(crate) fn reported(&self, name: &str) -> (String, String) {
         let status = self.status(name);
         let phase = status.phase.map(|phase| format!("{phase:?}")).unwrap_or_default();
         (phase, status.message.unwrap_or_default())
     }
-
-    /// Reasons and notes of the events about an object, in the order in which they were reported.
-    pub(crate) fn events(&self, name: &str) -> Vec<(String, String)> {
-        let requests = self.apiserver.requests().into_iter();
-        requests
-            .filter(|request| request.path.ends_with("/events") && request.is_mutating())
-            .filter_map(|request| serde_json::from_value::<Event>(request.body?).ok())
-            .filter(|event| event.regarding.as_ref().and_then(|about| about.name.as_deref()) == Some(name))
-            .map(|event| (event.reason.unwrap_or_default(), event.note.unwrap_or_default()))
-            .collect()
-    }
 }
 
-/// The objects of the fake apiserver, without a watch in between.
-struct Stored(FakeApiServer);
+impl controller_testing::World for World {
+    type Kind = Tenants;
 
-impl Directory for Stored {
-    fn cluster(&self, namespace: &str, name: &str) -> Option<Arc<WorkflowCluster>> {
-        self.0.get(namespace, name).map(Arc::new)
+    const NAMESPACE: &'static str = HOME;
+
+    fn apiserver(&self) -> &FakeApiServer {
+        &self.apiserver
     }
 
-    fn tenant(&self, namespace: &str, name: &str) -> Option<Arc<WorkflowTenant>> {
-        self.0.get(namespace, name).map(Arc::new)
+    fn passes(&self, client: Client) -> Passes<Tenants> {
+        self.reconciler(client, Arc::new(self.engines.clone()))
     }
 
-    fn namespace_labels(&self, namespace: &str) -> BTreeMap<String, String> {
-        self.0.get::<Namespace>("", namespace).map(|found| found.labels().clone()).unwrap_or_default()
-    }
-}
-
-impl Namespaces for Stored {
-    fn contains(&self, name: &str) -> bool {
-        self.0.get::<Namespace>("", name).is_some()
-    }
-
-    fn labelled(&self, tenant: &str) -> Vec<String> {
-        let namespaces = self.0.list::<Namespace>("").into_iter();
-        let carries = |namespace: &Namespace| namespace.labels().get(TENANT).is_some_and(|it| it == tenant);
-        namespaces.filter(carries).map(|namespace| namespace.name_any()).collect()
+    fn other_writes(&self) -> usize {
+        let engine = self.engine();
+        engine.count(Operation::PutTenant) + engine.count(Operation::DeleteTenant)
     }
 }

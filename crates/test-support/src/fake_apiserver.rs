@@ -61,7 +61,7 @@ mod tests;
 use path::Key;
 use store::Store;
 
-/// The time at which a fake apiserver stands until told otherwise.
+/// The time at which a fake apiserver stands until a test sets it.
 pub(crate) const EPOCH: &str = "2026-01-01T00:00:00Z";
 
 /// See the [module](self). Clones share one store.

@@ -128,7 +128,7 @@ impl Method {
     /// Unary calls end by themselves, whatever Postgres does.
     fn deadline(self) -> Duration {
         match self {
-            // Up to 30 s of waiting are the caller's wish.
+            // Up to 30 s of waiting are what the caller asked for.
             Self::ActivateJobs => Duration::from_secs(40),
             // Deletions wait for starts and purge many rows.
             Self::DeleteTenant | Self::DeleteProcess => Duration::from_secs(90),
@@ -162,7 +162,7 @@ impl Method {
             | Self::ListIncidents
             | Self::ResolveIncident
             | Self::ResolveIncidents
-            // Which processes there are to start; the documents themselves are never told.
+            // Which processes there are to start; the documents themselves are never given out.
             | Self::GetProcessDefinition
             | Self::ListProcessDefinitions => Audience::Clients,
             Self::PlanMigration

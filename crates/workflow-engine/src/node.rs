@@ -1,4 +1,4 @@
-//! This process as a member of its cluster: whether it may serve, how it feels, and that it lives.
+//! This process as a member of its cluster: whether it may serve, its health, and that it lives.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

@@ -1,5 +1,5 @@
 //! Who waits for jobs hears of new ones: at once in this process, and in the others through Postgres' NOTIFY. A notify
-//! takes a global lock at its commit, so none is tied to a job: what came up is collected and told at most ten times a
+//! takes a global lock at its commit, so none is tied to a job: what came up is collected and sent at most ten times a
 //! second. A lost wake-up costs a second, since every waiter also looks by itself.
 
 use std::collections::{BTreeSet, HashMap};
@@ -24,7 +24,7 @@ type Topic = (TenantId, String);
 
 #[derive(Debug)]
 pub struct Wakeups {
-    /// Told with each notify, so that a process does not wake up from its own.
+    /// Sent with each notify, so that a process does not wake up from its own.
     origin: String,
     waiting: Mutex<HashMap<Topic, watch::Sender<u64>>>,
     untold: Mutex<BTreeSet<Topic>>,
@@ -103,7 +103,7 @@ impl Wakeups {
             let reported =
                 in_time(TELL_TIMEOUT, async { Ok(database.notify(CHANNEL, &payloads).await?) }).await;
             if let Err(error) = reported {
-                tracing::debug!(error = %error, "wake-ups were not told; the others look by themselves");
+                tracing::debug!(error = %error, "wake-ups were not sent; the others look by themselves");
             }
             if stop.run_until_cancelled(tokio::time::sleep(TELL_INTERVAL)).await.is_none() {
                 return;

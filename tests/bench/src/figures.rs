@@ -1,4 +1,4 @@
-//! What is told of several measurements.
+//! What is reported of several measurements.
 
 use std::fmt;
 use std::time::Duration;

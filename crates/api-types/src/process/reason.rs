@@ -32,7 +32,7 @@ crate::reason::kind_reasons! {
             "The tenant is suspended."
             => "Set the tenant's `spec.suspended` to false; the deployment follows by itself.",
         ReferenceNotPermittedOrMissing Warning
-            "The cluster or tenant does not exist, or this namespace may not refer to it; the two are told apart to nobody."
+            "The cluster or tenant does not exist, or this namespace may not refer to it; nobody is told which of the two it is."
             => "Check the names, have the tenant list this namespace in `spec.namespaces`, or have a cluster admin label it `workflow.example.com/tenant: <tenant>`.",
         DeployedForAnotherTenant Warning
             "The object names no tenant, and its Namespace is labelled with another one than when it was deployed; what runs stays with the tenant that the message names."

@@ -44,7 +44,7 @@ crate::reason::kind_reasons! {
             "The cluster has no endpoint yet, or is being deleted."
             => "Look at the `WorkflowCluster` that the message names.",
         ReferenceNotPermittedOrMissing Warning
-            "The cluster does not exist, or this namespace may not refer to it; the two are told apart to nobody."
+            "The cluster does not exist, or this namespace may not refer to it; nobody is told which of the two it is."
             => "Check the name, or have a cluster admin label this namespace `workflow.example.com/tenant: <tenant>`.",
         EngineUnreachable Warning
             "The engine did not answer; it is retried with backoff."

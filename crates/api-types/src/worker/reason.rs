@@ -50,7 +50,7 @@ crate::reason::kind_reasons! {
             "The cluster's CA or worker key cannot be read."
             => "Look at the `WorkflowCluster`; its controller makes both.",
         ReferenceNotPermittedOrMissing Warning
-            "The cluster or tenant does not exist, or this namespace may not refer to it; the two are told apart to nobody."
+            "The cluster or tenant does not exist, or this namespace may not refer to it; nobody is told which of the two it is."
             => "Check the names, have the tenant list this namespace in `spec.namespaces`, or have a cluster admin label it `workflow.example.com/tenant: <tenant>`.",
     }
 }

@@ -110,13 +110,13 @@ fn places(value: &Value, at: &str, found: &mut Vec<String>) {
 }
 
 proptest! {
-    /// One poisoned object must never stop a controller: it is decoded and checked, or refused, without a panic.
+    /// One broken object must never stop a controller: it is decoded and checked, or refused, without a panic.
     #[test]
-    fn poisoned_objects_are_refused_without_a_panic(kind in 0_usize..4, place in any::<prop::sample::Index>(), poison in any_json()) {
+    fn broken_objects_are_refused_without_a_panic(kind in 0_usize..4, place in any::<prop::sample::Index>(), broken in any_json()) {
         let mut object = COMPLETE[kind].clone();
         let mut found = Vec::new();
         places(&object["spec"], "/spec", &mut found);
-        *object.pointer_mut(place.get(&found).as_str()).unwrap() = poison;
+        *object.pointer_mut(place.get(&found).as_str()).unwrap() = broken;
         let _ = match kind {
             0 => check::<WorkflowCluster>(object),
             1 => check::<WorkflowTenant>(object),

@@ -1,4 +1,4 @@
-//! Reads all of FEEL's grammar, so that what is merely outside the subset is told apart from what is no FEEL. A
+//! Reads all of FEEL's grammar, so that what is merely outside the subset is distinguished from what is no FEEL. A
 //! construct outside the subset is remembered in `unsupported` and stands as `null` in a tree that is then thrown away.
 
 mod constructs;

@@ -71,7 +71,7 @@ fn check_publisher<'d>(
     }
 }
 
-/// Either run by a worker or by the engine itself, not both and not neither. `holder` is where the engine is told how.
+/// Either run by a worker or by the engine itself, not both and not neither. `holder` is where the document says how.
 fn check_alternative<'d>(
     element: &FlowElement<'d>,
     holder: Node<'d>,

@@ -234,7 +234,7 @@ async fn look(login: &Login) -> Result<Database, Trouble> {
     let (mut connection, protection) =
         tokio::time::timeout(CONNECT_TIMEOUT, connect(login)).await.map_err(|_| unreachable("timeout"))??;
     let database = read(&mut connection, protection).await.map_err(|error| explain(&error))?;
-    // Whether the goodbye arrives changes nothing.
+    // Whether the server hears that the connection ends changes nothing.
     let _ = connection.close().await;
     Ok(database)
 }

@@ -208,7 +208,7 @@ impl Judge<'_> {
         })
     }
 
-    /// Told before everything that follows from it, and only in the pass that does it.
+    /// Reported before everything that follows from it, and only in the pass that does it.
     fn judge_scaling(&self) -> Option<Judgement> {
         let (from, to) = self.plan.upgrade.rollout.change.scale?;
         Some(Judgement {
@@ -334,7 +334,7 @@ impl Judge<'_> {
         Some(self.moving(*reason, moving.message.clone(), RECHECK_AT_ONCE))
     }
 
-    /// What holds this pod up, in words. A pod that is being replaced anyway is no news.
+    /// What holds this pod up, in words. A pod that is being replaced anyway is not reported.
     fn trouble_of(&self, pod: &PodView) -> Option<String> {
         if pod.health.is_ready() || pod.terminating || pod.ordinal.is_none() {
             return None;

@@ -408,7 +408,7 @@ fn what_was_reported_stays_until_kubernetes_has_seen_the_change() {
 }
 
 /// Nothing blocks the deletion of a cluster for good. An object that nobody saw is reported by the API server, one that cannot
-/// be read by the watch. Every other reason of the enum is told somewhere in this crate.
+/// be read by the watch. Every other reason of the enum is reported somewhere in this crate.
 #[test]
 fn every_reason_is_used() {
     let sources = [

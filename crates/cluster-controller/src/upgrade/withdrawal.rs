@@ -1,7 +1,7 @@
 //! Which migration Jobs must go: a Job outlives the spec that asked for it, and would migrate the schema as soon as its
 //! image, its node or its database turns up.
 //!
-//! A Job is deleted so that it stays until its pods are gone. A pod that is at work is told to end and given its
+//! A Job is deleted so that it stays until its pods are gone. A pod that is at work is asked to end and given its
 //! grace period; what it had not committed is rolled back, and a step that contracts was recorded before it began. Until
 //! then nothing that depends on the schema is decided: what the database says may still change.
 

@@ -89,8 +89,8 @@ fn manager_in(message: &str) -> String {
 pub(super) struct Contests(Mutex<HashMap<String, Record>>);
 
 struct Record {
-    /// Digest of the wish: another wish is another matter.
-    wish: String,
+    /// Digest of what was to be applied: what differs from it is no contest any more.
+    desired: String,
     /// How often it was set back.
     times: u32,
     /// The last time.
@@ -100,14 +100,14 @@ struct Record {
 }
 
 impl Record {
-    fn is_pausing(&self, wish: &str, now: Instant) -> bool {
+    fn is_pausing(&self, desired: &str, now: Instant) -> bool {
         let pause = Duration::from_secs(1 << self.times.min(6)).min(LONGEST_PAUSE);
-        self.wish == wish && now.duration_since(self.at) < pause
+        self.desired == desired && now.duration_since(self.at) < pause
     }
 }
 
 impl Contests {
-    /// The refusal that still holds for this wish: it is not even tried.
+    /// The refusal that still holds for this object as it shall be: it is not even tried.
     pub(super) fn held(&self, desired: &Desired, now: Instant) -> Option<Status> {
         let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let record = records.get(&desired.display())?;
@@ -129,7 +129,7 @@ impl Contests {
             }
             former => former.map_or(0, |record| record.times) + 1,
         };
-        let record = Record { wish: desired.digest().to_owned(), times, at: now, refusal: None };
+        let record = Record { desired: desired.digest().to_owned(), times, at: now, refusal: None };
         records.insert(desired.display(), record);
         true
     }

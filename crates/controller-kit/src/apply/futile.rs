@@ -17,7 +17,7 @@ pub(super) struct Futile(Arc<Mutex<HashMap<String, Attempt>>>);
 #[derive(Debug, PartialEq, Eq)]
 struct Attempt {
     /// What was wanted.
-    wish: String,
+    desired: String,
     /// What was there, before and after.
     live: String,
 }
@@ -46,5 +46,5 @@ impl Futile {
 
 fn attempt(desired: &Desired) -> Option<Attempt> {
     let live = desired.over.as_ref()?.digest.clone();
-    Some(Attempt { wish: desired.hash().to_string(), live })
+    Some(Attempt { desired: desired.hash().to_string(), live })
 }

@@ -98,7 +98,7 @@ async fn an_object_is_applied_whole_under_the_managers_name() {
     assert_eq!(written.reverted, None);
 }
 
-/// Another controller that writes the same field whenever it differs from its own wish.
+/// Another controller that writes the same field whenever it differs from what it wants.
 #[tokio::test(start_paused = true)]
 async fn what_others_changed_is_set_back_reported_and_not_fought_at_full_speed() {
     let apiserver = FakeApiServer::new();
@@ -321,7 +321,7 @@ fn over(live: &ConfigMap) -> Desired {
 }
 
 #[tokio::test]
-async fn an_apply_that_changed_nothing_is_known_until_the_object_or_the_wish_changes() {
+async fn an_apply_that_changed_nothing_is_known_until_either_object_changes() {
     let live = half_stored("7", &[("a", "stored")]);
     let answer = |version| {
         let stored = serde_json::to_value(half_stored(version, &[("a", "stored")])).unwrap();
@@ -338,7 +338,7 @@ async fn an_apply_that_changed_nothing_is_known_until_the_object_or_the_wish_cha
     assert!(!writer.is_futile(&over(&half_stored("8", &[("a", "changed")]))), "somebody changed it");
     let mut otherwise = over(&live);
     otherwise.body["metadata"]["annotations"][APPLIED_HASH] = json!("another");
-    assert!(!writer.is_futile(&otherwise), "another wish");
+    assert!(!writer.is_futile(&otherwise), "another desired object");
     writer.apply(&over(&live)).await.unwrap();
     assert!(!writer.is_futile(&over(&live)), "it changed something, or was read too early");
 }

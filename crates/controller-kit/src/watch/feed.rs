@@ -11,7 +11,7 @@ use kube::{Resource, ResourceExt as _};
 
 use super::slim::slim;
 
-/// What a watch makes known, told once the store shows it: whoever is queued must find there what queued it.
+/// What a watch makes known, once the store shows it: whoever is queued must find there what queued it.
 pub(super) enum Change<K> {
     /// It is new, or may have changed.
     Present(Arc<K>),
@@ -31,7 +31,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Feed<K> {
         (store.clone(), Self { store, writer })
     }
 
-    /// A list shows in the store only when it is complete, and only then is anything told of it, also what went away
+    /// A list shows in the store only when it is complete, and only then is anything reported of it, also what went away
     /// while nobody watched.
     pub(super) fn accept(&mut self, mut event: Event<K>) -> Vec<Change<K>> {
         if let Event::Apply(object) | Event::InitApply(object) = &mut event {

@@ -113,7 +113,7 @@ pub enum HealthComponent {
     Other,
 }
 
-/// How the engine feels: its own judgement, not the readiness of a pod.
+/// The health of the engine: its own judgement, not the readiness of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineHealth {
     /// The worst of the checks.
@@ -122,7 +122,7 @@ pub struct EngineHealth {
     pub checks: Vec<HealthCheck>,
 }
 
-/// How one component feels.
+/// The health of one component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
     /// What was looked at.

@@ -126,7 +126,7 @@ pub struct InstanceSummary {
 pub enum Selection<Filter> {
     /// 1 to 1000 keys, each once.
     Keys(Vec<i64>),
-    /// At most 1000 per call that fit the filter, from the place that an earlier answer told.
+    /// At most 1000 per call that fit the filter, from the place that an earlier answer named.
     Filter {
         /// What they have in common.
         filter: Filter,

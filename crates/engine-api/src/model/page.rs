@@ -3,7 +3,7 @@
 pub struct PageRequest {
     /// Most entries: 1 to 1000.
     pub size: u32,
-    /// Where an earlier part ended, as it told; empty = from the beginning.
+    /// Where an earlier part ended, as its answer says; empty = from the beginning.
     pub token: String,
 }
 

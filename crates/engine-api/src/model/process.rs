@@ -137,7 +137,7 @@ impl fmt::Debug for DeployProcess {
 pub enum DeployResult {
     /// The document is the latest version of its process.
     Deployed {
-        /// Whether that was news.
+        /// Whether that changed anything.
         outcome: DeployOutcome,
         /// The version.
         definition: ProcessDefinition,

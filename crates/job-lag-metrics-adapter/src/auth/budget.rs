@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Addresses that are told apart at a time. Those with a full bucket are forgotten first.
+/// Addresses that are distinguished at a time. Those with a full bucket are forgotten first.
 const ADDRESSES: usize = 4096;
 
 /// Tokens that come back steadily, up to a burst.

@@ -27,19 +27,19 @@ const HOLDS: Duration = Duration::from_secs(10);
 const FAILURE_HOLDS: Duration = Duration::from_secs(1);
 /// A client waits for a metric no longer than this; the autoscaler has five workers for all its requests.
 const DEADLINE: Duration = Duration::from_secs(1);
-/// Reviews of strangers: a scraper brings a new token once an hour, and a cluster has a handful of scrapers.
-const STRANGERS: Rate = Rate { per_second: 10.0, burst: 50.0 };
+/// Reviews of unknown callers: a scraper brings a new token once an hour, and a cluster has a handful of scrapers.
+const UNKNOWN_CALLERS: Rate = Rate { per_second: 10.0, burst: 50.0 };
 /// Of one address.
-const STRANGERS_OF_ADDRESS: Rate = Rate { per_second: 2.0, burst: 10.0 };
+const UNKNOWN_OF_ADDRESS: Rate = Rate { per_second: 2.0, burst: 10.0 };
 /// At once.
-const STRANGERS_AT_ONCE: usize = 8;
+const UNKNOWN_CALLERS_AT_ONCE: usize = 8;
 
 pub struct TokenReviews {
     api: Api<TokenReview>,
     /// Tokens that were good once, by digest: a token is a secret and must not lie about in memory.
     known: ReviewCache<[u8; 32], Verdict>,
     /// All others. They have a place of their own, so that however many come, no known one is forgotten for them.
-    strangers: ReviewCache<[u8; 32], Verdict>,
+    unknown: ReviewCache<[u8; 32], Verdict>,
     budget: Budget,
     at_once: Semaphore,
 }
@@ -58,9 +58,9 @@ impl TokenReviews {
         Self {
             api: Api::all(client),
             known: ReviewCache::new(CAPACITY),
-            strangers: ReviewCache::new(CAPACITY),
-            budget: Budget::new(STRANGERS, STRANGERS_OF_ADDRESS),
-            at_once: Semaphore::new(STRANGERS_AT_ONCE),
+            unknown: ReviewCache::new(CAPACITY),
+            budget: Budget::new(UNKNOWN_CALLERS, UNKNOWN_OF_ADDRESS),
+            at_once: Semaphore::new(UNKNOWN_CALLERS_AT_ONCE),
         }
     }
 
@@ -70,7 +70,7 @@ impl TokenReviews {
         let verdict = if self.known.contains(&digest) {
             self.known.get_or_ask(&digest, self.review(token)).await
         } else {
-            let answer = self.strangers.answer_or_ask(&digest, self.review_stranger(token, address)).await;
+            let answer = self.unknown.answer_or_ask(&digest, self.review_unknown(token, address)).await;
             if let Verdict::Good(_) = answer.value {
                 let value = answer.value.clone();
                 self.known.get_or_ask(&digest, async { answer }).await;
@@ -86,7 +86,7 @@ impl TokenReviews {
         }
     }
 
-    async fn review_stranger(&self, token: &str, address: IpAddr) -> Answer<Verdict> {
+    async fn review_unknown(&self, token: &str, address: IpAddr) -> Answer<Verdict> {
         match self.at_once.try_acquire() {
             Ok(_permit) if self.budget.take(address) => self.review(token).await,
             _ => {

@@ -273,7 +273,7 @@ fn heartbeat_keeps_values_fresh_and_repeated_measurements_do_not() {
 
     store.feed(&key("prod")).apply(&delta(50, Vec::new(), Vec::new()), born + Duration::from_secs(100));
     assert_eq!(at(111).millis(Metric::JobBacklog, "job_type=refund"), stale(61));
-    // A new connection is news, even if its engine's clock is behind.
+    // A new connection counts, even if its engine's clock is behind.
     store
         .feed(&key("prod"))
         .apply(&snapshot(40, vec![lag("acme", "refund", 0, None)]), born + Duration::from_secs(112));

@@ -101,7 +101,7 @@ async fn conformance_40_end_is_announced_and_drained() {
     open.get("/livez", &[]).await;
 
     adapter.stop.cancel();
-    // Out of the Service's endpoints, but still served: the news takes a moment to spread.
+    // Out of the Service's endpoints, but still served: it takes a moment until everybody knows.
     assert_eq!(open.get("/readyz", &[]).await.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(autoscaler.get(&lag_path("job_type=charge")).await.value(), "0");
     let mut late = adapter.connect(None).await;
@@ -112,7 +112,7 @@ async fn conformance_40_end_is_announced_and_drained() {
         open.driver.await.unwrap();
         late.driver.await.unwrap();
     });
-    ended.await.expect("connections should be told to end");
+    ended.await.expect("connections should be asked to end");
     drop(autoscaler);
     tokio::time::timeout(Duration::from_secs(3), &mut adapter.served)
         .await

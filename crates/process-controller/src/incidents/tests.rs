@@ -1,4 +1,5 @@
 use controller_kit::outcome::Next;
+use controller_testing::World as _;
 use engine_client::Operation;
 use engine_client::model::Capability;
 use rstest::rstest;
@@ -55,7 +56,7 @@ async fn deployed() -> World {
 #[tokio::test]
 async fn the_first_incident_is_reported_in_the_status_and_by_one_event() {
     let world = deployed().await;
-    assert_eq!(look(&world).await, Vec::<String>::new(), "none is no news");
+    assert_eq!(look(&world).await, Vec::<String>::new(), "none is not reported");
     stuck(&world, 2);
     assert_eq!(look(&world).await, ["order-flow"]);
     world.settle("order-flow").await;
@@ -73,7 +74,7 @@ async fn the_first_incident_is_reported_in_the_status_and_by_one_event() {
     assert_eq!(look(&world).await, ["order-flow"]);
     world.settle("order-flow").await;
     assert_eq!(world.status("order-flow").open_incidents, Some(3));
-    assert_eq!(look(&world).await, Vec::<String>::new(), "it is told");
+    assert_eq!(look(&world).await, Vec::<String>::new(), "it is reported");
 
     world.engine().set_incidents("acme", Vec::new());
     assert_eq!(look(&world).await, ["order-flow"]);

@@ -302,7 +302,7 @@ fn every_outcome_has_its_phase_reason_message_and_next_look() {
 
 /// Reasons that no pass gives: they belong to what every kind can suffer.
 const FOREIGN: [TenantReason; 3] = [
-    // Told by the API server, and by the watch.
+    // Reported by the API server, and by the watch.
     Reason::Unseen,
     Reason::Unreadable,
     // Every field of a WorkflowTenant is acted on.

@@ -15,7 +15,7 @@ use kube::{Api, ResourceExt as _};
 use super::unread;
 use crate::context::Context;
 
-/// A container that ended longer ago has left the kubelet's backoff, and its past is no news.
+/// A container that ended longer ago has left the kubelet's backoff, and its past is not reported.
 const CRASH_MEMORY: Duration = Duration::from_mins(10);
 
 /// The Deployment's own label for the pods of one template.

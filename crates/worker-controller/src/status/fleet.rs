@@ -151,7 +151,7 @@ fn is_new_spec(observed: &Observed, written: Option<&Deployment>) -> bool {
 }
 
 /// Only we change the template. So a generation that the Deployment controller has not seen yet is, after a rollout that
-/// was complete, a mere scale, and no news.
+/// was complete, a mere scale, and not reported.
 fn was_complete(worker: &WorkflowWorker) -> bool {
     worker.status.as_ref().is_some_and(|former| {
         former.observed_generation == worker.metadata.generation

@@ -410,12 +410,12 @@ fn what_the_plan_awaits_is_reported(
     #[case] readiness: Readiness,
 ) {
     let worker = worker(MINIMAL);
-    let wait = Wait { reason, message: "told".into(), recheck: RECHECK_WATCHED };
+    let wait = Wait { reason, message: "why".into(), recheck: RECHECK_WATCHED };
     let plan = Plan { steps: Vec::new(), wait: Some(wait) };
     let assessment = assess(&worker, &observed(&worker), &validate(&worker), &plan, &nothing_applied());
     let facts = facts(0, Rollout::Absent, MetricsView::Disabled, None);
     let next = Next::Wait { recheck: RECHECK_WATCHED };
-    assert_eq!(assessment, expected_of(phase, readiness, reason, "told", next, facts));
+    assert_eq!(assessment, expected_of(phase, readiness, reason, "why", next, facts));
 }
 
 #[rstest]

@@ -233,7 +233,7 @@ async fn what_the_autoscaler_scaled_stays_whatever_else_changes() {
     assert_eq!(home.replicas().await, 5);
 }
 
-/// Another controller that sets the image whenever it differs from its own wish, for as long as anybody likes.
+/// Another controller that sets the image whenever it differs from what it wants, for as long as anybody likes.
 #[tokio::test]
 async fn a_fight_over_a_field_is_reported_and_not_fought_at_full_speed() {
     let apiserver = test_support::require_apiserver!();

@@ -569,7 +569,7 @@ async fn a_scale_that_the_watch_has_not_seen_is_never_taken_back() {
         .edit::<WorkflowWorker>(ACME, WORKER, |it| it["spec"]["image"] = json!("acme/payment-worker:2.0.0"));
     let reported_before = reported(&apiserver);
     assert_eq!(late_pass(&client, stale).await, Next::Failed(ErrorClass::Conflict));
-    assert_eq!(reported(&apiserver), reported_before, "a conflict is no news");
+    assert_eq!(reported(&apiserver), reported_before, "a conflict is not reported");
     settle(&apiserver).await;
     let spec = apiserver.get::<Deployment>(ACME, WORKER).unwrap().spec.unwrap();
     assert_eq!(spec.replicas, Some(8));

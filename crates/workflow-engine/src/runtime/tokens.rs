@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// A model that moves this often without reaching a task or an end loops for ever.
 const MAX_MOVES: usize = 1_000;
-/// What is told of it: where the tokens stop says nothing, they would stop elsewhere the next time.
+/// What is said of it: where the tokens stop says nothing, they would stop elsewhere the next time.
 pub const ENDLESS_LOOP: &str = "the process moved 1000 times without reaching a task or an end: it loops";
 
 /// Where an instance's tokens are between two transactions. Elements are named by id, since positions in a parsed

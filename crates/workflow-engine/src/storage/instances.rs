@@ -81,7 +81,7 @@ pub async fn observe_start_ground(
     ))
 }
 
-/// What the database gets told about an instance.
+/// What is written about an instance.
 #[derive(Debug)]
 pub struct InstanceRow {
     pub key: i64,

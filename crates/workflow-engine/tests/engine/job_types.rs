@@ -66,7 +66,7 @@ async fn lag_of_many_tenants_is_watched_in_parts() {
         .expect("should watch");
     let (mut parts, mut series) = (0, BTreeSet::new());
     loop {
-        let part: JobLagUpdate = updates.next().await.expect("a stream goes on").expect("should be told");
+        let part: JobLagUpdate = updates.next().await.expect("a stream goes on").expect("should be sent");
         assert!(part.snapshot, "everything comes before any change");
         parts += 1;
         series.extend(part.lags.into_iter().map(|lag| lag.series));
@@ -81,7 +81,7 @@ async fn lag_of_many_tenants_is_watched_in_parts() {
     forget_all_types(&world).await;
     let (mut parts, mut removed) = (0, 0);
     while removed < TENANTS * TYPES {
-        let part = updates.next().await.expect("a stream goes on").expect("should be told");
+        let part = updates.next().await.expect("a stream goes on").expect("should be sent");
         assert!(!part.snapshot);
         parts += 1;
         removed += part.removed.len();

@@ -57,7 +57,7 @@ async fn an_outage_of_postgres_is_answered_quickly_and_ends_by_itself() {
     caller.work("_default", "charge", &json!({})).await;
 }
 
-/// Passes bytes on, until it is told to fall silent for the connections it has: what a machine that is gone looks like.
+/// Passes bytes on, until a test makes it fall silent for the connections it has: what a machine that is gone looks like.
 async fn start_proxy(target: u16) -> (u16, tokio::sync::watch::Sender<u32>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("should bind");
     let port = listener.local_addr().expect("should have an address").port();

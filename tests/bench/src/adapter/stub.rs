@@ -36,7 +36,7 @@ pub(crate) struct Running {
     _directory: tempfile::TempDir,
 }
 
-/// Starts it as a process of its own, so that its processor time can be told apart.
+/// Starts it as a process of its own, so that its processor time is counted apart.
 pub(crate) async fn start(answer: &Answer) -> anyhow::Result<(Target, Running)> {
     let directory = tempfile::tempdir()?;
     let authority = TestCa::new("bench");

@@ -31,7 +31,7 @@ impl Writes {
                 "" => resource.to_owned(),
                 subresource => format!("{resource}/{subresource}"),
             };
-            // A refused write is one, too, and told apart.
+            // A refused write is one, too, and counted apart.
             let refused = match label("code").unwrap_or_default() {
                 code if code.starts_with('2') => String::new(),
                 code => format!(", refused with {code}"),

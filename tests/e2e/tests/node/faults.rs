@@ -96,7 +96,7 @@ async fn every_controller_is_killed_and_new_edits_are_served() {
     remove::<WorkflowProcess>(&cluster, ACME_NAMESPACE, "e2e-after-kill").await;
 }
 
-/// The controllers are being restarted: only the wish counts, the object may linger until they are back.
+/// The controllers are being restarted: only the request counts, the object may linger until they are back.
 async fn remove_quietly(cluster: &Cluster, name: &str) {
     let processes: Api<WorkflowProcess> = api(cluster, ACME_NAMESPACE);
     if processes.get_opt(name).await.expect("should read").is_some() {

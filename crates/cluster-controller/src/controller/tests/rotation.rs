@@ -21,8 +21,8 @@ fn key_id(world: &World, namespace: &str, secret: &str, key: &str) -> Option<Str
     Some(TenantKey::parse(&text).unwrap().id().to_owned())
 }
 
-fn ask(world: &World, wish: &str) {
-    world.edit(|cluster| cluster["metadata"]["annotations"][ROTATE_CREDENTIALS] = json!(wish));
+fn ask(world: &World, value: &str) {
+    world.edit(|cluster| cluster["metadata"]["annotations"][ROTATE_CREDENTIALS] = json!(value));
 }
 
 /// The keys of each of the four Secrets.

@@ -4,7 +4,7 @@ use test_support::reply::apply_conflict;
 
 use super::*;
 
-fn wish(value: &str) -> Desired {
+fn desired(value: &str) -> Desired {
     let metadata =
         ObjectMeta { name: Some("a".into()), namespace: Some("acme".into()), ..ObjectMeta::default() };
     let data = Some([("key".to_owned(), value.to_owned())].into());
@@ -48,13 +48,14 @@ fn our_own_patches_are_no_contest() {
 /// One who writes as often as it can, for an hour.
 #[tokio::test(start_paused = true)]
 async fn an_endless_fight_is_fought_ever_more_slowly() {
-    let (contests, refusal, wish) = (Contests::default(), apply_conflict(&[(".data.a", "x")]), wish("ours"));
+    let (contests, refusal, ours) =
+        (Contests::default(), apply_conflict(&[(".data.a", "x")]), desired("ours"));
     let began = Instant::now();
     let (mut asked, mut reverted) = (0, Vec::new());
     while began.elapsed() < Duration::from_hours(1) {
-        if contests.held(&wish, Instant::now()).is_none() {
+        if contests.held(&ours, Instant::now()).is_none() {
             asked += 1;
-            if contests.may_set_back(&wish, &refusal, Instant::now()) {
+            if contests.may_set_back(&ours, &refusal, Instant::now()) {
                 reverted.push(began.elapsed().as_secs());
             }
         }
@@ -67,22 +68,22 @@ async fn an_endless_fight_is_fought_ever_more_slowly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_wish_is_tried_at_once_and_peace_is_remembered() {
+async fn another_desired_object_is_tried_at_once_and_success_is_remembered() {
     let (contests, refusal) = (Contests::default(), apply_conflict(&[(".data.a", "x")]));
-    assert!(contests.may_set_back(&wish("one"), &refusal, Instant::now()));
-    assert!(!contests.may_set_back(&wish("one"), &refusal, Instant::now()));
-    assert_eq!(contests.held(&wish("one"), Instant::now()), Some(refusal.clone()));
-    assert_eq!(contests.held(&wish("two"), Instant::now()), None);
-    assert!(contests.may_set_back(&wish("two"), &refusal, Instant::now()));
+    assert!(contests.may_set_back(&desired("one"), &refusal, Instant::now()));
+    assert!(!contests.may_set_back(&desired("one"), &refusal, Instant::now()));
+    assert_eq!(contests.held(&desired("one"), Instant::now()), Some(refusal.clone()));
+    assert_eq!(contests.held(&desired("two"), Instant::now()), None);
+    assert!(contests.may_set_back(&desired("two"), &refusal, Instant::now()));
     assert_eq!(
-        contests.held(&wish("two"), Instant::now()),
+        contests.held(&desired("two"), Instant::now()),
         None,
         "it was set back, and nobody refused since"
     );
 
     tokio::time::advance(PEACE).await;
-    assert!(contests.may_set_back(&wish("two"), &refusal, Instant::now()));
-    assert!(!contests.may_set_back(&wish("two"), &refusal, Instant::now()));
+    assert!(contests.may_set_back(&desired("two"), &refusal, Instant::now()));
+    assert!(!contests.may_set_back(&desired("two"), &refusal, Instant::now()));
     tokio::time::advance(Duration::from_secs(2)).await;
-    assert!(contests.may_set_back(&wish("two"), &refusal, Instant::now()), "the first pause again");
+    assert!(contests.may_set_back(&desired("two"), &refusal, Instant::now()), "the first pause again");
 }

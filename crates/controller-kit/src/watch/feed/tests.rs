@@ -27,7 +27,7 @@ fn listed(feed: &mut Feed<ConfigMap>, objects: &[ConfigMap]) -> Vec<String> {
     assert_eq!(
         reported,
         Vec::<String>::new(),
-        "nothing is told of a list under way: the store does not show it"
+        "nothing is reported of a list under way: the store does not show it"
     );
     self::reported(feed.accept(Event::InitDone))
 }
@@ -80,7 +80,7 @@ fn guarded(object: serde_json::Value) -> DeserializeGuard<ConfigMap> {
     serde_json::from_value(object).unwrap()
 }
 
-fn poison() -> DeserializeGuard<ConfigMap> {
+fn unreadable() -> DeserializeGuard<ConfigMap> {
     guarded(json!({"metadata": {"namespace": "ns", "name": "a", "uid": "1"}, "data": "no map"}))
 }
 
@@ -88,7 +88,7 @@ fn poison() -> DeserializeGuard<ConfigMap> {
 fn an_object_that_cannot_be_decoded_is_named_and_the_others_go_on() {
     let (store, mut feed) = Feed::<ConfigMap>::new();
     assert!(feed.accept_guarded(Event::Init).1.is_none());
-    let (changes, invalid) = feed.accept_guarded(Event::InitApply(poison()));
+    let (changes, invalid) = feed.accept_guarded(Event::InitApply(unreadable()));
     let invalid = invalid.unwrap();
     assert_eq!((reported(changes), invalid.name.as_str()), (Vec::new(), "ns/a"));
     assert_eq!(
@@ -105,7 +105,7 @@ fn an_object_that_cannot_be_decoded_is_named_and_the_others_go_on() {
 fn an_object_that_becomes_poison_leaves_the_store() {
     let (store, mut feed) = Feed::<ConfigMap>::new();
     listed(&mut feed, &[object("a", "1", "old")]);
-    let (changes, invalid) = feed.accept_guarded(Event::Apply(poison()));
+    let (changes, invalid) = feed.accept_guarded(Event::Apply(unreadable()));
     assert_eq!((reported(changes), invalid.is_some()), (vec!["a gone".to_owned()], true));
     assert_eq!(shown(&store), Vec::<String>::new());
 }

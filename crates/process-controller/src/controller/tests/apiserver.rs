@@ -282,32 +282,32 @@ async fn two_hundred_processes_become_deployed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_poisoned_object_is_reported_and_stops_nobody() {
+async fn an_unreadable_object_is_reported_and_stops_nobody() {
     let apiserver = require_controller_manager!();
     let mut world = World::start(apiserver).await;
-    let poison = json!({
+    let broken = json!({
         "apiVersion": "workflow.example.com/v1alpha1",
         "kind": "WorkflowProcess",
-        "metadata": {"name": "poison", "namespace": world.work},
+        "metadata": {"name": "broken", "namespace": world.work},
         "spec": {"clusterRef": "prod", "source": {"bpmn": 7}},
     });
-    let poison: DynamicObject = serde_json::from_value(poison).unwrap();
+    let broken: DynamicObject = serde_json::from_value(broken).unwrap();
     let resource = ApiResource::erase::<WorkflowProcess>(&());
     let objects: Api<DynamicObject> = Api::namespaced_with(world.client.clone(), &world.work, &resource);
     loosen_schema(&world.client).await;
-    eventually("the loosened schema accepts the poison", SOON, async || {
-        objects.create(&PostParams::default(), &poison).await
+    eventually("the loosened schema accepts the broken object", SOON, async || {
+        objects.create(&PostParams::default(), &broken).await
     })
     .await;
     Box::pin(apiserver.apply_crds(&[WorkflowProcess::crd()])).await;
 
     let events: Api<Event> = Api::namespaced(world.client.clone(), &world.work);
-    let reported = eventually("the poison is told", SOON, async || {
+    let reported = eventually("the unreadable object is reported", SOON, async || {
         let all = events.list(&ListParams::default()).await.ok()?;
         all.items.into_iter().find(|event| event.reason.as_deref() == Some("Unreadable"))
     })
     .await;
-    assert_eq!(reported.regarding.unwrap().name.as_deref(), Some("poison"));
+    assert_eq!(reported.regarding.unwrap().name.as_deref(), Some("broken"));
     let note = reported.note.unwrap();
     assert!(note.starts_with("Unreadable: the object does not fit this version's schema ("), "{note}");
     assert!(note.chars().count() <= message::MAX_CHARS);
@@ -318,7 +318,7 @@ async fn a_poisoned_object_is_reported_and_stops_nobody() {
     world.start_controller().await;
     world.apply("after", json!({"bpmn": bpmn_of("after")})).await;
     world.await_deployed("after").await;
-    objects.delete("poison", &DeleteParams::default()).await.unwrap();
+    objects.delete("broken", &DeleteParams::default()).await.unwrap();
     world.stop_controller().await;
 }
 

@@ -1,5 +1,6 @@
 //! A process from its creation on, run until nothing is written any more.
 
+use controller_testing::World as _;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! Killed before and after every write, of the apiserver or of the engine, a controller ends where an undisturbed one
 //! does.
 
+use controller_testing::World as _;
 use std::sync::Arc;
 
 use api_types::{WorkflowCluster, WorkflowProcess};

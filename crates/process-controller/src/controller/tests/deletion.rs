@@ -3,6 +3,7 @@
 use api_types::labels::FORCE_DELETE;
 use api_types::{WorkflowCluster, WorkflowProcess};
 use controller_kit::outcome::{ErrorClass, Next};
+use controller_testing::World as _;
 use engine_client::Operation;
 use k8s_openapi::api::core::v1::Namespace;
 use serde_json::json;

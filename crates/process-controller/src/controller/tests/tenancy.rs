@@ -3,6 +3,7 @@
 use api_types::WorkflowProcess;
 use api_types::labels::{DEPLOYED_FOR, TENANT};
 use controller_kit::outcome::{ErrorClass, Next};
+use controller_testing::World as _;
 use engine_client::model::Tenant;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;

@@ -2,6 +2,7 @@
 
 use api_types::WorkflowTenant;
 use controller_kit::outcome::Next;
+use controller_testing::World as _;
 use engine_client::Operation;
 use rstest::rstest;
 use serde_json::json;

@@ -1,3 +1,4 @@
+use controller_testing::World as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 

@@ -216,7 +216,7 @@ async fn a_settled_tenant_is_not_written_over_fifty_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_poisoned_tenant_is_reported_and_stops_nobody() {
+async fn an_unreadable_tenant_is_reported_and_stops_nobody() {
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
     use kube::CustomResourceExt as _;
 
@@ -230,31 +230,31 @@ async fn a_poisoned_tenant_is_reported_and_stops_nobody() {
     }
     let params = PatchParams::apply("test-support").force();
     crds.patch(&loose.name_any(), &params, &Patch::Apply(&loose)).await.unwrap();
-    let poison: DynamicObject = serde_json::from_value(json!({
+    let broken: DynamicObject = serde_json::from_value(json!({
         "apiVersion": "workflow.example.com/v1alpha1",
         "kind": "WorkflowTenant",
-        "metadata": {"name": "poison", "namespace": world.home},
+        "metadata": {"name": "broken", "namespace": world.home},
         "spec": {"clusterRef": "prod"},
     }))
     .unwrap();
     let kind = ApiResource::erase::<WorkflowTenant>(&());
     let objects: Api<DynamicObject> = Api::namespaced_with(world.client.clone(), &world.home, &kind);
-    eventually("the loosened schema accepts the poison", SOON, async || {
-        objects.create(&PostParams::default(), &poison).await
+    eventually("the loosened schema accepts the broken object", SOON, async || {
+        objects.create(&PostParams::default(), &broken).await
     })
     .await;
     Box::pin(apiserver.apply_crds(&[WorkflowTenant::crd()])).await;
 
     let events: Api<Event> = Api::namespaced(world.client.clone(), &world.home);
-    let reported = eventually("the poison is told", SOON, async || {
+    let reported = eventually("the unreadable object is reported", SOON, async || {
         let all = events.list(&ListParams::default()).await.ok()?;
         all.items.into_iter().find(|event| event.reason.as_deref() == Some("Unreadable"))
     })
     .await;
-    assert_eq!(reported.regarding.unwrap().name.as_deref(), Some("poison"));
+    assert_eq!(reported.regarding.unwrap().name.as_deref(), Some("broken"));
     world.apply(&world.home, "acme").await;
     eventually("the other tenant is there", SOON, async || world.engine.tenant("acme")).await;
-    objects.delete("poison", &DeleteParams::default()).await.unwrap();
+    objects.delete("broken", &DeleteParams::default()).await.unwrap();
     world.end().await;
 }
 

@@ -1,5 +1,6 @@
 //! The Secret of a tenant's clients, from the first grant to the end of the last.
 
+use controller_testing::World as _;
 use std::time::Duration;
 
 use api_types::condition::CLIENT_ACCESS;

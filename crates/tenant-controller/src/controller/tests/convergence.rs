@@ -5,6 +5,7 @@ use api_types::labels::{FORCE_DELETE, TENANT};
 use api_types::{WorkflowCluster, WorkflowTenant};
 use controller_kit::condition::find;
 use controller_kit::outcome::{ErrorClass, Next};
+use controller_testing::World as _;
 use engine_client::model::{Capability, Owner, QuotaKind, Tenant};
 use engine_client::{Operation, TenantKey};
 use k8s_openapi::api::core::v1::Namespace;

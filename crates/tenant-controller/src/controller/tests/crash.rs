@@ -2,6 +2,7 @@
 //! does.
 
 use controller_kit::outcome::Next;
+use controller_testing::World as _;
 use k8s_openapi::api::core::v1::Namespace;
 use serde_json::json;
 use test_support::Faults;
