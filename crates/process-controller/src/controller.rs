@@ -59,11 +59,14 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
     };
     let incidents = counter.incidents.clone();
     let (processes, queue) = (controller.objects(), controller.queue());
+    let fetches = Fetches::new(controller.queue());
+    let forgetting = fetches.clone().forget_gone(controller.objects());
+    controller.service().supervise("fetches of objects that went", forgetting);
     controller.service().supervise("open incidents", counter.run(processes, queue));
     let context = Context {
         client,
         sources: SOURCES,
-        fetches: Fetches::new(controller.queue()),
+        fetches,
         linter: Linter::default(),
         directory,
         cluster_namespace: home,

@@ -54,6 +54,7 @@ impl Kind for Processes {
             // Computed, not read: but which process the engine is asked about is known after it.
             context.linter.judge(fetched, process.spec.validation()).await
         } else {
+            self.forget(process);
             SourceView::NotRead
         };
         Ok(observe(context, process, source).await)

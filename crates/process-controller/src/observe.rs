@@ -136,8 +136,13 @@ fn id_in_document(source: &SourceView) -> Option<String> {
 
 /// What the spec's source gives now.
 pub async fn observe_source(context: &Context, process: &WorkflowProcess) -> Fetched {
-    match source_of(context.sources, process) {
-        Some(source) if source.is_slow() => context.fetches.get_or_begin(source, &context.client, process),
+    let source = source_of(context.sources, process);
+    if let Some(slow) = source.filter(|source| source.is_slow()) {
+        return context.fetches.get_or_begin(slow, &context.client, process);
+    }
+    // The spec may have named another source before.
+    context.fetches.forget(&process.uid().unwrap_or_default());
+    match source {
         Some(source) => source.fetch(&context.client, process).await,
         None => Fetched::Missing("spec.source names no source that this version reads".to_owned()),
     }

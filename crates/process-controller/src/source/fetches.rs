@@ -1,15 +1,18 @@
-//! Sources that take long: fetched by tasks beside the passes, one per object at a time.
+//! Sources that take long: fetched by tasks beside the passes, one per object.
 //!
-//! A pass is given what is there, or [`Fetched::Pending`]; the task asks for another pass when it is done. A document is kept
-//! until the spec changes or the object goes, and only while there is room for it. A failure is given out once: the pass that
-//! gets it fails and is repeated with the queue's backoff, and that pass fetches anew.
+//! A pass is given what is there, or [`Fetched::Pending`]; the task asks for another pass when that changes. A document is
+//! fetched once per spec. It is kept until the spec changes or the object goes, and only while there is room for it. A fetch
+//! that fails is repeated by its task after growing pauses; until it succeeds, passes are given the failure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use api_types::WorkflowProcess;
 use controller_kit::controller::Queue;
-use kube::runtime::reflector::ObjectRef;
+use controller_kit::outcome::{ErrorClass, Next};
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
@@ -20,6 +23,8 @@ use super::{Fetched, Source};
 const AT_ONCE: usize = 4;
 /// Bytes of documents that are kept. What is dropped is fetched again when it is asked for.
 const ROOM: usize = 64 * 1024 * 1024;
+/// An object without a finalizer goes without a pass, so its fetch is found by comparing with the objects that are there.
+const SWEEP: Duration = Duration::from_secs(30);
 
 /// The fetches of one controller. Cheap to clone.
 #[derive(Clone)]
@@ -33,24 +38,19 @@ pub struct Fetches {
 struct Fetch {
     /// Of the spec that it is for.
     generation: Option<i64>,
-    state: State,
-}
-
-enum State {
-    Running(AbortHandle),
-    Done(Fetched),
+    task: AbortHandle,
+    /// `None`: nothing has come yet.
+    latest: Option<Fetched>,
 }
 
 impl Drop for Fetch {
     fn drop(&mut self) {
-        if let State::Running(task) = &self.state {
-            task.abort();
-        }
+        self.task.abort();
     }
 }
 
 impl Fetches {
-    /// `queue` is asked for a pass when a fetch ends.
+    /// `queue` is asked for a pass when a fetch gives something new.
     #[must_use]
     pub fn new(queue: Queue<WorkflowProcess>) -> Self {
         Self { queue, permits: Arc::new(Semaphore::new(AT_ONCE)), known: Arc::default() }
@@ -67,40 +67,60 @@ impl Fetches {
         let generation = process.metadata.generation;
         let mut known = self.lock();
         if let Some(fetch) = known.get(&uid).filter(|fetch| fetch.generation == generation) {
-            match &fetch.state {
-                State::Running(_) => return Fetched::Pending,
-                State::Done(Fetched::Bytes(bytes)) => return Fetched::Bytes(bytes.clone()),
-                State::Done(_) => {}
-            }
-            if let Some(State::Done(fetched)) = known.remove(&uid).map(|mut fetch| take(&mut fetch)) {
-                return fetched;
-            }
+            return fetch.latest.clone().unwrap_or(Fetched::Pending);
         }
         let task = tokio::spawn(self.clone().run(source, client.clone(), process.clone()));
-        known.insert(uid, Fetch { generation, state: State::Running(task.abort_handle()) });
+        known.insert(uid, Fetch { generation, task: task.abort_handle(), latest: None });
         Fetched::Pending
     }
 
-    /// The object goes: what is being fetched for it is given up.
+    /// The object goes, or its spec names no slow source any more: what is being fetched for it is given up.
     pub fn forget(&self, uid: &str) {
         self.lock().remove(uid);
     }
 
-    async fn run(self, source: &'static dyn Source, client: Client, process: WorkflowProcess) {
-        let Ok(_permit) = self.permits.acquire().await else { return };
-        let fetched = source.fetch(&client, &process).await;
-        self.keep(&process, fetched);
-        self.queue.push(ObjectRef::from_obj(&process));
+    /// Forgets objects that are no longer there, again and again.
+    pub async fn forget_gone(self, processes: Store<WorkflowProcess>) -> Result<(), Infallible> {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            if !self.lock().is_empty() {
+                self.retain(&processes.state());
+            }
+        }
     }
 
-    fn keep(&self, process: &WorkflowProcess, fetched: Fetched) {
+    fn retain(&self, processes: &[Arc<WorkflowProcess>]) {
+        let present: HashSet<_> =
+            processes.iter().filter_map(|process| process.metadata.uid.as_deref()).collect();
+        self.lock().retain(|uid, _| present.contains(uid.as_str()));
+    }
+
+    async fn run(self, source: &'static dyn Source, client: Client, process: WorkflowProcess) {
+        for failures in 1.. {
+            let fetched = {
+                let Ok(_permit) = self.permits.acquire().await else { return };
+                source.fetch(&client, &process).await
+            };
+            let pause = pause_after(&fetched, failures);
+            if self.keep(&process, fetched) {
+                self.queue.push(ObjectRef::from_obj(&process));
+            }
+            let Some(pause) = pause else { return };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Is it something new?
+    fn keep(&self, process: &WorkflowProcess, fetched: Fetched) -> bool {
         let mut known = self.lock();
         let uid = process.uid().unwrap_or_default();
         // Another generation has taken its place, or the object is gone.
         let is_wanted = |fetch: &&mut Fetch| fetch.generation == process.metadata.generation;
-        let Some(fetch) = known.get_mut(&uid).filter(is_wanted) else { return };
-        fetch.state = State::Done(fetched);
+        let Some(fetch) = known.get_mut(&uid).filter(is_wanted) else { return false };
+        let is_new = fetch.latest.as_ref() != Some(&fetched);
+        fetch.latest = Some(fetched);
         make_room(&mut known, &uid);
+        is_new
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Fetch>> {
@@ -108,8 +128,14 @@ impl Fetches {
     }
 }
 
-fn take(fetch: &mut Fetch) -> State {
-    std::mem::replace(&mut fetch.state, State::Done(Fetched::Pending))
+/// Time to the next attempt; `None`: only another spec can change the answer. What is missing may appear, and no watch shows
+/// it. Without jitter: the permits keep many objects of one dead server from coming back as one wave.
+fn pause_after(fetched: &Fetched, failures: u32) -> Option<Duration> {
+    match fetched {
+        Fetched::Unread(problem) => Next::Failed(problem.class).delay(failures, 1.0),
+        Fetched::Missing(_) => Next::Failed(ErrorClass::Transient).delay(failures, 1.0),
+        Fetched::Bytes(_) | Fetched::Pending => None,
+    }
 }
 
 /// Drops documents of others until all of them fit.
@@ -126,9 +152,9 @@ fn make_room(known: &mut HashMap<String, Fetch>, newest: &str) {
 }
 
 fn size_of(fetch: &Fetch) -> usize {
-    match &fetch.state {
-        State::Done(Fetched::Bytes(bytes)) => bytes.len(),
-        State::Done(_) | State::Running(_) => 0,
+    match &fetch.latest {
+        Some(Fetched::Bytes(bytes)) => bytes.len(),
+        _ => 0,
     }
 }
 

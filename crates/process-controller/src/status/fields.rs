@@ -69,15 +69,17 @@ pub fn keep_status(
 }
 
 /// An engine that is away does not undo what it runs: the status of a process that is deployed as it should be stays,
-/// else an outage would rewrite every status twice.
+/// else an outage would rewrite every status twice. The same holds for a document that a new controller has to fetch again.
 fn is_passing(process: &WorkflowProcess, former: &WorkflowProcessStatus, assessment: &Assessment) -> bool {
-    let passes = matches!(
-        assessment.reason,
+    let is_judged = assessment.facts.valid.is_some();
+    let passes = match assessment.reason {
         Reason::EngineUnreachable
-            | Reason::ClusterUpdating
-            | Reason::ClusterNotReady
-            | Reason::KubernetesUnavailable
-    );
+        | Reason::ClusterUpdating
+        | Reason::ClusterNotReady
+        | Reason::KubernetesUnavailable => true,
+        Reason::Validating => !is_judged,
+        _ => false,
+    };
     passes
         && assessment.facts.is_same_source
         && former.ready

@@ -8,10 +8,11 @@ use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::problem::Problem;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use rstest::rstest;
 use serde_json::json;
 use test_support::FakeApiServer;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::testing::{ORDER_FLOW, World, applied, process_from};
@@ -89,7 +90,7 @@ impl Bench {
 
     /// The object that a pass is asked for.
     async fn asked_for(&mut self) -> String {
-        timeout(Duration::from_secs(5), self.end.next()).await.unwrap().unwrap().name
+        timeout(Duration::from_mins(1), self.end.next()).await.unwrap().unwrap().name
     }
 }
 
@@ -140,23 +141,66 @@ async fn an_object_that_goes_is_not_fetched_for_any_more() {
     assert!(bench.fetches.lock().is_empty());
 }
 
-#[tokio::test]
-async fn a_failure_is_given_out_once_and_then_fetched_anew() {
-    let unread = || {
-        let reason = ProcessReason::KubernetesUnavailable;
-        Fetched::Unread(Problem::new(reason, ErrorClass::Transient, "no answer"))
-    };
-    let source = Slow::leak(unread());
+fn unread() -> Fetched {
+    let reason = ProcessReason::KubernetesUnavailable;
+    Fetched::Unread(Problem::new(reason, ErrorClass::Transient, "no answer"))
+}
+
+#[rstest]
+#[case::unread(unread())]
+#[case::missing(Fetched::Missing("no such file".into()))]
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_given_out_until_the_task_succeeds_and_is_repeated_after_growing_pauses(
+    #[case] failure: Fetched,
+) {
+    let source = Slow::leak(failure.clone());
+    let mut bench = Bench::new();
+    let began = Instant::now();
+    assert_eq!(bench.get(source, "a", 1), Fetched::Pending);
+    for count in 1..=4 {
+        source.gate.notify_one();
+        while source.counts().1 < count {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(bench.get(source, "a", 1), failure, "also while it is fetched again");
+    }
+    let pauses = Duration::from_millis(500 + 1_000 + 2_000);
+    assert!(began.elapsed() >= pauses && began.elapsed() < pauses * 2, "{:?}", began.elapsed());
+    source.answer(document());
+    source.gate.notify_one();
+    assert_eq!(bench.asked_for().await, "a", "for the failure, once");
+    assert_eq!(bench.asked_for().await, "a");
+    assert_eq!(bench.get(source, "a", 1), document());
+    assert_eq!(source.counts(), (5, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_another_spec_can_change_is_not_fetched_again() {
+    let problem = Problem::new(ProcessReason::SourceInvalid, ErrorClass::Invalid, "no such scheme");
+    let source = Slow::leak(Fetched::Unread(problem.clone()));
     let mut bench = Bench::new();
     assert_eq!(bench.get(source, "a", 1), Fetched::Pending);
     source.gate.notify_one();
     bench.asked_for().await;
-    assert_eq!(bench.get(source, "a", 1), unread());
-    source.answer(document());
-    assert_eq!(bench.get(source, "a", 1), Fetched::Pending);
-    source.gate.notify_one();
-    bench.asked_for().await;
-    assert_eq!(bench.get(source, "a", 1), document());
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    assert_eq!(bench.get(source, "a", 1), Fetched::Unread(problem));
+    assert_eq!(source.counts(), (1, 1));
+}
+
+/// Nothing was deployed for it, so that it has no finalizer.
+#[tokio::test]
+async fn an_object_that_went_without_a_pass_is_forgotten() {
+    let source = Slow::leak(document());
+    let bench = Bench::new();
+    assert_eq!(bench.get(source, "gone", 1), Fetched::Pending);
+    assert_eq!(bench.get(source, "there", 1), Fetched::Pending);
+    begun(source, 2).await;
+    bench.fetches.retain(&[Arc::new(process("there", 1))]);
+    source.gate.notify_waiters();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(source.counts(), (2, 1));
+    assert_eq!(bench.fetches.lock().keys().collect::<Vec<_>>(), ["there"]);
 }
 
 #[tokio::test]
@@ -203,4 +247,39 @@ async fn a_process_with_a_slow_source_is_deployed_by_the_pass_that_the_fetch_ask
     world.pass_of(&passes, "order-flow").await;
     assert_eq!(world.reported("order-flow").0, "Deployed");
     assert_eq!(source.counts(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_deployed_process_stays_ready_while_a_new_controller_fetches_its_source_again() {
+    let source = Slow::leak(document());
+    let (queue, mut end) = Queue::new();
+    let world = World::with(&[applied("order-flow", &json!({"bpmn": "is elsewhere"}))]);
+    let world = World { sources: vec![source as &dyn Source].leak(), queue, ..world };
+    let passes = world.reconciler(world.apiserver.client(), Arc::new(world.engines.clone()));
+    world.pass_of(&passes, "order-flow").await;
+    source.gate.notify_one();
+    end.next().await;
+    world.pass_of(&passes, "order-flow").await;
+    let (deployed, writes) = (world.status("order-flow"), world.writes());
+    assert!(deployed.ready);
+
+    let restarted = world.reconciler(world.apiserver.client(), Arc::new(world.engines.clone()));
+    let next = world.pass_of(&restarted, "order-flow").await;
+    assert!(matches!(next, Next::Wait { .. }), "{next:?}");
+    assert_eq!((world.status("order-flow"), world.writes()), (deployed, writes));
+}
+
+#[tokio::test]
+async fn nothing_is_fetched_any_more_once_the_spec_is_refused() {
+    let source = Slow::leak(document());
+    let world = World::with(&[applied("order-flow", &json!({"bpmn": "is elsewhere"}))]);
+    let world = World { sources: vec![source as &dyn Source].leak(), ..world };
+    let passes = world.reconciler(world.apiserver.client(), Arc::new(world.engines.clone()));
+    world.pass_of(&passes, "order-flow").await;
+    begun(source, 1).await;
+    let both = json!({"bpmn": "a", "configMapRef": {"name": "a", "key": "b"}});
+    world.edit("order-flow", |process| process["spec"]["source"] = both);
+    world.pass_of(&passes, "order-flow").await;
+    assert_eq!(world.reported("order-flow").0, "Failed");
+    assert!(passes.kind.context.fetches.lock().is_empty());
 }
