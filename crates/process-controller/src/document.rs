@@ -1,5 +1,7 @@
 //! From the bytes of a source to what the linter says of them. It computes and reads nothing.
 
+mod reports;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,6 +12,7 @@ use controller_kit::problem::Problem;
 use tokio::sync::Semaphore;
 
 use crate::source::Fetched;
+use reports::Reports;
 
 /// Documents that are linted at the same time. It is work for the processor, so that more would not be faster; each takes a
 /// multiple of its document's memory, on a thread with a heap of its own that keeps its size.
@@ -55,17 +58,6 @@ impl fmt::Debug for Document {
 }
 
 impl Document {
-    /// Lints the bytes.
-    #[must_use]
-    pub fn of(bytes: Vec<u8>, validation: Validation) -> Self {
-        let mode = match validation {
-            Validation::Strict => Mode::Strict,
-            Validation::Lenient => Mode::Lenient,
-        };
-        let (sha256, report) = (bpmn::digest(&bytes), bpmn::lint(&bytes, mode));
-        Self { bytes: bytes.into(), sha256, report }
-    }
-
     /// The digest as the status reports it.
     #[must_use]
     pub fn digest_text(&self) -> String {
@@ -73,14 +65,16 @@ impl Document {
     }
 }
 
-/// Lints documents on threads of their own: linting is not for the reactor that serves all other passes.
+/// Lints documents on threads of their own: linting is not for the reactor that serves all other passes. A document that did
+/// not change is not linted by every pass again.
 pub struct Linter {
     permits: Semaphore,
+    reports: Arc<Reports>,
 }
 
 impl Default for Linter {
     fn default() -> Self {
-        Self { permits: Semaphore::new(AT_ONCE) }
+        Self { permits: Semaphore::new(AT_ONCE), reports: Arc::default() }
     }
 }
 
@@ -100,7 +94,17 @@ impl Linter {
 
     async fn lint(&self, bytes: Vec<u8>, validation: Validation) -> SourceView {
         let _permit = self.permits.acquire().await;
-        let linted = tokio::task::spawn_blocking(move || Document::of(bytes, validation)).await;
+        let mode = match validation {
+            Validation::Strict => Mode::Strict,
+            Validation::Lenient => Mode::Lenient,
+        };
+        let reports = self.reports.clone();
+        let linted = tokio::task::spawn_blocking(move || {
+            let sha256 = bpmn::digest(&bytes);
+            let report = reports.get_or_lint(&sha256, mode, || bpmn::lint(&bytes, mode));
+            Document { bytes: bytes.into(), sha256, report }
+        });
+        let linted = linted.await;
         linted.map_or_else(
             |error| {
                 let message = format!("the linter ended: {error}");

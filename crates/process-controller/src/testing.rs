@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api_types::process::Validation;
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant};
+use bpmn::Mode;
 use engine_access::engine::owner_of;
 use engine_access::reference::Resolved;
 use engine_client::model::{ManagedDefinition, Owner, ProcessDefinition};
@@ -89,7 +89,8 @@ pub(crate) fn tenant() -> WorkflowTenant {
 }
 
 pub(crate) fn document(bpmn: &str) -> Document {
-    Document::of(bpmn.as_bytes().to_vec(), Validation::Strict)
+    let bytes = bpmn.as_bytes();
+    Document { bytes: bytes.into(), sha256: bpmn::digest(bytes), report: bpmn::lint(bytes, Mode::Strict) }
 }
 
 /// The world of [`process`] with a ready cluster, a ready tenant, an engine that answers, and workers for all job types.
