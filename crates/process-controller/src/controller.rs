@@ -1,4 +1,4 @@
-//! Watches, and what wakes which WorkflowProcess.
+//! Watches, and which change begins a pass of which WorkflowProcess.
 
 use std::sync::Arc;
 

@@ -51,7 +51,7 @@ pub fn depends_on_tenant(
     tenant.is_meant_by(&referrer, label(own).as_deref(), cluster_namespace)
 }
 
-/// Is it of the same tenant and, as far as references tell, the same cluster, and has it jobs for the worker?
+/// Is it of the same tenant and, as far as references show, the same cluster, and has it jobs for the worker?
 #[must_use]
 pub fn depends_on_worker(
     process: &WorkflowProcess,

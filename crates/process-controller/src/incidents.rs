@@ -46,8 +46,8 @@ impl OpenIncidents {
     }
 }
 
-/// What the status tells. A figure within five percent of the former one is none: it moves all the time when there are many.
-/// That there is none is reported only to those who read of some: else each process would cost one more write.
+/// What the status shows. A figure within five percent of the former one changes nothing: it moves all the time when there are
+/// many. Zero is written only where there were some before: else each process would cost one more write.
 #[must_use]
 pub fn reported_incidents(former: Option<i64>, counted: Option<u64>) -> Option<i64> {
     let Some(counted) = counted.map(|counted| i64::try_from(counted).unwrap_or(i64::MAX)) else {
@@ -83,7 +83,7 @@ struct Group<'a> {
 }
 
 impl Counter {
-    /// Looks again and again, and wakes the processes whose status is to move.
+    /// Looks again and again, and asks for a pass of the processes whose status is to change.
     pub async fn run(
         self,
         processes: Store<WorkflowProcess>,
@@ -95,7 +95,7 @@ impl Counter {
         }
     }
 
-    /// Asks every engine once per tenant; the processes whose status does not tell what it said. What an engine does not
+    /// Asks every engine once per tenant; the processes whose status shows another figure. What an engine does not
     /// answer is unknown, and its status stays.
     pub async fn look(&self, processes: &[Arc<WorkflowProcess>]) -> Vec<ObjectRef<WorkflowProcess>> {
         let mut groups: BTreeMap<String, Group<'_>> = BTreeMap::new();

@@ -118,7 +118,7 @@ pub fn former_rejection(
     is_rejection.then(|| valid.message.clone())
 }
 
-/// The version that every pod of the engine runs, as far as the cluster tells one.
+/// The version that every pod of the engine runs, as far as the cluster reports one.
 #[must_use]
 pub fn engine_version(observed: &Observed) -> Option<&str> {
     observed.references.as_ref().ok()?.cluster.status.as_ref()?.version.as_deref()

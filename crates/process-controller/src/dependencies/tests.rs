@@ -55,16 +55,16 @@ fn worker(namespace: &str, tenant: &str, jobs: &[&str]) -> WorkerFields {
 
 #[test]
 fn a_worker_concerns_the_processes_of_its_tenant_and_cluster_that_have_jobs_for_it() {
-    let woken = |worker| names(|process| depends_on_worker(process, &worker, label, "home"));
-    assert_eq!(woken(worker("acme-3", "acme", &["charge"])), ["charges", "by-label"]);
-    assert_eq!(woken(worker("acme-3", "acme", &["charge", "ship"])), ["charges", "ships", "by-label"]);
-    assert_eq!(woken(worker("acme-3", "beta", &["charge"])), ["charges-too"]);
-    assert_eq!(woken(worker("acme-3", "gamma", &["charge"])), [""; 0]);
-    assert_eq!(woken(worker("acme-3", "acme", &["refund"])), [""; 0]);
+    let dependants = |worker| names(|process| depends_on_worker(process, &worker, label, "home"));
+    assert_eq!(dependants(worker("acme-3", "acme", &["charge"])), ["charges", "by-label"]);
+    assert_eq!(dependants(worker("acme-3", "acme", &["charge", "ship"])), ["charges", "ships", "by-label"]);
+    assert_eq!(dependants(worker("acme-3", "beta", &["charge"])), ["charges-too"]);
+    assert_eq!(dependants(worker("acme-3", "gamma", &["charge"])), [""; 0]);
+    assert_eq!(dependants(worker("acme-3", "acme", &["refund"])), [""; 0]);
     let untenanted = WorkerFields { tenant: None, ..worker("home", "acme", &["charge"]) };
-    assert_eq!(woken(untenanted), ["without-tenant"]);
+    assert_eq!(dependants(untenanted), ["without-tenant"]);
     let labelled = WorkerFields { tenant: None, ..worker("acme-3", "beta", &["charge"]) };
-    assert_eq!(woken(labelled), ["charges", "by-label"]);
+    assert_eq!(dependants(labelled), ["charges", "by-label"]);
 }
 
 #[test]
@@ -90,9 +90,9 @@ fn cluster_and_tenant_concern_those_whose_references_can_mean_them() {
         ["on-another-east"]
     );
     let tenant = |home: &str| TenantFields::of(&active_tenant(home, "acme", &running_cluster(home, "east")));
-    let woken = |home| names(|process| depends_on_tenant(process, &tenant(home), label, "home"));
-    assert_eq!(woken("home"), ["charges", "ships", "on-west", "by-label"]);
-    assert_eq!(woken("elsewhere"), ["on-another-east"]);
+    let dependants = |home| names(|process| depends_on_tenant(process, &tenant(home), label, "home"));
+    assert_eq!(dependants("home"), ["charges", "ships", "on-west", "by-label"]);
+    assert_eq!(dependants("elsewhere"), ["on-another-east"]);
 }
 
 #[test]

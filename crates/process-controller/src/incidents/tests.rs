@@ -41,10 +41,10 @@ fn stuck(world: &World, instances: u64) {
     world.engine().set_incidents("acme", vec![count]);
 }
 
-/// What wakes whom: names, in order.
+/// The processes that get a pass: names, in order.
 async fn look(world: &World) -> Vec<String> {
-    let woken = world.counter().look(&world.processes()).await;
-    woken.into_iter().map(|process| process.name).collect()
+    let asked_for = world.counter().look(&world.processes()).await;
+    asked_for.into_iter().map(|process| process.name).collect()
 }
 
 async fn deployed() -> World {
@@ -56,7 +56,7 @@ async fn deployed() -> World {
 #[tokio::test]
 async fn the_first_incident_is_reported_in_the_status_and_by_one_event() {
     let world = deployed().await;
-    assert_eq!(look(&world).await, Vec::<String>::new(), "none is not reported");
+    assert_eq!(look(&world).await, Vec::<String>::new(), "none is no event");
     stuck(&world, 2);
     assert_eq!(look(&world).await, ["order-flow"]);
     world.settle("order-flow").await;
@@ -74,7 +74,7 @@ async fn the_first_incident_is_reported_in_the_status_and_by_one_event() {
     assert_eq!(look(&world).await, ["order-flow"]);
     world.settle("order-flow").await;
     assert_eq!(world.status("order-flow").open_incidents, Some(3));
-    assert_eq!(look(&world).await, Vec::<String>::new(), "it is reported");
+    assert_eq!(look(&world).await, Vec::<String>::new(), "it is in the status");
 
     world.engine().set_incidents("acme", Vec::new());
     assert_eq!(look(&world).await, ["order-flow"]);

@@ -308,7 +308,7 @@ fn every_outcome_has_its_phase_reason_message_and_next_look() {
 
 /// Reasons that no pass gives: they belong to what every kind can suffer.
 const FOREIGN: [ProcessReason; 3] = [
-    // Reported by the API server, and by the watch.
+    // Set by the API server as the default, and reported by the watch.
     Reason::Unseen,
     Reason::Unreadable,
     // A process creates no Kubernetes object; its name in the engine has DuplicateProcessId.

@@ -33,7 +33,7 @@ fn what_is_deployed_does_not_follow_the_label(
 }
 
 #[test]
-fn a_tenant_that_is_named_needs_no_note_and_heeds_none() {
+fn a_tenant_that_is_named_needs_no_note_and_ignores_one() {
     let mut process = unnamed(Some("beta"));
     process.spec.tenant_ref = serde_json::from_value(json!({"name": "acme"})).unwrap();
     let tenancy = Tenancy::of(&process, Some("beta"));

@@ -47,7 +47,7 @@ fn the_engine_would_deploy_what_is_accepted_here_and_refuse_the_rest() {
             (Ok(deployable), None) => assert_eq!(deployable.process_id, "order", "{name}"),
             (Err(Problem { reason: Reason::ValidationFailed, message, .. }), Some((rule, line, column))) => {
                 let place = format!("({rule}, line {line}, column {column})");
-                assert!(message.contains(&place), "{name}: {message} does not tell {place}");
+                assert!(message.contains(&place), "{name}: {message} does not name {place}");
             }
             (verdict, expected) => panic!("{name}: {verdict:?} instead of {expected:?}"),
         }
