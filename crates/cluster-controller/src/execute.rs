@@ -27,7 +27,7 @@ use crate::certificate::{self, Issued};
 use crate::context::Context;
 use crate::kind::{Applied, Clusters};
 use crate::observe::View;
-use crate::observe::secrets::{AccessView, Sealed};
+use crate::observe::secrets::{AccessView, RedactedSecret};
 use crate::plan::ClusterStep;
 use crate::plan::access::build_secret;
 use crate::proof::ProofError;
@@ -97,7 +97,8 @@ impl Secrets<'_> {
                 (metadata, create_credential(*access, CURRENT_KEY, metadata)?)
             }
             ClusterStep::AnnounceCredential { metadata, access } => {
-                let mut data = self.access.credentials.get(access).map(Sealed::data).unwrap_or_default();
+                let mut data =
+                    self.access.credentials.get(access).map(RedactedSecret::data).unwrap_or_default();
                 data.extend(create_credential(*access, NEXT_KEY, metadata)?);
                 (metadata, data)
             }

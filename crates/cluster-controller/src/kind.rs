@@ -14,9 +14,9 @@ use crate::cleanup::build_left_event;
 use crate::context::Context;
 use crate::execute::{Results, execute_step};
 use crate::observe::{View, observe};
-use crate::plan::{ClusterStep, Course, Step, plan_course};
+use crate::plan::{ClusterPlan, ClusterStep, Step, plan_pass};
 use crate::status::{
-    Assessment, Facts, assess_course, assess_deletion, assess_unread, build_events, build_own_status,
+    Assessment, Facts, assess_deletion, assess_pass, assess_unread, build_events, build_own_status,
     keep_status,
 };
 use crate::validate::{Target, validate};
@@ -38,7 +38,7 @@ impl Kind for Clusters {
     type Spec = Target;
     type Observed = View;
     type OwnStep = ClusterStep;
-    type Plan = Course;
+    type Plan = ClusterPlan;
     type Results = Results;
     type Facts = Option<Facts>;
 
@@ -56,8 +56,8 @@ impl Kind for Clusters {
         observe(&self.context, cluster, spec).await
     }
 
-    fn plan(&self, scene: &Scene<'_, Self>) -> Course {
-        plan_course(scene.object, scene.spec, &self.context.settings, scene.observed, scene.now)
+    fn plan(&self, scene: &Scene<'_, Self>) -> ClusterPlan {
+        plan_pass(scene.object, scene.spec, &self.context.settings, scene.observed, scene.now)
     }
 
     fn is_independent(_step: &Step) -> bool {
@@ -73,8 +73,8 @@ impl Kind for Clusters {
         execute_step(&self.context, scene, step, applied).await
     }
 
-    fn assess(scene: &Scene<'_, Self>, course: &Course, applied: &Applied) -> Assessment {
-        assess_course(scene, course, applied)
+    fn assess(scene: &Scene<'_, Self>, plan: &ClusterPlan, applied: &Applied) -> Assessment {
+        assess_pass(scene, plan, applied)
     }
 
     fn assess_unread(cluster: &WorkflowCluster, problem: &Problem<ClusterReason>) -> Assessment {

@@ -3,7 +3,7 @@
 pub mod children;
 pub mod dependants;
 pub mod engine;
-pub mod hindrances;
+pub mod obstacles;
 pub mod pods;
 pub mod postgres;
 pub mod secrets;
@@ -25,7 +25,7 @@ use crate::validate::Target;
 use children::{Children, is_finished, observe_children, observe_jobs};
 use dependants::{Remains, observe_remains};
 use engine::{EngineView, observe_engine};
-use hindrances::{Hindrances, observe_hindrances};
+use obstacles::{Obstacles, observe_obstacles};
 use pods::{PodView, observe_pods};
 use postgres::PostgresView;
 use secrets::{AccessView, observe_access, observe_login};
@@ -44,7 +44,7 @@ pub struct Observed {
     /// The pods of the engine, and those of a migration that is not finished.
     pub pods: Vec<PodView>,
     /// What keeps pods from being made or started.
-    pub hindrances: Hindrances,
+    pub obstacles: Obstacles,
     /// What an engine pod says of itself.
     pub engine: EngineView,
     /// The ServiceMonitor.
@@ -54,13 +54,13 @@ pub struct Observed {
 impl Observed {
     /// Why this pod cannot start, in one phrase.
     #[must_use]
-    pub fn trouble_message(&self, pod: &PodView) -> Option<String> {
-        let trouble = pod.trouble.clone()?;
-        let missing = &self.hindrances.missing_pull_secrets;
-        if trouble != "ImagePullBackOff" || missing.is_empty() {
-            return Some(trouble);
+    pub fn problem_message(&self, pod: &PodView) -> Option<String> {
+        let problem = pod.problem.clone()?;
+        let missing = &self.obstacles.missing_pull_secrets;
+        if problem != "ImagePullBackOff" || missing.is_empty() {
+            return Some(problem);
         }
-        Some(format!("{trouble}; namespace {} has no pull Secret {}", pod.namespace, missing.join(", ")))
+        Some(format!("{problem}; namespace {} has no pull Secret {}", pod.namespace, missing.join(", ")))
     }
 }
 
@@ -104,13 +104,13 @@ async fn observe_world(
     target: &Target,
 ) -> Result<Observed, Problem<ClusterReason>> {
     let children = observe_children(context, cluster).await?;
-    let (login, access, (pods, hindrances), engine, service_monitor) = futures::try_join!(
+    let (login, access, (pods, obstacles), engine, service_monitor) = futures::try_join!(
         observe_login(context, cluster, target),
         observe_access(context, cluster),
         async {
             let pods = observe_pods(context, cluster, &children).await?;
-            let hindrances = Box::pin(observe_hindrances(context, cluster, &children, &pods)).await?;
-            Ok((pods, hindrances))
+            let obstacles = Box::pin(observe_obstacles(context, cluster, &children, &pods)).await?;
+            Ok((pods, obstacles))
         },
         async { Ok(observe_engine(context, cluster, &children).await) },
         async { Ok(observe_service_monitor(context, cluster).await) },
@@ -128,7 +128,7 @@ async fn observe_world(
             }
             view
         }
-        Err(trouble) => PostgresView::Unusable(trouble),
+        Err(problem) => PostgresView::Unusable(problem),
     };
-    Ok(Observed { postgres, database, access, children, pods, hindrances, engine, service_monitor })
+    Ok(Observed { postgres, database, access, children, pods, obstacles, engine, service_monitor })
 }

@@ -75,7 +75,7 @@ pub type Step = controller_kit::plan::Step<ClusterStep>;
 
 /// What a pass does, by what the cluster is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Course {
+pub enum ClusterPlan {
     /// It lives.
     Plan(Box<Plan>),
     /// It lives, and its spec cannot be acted on: only Jobs go.
@@ -84,7 +84,7 @@ pub enum Course {
     Cleanup(cleanup::Plan),
 }
 
-impl AsRef<[Step]> for Course {
+impl AsRef<[Step]> for ClusterPlan {
     fn as_ref(&self) -> &[Step] {
         match self {
             Self::Plan(plan) => &plan.steps,
@@ -124,21 +124,21 @@ pub struct Unproven {
 
 /// What to do, whatever became of the cluster.
 #[must_use]
-pub fn plan_course(
+pub fn plan_pass(
     cluster: &WorkflowCluster,
     spec: &Result<Target, Problem<ClusterReason>>,
     settings: &Settings,
     view: &View,
     now: Timestamp,
-) -> Course {
+) -> ClusterPlan {
     match (view, spec) {
         (View::World(observed), Ok(target)) => {
-            Course::Plan(Box::new(plan(cluster, target, settings, observed, now)))
+            ClusterPlan::Plan(Box::new(plan(cluster, target, settings, observed, now)))
         }
-        (View::Remains(remains), _) => Course::Cleanup(plan_cleanup(cluster, remains, now)),
-        (View::Jobs(jobs), _) => Course::Withdrawal(plan_withdrawal(cluster, jobs)),
+        (View::Remains(remains), _) => ClusterPlan::Cleanup(plan_cleanup(cluster, remains, now)),
+        (View::Jobs(jobs), _) => ClusterPlan::Withdrawal(plan_withdrawal(cluster, jobs)),
         // Nothing was validated, so nothing is known of the world either.
-        (View::World(_), Err(_)) => Course::Withdrawal(Vec::new()),
+        (View::World(_), Err(_)) => ClusterPlan::Withdrawal(Vec::new()),
     }
 }
 

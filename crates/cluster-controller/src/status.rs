@@ -6,7 +6,7 @@ mod facts;
 use std::time::Duration;
 
 pub use assess::{
-    assess, assess_cleanup, assess_course, assess_deletion, assess_refusal, assess_stuck_deletion,
+    assess, assess_cleanup, assess_deletion, assess_pass, assess_refusal, assess_stuck_deletion,
     assess_unread,
 };
 pub use facts::Facts;

@@ -24,10 +24,10 @@ use crate::children::stateful_set::{self, EnginePods};
 use crate::observe::Observed;
 use crate::observe::children::Children;
 use crate::observe::engine::EngineView;
-use crate::observe::hindrances::Hindrances;
+use crate::observe::obstacles::Obstacles;
 use crate::observe::pods::{PodHealth, PodView};
 use crate::observe::postgres::{Database, PostgresView};
-use crate::observe::secrets::{AccessView, Sealed};
+use crate::observe::secrets::{AccessView, RedactedSecret};
 use crate::plan::access;
 use crate::proof::ProofKey;
 use crate::validate::{Target, validate};
@@ -79,12 +79,12 @@ pub(crate) fn proof() -> Option<ProofKey> {
 }
 
 /// The Secret as our own apply of it left it.
-pub(crate) fn applied(cluster: &WorkflowCluster, name: &str, entries: &[(&str, &str)]) -> Sealed {
+pub(crate) fn applied(cluster: &WorkflowCluster, name: &str, entries: &[(&str, &str)]) -> RedactedSecret {
     let metadata = with_input(cluster, |input| access::metadata(input, name.to_owned()));
     let secret = access::build_secret(metadata, secret(name, entries).data());
     let view = AccessView { proof: proof(), ..AccessView::default() };
     let desired = Desired::of(&view.prove(&cluster.name_any(), secret));
-    Sealed(serde_json::from_value::<Secret>(desired.body).unwrap())
+    RedactedSecret(serde_json::from_value::<Secret>(desired.body).unwrap())
 }
 
 /// As the chart names them.
@@ -115,7 +115,7 @@ pub(crate) fn nothing() -> Observed {
         access: AccessView { proof: proof(), ..AccessView::default() },
         children: Children::default(),
         pods: Vec::new(),
-        hindrances: Hindrances::default(),
+        obstacles: Obstacles::default(),
         engine: EngineView::NotAsked,
         service_monitor: ServiceMonitorView::CrdMissing,
     }
@@ -173,7 +173,7 @@ pub(crate) fn pod(ordinal: i32, revision: &str, ready: bool) -> PodView {
         version: Some("1.2.3".to_owned()),
         health: if ready { PodHealth::Ready } else { PodHealth::Unready { since: Some(today()) } },
         terminating: false,
-        trouble: None,
+        problem: None,
     }
 }
 
@@ -201,12 +201,12 @@ pub(crate) fn ended(mut job: Job, how: &str, at: Timestamp) -> Job {
 }
 
 /// A Secret of the user's with these keys.
-pub(crate) fn secret(name: &str, entries: &[(&str, &str)]) -> Sealed {
+pub(crate) fn secret(name: &str, entries: &[(&str, &str)]) -> RedactedSecret {
     let data = entries
         .iter()
         .map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())))
         .collect();
-    Sealed(Secret {
+    RedactedSecret(Secret {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
             namespace: Some("acme".to_owned()),

@@ -12,13 +12,13 @@ use crate::message::{bounded, of_kube};
 use crate::outcome::ErrorClass;
 use crate::plan::{Deletion, Desired};
 
-pub(crate) mod contest;
-mod futile;
+pub(crate) mod field_conflict;
+mod ineffective;
 mod spec_refusal;
 
-pub use contest::Contest;
-use contest::Contests;
-use futile::Futile;
+pub use field_conflict::FieldConflict;
+use field_conflict::FieldConflicts;
+use ineffective::IneffectiveApplies;
 
 /// A write that failed: what was tried, on which object.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +44,9 @@ impl WriteError {
     }
 
     /// The writers that this one met, if that is why it failed.
-    fn contest(&self) -> Option<Contest> {
+    fn conflict(&self) -> Option<FieldConflict> {
         match &self.source {
-            kube::Error::Api(refusal) => Contest::of(refusal, &self.object, &[]),
+            kube::Error::Api(refusal) => FieldConflict::of(refusal, &self.object, &[]),
             _ => None,
         }
     }
@@ -60,9 +60,9 @@ impl WriteError {
     /// For status and event: what was tried and the API server's own verdict.
     #[must_use]
     pub fn message(&self) -> String {
-        if let Some(contest) = self.contest() {
+        if let Some(conflict) = self.conflict() {
             let again = "changed by others again and again, set back at most once a minute";
-            return bounded(&format!("{again}: {}", contest.message()));
+            return bounded(&format!("{again}: {}", conflict.message()));
         }
         let reported = self.spec_refusal_message();
         bounded(&reported.unwrap_or_else(|| format!("{self}: {}", of_kube(&self.source))))
@@ -75,7 +75,7 @@ pub struct Written {
     /// As the API server returned it.
     pub object: DynamicObject,
     /// What others had set, and was set back.
-    pub reverted: Option<Contest>,
+    pub reverted: Option<FieldConflict>,
 }
 
 /// Writes as one field manager. Clones share what they know of other writers, and of applies that change nothing.
@@ -83,42 +83,42 @@ pub struct Written {
 pub struct Writer {
     client: Client,
     manager: &'static str,
-    contests: Arc<Contests>,
-    futile: Futile,
+    conflicts: Arc<FieldConflicts>,
+    ineffective: IneffectiveApplies,
 }
 
 impl Writer {
     /// `manager` is one of `api_types::labels`' field managers.
     #[must_use]
     pub fn new(client: Client, manager: &'static str) -> Self {
-        Self { client, manager, contests: Arc::default(), futile: Futile::default() }
+        Self { client, manager, conflicts: Arc::default(), ineffective: IneffectiveApplies::default() }
     }
 
     /// Would this apply leave the object as it is? Known once it was tried.
     #[must_use]
-    pub fn is_futile(&self, desired: &Desired) -> bool {
-        self.futile.is_known(desired)
+    pub fn is_ineffective(&self, desired: &Desired) -> bool {
+        self.ineffective.is_known(desired)
     }
 
     /// Server-side apply. Only fields that are ours to decide are sent, so what others made of them is set back; but it is
-    /// noticed, and an object that is contested again and again is left to the other writer for growing pauses.
+    /// noticed, and an object that others change again and again is left to the other writer for growing pauses.
     pub async fn apply(&self, desired: &Desired) -> Result<Written, WriteError> {
         let failed = |source| WriteError { operation: "apply", object: desired.display(), source };
-        if let Some(refusal) = self.contests.held(desired, Instant::now()) {
+        if let Some(refusal) = self.conflicts.held(desired, Instant::now()) {
             return Err(failed(kube::Error::Api(Box::new(refusal))));
         }
         let params = PatchParams::apply(self.manager);
         let refusal = match self.patch(desired, &params).await {
             Ok(object) => return Ok(Written { object, reverted: None }),
-            Err(kube::Error::Api(status)) if contest::is_contest(&status) => status,
+            Err(kube::Error::Api(status)) if field_conflict::is_field_conflict(&status) => status,
             Err(source) => return Err(failed(source)),
         };
-        let contest = Contest::of(&refusal, &desired.display(), desired.shared);
-        if contest.is_some() && !self.contests.may_set_back(desired, &refusal, Instant::now()) {
+        let conflict = FieldConflict::of(&refusal, &desired.display(), desired.shared);
+        if conflict.is_some() && !self.conflicts.may_set_back(desired, &refusal, Instant::now()) {
             return Err(failed(kube::Error::Api(refusal)));
         }
         let object = self.patch(desired, &params.force()).await.map_err(failed)?;
-        Ok(Written { object, reverted: contest })
+        Ok(Written { object, reverted: conflict })
     }
 
     /// The same for an object whose lists others may extend. Server-side apply keeps what they put there, even where it
@@ -145,7 +145,7 @@ impl Writer {
             Api::namespaced_with(self.client.clone(), &desired.namespace, &desired.resource);
         api.patch(&desired.name, params, &Patch::Apply(&desired.body))
             .await
-            .inspect(|written| self.futile.note(desired, written))
+            .inspect(|written| self.ineffective.note(desired, written))
     }
 
     /// Creates, and never writes over what is there: that is a conflict.

@@ -55,7 +55,7 @@ impl<P, R: Copy, F: Default> Assessment<P, R, F> {
 pub const fn readiness_of(class: ErrorClass) -> Readiness {
     match class {
         ErrorClass::Transient | ErrorClass::Conflict => Readiness::InProgress,
-        ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::Contested | ErrorClass::Defect => {
+        ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::FieldConflict | ErrorClass::Defect => {
             Readiness::Stalled
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api_types::reason::CommonReason;
 
-use crate::apply::contest::is_contest;
+use crate::apply::field_conflict::is_field_conflict;
 
 /// What an error means for the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,7 +16,7 @@ pub enum ErrorClass {
     /// Another write came first: retried at once with a fresh view.
     Conflict,
     /// Another writer sets fields of ours again and again: retried with exponential backoff, reported as long as it lasts.
-    Contested,
+    FieldConflict,
     /// A permission, policy or resource quota refuses: retried with the same backoff, because nobody tells when it is
     /// granted.
     Denied,
@@ -32,7 +32,7 @@ impl ErrorClass {
             Self::Invalid => "invalid",
             Self::Transient => "transient",
             Self::Conflict => "conflict",
-            Self::Contested => "contested",
+            Self::FieldConflict => "field_conflict",
             Self::Denied => "denied",
             Self::Defect => "defect",
         }
@@ -45,7 +45,7 @@ impl ErrorClass {
             Self::Invalid => CommonReason::InvalidSpec,
             Self::Defect => CommonReason::InternalError,
             Self::Transient => CommonReason::KubernetesUnavailable,
-            Self::Conflict | Self::Contested => CommonReason::Conflict,
+            Self::Conflict | Self::FieldConflict => CommonReason::Conflict,
             Self::Denied => CommonReason::Denied,
         }
     }
@@ -54,7 +54,7 @@ impl ErrorClass {
     #[must_use]
     pub fn of_kube(error: &kube::Error) -> Self {
         match error {
-            kube::Error::Api(status) if is_contest(status) => Self::Contested,
+            kube::Error::Api(status) if is_field_conflict(status) => Self::FieldConflict,
             kube::Error::Api(status) => match status.code {
                 409 => Self::Conflict,
                 401 | 403 => Self::Denied,
@@ -115,7 +115,7 @@ impl Next {
             Self::Wait { recheck } => Some(recheck),
             Self::Gone | Self::Failed(ErrorClass::Invalid) => None,
             Self::Failed(ErrorClass::Conflict) => Some(MIN_BACKOFF.mul_f64(1.0 + jitter)),
-            Self::Failed(ErrorClass::Transient | ErrorClass::Denied | ErrorClass::Contested) => {
+            Self::Failed(ErrorClass::Transient | ErrorClass::Denied | ErrorClass::FieldConflict) => {
                 let doubled = MIN_BACKOFF.saturating_mul(1 << failures.saturating_sub(1).min(10));
                 // Half fixed, half random: many objects of one dead engine must not come back as one wave.
                 Some(doubled.min(MAX_BACKOFF).mul_f64(0.5 + 0.5 * jitter))
@@ -143,7 +143,7 @@ mod tests {
     #[case::jitter_halves_at_most(Next::Failed(ErrorClass::Transient), 99, 0.0, Some(30_000))]
     #[case::denied_a_moment_ago(Next::Failed(ErrorClass::Denied), 1, 1.0, Some(500))]
     #[case::denied_for_long(Next::Failed(ErrorClass::Denied), 99, 1.0, Some(60_000))]
-    #[case::contested_for_long(Next::Failed(ErrorClass::Contested), 99, 1.0, Some(60_000))]
+    #[case::field_conflict_for_long(Next::Failed(ErrorClass::FieldConflict), 99, 1.0, Some(60_000))]
     #[case::defect(Next::Failed(ErrorClass::Defect), 9, 0.0, Some(300_000))]
     fn delays(
         #[case] next: Next,

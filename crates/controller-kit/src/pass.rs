@@ -247,8 +247,8 @@ impl<K: Kind> Passes<K> {
         let status = build_status::<K>(object, &assessment, now);
         // What a step of this pass wrote is newer.
         let current = applied.object.as_ref().unwrap_or(object);
-        for contest in &applied.reverted {
-            self.publisher.publish(object, contest.event()).await;
+        for conflict in &applied.reverted {
+            self.publisher.publish(object, conflict.event()).await;
         }
         match self.writer.apply_status(current, current.status(), &status).await {
             Ok(written) => {

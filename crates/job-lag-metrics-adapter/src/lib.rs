@@ -77,14 +77,14 @@ pub async fn run(args: Args) -> Result<(), RunError> {
 
 async fn start(service: &mut Service, args: Args) -> Result<(), StartError> {
     let certificate = Arc::new(ServingCertificate::default());
-    let rival = start_certificate(service, &args, certificate.clone());
+    let other_server = start_certificate(service, &args, certificate.clone());
 
     let (follower, auth) = AuthConfigFollower::new(service.client.clone());
     service.supervise("auth config", async move {
         Err::<Infallible, _>(follower.follow().await).map(|never| match never {})
     });
 
-    let probes = Probes::new(certificate.clone(), auth.clone(), rival, service.stop.clone());
+    let probes = Probes::new(certificate.clone(), auth.clone(), other_server, service.stop.clone());
     let (ready, live) = (probes.clone(), probes.clone());
     service.admin.ready.register("adapter", move || ready.ready());
     service.admin.live.register("adapter", move || live.live());
@@ -139,10 +139,10 @@ fn start_certificate(
         port: args.service_port,
     };
     let registration = Registration::new(service.client.clone(), own, args.api_service_owner.clone());
-    let rival = registration.rival();
+    let other_server = registration.other_server();
     let kept = SelfManaged::new(service.client.clone(), registration, certificate, service.clock.clone());
     supervise_forever(service, "self-managed certificate", async move { kept.keep().await });
-    rival
+    other_server
 }
 
 /// None of these is part of readiness: without the CustomResourceDefinitions discovery still has to be served.

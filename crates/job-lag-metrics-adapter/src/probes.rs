@@ -24,20 +24,20 @@ pub struct Probes(Arc<Shared>);
 struct Shared {
     certificate: Arc<ServingCertificate>,
     auth: CurrentAuthConfig,
-    rival: watch::Receiver<Option<String>>,
+    other_server: watch::Receiver<Option<String>>,
     stopping: CancellationToken,
     beats: Mutex<BTreeMap<&'static str, Instant>>,
 }
 
 impl Probes {
-    /// `rival`: why another server has the API.
+    /// `other_server`: why another server has the API.
     pub fn new(
         certificate: Arc<ServingCertificate>,
         auth: CurrentAuthConfig,
-        rival: watch::Receiver<Option<String>>,
+        other_server: watch::Receiver<Option<String>>,
         stopping: CancellationToken,
     ) -> Self {
-        Self(Arc::new(Shared { certificate, auth, rival, stopping, beats: Mutex::default() }))
+        Self(Arc::new(Shared { certificate, auth, other_server, stopping, beats: Mutex::default() }))
     }
 
     /// Tells that a loop turned.
@@ -56,7 +56,7 @@ impl Probes {
             return Err("ConfigMap kube-system/extension-apiserver-authentication is not loaded".to_owned());
         }
         // Said where whoever installs looks; nothing is asked here as long as it is so.
-        match &*self.0.rival.borrow() {
+        match &*self.0.other_server.borrow() {
             Some(why) => Err(why.clone()),
             None => Ok(()),
         }

@@ -7,8 +7,8 @@ use engine_access::engine::EngineConnector;
 use engine_access::reference::{Directory, Namespaces};
 use kube::Client;
 
-use crate::census::Censuses;
-use crate::looks::Looks;
+use crate::client_checks::ClientChecks;
+use crate::listing::TenantListings;
 
 /// Shared by all passes.
 pub struct Context {
@@ -25,7 +25,7 @@ pub struct Context {
     /// Engines.
     pub engines: EngineConnector,
     /// What engines said of all their tenants a moment ago.
-    pub censuses: Censuses,
+    pub listings: TenantListings,
     /// When the Secrets of clients were last looked at.
-    pub looks: Looks,
+    pub client_checks: ClientChecks,
 }

@@ -13,10 +13,10 @@ use engine_client::EngineProvider;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 
-use crate::census::Censuses;
+use crate::client_checks::ClientChecks;
 use crate::context::Context;
 use crate::kind::Tenants;
-use crate::looks::Looks;
+use crate::listing::TenantListings;
 use crate::observe::clients::remembered;
 
 /// Starts watches and controller. `engines` is a pool of connections in production.
@@ -42,8 +42,8 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
         engines: EngineConnector::new(client.clone(), engines, EngineRole::Controller),
         client,
         writer: controller.writer(),
-        censuses: Censuses::default(),
-        looks: Looks::default(),
+        listings: TenantListings::default(),
+        client_checks: ClientChecks::default(),
     };
     controller.run(Tenants { context });
 }

@@ -111,10 +111,10 @@ async fn write_secret(context: &Context, write: &SecretWrite) -> Result<(), Writ
     }
 }
 
-/// After a call that may have changed the engine the census is outdated; after a refusal the credential may be.
+/// After a call that may have changed the engine the listing is outdated; after a refusal the credential may be.
 fn forget(context: &Context, observed: &Observed, error: Option<&EngineError>) {
     let Ok(cluster) = &observed.cluster else { return };
-    context.censuses.forget(&cluster.uid().unwrap_or_default());
+    context.listings.forget(&cluster.uid().unwrap_or_default());
     if error.is_some_and(|error| *error.class() == EngineClass::Denied) {
         context.engines.forget(cluster);
     }

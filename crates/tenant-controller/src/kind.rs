@@ -127,7 +127,7 @@ impl Kind for Tenants {
 
     fn remember(&self, scene: &Scene<'_, Self>, assessment: &Assessment) {
         if let Some(clients) = &assessment.facts.clients {
-            self.context.looks.remember(&scene.object.uid().unwrap_or_default(), clients);
+            self.context.client_checks.remember(&scene.object.uid().unwrap_or_default(), clients);
         }
     }
 }

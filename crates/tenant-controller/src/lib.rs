@@ -9,14 +9,14 @@
 //! [`execute`] → [`status`]. For a tenant that is being deleted, [`cleanup`] makes the plan. [`controller`] has the watches.
 
 pub mod args;
-pub mod census;
 pub mod cleanup;
+pub mod client_checks;
 pub mod context;
 pub mod controller;
 pub mod error;
 pub mod execute;
 pub mod kind;
-pub mod looks;
+pub mod listing;
 pub mod observe;
 pub mod plan;
 pub mod status;

@@ -106,11 +106,11 @@ async fn observe_engine(context: &Context, cluster: &WorkflowCluster, tenant_id:
         Ok(engine) => engine,
         Err(error) => return EngineView::NotReady(error),
     };
-    match context.censuses.take(cluster, &*engine).await {
-        Ok(census) => EngineView::Answered {
+    match context.listings.get(cluster, &*engine).await {
+        Ok(listing) => EngineView::Answered {
             engine,
-            tenant: census.tenants.get(tenant_id).cloned(),
-            usage: census.usages.get(tenant_id).cloned(),
+            tenant: listing.tenants.get(tenant_id).cloned(),
+            usage: listing.usages.get(tenant_id).cloned(),
         },
         Err(error) => {
             // A refused credential or an untrusted certificate may only be outdated.

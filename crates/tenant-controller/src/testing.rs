@@ -19,10 +19,10 @@ use kube::Client;
 use serde_json::json;
 use test_support::{FakeApiServer, builders};
 
-use crate::census::Censuses;
+use crate::client_checks::ClientChecks;
 use crate::context::Context;
 use crate::kind::Tenants;
-use crate::looks::Looks;
+use crate::listing::TenantListings;
 use crate::observe::{EngineView, Observed};
 
 /// Namespace of cluster and tenants.
@@ -142,8 +142,8 @@ impl World {
             engines: EngineConnector::new(client.clone(), engines, EngineRole::Controller),
             client: client.clone(),
             writer: writer.clone(),
-            censuses: Censuses::default(),
-            looks: Looks::default(),
+            listings: TenantListings::default(),
+            client_checks: ClientChecks::default(),
         };
         Passes {
             kind: Tenants { context },

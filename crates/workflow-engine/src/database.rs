@@ -78,7 +78,7 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> 
 }
 
 /// What every session of the engine starts with: names resolve only when qualified, nothing runs for ever, and the
-/// session acts as the walled role where there is one. A plan that was made while a queue was empty is kept while it
+/// session acts as the tenant role where there is one. A plan that was made while a queue was empty is kept while it
 /// grows to a million jobs: without sequential scans, and with statements that leave no choice (`storage`), it is the right
 /// one at both ends. So planning once is enough; and only index scans mark what is dead, which bitmaps read again and again.
 pub async fn prepare_session(connection: &mut PgConnection, roles: &Roles) -> Result<(), sqlx::Error> {

@@ -1,9 +1,9 @@
 //! What the engine does for its callers, in the words of the model. Each use case is one transaction (or says why not);
 //! who may call it was settled before.
 
+mod batcher;
 mod deploy;
 mod fences;
-mod gathering;
 mod incidents;
 mod instances;
 pub mod jobs;
@@ -27,8 +27,8 @@ use crate::streams::waiting::Waiting;
 use crate::tenant_id::TenantId;
 use crate::tenant_scope::TenantScope;
 use crate::wakeups::Wakeups;
+use batcher::Batcher;
 pub use fences::{Fence, Fences};
-use gathering::Gathering;
 use jobs::Completion;
 use start::Start;
 
@@ -45,8 +45,8 @@ pub struct Engine {
     pub wakeups: Wakeups,
     pub in_flight: InFlight,
     pub waiting: Waiting,
-    completing: Gathering<(i64, Completion), bool>,
-    starting: Gathering<Start, StartedInstances>,
+    completing: Batcher<(i64, Completion), bool>,
+    starting: Batcher<Start, StartedInstances>,
     pub lag: LagSampler,
     pub metrics: Metrics,
     /// The node shuts down: whatever waits, ends.
@@ -63,8 +63,8 @@ impl Engine {
             wakeups: Wakeups::default(),
             in_flight: InFlight::default(),
             waiting: Waiting::default(),
-            completing: Gathering::default(),
-            starting: Gathering::default(),
+            completing: Batcher::default(),
+            starting: Batcher::default(),
             database,
             metrics,
             stop,

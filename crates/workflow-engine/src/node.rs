@@ -212,7 +212,7 @@ impl Node {
         database::prepare_session(&mut connection, &roles).await.map_err(failed)?;
         let violations = isolation::observe_violations(&mut connection).await.map_err(failed)?;
         if let Some(violation) = violations.into_iter().next() {
-            return Err(Obstacle::schema(format!("tenants are not walled off: {violation}")));
+            return Err(Obstacle::schema(format!("tenants are not isolated: {violation}")));
         }
         let options = self.connect_options()?;
         let database = Database::open(&options, self.args.database_max_connections, roles).map_err(failed)?;

@@ -15,8 +15,8 @@ use crate::database::{Database, in_time};
 use crate::tenant_id::TenantId;
 
 const CHANNEL: &str = "workflow_jobs";
-const TELL_INTERVAL: Duration = Duration::from_millis(100);
-const TELL_TIMEOUT: Duration = Duration::from_secs(5);
+const NOTIFY_INTERVAL: Duration = Duration::from_millis(100);
+const NOTIFY_TIMEOUT: Duration = Duration::from_secs(5);
 const LISTEN_RETRY: Duration = Duration::from_secs(2);
 
 /// A tenant and a job type.
@@ -50,7 +50,7 @@ pub struct Subscription {
 
 impl Subscription {
     /// Returns at the next wake-up, also at one that came since the last call.
-    pub async fn awoken(&mut self) {
+    pub async fn notified(&mut self) {
         let changes = self.topics.iter_mut().map(|topic| Box::pin(topic.changed()));
         // The senders outlive us only as long as somebody listens; an error would mean they are gone, and polling is
         // what remains.
@@ -101,11 +101,11 @@ impl Wakeups {
                 .map(|(tenant, job_type)| format!("{} {tenant} {job_type}", self.origin))
                 .collect();
             let reported =
-                in_time(TELL_TIMEOUT, async { Ok(database.notify(CHANNEL, &payloads).await?) }).await;
+                in_time(NOTIFY_TIMEOUT, async { Ok(database.notify(CHANNEL, &payloads).await?) }).await;
             if let Err(error) = reported {
                 tracing::debug!(error = %error, "wake-ups were not sent; the others look by themselves");
             }
-            if stop.run_until_cancelled(tokio::time::sleep(TELL_INTERVAL)).await.is_none() {
+            if stop.run_until_cancelled(tokio::time::sleep(NOTIFY_INTERVAL)).await.is_none() {
                 return;
             }
         }

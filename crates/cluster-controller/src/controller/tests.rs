@@ -16,7 +16,7 @@ use controller_kit::controller::Reconciler as _;
 use controller_kit::outcome::Next;
 
 use crate::children::service_monitor::ServiceMonitor;
-use crate::observe::postgres::{PostgresView, Trouble};
+use crate::observe::postgres::{PostgresProblem, PostgresView};
 use crate::status::RESYNC;
 use crate::testing::kubernetes::World;
 use crate::testing::{MINIMAL, SEED, days, reachable};
@@ -44,7 +44,7 @@ fn phase(phase: ClusterPhase, reason: Reason, message: &str) -> (Option<ClusterP
 }
 
 fn down() -> PostgresView {
-    PostgresView::Unusable(Trouble {
+    PostgresView::Unusable(PostgresProblem {
         reason: Reason::PostgresUnreachable,
         cause: "connection refused (postgres:5432)".to_owned(),
     })

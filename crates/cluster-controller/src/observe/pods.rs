@@ -34,7 +34,7 @@ pub struct PodView {
     /// On its way out.
     pub terminating: bool,
     /// Why it cannot start, if Kubernetes says so: `ImagePullBackOff`, `Unschedulable`, …
-    pub trouble: Option<String>,
+    pub problem: Option<String>,
 }
 
 /// What a pod says of itself. That is its readiness, as Kubernetes asks for it.
@@ -114,7 +114,7 @@ pub fn view(pod: &Pod) -> PodView {
         version: labels.get(VERSION).cloned(),
         health: health(pod),
         terminating: pod.metadata.deletion_timestamp.is_some(),
-        trouble: trouble(pod),
+        problem: problem(pod),
         name,
     }
 }
@@ -135,17 +135,17 @@ fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a PodCondition> {
 /// Words of Kubernetes for a container that is merely on its way.
 const PASSING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
-fn trouble(pod: &Pod) -> Option<String> {
+fn problem(pod: &Pod) -> Option<String> {
     let unschedulable = condition(pod, "PodScheduled").filter(|scheduled| scheduled.status == "False");
     if let Some(scheduled) = unschedulable {
         return Some(scheduled.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()));
     }
     let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
-    containers.find_map(trouble_of)
+    containers.find_map(problem_of_pod)
 }
 
 /// Kubernetes swings between two words for a container that cannot start; one of them is reported, lest the status does too.
-fn trouble_of(container: &ContainerStatus) -> Option<String> {
+fn problem_of_pod(container: &ContainerStatus) -> Option<String> {
     match waiting_reason(container) {
         Some(reason) if reason == "ErrImagePull" => Some("ImagePullBackOff".to_owned()),
         Some(reason) if !PASSING.contains(&reason.as_str()) => Some(reason),

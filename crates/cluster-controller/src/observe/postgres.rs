@@ -88,7 +88,7 @@ pub enum PostgresView {
     /// It accepts the login.
     Reachable(Database),
     /// It cannot be used.
-    Unusable(Trouble),
+    Unusable(PostgresProblem),
 }
 
 /// A usable database.
@@ -106,7 +106,7 @@ pub struct Database {
 
 /// Why a database cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct PostgresProblem {
     /// The condition's reason.
     pub reason: Reason,
     /// The cause in our own words.
@@ -195,7 +195,7 @@ impl Databases for Servers {
             let _permit = permits.acquire_owned().await;
             match tokio::time::timeout(DEADLINE, look(&login)).await {
                 Ok(Ok(database)) => judge(database),
-                Ok(Err(trouble)) => PostgresView::Unusable(trouble.at(&login)),
+                Ok(Err(problem)) => PostgresView::Unusable(problem.at(&login)),
                 Err(_) => PostgresView::Unusable(unreachable("timeout").at(&login)),
             }
         });
@@ -208,13 +208,13 @@ fn judge(database: Database) -> PostgresView {
     if database.server_version >= MIN_SERVER_VERSION {
         return PostgresView::Reachable(database);
     }
-    PostgresView::Unusable(Trouble {
+    PostgresView::Unusable(PostgresProblem {
         reason: Reason::PostgresVersionUnsupported,
         cause: format!("PostgreSQL {}, expected 15 or later", database.server_version / 10_000),
     })
 }
 
-impl Trouble {
+impl PostgresProblem {
     fn at(self, login: &Login) -> Self {
         let cause = match self.reason {
             Reason::PostgresAuthenticationFailed => {
@@ -226,11 +226,11 @@ impl Trouble {
     }
 }
 
-fn unreachable(cause: &str) -> Trouble {
-    Trouble { reason: Reason::PostgresUnreachable, cause: cause.to_owned() }
+fn unreachable(cause: &str) -> PostgresProblem {
+    PostgresProblem { reason: Reason::PostgresUnreachable, cause: cause.to_owned() }
 }
 
-async fn look(login: &Login) -> Result<Database, Trouble> {
+async fn look(login: &Login) -> Result<Database, PostgresProblem> {
     let (mut connection, protection) =
         tokio::time::timeout(CONNECT_TIMEOUT, connect(login)).await.map_err(|_| unreachable("timeout"))??;
     let database = read(&mut connection, protection).await.map_err(|error| explain(&error))?;
@@ -239,7 +239,7 @@ async fn look(login: &Login) -> Result<Database, Trouble> {
     Ok(database)
 }
 
-async fn connect(login: &Login) -> Result<(PgConnection, Protection), Trouble> {
+async fn connect(login: &Login) -> Result<(PgConnection, Protection), PostgresProblem> {
     // Looked up first, because a name without address is a mistake of its own.
     let found = tokio::net::lookup_host((login.host.as_str(), login.port)).await;
     if !found.is_ok_and(|mut addresses| addresses.next().is_some()) {
@@ -273,8 +273,8 @@ async fn read(connection: &mut PgConnection, protection: Protection) -> Result<D
 }
 
 /// The cause in our own words: what a server says may be anything.
-fn explain(error: &sqlx::Error) -> Trouble {
-    let trouble = |reason, cause: &str| Trouble { reason, cause: cause.to_owned() };
+fn explain(error: &sqlx::Error) -> PostgresProblem {
+    let problem = |reason, cause: &str| PostgresProblem { reason, cause: cause.to_owned() };
     match error {
         sqlx::Error::Io(error) => match error.kind() {
             ErrorKind::ConnectionRefused => unreachable("connection refused"),
@@ -287,22 +287,22 @@ fn explain(error: &sqlx::Error) -> Trouble {
             | ErrorKind::BrokenPipe
             | ErrorKind::ConnectionAborted => unreachable("the server closed the connection"),
             // rustls reports a handshake that fails as invalid data.
-            ErrorKind::InvalidData => trouble(Reason::PostgresTlsFailed, TLS_CAUSE),
+            ErrorKind::InvalidData => problem(Reason::PostgresTlsFailed, TLS_CAUSE),
             _ => unreachable("the connection failed"),
         },
-        sqlx::Error::Tls(_) => trouble(Reason::PostgresTlsFailed, TLS_CAUSE),
-        error if postgres_guard::is_clear_text_refused(error) => trouble(
+        sqlx::Error::Tls(_) => problem(Reason::PostgresTlsFailed, TLS_CAUSE),
+        error if postgres_guard::is_clear_text_refused(error) => problem(
             Reason::PostgresClearTextRefused,
             "the server asks for the password in clear text and was not verified, so it got none: set sslMode verify-full, or use scram-sha-256 in its pg_hba.conf",
         ),
         sqlx::Error::Database(error) => match error.code().as_deref() {
-            Some("28P01") => trouble(Reason::PostgresAuthenticationFailed, "password authentication failed"),
-            Some("28000") => trouble(
+            Some("28P01") => problem(Reason::PostgresAuthenticationFailed, "password authentication failed"),
+            Some("28000") => problem(
                 Reason::PostgresAuthenticationFailed,
                 "the server refuses this login (pg_hba.conf, or no such role)",
             ),
-            Some("3D000") => trouble(Reason::PostgresAuthenticationFailed, "database does not exist"),
-            Some("42501") => trouble(
+            Some("3D000") => problem(Reason::PostgresAuthenticationFailed, "database does not exist"),
+            Some("42501") => problem(
                 Reason::PostgresAuthenticationFailed,
                 "permission denied: the login must own the database's schema workflow",
             ),

@@ -19,7 +19,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
 
 use super::dependants::{Holder, observe_holders};
-use super::postgres::{Login, Trouble};
+use super::postgres::{Login, PostgresProblem};
 use super::unread;
 use crate::context::Context;
 use crate::proof::ProofKey;
@@ -27,9 +27,9 @@ use crate::validate::Target;
 
 /// A Secret that is never shown by `Debug`.
 #[derive(Clone, PartialEq)]
-pub struct Sealed(pub Secret);
+pub struct RedactedSecret(pub Secret);
 
-impl Sealed {
+impl RedactedSecret {
     /// The value of `key` as text.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<&str> {
@@ -43,9 +43,9 @@ impl Sealed {
     }
 }
 
-impl fmt::Debug for Sealed {
+impl fmt::Debug for RedactedSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sealed({})", self.0.name_any())
+        write!(f, "RedactedSecret({})", self.0.name_any())
     }
 }
 
@@ -53,11 +53,11 @@ impl fmt::Debug for Sealed {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AccessView {
     /// The authority and its key.
-    pub authority: Option<Sealed>,
+    pub authority: Option<RedactedSecret>,
     /// The engine's certificate and its key.
-    pub certificate: Option<Sealed>,
+    pub certificate: Option<RedactedSecret>,
     /// Tokens and keys, as far as they are there.
-    pub credentials: BTreeMap<Access, Sealed>,
+    pub credentials: BTreeMap<Access, RedactedSecret>,
     /// What proves that they are ours; `None` before it is made.
     pub proof: Option<ProofKey>,
     /// Who has tokens that were minted from a key; empty while none is being replaced.
@@ -94,7 +94,7 @@ pub async fn observe_access(
         context.proof.observe(),
     )?;
     let credentials: BTreeMap<_, _> = credentials.into_iter().flatten().collect();
-    let is_rotating = |secret: &Sealed| secret.text(NEXT_KEY).or(secret.text(PREVIOUS_KEY)).is_some();
+    let is_rotating = |secret: &RedactedSecret| secret.text(NEXT_KEY).or(secret.text(PREVIOUS_KEY)).is_some();
     let holders = if credentials.values().any(is_rotating) {
         observe_holders(context, cluster)
     } else {
@@ -108,7 +108,7 @@ pub async fn observe_login(
     context: &Context,
     cluster: &WorkflowCluster,
     target: &Target,
-) -> Result<Result<Login, Trouble>, Problem<ClusterReason>> {
+) -> Result<Result<Login, PostgresProblem>, Problem<ClusterReason>> {
     let postgres = &target.postgres;
     let secret = read(context, cluster, &postgres.database_secret).await?;
     let ca = match &postgres.ca_secret {
@@ -119,7 +119,11 @@ pub async fn observe_login(
 }
 
 /// The login that spec and Secrets describe.
-pub fn build_login(target: &Target, secret: Option<&Sealed>, ca: Option<&Sealed>) -> Result<Login, Trouble> {
+pub fn build_login(
+    target: &Target,
+    secret: Option<&RedactedSecret>,
+    ca: Option<&RedactedSecret>,
+) -> Result<Login, PostgresProblem> {
     let postgres = &target.postgres;
     let database_secret = Named { field: "databaseSecret", name: &postgres.database_secret };
     let secret = database_secret.present(secret)?;
@@ -155,8 +159,8 @@ struct Named<'a> {
 }
 
 impl Named<'_> {
-    fn present<'s>(&self, secret: Option<&'s Sealed>) -> Result<&'s Sealed, Trouble> {
-        secret.ok_or_else(|| Trouble {
+    fn present<'s>(&self, secret: Option<&'s RedactedSecret>) -> Result<&'s RedactedSecret, PostgresProblem> {
+        secret.ok_or_else(|| PostgresProblem {
             reason: ClusterReason::PostgresSecretMissing,
             cause: format!(
                 "spec.postgres.externalRef.{}: Secret {} does not exist in this namespace",
@@ -165,25 +169,25 @@ impl Named<'_> {
         })
     }
 
-    fn key<'s>(&self, secret: &'s Sealed, key: &str) -> Result<&'s str, Trouble> {
+    fn key<'s>(&self, secret: &'s RedactedSecret, key: &str) -> Result<&'s str, PostgresProblem> {
         secret.text(key).ok_or_else(|| self.invalid(&format!("key {key} is missing, empty or no text")))
     }
 
     /// A line break inside is a mistake; one at the end is `echo`'s.
-    fn line<'s>(&self, secret: &'s Sealed, key: &str) -> Result<&'s str, Trouble> {
+    fn line<'s>(&self, secret: &'s RedactedSecret, key: &str) -> Result<&'s str, PostgresProblem> {
         self.key(secret, key)?;
         line_of(secret, key).ok_or_else(|| self.invalid(&format!("key {key} must be one line")))
     }
 
-    fn invalid(&self, problem: &str) -> Trouble {
-        Trouble {
+    fn invalid(&self, problem: &str) -> PostgresProblem {
+        PostgresProblem {
             reason: ClusterReason::PostgresSecretInvalid,
             cause: format!("spec.postgres.externalRef.{}: Secret {}: {problem}", self.field, self.name),
         }
     }
 }
 
-fn line_of<'s>(secret: &'s Sealed, key: &str) -> Option<&'s str> {
+fn line_of<'s>(secret: &'s RedactedSecret, key: &str) -> Option<&'s str> {
     let line = secret.text(key)?.trim_end_matches(['\r', '\n']);
     (!line.is_empty() && !line.contains(['\r', '\n', '\0'])).then_some(line)
 }
@@ -192,12 +196,12 @@ async fn read(
     context: &Context,
     cluster: &WorkflowCluster,
     name: &str,
-) -> Result<Option<Sealed>, Problem<ClusterReason>> {
+) -> Result<Option<RedactedSecret>, Problem<ClusterReason>> {
     let namespace = cluster.namespace().unwrap_or_default();
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
     let found =
         api.get_opt(name).await.map_err(|error| unread(&format!("Secret {namespace}/{name}"), &error))?;
-    Ok(found.map(Sealed))
+    Ok(found.map(RedactedSecret))
 }
 
 #[cfg(test)]

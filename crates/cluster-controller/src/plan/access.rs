@@ -18,7 +18,7 @@ use super::credentials::plan_credentials;
 use super::{ClusterStep, Draft, Step, Unproven};
 use crate::certificate::Lifetime;
 use crate::children::{BuildInput, body_of};
-use crate::observe::secrets::{AccessView, Sealed};
+use crate::observe::secrets::{AccessView, RedactedSecret};
 
 /// How long a new authority is published before it signs, and an old one after its last certificate: callers read the
 /// bundle again within minutes, pods that mount it within hours.
@@ -91,7 +91,7 @@ pub fn dns_names(input: &BuildInput<'_>) -> Vec<String> {
 fn plan_certificate(
     input: &BuildInput<'_>,
     access: &AccessView,
-    authority: &Sealed,
+    authority: &RedactedSecret,
     now: Timestamp,
     draft: &mut Draft,
 ) {
@@ -108,7 +108,7 @@ fn plan_certificate(
     }
 }
 
-fn must_issue(authority: &Sealed, live: &Sealed, now: Timestamp) -> bool {
+fn must_issue(authority: &RedactedSecret, live: &RedactedSecret, now: Timestamp) -> bool {
     let (Some((current, made)), Some(lifetime)) = (authority_of(authority), certificate_of(live)) else {
         return true;
     };
@@ -125,18 +125,18 @@ fn must_issue(authority: &Sealed, live: &Sealed, now: Timestamp) -> bool {
 }
 
 /// The authority signed the certificate in use, and that long enough ago for every pod to serve it.
-fn is_settled(issued: &Sealed, authority: &str, now: Timestamp) -> bool {
+fn is_settled(issued: &RedactedSecret, authority: &str, now: Timestamp) -> bool {
     issued.text(CA_CERT_KEY) == Some(authority)
         && certificate_of(issued).is_some_and(|lifetime| lifetime.age(now) >= SETTLE)
 }
 
-pub(crate) fn authority_of(secret: &Sealed) -> Option<(&str, Lifetime)> {
+pub(crate) fn authority_of(secret: &RedactedSecret) -> Option<(&str, Lifetime)> {
     let certificate = secret.text(CA_CERT_KEY)?;
     secret.text(CA_PRIVATE_KEY_KEY).filter(|key| key.starts_with("-----BEGIN "))?;
     Some((certificate, Lifetime::of(certificate.as_bytes())?))
 }
 
-fn certificate_of(secret: &Sealed) -> Option<Lifetime> {
+fn certificate_of(secret: &RedactedSecret) -> Option<Lifetime> {
     secret.text(TLS_PRIVATE_KEY_KEY).filter(|key| key.starts_with("-----BEGIN "))?;
     Lifetime::of(secret.text(TLS_CERT_KEY)?.as_bytes())
 }
@@ -162,7 +162,7 @@ pub enum Claim {
 
 /// Judges it.
 #[must_use]
-pub fn claim_on(input: &BuildInput<'_>, access: &AccessView, live: &Sealed) -> Claim {
+pub fn claim_on(input: &BuildInput<'_>, access: &AccessView, live: &RedactedSecret) -> Claim {
     let secret = &live.0;
     if is_controlled_by(&secret.metadata, &input.cluster.uid().unwrap_or_default()) {
         return Claim::Ours;
@@ -188,7 +188,12 @@ fn is_vouched_for(input: &BuildInput<'_>, secret: &Secret) -> bool {
 }
 
 /// Is it ours? If not, it is reported.
-pub(super) fn claims(input: &BuildInput<'_>, access: &AccessView, live: &Sealed, draft: &mut Draft) -> bool {
+pub(super) fn claims(
+    input: &BuildInput<'_>,
+    access: &AccessView,
+    live: &RedactedSecret,
+    draft: &mut Draft,
+) -> bool {
     match claim_on(input, access, live) {
         Claim::Ours => return true,
         Claim::Foreign => draft.taken.push(reported(live)),
@@ -202,7 +207,7 @@ pub(super) fn claims(input: &BuildInput<'_>, access: &AccessView, live: &Sealed,
 /// The same data, and everything around them as it shall be.
 pub(super) fn keep(
     access: &AccessView,
-    live: &Sealed,
+    live: &RedactedSecret,
     metadata: ObjectMeta,
     change: impl FnOnce(&mut std::collections::BTreeMap<String, k8s_openapi::ByteString>),
     draft: &mut Draft,
@@ -219,7 +224,7 @@ pub(super) fn keep(
     }
 }
 
-fn reported(secret: &Sealed) -> String {
+fn reported(secret: &RedactedSecret) -> String {
     format!("Secret {}/{}", secret.0.namespace().unwrap_or_default(), secret.0.name_any())
 }
 

@@ -22,7 +22,7 @@ use serde_json::json;
 use super::access::{Claim, claim_on, claims, keep, metadata};
 use super::{ClusterStep, Draft, Step};
 use crate::children::BuildInput;
-use crate::observe::secrets::{AccessView, Sealed};
+use crate::observe::secrets::{AccessView, RedactedSecret};
 
 /// Longer words are remembered by their digest.
 const MAX_WORD: usize = 64;
@@ -120,7 +120,7 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    fn plan(&self, live: Option<&Sealed>, draft: &mut Draft) {
+    fn plan(&self, live: Option<&RedactedSecret>, draft: &mut Draft) {
         let (access, wanted) = (self.access, self.input.rotation_word());
         let Some((live, current)) = live.and_then(|live| Some((live, self.usable(live, CURRENT_KEY)?)))
         else {
@@ -159,7 +159,7 @@ impl Plan<'_> {
         }));
     }
 
-    fn promote(&self, live: &Sealed, current: &str, word: Option<String>, draft: &mut Draft) {
+    fn promote(&self, live: &RedactedSecret, current: &str, word: Option<String>, draft: &mut Draft) {
         let annotations = [(ROTATE_CREDENTIALS, word), (ROTATION_SINCE, Some(whole(self.now).to_string()))];
         let former = k8s_openapi::ByteString(current.as_bytes().to_vec());
         let exchange = |data: &mut std::collections::BTreeMap<_, _>| {
@@ -173,7 +173,7 @@ impl Plan<'_> {
 
     fn overlap(
         &self,
-        live: &Sealed,
+        live: &RedactedSecret,
         previous: &str,
         word: Option<String>,
         since: Timestamp,
@@ -202,7 +202,7 @@ impl Plan<'_> {
     }
 
     /// Nothing but `current` is accepted.
-    fn rest(&self, live: &Sealed, word: Option<String>, draft: &mut Draft) {
+    fn rest(&self, live: &RedactedSecret, word: Option<String>, draft: &mut Draft) {
         let only_current = |data: &mut std::collections::BTreeMap<String, _>| {
             data.retain(|key, _| key == CURRENT_KEY);
         };
@@ -219,7 +219,7 @@ impl Plan<'_> {
         }
     }
 
-    fn usable<'s>(&self, secret: &'s Sealed, key: &str) -> Option<&'s str> {
+    fn usable<'s>(&self, secret: &'s RedactedSecret, key: &str) -> Option<&'s str> {
         secret.text(key).filter(|text| match self.access {
             Access::ControllerToken | Access::MonitorToken => Credential::parse(text).is_ok(),
             Access::WorkerKey | Access::ClientKey => TenantKey::parse(text).is_ok(),
@@ -240,7 +240,7 @@ fn holders_of(view: &AccessView, access: Access, key: &str) -> Vec<String> {
         .collect()
 }
 
-fn time_of(secret: &Sealed, annotation: &str) -> Option<Timestamp> {
+fn time_of(secret: &RedactedSecret, annotation: &str) -> Option<Timestamp> {
     secret.0.annotations().get(annotation)?.parse().ok()
 }
 

@@ -16,8 +16,8 @@ use crate::children::reader_role::ReaderRole;
 use crate::children::reader_role_binding::ReaderRoleBinding;
 use crate::children::service::ClientService;
 use crate::children::service_monitor::ServiceMonitorView;
-use crate::observe::postgres::{PostgresView, Trouble};
-use crate::observe::secrets::{AccessView, Sealed};
+use crate::observe::postgres::{PostgresProblem, PostgresView};
+use crate::observe::secrets::{AccessView, RedactedSecret};
 use crate::testing::{
     FULL, MINIMAL, SEED, minimal, nothing, reachable, reported, serving, settings, target, today,
 };
@@ -34,7 +34,7 @@ fn access(cluster: &WorkflowCluster) -> AccessView {
     let sealed = |name: String, entries: &[(&str, &str)]| {
         let mut secret = crate::testing::secret(&name, entries).0;
         secret.metadata.owner_references = Some(vec![build_owner_reference(cluster)]);
-        Some(Sealed(secret))
+        Some(RedactedSecret(secret))
     };
     AccessView {
         authority: sealed(
@@ -215,7 +215,7 @@ fn a_foreign_role_of_a_secrets_name_is_neither_bound_nor_overwritten() {
 fn a_database_that_is_away_holds_up_no_scaling() {
     let before = crate::testing::cluster(SEED);
     let mut observed = settled(&before);
-    observed.postgres = PostgresView::Unusable(Trouble {
+    observed.postgres = PostgresView::Unusable(PostgresProblem {
         reason: api_types::cluster::ClusterReason::PostgresUnreachable,
         cause: "connection refused".to_owned(),
     });

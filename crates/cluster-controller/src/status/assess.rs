@@ -26,11 +26,11 @@ use crate::children::migration_job::UpTo;
 use crate::kind::{Applied, Clusters};
 use crate::observe::children::is_observed;
 use crate::observe::engine::EngineView;
-use crate::observe::hindrances::PodOwner;
+use crate::observe::obstacles::PodOwner;
 use crate::observe::pods::{PodHealth, PodView};
-use crate::observe::postgres::{PostgresView, Trouble};
+use crate::observe::postgres::{PostgresProblem, PostgresView};
 use crate::observe::{Observed, View};
-use crate::plan::{Course, Plan, Step, Unproven};
+use crate::plan::{ClusterPlan, Plan, Step, Unproven};
 use crate::upgrade::migration::{JobState, Migration};
 use crate::validate::Target;
 
@@ -41,7 +41,7 @@ const RECHECK_AT_ONCE: Duration = Duration::from_secs(1);
 /// A database that is away is asked again after 5 s, later after half the time that it has been away, to 60 s.
 const RECHECK_POSTGRES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
 /// A pod that is not ready for so long is reported by name.
-const UNREADY_IS_TROUBLE: Duration = Duration::from_mins(1);
+const UNREADY_IS_A_PROBLEM_AFTER: Duration = Duration::from_mins(1);
 
 /// A cluster on its way out: nothing is made anew, the children go with it.
 #[must_use]
@@ -92,14 +92,14 @@ pub fn assess_unread(cluster: &WorkflowCluster, problem: &Problem<ClusterReason>
 
 /// Judges a pass, whatever became of the cluster.
 #[must_use]
-pub fn assess_course(scene: &Scene<'_, Clusters>, course: &Course, applied: &Applied) -> Assessment {
+pub fn assess_pass(scene: &Scene<'_, Clusters>, plan: &ClusterPlan, applied: &Applied) -> Assessment {
     let failure = applied.failures.first();
-    match (course, scene.observed, scene.spec) {
-        (Course::Plan(plan), View::World(observed), Ok(target)) => {
+    match (plan, scene.observed, scene.spec) {
+        (ClusterPlan::Plan(plan), View::World(observed), Ok(target)) => {
             assess(scene.object, target, observed, plan, applied, scene.now)
         }
-        (Course::Cleanup(_), ..) if let Some(problem) = failure => assess_stuck_deletion(problem),
-        (Course::Cleanup(plan), ..) => plan.wait.as_ref().map_or_else(assess_deletion, assess_cleanup),
+        (ClusterPlan::Cleanup(_), ..) if let Some(problem) = failure => assess_stuck_deletion(problem),
+        (ClusterPlan::Cleanup(plan), ..) => plan.wait.as_ref().map_or_else(assess_deletion, assess_cleanup),
         (_, _, Err(problem)) => assess_refusal(scene.object, problem, failure),
         (_, _, Ok(_)) => assess_deletion(),
     }
@@ -221,7 +221,9 @@ impl Judge<'_> {
     }
 
     fn judge_postgres(&self) -> Option<Judgement> {
-        let PostgresView::Unusable(Trouble { reason, cause }) = &self.observed.postgres else { return None };
+        let PostgresView::Unusable(PostgresProblem { reason, cause }) = &self.observed.postgres else {
+            return None;
+        };
         let passes = *reason == Reason::PostgresUnreachable;
         Some(Judgement {
             phase: self.troubled_phase(ClusterPhase::Pending),
@@ -285,18 +287,18 @@ impl Judge<'_> {
         if self.observed.is_rolled_out(replicas) && !self.plan.upgrade.rollout.is_rolling {
             return None;
         }
-        if let Some(failed) = self.observed.hindrances.failed_create(PodOwner::StatefulSet, &set.name_any()) {
+        if let Some(failed) = self.observed.obstacles.failed_create(PodOwner::StatefulSet, &set.name_any()) {
             let phase = self.hindered_phase();
             return Some(Judgement {
                 phase,
                 ..self.moving(Reason::FailedCreate, failed.message(), RECHECK_MOVING)
             });
         }
-        if let Some(trouble) = self.observed.pods.iter().find_map(|pod| self.trouble_of(pod)) {
+        if let Some(problem) = self.observed.pods.iter().find_map(|pod| self.problem_of_pod(pod)) {
             let phase = self.hindered_phase();
             return Some(Judgement {
                 phase,
-                ..self.moving(Reason::EngineUnhealthy, trouble, RECHECK_MOVING)
+                ..self.moving(Reason::EngineUnhealthy, problem, RECHECK_MOVING)
             });
         }
         if !is_observed(set)
@@ -335,16 +337,16 @@ impl Judge<'_> {
     }
 
     /// What holds this pod up, in words. A pod that is being replaced anyway is not reported.
-    fn trouble_of(&self, pod: &PodView) -> Option<String> {
+    fn problem_of_pod(&self, pod: &PodView) -> Option<String> {
         if pod.health.is_ready() || pod.terminating || pod.ordinal.is_none() {
             return None;
         }
-        if let Some(trouble) = self.observed.trouble_message(pod) {
-            return Some(format!("engine pod {}: {trouble}", pod.name));
+        if let Some(problem) = self.observed.problem_message(pod) {
+            return Some(format!("engine pod {}: {problem}", pod.name));
         }
         let PodHealth::Unready { since } = pod.health else { return None };
         let unready = Duration::try_from(self.now.duration_since(since?)).unwrap_or_default();
-        (unready >= UNREADY_IS_TROUBLE)
+        (unready >= UNREADY_IS_A_PROBLEM_AFTER)
             .then(|| format!("engine pod {} does not become ready: look at its events and log", pod.name))
     }
 

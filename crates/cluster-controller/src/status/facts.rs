@@ -160,11 +160,11 @@ fn build_postgres_reachable(observed: &Observed) -> DesiredCondition<ClusterReas
                 message,
             )
         }
-        PostgresView::Unusable(trouble) => DesiredCondition::new(
+        PostgresView::Unusable(problem) => DesiredCondition::new(
             POSTGRES_REACHABLE,
             ConditionStatus::False,
-            trouble.reason,
-            trouble.cause.clone(),
+            problem.reason,
+            problem.cause.clone(),
         ),
     }
 }
@@ -220,7 +220,7 @@ fn build_migrated(target: &Target, observed: &Observed, plan: &Plan) -> DesiredC
         ),
         Migration::Unknown => {
             let reason = match &observed.postgres {
-                PostgresView::Unusable(trouble) => trouble.reason,
+                PostgresView::Unusable(problem) => problem.reason,
                 PostgresView::Reachable(_) => Reason::Reconciling,
             };
             DesiredCondition::new(MIGRATED, ConditionStatus::Unknown, reason, "the database cannot be asked")
@@ -257,8 +257,8 @@ pub(super) fn migration_message(plan: &Plan) -> Option<(ClusterReason, String)> 
         }
         JobState::FailedCreate(failed) => (Reason::FailedCreate, failed.message()),
         JobState::Running(None) => (Reason::MigrationRunning, format!("migration Job {name} is running")),
-        JobState::Running(Some(trouble)) => {
-            (Reason::MigrationRunning, format!("migration Job {name}: {trouble}"))
+        JobState::Running(Some(problem)) => {
+            (Reason::MigrationRunning, format!("migration Job {name}: {problem}"))
         }
         JobState::Succeeded if *up_to == UpTo::Expand => (
             Reason::MigrationRunning,

@@ -22,9 +22,9 @@ use crate::execute::name_taken;
 use crate::kind::{Applied, Clusters};
 use crate::observe::Observed;
 use crate::observe::engine::EngineView;
-use crate::observe::hindrances::{FailedCreate, PodOwner};
+use crate::observe::obstacles::{FailedCreate, PodOwner};
 use crate::observe::pods::PodHealth;
-use crate::observe::postgres::{PostgresView, Trouble};
+use crate::observe::postgres::{PostgresProblem, PostgresView};
 use crate::testing::{
     days, ended, minimal, nothing, pod, reachable, rolling_set, serving, settings, settled_pods, settled_set,
     target, today, with_set,
@@ -87,20 +87,20 @@ const SETTLED: Next = Next::Settled { resync: Duration::from_mins(1) };
 #[case::a_pod_of_a_given_up_version(|o: &mut Observed| o.pods[2] = crate::observe::pods::PodView { version: Some("1.3.0".into()), ..pod(2, "given-up", true) }, (ClusterPhase::Running, Readiness::InProgress, Reason::RollingOut, "2 of 3 engine pods have been replaced", wait(5)))]
 #[case::starting(|o: &mut Observed| unready(o, 1), (ClusterPhase::Running, Readiness::InProgress, Reason::EngineStarting, "2 of 3 engine pods are ready", wait(5)))]
 #[case::ending(|o: &mut Observed| surplus(o, 2), (ClusterPhase::Running, Readiness::InProgress, Reason::ScalingDown, "2 engine pods are ending", wait(5)))]
-#[case::stuck_pod(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { trouble: Some("ImagePullBackOff".into()), ..pod(1, "new", false) }]; }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1: ImagePullBackOff", wait(5)))]
-#[case::pods_refused(|o: &mut Observed| { o.pods.truncate(2); o.hindrances.failed_creates = vec![refused_pods()]; }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::FailedCreate, "the pods of StatefulSet dev-engine cannot be created: ResourceQuota small is used up; see kubectl -n acme describe statefulset dev-engine", wait(5)))]
-#[case::pull_secret_missing(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { trouble: Some("ImagePullBackOff".into()), ..pod(1, "new", false) }]; o.hindrances.missing_pull_secrets = vec!["registry-login".into()]; }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1: ImagePullBackOff; namespace acme has no pull Secret registry-login", wait(5)))]
+#[case::stuck_pod(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { problem: Some("ImagePullBackOff".into()), ..pod(1, "new", false) }]; }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1: ImagePullBackOff", wait(5)))]
+#[case::pods_refused(|o: &mut Observed| { o.pods.truncate(2); o.obstacles.failed_creates = vec![refused_pods()]; }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::FailedCreate, "the pods of StatefulSet dev-engine cannot be created: ResourceQuota small is used up; see kubectl -n acme describe statefulset dev-engine", wait(5)))]
+#[case::pull_secret_missing(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { problem: Some("ImagePullBackOff".into()), ..pod(1, "new", false) }]; o.obstacles.missing_pull_secrets = vec!["registry-login".into()]; }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1: ImagePullBackOff; namespace acme has no pull Secret registry-login", wait(5)))]
 #[case::silent_pod(|o: &mut Observed| { unready(o, 1); o.pods = vec![crate::observe::pods::PodView { health: PodHealth::Unready { since: Some(today() - days(1)) }, ..pod(1, "new", false) }]; }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "engine pod dev-engine-1 does not become ready: look at its events and log", wait(5)))]
 #[case::one_ending(|o: &mut Observed| surplus(o, 1), (ClusterPhase::Running, Readiness::InProgress, Reason::ScalingDown, "1 engine pod is ending", wait(5)))]
 #[case::not_asked(|o: &mut Observed| o.engine = EngineView::NotAsked, (ClusterPhase::Running, Readiness::InProgress, Reason::EngineStarting, "waiting for the first answer of the engine", wait(1)))]
 #[case::unreachable(|o: &mut Observed| o.engine = EngineView::Unreachable("no answer within 10 s".into()), (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "the engine does not answer: no answer within 10 s", wait(5)))]
 #[case::degraded(|o: &mut Observed| o.engine = EngineView::Answered { state: HealthState::Degraded, problem: Some("leases are late".into()) }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "the engine says that it is degraded: leases are late", wait(5)))]
 #[case::not_serving(|o: &mut Observed| o.engine = EngineView::Answered { state: HealthState::NotServing, problem: None }, (ClusterPhase::Degraded, Readiness::InProgress, Reason::EngineUnhealthy, "the engine says that it is not serving", wait(5)))]
-#[case::postgres_away(|o: &mut Observed| o.postgres = trouble(Reason::PostgresUnreachable), (ClusterPhase::Degraded, Readiness::InProgress, Reason::PostgresUnreachable, "the cause", wait(5)))]
-#[case::secret_invalid(|o: &mut Observed| o.postgres = trouble(Reason::PostgresSecretInvalid), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresSecretInvalid, "the cause", wait(5)))]
-#[case::login_refused(|o: &mut Observed| o.postgres = trouble(Reason::PostgresAuthenticationFailed), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresAuthenticationFailed, "the cause", wait(5)))]
-#[case::tls(|o: &mut Observed| o.postgres = trouble(Reason::PostgresTlsFailed), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresTlsFailed, "the cause", wait(5)))]
-#[case::old_server(|o: &mut Observed| o.postgres = trouble(Reason::PostgresVersionUnsupported), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresVersionUnsupported, "the cause", wait(5)))]
+#[case::postgres_away(|o: &mut Observed| o.postgres = problem(Reason::PostgresUnreachable), (ClusterPhase::Degraded, Readiness::InProgress, Reason::PostgresUnreachable, "the cause", wait(5)))]
+#[case::secret_invalid(|o: &mut Observed| o.postgres = problem(Reason::PostgresSecretInvalid), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresSecretInvalid, "the cause", wait(5)))]
+#[case::login_refused(|o: &mut Observed| o.postgres = problem(Reason::PostgresAuthenticationFailed), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresAuthenticationFailed, "the cause", wait(5)))]
+#[case::tls(|o: &mut Observed| o.postgres = problem(Reason::PostgresTlsFailed), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresTlsFailed, "the cause", wait(5)))]
+#[case::old_server(|o: &mut Observed| o.postgres = problem(Reason::PostgresVersionUnsupported), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresVersionUnsupported, "the cause", wait(5)))]
 #[case::downgrade(|o: &mut Observed| o.postgres = reachable(Some("1.3.0")), (ClusterPhase::Degraded, Readiness::Stalled, Reason::UpgradeRefused, "1.3.0 → 1.2.3: a downgrade is never possible, restore a backup instead; set spec.version back to 1.3.0", wait(60)))]
 #[case::name_taken(foreign_service, (ClusterPhase::Degraded, Readiness::Stalled, Reason::NameTaken, "Service acme/dev-engine exists and belongs to something else: delete or rename it", wait(60)))]
 fn a_world_that_ran_before(#[case] change: fn(&mut Observed), #[case] expected: Reported) {
@@ -112,8 +112,8 @@ fn a_world_that_ran_before(#[case] change: fn(&mut Observed), #[case] expected: 
 #[rstest]
 #[case::no_stateful_set(|o: &mut Observed| o.children.live.set(&EnginePods, None), (ClusterPhase::Provisioning, Readiness::InProgress, Reason::Reconciling, "the engine's objects are being created", wait(1)))]
 #[case::starting(|o: &mut Observed| unready(o, 3), (ClusterPhase::Provisioning, Readiness::InProgress, Reason::EngineStarting, "0 of 3 engine pods are ready", wait(5)))]
-#[case::postgres_away(|o: &mut Observed| o.postgres = trouble(Reason::PostgresUnreachable), (ClusterPhase::Pending, Readiness::InProgress, Reason::PostgresUnreachable, "the cause", wait(5)))]
-#[case::secret_missing(|o: &mut Observed| o.postgres = trouble(Reason::PostgresSecretMissing), (ClusterPhase::Pending, Readiness::Stalled, Reason::PostgresSecretMissing, "the cause", wait(5)))]
+#[case::postgres_away(|o: &mut Observed| o.postgres = problem(Reason::PostgresUnreachable), (ClusterPhase::Pending, Readiness::InProgress, Reason::PostgresUnreachable, "the cause", wait(5)))]
+#[case::secret_missing(|o: &mut Observed| o.postgres = problem(Reason::PostgresSecretMissing), (ClusterPhase::Pending, Readiness::Stalled, Reason::PostgresSecretMissing, "the cause", wait(5)))]
 #[case::newer_schema(|o: &mut Observed| { o.postgres = reachable(Some("1.3.0")); o.children.live.set(&EnginePods, None); }, (ClusterPhase::Failed, Readiness::Stalled, Reason::SchemaTooNew, "the database has the schema of 1.3.0, newer than spec.version 1.2.3", wait(60)))]
 #[case::name_taken(foreign_service, (ClusterPhase::Failed, Readiness::Stalled, Reason::NameTaken, "Service acme/dev-engine exists and belongs to something else: delete or rename it", wait(60)))]
 fn a_world_that_never_ran(#[case] change: fn(&mut Observed), #[case] expected: Reported) {
@@ -131,8 +131,8 @@ fn refused_pods() -> FailedCreate {
     }
 }
 
-fn trouble(reason: ClusterReason) -> PostgresView {
-    PostgresView::Unusable(Trouble { reason, cause: "the cause".to_owned() })
+fn problem(reason: ClusterReason) -> PostgresView {
+    PostgresView::Unusable(PostgresProblem { reason, cause: "the cause".to_owned() })
 }
 
 fn change_counts(
@@ -208,12 +208,12 @@ fn a_failed_migration_is_reported_with_its_job() {
     Reason::InternalError,
     ErrorClass::Defect
 )]
-#[case::contested(
+#[case::field_conflict(
     reply::apply_conflict(&[(".spec.type", "kubectl-edit")]),
     ClusterPhase::Failed,
     Readiness::Stalled,
     Reason::Conflict,
-    ErrorClass::Contested
+    ErrorClass::FieldConflict
 )]
 fn a_refused_write_is_reported(
     #[case] status: kube::core::Status,
@@ -231,7 +231,7 @@ fn a_refused_write_is_reported(
         (phase, readiness, reason, Next::Failed(class))
     );
     let reported = match class {
-        ErrorClass::Contested => {
+        ErrorClass::FieldConflict => {
             r#"changed by others again and again, set back at most once a minute: Service acme/dev-engine: "kubectl-edit" set .spec.type"#
         }
         _ => "failed to apply Service acme/dev-engine: ",
@@ -343,7 +343,7 @@ fn the_protection_is_one_event_for_each_change_also_over_an_outage() {
         event.map(|event| (event.type_, event.note)).collect::<Vec<_>>()
     };
     let mut away = settled();
-    away.postgres = trouble(Reason::PostgresUnreachable);
+    away.postgres = problem(Reason::PostgresUnreachable);
     let plain =
         "PostgresNotEncrypted: not encrypted: the server offers no TLS, and sslMode prefer goes on without";
     assert_eq!(event_after(&protected(Protection::Plain)), [(EventType::Warning, plain.to_owned())]);

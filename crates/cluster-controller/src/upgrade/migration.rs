@@ -19,7 +19,7 @@ use crate::children::migration_job::{UpTo, build_job};
 use crate::children::stateful_set::version_of;
 use crate::observe::Observed;
 use crate::observe::children::is_finished;
-use crate::observe::hindrances::{FailedCreate, PodOwner};
+use crate::observe::obstacles::{FailedCreate, PodOwner};
 use crate::observe::pods::PodView;
 use crate::observe::postgres::{Database, PostgresView};
 
@@ -211,12 +211,12 @@ fn job_state(job: &Job, observed: &Observed, up_to: UpTo, now: Timestamp) -> Job
     if found.metadata.deletion_timestamp.is_some() {
         return JobState::Running(Some("it is being deleted".to_owned()));
     }
-    if let Some(failed) = observed.hindrances.failed_create(PodOwner::Job, &found.name_any()) {
+    if let Some(failed) = observed.obstacles.failed_create(PodOwner::Job, &found.name_any()) {
         return JobState::FailedCreate(failed.clone());
     }
-    let troubled =
-        |pod: &PodView| observed.trouble_message(pod).map(|trouble| format!("pod {}: {trouble}", pod.name));
-    JobState::Running(observed.pods.iter().filter(|pod| pod.ordinal.is_none()).find_map(troubled))
+    let broken =
+        |pod: &PodView| observed.problem_message(pod).map(|problem| format!("pod {}: {problem}", pod.name));
+    JobState::Running(observed.pods.iter().filter(|pod| pod.ordinal.is_none()).find_map(broken))
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ fn stuck_pods(replicas: i32, live: &StatefulSet, observed: &Observed) -> Vec<Del
     // While Postgres is away, pods that are not ready are not stuck.
     let is_reachable = matches!(observed.postgres, PostgresView::Reachable(_));
     let is_stuck = |pod: &&PodView| {
-        !pod.health.is_ready() && !pod.terminating && (is_reachable || pod.trouble.is_some())
+        !pod.health.is_ready() && !pod.terminating && (is_reachable || pod.problem.is_some())
     };
     let partition = if restores_wanted(live) { 0 } else { partition_of(live) };
     observed

@@ -124,7 +124,7 @@ async fn what_others_changed_is_set_back_reported_and_not_fought_at_full_speed()
     apiserver.forget_requests();
     for _ in 0..100 {
         let error = writer.apply(&desired).await.unwrap_err();
-        assert_eq!(error.class(), ErrorClass::Contested);
+        assert_eq!(error.class(), ErrorClass::FieldConflict);
         assert_eq!(
             error.message(),
             r#"changed by others again and again, set back at most once a minute: ConfigMap acme/a: "edit" set .data.key"#
@@ -329,18 +329,21 @@ async fn an_apply_that_changed_nothing_is_known_until_either_object_changes() {
     };
     let apiserver = MockApiServer::in_order([answer("7"), answer("9")]);
     let writer = Writer::new(apiserver.client(), MANAGER);
-    assert!(!writer.is_futile(&over(&live)), "not tried yet");
+    assert!(!writer.is_ineffective(&over(&live)), "not tried yet");
     writer.apply(&over(&live)).await.unwrap();
-    assert!(writer.is_futile(&over(&live)));
-    assert!(writer.clone().is_futile(&over(&live)), "clones know it");
-    assert!(writer.is_futile(&over(&half_stored("8", &[("a", "stored")]))), "only its version is another");
+    assert!(writer.is_ineffective(&over(&live)));
+    assert!(writer.clone().is_ineffective(&over(&live)), "clones know it");
+    assert!(
+        writer.is_ineffective(&over(&half_stored("8", &[("a", "stored")]))),
+        "only its version is another"
+    );
 
-    assert!(!writer.is_futile(&over(&half_stored("8", &[("a", "changed")]))), "somebody changed it");
+    assert!(!writer.is_ineffective(&over(&half_stored("8", &[("a", "changed")]))), "somebody changed it");
     let mut otherwise = over(&live);
     otherwise.body["metadata"]["annotations"][APPLIED_HASH] = json!("another");
-    assert!(!writer.is_futile(&otherwise), "another desired object");
+    assert!(!writer.is_ineffective(&otherwise), "another desired object");
     writer.apply(&over(&live)).await.unwrap();
-    assert!(!writer.is_futile(&over(&live)), "it changed something, or was read too early");
+    assert!(!writer.is_ineffective(&over(&live)), "it changed something, or was read too early");
 }
 
 #[tokio::test]

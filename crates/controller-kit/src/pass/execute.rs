@@ -6,7 +6,7 @@ use kube::api::DynamicObject;
 use serde::de::DeserializeOwned;
 
 use super::{Kind, Passes, Scene};
-use crate::apply::{Contest, WriteError};
+use crate::apply::{FieldConflict, WriteError};
 use crate::plan::Step;
 use crate::problem::Problem;
 
@@ -17,7 +17,7 @@ pub struct Applied<K: Kind> {
     /// Children as the API server returned them: what was observed of them before is out of date.
     pub children: Vec<DynamicObject>,
     /// What other writers had changed, and was set back.
-    pub reverted: Vec<Contest>,
+    pub reverted: Vec<FieldConflict>,
     /// Our finalizer is off the object, or the object was gone before.
     pub released: bool,
     /// Steps that were done.
@@ -110,7 +110,7 @@ impl<K: Kind> Passes<K> {
                 let written = self.writer.add_finalizer_and_note(object, finalizer, (key, value)).await;
                 applied.object = Some(written.map_err(|error| problem_of::<K>(&error))?);
             }
-            Step::Apply(desired) if self.writer.is_futile(desired) => {}
+            Step::Apply(desired) if self.writer.is_ineffective(desired) => {}
             Step::Apply(desired) => {
                 let written = self.writer.apply_or_replace_lists(desired).await;
                 let written = written.map_err(|error| problem_of::<K>(&error))?;

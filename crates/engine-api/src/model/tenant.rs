@@ -134,7 +134,7 @@ pub struct TenantUsage {
     pub over: BTreeSet<QuotaKind>,
 }
 
-/// Whether a tenant's rows are walled off: looked at, not believed.
+/// Whether a tenant's rows are isolated. It is checked in the database, not assumed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Isolation {
     /// They are.

@@ -54,7 +54,7 @@ pub struct Registration {
     cluster_roles: Api<ClusterRole>,
     service: ServiceName,
     owner: Option<String>,
-    rival: watch::Sender<Option<String>>,
+    other_server: watch::Sender<Option<String>>,
 }
 
 /// What was found of it.
@@ -83,13 +83,13 @@ impl Registration {
             cluster_roles: Api::all(client),
             service,
             owner,
-            rival: watch::Sender::new(None),
+            other_server: watch::Sender::new(None),
         }
     }
 
     /// Why this server gets no requests as long as another one has the API.
-    pub fn rival(&self) -> watch::Receiver<Option<String>> {
-        self.rival.subscribe()
+    pub fn other_server(&self) -> watch::Receiver<Option<String>> {
+        self.other_server.subscribe()
     }
 
     pub fn service(&self) -> &ServiceName {
@@ -105,9 +105,9 @@ impl Registration {
             .map_err(|source| RegistrationError::Read { name: name.clone(), source })?;
         let foreign = found.as_ref().and_then(|found| self.foreign_service(found));
         let foreign = foreign.map(|service| RegistrationError::Foreign { name: name.clone(), service });
-        self.rival.send_if_modified(|rival| {
+        self.other_server.send_if_modified(|other_server| {
             let found = foreign.as_ref().map(ToString::to_string);
-            std::mem::replace(rival, found.clone()) != found
+            std::mem::replace(other_server, found.clone()) != found
         });
         let owner = match (foreign, &found, &self.owner) {
             (Some(foreign), ..) => return Err(foreign),

@@ -20,19 +20,19 @@ fn certificate() -> Arc<ServingCertificate> {
 async fn ready_is_certificate_and_trust_and_not_stopping() {
     let (publish, auth) = watch::channel(None);
     let stopping = CancellationToken::new();
-    let (tell_rival, rival) = watch::channel(None);
-    let bare = Probes::new(Arc::default(), auth.clone(), rival.clone(), stopping.clone());
+    let (set_other_server, other_server) = watch::channel(None);
+    let bare = Probes::new(Arc::default(), auth.clone(), other_server.clone(), stopping.clone());
     assert_eq!(bare.ready(), Err("no serving certificate yet".to_owned()));
-    let probes = Probes::new(certificate(), auth, rival, stopping.clone());
+    let probes = Probes::new(certificate(), auth, other_server, stopping.clone());
     assert_eq!(
         probes.ready(),
         Err("ConfigMap kube-system/extension-apiserver-authentication is not loaded".to_owned())
     );
     publish.send_replace(Some(Arc::new(AuthConfig::parse(&BTreeMap::new()).expect("empty is readable"))));
     assert_eq!(probes.ready(), Ok(()));
-    tell_rival.send_replace(Some("KEDA has it".to_owned()));
+    set_other_server.send_replace(Some("KEDA has it".to_owned()));
     assert_eq!(probes.ready(), Err("KEDA has it".to_owned()));
-    tell_rival.send_replace(None);
+    set_other_server.send_replace(None);
     assert_eq!(probes.ready(), Ok(()));
     stopping.cancel();
     assert_eq!(probes.ready(), Err("shutting down".to_owned()));

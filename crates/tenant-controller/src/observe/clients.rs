@@ -149,14 +149,14 @@ pub async fn observe_clients(
         Err(_) if remembered.is_empty() || is_unreadable(context, tenant).await => return None,
         Err(_) => Circumstances::revoked(tenant),
     };
-    let is_fresh = || context.looks.is_fresh(&tenant.uid().unwrap_or_default(), &under);
+    let is_fresh = || context.client_checks.is_fresh(&tenant.uid().unwrap_or_default(), &under);
     if !is_deleting(tenant) && is_fresh() {
         return None;
     }
     let namespaces: BTreeSet<String> = under.granted.iter().chain(remembered).cloned().collect();
-    let looks: Vec<_> =
+    let reads: Vec<_> =
         namespaces.into_iter().map(|namespace| observe_place(context, tenant, &under, namespace)).collect();
-    let places = futures::stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
+    let places = futures::stream::iter(reads).buffer_unordered(AT_ONCE).collect().await;
     Some(ClientsView { under, places })
 }
 

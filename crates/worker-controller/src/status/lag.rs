@@ -15,7 +15,7 @@ use crate::children::autoscaler::{JOB_TYPE_LABEL, LAG_METRIC};
 /// Shortest time between two writes of a status in which nothing but the lag differs.
 pub const QUIET_TIME: Duration = Duration::from_secs(15);
 /// A move by less than one part in so many is not worth a write.
-const WORTHY_PART: i64 = 10;
+const MIN_CHANGE_DIVISOR: i64 = 10;
 
 /// The greatest lag of all job types. The autoscaler publishes it per pod, as of its own count of pods.
 #[must_use]
@@ -86,7 +86,7 @@ pub fn is_worth_a_write(worker: &WorkflowWorker, former: Option<i64>, seen: Opti
     let (Some(former), Some(seen)) = (former, seen) else { return former != seen };
     let threshold = worker.spec.autoscaling.as_ref().map_or(0, |it| i64::from(it.target_job_lag_seconds()));
     let moved = former.abs_diff(seen).cast_signed();
-    let by_a_tenth = moved > 0 && moved.saturating_mul(WORTHY_PART) >= former;
+    let by_a_tenth = moved > 0 && moved.saturating_mul(MIN_CHANGE_DIVISOR) >= former;
     by_a_tenth || (former > threshold) != (seen > threshold)
 }
 

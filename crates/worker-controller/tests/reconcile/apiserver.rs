@@ -271,7 +271,7 @@ async fn a_fight_over_a_field_is_reported_and_not_fought_at_full_speed() {
     rival().await;
     let writes_before = of_deployment(faults.writes());
     for _ in 0..10 {
-        assert_eq!(pass().await.next, Next::Failed(ErrorClass::Contested));
+        assert_eq!(pass().await.next, Next::Failed(ErrorClass::FieldConflict));
     }
     assert_eq!(of_deployment(faults.writes()) - writes_before, 1, "asked once, and then left alone");
     assert_eq!(image().await, "theirs:1");

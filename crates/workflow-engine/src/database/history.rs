@@ -18,7 +18,7 @@ pub(super) enum Error {
     Standby,
     #[error("{0}")]
     Schema(String),
-    #[error("tenants are not walled off: {0}")]
+    #[error("tenants are not isolated: {0}")]
     Isolation(String),
     #[error("the database is not the one that it was: what is known of it is dropped")]
     Another,

@@ -17,14 +17,14 @@ const ROLLBACK_ATTEMPTS: usize = 3;
 /// An open transaction; dropped without a commit, it is rolled back in a task of its own.
 #[derive(Debug)]
 pub(super) struct Transaction {
-    lent: Lent,
+    connection: PooledConnection,
 }
 
 /// A connection that may be inside a transaction: dropped, it is closed instead of going back to the pool.
 #[derive(Debug)]
-struct Lent(Option<PoolConnection<Postgres>>);
+struct PooledConnection(Option<PoolConnection<Postgres>>);
 
-impl Drop for Lent {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
             // Not `close_on_drop`: that needs a runtime and an answer.
@@ -33,11 +33,11 @@ impl Drop for Lent {
     }
 }
 
-impl Lent {
+impl PooledConnection {
     fn connection(&mut self) -> &mut PgConnection {
         // Taken only by who consumes it.
         #[expect(clippy::expect_used, reason = "the connection is there until this is dropped")]
-        self.0.as_deref_mut().expect("the connection is lent")
+        self.0.as_deref_mut().expect("the connection is held")
     }
 
     /// Postgres has answered that no transaction is open.
@@ -60,13 +60,13 @@ impl Transaction {
     /// `statements` begin with BEGIN, and are sent at once.
     pub(super) async fn begin(pool: &PgPool, statements: &str) -> Result<Self, sqlx::Error> {
         // From here on the connection counts as one with an open transaction.
-        let mut transaction = Self { lent: Lent(Some(pool.acquire().await?)) };
+        let mut transaction = Self { connection: PooledConnection(Some(pool.acquire().await?)) };
         match transaction.connection().execute(AssertSqlSafe(statements.to_owned())).await {
             Ok(_) => Ok(transaction),
             Err(error) => {
                 // With a pool of dead connections whoever tries again needs this one's place now.
                 if !matches!(error, sqlx::Error::Database(_)) {
-                    drop(std::mem::replace(&mut transaction.lent, Lent(None)));
+                    drop(std::mem::replace(&mut transaction.connection, PooledConnection(None)));
                 }
                 Err(error)
             }
@@ -74,29 +74,29 @@ impl Transaction {
     }
 
     pub(super) fn connection(&mut self) -> &mut PgConnection {
-        self.lent.connection()
+        self.connection.connection()
     }
 
     /// An error also when a statement failed before, which Postgres answers with a silent rollback.
     pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
         // The empty SELECT is refused inside a failed transaction, and then the COMMIT is not looked at.
         self.connection().execute("SELECT; COMMIT").await?;
-        std::mem::replace(&mut self.lent, Lent(None)).give_back();
+        std::mem::replace(&mut self.connection, PooledConnection(None)).give_back();
         Ok(())
     }
 }
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        let lent = std::mem::replace(&mut self.lent, Lent(None));
-        if lent.0.is_none() {
+        let connection = std::mem::replace(&mut self.connection, PooledConnection(None));
+        if connection.0.is_none() {
             return;
         }
         // Without a runtime it is closed.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 // Given up in the middle, it is closed.
-                let _ = tokio::time::timeout(ROLLBACK_TIMEOUT, lent.roll_back()).await;
+                let _ = tokio::time::timeout(ROLLBACK_TIMEOUT, connection.roll_back()).await;
             });
         }
     }

@@ -81,7 +81,7 @@ impl Engine {
         }
         let poll = tokio::time::sleep_until(deadline.min(Instant::now() + POLL_INTERVAL));
         tokio::select! {
-            () = wakeups.awoken() => true,
+            () = wakeups.notified() => true,
             () = poll => true,
             () = self.stop.cancelled() => false,
         }

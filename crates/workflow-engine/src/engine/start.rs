@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::runtime::definitions::CompiledDefinition;
 use crate::runtime::tokens::{self, Advance};
 use crate::storage::instances::{
-    self, Changes, CounterShard, IncidentRow, InstanceRow, JobRow, StartGround, Usage,
+    self, Changes, CounterShard, IncidentRow, InstanceRow, JobRow, StartContext, Usage,
 };
 use crate::storage::request_log::{self, Remembered};
 use crate::tenant_id::TenantId;
@@ -98,32 +98,32 @@ impl Engine {
         let mut tx = self.database.tenant_shared(tenant).await?;
         let mut responses = Vec::with_capacity(starts.len());
         let mut changes = Changes::default();
-        let mut grounds: BTreeMap<(&str, i32), StartGround> = BTreeMap::new();
+        let mut contexts: BTreeMap<(&str, i32), StartContext> = BTreeMap::new();
         for start in starts {
             if let Some(answer) = request_log::find_answer(&mut tx, start.request.as_ref()).await? {
                 responses.push(answer);
                 continue;
             }
             let process = (start.process_id.as_str(), start.version);
-            let ground = match grounds.entry(process) {
+            let context = match contexts.entry(process) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(unknown) => {
-                    let ground = instances::observe_start_ground(&mut tx, process.0, process.1).await?;
-                    unknown.insert(ground.ok_or_else(|| Error::unknown_tenant(tenant.as_str()))?)
+                    let context = instances::observe_start_context(&mut tx, process.0, process.1).await?;
+                    unknown.insert(context.ok_or_else(|| Error::unknown_tenant(tenant.as_str()))?)
                 }
             };
-            let response = self.add_start(&mut tx, start, ground, &mut changes).await?;
+            let response = self.add_start(&mut tx, start, context, &mut changes).await?;
             request_log::record_answer(&mut tx, start.request.as_ref(), &response).await?;
             responses.push(response);
         }
         // The tenant's quotas are the same in each.
-        if let Some(ground) = grounds.into_values().next() {
-            let limited = ground.quotas.limit_starts();
+        if let Some(context) = contexts.into_values().next() {
+            let limited = context.quotas.limit_starts();
             let shard = if limited { CounterShard::Exact } else { CounterShard::Any };
             let usage = instances::write_changes(&mut tx, &changes, shard).await?;
             if limited {
                 // The counter is locked now: what it says is exact, and refusing rolls everything back.
-                require_quota(tenant, &ground, usage)?;
+                require_quota(tenant, &context, usage)?;
             }
         }
         tx.commit().await?;
@@ -138,22 +138,22 @@ impl Engine {
         &self,
         tx: &mut TenantTx,
         start: &Start,
-        ground: &StartGround,
+        context: &StartContext,
         changes: &mut Changes,
     ) -> Result<StartedInstances, Error> {
         let tenant = tx.tenant().clone();
-        if ground.being_deleted {
+        if context.being_deleted {
             return Err(Error::tenant_being_deleted(tenant.as_str()));
         }
-        if ground.suspended {
+        if context.suspended {
             return Err(Error::suspended_tenant(tenant.as_str()));
         }
-        let definition_key = ground.definition_key.ok_or_else(|| start.no_such_process(&tenant))?;
+        let definition_key = context.definition_key.ok_or_else(|| start.no_such_process(&tenant))?;
         let before = changes.started.len();
         let starting = i64::try_from(before + start.variables.len()).unwrap_or(i64::MAX);
         // Cheap and not exact: whoever is far over its quota should not cost writes.
-        let wanted = Usage { active_instances: ground.usage.active_instances + starting, ..ground.usage };
-        require_quota(&tenant, ground, wanted)?;
+        let wanted = Usage { active_instances: context.usage.active_instances + starting, ..context.usage };
+        require_quota(&tenant, context, wanted)?;
         let definition = self.definitions.find(tx, definition_key).await?;
         let advances: Vec<Advance> = start
             .variables
@@ -201,8 +201,8 @@ impl Start {
 }
 
 /// What the tenant would use must fit its quotas; the refusal tells what it uses now.
-fn require_quota(tenant: &TenantId, ground: &StartGround, wanted: Usage) -> Result<(), Error> {
-    let StartGround { quotas, usage: now, .. } = ground;
+fn require_quota(tenant: &TenantId, context: &StartContext, wanted: Usage) -> Result<(), Error> {
+    let StartContext { quotas, usage: now, .. } = context;
     let checks = [
         (
             QuotaKind::ActiveInstances,

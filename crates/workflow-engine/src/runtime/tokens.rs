@@ -65,7 +65,7 @@ pub enum Error {
 
 /// A new instance: one token at the start event.
 pub fn advance_start(process: &Process, variables: &Value) -> Advance {
-    let mut game = Game::new(process, variables, Marking::default());
+    let mut game = TokenGame::new(process, variables, Marking::default());
     game.enter(process.start, None);
     game.play()
 }
@@ -81,7 +81,7 @@ pub fn advance_completed(
         process.element_by_id(element_id).ok_or_else(|| Error::UnknownElement(element_id.to_owned()))?;
     let mut marking = marking.clone();
     marking.resting = marking.resting.checked_sub(1).ok_or_else(|| Error::NoToken(element_id.to_owned()))?;
-    let mut game = Game::new(process, variables, marking);
+    let mut game = TokenGame::new(process, variables, marking);
     game.leave_by_all(element);
     Ok(game.play())
 }
@@ -99,14 +99,14 @@ pub fn advance_retried(
     let mut marking = marking.clone();
     marking.resting =
         marking.resting.checked_sub(tokens).ok_or_else(|| Error::NoToken(element_id.to_owned()))?;
-    let mut game = Game::new(process, variables, marking);
+    let mut game = TokenGame::new(process, variables, marking);
     for _ in 0..tokens {
         game.enter(element, flow);
     }
     Ok(game.play())
 }
 
-struct Game<'model> {
+struct TokenGame<'model> {
     process: &'model Process,
     variables: &'model Value,
     /// Tokens on their way, with the flow that each came over.
@@ -114,7 +114,7 @@ struct Game<'model> {
     result: Advance,
 }
 
-impl<'model> Game<'model> {
+impl<'model> TokenGame<'model> {
     fn new(process: &'model Process, variables: &'model Value, marking: Marking) -> Self {
         Self {
             process,

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 /// Every table of ours that holds tenants' rows; all others are listed here with their reason by being absent:
 /// `node`, `schema_migration`, `schema_state` and `writer` hold nothing of any tenant.
-const WALLED: [&str; 9] = [
+const TENANT_TABLES: [&str; 9] = [
     "incident",
     "instance",
     "job",
@@ -38,19 +38,19 @@ pub async fn observe_violations(connection: &mut PgConnection) -> Result<Vec<Str
     )
     .fetch_all(&mut *connection)
     .await?;
-    for walled in WALLED {
-        match tables.iter().find(|(name, ..)| name == walled) {
-            None => violations.push(format!("table {walled} is missing")),
+    for table in TENANT_TABLES {
+        match tables.iter().find(|(name, ..)| name == table) {
+            None => violations.push(format!("table {table} is missing")),
             Some((_, true, true, true)) => {}
             Some((_, enabled, forced, has_policy)) => {
                 if !enabled {
-                    violations.push(format!("table {walled} has row-level security off"));
+                    violations.push(format!("table {table} has row-level security off"));
                 }
                 if !forced {
-                    violations.push(format!("table {walled} does not force row-level security on its owner"));
+                    violations.push(format!("table {table} does not force row-level security on its owner"));
                 }
                 if !has_policy {
-                    violations.push(format!("table {walled} has lost its policy tenant_wall"));
+                    violations.push(format!("table {table} has lost its policy tenant_wall"));
                 }
             }
         }
@@ -76,16 +76,16 @@ pub async fn observe_foreign_rows(
     tenant: &str,
 ) -> Result<Vec<String>, sqlx::Error> {
     let mut violations = Vec::new();
-    for walled in WALLED {
+    for table in TENANT_TABLES {
         // Two ranges instead of `<>`: with the wall in place the index answers "nothing" at once, however big the tenant.
         let probe = format!(
-            "SELECT EXISTS (SELECT FROM workflow.{walled} WHERE tenant_id < $1)
-                 OR EXISTS (SELECT FROM workflow.{walled} WHERE tenant_id > $1)"
+            "SELECT EXISTS (SELECT FROM workflow.{table} WHERE tenant_id < $1)
+                 OR EXISTS (SELECT FROM workflow.{table} WHERE tenant_id > $1)"
         );
         let visible: bool =
             sqlx::query_scalar(sqlx::AssertSqlSafe(probe)).bind(tenant).fetch_one(&mut *connection).await?;
         if visible {
-            violations.push(format!("rows of other tenants are visible in table {walled}"));
+            violations.push(format!("rows of other tenants are visible in table {table}"));
         }
     }
     Ok(violations)

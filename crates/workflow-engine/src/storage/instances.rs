@@ -12,7 +12,7 @@ use crate::runtime::tokens::{Marking, NewIncident};
 
 /// What a start needs to know, in one read.
 #[derive(Debug)]
-pub struct StartGround {
+pub struct StartContext {
     pub suspended: bool,
     pub being_deleted: bool,
     pub quotas: Quotas,
@@ -28,11 +28,11 @@ pub struct Usage {
 }
 
 /// `None` = no such tenant. `version` 0 = the latest.
-pub async fn observe_start_ground(
+pub async fn observe_start_context(
     tx: &mut TenantTx,
     process_id: &str,
     version: i32,
-) -> Result<Option<StartGround>, sqlx::Error> {
+) -> Result<Option<StartContext>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     let row = sqlx::query_as::<_, (bool, bool, i64, i64, i64, i64, i64, Option<i64>)>(
         "SELECT t.suspended, t.deleting_since IS NOT NULL, t.max_active_instances, t.max_jobs_per_minute, t.max_storage_bytes,
@@ -66,7 +66,7 @@ pub async fn observe_start_ground(
             jobs_this_minute,
             definition_key,
         )| {
-            StartGround {
+            StartContext {
                 suspended,
                 being_deleted,
                 quotas: Quotas {

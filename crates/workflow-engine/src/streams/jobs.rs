@@ -143,7 +143,7 @@ impl Feeder {
                 drop(place);
             }
             tokio::select! {
-                () = self.wakeups.awoken(), if room > 0 => {}
+                () = self.wakeups.notified(), if room > 0 => {}
                 () = self.load.changed() => {}
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
             }

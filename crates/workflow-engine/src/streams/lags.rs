@@ -79,11 +79,11 @@ pub async fn open(
     let samples = engine.lag.watch();
     let first = engine.lag.fresh(&engine.database).await?;
     let (sender, receiver) = mpsc::channel(1);
-    let teller = Teller { filter, interval, reported: BTreeMap::new() };
+    let reporter = LagReporter { filter, interval, reported: BTreeMap::new() };
     tokio::spawn(async move {
         let stop = engine.stop.clone();
         let ended = tokio::select! {
-            ended = teller.tell(samples, first, &sender) => ended,
+            ended = reporter.tell(samples, first, &sender) => ended,
             () = sender.closed() => Ok(()),
             () = stop.cancelled() => Err(Error::ShuttingDown),
         };
@@ -95,14 +95,14 @@ pub async fn open(
     Ok(ReceiverStream::new(receiver))
 }
 
-struct Teller {
+struct LagReporter {
     filter: Filter,
     interval: Duration,
     /// What the client knows.
     reported: BTreeMap<Pair, Lag>,
 }
 
-impl Teller {
+impl LagReporter {
     async fn tell(
         mut self,
         mut samples: tokio::sync::watch::Receiver<Option<Arc<Sample>>>,

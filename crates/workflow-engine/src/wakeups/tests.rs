@@ -12,10 +12,10 @@ async fn a_waiter_hears_only_its_own_tenant_and_types() {
     let mut waiter = wakeups.subscribe(&tenant("acme"), &["charge".to_owned(), "refund".to_owned()]);
     wakeups.announce(&tenant("acme"), ["ship"]);
     wakeups.announce(&tenant("globex"), ["charge"]);
-    assert!(waiter.awoken().now_or_never().is_none());
+    assert!(waiter.notified().now_or_never().is_none());
     wakeups.announce(&tenant("acme"), ["refund"]);
-    assert!(waiter.awoken().now_or_never().is_some());
-    assert!(waiter.awoken().now_or_never().is_none());
+    assert!(waiter.notified().now_or_never().is_some());
+    assert!(waiter.notified().now_or_never().is_none());
 }
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn a_wake_up_between_looking_and_waiting_is_not_lost() {
     let wakeups = Wakeups::default();
     let mut waiter = wakeups.subscribe(&tenant("acme"), &["charge".to_owned()]);
     wakeups.announce(&tenant("acme"), ["charge"]);
-    assert!(waiter.awoken().now_or_never().is_some());
+    assert!(waiter.notified().now_or_never().is_some());
 }
 
 #[test]

@@ -158,7 +158,7 @@ async fn a_superuser_serves_through_the_walled_role_and_not_at_all_without_it() 
     })
     .await;
     assert_eq!(code, 503);
-    assert!(reason.contains("tenants are not walled off") && reason.contains("superuser"), "{reason}");
+    assert!(reason.contains("tenants are not isolated") && reason.contains("superuser"), "{reason}");
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ fn a_ready_pod_is_read() {
             version: Some("1.2.3".into()),
             health: PodHealth::Ready,
             terminating: false,
-            trouble: None,
+            problem: None,
         }
     );
 }
@@ -50,7 +50,7 @@ fn a_ready_pod_is_read() {
 #[case::no_node(json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}), Some("Unschedulable"))]
 #[case::nothing_known(json!({}), None)]
 fn trouble_is_what_kubernetes_calls_it(#[case] status: Value, #[case] expected: Option<&str>) {
-    assert_eq!(view(&pod(&status)).trouble.as_deref(), expected);
+    assert_eq!(view(&pod(&status)).problem.as_deref(), expected);
 }
 
 #[test]

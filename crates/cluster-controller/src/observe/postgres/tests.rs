@@ -23,7 +23,7 @@ async fn look(login: &Login) -> PostgresView {
 }
 
 fn unusable(reason: Reason, cause: String) -> PostgresView {
-    PostgresView::Unusable(Trouble { reason, cause })
+    PostgresView::Unusable(PostgresProblem { reason, cause })
 }
 
 async fn run(database: &TestDatabase, statements: &str) {
@@ -117,8 +117,8 @@ async fn what_cannot_be_connected_to_is_reported_with_its_cause() {
         )
     );
     // Whoever wrote the port behind an IPv6 address sees which address that is.
-    let PostgresView::Unusable(trouble) = look(&at("::1:1", 1)).await else { panic!("reachable") };
-    assert!(trouble.cause.ends_with(" ([::1:1]:1)"), "{}", trouble.cause);
+    let PostgresView::Unusable(problem) = look(&at("::1:1", 1)).await else { panic!("reachable") };
+    assert!(problem.cause.ends_with(" ([::1:1]:1)"), "{}", problem.cause);
 }
 
 #[tokio::test]
@@ -163,8 +163,8 @@ async fn a_server_that_speaks_another_protocol_is_no_postgres() {
         ca_pem: None,
     };
     let (found, ()) = tokio::join!(look(&login), serve);
-    let PostgresView::Unusable(trouble) = found else { panic!("{found:?}") };
-    assert_eq!(trouble.reason, Reason::PostgresUnreachable);
+    let PostgresView::Unusable(problem) = found else { panic!("{found:?}") };
+    assert_eq!(problem.reason, Reason::PostgresUnreachable);
 }
 
 #[tokio::test]

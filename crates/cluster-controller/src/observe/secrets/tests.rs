@@ -3,7 +3,11 @@ use rstest::rstest;
 use super::*;
 use crate::testing::{FULL, MINIMAL, authority, cluster, secret, target, today};
 
-fn login(yaml: &str, database_secret: Option<&[(&str, &str)]>, ca: Option<&str>) -> Result<Login, Trouble> {
+fn login(
+    yaml: &str,
+    database_secret: Option<&[(&str, &str)]>,
+    ca: Option<&str>,
+) -> Result<Login, PostgresProblem> {
     let target = target(&cluster(yaml));
     let database_secret = database_secret.map(|entries| secret("db", entries));
     let ca = ca.map(|pem| secret("db-ca", &[("ca.crt", pem)]));
@@ -48,7 +52,7 @@ fn an_unusable_secret_is_named(
     #[case] cause: &str,
 ) {
     let cause = format!("spec.postgres.externalRef.databaseSecret: {cause}");
-    assert_eq!(login(MINIMAL, entries, None), Err(Trouble { reason, cause }));
+    assert_eq!(login(MINIMAL, entries, None), Err(PostgresProblem { reason, cause }));
 }
 
 #[rstest]
@@ -64,7 +68,7 @@ fn an_unusable_authority_is_named(
     #[case] cause: &str,
 ) {
     let cause = format!("spec.postgres.externalRef.caSecret: {cause}");
-    assert_eq!(login(FULL, Some(&[USER, PASSWORD]), pem), Err(Trouble { reason, cause }));
+    assert_eq!(login(FULL, Some(&[USER, PASSWORD]), pem), Err(PostgresProblem { reason, cause }));
 }
 
 #[test]

@@ -14,18 +14,18 @@ use crate::testing::{
 };
 
 /// The Secret as our own apply of it left it.
-fn ours(spec: impl FnOnce(&mut WorkflowClusterSpec), name: &str, entries: &[(&str, &str)]) -> Sealed {
+fn ours(spec: impl FnOnce(&mut WorkflowClusterSpec), name: &str, entries: &[(&str, &str)]) -> RedactedSecret {
     applied(&minimal(|cluster| spec(&mut cluster.spec)), name, entries)
 }
 
-fn authority_secret(current: &Issued, previous: Option<&Issued>) -> Sealed {
+fn authority_secret(current: &Issued, previous: Option<&Issued>) -> RedactedSecret {
     let mut entries =
         vec![(CA_CERT_KEY, current.certificate.as_str()), (CA_PRIVATE_KEY_KEY, current.key.as_str())];
     entries.extend(previous.map(|previous| (CA_PREVIOUS_CERT_KEY, previous.certificate.as_str())));
     ours(|_| (), "dev-engine-ca-key", &entries)
 }
 
-fn certificate_secret(by: &Issued, made: Timestamp) -> Sealed {
+fn certificate_secret(by: &Issued, made: Timestamp) -> RedactedSecret {
     let leaf = certificate(by, made);
     let entries = [
         (TLS_CERT_KEY, leaf.certificate.as_str()),
@@ -35,7 +35,7 @@ fn certificate_secret(by: &Issued, made: Timestamp) -> Sealed {
     ours(|_| (), "dev-engine-tls", &entries)
 }
 
-fn credentials() -> BTreeMap<Access, Sealed> {
+fn credentials() -> BTreeMap<Access, RedactedSecret> {
     let secret = |access| match access {
         Access::ControllerToken => "controller".to_owned(),
         Access::MonitorToken => "monitor".to_owned(),
@@ -222,7 +222,7 @@ fn retained_secrets_lose_their_owner_and_serve_the_next_cluster_of_the_name() {
     ];
     assert_eq!(reported(&steps), expected);
     let retained = |step: &Step| match step {
-        Step::Apply(desired) => Some(Sealed(serde_json::from_value(desired.body.clone()).unwrap())),
+        Step::Apply(desired) => Some(RedactedSecret(serde_json::from_value(desired.body.clone()).unwrap())),
         _ => None,
     };
     let access = AccessView {
@@ -246,7 +246,7 @@ fn nothing_is_made_before_there_is_a_proof() {
 }
 
 /// A Secret without owner and with our labels, as `deletionPolicy: Retain` leaves it, or as anybody may write it.
-fn left_behind(change: impl FnOnce(&mut Secret)) -> Sealed {
+fn left_behind(change: impl FnOnce(&mut Secret)) -> RedactedSecret {
     let retained = |spec: &mut WorkflowClusterSpec| spec.deletion_policy = Some(DeletionPolicy::Retain);
     let mut left =
         ours(retained, "dev-engine-worker-key", &[(CURRENT_KEY, &TenantKey::generate().unwrap().expose())]);
@@ -319,5 +319,5 @@ fn secrets_of_a_living_cluster_are_proved_anew() {
 #[test]
 fn secrets_are_never_shown() {
     let shown = format!("{:?}", credentials()[&Access::MonitorToken]);
-    assert_eq!(shown, "Sealed(dev-engine-monitor-token)");
+    assert_eq!(shown, "RedactedSecret(dev-engine-monitor-token)");
 }

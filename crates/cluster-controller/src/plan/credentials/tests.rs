@@ -39,7 +39,7 @@ struct Left {
     unheld: Option<i64>,
 }
 
-fn live(cluster: &WorkflowCluster, access: Access, left: &Left) -> Sealed {
+fn live(cluster: &WorkflowCluster, access: Access, left: &Left) -> RedactedSecret {
     let entries: Vec<_> = left.data.split(' ').filter_map(|entry| entry.split_once('=')).collect();
     let entries: Vec<_> = entries.into_iter().map(|(key, letter)| (key, text_of(letter))).collect();
     let name = access_secret_name("dev", access);
@@ -54,7 +54,7 @@ fn live(cluster: &WorkflowCluster, access: Access, left: &Left) -> Sealed {
     metadata.annotations = (!present.is_empty()).then_some(present);
     let view = AccessView { proof: proof(), ..AccessView::default() };
     let desired = Desired::of(&view.prove("dev", build_secret(metadata, secret(&name, &entries).data())));
-    Sealed(serde_json::from_value::<Secret>(desired.body).unwrap())
+    RedactedSecret(serde_json::from_value::<Secret>(desired.body).unwrap())
 }
 
 /// What is done to the Secret: a word, or all that it has afterwards.

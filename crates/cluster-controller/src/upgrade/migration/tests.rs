@@ -3,7 +3,7 @@ use std::sync::Arc;
 use rstest::rstest;
 
 use super::*;
-use crate::observe::postgres::Trouble;
+use crate::observe::postgres::PostgresProblem;
 use crate::testing::{
     days, ended, minimal, nothing, pod, reachable, rolling_set, settled_pods, settled_set, today, with_input,
     with_set,
@@ -121,8 +121,10 @@ fn verdict(
 #[test]
 fn a_database_that_cannot_be_asked_decides_nothing() {
     let mut observed = nothing();
-    observed.postgres =
-        PostgresView::Unusable(Trouble { reason: Reason::PostgresUnreachable, cause: "timeout".to_owned() });
+    observed.postgres = PostgresView::Unusable(PostgresProblem {
+        reason: Reason::PostgresUnreachable,
+        cause: "timeout".to_owned(),
+    });
     let migration = with_input(&minimal(|_| ()), |input| judge_migration(input, &observed, today()));
     assert_eq!(migration, Migration::Unknown);
 }
@@ -185,14 +187,13 @@ fn state_of_the_job(#[case] live: Option<Job>, #[case] expected: JobState) {
 
 #[test]
 fn what_holds_the_pod_of_a_running_job_up_is_reported() {
-    let troubled =
-        PodView { ordinal: None, trouble: Some("ImagePullBackOff".to_owned()), ..pod(0, "", false) };
+    let broken = PodView { ordinal: None, problem: Some("ImagePullBackOff".to_owned()), ..pod(0, "", false) };
     let mut observed = nothing();
     observed.children.jobs = vec![Arc::new(job("1.2.3", UpTo::All))];
-    observed.pods = vec![pod(0, "", false), troubled];
+    observed.pods = vec![pod(0, "", false), broken];
     let state = |observed: &Observed| job_state(&job("1.2.3", UpTo::All), observed, UpTo::All, today());
     assert_eq!(state(&observed), JobState::Running(Some("pod dev-engine-0: ImagePullBackOff".to_owned())));
-    observed.hindrances.missing_pull_secrets = vec!["registry-login".to_owned()];
+    observed.obstacles.missing_pull_secrets = vec!["registry-login".to_owned()];
     assert_eq!(
         state(&observed),
         JobState::Running(Some(

@@ -2,7 +2,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::observe::engine::EngineView;
-use crate::observe::postgres::Trouble;
+use crate::observe::postgres::PostgresProblem;
 use crate::testing::{
     minimal, nothing, pod, reachable, rolling_set, serving, settled_set, with_input, with_set,
 };
@@ -94,7 +94,7 @@ fn one_pod_at_a_time(#[case] partition: i32, #[case] pods: &[(&str, bool)], #[ca
 
 #[rstest]
 #[case::engine(reachable(Some("1.2.3")), EngineView::Unreachable("no answer".to_owned()))]
-#[case::postgres(PostgresView::Unusable(Trouble { reason: api_types::cluster::ClusterReason::PostgresUnreachable, cause: String::new() }), serving())]
+#[case::postgres(PostgresView::Unusable(PostgresProblem { reason: api_types::cluster::ClusterReason::PostgresUnreachable, cause: String::new() }), serving())]
 fn the_roll_waits_for_engine_and_database(#[case] postgres: PostgresView, #[case] engine: EngineView) {
     let mut observed = nothing();
     observed.children = with_set(rolling_set(&three(), "1.2.3", 3));
@@ -163,9 +163,9 @@ fn a_pod_that_is_only_away_from_its_database_is_not_stuck() {
     let mut observed = nothing();
     observed.children = with_set(set);
     let reason = api_types::cluster::ClusterReason::PostgresUnreachable;
-    observed.postgres = PostgresView::Unusable(Trouble { reason, cause: String::new() });
-    let troubled = PodView { trouble: Some("ImagePullBackOff".to_owned()), ..pod(2, "given-up", false) };
-    observed.pods = vec![pod(0, "old", false), pod(1, "old", false), troubled];
+    observed.postgres = PostgresView::Unusable(PostgresProblem { reason, cause: String::new() });
+    let broken = PodView { problem: Some("ImagePullBackOff".to_owned()), ..pod(2, "given-up", false) };
+    observed.pods = vec![pod(0, "old", false), pod(1, "old", false), broken];
     let stuck: Vec<_> = planned(&three(), &observed).stuck.into_iter().map(|pod| pod.name).collect();
     assert_eq!(stuck, ["dev-engine-2"]);
 }

@@ -1,7 +1,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::observe::postgres::{PostgresView, Trouble};
+use crate::observe::postgres::{PostgresProblem, PostgresView};
 use crate::testing::{
     ended, minimal, nothing, pod, reachable, rolling_set, serving, settled_pods, settled_set, today,
     with_input, with_set,
@@ -26,7 +26,7 @@ fn stage(
 
 fn away(observed: &mut Observed) {
     let reason = api_types::cluster::ClusterReason::PostgresUnreachable;
-    observed.postgres = PostgresView::Unusable(Trouble { reason, cause: String::new() });
+    observed.postgres = PostgresView::Unusable(PostgresProblem { reason, cause: String::new() });
 }
 
 fn with_expanded_schema(observed: &mut Observed) {

@@ -4,7 +4,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::children::migration_job::{UpTo, build_job};
-use crate::observe::postgres::{PostgresView, Trouble};
+use crate::observe::postgres::{PostgresProblem, PostgresView};
 use crate::testing::{
     days, ended, minimal, nothing, reachable, settled_pods, settled_set, today, with_input, with_set,
 };
@@ -101,7 +101,7 @@ fn withdrawn() -> Migration {
 }
 
 fn away() -> PostgresView {
-    PostgresView::Unusable(Trouble { reason: Reason::PostgresUnreachable, cause: String::new() })
+    PostgresView::Unusable(PostgresProblem { reason: Reason::PostgresUnreachable, cause: String::new() })
 }
 
 #[rstest]

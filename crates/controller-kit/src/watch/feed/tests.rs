@@ -102,7 +102,7 @@ fn an_object_that_cannot_be_decoded_is_named_and_the_others_go_on() {
 }
 
 #[test]
-fn an_object_that_becomes_poison_leaves_the_store() {
+fn an_object_that_becomes_unreadable_leaves_the_store() {
     let (store, mut feed) = Feed::<ConfigMap>::new();
     listed(&mut feed, &[object("a", "1", "old")]);
     let (changes, invalid) = feed.accept_guarded(Event::Apply(unreadable()));

@@ -212,11 +212,11 @@ async fn api_service_that_another_adapter_makes_meanwhile_is_left_to_it() {
         first.then(|| reply::not_found("apiservices", API_SERVICE).into())
     });
     let replica = claimant(&apiserver);
-    let rival = replica.registration.rival();
+    let other_server = replica.registration.other_server();
     let error = replica.tick().await.expect_err("the API is taken");
     assert!(matches!(error, SelfManagedError::Registration(RegistrationError::Foreign { .. })), "{error}");
     assert_eq!(apiserver.get::<APIService>("", API_SERVICE), Some(made));
-    assert_eq!(*rival.borrow(), Some(error.to_string()));
+    assert_eq!(*other_server.borrow(), Some(error.to_string()));
 }
 
 #[tokio::test]
@@ -227,12 +227,12 @@ async fn api_service_is_taken_over_once_the_other_adapter_is_gone() {
     let foreign = api_service("keda", "keda-operator-metrics-apiserver");
     theirs.create(&PostParams::default(), &foreign).await.expect("they make it");
     let replica = claimant(&apiserver);
-    let rival = replica.registration.rival();
+    let other_server = replica.registration.other_server();
     replica.tick().await.expect_err("the API is taken");
     theirs.delete(API_SERVICE, &kube::api::DeleteParams::default()).await.expect("they go");
     replica.tick().await.expect("the pass should succeed");
     assert!(ca_bundle(&apiserver).is_some());
-    assert_eq!(*rival.borrow(), None);
+    assert_eq!(*other_server.borrow(), None);
 }
 
 #[tokio::test]

@@ -14,35 +14,35 @@ use crate::events::{Event, EventType};
 use crate::message::bounded;
 use crate::plan::Desired;
 
-/// An object that nobody contested for so long starts anew.
-const PEACE: Duration = Duration::from_mins(10);
+/// An object that nobody else changed for so long starts anew.
+const FORGOTTEN_AFTER: Duration = Duration::from_mins(10);
 /// A field is set back at once the first time, then after 2 s, 4 s, … up to this.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// Beyond so many remembered objects those that nobody contests any more are forgotten.
+/// Beyond so many remembered objects those that nobody else changes any more are forgotten.
 const REMEMBERED: usize = 1_000;
 
 /// The fields of one object that others set, by writer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contest {
+pub struct FieldConflict {
     /// `Kind namespace/name`.
     pub object: String,
     /// Field manager, and the paths of its fields.
-    pub rivals: BTreeMap<String, Vec<String>>,
+    pub managers: BTreeMap<String, Vec<String>>,
 }
 
-impl Contest {
+impl FieldConflict {
     /// Out of the refusal of an apply that was not forced; `None` when it was refused for something else, when every field is
     /// one of `shared`, or when it was this controller that set them, by a patch.
     pub(super) fn of(refusal: &Status, object: &str, shared: &[&str]) -> Option<Self> {
-        let mut rivals: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut managers: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for cause in refusal.details.iter().flat_map(|details| &details.causes) {
             let manager = manager_in(&cause.message);
             let is_shared = shared.contains(&cause.field.as_str());
-            if is_contested(&cause.reason) && !is_shared && !is_ours(&manager) {
-                rivals.entry(manager).or_default().push(cause.field.clone());
+            if is_field_manager_conflict(&cause.reason) && !is_shared && !is_ours(&manager) {
+                managers.entry(manager).or_default().push(cause.field.clone());
             }
         }
-        (!rivals.is_empty()).then(|| Self { object: object.to_owned(), rivals })
+        (!managers.is_empty()).then(|| Self { object: object.to_owned(), managers })
     }
 
     /// Who set which field of what.
@@ -50,8 +50,8 @@ impl Contest {
     pub fn message(&self) -> String {
         let reported =
             |(manager, fields): (&String, &Vec<String>)| format!("{manager:?} set {}", fields.join(", "));
-        let rivals: Vec<String> = self.rivals.iter().map(reported).collect();
-        bounded(&format!("{}: {}", self.object, rivals.join("; ")))
+        let managers: Vec<String> = self.managers.iter().map(reported).collect();
+        bounded(&format!("{}: {}", self.object, managers.join("; ")))
     }
 
     /// The event for fields that were set back.
@@ -64,9 +64,9 @@ impl Contest {
 }
 
 /// Was an apply refused because fields belong to others?
-pub(crate) fn is_contest(refusal: &Status) -> bool {
+pub(crate) fn is_field_conflict(refusal: &Status) -> bool {
     let mut causes = refusal.details.iter().flat_map(|details| &details.causes);
-    refusal.code == 409 && causes.any(|cause| is_contested(&cause.reason))
+    refusal.code == 409 && causes.any(|cause| is_field_manager_conflict(&cause.reason))
 }
 
 fn is_ours(manager: &str) -> bool {
@@ -75,7 +75,7 @@ fn is_ours(manager: &str) -> bool {
         .any(|owner| owner.field_manager == manager)
 }
 
-fn is_contested(reason: &str) -> bool {
+fn is_field_manager_conflict(reason: &str) -> bool {
     reason == "FieldManagerConflict"
 }
 
@@ -86,10 +86,10 @@ fn manager_in(message: &str) -> String {
 
 /// What was set back of late, by object.
 #[derive(Default)]
-pub(super) struct Contests(Mutex<HashMap<String, Record>>);
+pub(super) struct FieldConflicts(Mutex<HashMap<String, Record>>);
 
 struct Record {
-    /// Digest of what was to be applied: what differs from it is no contest any more.
+    /// Digest of what was to be applied: what differs from it is no conflict any more.
     desired: String,
     /// How often it was set back.
     times: u32,
@@ -106,7 +106,7 @@ impl Record {
     }
 }
 
-impl Contests {
+impl FieldConflicts {
     /// The refusal that still holds for this object as it shall be: it is not even tried.
     pub(super) fn held(&self, desired: &Desired, now: Instant) -> Option<Status> {
         let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,7 +116,7 @@ impl Contests {
 
     /// May the fields be set back now?
     pub(super) fn may_set_back(&self, desired: &Desired, refusal: &Status, now: Instant) -> bool {
-        let is_recent = |record: &Record| now.duration_since(record.at) < PEACE;
+        let is_recent = |record: &Record| now.duration_since(record.at) < FORGOTTEN_AFTER;
         let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if records.len() >= REMEMBERED {
             records.retain(|_, record| is_recent(record));

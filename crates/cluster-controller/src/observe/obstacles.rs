@@ -16,7 +16,7 @@ use crate::context::Context;
 
 /// All that was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hindrances {
+pub struct Obstacles {
     /// Children whose pods Kubernetes refuses to create.
     pub failed_creates: Vec<FailedCreate>,
     /// Pull Secrets of the installation that the cluster's namespace does not have.
@@ -69,7 +69,7 @@ impl FailedCreate {
     }
 }
 
-impl Hindrances {
+impl Obstacles {
     /// Why this child has no pods.
     #[must_use]
     pub fn failed_create(&self, owner: PodOwner, name: &str) -> Option<&FailedCreate> {
@@ -78,18 +78,18 @@ impl Hindrances {
 }
 
 /// Looks for what the pods do not tell.
-pub async fn observe_hindrances(
+pub async fn observe_obstacles(
     context: &Context,
     cluster: &WorkflowCluster,
     children: &Children,
     pods: &[PodView],
-) -> Result<Hindrances, Problem<ClusterReason>> {
+) -> Result<Obstacles, Problem<ClusterReason>> {
     let mut failed_creates = Vec::new();
     for (owner, meta) in without_pods(children, pods) {
         failed_creates.extend(observe_failed_create(context, owner, meta).await?);
     }
     let mut missing_pull_secrets = Vec::new();
-    if pods.iter().any(|pod| pod.trouble.as_deref() == Some("ImagePullBackOff")) {
+    if pods.iter().any(|pod| pod.problem.as_deref() == Some("ImagePullBackOff")) {
         let namespace = cluster.namespace().unwrap_or_default();
         let api: Api<Secret> = Api::namespaced(context.client.clone(), &namespace);
         for name in &context.settings.engine_image_pull_secrets {
@@ -100,7 +100,7 @@ pub async fn observe_hindrances(
             }
         }
     }
-    Ok(Hindrances { failed_creates, missing_pull_secrets })
+    Ok(Obstacles { failed_creates, missing_pull_secrets })
 }
 
 /// The children that should have more pods than there are.

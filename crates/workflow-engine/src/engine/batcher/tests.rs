@@ -21,13 +21,9 @@ async fn count(items: Vec<u32>) -> Vec<Result<usize, Error>> {
     items.iter().map(|_| Ok(items.len())).collect()
 }
 
-fn writing(
-    gathering: &Arc<Gathering<u32, usize>>,
-    tenant: &str,
-    item: u32,
-) -> JoinHandle<Result<usize, Error>> {
-    let (gathering, tenant) = (Arc::clone(gathering), scope(tenant));
-    tokio::spawn(async move { gathering.write(&tenant, item, count).await })
+fn writing(batcher: &Arc<Batcher<u32, usize>>, tenant: &str, item: u32) -> JoinHandle<Result<usize, Error>> {
+    let (batcher, tenant) = (Arc::clone(batcher), scope(tenant));
+    tokio::spawn(async move { batcher.write(&tenant, item, count).await })
 }
 
 async fn answers(writings: impl IntoIterator<Item = JoinHandle<Result<usize, Error>>>) -> Vec<usize> {
@@ -40,36 +36,36 @@ async fn answers(writings: impl IntoIterator<Item = JoinHandle<Result<usize, Err
 
 #[tokio::test(start_paused = true)]
 async fn what_comes_while_one_is_written_is_written_together_next() {
-    let gathering = Arc::default();
-    let all: Vec<_> = (0..5).map(|item| writing(&gathering, "acme", item)).collect();
-    let other = writing(&gathering, "globex", 9);
+    let batcher = Arc::default();
+    let all: Vec<_> = (0..5).map(|item| writing(&batcher, "acme", item)).collect();
+    let other = writing(&batcher, "globex", 9);
     assert_eq!((answers(all).await, answers([other]).await), (vec![1, 4, 4, 4, 4], vec![1]));
-    assert_eq!(answers([writing(&gathering, "acme", 5)]).await, [1]);
+    assert_eq!(answers([writing(&batcher, "acme", 5)]).await, [1]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_leaves_while_writing_for_others_leaves_them_their_answers() {
-    let gathering = Arc::default();
-    let [first, leader, follower] = [1, 2, 3].map(|item| writing(&gathering, "acme", item));
+    let batcher = Arc::default();
+    let [first, leader, follower] = [1, 2, 3].map(|item| writing(&batcher, "acme", item));
     tokio::time::sleep(Duration::from_millis(15)).await;
     leader.abort();
-    assert_eq!(answers([first, follower, writing(&gathering, "acme", 4)]).await, [1, 2, 1]);
+    assert_eq!(answers([first, follower, writing(&batcher, "acme", 4)]).await, [1, 2, 1]);
 }
 
 #[tokio::test]
 async fn a_panic_while_writing_is_an_error_for_those_who_waited_and_nobody_after() {
-    let gathering = Arc::<Gathering<u32, usize>>::default();
+    let batcher = Arc::<Batcher<u32, usize>>::default();
     let tenant = scope("acme");
     let broken = async |items: Vec<u32>| vec![Ok(items[1] as usize)];
-    assert!(matches!(gathering.write(&tenant, 1, broken).await, Err(Error::Defect(_))));
-    assert_eq!(answers([writing(&gathering, "acme", 2)]).await, [1]);
+    assert!(matches!(batcher.write(&tenant, 1, broken).await, Err(Error::Defect(_))));
+    assert_eq!(answers([writing(&batcher, "acme", 2)]).await, [1]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_what_is_of_one_life_of_a_tenant_is_written_together() {
-    let gathering = Arc::default();
+    let batcher = Arc::default();
     let callers = ["acme", "acme@uid-1", "acme@uid-2"].map(|name| [0, 1, 2].map(|item| (name, item)));
     let all: Vec<_> =
-        callers.as_flattened().iter().map(|(name, item)| writing(&gathering, name, *item)).collect();
+        callers.as_flattened().iter().map(|(name, item)| writing(&batcher, name, *item)).collect();
     assert_eq!(answers(all).await, [1, 2, 2, 1, 2, 2, 1, 2, 2]);
 }

@@ -14,20 +14,22 @@ const FRESH: Duration = Duration::from_mins(5);
 /// A RoleBinding that was missing is noticed after this time: nothing tells of it.
 const FRESH_PROBLEM: Duration = Duration::from_mins(1);
 
-/// The last look of each tenant, by uid. Cheap to clone.
+/// The last check of each tenant, by uid. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Looks(Arc<Mutex<HashMap<String, Look>>>);
+pub struct ClientChecks(Arc<Mutex<HashMap<String, Check>>>);
 
-struct Look {
+struct Check {
     under: Circumstances,
     good_until: Instant,
 }
 
-impl Looks {
-    /// Would another look under these circumstances most likely see the same?
+impl ClientChecks {
+    /// Would another check under these circumstances most likely see the same?
     pub fn is_fresh(&self, uid: &str, circumstances: &Circumstances) -> bool {
-        let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        looks.get(uid).is_some_and(|look| look.under == *circumstances && Instant::now() < look.good_until)
+        let checks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        checks
+            .get(uid)
+            .is_some_and(|check| check.under == *circumstances && Instant::now() < check.good_until)
     }
 
     /// All that was to be done was done, or cannot be done now. What is unfinished is looked at again by the next pass.
@@ -37,9 +39,9 @@ impl Looks {
         }
         let now = Instant::now();
         let good_until = now + if assessment.problems.is_empty() { FRESH } else { FRESH_PROBLEM };
-        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        looks.retain(|_, look| now < look.good_until);
-        looks.insert(uid.to_owned(), Look { under: assessment.under.clone(), good_until });
+        let mut checks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        checks.retain(|_, check| now < check.good_until);
+        checks.insert(uid.to_owned(), Check { under: assessment.under.clone(), good_until });
     }
 
     fn forget(&self, uid: &str) {

@@ -15,7 +15,7 @@ const MAX_TOGETHER: usize = 1000;
 type Waiting<T, R> = (T, oneshot::Sender<Result<R, Error>>);
 
 #[derive(Debug)]
-pub(super) struct Gathering<T, R> {
+pub(super) struct Batcher<T, R> {
     /// Some bytes for each tenant, and each of its epochs, that ever wrote through this process.
     lines: Mutex<HashMap<TenantScope, Arc<Line<T, R>>>>,
 }
@@ -26,7 +26,7 @@ struct Line<T, R> {
     turn: Turn<()>,
 }
 
-impl<T, R> Default for Gathering<T, R> {
+impl<T, R> Default for Batcher<T, R> {
     fn default() -> Self {
         Self { lines: Mutex::default() }
     }
@@ -38,7 +38,7 @@ impl<T, R> Default for Line<T, R> {
     }
 }
 
-impl<T: Send + 'static, R: Send + 'static> Gathering<T, R> {
+impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
     /// The answer to this item. `write` gets what waits, this item or others, and gives one answer for each in order. It
     /// goes on when its caller does not: the others wait for it.
     pub(super) async fn write<F>(

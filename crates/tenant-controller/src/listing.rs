@@ -11,7 +11,7 @@ use engine_client::{Engine, EngineError};
 use kube::ResourceExt as _;
 use tokio::time::Instant;
 
-/// How long a census is good. Half of the usage interval: every round of passes sees a new one.
+/// How long a listing is good. Half of the usage interval: every round of passes sees a new one.
 const FRESH: Duration = Duration::from_secs(15);
 /// How long a failure is good, while the cluster stays as it was: whoever waited for the same answer gets it, instead of
 /// waiting for one of its own.
@@ -19,18 +19,18 @@ const FRESH_FAILURE: Duration = Duration::from_secs(1);
 
 /// What an engine says of its tenants.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Census {
+pub struct TenantListing {
     /// By id.
     pub tenants: BTreeMap<String, Tenant>,
     /// By id.
     pub usages: BTreeMap<String, TenantUsage>,
 }
 
-/// The newest census of each cluster. Cheap to clone.
+/// The newest listing of each cluster. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Censuses(Arc<Mutex<HashMap<String, Arc<Slot>>>>);
+pub struct TenantListings(Arc<Mutex<HashMap<String, Arc<Slot>>>>);
 
-/// One cluster: whoever comes while another takes the census waits for it.
+/// One cluster: whoever comes while another takes the listing waits for it.
 type Slot = tokio::sync::Mutex<Option<Answer>>;
 
 #[derive(Debug)]
@@ -38,13 +38,13 @@ struct Answer {
     taken_at: Instant,
     /// `resourceVersion` of the cluster for which it was taken.
     cluster_version: Option<String>,
-    census: Result<Arc<Census>, EngineError>,
+    listing: Result<Arc<TenantListing>, EngineError>,
 }
 
 impl Answer {
     /// A cluster that changed may have become ready: what failed before says nothing of it.
     fn is_good_for(&self, cluster: &WorkflowCluster) -> bool {
-        match &self.census {
+        match &self.listing {
             Ok(_) => self.taken_at.elapsed() < FRESH,
             Err(_) => {
                 self.cluster_version == cluster.resource_version() && self.taken_at.elapsed() < FRESH_FAILURE
@@ -53,22 +53,22 @@ impl Answer {
     }
 }
 
-impl Censuses {
-    /// A census that is fresh, taken now if need be.
-    pub async fn take(
+impl TenantListings {
+    /// A listing that is fresh, taken now if need be.
+    pub async fn get(
         &self,
         cluster: &WorkflowCluster,
         engine: &dyn Engine,
-    ) -> Result<Arc<Census>, EngineError> {
+    ) -> Result<Arc<TenantListing>, EngineError> {
         let slot = self.slot(&cluster.uid().unwrap_or_default());
         let mut newest = slot.lock().await;
         if let Some(answer) = newest.as_ref().filter(|answer| answer.is_good_for(cluster)) {
-            return answer.census.clone();
+            return answer.listing.clone();
         }
-        let census = take_census(engine).await.map(Arc::new);
+        let listing = list_tenants(engine).await.map(Arc::new);
         let (taken_at, cluster_version) = (Instant::now(), cluster.resource_version());
-        *newest = Some(Answer { taken_at, cluster_version, census: census.clone() });
-        census
+        *newest = Some(Answer { taken_at, cluster_version, listing: listing.clone() });
+        listing
     }
 
     /// What was said is no longer true: this controller changed a tenant.
@@ -82,10 +82,10 @@ impl Censuses {
     }
 }
 
-async fn take_census(engine: &dyn Engine) -> Result<Census, EngineError> {
+async fn list_tenants(engine: &dyn Engine) -> Result<TenantListing, EngineError> {
     let tenants = engine.list_tenants().await?;
     let usages = engine.list_tenant_usage(&[]).await?;
-    Ok(Census {
+    Ok(TenantListing {
         tenants: tenants.into_iter().map(|tenant| (tenant.id.clone(), tenant)).collect(),
         usages: usages.into_iter().map(|usage| (usage.tenant_id.clone(), usage)).collect(),
     })

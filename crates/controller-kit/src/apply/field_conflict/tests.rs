@@ -11,14 +11,14 @@ fn desired(value: &str) -> Desired {
     Desired::of(&ConfigMap { metadata, data, ..ConfigMap::default() })
 }
 
-fn contest(fields: &[(&str, &str)], shared: &[&str]) -> Option<Contest> {
-    Contest::of(&apply_conflict(fields), "ConfigMap acme/a", shared)
+fn conflict(fields: &[(&str, &str)], shared: &[&str]) -> Option<FieldConflict> {
+    FieldConflict::of(&apply_conflict(fields), "ConfigMap acme/a", shared)
 }
 
 #[test]
 fn the_writers_and_their_fields_are_reported() {
     let fields = [(".data.a", "kubectl-edit"), (".data.b", "kubectl-edit"), (".spec.replicas", "keda")];
-    let reported = contest(&fields, &[]).unwrap();
+    let reported = conflict(&fields, &[]).unwrap();
     assert_eq!(
         reported.message(),
         r#"ConfigMap acme/a: "keda" set .spec.replicas; "kubectl-edit" set .data.a, .data.b"#
@@ -34,28 +34,28 @@ fn the_writers_and_their_fields_are_reported() {
 }
 
 #[test]
-fn what_others_may_set_is_no_contest() {
+fn what_others_may_set_is_no_conflict() {
     let fields = [(".spec.replicas", "kube-controller-manager")];
-    assert_eq!(contest(&fields, &[".spec.replicas"]), None);
-    assert!(contest(&fields, &[]).is_some());
+    assert_eq!(conflict(&fields, &[".spec.replicas"]), None);
+    assert!(conflict(&fields, &[]).is_some());
 }
 
 #[test]
-fn our_own_patches_are_no_contest() {
-    assert_eq!(contest(&[(".data.a", "workflow-cluster-controller")], &[]), None);
+fn our_own_patches_are_no_conflict() {
+    assert_eq!(conflict(&[(".data.a", "workflow-cluster-controller")], &[]), None);
 }
 
 /// One who writes as often as it can, for an hour.
 #[tokio::test(start_paused = true)]
 async fn an_endless_fight_is_fought_ever_more_slowly() {
-    let (contests, refusal, ours) =
-        (Contests::default(), apply_conflict(&[(".data.a", "x")]), desired("ours"));
+    let (conflicts, refusal, ours) =
+        (FieldConflicts::default(), apply_conflict(&[(".data.a", "x")]), desired("ours"));
     let began = Instant::now();
     let (mut asked, mut reverted) = (0, Vec::new());
     while began.elapsed() < Duration::from_hours(1) {
-        if contests.held(&ours, Instant::now()).is_none() {
+        if conflicts.held(&ours, Instant::now()).is_none() {
             asked += 1;
-            if contests.may_set_back(&ours, &refusal, Instant::now()) {
+            if conflicts.may_set_back(&ours, &refusal, Instant::now()) {
                 reverted.push(began.elapsed().as_secs());
             }
         }
@@ -69,21 +69,21 @@ async fn an_endless_fight_is_fought_ever_more_slowly() {
 
 #[tokio::test(start_paused = true)]
 async fn another_desired_object_is_tried_at_once_and_success_is_remembered() {
-    let (contests, refusal) = (Contests::default(), apply_conflict(&[(".data.a", "x")]));
-    assert!(contests.may_set_back(&desired("one"), &refusal, Instant::now()));
-    assert!(!contests.may_set_back(&desired("one"), &refusal, Instant::now()));
-    assert_eq!(contests.held(&desired("one"), Instant::now()), Some(refusal.clone()));
-    assert_eq!(contests.held(&desired("two"), Instant::now()), None);
-    assert!(contests.may_set_back(&desired("two"), &refusal, Instant::now()));
+    let (conflicts, refusal) = (FieldConflicts::default(), apply_conflict(&[(".data.a", "x")]));
+    assert!(conflicts.may_set_back(&desired("one"), &refusal, Instant::now()));
+    assert!(!conflicts.may_set_back(&desired("one"), &refusal, Instant::now()));
+    assert_eq!(conflicts.held(&desired("one"), Instant::now()), Some(refusal.clone()));
+    assert_eq!(conflicts.held(&desired("two"), Instant::now()), None);
+    assert!(conflicts.may_set_back(&desired("two"), &refusal, Instant::now()));
     assert_eq!(
-        contests.held(&desired("two"), Instant::now()),
+        conflicts.held(&desired("two"), Instant::now()),
         None,
         "it was set back, and nobody refused since"
     );
 
-    tokio::time::advance(PEACE).await;
-    assert!(contests.may_set_back(&desired("two"), &refusal, Instant::now()));
-    assert!(!contests.may_set_back(&desired("two"), &refusal, Instant::now()));
+    tokio::time::advance(FORGOTTEN_AFTER).await;
+    assert!(conflicts.may_set_back(&desired("two"), &refusal, Instant::now()));
+    assert!(!conflicts.may_set_back(&desired("two"), &refusal, Instant::now()));
     tokio::time::advance(Duration::from_secs(2)).await;
-    assert!(contests.may_set_back(&desired("two"), &refusal, Instant::now()), "the first pause again");
+    assert!(conflicts.may_set_back(&desired("two"), &refusal, Instant::now()), "the first pause again");
 }

@@ -12,7 +12,7 @@ use crate::plan::Desired;
 
 /// What was applied in vain, last and per object. It is forgotten with the process, and then costs one more write.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Futile(Arc<Mutex<HashMap<String, Attempt>>>);
+pub(super) struct IneffectiveApplies(Arc<Mutex<HashMap<String, Attempt>>>);
 
 #[derive(Debug, PartialEq, Eq)]
 struct Attempt {
@@ -22,7 +22,7 @@ struct Attempt {
     live: String,
 }
 
-impl Futile {
+impl IneffectiveApplies {
     /// Was the same applied to the same object, and changed nothing?
     pub(super) fn is_known(&self, desired: &Desired) -> bool {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
