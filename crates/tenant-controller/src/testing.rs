@@ -1,29 +1,21 @@
 //! Objects, observations and a whole world for this crate's tests.
 
+mod world;
+
 use std::sync::Arc;
 
 use api_types::labels::{TENANT, TENANT_CONTROLLER};
 use api_types::{WorkflowCluster, WorkflowTenant};
-use controller_kit::apply::Writer;
-use controller_kit::clock::Clock;
-use controller_kit::events::Publisher;
-use controller_kit::pass::Passes;
-use controller_testing::{Stored, World as _};
-use engine_access::engine::{EngineConnector, EngineRole};
 use engine_client::model::{Owner, QuotaKind, Tenant, TenantQuotas, TenantUsage};
-use engine_client::{EngineProvider, Operation};
-use engine_fake::{FakeEngine, FakeEngines};
+use engine_fake::FakeEngine;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::Client;
 use serde_json::json;
-use test_support::{FakeApiServer, builders};
+use test_support::builders;
 
-use crate::client_checks::ClientChecks;
-use crate::context::Context;
-use crate::kind::Tenants;
-use crate::listing::TenantListings;
 use crate::observe::{EngineView, Observed};
+
+pub(crate) use world::World;
 
 /// Namespace of cluster and tenants.
 pub(crate) const HOME: &str = "workflow-system";
@@ -101,81 +93,4 @@ pub(crate) fn usage(active_instances: u64, storage_bytes: u64, over: &[QuotaKind
 pub(crate) fn observed(found: Option<Tenant>, usage: Option<TenantUsage>) -> Observed {
     let engine = EngineView::Answered { engine: Arc::new(FakeEngine::new()), tenant: found, usage };
     Observed { cluster: Ok(Arc::new(cluster())), engine, clients: None }
-}
-
-/// Apiserver and engine of the cluster `prod-east`.
-pub(crate) struct World {
-    pub(crate) apiserver: FakeApiServer,
-    pub(crate) engines: FakeEngines,
-}
-
-impl World {
-    pub(crate) fn with(tenants: &[WorkflowTenant]) -> Self {
-        let apiserver = FakeApiServer::new();
-        let (ca, secrets) = builders::engine_access(&cluster());
-        apiserver.seed(&ca);
-        for secret in &secrets {
-            apiserver.seed(secret);
-        }
-        apiserver.seed(&cluster());
-        apiserver.seed(&namespace(HOME, None));
-        for tenant in tenants {
-            apiserver.seed(tenant);
-        }
-        let world = Self { apiserver, engines: FakeEngines::new() };
-        world.engine();
-        world
-    }
-
-    pub(crate) fn engine(&self) -> FakeEngine {
-        self.engines.at(&api_types::engine_access::engine_host("prod-east", HOME), 26500)
-    }
-
-    /// One life of the controller.
-    pub(crate) fn reconciler(&self, client: Client, engines: Arc<dyn EngineProvider>) -> Passes<Tenants> {
-        let clock = Clock::fixed(now());
-        let writer = Writer::new(client.clone(), TENANT_CONTROLLER.field_manager);
-        let context = Context {
-            directory: Arc::new(Stored(self.apiserver.clone())),
-            namespaces: Arc::new(Stored(self.apiserver.clone())),
-            cluster_namespace: HOME.into(),
-            engines: EngineConnector::new(client.clone(), engines, EngineRole::Controller),
-            client: client.clone(),
-            writer: writer.clone(),
-            listings: TenantListings::default(),
-            client_checks: ClientChecks::default(),
-        };
-        Passes {
-            kind: Tenants { context },
-            writer,
-            publisher: Publisher::new(client, "tenant-controller", "test".into(), clock.clone()),
-            clock,
-        }
-    }
-
-    /// Phase and message.
-    pub(crate) fn reported(&self, name: &str) -> (String, String) {
-        let status = self.status(name);
-        let phase = status.phase.map(|phase| format!("{phase:?}")).unwrap_or_default();
-        (phase, status.message.unwrap_or_default())
-    }
-}
-
-impl controller_testing::World for World {
-    type Kind = Tenants;
-
-    const NAMESPACE: &'static str = HOME;
-
-    fn apiserver(&self) -> &FakeApiServer {
-        &self.apiserver
-    }
-
-    fn passes(&self, client: Client) -> Passes<Tenants> {
-        self.reconciler(client, Arc::new(self.engines.clone()))
-    }
-
-    fn other_writes(&self) -> usize {
-        let engine = self.engine();
-        engine.count(Operation::PutTenant) + engine.count(Operation::DeleteTenant)
-    }
 }

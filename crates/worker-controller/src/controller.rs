@@ -58,3 +58,6 @@ fn referrer(worker: &WorkflowWorker) -> Referrer<'_> {
         tenant: worker.spec.tenant_ref.as_ref(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,6 @@
-//! Objects and observations for the tables of this crate's tests.
+//! Objects, observations and a whole world for this crate's tests.
+
+pub(crate) mod world;
 
 use std::sync::Arc;
 
@@ -39,6 +41,21 @@ pub(crate) fn worker(yaml: &str) -> WorkflowWorker {
     worker.metadata.generation = Some(1);
     worker.metadata.resource_version = Some("7".into());
     worker
+}
+
+/// The worker of that manifest in that namespace, changed, as a user applies it.
+pub(crate) fn applied(yaml: &str, namespace: &str, change: impl FnOnce(&mut Value)) -> WorkflowWorker {
+    let mut value: Value = parse(yaml);
+    value["metadata"]["namespace"] = json!(namespace);
+    change(&mut value);
+    serde_json::from_value(value).unwrap()
+}
+
+/// The token that a tenant's workers must get.
+pub(crate) fn token(tenant_id: &str, epoch: &str) -> String {
+    let tenant = TenantEpoch { tenant_id: tenant_id.to_owned(), epoch: epoch.to_owned() };
+    let key = TenantKey::parse(builders::WORKER_KEY).unwrap();
+    key.mint(TokenRole::Worker, &tenant).expose().to_owned()
 }
 
 /// [`MINIMAL`] with another spec.

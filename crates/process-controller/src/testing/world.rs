@@ -10,15 +10,18 @@ use controller_kit::clock::Clock;
 use controller_kit::controller::Queue;
 use controller_kit::events::Publisher;
 use controller_kit::pass::Passes;
-use controller_testing::{Stored, World as _};
+use controller_testing::World as _;
+use controller_testing::caches::Stored;
 use engine_access::engine::{EngineConnector, EngineRole};
+use engine_client::Operation;
 use engine_client::model::{Tenant, TenantQuotas};
-use engine_client::{EngineProvider, Operation};
 use engine_fake::{FakeEngine, FakeEngines};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
-use test_support::{FakeApiServer, builders};
+use serde_json::json;
+use test_support::snapshot::Snapshot;
+use test_support::{FakeApiServer, Faults, builders};
 
 use super::{cluster, tenant};
 use crate::context::Context;
@@ -87,8 +90,9 @@ impl World {
         self.engines.at("prod-east-engine.workflow-system.svc", 26500)
     }
 
-    /// One life of the controller.
-    pub(crate) fn reconciler(&self, client: Client, engines: Arc<dyn EngineProvider>) -> Passes<Processes> {
+    /// A controller that has just started and reaches the Kubernetes API through `client`, engines through `faults`.
+    pub(crate) fn started_with(&self, client: Client, faults: &Faults) -> Passes<Processes> {
+        let engines = faults.wrap_engines(self.engines.clone());
         let clock = Clock::fixed(Timestamp::from_second(1_778_754_600).unwrap());
         let apiserver = self.apiserver.clone();
         let context = Context {
@@ -110,6 +114,23 @@ impl World {
             publisher: Publisher::new(client, "process-controller", "test".into(), clock.clone()),
             clock,
         }
+    }
+
+    /// What of this snapshot two runs to the same end must agree on, and the engine's definitions.
+    pub(crate) fn with_definitions(&self, mut end: Snapshot) -> Snapshot {
+        for object in end.values_mut().filter(|object| object["kind"] == "WorkflowProcess") {
+            let masked = object
+                .to_string()
+                .replace(&format!("key={}", object["status"]["processDefinitionKey"]), "key=");
+            *object = serde_json::from_str(&masked).unwrap();
+            object["status"]["processDefinitionKey"] = json!("<masked>");
+        }
+        let definitions = self.engine().definitions("acme").into_iter().map(|found| {
+            let is_owned = self.engine().process_owner("acme", &found.process_id).is_some();
+            json!([found.process_id, found.version, found.content_sha256, is_owned])
+        });
+        end.insert("engine".into(), definitions.collect());
+        end
     }
 
     /// What counts the incidents beside the passes.
@@ -139,14 +160,21 @@ impl World {
 impl controller_testing::World for World {
     type Kind = Processes;
 
-    const NAMESPACE: &'static str = HOME;
+    fn namespace(&self) -> &str {
+        HOME
+    }
 
     fn apiserver(&self) -> &FakeApiServer {
         &self.apiserver
     }
 
-    fn passes(&self, client: Client) -> Passes<Processes> {
-        self.reconciler(client, Arc::new(self.engines.clone()))
+    fn started_behind(&self, faults: &Faults) -> Passes<Processes> {
+        self.started_with(faults.wrap(self.apiserver.client()), faults)
+    }
+
+    /// Objects, definitions and who owns them. Keys are left out: each attempt to deploy takes another one.
+    fn end_state(&self) -> Snapshot {
+        self.with_definitions(self.apiserver.snapshot())
     }
 
     fn other_writes(&self) -> usize {

@@ -118,9 +118,9 @@ async fn a_life_costs_few_writes_and_few_events_and_a_settled_process_none() {
     assert_eq!(deploying, 2, "finalizer and status");
 
     let before = world.writes();
-    let reconciler = world.reconciler(world.apiserver.client(), Arc::new(world.engines.clone()));
+    let mut reconciler = world.started();
     for _ in 0..20 {
-        assert_eq!(world.pass_of(&reconciler, "order-flow").await, SETTLED);
+        assert_eq!(world.pass_of(&mut reconciler, "order-flow").await, SETTLED);
     }
     assert_eq!(world.writes(), before);
 
@@ -444,13 +444,13 @@ async fn missing_credentials_are_reported_by_name() {
 #[tokio::test]
 async fn a_refused_credential_is_read_anew_by_the_next_pass() {
     let world = inline();
-    let reconciler = world.reconciler(world.apiserver.client(), Arc::new(world.engines.clone()));
+    let mut reconciler = world.started();
     world.engine().fail_once(Operation::GetProcessDefinition, engine_client::ErrorClass::Denied);
-    assert_eq!(world.pass_of(&reconciler, "order-flow").await, Next::Failed(ErrorClass::Denied));
+    assert_eq!(world.pass_of(&mut reconciler, "order-flow").await, Next::Failed(ErrorClass::Denied));
     assert_eq!(world.reported("order-flow").0, "Pending");
     let reads = || world.apiserver.requests().iter().filter(|r| r.path.contains("/secrets/")).count();
     assert_eq!(reads(), 1);
-    world.pass_of(&reconciler, "order-flow").await;
+    world.pass_of(&mut reconciler, "order-flow").await;
     assert_eq!((reads(), world.reported("order-flow").0.as_str()), (2, "Deployed"));
 }
 
@@ -503,7 +503,7 @@ async fn a_status_that_cannot_be_written_fails_the_pass_and_is_reported_by_the_n
                 .is_ok();
         refused.then(|| test_support::reply::failure(503, "ServiceUnavailable", "etcd is away").into())
     });
-    let reconciler = world.reconciler(world.apiserver.client(), Arc::new(world.engines.clone()));
+    let reconciler = world.started();
     let process = world.apiserver.get(HOME, "order-flow").unwrap();
     let pass = reconciler.reconcile(Arc::new(process)).await;
     assert_eq!(pass.next, Next::Failed(ErrorClass::Transient));

@@ -1,12 +1,13 @@
-//! Killed before and after every write, of the apiserver or of the engine, a controller ends where an undisturbed one
+//! Killed before and after every write, to the apiserver or to the engine, a controller ends where an undisturbed one
 //! does.
 
-use controller_testing::World as _;
 use std::sync::Arc;
 
 use api_types::{WorkflowCluster, WorkflowProcess};
 use controller_kit::controller::Reconciler as _;
 use controller_kit::outcome::Next;
+use controller_testing::World as _;
+use controller_testing::crash::{crash_at_every_write, last_segments};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::{ApiResource, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
@@ -16,87 +17,38 @@ use test_support::crash::{run_until_settled, survives_crash_at_every_write};
 use test_support::snapshot::{Snapshot, snapshot_of};
 use test_support::{builders, require_controller_manager};
 
-use super::apiserver::TURN;
 use crate::testing::{HOME, ORDER_FLOW, World, applied};
-
-/// Everything that must be equal in the end: objects, definitions and who owns them. Keys count upwards with every
-/// attempt and are no part of it.
-fn end_state(world: &World) -> Snapshot {
-    complete(world, world.apiserver.snapshot())
-}
-
-fn complete(world: &World, mut end: Snapshot) -> Snapshot {
-    for object in end.values_mut().filter(|object| object["kind"] == "WorkflowProcess") {
-        let masked =
-            object.to_string().replace(&format!("key={}", object["status"]["processDefinitionKey"]), "key=");
-        *object = serde_json::from_str(&masked).unwrap();
-        object["status"]["processDefinitionKey"] = json!("<masked>");
-    }
-    let definitions = world.engine().definitions("acme").into_iter().map(|found| {
-        let is_owned = world.engine().process_owner("acme", &found.process_id).is_some();
-        json!([found.process_id, found.version, found.content_sha256, is_owned])
-    });
-    end.insert("engine".into(), definitions.collect());
-    end
-}
-
-async fn life(world: &World, faults: &Faults) -> Result<(), Next> {
-    let client = faults.wrap(world.apiserver.client());
-    let reconciler = world.reconciler(client, faults.wrap_engines(world.engines.clone()));
-    run_until_settled(faults, 20, async || match world.pass_of(&reconciler, "order-flow").await {
-        next @ Next::Failed(_) => Err(next),
-        _ => Ok(()),
-    })
-    .await
-}
-
-fn writes(report: &test_support::crash::CrashReport) -> Vec<String> {
-    let last = |write: &String| write.rsplit('/').next().unwrap_or_default().to_owned();
-    report.writes.iter().map(last).collect()
-}
 
 #[tokio::test]
 async fn a_deployment_survives() {
-    let report = survives_crash_at_every_write(
-        async || World::with(&[applied("order-flow", &json!({"bpmn": ORDER_FLOW}))]),
-        life,
-        async |world| end_state(world),
-    )
-    .await;
-    assert_eq!(writes(&report), ["order-flow", "deploy process", "status", "events"]);
+    let fresh = async || World::with(&[applied("order-flow", &json!({"bpmn": ORDER_FLOW}))]);
+    let writes = crash_at_every_write(fresh, "order-flow").await;
+    assert_eq!(last_segments(&writes), ["order-flow", "deploy process", "status", "events"]);
 }
 
 #[tokio::test]
 async fn a_deletion_survives() {
-    let report = survives_crash_at_every_write(
-        async || {
-            let world = World::with(&[applied("order-flow", &json!({"bpmn": ORDER_FLOW}))]);
-            world.settle("order-flow").await;
-            world.delete("order-flow").await;
-            world
-        },
-        life,
-        async |world| end_state(world),
-    )
-    .await;
-    assert_eq!(writes(&report), ["delete process", "order-flow"]);
+    let fresh = async || {
+        let world = World::with(&[applied("order-flow", &json!({"bpmn": ORDER_FLOW}))]);
+        world.settle("order-flow").await;
+        world.delete("order-flow").await;
+        world
+    };
+    let writes = crash_at_every_write(fresh, "order-flow").await;
+    assert_eq!(last_segments(&writes), ["delete process", "order-flow"]);
 }
 
 #[tokio::test]
 async fn a_change_of_the_process_id_survives() {
-    let report = survives_crash_at_every_write(
-        async || {
-            let world = World::with(&[applied("order-flow", &json!({"bpmn": ORDER_FLOW}))]);
-            world.settle("order-flow").await;
-            let renamed = ORDER_FLOW.replace("id=\"order-flow\"", "id=\"order-flow-2\"");
-            world.edit("order-flow", |process| process["spec"]["source"]["bpmn"] = json!(renamed));
-            world
-        },
-        life,
-        async |world| end_state(world),
-    )
-    .await;
-    assert_eq!(writes(&report), ["deploy process", "delete process", "status", "events"]);
+    let fresh = async || {
+        let world = World::with(&[applied("order-flow", &json!({"bpmn": ORDER_FLOW}))]);
+        world.settle("order-flow").await;
+        let renamed = ORDER_FLOW.replace("id=\"order-flow\"", "id=\"order-flow-2\"");
+        world.edit("order-flow", |process| process["spec"]["source"]["bpmn"] = json!(renamed));
+        world
+    };
+    let writes = crash_at_every_write(fresh, "order-flow").await;
+    assert_eq!(last_segments(&writes), ["deploy process", "delete process", "status", "events"]);
 }
 
 /// The objects are on a real apiserver; the world's own one only answers for cluster and tenant.
@@ -125,8 +77,7 @@ impl RealWorld {
     }
 
     async fn life(&self, faults: &Faults) -> Result<(), Next> {
-        let client = faults.wrap(self.client.clone());
-        let reconciler = self.world.reconciler(client, faults.wrap_engines(self.world.engines.clone()));
+        let reconciler = self.world.started_with(faults.wrap(self.client.clone()), faults);
         run_until_settled(faults, 20, async || {
             let Some(process) = Self::processes(&self.client).get_opt("order-flow").await.unwrap() else {
                 return Ok(());
@@ -141,7 +92,7 @@ impl RealWorld {
 
     async fn end_state(&self) -> Snapshot {
         let kinds = [ApiResource::erase::<WorkflowProcess>(&())];
-        complete(&self.world, snapshot_of(&self.client, HOME, &kinds).await.unwrap())
+        self.world.with_definitions(snapshot_of(&self.client, HOME, &kinds).await.unwrap())
     }
 }
 
@@ -165,7 +116,6 @@ async fn prepare(client: &Client, cluster: &WorkflowCluster) {
 #[tokio::test]
 async fn a_deployment_and_a_deletion_survive_on_a_real_apiserver() {
     let apiserver = require_controller_manager!();
-    let _turn = TURN.lock().await;
     Box::pin(apiserver.apply_crds(&api_types::crds())).await;
     let client = apiserver.client().await;
     prepare(&client, &crate::testing::cluster()).await;
@@ -176,7 +126,7 @@ async fn a_deployment_and_a_deletion_survive_on_a_real_apiserver() {
         async |world| world.end_state().await,
     )
     .await;
-    assert_eq!(writes(&deployment), ["order-flow", "deploy process", "status", "events"]);
+    assert_eq!(last_segments(&deployment.writes), ["order-flow", "deploy process", "status", "events"]);
 
     let deletion = survives_crash_at_every_write(
         async || {
@@ -190,5 +140,5 @@ async fn a_deployment_and_a_deletion_survive_on_a_real_apiserver() {
         async |world| world.end_state().await,
     )
     .await;
-    assert_eq!(writes(&deletion), ["delete process", "order-flow"]);
+    assert_eq!(last_segments(&deletion.writes), ["delete process", "order-flow"]);
 }

@@ -123,9 +123,8 @@ async fn whatever_write_it_is_killed_at_a_label_that_changes_then_leaves_nothing
     for stop in (1..=3).flat_map(|write| [Stop::Before(write), Stop::After(write)]) {
         let world = world();
         let faults = Faults::stop(stop);
-        let client = faults.wrap(world.apiserver.client());
-        let killed = world.reconciler(client, faults.wrap_engines(world.engines.clone()));
-        world.pass_of(&killed, "order-flow").await;
+        let mut killed = world.started_behind(&faults);
+        world.pass_of(&mut killed, "order-flow").await;
         assert!(faults.stopped(), "{stop:?}");
 
         label(&world, Some("beta"));

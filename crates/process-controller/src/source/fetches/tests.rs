@@ -236,15 +236,15 @@ async fn a_process_with_a_slow_source_is_deployed_by_the_pass_that_the_fetch_ask
     let (queue, mut end) = Queue::new();
     let world = World::with(&[applied("order-flow", &json!({"bpmn": "is elsewhere"}))]);
     let world = World { sources: vec![source as &dyn Source].leak(), queue, ..world };
-    let passes = world.reconciler(world.apiserver.client(), Arc::new(world.engines.clone()));
+    let mut passes = world.started();
 
-    let next = world.pass_of(&passes, "order-flow").await;
+    let next = world.pass_of(&mut passes, "order-flow").await;
     assert!(matches!(next, Next::Wait { .. }), "{next:?}");
     let fetching = ("Validating".to_owned(), None, "the source is being fetched".to_owned());
     assert_eq!(world.reported("order-flow"), fetching);
     source.gate.notify_one();
     assert_eq!(timeout(Duration::from_secs(5), end.next()).await.unwrap().unwrap().name, "order-flow");
-    world.pass_of(&passes, "order-flow").await;
+    world.pass_of(&mut passes, "order-flow").await;
     assert_eq!(world.reported("order-flow").0, "Deployed");
     assert_eq!(source.counts(), (1, 1));
 }
@@ -255,16 +255,16 @@ async fn a_deployed_process_stays_ready_while_a_new_controller_fetches_its_sourc
     let (queue, mut end) = Queue::new();
     let world = World::with(&[applied("order-flow", &json!({"bpmn": "is elsewhere"}))]);
     let world = World { sources: vec![source as &dyn Source].leak(), queue, ..world };
-    let passes = world.reconciler(world.apiserver.client(), Arc::new(world.engines.clone()));
-    world.pass_of(&passes, "order-flow").await;
+    let mut passes = world.started();
+    world.pass_of(&mut passes, "order-flow").await;
     source.gate.notify_one();
     end.next().await;
-    world.pass_of(&passes, "order-flow").await;
+    world.pass_of(&mut passes, "order-flow").await;
     let (deployed, writes) = (world.status("order-flow"), world.writes());
     assert!(deployed.ready);
 
-    let restarted = world.reconciler(world.apiserver.client(), Arc::new(world.engines.clone()));
-    let next = world.pass_of(&restarted, "order-flow").await;
+    let mut restarted = world.started();
+    let next = world.pass_of(&mut restarted, "order-flow").await;
     assert!(matches!(next, Next::Wait { .. }), "{next:?}");
     assert_eq!((world.status("order-flow"), world.writes()), (deployed, writes));
 }
@@ -274,12 +274,12 @@ async fn nothing_is_fetched_any_more_once_the_spec_is_refused() {
     let source = Slow::leak(document());
     let world = World::with(&[applied("order-flow", &json!({"bpmn": "is elsewhere"}))]);
     let world = World { sources: vec![source as &dyn Source].leak(), ..world };
-    let passes = world.reconciler(world.apiserver.client(), Arc::new(world.engines.clone()));
-    world.pass_of(&passes, "order-flow").await;
+    let mut passes = world.started();
+    world.pass_of(&mut passes, "order-flow").await;
     begun(source, 1).await;
     let both = json!({"bpmn": "a", "configMapRef": {"name": "a", "key": "b"}});
     world.edit("order-flow", |process| process["spec"]["source"] = both);
-    world.pass_of(&passes, "order-flow").await;
+    world.pass_of(&mut passes, "order-flow").await;
     assert_eq!(world.reported("order-flow").0, "Failed");
     assert!(passes.kind.context.fetches.lock().is_empty());
 }

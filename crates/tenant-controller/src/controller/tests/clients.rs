@@ -160,17 +160,17 @@ async fn every_granted_namespace_gets_the_secret_with_address_authority_and_toke
 #[tokio::test(start_paused = true)]
 async fn a_settled_tenant_is_not_looked_at_for_minutes_and_costs_no_write() {
     let world = served().await;
-    let reconciler = world.started();
-    world.pass_of(&reconciler, "acme").await;
+    let mut reconciler = world.started();
+    world.pass_of(&mut reconciler, "acme").await;
     let writes = world.writes();
     world.apiserver.forget_requests();
-    world.pass_of(&reconciler, "acme").await;
+    world.pass_of(&mut reconciler, "acme").await;
     assert_eq!(world.apiserver.requests(), []);
 
     // Somebody deletes it: no watch tells.
     world.apiserver.remove::<Secret>(TEAM, "acme-client");
     tokio::time::advance(Duration::from_mins(6)).await;
-    world.pass_of(&reconciler, "acme").await;
+    world.pass_of(&mut reconciler, "acme").await;
     assert_eq!(places(&world), [OTHER, TEAM, HOME]);
     assert_eq!(world.writes().1, writes.1);
 }
@@ -191,11 +191,11 @@ async fn a_namespace_that_has_not_opted_in_is_reported_and_tried_again_slowly() 
     let note = format!("ClientSecretNotPermitted: {}", missing(TEAM));
     assert_eq!(warned, [("ClientSecretNotPermitted".to_owned(), note)]);
 
-    let reconciler = world.started();
-    world.pass_of(&reconciler, "acme").await;
+    let mut reconciler = world.started();
+    world.pass_of(&mut reconciler, "acme").await;
     world.apiserver.forget_requests();
     for _ in 0..10 {
-        world.pass_of(&reconciler, "acme").await;
+        world.pass_of(&mut reconciler, "acme").await;
     }
     assert_eq!(world.apiserver.requests(), [], "within a minute nothing is asked again");
     world.apiserver.intercept(|request| {
@@ -204,7 +204,7 @@ async fn a_namespace_that_has_not_opted_in_is_reported_and_tried_again_slowly() 
         (is_team && request.method == "GET").then(|| reply::not_found("secrets", "acme-client").into())
     });
     tokio::time::advance(Duration::from_secs(61)).await;
-    world.pass_of(&reconciler, "acme").await;
+    world.pass_of(&mut reconciler, "acme").await;
     let asked: Vec<_> = world.apiserver.requests().iter().map(ToString::to_string).collect();
     assert!(
         asked.contains(&"GET /api/v1/namespaces/acme-tenant/secrets/acme-client".to_owned()),

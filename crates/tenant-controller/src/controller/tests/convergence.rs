@@ -81,11 +81,11 @@ async fn a_new_tenant_is_put_into_the_engine_and_its_usage_read_back() {
 #[tokio::test]
 async fn a_settled_tenant_costs_no_write() {
     let world = active().await;
-    let (before, reconciler) = (world.writes(), world.started());
+    let (before, mut reconciler) = (world.writes(), world.started());
     let writes = "finalizer, where the clients' Secret will be, the Secret, status, usage; one upsert";
     assert_eq!(before, (5, 1), "{writes}");
     for _ in 0..20 {
-        assert_eq!(world.pass_of(&reconciler, "acme").await, SETTLED);
+        assert_eq!(world.pass_of(&mut reconciler, "acme").await, SETTLED);
     }
     assert_eq!(world.writes(), before);
 }
@@ -173,14 +173,14 @@ async fn an_outage_of_the_engine_rewrites_nothing_and_is_tried_with_backoff() {
 #[tokio::test]
 async fn a_cluster_that_becomes_ready_right_after_a_refused_call_is_asked_at_once() {
     let world = World::with(&[applied("acme")]);
-    let reconciler = world.started();
+    let mut reconciler = world.started();
     world.engine().set_unreachable(true);
-    assert_eq!(world.pass_of(&reconciler, "acme").await, Next::Failed(ErrorClass::Transient));
+    assert_eq!(world.pass_of(&mut reconciler, "acme").await, Next::Failed(ErrorClass::Transient));
     world.engine().set_unreachable(false);
     world.apiserver.edit::<WorkflowCluster>(HOME, "prod-east", |cluster| {
         cluster["status"]["readyReplicas"] = json!(1);
     });
-    assert_eq!(world.pass_of(&reconciler, "acme").await, SETTLED);
+    assert_eq!(world.pass_of(&mut reconciler, "acme").await, SETTLED);
     let message = "tenant acme is in the engine as the spec says";
     assert_eq!(world.reported("acme"), reported("Active", message));
     assert_eq!(world.engine().tenant("acme"), Some(held("acme")));
@@ -209,12 +209,15 @@ async fn fifty_tenants_of_one_cluster_cost_two_reads_per_interval() {
     for tenant in &tenants {
         world.settle(tenant.metadata.name.as_deref().unwrap()).await;
     }
-    let reconciler = world.started();
+    let mut reconciler = world.started();
     world.engine().forget_calls();
     world.apiserver.forget_requests();
-    let pass_all = async || {
+    let mut pass_all = async || {
         for tenant in &tenants {
-            assert_eq!(world.pass_of(&reconciler, tenant.metadata.name.as_deref().unwrap()).await, SETTLED);
+            assert_eq!(
+                world.pass_of(&mut reconciler, tenant.metadata.name.as_deref().unwrap()).await,
+                SETTLED
+            );
         }
     };
     pass_all().await;

@@ -14,10 +14,10 @@ use kube::ResourceExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use test_support::apiserver::TestApiServer;
+use test_support::builders;
 use test_support::wait::{await_condition, await_gone, eventually};
 
-use crate::apiserver::Home;
-use crate::world::{CLUSTER, SEED, WORKER};
+use crate::world::{ACCESS, CLUSTER, SEED, WORKER, World};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 /// What F21 and F22 of the fault list allow for a deleted or drifted object.
@@ -53,7 +53,7 @@ impl Drop for Controller {
 }
 
 async fn await_deployment(
-    home: &Home,
+    home: &World,
     what: &str,
     patience: Duration,
     is_so: impl Fn(&Deployment) -> bool,
@@ -73,9 +73,9 @@ fn image(deployment: &Deployment) -> Option<&str> {
 #[tokio::test]
 async fn a_fleet_lives_through_everything_that_happens_to_it() {
     let apiserver = test_support::require_controller_manager!();
-    let home = Home::new(apiserver, "process").await;
-    let fleet = Home { client: home.client.clone(), namespace: apiserver.namespace("process-fleet").await };
-    let controller = Controller::start(apiserver, &home.namespace);
+    let home = World::new(apiserver, "process").await;
+    let fleet = World::empty(apiserver, "process-fleet").await;
+    let controller = Controller::start(apiserver, &home.name);
     let manifest = |worker: &mut serde_json::Value, least: i32| {
         worker["spec"]["clusterRef"] = json!({"name": CLUSTER});
         worker["spec"]["tenantRef"] = json!({"name": "acme"});
@@ -112,7 +112,7 @@ async fn a_fleet_lives_through_everything_that_happens_to_it() {
 
     // A restart begins with empty caches, and must not take anything for gone.
     assert!(controller.stop().await.success());
-    let controller = Controller::start(apiserver, &home.namespace);
+    let controller = Controller::start(apiserver, &home.name);
     fleet
         .apply(SEED, |worker| {
             manifest(worker, 2);
@@ -125,7 +125,7 @@ async fn a_fleet_lives_through_everything_that_happens_to_it() {
 
     // The end of the grant is the end of the fleet.
     fleet.revoke().await;
-    await_gone(&fleet.api::<Secret>(), "payment-worker-engine-access", SOON).await;
+    await_gone(&fleet.api::<Secret>(), ACCESS, SOON).await;
     await_gone(&fleet.api::<Deployment>(), WORKER, SOON).await;
     assert!(controller.stop().await.success());
 }
@@ -139,9 +139,9 @@ fn tenant(deployment: &Deployment) -> Option<&str> {
 #[tokio::test]
 async fn the_seed_applied_unchanged_works_for_the_tenant_that_its_namespace_is_labelled_with() {
     let apiserver = test_support::require_apiserver!();
-    let home = Home::new(apiserver, "label").await;
-    let fleet = Home { client: home.client.clone(), namespace: apiserver.namespace("label-fleet").await };
-    let controller = Controller::start(apiserver, &home.namespace);
+    let home = World::new(apiserver, "label").await;
+    let fleet = World::empty(apiserver, "label-fleet").await;
+    let controller = Controller::start(apiserver, &home.name);
 
     // Whatever comes last, label or tenant, wakes the worker, which names neither.
     fleet.apply(SEED, |_| ()).await;
@@ -149,11 +149,11 @@ async fn the_seed_applied_unchanged_works_for_the_tenant_that_its_namespace_is_l
     await_deployment(&fleet, "works for acme", PATIENCE, |it| tenant(it) == Some("acme")).await;
     fleet.grant("beta").await;
     await_gone(&fleet.api::<Deployment>(), WORKER, SOON).await;
-    home.make_tenant("beta").await;
+    home.add_active_tenant(&builders::cluster(&home.name, CLUSTER), "beta").await;
     let made = await_deployment(&fleet, "works for beta", SOON, |it| tenant(it) == Some("beta")).await;
     assert_eq!(made.labels().get(TENANT).map(String::as_str), Some("beta"));
     fleet.revoke().await;
-    await_gone(&fleet.api::<Secret>(), "payment-worker-engine-access", SOON).await;
+    await_gone(&fleet.api::<Secret>(), ACCESS, SOON).await;
     await_gone(&fleet.api::<Deployment>(), WORKER, SOON).await;
     assert!(controller.stop().await.success());
 }

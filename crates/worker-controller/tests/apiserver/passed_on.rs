@@ -5,17 +5,15 @@ use api_types::labels::WORKER_CONTROLLER;
 use api_types::reason::Reason as _;
 use api_types::worker::WorkerReason;
 use controller_kit::apply::Writer;
-use controller_kit::controller::Pass;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::CustomResourceExt as _;
 use kube::api::{Patch, PatchParams};
-use kube::{Client, CustomResourceExt as _};
 use serde_json::{Value, json};
 use test_support::Faults;
 use test_support::variation::{emptied, fields, known_fields, shortened};
 
-use crate::apiserver::Home;
-use crate::world::{PASSED_ON, WORKER, caches, context, directory, parse, pass_as};
+use crate::world::{PASSED_ON, WORKER, World, parse};
 
 fn manifest() -> Value {
     parse(PASSED_ON)
@@ -42,9 +40,9 @@ enum Outcome {
     Restless(Vec<String>),
 }
 
-async fn outcome(home: &Home, variant: &Value) -> Outcome {
+async fn outcome(home: &World, variant: &Value) -> Outcome {
     let mut variant = variant.clone();
-    variant["metadata"]["namespace"] = json!(home.namespace);
+    variant["metadata"]["namespace"] = json!(home.name);
     let params = PatchParams::apply("kubectl").force();
     let applied = home.api::<WorkflowWorker>().patch(WORKER, &params, &Patch::Apply(&variant)).await;
     if applied.is_err() {
@@ -56,7 +54,7 @@ async fn outcome(home: &Home, variant: &Value) -> Outcome {
     let mut applied = 0;
     for _ in 0..3 {
         applied = faults.writes().len();
-        pass_of(home, &counted, &controller).await;
+        home.pass_of(&controller, &counted).await;
     }
     if home.ready_reason().await == WorkerReason::InvalidSpec.as_str() {
         return Outcome::Refused;
@@ -67,15 +65,8 @@ async fn outcome(home: &Home, variant: &Value) -> Outcome {
     }
 }
 
-/// A pass of a controller that has worked before.
-async fn pass_of(home: &Home, client: &Client, writer: &Writer) -> Pass<WorkflowWorker> {
-    let (reader, namespace) = (&home.client, home.namespace.as_str());
-    let fresh = context(client, directory(reader).await, caches(reader, namespace).await);
-    pass_as(writer, fresh, reader, namespace).await
-}
-
 /// Each variant that is accepted settles; how many were.
-async fn settled(home: &Home, variants: Vec<(String, Value)>) -> usize {
+async fn settled(home: &World, variants: Vec<(String, Value)>) -> usize {
     let (mut settled, mut restless) = (0, Vec::new());
     for (reported, variant) in variants {
         match outcome(home, &variant).await {
@@ -108,7 +99,7 @@ fn passed_on(variants: Vec<(String, Value)>) -> Vec<(String, Value)> {
 #[tokio::test]
 async fn an_empty_value_anywhere_costs_no_write_once_it_is_applied() {
     let apiserver = test_support::require_apiserver!();
-    let home = Home::new(apiserver, "emptied").await;
+    let home = World::new(apiserver, "emptied").await;
     assert_eq!(outcome(&home, &manifest()).await, Outcome::Settled);
     let variants = passed_on(emptied(&manifest()));
     let accepted = settled(&home, variants).await;
@@ -118,7 +109,7 @@ async fn an_empty_value_anywhere_costs_no_write_once_it_is_applied() {
 #[tokio::test]
 async fn a_field_that_is_left_out_costs_no_write_once_it_is_applied() {
     let apiserver = test_support::require_apiserver!();
-    let home = Home::new(apiserver, "shortened").await;
+    let home = World::new(apiserver, "shortened").await;
     let variants = passed_on(shortened(&manifest()));
     let accepted = settled(&home, variants).await;
     assert!(accepted > 50, "{accepted} were accepted");
@@ -128,7 +119,7 @@ async fn a_field_that_is_left_out_costs_no_write_once_it_is_applied() {
 #[tokio::test]
 async fn the_same_in_other_words_costs_no_write_once_it_is_applied() {
     let apiserver = test_support::require_apiserver!();
-    let home = Home::new(apiserver, "other-words").await;
+    let home = World::new(apiserver, "other-words").await;
     let amount = |text: Value| {
         let mut variant = manifest();
         variant["spec"]["resources"] = json!({"limits": {"cpu": text}});
@@ -178,7 +169,7 @@ async fn the_same_in_other_words_costs_no_write_once_it_is_applied() {
 #[tokio::test]
 async fn what_somebody_else_writes_where_we_want_nothing_is_set_back() {
     let apiserver = test_support::require_apiserver!();
-    let home = Home::new(apiserver, "drift").await;
+    let home = World::new(apiserver, "drift").await;
     let mut wanted = manifest();
     wanted["spec"]["env"] = json!([{"name": "PROXY", "value": ""}, {"name": "NONE"}]);
     wanted["spec"]["scheduling"] = json!({"tolerations": [{"operator": "Exists", "key": ""}]});
@@ -201,7 +192,7 @@ async fn what_somebody_else_writes_where_we_want_nothing_is_set_back() {
 #[tokio::test]
 async fn what_others_add_to_a_shared_list_costs_no_write() {
     let apiserver = test_support::require_apiserver!();
-    let home = Home::new(apiserver, "added").await;
+    let home = World::new(apiserver, "added").await;
     assert_eq!(outcome(&home, &manifest()).await, Outcome::Settled);
     let added = json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": WORKER},
@@ -235,7 +226,7 @@ async fn what_others_add_to_a_shared_list_costs_no_write() {
 #[tokio::test]
 async fn what_is_taken_out_of_the_spec_is_taken_out_of_the_children() {
     let apiserver = test_support::require_apiserver!();
-    let (former, fresh) = (Home::new(apiserver, "former").await, Home::new(apiserver, "fresh").await);
+    let (former, fresh) = (World::new(apiserver, "former").await, World::new(apiserver, "fresh").await);
     assert_eq!(outcome(&former, &manifest()).await, Outcome::Settled);
     let mut children = Vec::new();
     for home in [&former, &fresh] {
@@ -248,7 +239,7 @@ async fn what_is_taken_out_of_the_spec_is_taken_out_of_the_children() {
         digest.remove("workflow.example.com/config-digest");
         let autoscaler = home.api::<HorizontalPodAutoscaler>().get(WORKER).await.unwrap();
         let mut reported = serde_json::to_value((template.spec, template.metadata, autoscaler.spec)).unwrap();
-        mask(&mut reported, &home.namespace);
+        mask(&mut reported, &home.name);
         children.push(serde_json::to_string_pretty(&reported).unwrap());
     }
     let of_fresh: Vec<_> = children[1].lines().collect();

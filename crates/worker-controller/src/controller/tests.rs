@@ -1,0 +1,5 @@
+mod convergence;
+mod crash;
+mod deletion;
+mod permissions;
+mod tenancy;
