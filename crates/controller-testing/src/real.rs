@@ -1,6 +1,7 @@
 //! One test's namespace on a real API server.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use api_types::labels::TENANT;
 use api_types::{WorkflowCluster, WorkflowTenant};
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use test_support::apiserver::TestApiServer;
 use test_support::builders;
+use test_support::wait::eventually;
 
 /// A namespace that no other test has, and every right in it.
 pub struct TestNamespace {
@@ -119,6 +121,12 @@ impl TestNamespace {
     pub async fn events(&self) -> Vec<Event> {
         let events = self.api::<Event>().list(&ListParams::default()).await;
         events.expect("events should be listed").items
+    }
+
+    /// The first event with this reason, awaited for a minute.
+    pub async fn await_event(&self, reason: &str) -> Event {
+        let find = async || self.events().await.into_iter().find(|it| it.reason.as_deref() == Some(reason));
+        eventually(&format!("there is an event {reason}"), Duration::from_mins(1), find).await
     }
 
     /// Kind, name and version of every object of these kinds.

@@ -1,4 +1,3 @@
-mod apiserver;
 mod convergence;
 mod crash;
 mod deletion;

@@ -1,4 +1,3 @@
-mod apiserver;
 mod clients;
 mod convergence;
 mod crash;
