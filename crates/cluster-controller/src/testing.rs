@@ -1,8 +1,9 @@
-//! Objects, observations and a small Kubernetes for the tests of this crate.
+//! Objects, observations and a whole world for this crate's tests.
 
-pub(crate) mod kubernetes;
+pub(crate) mod world;
 
 use api_types::WorkflowCluster;
+use api_types::cluster::ClusterReason;
 use controller_kit::children::LiveChildren;
 use controller_kit::plan::Desired;
 use engine_client::model::HealthState;
@@ -26,7 +27,7 @@ use crate::observe::children::Children;
 use crate::observe::engine::EngineView;
 use crate::observe::obstacles::Obstacles;
 use crate::observe::pods::{PodHealth, PodView};
-use crate::observe::postgres::{Database, PostgresView};
+use crate::observe::postgres::{Database, PostgresProblem, PostgresView};
 use crate::observe::secrets::{AccessView, RedactedSecret};
 use crate::plan::access;
 use crate::proof::ProofKey;
@@ -54,6 +55,11 @@ pub(crate) fn minimal(change: impl FnOnce(&mut WorkflowCluster)) -> WorkflowClus
     let mut cluster = cluster(MINIMAL);
     change(&mut cluster);
     cluster
+}
+
+/// The minimal cluster with this number of pods, as a manifest.
+pub(crate) fn minimal_with(replicas: i32) -> String {
+    MINIMAL.replace("replicas: 1", &format!("replicas: {replicas}"))
 }
 
 pub(crate) fn target(cluster: &WorkflowCluster) -> Target {
@@ -128,6 +134,14 @@ pub(crate) fn reachable(engine_version: Option<&str>) -> PostgresView {
         server_version: 150_004,
         schema_version: engine_version.map(|_| 1),
         engine_version: engine_version.map(str::to_owned),
+    })
+}
+
+/// A database that nobody reaches.
+pub(crate) fn unreachable() -> PostgresView {
+    PostgresView::Unusable(PostgresProblem {
+        reason: ClusterReason::PostgresUnreachable,
+        cause: "connection refused (postgres:5432)".to_owned(),
     })
 }
 

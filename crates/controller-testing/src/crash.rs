@@ -21,7 +21,7 @@ pub fn last_segments(writes: &[String]) -> Vec<&str> {
 }
 
 /// Passes of one controller, and answers of Kubernetes, until neither changes anything. A pass that fails ends it.
-async fn run_until_settled<W: World>(world: &W, faults: &Faults, name: &str) -> Result<(), Next> {
+pub async fn run_until_settled<W: World>(world: &W, faults: &Faults, name: &str) -> Result<(), Next> {
     let mut passes = world.started_behind(faults);
     for _ in 0..MAX_PASSES {
         let before = faults.writes().len();

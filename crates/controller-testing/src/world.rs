@@ -129,14 +129,27 @@ pub trait World {
 
     /// Reasons and notes of the events about an object, in the order in which they were published.
     fn events(&self, name: &str) -> Vec<(String, String)> {
-        let requests = self.apiserver().requests().into_iter();
-        requests
-            .filter(|request| request.path.ends_with("/events") && request.is_mutating())
-            .filter_map(|request| serde_json::from_value::<Event>(request.body?).ok())
-            .filter(|event| event.regarding.as_ref().and_then(|about| about.name.as_deref()) == Some(name))
-            .map(|event| (event.reason.unwrap_or_default(), event.note.unwrap_or_default()))
-            .collect()
+        let events = published(self.apiserver(), name);
+        events.map(|event| (event.reason.unwrap_or_default(), event.note.unwrap_or_default())).collect()
     }
+
+    /// The same with their types, one line each.
+    fn event_lines(&self, name: &str) -> Vec<String> {
+        let line = |event: Event| {
+            let [type_, reason, note] =
+                [event.type_, event.reason, event.note].map(Option::unwrap_or_default);
+            format!("{type_} {reason} {note}")
+        };
+        published(self.apiserver(), name).map(line).collect()
+    }
+}
+
+fn published(apiserver: &FakeApiServer, name: &str) -> impl Iterator<Item = Event> {
+    let requests = apiserver.requests().into_iter();
+    requests
+        .filter(|request| request.path.ends_with("/events") && request.is_mutating())
+        .filter_map(|request| serde_json::from_value::<Event>(request.body?).ok())
+        .filter(move |event| event.regarding.as_ref().and_then(|about| about.name.as_deref()) == Some(name))
 }
 
 /// The objects of a world.

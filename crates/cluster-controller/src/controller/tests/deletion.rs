@@ -1,12 +1,19 @@
 //! The end of a cluster, alone and together with tenants and processes.
 
+use api_types::cluster::{ClusterPhase, ClusterReason as Reason};
 use api_types::labels::{CLUSTER_CONTROLLER, PROCESS_CONTROLLER, TENANT_CONTROLLER};
-use api_types::{WorkflowProcess, WorkflowTenant};
+use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant};
+use controller_kit::outcome::{ErrorClass, Next};
+use controller_testing::World as _;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::Job;
 use kube::api::DeleteParams;
 use kube::{Api, ResourceExt as _};
 use rstest::rstest;
+use serde_json::json;
 
-use super::*;
+use crate::testing::MINIMAL;
+use crate::testing::world::{IMAGE, World, as_reported};
 
 /// A tenant and a process, as their controllers left them when they wrote them to the engine.
 fn seed_dependants(world: &World, namespace: &str, cluster: &serde_json::Value) {
@@ -44,25 +51,25 @@ where
     world.apiserver.remove::<K>(namespace, name);
 }
 
-fn is_there(world: &World) -> bool {
+pub(super) fn is_there(world: &World) -> bool {
     world.apiserver.get::<WorkflowCluster>("acme", "dev").is_some()
 }
 
 /// A running cluster, a tenant and a process of it, and the cluster deleted at the time of the world.
-async fn deleted_with_dependants() -> World {
-    let world = running(MINIMAL).await;
+pub(super) async fn deleted_with_dependants() -> World {
+    let world = World::running(MINIMAL).await;
     seed_dependants(&world, "acme", &json!({"name": "dev"}));
     world.apiserver.set_now(crate::testing::today());
     delete::<WorkflowCluster>(&world, "acme", "dev").await;
     world
 }
 
-fn seconds(seconds: i64) -> jiff::SignedDuration {
+pub(super) fn seconds(seconds: i64) -> jiff::SignedDuration {
     jiff::SignedDuration::from_secs(seconds)
 }
 
 async fn pass(world: &World) -> Next {
-    world.reconcile(world.apiserver.client()).await.next
+    world.pass("dev").await
 }
 
 const WAITS: Next = Next::Wait { recheck: std::time::Duration::from_secs(1) };
@@ -74,13 +81,13 @@ async fn a_cluster_has_the_finalizer_before_anything_else_of_it_exists() {
     let first = world.apiserver.mutations().remove(0);
     let finalizers = first.body.unwrap()["metadata"]["finalizers"].clone();
     assert_eq!((first.method.as_str(), finalizers), ("PATCH", json!([CLUSTER_CONTROLLER.finalizer])));
-    world.settle().await;
-    assert_eq!(world.cluster().finalizers(), [CLUSTER_CONTROLLER.finalizer]);
+    world.settle("dev").await;
+    assert_eq!(world.object("dev").unwrap().finalizers(), [CLUSTER_CONTROLLER.finalizer]);
 }
 
 #[tokio::test]
 async fn without_dependants_a_cluster_goes_at_once_and_writes_nothing_else() {
-    let world = running(MINIMAL).await;
+    let world = World::running(MINIMAL).await;
     delete::<WorkflowCluster>(&world, "acme", "dev").await;
     world.apiserver.forget_requests();
     assert_eq!(pass(&world).await, Next::Gone);
@@ -95,10 +102,10 @@ async fn it_serves_on_until_those_that_are_deleted_with_it_are_done() {
     let world = deleted_with_dependants().await;
     let before = world.end_state();
     assert_eq!(pass(&world).await, WAITS);
-    let found = status(&world);
+    let found = world.status("dev");
     assert_eq!(
-        reported(&world),
-        phase(
+        world.reported(),
+        as_reported(
             ClusterPhase::Deleting,
             Reason::AwaitingDependants,
             "the engine serves on for 10 s, should these be deleted too: WorkflowProcess acme/flow, WorkflowTenant acme/solo"
@@ -116,10 +123,10 @@ async fn it_serves_on_until_those_that_are_deleted_with_it_are_done() {
     release::<WorkflowProcess>(&world, "acme", "flow");
     assert_eq!(pass(&world).await, WAITS);
     assert_eq!(
-        reported(&world).2,
+        world.reported().2,
         "the engine serves on, for at most 5 minutes, until these are cleaned up: WorkflowTenant acme/solo"
     );
-    assert!(status(&world).endpoint.is_some());
+    assert!(world.status("dev").endpoint.is_some());
     let children = |state: test_support::snapshot::Snapshot| {
         state.into_iter().filter(|(path, _)| !path.starts_with("workflow")).collect::<Vec<_>>()
     };
@@ -129,7 +136,7 @@ async fn it_serves_on_until_those_that_are_deleted_with_it_are_done() {
     release::<WorkflowTenant>(&world, "acme", "solo");
     assert_eq!(pass(&world).await, Next::Gone);
     assert!(!is_there(&world));
-    let events = world.events();
+    let events = world.event_lines("dev");
     assert_eq!(events.len(), 1, "{events:?}");
     assert!(events[0].starts_with("Normal AwaitingDependants the engine serves on"), "{events:?}");
 }
@@ -142,7 +149,7 @@ async fn it_does_not_wait_for_those_that_stay() {
     assert_eq!(pass(&world).await, Next::Gone);
     assert!(!is_there(&world));
     assert_eq!(
-        world.events().last().unwrap(),
+        world.event_lines("dev").last().unwrap(),
         "Warning LeftInDatabase LeftInDatabase: the database keeps what was not deleted; the same objects applied again \
          take it over: WorkflowProcess acme/flow, WorkflowTenant acme/solo"
     );
@@ -180,7 +187,11 @@ async fn when_a_namespace_takes_the_engine_along_nobody_waits(#[case] take: fn(&
     });
     assert_eq!(pass(&world).await, Next::Gone);
     assert!(!is_there(&world));
-    assert!(world.events().last().unwrap().contains("the engine is gone already"), "{:?}", world.events());
+    assert!(
+        world.event_lines("dev").last().unwrap().contains("the engine is gone already"),
+        "{:?}",
+        world.event_lines("dev")
+    );
 }
 
 #[tokio::test]
@@ -188,18 +199,22 @@ async fn force_delete_ends_the_wait() {
     let world = deleted_with_dependants().await;
     delete::<WorkflowTenant>(&world, "acme", "solo").await;
     assert_eq!(pass(&world).await, WAITS);
-    world.edit(|cluster| {
+    world.edit("dev", |cluster| {
         cluster["metadata"]["annotations"] = json!({"workflow.example.com/force-delete": "true"});
     });
     assert_eq!(pass(&world).await, Next::Gone);
-    assert!(world.events().last().unwrap().starts_with("Warning DeletionForced"), "{:?}", world.events());
+    assert!(
+        world.event_lines("dev").last().unwrap().starts_with("Warning DeletionForced"),
+        "{:?}",
+        world.event_lines("dev")
+    );
 }
 
 #[tokio::test]
 async fn a_paused_or_invalid_cluster_is_deleted_like_any_other() {
     for change in [json!({"paused": true}), json!({"replicas": 1000}), json!({"version": "banana"})] {
         let world = deleted_with_dependants().await;
-        world.edit(|cluster| {
+        world.edit("dev", |cluster| {
             for (field, value) in change.as_object().unwrap() {
                 cluster["spec"][field] = value.clone();
             }
@@ -224,7 +239,7 @@ async fn only_those_that_refer_to_it_are_awaited(
     #[case] namespace: &str,
     #[case] awaited: bool,
 ) {
-    let world = running(MINIMAL).await;
+    let world = World::running(MINIMAL).await;
     seed_dependants(&world, namespace, &reference);
     world.apiserver.set_now(crate::testing::today());
     delete::<WorkflowTenant>(&world, namespace, "solo").await;
@@ -234,7 +249,7 @@ async fn only_those_that_refer_to_it_are_awaited(
 
 #[tokio::test]
 async fn an_object_that_never_reached_the_engine_is_not_awaited() {
-    let world = running(MINIMAL).await;
+    let world = World::running(MINIMAL).await;
     seed_dependants(&world, "acme", &json!({"name": "dev"}));
     world
         .apiserver
@@ -248,21 +263,25 @@ async fn an_object_that_never_reached_the_engine_is_not_awaited() {
 
 #[tokio::test]
 async fn a_stopped_engine_is_not_waited_for() {
-    let world = running(MINIMAL).await;
-    world.edit(|cluster| cluster["spec"]["replicas"] = json!(0));
-    world.settle().await;
+    let world = World::running(MINIMAL).await;
+    world.edit("dev", |cluster| cluster["spec"]["replicas"] = json!(0));
+    world.settle("dev").await;
     seed_dependants(&world, "acme", &json!({"name": "dev"}));
     delete::<WorkflowCluster>(&world, "acme", "dev").await;
     assert_eq!(pass(&world).await, Next::Gone);
-    assert!(world.events().last().unwrap().contains("the engine is stopped"), "{:?}", world.events());
+    assert!(
+        world.event_lines("dev").last().unwrap().contains("the engine is stopped"),
+        "{:?}",
+        world.event_lines("dev")
+    );
 }
 
 #[tokio::test]
 async fn a_migration_ends_with_the_wait_and_holds_nothing() {
-    let world = running(MINIMAL).await;
+    let world = World::running(MINIMAL).await;
     world.set_bad_image(&format!("{IMAGE}:1.3.0"));
-    world.edit(|cluster| cluster["spec"]["version"] = json!("1.3.0"));
-    world.settle().await;
+    world.edit("dev", |cluster| cluster["spec"]["version"] = json!("1.3.0"));
+    world.settle("dev").await;
     seed_dependants(&world, "acme", &json!({"name": "dev"}));
     world.apiserver.set_now(crate::testing::today());
     delete::<WorkflowCluster>(&world, "acme", "dev").await;
@@ -272,10 +291,10 @@ async fn a_migration_ends_with_the_wait_and_holds_nothing() {
 
 #[tokio::test]
 async fn a_migration_that_cannot_be_deleted_holds_no_cluster() {
-    let world = running(MINIMAL).await;
+    let world = World::running(MINIMAL).await;
     world.set_bad_image(&format!("{IMAGE}:1.3.0"));
-    world.edit(|cluster| cluster["spec"]["version"] = json!("1.3.0"));
-    world.settle().await;
+    world.edit("dev", |cluster| cluster["spec"]["version"] = json!("1.3.0"));
+    world.settle("dev").await;
     delete::<WorkflowCluster>(&world, "acme", "dev").await;
     world.apiserver.intercept(|request| {
         let is_job = request.method == "DELETE" && request.path.contains("/jobs/");
@@ -287,7 +306,7 @@ async fn a_migration_that_cannot_be_deleted_holds_no_cluster() {
 
 #[tokio::test]
 async fn an_api_server_that_does_not_let_it_go_is_reported_and_asked_again() {
-    let world = running(MINIMAL).await;
+    let world = World::running(MINIMAL).await;
     delete::<WorkflowCluster>(&world, "acme", "dev").await;
     world.apiserver.intercept(|request| {
         let is_finalizer = request.method == "PATCH" && request.path.ends_with("/workflowclusters/dev");
@@ -296,7 +315,7 @@ async fn an_api_server_that_does_not_let_it_go_is_reported_and_asked_again() {
         })
     });
     assert_eq!(pass(&world).await, Next::Failed(ErrorClass::Denied));
-    let (phase, reason, message) = reported(&world);
+    let (phase, reason, message) = world.reported();
     assert_eq!((phase, reason.as_str()), (Some(ClusterPhase::Deleting), "Deleting"));
     assert!(message.starts_with("failed to remove the finalizer from WorkflowCluster acme/dev"), "{message}");
 }
@@ -304,37 +323,15 @@ async fn an_api_server_that_does_not_let_it_go_is_reported_and_asked_again() {
 #[tokio::test]
 async fn what_others_hold_stays_and_is_not_reported_twice() {
     let world = deleted_with_dependants().await;
-    world.edit(|cluster| {
+    world.edit("dev", |cluster| {
         let finalizers = json!([CLUSTER_CONTROLLER.finalizer, "foregroundDeletion"]);
         cluster["metadata"]["finalizers"] = finalizers;
     });
     world.apiserver.remove::<StatefulSet>("acme", "dev-engine");
     assert_eq!(pass(&world).await, Next::Gone);
-    assert_eq!(world.cluster().finalizers(), ["foregroundDeletion"]);
+    assert_eq!(world.object("dev").unwrap().finalizers(), ["foregroundDeletion"]);
     assert_eq!(pass(&world).await, Next::Gone);
-    let reported_left = world.events().iter().filter(|event| event.contains("LeftInDatabase")).count();
-    assert_eq!((reported_left, reported(&world).1.as_str()), (1, "Deleting"));
-}
-
-#[tokio::test]
-async fn a_crash_in_a_deletion_ends_where_no_crash_ends() {
-    let report = survives_crash_at_every_write(
-        async || deleted_with_dependants().await,
-        async |world, faults| {
-            for _ in 0..5 {
-                if !is_there(world) {
-                    break;
-                }
-                world.reconcile(faults.wrap(world.apiserver.client())).await;
-                if faults.stopped() {
-                    return Err("killed".to_owned());
-                }
-                world.pass_time(seconds(6));
-            }
-            Ok(())
-        },
-        async |world| world.end_state(),
-    )
-    .await;
-    assert!(report.writes.len() >= 3, "{:#?}", report.writes);
+    let reported_left =
+        world.event_lines("dev").iter().filter(|event| event.contains("LeftInDatabase")).count();
+    assert_eq!((reported_left, world.reported().1.as_str()), (1, "Deleting"));
 }

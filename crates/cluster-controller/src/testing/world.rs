@@ -1,29 +1,28 @@
-//! The parts of Kubernetes, of the engine and of Postgres that answer to what a pass wrote, over a fake apiserver.
+//! A whole world in memory: an apiserver, the parts of Kubernetes, of the engine and of Postgres that answer to what a pass
+//! wrote, and a controller that takes one pass when a test says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use api_types::WorkflowCluster;
-use api_types::labels::{MANAGED_BY, OPERATOR};
+use api_types::cluster::{ClusterPhase, ClusterReason};
+use api_types::labels::{CLUSTER_CONTROLLER, MANAGED_BY, OPERATOR};
 use async_trait::async_trait;
 use controller_kit::apply::Writer;
-use controller_kit::children::ChildCaches;
 use controller_kit::clock::Clock;
-use controller_kit::controller::{Pass, Reconciler as _};
+use controller_kit::condition::find;
 use controller_kit::events::Publisher;
 use controller_kit::pass::Passes;
 use controller_kit::plan::digest;
+use controller_testing::World as _;
+use controller_testing::caches::{children_in_memory, store_of};
 use engine_access::engine::{EngineConnector, EngineRole};
 use engine_fake::{FakeEngine, FakeEngines};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
-use k8s_openapi::api::events::v1::Event;
-use kube::runtime::reflector::{self, Store};
-use kube::runtime::watcher;
-use kube::{Client, Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
+use kube::ResourceExt as _;
+use kube::runtime::reflector::Store;
 use serde_json::{Value, json};
 use test_support::snapshot::Snapshot;
 use test_support::{FakeApiServer, Faults};
@@ -36,11 +35,16 @@ use crate::observe::dependants::DependantCaches;
 use crate::observe::postgres::{Databases, Login, PostgresProbe, PostgresView};
 use crate::proof::ProofKeeper;
 
+/// The engine's image, without its tag.
+pub(crate) const IMAGE: &str = "ghcr.io/example/workflow-engine";
+
 /// An apiserver, what answers to it, a database and an engine.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) apiserver: FakeApiServer,
     pub(crate) engine: FakeEngine,
+    name: String,
+    namespace: String,
     engines: FakeEngines,
     state: Arc<Mutex<State>>,
 }
@@ -78,7 +82,8 @@ impl World {
         login.metadata.namespace.clone_from(&namespace);
         apiserver.seed(&login);
         let engines = FakeEngines::new();
-        let host = api_types::engine_access::engine_host(&cluster.name_any(), &namespace.unwrap());
+        let (name, namespace) = (cluster.name_any(), namespace.unwrap());
+        let host = api_types::engine_access::engine_host(&name, &namespace);
         let state = State {
             postgres: reachable(None),
             now: today(),
@@ -88,7 +93,7 @@ impl World {
             partitions: Vec::new(),
         };
         let engine = engines.at(&host, 26500);
-        Self { apiserver, engine, engines, state: Arc::new(Mutex::new(state)) }
+        Self { apiserver, engine, name, namespace, engines, state: Arc::new(Mutex::new(state)) }
     }
 
     pub(crate) fn set_postgres(&self, view: PostgresView) {
@@ -117,108 +122,43 @@ impl World {
         self.state.lock().unwrap().partitions.clone()
     }
 
-    pub(crate) fn cluster(&self) -> WorkflowCluster {
-        self.apiserver.list::<WorkflowCluster>("").remove(0)
+    /// The same, running, and all requests until then forgotten.
+    pub(crate) async fn running(yaml: &str) -> Self {
+        let world = Self::new(yaml);
+        world.settle(&world.name).await;
+        let status = world.status(&world.name);
+        assert!(status.ready, "{status:?}");
+        world.apiserver.forget_requests();
+        world
     }
 
-    pub(crate) fn edit(&self, change: impl FnOnce(&mut Value)) {
-        let cluster = self.cluster();
-        self.apiserver.edit::<WorkflowCluster>(&cluster.namespace().unwrap(), &cluster.name_any(), change);
+    /// Phase, reason of `Ready`, message.
+    pub(crate) fn reported(&self) -> (Option<ClusterPhase>, String, String) {
+        let status = self.status(&self.name);
+        let reason = find(&status.conditions, "Ready").map(|ready| ready.reason.clone()).unwrap_or_default();
+        (status.phase, reason, status.message.unwrap_or_default())
     }
 
-    /// A controller process with its caches up to date.
-    pub(crate) fn reconciler(&self, client: Client) -> Passes<Clusters> {
-        let now = self.state.lock().unwrap().now;
-        let clock = Clock::fixed(now);
-        let writer = Writer::new(client.clone(), api_types::labels::CLUSTER_CONTROLLER.field_manager);
-        let publisher = Publisher::new(client.clone(), "cluster-controller", "test".into(), clock.clone());
-        let context = Context {
-            writer: writer.clone(),
-            caches: self.caches(),
-            jobs: self.cache(),
-            dependants: DependantCaches {
-                clusters: self.read_all(|_| true),
-                tenants: self.read_all(|_| true),
-                processes: self.read_all(|_| true),
-                workers: self.read_all(|_| true),
-            },
-            cluster_namespace: "workflow-system".to_owned(),
-            postgres: PostgresProbe::new(Arc::new(FakeDatabase(self.state.clone()))),
-            engines: EngineConnector::new(
-                client.clone(),
-                Arc::new(self.engines.clone()),
-                EngineRole::Controller,
-            ),
-            proof: ProofKeeper::new(client.clone(), "workflow-system", "proof"),
-            settings: settings(),
-            client,
-        };
-        Passes { kind: Clusters { context }, writer, publisher, clock }
+    fn now(&self) -> Timestamp {
+        self.state.lock().unwrap().now
     }
 
-    fn caches(&self) -> ChildCaches {
-        let is_ours = |object: &Value| object["metadata"]["labels"][MANAGED_BY] == OPERATOR;
-        let list = |resource: &_| self.apiserver.list_of(resource).into_iter().filter(is_ours).collect();
-        ChildCaches::holding::<ClusterChildren>(list).unwrap()
-    }
-
-    fn cache<K>(&self) -> Store<K>
-    where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + 'static,
-    {
-        self.read_all(|object: &K| object.labels().get(MANAGED_BY).is_some_and(|manager| manager == OPERATOR))
-    }
-
-    fn read_all<K>(&self, belongs: impl Fn(&K) -> bool) -> Store<K>
-    where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + 'static,
-    {
-        let (store, mut writer) = reflector::store();
-        for object in self.apiserver.list::<K>("").into_iter().filter(belongs) {
-            writer.apply_watcher_event(&watcher::Event::Apply(object));
+    fn dependants(&self) -> DependantCaches {
+        DependantCaches {
+            clusters: store_of(self.apiserver.list("")),
+            tenants: store_of(self.apiserver.list("")),
+            processes: store_of(self.apiserver.list("")),
+            workers: store_of(self.apiserver.list("")),
         }
-        store
     }
 
-    /// One pass, by a controller that knows nothing of the passes before.
-    pub(crate) async fn reconcile(&self, client: Client) -> Pass<WorkflowCluster> {
-        // The context is too large for the stacks of those who call this.
-        let reconciler = Box::new(self.reconciler(client));
-        Box::pin(reconciler.reconcile(Arc::new(self.cluster()))).await
+    fn probe(&self) -> PostgresProbe {
+        PostgresProbe::new(Arc::new(FakeDatabase(self.state.clone())))
     }
 
-    /// Passes and answers by turns, until both have nothing left to do.
-    pub(crate) async fn settle(&self) {
-        self.settle_behind(&Faults::none()).await.unwrap();
-    }
-
-    /// The same behind faults; ends early when the process was "killed".
-    pub(crate) async fn settle_behind(&self, faults: &Faults) -> Result<(), String> {
-        for _ in 0..60 {
-            let before = faults.writes().len();
-            let client = faults.wrap(self.apiserver.client());
-            self.reconcile(client).await;
-            if faults.stopped() {
-                return Err("killed".to_owned());
-            }
-            let answered = self.answer();
-            if faults.writes().len() == before && !answered {
-                return Ok(());
-            }
-        }
-        panic!("not settled: {:#?}", faults.writes());
-    }
-
-    /// One round of Kubernetes' own controllers; `false` = nothing to do.
-    pub(crate) fn answer(&self) -> bool {
-        let jobs = self.apiserver.list::<Job>("");
-        let sets = self.apiserver.list::<StatefulSet>("");
-        let answered: Vec<bool> = jobs
-            .iter()
-            .map(|job| self.answer_job(job))
-            .chain(sets.iter().map(|set| self.answer_set(set)))
-            .collect();
-        answered.contains(&true)
+    fn jobs(&self) -> Store<Job> {
+        let is_managed = |job: &Job| job.labels().get(MANAGED_BY).is_some_and(|manager| manager == OPERATOR);
+        store_of(self.apiserver.list::<Job>("").into_iter().filter(is_managed).collect())
     }
 
     fn answer_job(&self, job: &Job) -> bool {
@@ -337,22 +277,65 @@ impl World {
             .map(|pod| (pod.annotations()["image"].clone(), is_ready(pod)))
             .collect()
     }
+}
 
-    /// Reason and note of all events so far, in order.
-    pub(crate) fn events(&self) -> Vec<String> {
-        let mutations = self.apiserver.mutations();
-        let events = mutations.iter().filter(|request| request.path.contains("/events"));
-        events
-            .map(|request| serde_json::from_value::<Event>(request.body.clone().unwrap()).unwrap())
-            .map(|event| {
-                format!("{} {} {}", event.type_.unwrap(), event.reason.unwrap(), event.note.unwrap())
-            })
-            .collect()
+impl controller_testing::World for World {
+    type Kind = Clusters;
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn apiserver(&self) -> &FakeApiServer {
+        &self.apiserver
+    }
+
+    fn started_behind(&self, faults: &Faults) -> Passes<Clusters> {
+        let client = faults.wrap(self.apiserver.client());
+        let clock = Clock::fixed(self.now());
+        let writer = Writer::new(client.clone(), CLUSTER_CONTROLLER.field_manager);
+        let publisher = Publisher::new(client.clone(), "cluster-controller", "test".into(), clock.clone());
+        let engines = Arc::new(self.engines.clone());
+        let context = Context {
+            writer: writer.clone(),
+            caches: children_in_memory::<ClusterChildren>(&self.apiserver),
+            jobs: self.jobs(),
+            dependants: self.dependants(),
+            cluster_namespace: "workflow-system".to_owned(),
+            postgres: self.probe(),
+            engines: EngineConnector::new(client.clone(), engines, EngineRole::Controller),
+            proof: ProofKeeper::new(client.clone(), "workflow-system", "proof"),
+            settings: settings(),
+            client,
+        };
+        Passes { kind: Clusters { context }, writer, publisher, clock }
+    }
+
+    fn refresh(&self, passes: &mut Passes<Clusters>) {
+        let context = &mut passes.kind.context;
+        context.caches = children_in_memory::<ClusterChildren>(&self.apiserver);
+        context.jobs = self.jobs();
+        context.dependants = self.dependants();
+        // Between two passes goes more time than an answer of the database is kept.
+        context.postgres = self.probe();
+        passes.clock = Clock::fixed(self.now());
+    }
+
+    /// Jobs end, and the StatefulSet controller and the kubelet make one step.
+    fn answer(&self) -> bool {
+        let jobs = self.apiserver.list::<Job>("");
+        let sets = self.apiserver.list::<StatefulSet>("");
+        let answered: Vec<bool> = jobs
+            .iter()
+            .map(|job| self.answer_job(job))
+            .chain(sets.iter().map(|set| self.answer_set(set)))
+            .collect();
+        answered.contains(&true)
     }
 
     /// Everything but what is random by nature: keys, certificates, tokens and digests of them; and Pods, which are not
     /// the controller's.
-    pub(crate) fn end_state(&self) -> Snapshot {
+    fn end_state(&self) -> Snapshot {
         let mut snapshot = self.apiserver.snapshot();
         snapshot.retain(|key, _| !key.starts_with("pods/"));
         for (key, object) in &mut snapshot {
@@ -397,4 +380,12 @@ fn build_pod(namespace: &str, template: &PodTemplateSpec, name: &str, revision: 
         },
     }))
     .unwrap()
+}
+
+pub(crate) fn as_reported(
+    phase: ClusterPhase,
+    reason: ClusterReason,
+    message: &str,
+) -> (Option<ClusterPhase>, String, String) {
+    (Some(phase), reason.to_string(), message.to_owned())
 }
