@@ -1,18 +1,26 @@
 //! The end of a cluster under Kubernetes' own garbage collector and namespace controller. The tests play the tenant- and the
 //! process-controller.
 
-use api_types::labels::TENANT_CONTROLLER;
-use api_types::{WorkflowTenant, cluster::ClusterPhase};
-use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::api::events::v1::Event;
+use std::time::Duration;
 
-use super::*;
+use api_types::labels::TENANT_CONTROLLER;
+use api_types::{WorkflowCluster, WorkflowTenant, cluster::ClusterPhase};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use serde_json::json;
+use test_support::apiserver::TestApiServer;
+use test_support::wait::eventually;
+
+use crate::world::{CLUSTER, ENGINE, World, read};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A running cluster and a tenant of it, which its controller has written to the engine.
-async fn with_tenant(apiserver: &TestApiServer, prefix: &str) -> Home {
-    let home = Home::new(apiserver, prefix).await;
+async fn with_tenant(apiserver: &TestApiServer, prefix: &str) -> World {
+    let home = World::new(apiserver, prefix).await;
     home.apply(|_| ()).await;
     home.await_rights().await;
     for _ in 0..4 {
@@ -30,7 +38,7 @@ async fn with_tenant(apiserver: &TestApiServer, prefix: &str) -> Home {
     home
 }
 
-impl Home {
+impl World {
     /// The tenant-controller is done.
     async fn release_tenant(&self) {
         let nothing = Patch::Merge(json!({"metadata": {"finalizers": null}}));
@@ -52,7 +60,7 @@ impl Home {
         Box::pin(gone).await;
     }
 
-    async fn events(&self) -> Vec<String> {
+    async fn notes(&self) -> Vec<String> {
         let events = self.api::<Event>().list(&ListParams::default()).await.unwrap();
         events.into_iter().filter_map(|event| event.note).collect()
     }
@@ -70,7 +78,7 @@ async fn a_cluster_and_its_children_stay_until_the_tenant_is_cleaned_up() {
     }
     let status = home.cluster().await.status.unwrap();
     assert_eq!((status.phase, status.endpoint.is_some()), (Some(ClusterPhase::Deleting), true));
-    assert!(status.message.unwrap().ends_with(&format!("WorkflowTenant {}/solo", home.namespace)));
+    assert!(status.message.unwrap().ends_with(&format!("WorkflowTenant {}/solo", home.name)));
     let children = async || {
         (
             home.api::<StatefulSet>().get_opt(ENGINE).await.unwrap().is_some(),
@@ -98,7 +106,7 @@ async fn a_foreground_deletion_ends_though_it_takes_the_engine_first() {
     home.api::<WorkflowTenant>().delete("solo", &DeleteParams::default()).await.unwrap();
     home.api::<WorkflowCluster>().delete(CLUSTER, &DeleteParams::foreground()).await.unwrap();
     home.await_end().await;
-    let events = home.events().await;
+    let events = home.notes().await;
     assert!(events.iter().any(|note| note.contains("the engine is gone already")), "{events:#?}");
     home.release_tenant().await;
 }
@@ -107,14 +115,14 @@ async fn a_foreground_deletion_ends_though_it_takes_the_engine_first() {
 async fn a_namespace_that_is_deleted_is_not_held_up() {
     let apiserver = test_support::require_controller_manager!();
     let home = with_tenant(apiserver, "namespace").await;
-    let namespaces: Api<Namespace> = Api::all(home.admin.clone());
-    namespaces.delete(&home.namespace, &DeleteParams::default()).await.unwrap();
+    let namespaces: Api<Namespace> = Api::all(home.client.clone());
+    namespaces.delete(&home.name, &DeleteParams::default()).await.unwrap();
     home.await_end().await;
     // The tenant is not the cluster-controller's to release.
     assert!(home.api::<WorkflowTenant>().get_opt("solo").await.unwrap().is_some());
     home.release_tenant().await;
     let gone = eventually("the namespace is gone", PATIENCE, || async {
-        match namespaces.get_opt(&home.namespace).await.unwrap() {
+        match namespaces.get_opt(&home.name).await.unwrap() {
             None => Ok(()),
             Some(namespace) => Err(format!("{:?}", namespace.status)),
         }

@@ -3,14 +3,22 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use api_types::cluster::ClusterPhase;
+use api_types::engine_access::engine_host;
 use api_types::labels::APPROVE_UPGRADE;
 use engine_fake::FakeEngine;
-use k8s_openapi::api::core::v1::Node;
-use kube::api::PropagationPolicy;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
+use kube::{Api, ResourceExt as _};
+use serde_json::{Value, json};
+use test_support::apiserver::TestApiServer;
+use test_support::wait::eventually;
 
-use super::*;
+use crate::world::{CLUSTER, ENGINE, World, read};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Rounds in which something that is held back must not happen.
@@ -39,15 +47,15 @@ impl Nodes {
 }
 
 struct Upgrade {
-    home: Home,
+    home: World,
     engine: FakeEngine,
 }
 
 impl Upgrade {
     /// Three pods of 1.2.2.
     async fn from_1_2_2(apiserver: &TestApiServer, prefix: &str) -> Self {
-        let home = Home::new(apiserver, prefix).await;
-        let engine = home.engines.at(&engine_host(CLUSTER, &home.namespace), 26500);
+        let home = World::new(apiserver, prefix).await;
+        let engine = home.engines.at(&engine_host(CLUSTER, &home.name), 26500);
         let upgrade = Self { home, engine };
         upgrade.set_version("1.2.2").await;
         upgrade.home.await_rights().await;
@@ -351,9 +359,9 @@ async fn a_migration_at_work_is_given_time_to_end_before_anything_else_begins() 
     upgrade.set_version("1.2.3").await;
     await_job(&upgrade, &nodes, "1.2.3").await;
     // A pod on a node is gone only when its kubelet says so.
-    let node = upgrade.home.namespace.clone();
+    let node = upgrade.home.name.clone();
     let machine = read::<Node>(json!({"metadata": {"name": node}}));
-    Api::all(upgrade.home.admin.clone()).create(&PostParams::default(), &machine).await.unwrap();
+    Api::all(upgrade.home.client.clone()).create(&PostParams::default(), &machine).await.unwrap();
     let pods = upgrade.home.api::<Pod>();
     let of_migrations = ListParams::default().labels("app.kubernetes.io/component=migration");
     let found = pods.list(&of_migrations).await.unwrap().items;

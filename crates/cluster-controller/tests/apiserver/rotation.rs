@@ -1,16 +1,23 @@
 //! A whole rotation, seen by an engine and by whoever has a token.
 
+use std::sync::Arc;
+
 use api_types::engine_access::{Access, CURRENT_KEY, NEXT_KEY, PREVIOUS_KEY, access_secret_name};
 use api_types::labels::{ADOPT, PROOF, ROTATE_CREDENTIALS};
 use api_types::{WorkflowTenant, WorkflowWorker};
-use engine_access::engine::TenantAccess;
+use engine_access::engine::{EngineConnector, EngineRole, TenantAccess};
 use engine_client::{
     Accepted, Credential, CredentialError, CredentialVerifier, Role as TokenIsFor, TenantEpoch, TenantKey,
     TokenRole,
 };
-use jiff::ToSpan as _;
+use jiff::{Timestamp, ToSpan as _};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::json;
 
-use super::*;
+use crate::world::{CLUSTER, ENGINE, World, read};
 
 /// The token in a Secret that was made for somebody.
 struct Given {
@@ -22,7 +29,7 @@ fn tenant() -> TenantEpoch {
     TenantEpoch { tenant_id: "acme".to_owned(), epoch: "uid-acme".to_owned() }
 }
 
-impl Home {
+impl World {
     fn pass_time(&self, to: Timestamp) {
         *self.now.lock().unwrap() = Some(to);
     }
@@ -36,7 +43,7 @@ impl Home {
     /// What an engine accepts that has read the Secrets as they are now.
     async fn verifier(&self) -> CredentialVerifier {
         async fn read<T>(
-            home: &Home,
+            home: &World,
             access: Access,
             parse: impl Fn(&str) -> Result<T, CredentialError>,
         ) -> Vec<T> {
@@ -99,14 +106,14 @@ impl Home {
 #[tokio::test]
 async fn every_token_is_good_until_its_holder_has_the_next_one() {
     let apiserver = test_support::require_apiserver!();
-    let home = Home::new(apiserver, "rotation").await;
+    let home = World::new(apiserver, "rotation").await;
     let start: Timestamp = "2026-06-01T12:00:00Z".parse().unwrap();
     home.pass_time(start);
     home.apply(|_| ()).await;
     home.settle_with_fresh_rights().await;
     home.create_dependants().await;
     let connector =
-        EngineConnector::new(home.admin.clone(), Arc::new(home.engines.clone()), EngineRole::Monitor);
+        EngineConnector::new(home.client.clone(), Arc::new(home.engines.clone()), EngineRole::Monitor);
     let old =
         [home.mint(&connector, TokenRole::Worker).await, home.mint(&connector, TokenRole::Client).await];
     home.report(&old[0], &old[1]).await;
@@ -158,15 +165,15 @@ async fn every_token_is_good_until_its_holder_has_the_next_one() {
     assert_eq!(home.rotating().await, None);
     assert!(!home.accepts(&old[0]).await && home.accepts(&new[0]).await);
     assert_eq!(home.data(Access::WorkerKey).await.into_keys().collect::<Vec<_>>(), [CURRENT_KEY]);
-    let before = home.versions().await;
+    let before = home.written_versions().await;
     home.pass().await;
-    assert_eq!(home.versions().await, before, "a word is handled once");
+    assert_eq!(home.written_versions().await, before, "a word is handled once");
 }
 
 #[tokio::test]
 async fn a_planted_secret_is_refused_until_a_person_vouches_for_it() {
     let apiserver = test_support::require_apiserver!();
-    let home = Home::new(apiserver, "planted").await;
+    let home = World::new(apiserver, "planted").await;
     let name = access_secret_name(CLUSTER, Access::ControllerToken);
     let planted: Secret = read(json!({
         "metadata": {

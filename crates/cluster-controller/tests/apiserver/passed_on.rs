@@ -1,14 +1,17 @@
 //! What a user types and engine pods get as it stands: the API server stores much of it in other words, or not at all.
 
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Service;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use test_support::Faults;
 use test_support::wait::eventually;
 
-use super::*;
+use crate::world::{ENGINE, World};
 
 /// What the writes of some more passes are, once everything is as this scheduling and these resources want it.
-async fn writes_once_settled(home: &mut Home, scheduling: &Value, resources: &Value) -> Vec<String> {
+async fn writes_once_settled(home: &mut World, scheduling: &Value, resources: &Value) -> Vec<String> {
     home.apply(|cluster| {
         cluster["spec"]["scheduling"] = scheduling.clone();
         cluster["spec"]["resources"] = resources.clone();
@@ -33,7 +36,7 @@ async fn writes_once_settled(home: &mut Home, scheduling: &Value, resources: &Va
 #[tokio::test]
 async fn empty_values_and_other_words_cost_no_write() {
     let apiserver = test_support::require_apiserver!();
-    let mut home = Home::new(apiserver, "passed-on").await;
+    let mut home = World::new(apiserver, "passed-on").await;
     let nothing = json!({"tolerations": [], "affinity": {}, "nodeSelector": {}, "topologySpreadConstraints": [], "podLabels": {}});
     assert_eq!(
         writes_once_settled(&mut home, &nothing, &json!({"requests": {}})).await,
@@ -73,7 +76,7 @@ async fn empty_values_and_other_words_cost_no_write() {
 #[tokio::test]
 async fn what_others_add_to_a_shared_list_costs_no_write() {
     let apiserver = test_support::require_apiserver!();
-    let mut home = Home::new(apiserver, "added").await;
+    let mut home = World::new(apiserver, "added").await;
     assert_eq!(writes_once_settled(&mut home, &json!({}), &json!({})).await, Vec::<String>::new());
     let port = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": ENGINE},
         "spec": {"ports": [{"name": "mesh", "port": 15021, "protocol": "TCP"}]}});

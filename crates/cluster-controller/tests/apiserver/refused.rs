@@ -1,9 +1,11 @@
 //! What the CRD lets pass and Kubernetes refuses on a child: the fault of the spec, whose field is named.
 
-use super::*;
+use serde_json::{Value, json};
+
+use crate::world::{ENGINE, World};
 
 /// What a pass tells after this change of the spec: reason, message, and whether it stalls.
-async fn reported_after(home: &Home, change: Value) -> (String, String, bool) {
+async fn reported_after(home: &World, change: Value) -> (String, String, bool) {
     home.apply(|cluster| {
         for (field, value) in change.as_object().unwrap() {
             cluster["spec"][field] = value.clone();
@@ -20,13 +22,13 @@ async fn reported_after(home: &Home, change: Value) -> (String, String, bool) {
 #[tokio::test]
 async fn a_child_that_the_spec_makes_invalid_is_reported_as_the_specs_fault() {
     let apiserver = test_support::require_apiserver!();
-    let home = Home::new(apiserver, "refused").await;
+    let home = World::new(apiserver, "refused").await;
     home.apply(|_| ()).await;
     home.settle_with_fresh_rights().await;
 
     let toleration = |given: Value| json!({"scheduling": {"tolerations": [given]}});
     let spread = |given: Value| json!({"scheduling": {"topologySpreadConstraints": [given]}});
-    let (set, pod) = (format!("StatefulSet {}/{ENGINE}", home.namespace), "pod.spec");
+    let (set, pod) = (format!("StatefulSet {}/{ENGINE}", home.name), "pod.spec");
     let explained =
         |explained: String| format!(": Kubernetes refuses {set}; see kubectl explain {explained}");
     let tolerations = explained(format!("{pod}.tolerations"));
@@ -91,7 +93,7 @@ async fn a_child_that_the_spec_makes_invalid_is_reported_as_the_specs_fault() {
 #[tokio::test]
 async fn a_migration_that_the_spec_makes_invalid_is_reported_alike() {
     let apiserver = test_support::require_apiserver!();
-    let home = Home::new(apiserver, "refused-job").await;
+    let home = World::new(apiserver, "refused-job").await;
     let change = json!({"scheduling": {"tolerations": [{"key": "a", "operator": "Like"}]}});
     home.apply(|cluster| cluster["spec"]["scheduling"] = change["scheduling"].clone()).await;
     home.await_rights().await;

@@ -1,12 +1,18 @@
 //! Who may read what the engine is opened with.
 
+use std::time::Duration;
+
 use api_types::engine_access::{Access, access_secret_name};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::rbac::v1::Role;
+use kube::api::{ListParams, PostParams};
+use kube::{Api, ResourceExt as _};
+use test_support::wait::eventually;
 
-use super::*;
+use crate::world::{CLUSTER, World};
 
 /// Each of the chart's services, with the Secrets that it may read.
-async fn readable(home: &Home) -> Vec<(&'static str, Vec<&'static str>)> {
+async fn readable(home: &World) -> Vec<(&'static str, Vec<&'static str>)> {
     let services = [
         "process-controller",
         "tenant-controller",
@@ -27,13 +33,13 @@ async fn readable(home: &Home) -> Vec<(&'static str, Vec<&'static str>)> {
     readable
 }
 
-impl Home {
+impl World {
     async fn may_read(&self, account: &str, secret: &str) -> bool {
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {
-                user: Some(format!("system:serviceaccount:{}:{account}", self.namespace)),
+                user: Some(format!("system:serviceaccount:{}:{account}", self.name)),
                 resource_attributes: Some(ResourceAttributes {
-                    namespace: Some(self.namespace.clone()),
+                    namespace: Some(self.name.clone()),
                     verb: Some("get".to_owned()),
                     resource: Some("secrets".to_owned()),
                     name: Some(secret.to_owned()),
@@ -43,7 +49,7 @@ impl Home {
             },
             ..SubjectAccessReview::default()
         };
-        let answer = Api::all(self.admin.clone()).create(&PostParams::default(), &review).await.unwrap();
+        let answer = Api::all(self.client.clone()).create(&PostParams::default(), &review).await.unwrap();
         answer.status.unwrap().allowed
     }
 }
@@ -51,7 +57,7 @@ impl Home {
 #[tokio::test]
 async fn each_service_reads_its_own_token_or_key_and_no_other() {
     let apiserver = test_support::require_apiserver!();
-    let home = Home::new(apiserver, "readers").await;
+    let home = World::new(apiserver, "readers").await;
     home.apply(|_| ()).await;
     home.settle_with_fresh_rights().await;
     let expected = vec![
