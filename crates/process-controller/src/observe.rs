@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use api_types::process::ProcessReason;
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowWorker};
 use controller_kit::pass::is_deleting;
 use engine_access::engine::{AccessError, is_callable, owner_of};
@@ -41,7 +42,7 @@ pub enum EngineView {
     /// There was nothing to ask, or nobody.
     NotAsked,
     /// Of an object that is being deleted: nobody could be asked.
-    Unasked(Unasked),
+    Unasked(Unasked<ProcessReason>),
     /// The cluster is not ready to be asked.
     NotReady(AccessError),
     /// It did not answer, or refused.

@@ -237,7 +237,7 @@ fn assess_deletion(observed: &Observed, failures: &[Problem<ProcessReason>]) -> 
             );
             deleting(Reason::DeletionBlocked, &message, Next::Wait { recheck: RECHECK_CLUSTER })
         }
-        (None, EngineView::Unasked(Unasked::Unread { problem, class })) => blocked(problem, *class),
+        (None, EngineView::Unasked(Unasked::Unread(problem))) => of_problem(problem),
         _ => {
             let message = "the definition is retired, the object goes next";
             deleting(Reason::Deleting, message, Next::Failed(ErrorClass::Conflict))

@@ -4,6 +4,7 @@ pub mod clients;
 
 use std::sync::Arc;
 
+use api_types::tenant::TenantReason;
 use api_types::{WorkflowCluster, WorkflowTenant};
 use controller_kit::pass::is_deleting;
 use engine_access::engine::{AccessError, is_callable};
@@ -32,7 +33,7 @@ pub enum EngineView {
     /// There is nobody to ask.
     NotAsked,
     /// Of an object that is being deleted: nobody could be asked.
-    Unasked(Unasked),
+    Unasked(Unasked<TenantReason>),
     /// The cluster is not ready to be asked.
     NotReady(AccessError),
     /// It did not answer, or refused.
@@ -89,7 +90,7 @@ async fn observe_of_deleted(
 async fn observe_cluster_past_cache(
     context: &Context,
     tenant: &WorkflowTenant,
-) -> Result<Arc<WorkflowCluster>, Unasked> {
+) -> Result<Arc<WorkflowCluster>, Unasked<TenantReason>> {
     let namespace = tenant.namespace().unwrap_or_default();
     observe_cluster_of_deleted(
         &context.client,

@@ -195,9 +195,7 @@ fn assess_deletion(
             );
             deleting(Reason::DeletionBlocked, message, Next::Wait { recheck: RECHECK_CLUSTER })
         }
-        (None, EngineView::Unasked(Unasked::Unread { problem, class })) => {
-            deleting(Reason::DeletionBlocked, problem.clone(), Next::Failed(*class))
-        }
+        (None, EngineView::Unasked(Unasked::Unread(problem))) => blocked(problem),
         _ if results.deleted == Some(TenantDeletion::Purging) => {
             let message = "the engine is deleting what the tenant has; the object goes when nothing is left";
             deleting(Reason::Deleting, message.to_owned(), Next::Wait { recheck: PURGE_RECHECK })

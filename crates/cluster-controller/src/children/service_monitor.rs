@@ -1,11 +1,11 @@
 //! The ServiceMonitor, whose CRD belongs to the Prometheus operator and may come and go.
 
 use api_types::WorkflowCluster;
+use api_types::cluster::ClusterReason;
 use api_types::engine_access::engine_name;
 use api_types::labels::{Component, selector};
-use controller_kit::message::of_kube;
-use controller_kit::outcome::ErrorClass;
 use controller_kit::plan::{ChildVerdict, Desired, plan_child, plan_removal};
+use controller_kit::problem::Problem;
 use kube::{Api, CustomResource, ResourceExt as _};
 use serde::{Deserialize, Serialize};
 
@@ -57,12 +57,7 @@ pub enum ServiceMonitorView {
     /// As it is.
     Known(Option<Box<ServiceMonitor>>),
     /// It could not be read.
-    Unread {
-        /// What failed.
-        problem: String,
-        /// What that means.
-        class: ErrorClass,
-    },
+    Unread(Problem<ClusterReason>),
 }
 
 /// Builds it. Both Services match the labels, only one has the port.
@@ -106,10 +101,10 @@ pub async fn observe_service_monitor(context: &Context, cluster: &WorkflowCluste
             ServiceMonitorView::Known(None)
         }
         Err(kube::Error::Api(status)) if status.code == 404 => ServiceMonitorView::CrdMissing,
-        Err(error) => ServiceMonitorView::Unread {
-            problem: format!("failed to read ServiceMonitor {namespace}/{name}: {}", of_kube(&error)),
-            class: ErrorClass::of_kube(&error),
-        },
+        Err(error) => {
+            let object = format!("ServiceMonitor {namespace}/{name}");
+            ServiceMonitorView::Unread(Problem::unread(&object, &error, None))
+        }
     }
 }
 

@@ -356,11 +356,11 @@ fn build_supported(
             "spec.observability.metrics.serviceMonitor (install the CRDs of monitoring.coreos.com/v1)"
                 .to_owned(),
         ),
-        ServiceMonitorView::Unread { problem, .. } => Some(problem.clone()),
+        ServiceMonitorView::Unread(problem) => Some(problem.to_string()),
     };
     let reason = match (&observed.service_monitor, fields.is_empty()) {
         (_, false) => Reason::FieldsNotActedOn,
-        (ServiceMonitorView::Unread { .. }, true) => Reason::Denied,
+        (ServiceMonitorView::Unread(_), true) => Reason::Denied,
         (_, true) => Reason::ServiceMonitorCrdMissing,
     };
     let reported: Vec<String> = fields.into_iter().chain(monitor).collect();

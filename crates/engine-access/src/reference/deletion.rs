@@ -6,17 +6,18 @@
 use std::sync::Arc;
 
 use api_types::WorkflowCluster;
+use api_types::reason::{CommonReason, Reason};
 use api_types::reference::ClusterRef;
+use controller_kit::outcome::ErrorClass;
+use controller_kit::problem::Problem;
 use kube::{Api, Client, ResourceExt as _};
 
 use super::{Directory, cluster_candidates, find_cluster};
-use crate::grant::{NamespaceRole, missing_grant};
-use controller_kit::message::of_kube;
-use controller_kit::outcome::ErrorClass;
+use crate::grant::{NamespaceRole, missing_permission};
 
 /// Why no engine can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unasked {
+pub enum Unasked<R> {
     /// No such cluster exists: the Kubernetes API said so just now.
     ClusterGone,
     /// The cluster exists and has no endpoint yet.
@@ -25,12 +26,7 @@ pub enum Unasked {
         cluster: String,
     },
     /// Whether the cluster exists, or what it says, is not known.
-    Unread {
-        /// What was read, and the answer.
-        problem: String,
-        /// What that means for the next attempt.
-        class: ErrorClass,
-    },
+    Unread(Problem<R>),
 }
 
 /// The cluster that a reference names, whether or not the referrer may use it: a deletion only gives up what the engine
@@ -38,13 +34,13 @@ pub enum Unasked {
 ///
 /// What the cache does not show is looked up at the API server. The cache may be behind, and may lack what this version
 /// cannot decode.
-pub async fn observe_cluster_of_deleted(
+pub async fn observe_cluster_of_deleted<R: Reason>(
     client: &Client,
     directory: &dyn Directory,
     cluster_namespace: &str,
     own: &str,
     reference: &ClusterRef,
-) -> Result<Arc<WorkflowCluster>, Unasked> {
+) -> Result<Arc<WorkflowCluster>, Unasked<R>> {
     if let Some(cluster) = find_cluster(directory, cluster_namespace, own, reference) {
         let has_endpoint = cluster.status.as_ref().is_some_and(|status| status.endpoint.is_some());
         return if has_endpoint {
@@ -61,13 +57,13 @@ pub async fn observe_cluster_of_deleted(
         match api.get_metadata_opt(&reference.name).await {
             Ok(None) => {}
             Ok(Some(_)) => {
-                let problem = format!("{named} exists, and this controller has not read it yet or cannot");
-                return Err(Unasked::Unread { problem, class: ErrorClass::Transient });
+                let (reason, class) = (CommonReason::KubernetesUnavailable, ErrorClass::Transient);
+                let message = format!("{named} exists, and this controller has not read it yet or cannot");
+                return Err(Unasked::Unread(Problem::new(reason, class, message)));
             }
             Err(error) => {
-                let problem = missing_grant(&error, NamespaceRole::Cluster)
-                    .unwrap_or_else(|| format!("failed to read {named}: {}", of_kube(&error)));
-                return Err(Unasked::Unread { problem, class: ErrorClass::of_kube(&error) });
+                let missing = missing_permission(&error, NamespaceRole::Cluster);
+                return Err(Unasked::Unread(Problem::unread(&named, &error, missing)));
             }
         }
     }

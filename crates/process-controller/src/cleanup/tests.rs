@@ -1,3 +1,4 @@
+use api_types::process::ProcessReason;
 use std::sync::Arc;
 
 use engine_client::model::{DeleteProcess, OnInstances};
@@ -67,7 +68,11 @@ fn everything_that_the_engine_holds_of_the_object_is_retired() {
 #[rstest]
 #[case::no_answer(failed())]
 #[case::no_endpoint(EngineView::Unasked(Unasked::NoEndpoint { cluster: "workflow-system/prod-east".into() }))]
-#[case::unread(EngineView::Unasked(Unasked::Unread { problem: "no".into(), class: controller_kit::outcome::ErrorClass::Transient }))]
+#[case::unread(EngineView::Unasked(Unasked::Unread(controller_kit::problem::Problem::new(
+    ProcessReason::KubernetesUnavailable,
+    controller_kit::outcome::ErrorClass::Transient,
+    "no"
+))))]
 fn an_engine_that_cannot_be_asked_holds_the_object(#[case] engine: EngineView) {
     let world = Observed { engine, ..world(&[]) };
     assert_eq!(plan_cleanup(&deletion(), &world), Plan::converged());

@@ -276,7 +276,7 @@ fn deletions() -> Vec<Case> {
             .engine(EngineView::Unasked(Unasked::NoEndpoint { cluster: "workflow-system/prod-east".into() })),
         case("deletion: cluster unread", (Deleting, InProgress, Reason::DeletionBlocked, "why", TRANSIENT))
             .change(deleting)
-            .engine(EngineView::Unasked(Unasked::Unread { problem: "why".into(), class: ErrorClass::Transient })),
+            .engine(EngineView::Unasked(Unasked::Unread(controller_kit::problem::Problem::new(ProcessReason::KubernetesUnavailable, controller_kit::outcome::ErrorClass::Transient, "why")))),
         case("deletion: may not write", (Deleting, InProgress, Reason::DeletionBlocked,
             "failed to add the finalizer to WorkflowProcess a/b: why", Next::Failed(ErrorClass::Denied)))
             .change(deleting)

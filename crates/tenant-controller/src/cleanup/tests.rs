@@ -1,3 +1,4 @@
+use api_types::tenant::TenantReason;
 use engine_client::model::{Owner, Tenant};
 use engine_client::{EngineError, ErrorClass, Operation};
 use jiff::Timestamp;
@@ -60,7 +61,11 @@ fn what_an_earlier_life_left_goes_too() {
 #[rstest]
 #[case::no_answer(failed())]
 #[case::no_endpoint(EngineView::Unasked(Unasked::NoEndpoint { cluster: "workflow-system/prod-east".into() }))]
-#[case::unread(EngineView::Unasked(Unasked::Unread { problem: "no".into(), class: controller_kit::outcome::ErrorClass::Transient }))]
+#[case::unread(EngineView::Unasked(Unasked::Unread(controller_kit::problem::Problem::new(
+    TenantReason::KubernetesUnavailable,
+    controller_kit::outcome::ErrorClass::Transient,
+    "no"
+))))]
 fn an_engine_that_cannot_be_asked_holds_the_object(#[case] engine: EngineView) {
     let world = Observed { engine, ..observed(None, None) };
     assert_eq!(plan_cleanup(&deletion("Delete"), &world), Plan::converged());

@@ -210,7 +210,7 @@ async fn observe_access(
 /// Does the cluster exist though the cache does not show it? Most likely it is of a newer version than this controller;
 /// that is no reason to take the access of applications away.
 async fn is_unreadable(context: &Context, tenant: &WorkflowTenant) -> bool {
-    matches!(observe_cluster_past_cache(context, tenant).await, Err(Unasked::Unread { .. }))
+    matches!(observe_cluster_past_cache(context, tenant).await, Err(Unasked::Unread(_)))
 }
 
 async fn observe_place(

@@ -223,7 +223,7 @@ fn deletions() -> Vec<Case> {
             Next::Wait { recheck: RECHECK_CLUSTER }))
             .engine(EngineView::Unasked(Unasked::NoEndpoint { cluster: "workflow-system/prod-east".into() })),
         case("deletion: cluster unread", (Deleting, InProgress, Reason::DeletionBlocked, "why", TRANSIENT))
-            .engine(EngineView::Unasked(Unasked::Unread { problem: "why".into(), class: ErrorClass::Transient })),
+            .engine(EngineView::Unasked(Unasked::Unread(controller_kit::problem::Problem::new(TenantReason::KubernetesUnavailable, controller_kit::outcome::ErrorClass::Transient, "why")))),
         case(
             "deletion: instances run",
             (

@@ -35,7 +35,7 @@ async fn observe(
     apiserver: &FakeApiServer,
     cached: Option<WorkflowCluster>,
     namespace: Option<&str>,
-) -> Result<Option<String>, Unasked> {
+) -> Result<Option<String>, Unasked<CommonReason>> {
     let reference = ClusterRef { name: "prod".into(), namespace: namespace.map(Into::into) };
     let (client, directory) = (apiserver.client(), Cached(cached));
     let found = observe_cluster_of_deleted(&client, &directory, "workflow-system", "acme-home", &reference);
@@ -76,11 +76,10 @@ async fn only_the_api_server_says_that_a_cluster_is_gone(
 async fn a_cluster_that_exists_and_is_not_in_the_cache_is_not_gone() {
     let apiserver = FakeApiServer::new();
     apiserver.seed(&cluster());
-    let problem =
-        "WorkflowCluster workflow-system/prod exists, and this controller has not read it yet or cannot"
-            .into();
-    let unread = Unasked::Unread { problem, class: ErrorClass::Transient };
-    assert_eq!(observe(&apiserver, None, None).await, Err(unread));
+    let message =
+        "WorkflowCluster workflow-system/prod exists, and this controller has not read it yet or cannot";
+    let problem = Problem::new(CommonReason::KubernetesUnavailable, ErrorClass::Transient, message);
+    assert_eq!(observe(&apiserver, None, None).await, Err(Unasked::Unread(problem)));
 }
 
 #[tokio::test]
@@ -92,5 +91,6 @@ async fn an_api_server_that_does_not_answer_does_not_say_that_it_is_gone() {
     let reference = ClusterRef { name: "prod".into(), namespace: None };
     let found =
         observe_cluster_of_deleted(&client, &Cached(None), "workflow-system", "acme-home", &reference).await;
-    assert!(matches!(found, Err(Unasked::Unread { class: ErrorClass::Transient, .. })), "{found:?}");
+    let Err(Unasked::<CommonReason>::Unread(problem)) = found else { panic!("{found:?}") };
+    assert_eq!(problem.class, ErrorClass::Transient);
 }
