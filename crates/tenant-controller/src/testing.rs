@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use api_types::labels::{TENANT, TENANT_CONTROLLER};
 use api_types::{WorkflowCluster, WorkflowTenant};
+use controller_kit::outcome::Next;
 use engine_client::model::{Owner, QuotaKind, Tenant, TenantQuotas, TenantUsage};
 use engine_fake::FakeEngine;
 use jiff::{SignedDuration, Timestamp};
@@ -14,11 +15,25 @@ use serde_json::json;
 use test_support::builders;
 
 use crate::observe::{EngineView, Observed};
+use crate::status::USAGE_INTERVAL;
 
 pub(crate) use world::World;
 
 /// Namespace of cluster and tenants.
 pub(crate) const HOME: &str = "workflow-system";
+
+/// What a pass over a tenant without a problem ends with.
+pub(crate) const SETTLED: Next = Next::Settled { resync: USAGE_INTERVAL };
+
+/// An event as [`controller_testing::World::events`] gives it.
+pub(crate) fn event(reason: &str, note: &str) -> (String, String) {
+    (reason.to_owned(), note.to_owned())
+}
+
+/// Phase and message as [`World::reported`] gives them.
+pub(crate) fn as_reported(phase: &str, message: &str) -> (String, String) {
+    (phase.to_owned(), message.to_owned())
+}
 
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_second(1_778_754_600).unwrap()

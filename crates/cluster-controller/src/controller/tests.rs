@@ -1,5 +1,6 @@
 mod convergence;
 mod crash;
 mod deletion;
+mod permissions;
 mod rotation;
 mod upgrade;

@@ -1,10 +1,10 @@
 //! On a real API server.
 #![cfg(test)]
 
-mod access;
 mod convergence;
 mod deletion;
 mod passed_on;
+mod permissions;
 mod pods;
 mod refused;
 mod rotation;

@@ -2,5 +2,6 @@ mod convergence;
 mod crash;
 mod deletion;
 mod load;
+mod permissions;
 mod tenancy;
 mod version_tag;

@@ -1,3 +1,5 @@
 mod clients;
 mod convergence;
 mod crash;
+mod deletion;
+mod tenancy;

@@ -17,7 +17,7 @@ use serde_json::json;
 use test_support::snapshot::Snapshot;
 use test_support::{FakeApiServer, Faults, builders};
 
-use super::{HOME, cluster, namespace, now};
+use super::{HOME, SETTLED, applied, cluster, namespace, now};
 use crate::client_checks::ClientChecks;
 use crate::context::Context;
 use crate::kind::Tenants;
@@ -45,6 +45,18 @@ impl World {
         let world = Self { apiserver, engines: FakeEngines::new() };
         world.engine();
         world
+    }
+
+    /// The tenant `acme`, in the engine as its spec says.
+    pub(crate) async fn active() -> Self {
+        let world = Self::with(&[applied("acme")]);
+        assert_eq!(world.settle("acme").await, SETTLED);
+        world
+    }
+
+    /// The object of the tenant `acme` is gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.object("acme").is_none()
     }
 
     pub(crate) fn engine(&self) -> FakeEngine {

@@ -275,43 +275,6 @@ async fn an_object_of_somebody_else_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn one_refused_step_does_not_keep_the_others_from_being_done() {
-    let world = World::new(MINIMAL);
-    world.apiserver.intercept(|request| {
-        (request.method == "PATCH" && request.path.contains("/networkpolicies/")).then(|| {
-            test_support::reply::forbidden(
-                "networkpolicies.networking.k8s.io",
-                "dev-engine",
-                "quota exceeded",
-            )
-            .into()
-        })
-    });
-    let next = world.pass("dev").await;
-    assert_eq!(next, Next::Failed(ErrorClass::Denied));
-    for _ in 0..5 {
-        world.answer();
-        world.pass("dev").await;
-    }
-    assert_eq!(world.reported().1, "Denied");
-    assert!(world.apiserver.get::<StatefulSet>("acme", "dev-engine").is_some());
-}
-
-#[tokio::test]
-async fn a_namespace_without_rights_is_reported() {
-    let world = World::new(MINIMAL);
-    world.apiserver.intercept(|request| {
-        let is_read = request.method == "GET" && request.path.contains("/secrets/");
-        is_read.then(|| test_support::reply::forbidden("secrets", "db", "no RBAC policy matched").into())
-    });
-    let next = world.pass("dev").await;
-    assert_eq!(next, Next::Failed(ErrorClass::Denied));
-    let (phase, reason, message) = world.reported();
-    assert_eq!((phase, reason.as_str()), (Some(ClusterPhase::Pending), "Denied"));
-    assert!(message.starts_with("failed to read Secret acme/"), "{message}");
-}
-
-#[tokio::test]
 async fn an_api_server_that_does_not_answer_for_a_moment_changes_no_ready_status() {
     let world = World::running(MINIMAL).await;
     let before = world.status("dev");
@@ -355,19 +318,6 @@ async fn an_invalid_spec_is_reported_and_nothing_is_touched() {
     let (phase, reason, _) = world.reported();
     assert_eq!((phase, reason.as_str()), (Some(ClusterPhase::Failed), "InvalidSpec"));
     assert_eq!(world.pods_reported(), [(format!("{IMAGE}:1.2.3"), true)]);
-}
-
-#[tokio::test]
-async fn a_cluster_on_its_way_out_is_reported_and_nothing_is_made_anew() {
-    let world = World::running(MINIMAL).await;
-    world.apiserver.remove::<Service>("acme", "dev-engine");
-    world.edit("dev", |cluster| {
-        cluster["metadata"]["deletionTimestamp"] = json!("2026-06-01T12:00:00Z");
-        cluster["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
-    });
-    let next = world.pass("dev").await;
-    assert_eq!((next, world.reported().0), (Next::Gone, Some(ClusterPhase::Deleting)));
-    assert!(world.apiserver.get::<Service>("acme", "dev-engine").is_none());
 }
 
 #[tokio::test]

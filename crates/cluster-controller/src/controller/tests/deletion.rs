@@ -7,6 +7,7 @@ use controller_kit::outcome::{ErrorClass, Next};
 use controller_testing::World as _;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Service;
 use kube::api::DeleteParams;
 use kube::{Api, ResourceExt as _};
 use rstest::rstest;
@@ -334,4 +335,17 @@ async fn what_others_hold_stays_and_is_not_reported_twice() {
     let reported_left =
         world.event_lines("dev").iter().filter(|event| event.contains("LeftInDatabase")).count();
     assert_eq!((reported_left, world.reported().1.as_str()), (1, "Deleting"));
+}
+
+#[tokio::test]
+async fn a_cluster_on_its_way_out_is_reported_and_nothing_is_made_anew() {
+    let world = World::running(MINIMAL).await;
+    world.apiserver.remove::<Service>("acme", "dev-engine");
+    world.edit("dev", |cluster| {
+        cluster["metadata"]["deletionTimestamp"] = json!("2026-06-01T12:00:00Z");
+        cluster["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
+    });
+    let next = world.pass("dev").await;
+    assert_eq!((next, world.reported().0), (Next::Gone, Some(ClusterPhase::Deleting)));
+    assert!(world.apiserver.get::<Service>("acme", "dev-engine").is_none());
 }

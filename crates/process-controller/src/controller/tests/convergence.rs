@@ -1,6 +1,5 @@
 //! A process from its creation on, run until nothing is written any more.
 
-use controller_testing::World as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use api_types::{WorkflowCluster, WorkflowTenant};
 use controller_kit::condition::find;
 use controller_kit::controller::Reconciler as _;
 use controller_kit::outcome::{ErrorClass, Next};
+use controller_testing::World as _;
 use engine_client::Operation;
 use engine_client::model::{Finding, QuotaKind, Severity};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -390,19 +390,6 @@ async fn a_rolling_cluster_keeps_what_is_deployed_and_makes_new_ones_wait() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_grant_stops_deployments_and_reads_like_a_missing_cluster() {
-    let world = inline();
-    world.apiserver.edit::<Namespace>("", HOME, |namespace| namespace["metadata"]["labels"] = json!({}));
-    assert_eq!(world.settle("order-flow").await, UNTIL_CHANGED);
-    assert_eq!(
-        world.reported("order-flow").2,
-        "spec.clusterRef prod-east, spec.tenantRef acme: not found or not permitted from namespace acme-tenant; \
-         grant: label that Namespace workflow.example.com/tenant=acme"
-    );
-    assert_eq!(world.engine().calls(), []);
-}
-
-#[tokio::test]
 async fn a_missing_config_map_is_awaited_and_an_outage_of_the_apiserver_is_not_reported_as_one() {
     let source = json!({"configMapRef": {"name": "order-flow-bpmn", "key": "process.bpmn"}});
     let world = World::with(&[applied("order-flow", &source)]);
@@ -425,33 +412,6 @@ async fn a_missing_config_map_is_awaited_and_an_outage_of_the_apiserver_is_not_r
     });
     assert_eq!(world.pass("order-flow").await, Next::Failed(ErrorClass::Transient));
     assert_eq!(world.status("order-flow"), deployed);
-}
-
-#[tokio::test]
-async fn missing_credentials_are_reported_by_name() {
-    let world = inline();
-    world
-        .apiserver
-        .remove::<k8s_openapi::api::core::v1::Secret>("workflow-system", "prod-east-engine-controller-token");
-    assert_eq!(world.settle("order-flow").await, Next::Failed(ErrorClass::Transient));
-    assert_eq!(
-        world.reported("order-flow").2,
-        "Secret prod-east-engine-controller-token of WorkflowCluster workflow-system/prod-east: key current is \
-         missing; the cluster-controller writes it anew when it is deleted"
-    );
-}
-
-#[tokio::test]
-async fn a_refused_credential_is_read_anew_by_the_next_pass() {
-    let world = inline();
-    let mut reconciler = world.started();
-    world.engine().fail_once(Operation::GetProcessDefinition, engine_client::ErrorClass::Denied);
-    assert_eq!(world.pass_of(&mut reconciler, "order-flow").await, Next::Failed(ErrorClass::Denied));
-    assert_eq!(world.reported("order-flow").0, "Pending");
-    let reads = || world.apiserver.requests().iter().filter(|r| r.path.contains("/secrets/")).count();
-    assert_eq!(reads(), 1);
-    world.pass_of(&mut reconciler, "order-flow").await;
-    assert_eq!((reads(), world.reported("order-flow").0.as_str()), (2, "Deployed"));
 }
 
 #[tokio::test]
@@ -510,4 +470,17 @@ async fn a_status_that_cannot_be_written_fails_the_pass_and_is_reported_by_the_n
     assert!(pass.written.is_some(), "the finalizer was written");
     assert_eq!(world.settle("order-flow").await, SETTLED);
     assert_eq!(versions(&world), [(1, true)]);
+}
+
+#[tokio::test]
+async fn a_withdrawn_grant_stops_deployments_and_reads_like_a_missing_cluster() {
+    let world = inline();
+    world.apiserver.edit::<Namespace>("", HOME, |namespace| namespace["metadata"]["labels"] = json!({}));
+    assert_eq!(world.settle("order-flow").await, UNTIL_CHANGED);
+    assert_eq!(
+        world.reported("order-flow").2,
+        "spec.clusterRef prod-east, spec.tenantRef acme: not found or not permitted from namespace acme-tenant; \
+         grant: label that Namespace workflow.example.com/tenant=acme"
+    );
+    assert_eq!(world.engine().calls(), []);
 }

@@ -12,10 +12,9 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::{ApiResource, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
-use test_support::Faults;
 use test_support::crash::{run_until_settled, survives_crash_at_every_write};
 use test_support::snapshot::{Snapshot, snapshot_of};
-use test_support::{builders, require_controller_manager};
+use test_support::{Faults, builders, require_controller_manager};
 
 use crate::testing::{HOME, ORDER_FLOW, World, applied};
 
