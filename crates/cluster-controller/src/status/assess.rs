@@ -1,5 +1,7 @@
 //! The judgement of a pass; what comes first counts.
 
+mod phase;
+
 use std::time::Duration;
 
 use api_types::WorkflowCluster;
@@ -33,6 +35,7 @@ use crate::observe::{Observed, View};
 use crate::plan::{ClusterPlan, Plan, Step, Unproven};
 use crate::upgrade::migration::{JobState, Migration};
 use crate::validate::Target;
+use phase::has_run;
 
 /// What is awaited is watched, but pods and engines are not.
 const RECHECK_MOVING: Duration = Duration::from_secs(5);
@@ -156,7 +159,7 @@ impl Judge<'_> {
         let problem = applied.failures.first()?;
         let readiness = readiness_of(problem.class);
         let phase = match readiness {
-            Readiness::Stalled => self.troubled_phase(ClusterPhase::Failed),
+            Readiness::Stalled => self.problem_phase(ClusterPhase::Failed),
             Readiness::Ready | Readiness::InProgress => self.moving_phase(),
         };
         // A child that the spec makes invalid is mended by another spec. Until then everything else is still looked after.
@@ -176,7 +179,7 @@ impl Judge<'_> {
             _ => String::new(),
         };
         self.cluster.spec.is_paused().then(|| Judgement {
-            phase: if is_served { self.settled_phase() } else { self.troubled_phase(ClusterPhase::Pending) },
+            phase: if is_served { self.settled_phase() } else { self.problem_phase(ClusterPhase::Pending) },
             readiness: if is_served { Readiness::Ready } else { Readiness::InProgress },
             reason: Reason::Paused,
             message: format!("spec.paused is true: no owned object is written{stays}"),
@@ -200,7 +203,7 @@ impl Judge<'_> {
             (None, None) => return None,
         };
         Some(Judgement {
-            phase: self.troubled_phase(ClusterPhase::Failed),
+            phase: self.problem_phase(ClusterPhase::Failed),
             readiness: Readiness::Stalled,
             reason,
             message,
@@ -226,7 +229,7 @@ impl Judge<'_> {
         };
         let passes = *reason == Reason::PostgresUnreachable;
         Some(Judgement {
-            phase: self.troubled_phase(ClusterPhase::Pending),
+            phase: self.problem_phase(ClusterPhase::Pending),
             readiness: if passes { Readiness::InProgress } else { Readiness::Stalled },
             reason: *reason,
             message: cause.clone(),
@@ -288,14 +291,14 @@ impl Judge<'_> {
             return None;
         }
         if let Some(failed) = self.observed.obstacles.failed_create(PodOwner::StatefulSet, &set.name_any()) {
-            let phase = self.hindered_phase();
+            let phase = self.missing_pods_phase();
             return Some(Judgement {
                 phase,
                 ..self.moving(Reason::FailedCreate, failed.message(), RECHECK_MOVING)
             });
         }
         if let Some(problem) = self.observed.pods.iter().find_map(|pod| self.problem_of_pod(pod)) {
-            let phase = self.hindered_phase();
+            let phase = self.missing_pods_phase();
             return Some(Judgement {
                 phase,
                 ..self.moving(Reason::EngineUnhealthy, problem, RECHECK_MOVING)
@@ -357,7 +360,7 @@ impl Judge<'_> {
             return self.settled(Reason::Stopped, message);
         }
         let unhealthy = |problem: String| Judgement {
-            phase: self.troubled_phase(ClusterPhase::Provisioning),
+            phase: self.problem_phase(ClusterPhase::Provisioning),
             ..self.moving(Reason::EngineUnhealthy, problem, RECHECK_MOVING)
         };
         match &self.observed.engine {
@@ -402,7 +405,7 @@ impl Judge<'_> {
 
     fn stalled(&self, reason: ClusterReason, message: String) -> Judgement {
         Judgement {
-            phase: self.troubled_phase(ClusterPhase::Failed),
+            phase: self.problem_phase(ClusterPhase::Failed),
             readiness: Readiness::Stalled,
             reason,
             message,
@@ -420,62 +423,6 @@ impl Judge<'_> {
             next: Next::Wait { recheck },
         }
     }
-
-    /// Pods do not come up.
-    fn hindered_phase(&self) -> ClusterPhase {
-        if has_run(self.cluster) && !self.is_upgrading() {
-            ClusterPhase::Degraded
-        } else {
-            self.moving_phase()
-        }
-    }
-
-    fn is_upgrading(&self) -> bool {
-        let former = self.cluster.status.as_ref().and_then(|status| status.version.as_ref());
-        former.is_some_and(|former| *former != self.cluster.spec.version)
-    }
-
-    fn settled_phase(&self) -> ClusterPhase {
-        if self.cluster.spec.replicas == 0 { ClusterPhase::Stopped } else { ClusterPhase::Running }
-    }
-
-    /// Something changes, and nothing is wrong with that.
-    fn moving_phase(&self) -> ClusterPhase {
-        if !has_run(self.cluster) {
-            ClusterPhase::Provisioning
-        } else if self.is_upgrading() {
-            ClusterPhase::Upgrading
-        } else if self.observed.children.ready_replicas() > 0 {
-            ClusterPhase::Running
-        } else if self.cluster.spec.replicas == 0 {
-            ClusterPhase::Stopped
-        } else if self.is_starting() {
-            ClusterPhase::Provisioning
-        } else {
-            ClusterPhase::Degraded
-        }
-    }
-
-    /// The engine was stopped before, and no pod has been ready since.
-    fn is_starting(&self) -> bool {
-        let former = self.cluster.status.as_ref().and_then(|status| status.phase);
-        matches!(former, Some(ClusterPhase::Stopped | ClusterPhase::Provisioning))
-    }
-
-    /// Something is wrong; `never_ran` unless the engine served before.
-    fn troubled_phase(&self, never_ran: ClusterPhase) -> ClusterPhase {
-        match (has_run(self.cluster), never_ran) {
-            (true, ClusterPhase::Failed) if self.observed.children.ready_replicas() == 0 => {
-                ClusterPhase::Failed
-            }
-            (true, _) => ClusterPhase::Degraded,
-            (false, never_ran) => never_ran,
-        }
-    }
-}
-
-fn has_run(cluster: &WorkflowCluster) -> bool {
-    cluster.status.as_ref().is_some_and(|status| status.version.is_some())
 }
 
 /// What was done and is worth telling.

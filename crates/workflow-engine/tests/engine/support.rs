@@ -5,28 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use engine_api::proto::cluster_service_client::ClusterServiceClient;
-use engine_api::proto::instance_service_client::InstanceServiceClient;
-use engine_api::proto::job_service_client::JobServiceClient;
-use engine_api::proto::migration_service_client::MigrationServiceClient;
-use engine_api::proto::process_service_client::ProcessServiceClient;
-use engine_api::proto::tenant_service_client::TenantServiceClient;
-use engine_api::proto::{
-    ActivateJobsRequest, CompleteJobRequest, DeployProcessRequest, DeployProcessResponse, GetInstanceRequest,
-    GetInstanceResponse, Job, LintMode, Owner, PutTenantRequest, StartInstanceRequest, Tenant, TenantQuotas,
-    deploy_process_response,
-};
 use engine_api::{Credential, EngineAccess, EngineAddress, EngineTls, TenantEpoch, TenantKey, TokenRole};
-use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 use test_support::certificates::TestCa;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
-use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
-use tonic::{Request, Status};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+
+mod caller;
+mod requests;
+
+pub(crate) use caller::*;
+pub(crate) use requests::*;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_workflow-engine");
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -346,206 +336,6 @@ fn first_epoch(tenant_id: &str) -> &'static str {
 pub(crate) fn minted(key: &TenantKey, role: TokenRole, tenant_id: &str, epoch: &str) -> String {
     let tenant = TenantEpoch { tenant_id: tenant_id.to_owned(), epoch: epoch.to_owned() };
     key.mint(role, &tenant).expose().to_owned()
-}
-
-#[derive(Clone)]
-pub(crate) struct Bearer {
-    authorization: Option<MetadataValue<Ascii>>,
-}
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(value) = &self.authorization {
-            request.metadata_mut().insert("authorization", value.clone());
-        }
-        Ok(request)
-    }
-}
-
-pub(crate) type Authenticated = InterceptedService<Channel, Bearer>;
-
-/// Someone with a token.
-#[derive(Clone)]
-pub(crate) struct Caller {
-    channel: Channel,
-    bearer: Bearer,
-}
-
-impl Caller {
-    pub(crate) fn service(&self) -> Authenticated {
-        InterceptedService::new(self.channel.clone(), self.bearer.clone())
-    }
-
-    pub(crate) fn cluster(&self) -> ClusterServiceClient<Authenticated> {
-        ClusterServiceClient::new(self.service())
-    }
-
-    pub(crate) fn migration(&self) -> MigrationServiceClient<Authenticated> {
-        MigrationServiceClient::new(self.service())
-    }
-
-    pub(crate) fn processes(&self) -> ProcessServiceClient<Authenticated> {
-        ProcessServiceClient::new(self.service())
-    }
-
-    pub(crate) fn tenants(&self) -> TenantServiceClient<Authenticated> {
-        TenantServiceClient::new(self.service())
-    }
-
-    pub(crate) fn jobs(&self) -> JobServiceClient<Authenticated> {
-        JobServiceClient::new(self.service())
-    }
-
-    pub(crate) fn instances(&self) -> InstanceServiceClient<Authenticated> {
-        InstanceServiceClient::new(self.service())
-    }
-
-    pub(crate) async fn try_deploy(
-        &self,
-        request: DeployProcessRequest,
-    ) -> Result<DeployProcessResponse, Status> {
-        self.processes().deploy_process(request).await.map(tonic::Response::into_inner)
-    }
-
-    /// Deploys for a tenant, which must succeed.
-    pub(crate) async fn deploy(&self, tenant_id: &str, document: &str) -> deploy_process_response::Deployed {
-        deployed(self.try_deploy(deployment(tenant_id, document)).await.expect("should be answered"))
-    }
-
-    pub(crate) async fn put_tenant(&self, id: &str, quotas: TenantQuotas) {
-        let request = PutTenantRequest { request_id: String::new(), tenant: Some(tenant(id, quotas)) };
-        self.tenants().put_tenant(request).await.expect("should put a tenant");
-    }
-
-    pub(crate) async fn try_start(
-        &self,
-        tenant_id: &str,
-        process_id: &str,
-        variables: &Value,
-    ) -> Result<i64, Status> {
-        let request = StartInstanceRequest {
-            request_id: String::new(),
-            tenant_id: tenant_id.to_owned(),
-            process_id: process_id.to_owned(),
-            version: 0,
-            variables: Some(wire_variables(variables)),
-        };
-        self.jobs().start_instance(request).await.map(|started| started.into_inner().instance_key)
-    }
-
-    pub(crate) async fn start(&self, tenant_id: &str, process_id: &str, variables: &Value) -> i64 {
-        self.try_start(tenant_id, process_id, variables).await.expect("should start")
-    }
-
-    /// Takes jobs of one type with a lease of a minute, at once.
-    pub(crate) async fn activate(&self, tenant_id: &str, job_type: &str, max_jobs: i32) -> Vec<Job> {
-        self.try_activate(activation(tenant_id, job_type, max_jobs)).await.expect("should activate")
-    }
-
-    pub(crate) async fn try_activate(&self, request: ActivateJobsRequest) -> Result<Vec<Job>, Status> {
-        self.jobs().activate_jobs(request).await.map(|activated| activated.into_inner().jobs)
-    }
-
-    pub(crate) async fn try_complete(&self, job: &Job, variables: &Value) -> Result<(), Status> {
-        self.jobs().complete_job(completion(job, variables)).await.map(drop)
-    }
-
-    pub(crate) async fn complete(&self, job: &Job, variables: &Value) {
-        self.try_complete(job, variables).await.expect("should complete");
-    }
-
-    /// Takes the one job of a type and completes it.
-    pub(crate) async fn work(&self, tenant_id: &str, job_type: &str, variables: &Value) {
-        let jobs = self.activate(tenant_id, job_type, 10).await;
-        assert_eq!(jobs.len(), 1, "jobs of type {job_type}");
-        self.complete(&jobs[0], variables).await;
-    }
-
-    pub(crate) async fn instance(&self, tenant_id: &str, key: i64) -> GetInstanceResponse {
-        let request = GetInstanceRequest { tenant_id: tenant_id.to_owned(), key };
-        self.jobs().get_instance(request).await.expect("should be there").into_inner()
-    }
-}
-
-pub(crate) fn deployment(tenant_id: &str, document: &str) -> DeployProcessRequest {
-    DeployProcessRequest {
-        request_id: String::new(),
-        tenant_id: tenant_id.to_owned(),
-        resource_name: "test.bpmn".to_owned(),
-        content: document.as_bytes().to_vec(),
-        content_sha256: bpmn::digest(document.as_bytes()),
-        version_tag: String::new(),
-        mode: LintMode::Lenient.into(),
-        owner: None,
-        follows_version: None,
-    }
-}
-
-pub(crate) fn deployed(response: DeployProcessResponse) -> deploy_process_response::Deployed {
-    match response.result {
-        Some(deploy_process_response::Result::Deployed(deployed)) => deployed,
-        other => panic!("not deployed: {other:?}"),
-    }
-}
-
-/// The life of an object that began in this second.
-pub(crate) fn owner(id: &str, uid: &str, second: i64) -> Owner {
-    let created_at = Some(prost_types::Timestamp { seconds: second, nanos: 0 });
-    Owner { id: id.to_owned(), uid: uid.to_owned(), created_at }
-}
-
-pub(crate) fn tenant(id: &str, quotas: TenantQuotas) -> Tenant {
-    Tenant {
-        id: id.to_owned(),
-        display_name: id.to_uppercase(),
-        quotas: Some(quotas),
-        rls: true,
-        suspended: false,
-        owner: Some(owner("the-owner", FIRST_EPOCH, 1)),
-        generation: 1,
-    }
-}
-
-pub(crate) fn activation(tenant_id: &str, job_type: &str, max_jobs: i32) -> ActivateJobsRequest {
-    ActivateJobsRequest {
-        tenant_id: tenant_id.to_owned(),
-        job_types: vec![job_type.to_owned()],
-        worker: "tester".to_owned(),
-        max_jobs,
-        lease: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
-        wait: None,
-    }
-}
-
-pub(crate) fn completion(job: &Job, variables: &Value) -> CompleteJobRequest {
-    CompleteJobRequest {
-        tenant_id: job.tenant_id.clone(),
-        key: job.key,
-        lease_epoch: job.lease_epoch,
-        variables: Some(wire_variables(variables)),
-    }
-}
-
-pub(crate) fn wire_variables(variables: &Value) -> prost_types::Struct {
-    let fields = variables.as_object().expect("should be an object");
-    prost_types::Struct {
-        fields: fields.iter().map(|(name, value)| (name.clone(), wire_value(value))).collect(),
-    }
-}
-
-fn wire_value(value: &Value) -> prost_types::Value {
-    use prost_types::value::Kind;
-    let kind = match value {
-        Value::Null => Kind::NullValue(0),
-        Value::Bool(truth) => Kind::BoolValue(*truth),
-        Value::Number(number) => Kind::NumberValue(number.as_f64().expect("should be a double")),
-        Value::String(text) => Kind::StringValue(text.clone()),
-        Value::Array(values) => {
-            Kind::ListValue(prost_types::ListValue { values: values.iter().map(wire_value).collect() })
-        }
-        Value::Object(_) => Kind::StructValue(wire_variables(value)),
-    };
-    prost_types::Value { kind: Some(kind) }
 }
 
 /// A database of its own on the server that the tests share, or the end of the test where there is no PostgreSQL.
