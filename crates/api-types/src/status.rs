@@ -13,7 +13,7 @@ pub struct StatusHead<P> {
     /// The `metadata.generation` that the status was computed for; [`crate::UNSEEN_GENERATION`] until a controller saw
     /// the object.
     pub observed_generation: Option<i64>,
-    /// Where the object is in its life.
+    /// Phase of the object.
     pub phase: Option<P>,
     /// Whether the spec is reached.
     pub ready: bool,

@@ -1,4 +1,4 @@
-//! Certificates: how long one holds, and making new ones. No I/O but the system's randomness.
+//! Certificates: how long one is valid, and how new ones are made. No I/O but the system's randomness.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,12 +9,12 @@ use rcgen::{
 };
 use x509_parser::pem::Pem;
 
-/// An authority holds five years, so that its replacement is rare and still within living memory.
+/// An authority is valid for five years, so that its replacement is rare.
 pub const AUTHORITY_LIFETIME: Duration = Duration::from_hours(5 * 365 * 24);
 /// Certificates begin this long before they are made, for callers whose clock is late.
 const BACKDATE: Duration = Duration::from_hours(1);
 
-/// From when to when a certificate holds.
+/// From when to when a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
     /// When it was made.

@@ -1,4 +1,4 @@
-//! The plan of a cluster that is to go. Pure.
+//! The plan of a cluster that is being deleted. Pure.
 //!
 //! Kubernetes deletes in no order: a namespace, a prune of a GitOps tool or one `kubectl delete -f` takes cluster, tenants
 //! and processes together. What those have in the database can only be cleaned up while the engine runs, so the cluster
@@ -24,7 +24,7 @@ use crate::upgrade::withdrawal::unwanted_by_deleted;
 pub const GRACE: Duration = Duration::from_secs(10);
 /// A tenant whose instances still run is not cleaned up before they end: nothing waits for that without an end.
 pub const LONGEST: Duration = Duration::from_mins(5);
-/// Tenants and processes come and go by the hundred; one look per second is less than one per change.
+/// Hundreds of tenants and processes may change at once: one pass per second is less than one per change.
 const RECHECK: Duration = Duration::from_secs(1);
 /// Characters for the names in a message, which has 256 in all.
 const ROOM_FOR_NAMES: usize = 120;
@@ -32,8 +32,9 @@ const ROOM_FOR_NAMES: usize = 120;
 /// Ordered steps, then what is awaited.
 pub type Plan = controller_kit::plan::Plan<Step, ClusterReason>;
 
-/// Waits for those that are being deleted, too. Within [`GRACE`] anybody may still join them; who stays is not awaited
-/// after that. Nobody is awaited who could not be served: when the engine is gone, or after [`LONGEST`].
+/// Waits for the dependants that are being deleted, too. Within [`GRACE`] the deletion of others may still begin; after
+/// that those that are not being deleted are not awaited. Nothing is awaited when the engine is gone, nor after
+/// [`LONGEST`].
 #[must_use]
 pub fn plan_cleanup(cluster: &WorkflowCluster, remains: &Remains, now: Timestamp) -> Plan {
     let mut steps: Vec<_> =

@@ -1,4 +1,4 @@
-//! Watches, and what wakes which WorkflowCluster.
+//! Watches, and which change begins a pass of which WorkflowCluster.
 
 use std::sync::Arc;
 
@@ -25,7 +25,8 @@ pub fn start(service: &mut Service, settings: Settings) {
     let mut controller = ControllerBuilder::<Clusters>::new(service, CLUSTER_CONTROLLER.field_manager);
     let caches = controller.watch_children::<ClusterChildren>(OPERATOR);
     let jobs = controller.watch_owned::<Job>(OPERATOR);
-    // They wake no cluster: one that is being deleted looks every second, and one whose keys are replaced has time.
+    // They begin no pass: a cluster that is being deleted has one every second, and a replacement of keys is not
+    // urgent.
     let dependants = DependantCaches {
         clusters: controller.objects(),
         tenants: controller.watch_referenced(|_: &Referrer<WorkflowTenant>| (), |_, ()| false),

@@ -27,7 +27,7 @@ pub struct Clusters {
     pub context: Context,
 }
 
-/// What became of a plan.
+/// The result of a plan.
 pub type Applied = controller_kit::pass::Applied<Clusters>;
 
 impl Kind for Clusters {

@@ -76,9 +76,9 @@ pub type Step = controller_kit::plan::Step<ClusterStep>;
 /// What a pass does, by what the cluster is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClusterPlan {
-    /// It lives.
+    /// It is not being deleted, and its spec can be acted on.
     Plan(Box<Plan>),
-    /// It lives, and its spec cannot be acted on: only Jobs go.
+    /// It is not being deleted, and its spec cannot be acted on: only Jobs are deleted.
     Withdrawal(Vec<Step>),
     /// It is being deleted.
     Cleanup(cleanup::Plan),
@@ -109,7 +109,7 @@ pub struct Plan {
     pub key_ids: AccessKeyIds,
     /// Tokens or keys are written: what they are then is found by the next pass.
     pub writes_credentials: bool,
-    /// Where the schema and the pods stand.
+    /// Stage of the schema and of the pods.
     pub upgrade: Upgrade,
 }
 
@@ -122,7 +122,7 @@ pub struct Unproven {
     pub uid: String,
 }
 
-/// What to do, whatever became of the cluster.
+/// The plan for a cluster in any state.
 #[must_use]
 pub fn plan_pass(
     cluster: &WorkflowCluster,
@@ -146,7 +146,7 @@ fn plan_withdrawal(cluster: &WorkflowCluster, jobs: &[Arc<Job>]) -> Vec<Step> {
     unwanted_by_refused(cluster, jobs).into_iter().map(ClusterStep::WithdrawJob).map(Step::Own).collect()
 }
 
-/// The plan of a cluster that is to live.
+/// The plan of a cluster that is not being deleted.
 #[must_use]
 pub fn plan(
     cluster: &WorkflowCluster,

@@ -168,7 +168,8 @@ impl Writer {
         api.create(&params, &object).await.map(|_| ()).map_err(failed)
     }
 
-    /// Deletes exactly the object that was seen; gone already is success. Its dependants are collected behind it.
+    /// Deletes exactly the object that was seen. An object that is gone already is a success. The garbage collector
+    /// deletes its dependants afterwards.
     pub async fn delete(&self, deletion: &Deletion) -> Result<(), WriteError> {
         self.delete_with(deletion, DeleteParams::background(), None).await
     }
@@ -310,7 +311,7 @@ impl Writer {
         });
         match api.patch_status(&name, &PatchParams::apply(self.manager).force(), &Patch::Apply(&body)).await {
             Ok(written) => Ok(Some(written)),
-            // The object went away while we worked: there is nobody left to tell.
+            // The object was deleted in the meantime: there is no status to write.
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             Err(source) => {
                 let object = format!("{} {namespace}/{name}", K::kind(&()));

@@ -8,7 +8,7 @@ use crate::problem::Problem;
 /// What a pass found. `P` is the kind's phase, `R` its reason, `F` what the kind's own status fields are made from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assessment<P, R, F = ()> {
-    /// Where the object is in its life.
+    /// Phase of the object.
     pub phase: P,
     /// Ready, in progress or stalled.
     pub readiness: Readiness,

@@ -1,5 +1,5 @@
-//! A controller while it is put together: the queue, the watch of its own kind, the watches that wake it, and at last the
-//! passes that run.
+//! A controller while it is set up: the queue, the watch of its own kind, the watches that begin its passes, and at
+//! last the passes that run.
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -87,7 +87,7 @@ pub trait Child: Send + Sync + 'static {
     /// How the live object is found.
     const LOOKUP: Lookup = Lookup::Watched;
 
-    /// Tells apart the children of one type.
+    /// Distinguishes the children of one type.
     fn part(&self) -> &'static str {
         ""
     }

@@ -25,11 +25,11 @@ pub trait Reconciler: Send + Sync + 'static {
     /// The kind.
     type Object: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static;
 
-    /// One pass: observe, validate, plan, execute, status. The user has been told everything when it returns.
+    /// One pass: observe, validate, plan, execute, status. Status and events are written when it returns.
     fn reconcile(&self, object: Arc<Self::Object>) -> impl Future<Output = Pass<Self::Object>> + Send;
 }
 
-/// What a pass leaves behind.
+/// The result of a pass.
 #[derive(Debug)]
 pub struct Pass<K> {
     /// When to look again.
@@ -47,7 +47,7 @@ impl<K> Pass<K> {
     }
 }
 
-/// Objects that want a pass. Cheap to clone.
+/// Objects for which a pass is requested. Cheap to clone.
 pub struct Queue<K: Resource> {
     sender: UnboundedSender<ObjectRef<K>>,
     memory: Arc<Memory<K>>,
@@ -62,15 +62,15 @@ impl<K: Resource<DynamicType = ()> + Clone> Queue<K> {
         (Self { sender, memory: memory.clone() }, QueueEnd { receiver, memory })
     }
 
-    /// Wants a pass for this object, because something changed. Several requests before it begins are one. What failed
-    /// before the change says nothing of what comes after it: the backoff begins anew.
+    /// Requests a pass for this object, because something changed. Several requests before it begins are one. What
+    /// failed before the change says nothing of what comes after it: the backoff begins anew.
     pub fn push(&self, object: ObjectRef<K>) {
         self.memory.count_failure(&object, false);
         // Only fails after shutdown began, when no pass will begin any more.
         let _ = self.sender.unbounded_send(object);
     }
 
-    /// Wants a pass for each.
+    /// Requests a pass for each.
     pub fn push_all(&self, objects: impl IntoIterator<Item = ObjectRef<K>>) {
         objects.into_iter().for_each(|object| self.push(object));
     }
@@ -99,7 +99,7 @@ pub struct QueueEnd<K: Resource> {
 }
 
 impl<K: Resource<DynamicType = ()>> QueueEnd<K> {
-    /// The next object that wants a pass: for tests of what asks for one.
+    /// The next object for which a pass is requested: for tests.
     pub async fn next(&mut self) -> Option<ObjectRef<K>> {
         self.receiver.next().await
     }
@@ -283,7 +283,7 @@ impl Fairness {
 
     async fn permit(&self, namespace: &str) -> Option<Permit<'_>> {
         let share = self.semaphore_of(namespace);
-        // The share first: whoever waits for it must not hold a place that another namespace could use.
+        // The share first: a pass that waits for it must not hold a place that another namespace could use.
         let share = share.acquire_owned().await.ok()?;
         let total = self.total.acquire().await.ok()?;
         Some(Permit { _share: share, _total: total })

@@ -47,7 +47,7 @@ pub struct Publisher {
     controller: &'static str,
     instance: String,
     clock: Clock,
-    /// Digests of object and event: the texts of a thousand objects would outweigh all else that is kept of them.
+    /// Digests of object and event: the texts of a thousand objects would be larger than all else that is kept of them.
     published: Arc<Mutex<HashMap<u64, Instant>>>,
 }
 

@@ -1,12 +1,12 @@
 //! One writer at a time: a fenced leader Lease. `docs/adr/0007-lease-protocol.md` tells the protocol, `protocol` is it.
 //!
-//! The holder renews every [`RETRY_INTERVAL`]. It stops writing (the [`Fence`] closes) two thirds of the lease's duration
-//! after it *sent* its last successful renewal; another replica takes over only after it has itself seen no change for
-//! the whole duration. Both sides measure on their own clocks, which nobody can set, so a skewed wall clock cannot make
-//! two holders. A process that loses its lease ends: nothing it believes is worth keeping.
+//! The holder renews every [`RETRY_INTERVAL`]. It stops writing (the [`Fence`] closes) two thirds of the lease's
+//! duration after it *sent* its last successful renewal; another replica takes over only after it has itself seen no
+//! change for the whole duration. Both sides measure on their own clocks, which nobody can set, so a skewed wall clock
+//! cannot make two holders. A process that loses its lease ends: what it has in memory may be outdated.
 //!
-//! Objects are not yet shared out among replicas: one replica owns all work, the others stand by. Whatever shares work
-//! out later decides in this module, and the fence stays the only gate for writes.
+//! Objects are not yet shared out among replicas: one replica owns all work, the others stand by. If work is shared
+//! among replicas later, this module decides who does what, and the fence stays the only gate for writes.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ pub struct LeaderLease {
     lease: Option<Lease>,
 }
 
-/// What came of a look at the Lease.
+/// What a read of the Lease showed.
 #[derive(Debug, PartialEq)]
 enum Look {
     /// It is ours.
@@ -79,7 +79,7 @@ enum Look {
 }
 
 impl LeaderLease {
-    /// `identity` must differ between two lives of the same pod. `clock` should tell microseconds
+    /// `identity` must differ between two starts of the same pod. `clock` should tell microseconds
     /// ([`Clock::precise`]): they are the fencing token.
     #[must_use]
     pub fn new(
@@ -94,8 +94,8 @@ impl LeaderLease {
         Self { api, name: name.to_owned(), duration, clock, fence, member, lease: None }
     }
 
-    /// Returns once this process holds the lease, or `stop` is cancelled (`false`). Takes the whole duration of the lease
-    /// when there is no Lease, or when its holder went silent; no time when it was given away.
+    /// Returns once this process holds the lease, or `stop` is cancelled (`false`). Takes the whole duration of the
+    /// lease when there is no Lease, or when its holder stopped renewing; no time when it was released.
     pub async fn acquire(&mut self, stop: &CancellationToken) -> bool {
         loop {
             let pause = match self.look().await {
@@ -114,7 +114,7 @@ impl LeaderLease {
         }
     }
 
-    /// Renews until `stop` (then gives the lease away, `Ok`), or until it is lost.
+    /// Renews until `stop` (then releases the lease, `Ok`), or until it is lost.
     pub async fn hold(&mut self, stop: CancellationToken) -> Result<(), LeaseError> {
         loop {
             tokio::select! {
@@ -182,7 +182,7 @@ impl LeaderLease {
                     None => Look::Again(RETRY_INTERVAL),
                 })
             }
-            // Somebody was quicker; the next look tells who.
+            // Another replica wrote first; the next read shows which.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
                 Ok(Look::Again(RETRY_INTERVAL))
             }

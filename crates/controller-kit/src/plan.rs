@@ -30,7 +30,7 @@ pub enum Step<S> {
     Delete(Deletion),
     /// A step of the kind's own.
     Own(S),
-    /// Lets the object go. Nothing can follow.
+    /// Removes the finalizer. Nothing can follow.
     RemoveFinalizer,
 }
 

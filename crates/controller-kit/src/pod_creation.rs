@@ -5,7 +5,7 @@
 #[must_use]
 pub fn creation_failure_message(text: &str) -> String {
     let named = |before: &str, after: &str| find_name(text, before, after);
-    // Who adds a text of his own comes first: it may look like any of the others.
+    // A webhook adds a text of its own, which may look like any of the others: it is tested first.
     if let Some(webhook) = named("admission webhook \"", "\" denied the request") {
         return format!("admission webhook {webhook} denies them");
     }

@@ -1,4 +1,4 @@
-//! What stands in the way of a spec, from any room of a pass to the status.
+//! Why a pass does not reach the spec: one type from every room to the status.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The life of a service: telemetry, client, admin server, lease, supervised tasks, an orderly end.
+//! A service from its start to its end: telemetry, client, admin server, lease, supervised tasks, shutdown.
 
 use std::future::Future;
 use std::time::Duration;
@@ -60,7 +60,7 @@ pub enum Leadership {
     Everyone,
 }
 
-/// A running service, handed to whoever starts its controllers.
+/// A running service, given to the function that starts its controllers.
 pub struct Service {
     /// Name of the service: field manager, lease, log and trace source.
     pub name: &'static str,
@@ -296,7 +296,7 @@ async fn all_listed(watches: Vec<tokio::sync::watch::Receiver<bool>>) {
 
 fn build_lease(service: &Service, fence: Fence) -> LeaderLease {
     let api = Api::namespaced(service.client.clone(), &service.args.pod_namespace);
-    // A restarted container of the same pod is another life.
+    // A restarted container of the same pod needs another identity.
     let identity = format!("{}_{}", service.args.pod_name, uuid::Uuid::new_v4());
     LeaderLease::new(api, service.name, identity, service.args.lease_duration, Clock::precise(), fence)
 }

@@ -36,8 +36,8 @@ use changed_fields::ChangedFields;
 use feed::{Change, Feed, Invalid};
 use names::Names;
 
-/// A watch without any sign of life for so long is wedged, and the process is better restarted. Twice the 290 s after
-/// which a quiet watch is opened anew, which is a sign of life.
+/// A watch whose path was not answered for so long is wedged, and the process is better restarted. Twice the 290 s
+/// after which a watch without events is opened anew, which gives an answer.
 pub const WEDGED_AFTER: Duration = Duration::from_mins(10);
 
 /// Name, in metrics, of the Kubernetes cluster that a service runs in.
@@ -145,7 +145,7 @@ where
     (store, watch)
 }
 
-/// Watches a kind and keeps it in a store that others look into; a change wakes nobody. An object that cannot be decoded
+/// Watches a kind and keeps it in a store that others read; a change begins no pass. An object that cannot be decoded
 /// is left out.
 pub fn watch_store<K>(context: &WatchContext, name: &'static str) -> (Store<K>, Watch)
 where
@@ -436,8 +436,8 @@ where
     Some(ObjectRef::new(&owner.name).within(&child.namespace()?))
 }
 
-/// 0.5 s to 10 s with jitter, from the start again after a sign of life. The usual cap of 30–60 s would leave a
-/// controller blind for a minute after a short outage.
+/// 0.5 s to 10 s with jitter, from the start again after an answer. The usual cap of 30–60 s would leave a controller
+/// blind for a minute after a short outage.
 struct WatchBackoff(backon::ExponentialBackoff);
 
 impl WatchBackoff {

@@ -1,4 +1,4 @@
-//! The plan of a process that is to go. Pure.
+//! The plan of a process that is being deleted. Pure.
 
 use api_types::WorkflowProcess;
 use api_types::labels::FORCE_DELETE;
@@ -8,10 +8,11 @@ use kube::ResourceExt as _;
 use crate::observe::{EngineView, Observed};
 use crate::plan::{Plan, ProcessStep, Step, build_retire};
 
-/// Retires what this object owns in the engine, then lets the object go.
+/// Retires what this object owns in the engine, then removes the finalizer.
 ///
-/// Only a cluster that does not exist lets the object go unasked. An engine that cannot be asked, or does not answer, holds
-/// the object until it does, or until a person gives the definitions up with the force-delete annotation.
+/// The finalizer is removed without asking the engine only when the cluster does not exist. While the engine cannot be
+/// asked, or does not answer, the object stays, unless a person gives the definitions up with the force-delete
+/// annotation.
 #[must_use]
 pub fn plan_cleanup(process: &WorkflowProcess, observed: &Observed) -> Plan {
     let retires: &[String] = match &observed.engine {

@@ -46,7 +46,7 @@ pub struct Document {
     pub report: Report,
 }
 
-/// Whole documents are none of a log's business.
+/// Whole documents never reach a log.
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Document")

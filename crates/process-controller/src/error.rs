@@ -7,7 +7,7 @@ use controller_kit::problem::Problem;
 use engine_access::error::class_of_engine;
 use engine_client::{EngineError, ErrorClass as EngineClass};
 
-/// Of a process that is to live.
+/// Of a process that is not being deleted.
 #[must_use]
 pub fn of_engine(error: &EngineError) -> Problem<Reason> {
     let class = class_of_engine(error);

@@ -19,7 +19,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 
 use crate::tenancy::Tenancy;
 
-/// Between two looks: a status is written no more often for this.
+/// Time between two counts: a status is written no more often for this.
 const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Uid of a cluster, and a tenant on it.
@@ -83,7 +83,7 @@ struct Group<'a> {
 }
 
 impl Counter {
-    /// Looks again and again, and asks for a pass of the processes whose status is to change.
+    /// Counts again and again, and requests a pass of the processes whose status is to change.
     pub async fn run(
         self,
         processes: Store<WorkflowProcess>,

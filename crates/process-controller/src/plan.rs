@@ -48,7 +48,7 @@ pub type Step = controller_kit::plan::Step<ProcessStep>;
 /// Ordered steps, then what is awaited.
 pub type Plan = controller_kit::plan::Plan<Step, ProcessReason>;
 
-/// What to do, whatever became of the process.
+/// The plan for a process in any state.
 #[must_use]
 pub fn plan(
     process: &WorkflowProcess,
@@ -61,7 +61,7 @@ pub fn plan(
     plan_deployment(process, observed, &judge_source(process, spec, &observed.source))
 }
 
-/// The plan of a process that is to live.
+/// The plan of a process that is not being deleted.
 #[must_use]
 pub fn plan_deployment(process: &WorkflowProcess, observed: &Observed, verdict: &Verdict) -> Plan {
     let Some(Ok(deployable)) = verdict else { return Plan::converged() };
@@ -161,7 +161,7 @@ fn build_deploy(
             Validation::Lenient => LintMode::Lenient,
         },
         owner: Some(owner_of(process)),
-        // A replica that was asleep must not deploy an older document as the latest one.
+        // A replica that was suspended must not deploy an older document as the latest one.
         follows_version: Some(latest),
     }
 }

@@ -27,12 +27,12 @@ use crate::plan::{Plan, engine_version, former_rejection, is_owned_by};
 pub use events::{build_events, build_last_events};
 pub use fields::{build_own_status, keep_status};
 
-/// Another object owns the process id. It may give it up, and no watch shows when it does.
+/// Another object owns the process id. It may give the id up, and no watch shows when it does.
 const RECHECK_OWNER: Duration = Duration::from_mins(5);
 /// Safety net: the cluster is watched.
 const RECHECK_CLUSTER: Duration = Duration::from_mins(1);
-/// What a process waits for while everything around it starts, one after the other. To whom it matters it is one wait:
-/// the event says that it begins, the status names what is awaited.
+/// What a process waits for while everything around it starts, one after the other. For a user it is one wait: the
+/// event says that it begins, the status names what is awaited.
 const WAITS: [Reason; 4] =
     [Reason::ClusterNotReady, Reason::ClusterUpdating, Reason::TenantNotReady, Reason::EngineUnreachable];
 /// So long the status of a wait names what was awaited when it began: a start in good order costs one write. The recheck
@@ -111,7 +111,7 @@ fn assess_source(observed: &Observed, verdict: &Verdict) -> Option<Assessment> {
     }
 }
 
-/// The task that fetches asks for a pass when it is done.
+/// The task that fetches requests a pass when it is done.
 fn fetching() -> Wait<ProcessReason> {
     let message = "the source is being fetched".to_owned();
     Wait { reason: Reason::Validating, message, recheck: RECHECK_CLUSTER }

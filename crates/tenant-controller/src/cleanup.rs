@@ -1,4 +1,4 @@
-//! The plan of a tenant that is to go. Pure.
+//! The plan of a tenant that is being deleted. Pure.
 
 use api_types::WorkflowTenant;
 use api_types::labels::FORCE_DELETE;
@@ -12,11 +12,11 @@ use kube::ResourceExt as _;
 use crate::observe::{EngineView, Observed};
 use crate::plan::{Plan, Step, TenantStep};
 
-/// Deletes the tenant in the engine, then lets the object go.
+/// Deletes the tenant in the engine, then removes the finalizer.
 ///
-/// A tenant with running instances or managed processes is not deleted, unless the policy is `Purge`: the object waits and
-/// says so. Only a cluster that does not exist lets the object go unasked. The force-delete annotation lets the object go and
-/// leaves the tenant.
+/// A tenant with running instances or managed processes is not deleted, unless the policy is `Purge`: the object waits
+/// and says so. The finalizer is removed without asking the engine only when the cluster does not exist. With the
+/// force-delete annotation it is removed, and the tenant stays in the engine.
 #[must_use]
 pub fn plan_cleanup(tenant: &WorkflowTenant, observed: &Observed) -> Plan {
     let release = Plan { steps: vec![Step::RemoveFinalizer], wait: None };

@@ -1,4 +1,4 @@
-//! When Secrets of clients were last looked at: they are not watched, and a pass comes twice a minute.
+//! When the Secrets of clients were last read. They are not watched, and a tenant has a pass twice a minute.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use crate::observe::clients::Circumstances;
 use crate::status::clients::ClientsAssessment;
 
-/// A Secret that somebody changed or deleted is put right after this time.
+/// A Secret that somebody changed or deleted is written again after this time.
 const FRESH: Duration = Duration::from_mins(5);
-/// A RoleBinding that was missing is noticed after this time: nothing tells of it.
+/// A RoleBinding that was missing is noticed after this time, because RoleBindings are not watched.
 const FRESH_PROBLEM: Duration = Duration::from_mins(1);
 
 /// The last check of each tenant, by uid. Cheap to clone.
@@ -24,7 +24,7 @@ struct Check {
 }
 
 impl ClientChecks {
-    /// Would another check under these circumstances most likely see the same?
+    /// Would another read under these circumstances most likely show the same?
     pub fn is_fresh(&self, uid: &str, circumstances: &Circumstances) -> bool {
         let checks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         checks
@@ -32,7 +32,7 @@ impl ClientChecks {
             .is_some_and(|check| check.under == *circumstances && Instant::now() < check.good_until)
     }
 
-    /// All that was to be done was done, or cannot be done now. What is unfinished is looked at again by the next pass.
+    /// All that was to be done was done, or cannot be done now. What is unfinished is read again by the next pass.
     pub fn remember(&self, uid: &str, assessment: &ClientsAssessment) {
         if assessment.is_unfinished {
             return self.forget(uid);

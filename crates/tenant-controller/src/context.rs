@@ -26,6 +26,6 @@ pub struct Context {
     pub engines: EngineConnector,
     /// What engines said of all their tenants a moment ago.
     pub listings: TenantListings,
-    /// When the Secrets of clients were last looked at.
+    /// When the Secrets of clients were last read.
     pub client_checks: ClientChecks,
 }

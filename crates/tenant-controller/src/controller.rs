@@ -1,4 +1,4 @@
-//! Watches, and what wakes which WorkflowTenant.
+//! Watches, and which change begins a pass of which WorkflowTenant.
 
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ use engine_client::{EngineError, ErrorClass as EngineClass};
 /// What to do comes first: of many processes the message names as many as fit.
 pub const WHAT_RUNS: &str = "resolve or cancel what runs, or set spec.deletionPolicy to Purge";
 
-/// Of a tenant that is to live.
+/// Of a tenant that is not being deleted.
 #[must_use]
 pub fn of_engine(error: &EngineError) -> Problem<Reason> {
     let reason = match error.class() {

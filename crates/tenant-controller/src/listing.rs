@@ -1,4 +1,4 @@
-//! One look at all tenants of an engine, shared by the passes of all its WorkflowTenants: an engine with a thousand
+//! The list of all tenants of an engine, shared by the passes of all its WorkflowTenants: an engine with a thousand
 //! tenants is asked twice per interval, not two thousand times.
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 /// How long a listing is good. Half of the usage interval: every round of passes sees a new one.
 const FRESH: Duration = Duration::from_secs(15);
-/// How long a failure is good, while the cluster stays as it was: whoever waited for the same answer gets it, instead of
-/// waiting for one of its own.
+/// How long a failure is good, while the cluster stays as it was: passes that waited for the same answer share it,
+/// instead of each waiting for its own.
 const FRESH_FAILURE: Duration = Duration::from_secs(1);
 
 /// What an engine says of its tenants.
@@ -30,7 +30,7 @@ pub struct TenantListing {
 #[derive(Clone, Debug, Default)]
 pub struct TenantListings(Arc<Mutex<HashMap<String, Arc<Slot>>>>);
 
-/// One cluster: whoever comes while another takes the listing waits for it.
+/// The listing of one cluster. A pass that needs it while another one reads it waits for that read.
 type Slot = tokio::sync::Mutex<Option<Answer>>;
 
 #[derive(Debug)]

@@ -23,7 +23,7 @@ pub struct Observed {
     pub cluster: Result<Arc<WorkflowCluster>, Refused>,
     /// The engine, as far as the rest allows to ask it.
     pub engine: EngineView,
-    /// The Secrets of clients; `None` when they were looked at a moment ago, or when it is not known where they shall be.
+    /// The Secrets of clients; `None` when they were read a moment ago, or when it is not known where they shall be.
     pub clients: Option<ClientsView>,
 }
 

@@ -69,7 +69,7 @@ pub fn is_independent(step: &Step) -> bool {
     matches!(step, Step::Own(TenantStep::WriteSecret(_, SecretWrite::Delete(..))))
 }
 
-/// The plan of a tenant that is to live, without the Secrets of its clients.
+/// The plan of a tenant that is not being deleted, without the Secrets of its clients.
 #[must_use]
 pub fn plan_tenant(tenant: &WorkflowTenant, is_valid: bool, observed: &Observed) -> Plan {
     if !is_valid || tenant.spec.is_paused() {

@@ -48,7 +48,7 @@ pub type Assessment = controller_kit::assessment::Assessment<TenantPhase, Tenant
 pub struct Facts {
     /// What the engine says that the tenant uses.
     pub usage: Option<TenantUsage>,
-    /// The Secrets of clients, if somebody looked.
+    /// The Secrets of clients, if they were read.
     pub clients: Option<ClientsAssessment>,
     /// The tenant was in the engine already, without an owner.
     pub adopted: bool,

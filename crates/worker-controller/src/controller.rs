@@ -1,4 +1,4 @@
-//! Watches, and what wakes which WorkflowWorker.
+//! Watches, and which change begins a pass of which WorkflowWorker.
 
 use std::sync::Arc;
 

@@ -19,14 +19,13 @@ use crate::status::{
 };
 use crate::validate::{Fleet, validate};
 
-/// WorkflowWorkers, as the pass sees them. One that is deleted is left to the garbage collector, which takes its children
-/// along.
+/// WorkflowWorkers, as the pass sees them. When one is deleted, the garbage collector deletes its children.
 pub struct Workers {
     /// What it works with.
     pub context: Context,
 }
 
-/// What became of a plan.
+/// The result of a plan.
 pub type Applied = controller_kit::pass::Applied<Workers>;
 
 impl Kind for Workers {

@@ -27,7 +27,7 @@ pub type Step = controller_kit::plan::Step<Infallible>;
 /// Ordered steps, then what is awaited.
 pub type Plan = controller_kit::plan::Plan<Step, Reason>;
 
-/// The plan of a worker that is to live.
+/// The plan of a worker that is not being deleted.
 #[must_use]
 pub fn plan(worker: &WorkflowWorker, observed: &Observed, spec: &Result<Fleet, Problem<Reason>>) -> Plan {
     let resolved = match &observed.references {

@@ -79,7 +79,7 @@ fn build_pull_secrets(names: &[String]) -> Option<Vec<LocalObjectReference>> {
     (!names.is_empty()).then(references)
 }
 
-/// The container's frame: image, rights and the database; the caller adds what it runs.
+/// What every container has: image, security context and the database. The caller adds what it runs.
 #[must_use]
 pub fn build_container(input: &BuildInput<'_>, name: &str, version: &Version) -> Container {
     Container {

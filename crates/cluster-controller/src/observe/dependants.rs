@@ -23,8 +23,8 @@ use serde::{Deserialize, Deserializer};
 use super::children::observe_jobs;
 use crate::context::Context;
 
-/// A tenant, process or worker as far as this controller reads it: whom it refers to, whether it goes, whose token it has. Their documents would
-/// outweigh all else that is kept here.
+/// A tenant, process or worker as far as this controller reads it: whom it refers to, whether it goes, whose token it
+/// has. Their documents would be larger than all else that is kept here.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(bound = "")]
 pub struct Referrer<K> {
@@ -174,11 +174,11 @@ impl fmt::Display for Dependant {
 /// Whether the engine of a cluster that is being deleted can still be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineLife {
-    /// It runs, or will again.
+    /// It runs, or will run again.
     Lives,
     /// There is no StatefulSet, or it is being deleted: with the namespace, or by the garbage collector in the foreground.
     Gone,
-    /// It has no pods, and nobody will give it some.
+    /// It has no pods, and none will be created.
     Stopped,
 }
 

@@ -1,5 +1,5 @@
-//! What an engine pod says of itself over the way that callers go, with TLS and token: one pod answers, for itself. The
-//! others' judgement of themselves is their readiness.
+//! What an engine pod says of itself, asked as callers ask it, with TLS and token. One pod answers, for itself. Of the
+//! others only their readiness is known.
 
 use std::time::Duration;
 

@@ -77,7 +77,7 @@ impl Obstacles {
     }
 }
 
-/// Looks for what the pods do not tell.
+/// Reads what the pods do not show.
 pub async fn observe_obstacles(
     context: &Context,
     cluster: &WorkflowCluster,

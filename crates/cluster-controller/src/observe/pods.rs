@@ -29,9 +29,9 @@ pub struct PodView {
     pub revision: Option<String>,
     /// Version of what it runs.
     pub version: Option<String>,
-    /// Its own judgement of itself.
+    /// Its health, as it says itself.
     pub health: PodHealth,
-    /// On its way out.
+    /// It is being deleted.
     pub terminating: bool,
     /// Why it cannot start, if Kubernetes says so: `ImagePullBackOff`, `Unschedulable`, …
     pub problem: Option<String>,
@@ -132,7 +132,7 @@ fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a PodCondition> {
     pod.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == type_)
 }
 
-/// Words of Kubernetes for a container that is merely on its way.
+/// Kubernetes' words for a container that is being created.
 const PASSING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 fn problem(pod: &Pod) -> Option<String> {
@@ -144,7 +144,8 @@ fn problem(pod: &Pod) -> Option<String> {
     containers.find_map(problem_of_pod)
 }
 
-/// Kubernetes swings between two words for a container that cannot start; one of them is reported, lest the status does too.
+/// Kubernetes alternates between two words for a container that cannot start. Always the same one is reported, so that
+/// the status does not alternate, too.
 fn problem_of_pod(container: &ContainerStatus) -> Option<String> {
     match waiting_reason(container) {
         Some(reason) if reason == "ErrImagePull" => Some("ImagePullBackOff".to_owned()),

@@ -1,4 +1,4 @@
-//! The database: can it be used, and where does its schema stand. Reads only.
+//! The database: whether it can be used, and the version of its schema. Reads only.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,7 +25,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Databases asked at the same time.
 const CONCURRENCY: usize = 8;
-/// An answer is used again for so long: many changes of children must not become a storm of connections.
+/// An answer is used again for so long: many changes of children must not open many connections.
 const FRESH_WHEN_SETTLED: Duration = Duration::from_secs(30);
 /// While the next step depends on the answer.
 const FRESH_WHEN_MOVING: Duration = Duration::from_secs(2);
@@ -124,10 +124,10 @@ pub fn freshness(cluster: &WorkflowCluster, is_rolled_out: bool) -> Duration {
     if is_migrated && is_rolled_out { FRESH_WHEN_SETTLED } else { FRESH_WHEN_MOVING }
 }
 
-/// Whoever can ask a database: servers in production, a table in tests.
+/// What can ask a database: servers in production, a table in tests.
 #[async_trait]
 pub trait Databases: Send + Sync {
-    /// Logs in and looks.
+    /// Logs in and reads.
     async fn look(&self, login: &Login) -> PostgresView;
 }
 

@@ -40,7 +40,7 @@ pub fn plan_access(input: &BuildInput<'_>, access: &AccessView, now: Timestamp, 
         return;
     }
     let Some((certificate, lifetime)) = authority_of(live) else {
-        // Whatever was there vouched for running engines: it stays trusted if it can be read.
+        // Engines that run have a certificate of the former authority: it stays trusted if it can be read.
         let former =
             live.text(CA_CERT_KEY).filter(|pem| Lifetime::of(pem.as_bytes()).is_some()).map(str::to_owned);
         draft.steps.push(Step::Own(ClusterStep::CreateAuthority { metadata, former }));
@@ -149,12 +149,13 @@ pub(crate) fn metadata(input: &BuildInput<'_>, name: String) -> ObjectMeta {
     }
 }
 
-/// Whose a Secret of a child's name is.
+/// To whom a Secret with a child's name belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// Controlled by this cluster; or left behind by one of its name, which is proved, or vouched for by a person.
     Ours,
-    /// It looks like one that was left behind. Anybody who may make Secrets here could have made it.
+    /// It has the form of one that was left behind, without a proof. Everybody who may create Secrets here could have
+    /// made it.
     Unproven,
     /// It belongs to something else.
     Foreign,

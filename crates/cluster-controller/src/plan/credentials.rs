@@ -6,7 +6,7 @@
 //! | announced | `current`, `next` | both | `current` | after the time that a Secret takes to all engine pods |
 //! | overlapping | `current` (was `next`), `previous` (was `current`) | both | `current` | after the overlap, and when nobody has had a token of `previous` for as long as a Secret takes to pods |
 //!
-//! Each Secret goes its way by itself: a pass that ends in the middle is gone on with by the next one.
+//! Each Secret goes through its stages independently. A pass that ends early is continued by the next one.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::observe::secrets::{AccessView, RedactedSecret};
 /// Longer words are remembered by their digest.
 const MAX_WORD: usize = 64;
 
-/// How far a replacement is, before this pass.
+/// Stage of a replacement before this pass.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rotation {
     /// Engines accept the next secrets; callers use them from this time on.
@@ -57,7 +57,7 @@ pub fn plan_credentials(input: &BuildInput<'_>, view: &AccessView, now: Timestam
     }
 }
 
-/// How far the replacement is: that of the Secret which is least far.
+/// Stage of the replacement: the earliest stage of the four Secrets.
 #[must_use]
 pub fn rotation_of(input: &BuildInput<'_>, view: &AccessView) -> Option<Rotation> {
     let ours = view.credentials.iter().filter(|(_, live)| claim_on(input, view, live) == Claim::Ours);
@@ -181,7 +181,7 @@ impl Plan<'_> {
     ) {
         let is_held = !holders_of(self.view, self.access, previous).is_empty();
         let unheld = match self.access {
-            // Whoever has it has read it from the Secret itself.
+            // Its users read it from the Secret itself.
             Access::ControllerToken | Access::MonitorToken => Some(since),
             Access::WorkerKey | Access::ClientKey if is_held => None,
             Access::WorkerKey | Access::ClientKey => {

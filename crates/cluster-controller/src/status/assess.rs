@@ -46,7 +46,7 @@ const RECHECK_POSTGRES: (Duration, Duration) = (Duration::from_secs(5), Duration
 /// A pod that is not ready for so long is reported by name.
 const UNREADY_IS_A_PROBLEM_AFTER: Duration = Duration::from_mins(1);
 
-/// A cluster on its way out: nothing is made anew, the children go with it.
+/// A cluster that is being deleted: nothing is made anew, and its children are deleted with it.
 #[must_use]
 pub fn assess_deletion() -> Assessment {
     Assessment {
@@ -59,13 +59,14 @@ pub fn assess_deletion() -> Assessment {
     }
 }
 
-/// A cluster on its way out that waits for others. Its endpoint stays in the status: they are to ask its engine.
+/// A cluster that is being deleted and waits for its dependants. Its endpoint stays in the status, because they have to
+/// ask its engine.
 #[must_use]
 pub fn assess_cleanup(wait: &Wait<ClusterReason>) -> Assessment {
     Assessment::of_wait(ClusterPhase::Deleting, wait)
 }
 
-/// A cluster on its way out that the API server does not let go.
+/// A cluster that is being deleted, and whose finalizer the API server does not let us remove.
 #[must_use]
 pub fn assess_stuck_deletion(problem: &Problem<ClusterReason>) -> Assessment {
     Assessment { message: problem.to_string(), next: Next::Failed(problem.class), ..assess_deletion() }
@@ -93,7 +94,7 @@ pub fn assess_unread(cluster: &WorkflowCluster, problem: &Problem<ClusterReason>
     Assessment::of_problem(phase, problem)
 }
 
-/// Judges a pass, whatever became of the cluster.
+/// Judges a pass over a cluster in any state.
 #[must_use]
 pub fn assess_pass(scene: &Scene<'_, Clusters>, plan: &ClusterPlan, applied: &Applied) -> Assessment {
     let failure = applied.failures.first();

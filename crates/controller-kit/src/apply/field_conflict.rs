@@ -31,8 +31,8 @@ pub struct FieldConflict {
 }
 
 impl FieldConflict {
-    /// Out of the refusal of an apply that was not forced; `None` when it was refused for something else, when every field is
-    /// one of `shared`, or when it was this controller that set them, by a patch.
+    /// From the refusal of an apply that was not forced: `None` when it was refused for something else, when every
+    /// field is one of `shared`, or when it was this controller that set them, by a patch.
     pub(super) fn of(refusal: &Status, object: &str, shared: &[&str]) -> Option<Self> {
         let mut managers: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for cause in refusal.details.iter().flat_map(|details| &details.causes) {
@@ -84,7 +84,7 @@ fn manager_in(message: &str) -> String {
     message.split('"').nth(1).unwrap_or("another writer").to_owned()
 }
 
-/// What was set back of late, by object.
+/// What was set back recently, by object.
 #[derive(Default)]
 pub(super) struct FieldConflicts(Mutex<HashMap<String, Record>>);
 

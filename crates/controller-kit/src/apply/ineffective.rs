@@ -10,7 +10,7 @@ use kube::api::DynamicObject;
 
 use crate::plan::Desired;
 
-/// What was applied in vain, last and per object. It is forgotten with the process, and then costs one more write.
+/// The last apply of each object that changed nothing. A new process does not know it, which costs one more write.
 #[derive(Clone, Debug, Default)]
 pub(super) struct IneffectiveApplies(Arc<Mutex<HashMap<String, Attempt>>>);
 

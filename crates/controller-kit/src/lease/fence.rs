@@ -53,9 +53,9 @@ impl Fence {
     }
 
     /// The fencing token: a number that grows with every change of the holder and stays the same for as long as one
-    /// holder leads. Whoever receives writes and remembers the largest token it has seen can refuse a former holder that
-    /// was asleep, which no clock of that holder can do. Microseconds from 1970 to the Lease's `spec.acquireTime`, so it
-    /// grows on when the Lease is deleted and made anew. `None` for a service without a lease, and before the first
+    /// holder leads. A receiver of writes that remembers the largest token it has seen can refuse a former holder that
+    /// was suspended. No clock of that holder can do that. Microseconds from 1970 to the Lease's `spec.acquireTime`, so
+    /// it grows on when the Lease is deleted and made anew. `None` for a service without a lease, and before the first
     /// acquisition; it stays after the fence has closed, because a call under way is still this holder's.
     #[must_use]
     pub fn token(&self) -> Option<u64> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(super) enum Holder<I> {
     /// The record was just made, or nobody knows what was before it: a holder of a deleted record may still write.
     Nobody,
-    /// The last holder has given it away after its last write had been answered.
+    /// The last holder has released it after its last write had been answered.
     Released,
     /// This process leads.
     Held(I),
@@ -86,7 +86,7 @@ impl<I: Clone + PartialEq, V: Clone + PartialEq> Member<I, V> {
         Self { identity, duration, seen: None, hold: None, token: 0 }
     }
 
-    /// Takes in a look at the record, whose answer was there at `answered`.
+    /// Takes in a read of the record, whose answer was there at `answered`.
     ///
     /// Not the time at which it was asked for: the record may have been renewed between the two, and its holder counts
     /// from before that renewal.
@@ -147,8 +147,8 @@ impl<I: Clone + PartialEq, V: Clone + PartialEq> Member<I, V> {
         self.observe(Some(record), answered);
     }
 
-    /// What gives the record away: `None` if it is not ours, or if a write of this process may still take effect.
-    /// The next one would not wait.
+    /// What releases the record: `None` if it is not ours, or if a write of this process may still take effect. The
+    /// next one would not wait.
     pub(super) fn release(&mut self, unanswered_writes: bool) -> Option<Draft<I>> {
         self.hold.take()?;
         let record = &self.seen.as_ref()?.record;

@@ -1,4 +1,4 @@
-//! What the rooms behind the reads are given.
+//! What the rooms after `observe` are given.
 
 use jiff::Timestamp;
 use kube::Resource;

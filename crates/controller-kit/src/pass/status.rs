@@ -18,7 +18,7 @@ pub struct OwnStatus<K: Kind> {
     pub fields: K::Status,
     /// Its conditions.
     pub conditions: Vec<DesiredCondition<K::Reason>>,
-    /// Former conditions that stay as they are, because nobody looked.
+    /// Former conditions that stay as they are, because nothing new was read.
     pub kept: Vec<Condition>,
 }
 

@@ -27,7 +27,7 @@ use crate::plan::client_secret;
 /// Namespaces that are read at the same time.
 const AT_ONCE: usize = 8;
 
-/// What is known without reading a Secret, and decides what they have to be.
+/// What is known without reading a Secret, and decides what the Secrets have to be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Circumstances {
     /// The tenant's.
@@ -59,7 +59,7 @@ pub struct Access {
     pub key_id: String,
 }
 
-/// One look at all Secrets.
+/// What one read of all Secrets showed.
 #[derive(Clone, Debug)]
 pub struct ClientsView {
     /// Under which circumstances.
@@ -132,8 +132,8 @@ impl NamespaceProblem {
     }
 }
 
-/// Looks where the Secret of clients is and shall be; `None` when that was done a moment ago under the same circumstances,
-/// or when it is not known where it shall be.
+/// Reads where the Secret of clients is and decides where it shall be; `None` when that was done a moment ago under the
+/// same circumstances, or when it is not known where it shall be.
 pub async fn observe_clients(
     context: &Context,
     tenant: &WorkflowTenant,

@@ -44,7 +44,7 @@ pub struct ClientsPlan {
     pub key_id: Option<String>,
 }
 
-/// The plan of a tenant that lives, or that lost its own grant.
+/// The plan of a tenant that is not being deleted, or that lost its own grant.
 #[must_use]
 pub fn plan_clients(tenant: &WorkflowTenant, view: &ClientsView) -> ClientsPlan {
     let former: BTreeSet<&String> = remembered(tenant).iter().collect();

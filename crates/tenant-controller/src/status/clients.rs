@@ -21,7 +21,7 @@ use crate::observe::Observed;
 use crate::observe::clients::{Circumstances, ClientsView, NamespaceProblem};
 use crate::plan::clients::{ClientsPlan, SecretWrite, left_behind, plan_clients};
 
-/// One look at the Secrets and what came of it, in one judgement.
+/// What one read of the Secrets showed, and what was done about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClientsAssessment {
     /// Under which circumstances it holds.
@@ -40,7 +40,7 @@ pub struct ClientsAssessment {
     pub is_unfinished: bool,
 }
 
-/// Judges a look, if there was one. After a failed step the tenant's clients get nothing new.
+/// Judges what was read, if anything was. After a failed step the tenant's clients get nothing new.
 #[must_use]
 pub fn assess_clients(
     tenant: &WorkflowTenant,

@@ -1,4 +1,4 @@
-//! The Deployment: the worker image under the environment contract, with no right but to work.
+//! The Deployment: the worker image under the environment contract, without any right at the Kubernetes API.
 
 use std::collections::BTreeMap;
 

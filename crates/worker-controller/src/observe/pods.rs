@@ -55,8 +55,8 @@ pub(super) fn is_complete(deployment: &Deployment) -> bool {
     exist == wanted && available == wanted
 }
 
-/// The first by name, so that the message stays the same while several are stuck. Pods of a former template do not count:
-/// they are on their way out, and their trouble may be what the current one mends.
+/// The first by name, so that the message stays the same while several are stuck. Pods of a former template do not
+/// count: they are being replaced, and the current template may be the correction of what is wrong with them.
 fn find_stuck(pods: &[Pod], now: Timestamp) -> Option<StuckPod> {
     let newest = pods.iter().max_by_key(|pod| pod.creation_timestamp())?;
     let is_current = |pod: &&Pod| {

@@ -116,7 +116,7 @@ async fn what_cannot_be_connected_to_is_reported_with_its_cause() {
             "the host's name does not resolve (nowhere.invalid:5432)".into()
         )
     );
-    // Whoever wrote the port behind an IPv6 address sees which address that is.
+    // A user who wrote the port after an IPv6 address sees which address that is.
     let PostgresView::Unusable(problem) = look(&at("::1:1", 1)).await else { panic!("reachable") };
     assert!(problem.cause.ends_with(" ([::1:1]:1)"), "{}", problem.cause);
 }

@@ -1,4 +1,4 @@
-//! The phase of a cluster that serves, is moved, or has a problem.
+//! The phase of a cluster that serves, changes, or has a problem.
 
 use api_types::WorkflowCluster;
 use api_types::cluster::ClusterPhase;
@@ -6,7 +6,7 @@ use api_types::cluster::ClusterPhase;
 use super::Judge;
 
 impl Judge<'_> {
-    /// Pods do not come up.
+    /// Pods are missing or not ready.
     pub(super) fn missing_pods_phase(&self) -> ClusterPhase {
         if has_run(self.cluster) && !self.is_upgrading() {
             ClusterPhase::Degraded

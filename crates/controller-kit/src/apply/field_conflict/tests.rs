@@ -45,7 +45,7 @@ fn our_own_patches_are_no_conflict() {
     assert_eq!(conflict(&[(".data.a", "workflow-cluster-controller")], &[]), None);
 }
 
-/// One who writes as often as it can, for an hour.
+/// Another writer that writes as often as it can, for an hour.
 #[tokio::test(start_paused = true)]
 async fn an_endless_fight_is_fought_ever_more_slowly() {
     let (conflicts, refusal, ours) =

@@ -56,7 +56,7 @@ async fn a_paused_holder_has_stopped_writing_before_another_takes_over() {
     assert!(closed_after < SHORT && taken_after >= SHORT, "closed {closed_after:?}, taken {taken_after:?}");
     assert!(other_fence.is_open());
 
-    // It wakes up and learns of it by its first look.
+    // It continues, and its first read shows it.
     let lost = paused.hold(CancellationToken::new()).await.unwrap_err();
     assert_eq!(lost.to_string(), "lost lease leader: it is held by \"other\" now");
     assert!(!paused_fence.is_open());

@@ -1,4 +1,4 @@
-//! A process that is to go.
+//! A process that is being deleted.
 
 use api_types::labels::FORCE_DELETE;
 use api_types::{WorkflowCluster, WorkflowProcess};

@@ -1,4 +1,4 @@
-//! A tenant that is to go.
+//! A tenant that is being deleted.
 
 use api_types::WorkflowCluster;
 use api_types::labels::FORCE_DELETE;

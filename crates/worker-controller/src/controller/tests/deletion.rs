@@ -1,4 +1,4 @@
-//! A worker that is to go.
+//! A worker that is being deleted.
 
 use controller_kit::outcome::Next;
 use controller_testing::World as _;
