@@ -195,7 +195,7 @@ pub struct ExternalPostgres {
     /// Name of a Secret in this namespace with the keys `username` and `password` (and optionally `dbname`).
     #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::DNS_SUBDOMAIN))]
     pub database_secret: String,
-    /// How far the connection is protected; `prefer` when left out. Condition `PostgresEncrypted` tells what came of it. A
+    /// How far the connection is protected; `prefer` when left out. Condition `PostgresEncrypted` shows the result. A
     /// password in clear text goes to a server only with `verify-ca` or `verify-full`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssl_mode: Option<SslMode>,

@@ -69,7 +69,7 @@ pub const CLIENT_URI_KEY: &str = "uri";
 /// Key of the tenant's id there.
 pub const CLIENT_TENANT_KEY: &str = "tenant";
 
-/// What lets somebody in. Each has a Secret of its own in the namespace of the cluster.
+/// A credential of the engine's callers. Each has a Secret of its own in the namespace of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Access {
     /// The token of controllers.
@@ -122,7 +122,7 @@ pub fn tls_secret_name(cluster: &str) -> String {
     names::child(cluster, "engine-tls")
 }
 
-/// Secret with what lets somebody in as this.
+/// Secret with this credential.
 pub fn access_secret_name(cluster: &str, access: Access) -> String {
     names::child(cluster, &format!("engine-{}", access.name()))
 }

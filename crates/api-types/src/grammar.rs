@@ -64,7 +64,7 @@ pub const GIT_REVISION: &str = r"^[A-Za-z0-9][A-Za-z0-9._/+-]*$";
 /// Most characters of a [`GIT_REVISION`].
 pub const GIT_REVISION_MAX: u32 = 255;
 
-/// A user's own version word.
+/// A user's own name for a version.
 pub const VERSION_TAG: &str = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$";
 /// Most characters of a [`VERSION_TAG`].
 pub const VERSION_TAG_MAX: u32 = 64;

@@ -1,4 +1,4 @@
-//! Labels, annotations, finalizers and field managers: every word that the controllers leave on objects.
+//! Labels, annotations, finalizers and field managers: every name that the controllers write on objects.
 
 use std::collections::BTreeMap;
 

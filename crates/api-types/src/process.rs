@@ -83,8 +83,8 @@ pub struct WorkflowProcessSpec {
     pub tenant_ref: Option<TenantRef>,
     /// Where the BPMN comes from: exactly one of `bpmn`, `configMapRef` and `gitRef`.
     pub source: Source,
-    /// The user's own version word. It counts before a `versionTag` in the document; what the engine keeps with the version
-    /// is shown in `status.versionTag`. Another tag for the same document is another version.
+    /// The user's own name for the version. It counts before a `versionTag` in the document; what the engine keeps with
+    /// the version is shown in `status.versionTag`. Another tag for the same document is another version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = grammar::VERSION_TAG_MAX), regex(pattern = grammar::VERSION_TAG))]
     pub version_tag: Option<String>,
@@ -171,7 +171,7 @@ pub struct WorkflowProcessStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = crate::UNSEEN_GENERATION))]
     pub observed_generation: Option<i64>,
-    /// Where the process is in its life, in one word.
+    /// Phase of the process, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<ProcessPhase>,
     /// Whether the engine runs the source that the spec names.
@@ -218,14 +218,15 @@ pub struct WorkflowProcessStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(max = 255)))]
     pub job_types: Vec<String>,
-    /// Open incidents in the instances of all its versions: what waits for a person. Looked at every 30 seconds, moves when
-    /// it differs by more than five percent, and always from and to 0. Absent as long as none was ever seen.
+    /// Open incidents in the instances of all its versions: tasks that a person must resolve. Counted every 30 seconds,
+    /// updated when the number differs by more than five percent, and always from and to 0. Absent as long as none was
+    /// ever seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub open_incidents: Option<i64>,
 }
 
-/// Where a process is in its life.
+/// Phase of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(description = "")] // the field's own words win
 pub enum ProcessPhase {

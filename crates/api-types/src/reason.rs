@@ -23,7 +23,7 @@ impl Severity {
     }
 }
 
-/// A closed set of reasons. `From<CommonReason>` lets code that knows no kind name what every kind can suffer.
+/// A closed set of reasons. `From<CommonReason>` lets code that knows no kind give the reasons that every kind has.
 pub trait Reason: Copy + Debug + Eq + Ord + Hash + Send + Sync + From<CommonReason> + 'static {
     /// Every reason of the kind, in the order of its documentation.
     const ALL: &'static [Self];

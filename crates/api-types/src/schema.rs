@@ -56,9 +56,10 @@ pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// What an object tells before a controller saw it. Without a status kstatus would call it done, and a GitOps tool would
-/// go on. Only fields that every status of a controller has: what the API server defaults belongs to no field manager, so
-/// a condition that a controller does not set itself (`Reconciling`) would stay beside its own for ever.
+/// The status of an object that no controller has seen yet. Without a status kstatus would call it done, and a GitOps
+/// tool would continue. Only fields that every status of a controller has: what the API server defaults belongs to no
+/// field manager, so a condition that a controller does not set itself (`Reconciling`) would stay beside its own for
+/// ever.
 pub(crate) fn unseen_status() -> Value {
     json!({
         "observedGeneration": crate::UNSEEN_GENERATION,
@@ -85,7 +86,8 @@ pub(crate) fn tolerations(generator: &mut SchemaGenerator) -> Schema {
     list(&embedded::<Toleration>(generator))
 }
 
-/// `topologySpreadConstraints` of a pod, as Kubernetes defines them: one for each key and way of going on without.
+/// `topologySpreadConstraints` of a pod, as Kubernetes defines them: one for each `topologyKey` and
+/// `whenUnsatisfiable`.
 pub(crate) fn topology_spread_constraints(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = list(&embedded::<TopologySpreadConstraint>(generator));
     let members = schema.ensure_object();

@@ -50,14 +50,14 @@ pub(crate) const RLS_ON: CelRule =
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WorkflowTenantSpec {
-    /// The cluster that the tenant lives on. Immutable.
+    /// The cluster that the tenant belongs to. Immutable.
     #[x_kube(validation = CLUSTER_IMMUTABLE)]
     pub cluster_ref: ClusterRef,
     /// Name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), regex(pattern = grammar::ONE_LINE))]
     pub display_name: Option<String>,
-    /// At what usage the engine refuses more; nothing that runs is stopped. What is left out is unlimited.
+    /// Usage at which the engine refuses more; nothing that runs is stopped. What is left out is unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quotas: Option<Quotas>,
     /// How the tenant's data is kept apart.
@@ -114,7 +114,7 @@ pub enum TenantDeletionPolicy {
     Purge,
 }
 
-/// At what usage the engine refuses more of a tenant.
+/// Usage at which the engine refuses more of a tenant.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Quotas {
@@ -151,7 +151,7 @@ pub struct WorkflowTenantStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = crate::UNSEEN_GENERATION))]
     pub observed_generation: Option<i64>,
-    /// Where the tenant is in its life, in one word.
+    /// Phase of the tenant, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<TenantPhase>,
     /// Whether the engine holds the tenant as the spec says.
@@ -188,7 +188,7 @@ pub struct WorkflowTenantStatus {
     pub client_key_id: Option<String>,
 }
 
-/// Where a tenant is in its life.
+/// Phase of a tenant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(description = "")] // the field's own words win
 pub enum TenantPhase {
@@ -201,7 +201,7 @@ pub enum TenantPhase {
     Suspended,
     /// The engine holds the tenant, and something is wrong with it or with reaching the engine.
     Degraded,
-    /// Nothing goes on without a person.
+    /// A person must act.
     Failed,
     /// The cleanup runs.
     Deleting,

@@ -212,7 +212,7 @@ pub struct WorkflowWorkerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = crate::UNSEEN_GENERATION))]
     pub observed_generation: Option<i64>,
-    /// Where the fleet is in its life, in one word.
+    /// Phase of the fleet, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<WorkerPhase>,
     /// Whether the fleet runs as the spec says and its autoscaler works.
@@ -249,7 +249,7 @@ pub struct WorkflowWorkerStatus {
     pub access_key_id: Option<String>,
 }
 
-/// Where a fleet is in its life.
+/// Phase of a fleet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(description = "")] // the field's own words win
 pub enum WorkerPhase {
@@ -264,7 +264,7 @@ pub enum WorkerPhase {
     Stopped,
     /// The fleet runs, and something is wrong: pods missing or metrics unavailable.
     Degraded,
-    /// Nothing goes on without a person.
+    /// A person must act.
     Failed,
     /// The cleanup runs.
     Deleting,

@@ -1,8 +1,8 @@
 //! What a client gets when it gets no value: always a `metav1.Status`, because kube-apiserver and its clients
 //! can read nothing else.
 //!
-//! No answer carries `Retry-After`: client-go would repeat the request up to ten times while the autoscaler's
-//! worker waits.
+//! No answer carries `Retry-After`: client-go would repeat the request up to ten times while the autoscaler's worker
+//! waits.
 
 use http::StatusCode;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, Status};

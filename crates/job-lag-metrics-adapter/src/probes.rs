@@ -1,4 +1,4 @@
-//! Whether this replica may get requests, and whether it still turns.
+//! Whether this replica may get requests, and whether its loops still run.
 //!
 //! Ready is TLS and trust, not engines: a replica without an engine still serves discovery, and a group whose
 //! discovery fails blocks the deletion of every namespace.
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{auth::CurrentAuthConfig, certs::ServingCertificate};
 
-/// A loop that has not turned for this long is wedged. The loops that beat here turn every second.
+/// A loop that has not run for this long is wedged. The loops that report here run every second.
 const WEDGED_AFTER: Duration = Duration::from_mins(1);
 
 /// See the [module](self). Cheap to clone.
@@ -40,7 +40,7 @@ impl Probes {
         Self(Arc::new(Shared { certificate, auth, other_server, stopping, beats: Mutex::default() }))
     }
 
-    /// Tells that a loop turned.
+    /// Reports that a loop ran.
     pub fn beat(&self, name: &'static str) {
         self.0.beats.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Instant::now());
     }
@@ -55,7 +55,7 @@ impl Probes {
         if self.0.auth.borrow().is_none() {
             return Err("ConfigMap kube-system/extension-apiserver-authentication is not loaded".to_owned());
         }
-        // Said where whoever installs looks; nothing is asked here as long as it is so.
+        // Shown in readiness, where the person who installs reads it. As long as it is so, no request comes here.
         match &*self.0.other_server.borrow() {
             Some(why) => Err(why.clone()),
             None => Ok(()),

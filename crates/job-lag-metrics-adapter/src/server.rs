@@ -1,5 +1,5 @@
 //! The TLS listener of the aggregated API: accepts, limits, and ends connections. What is answered is decided in
-//! [`route`] and by whoever serves the route.
+//! [`route`] and in [`answer`].
 
 use std::{
     convert::Infallible,
@@ -39,7 +39,7 @@ pub mod route;
 
 use connections::{Connections, Permit};
 
-/// A client that cannot finish a handshake, a header or its first request in this time is let go.
+/// A client that cannot finish a handshake, a header or its first request in this time is disconnected.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Dead peers are noticed by a ping, so that they free their place.
 const PING_EVERY: Duration = Duration::from_secs(30);

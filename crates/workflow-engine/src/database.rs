@@ -1,5 +1,6 @@
-//! The way to Postgres: connection settings from files, the pool, and the two kinds of transaction that everything
-//! else has to go through. Nothing outside this room holds a connection, so no query can run without a wall.
+//! Access to Postgres: connection settings from files, the pool, and the two kinds of transaction that everything else
+//! has to go through. Nothing outside this room holds a connection, so no query can run without the isolation of its
+//! tenant.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -23,7 +24,7 @@ mod transaction;
 
 pub use history::History;
 
-/// A request fails fast when Postgres is away; its caller has the better retry.
+/// A request fails fast when Postgres is away, because its caller can retry on another node.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the credential files are looked at.
@@ -96,12 +97,12 @@ pub async fn prepare_session(connection: &mut PgConnection, roles: &Roles) -> Re
     Ok(())
 }
 
-/// The way of a serving process to its database.
+/// The connections of a serving process to its database.
 #[derive(Debug)]
 pub struct Database {
     pools: RwLock<Pools>,
     roles: Arc<Roles>,
-    /// Every connection to a server that is not verified leads through it.
+    /// Every connection to a server that is not verified goes through it.
     guard: Option<Guard>,
 }
 
@@ -118,12 +119,12 @@ impl Database {
     }
 
     /// Gives up every connection. For when Postgres gives no answer at all: connections to a machine that is gone do
-    /// not fail, they stay silent for a quarter of an hour, while a new one may reach its successor at once.
+    /// not fail: they get no answer for a quarter of an hour, while a new one may reach its successor at once.
     pub fn renew(&self) {
         self.replace(&self.current());
     }
 
-    /// Builds new pools, unless somebody else has replaced these.
+    /// Builds new pools, unless another task has replaced these.
     fn replace(&self, outdated: &Pools) {
         let mut pools = self.pools.write().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&pools.shared, &outdated.shared) {
@@ -155,7 +156,7 @@ impl Database {
     pub async fn tenant_shared(&self, tenant: &TenantScope) -> Result<TenantTx, crate::error::Error> {
         let lock = match tenant.epoch() {
             None => format!("SELECT pg_advisory_xact_lock_shared({});", lock_key(tenant)),
-            // It is taken to look at the epoch.
+            // The lock is taken to read the epoch.
             Some(_) => String::new(),
         };
         self.begin_tenant(tenant, &lock).await
@@ -225,7 +226,7 @@ impl Database {
             match (begun, pools.shared.history()) {
                 (Ok(transaction), Some(history)) => return Ok(Begun { transaction, history }),
                 // After a restart of Postgres each pooled connection is dead once, and then the pools may be replaced.
-                // Beginning has no effect, so it is retried until it is through with all that.
+                // A BEGIN has no effect, so it is retried until the connection is good.
                 (Err(error), _)
                     if attempts <= pools.serving.options().get_max_connections()
                         && (is_dead_connection(&error) || matches!(error, sqlx::Error::PoolClosed)) =>
@@ -290,7 +291,7 @@ struct Begun {
     history: History,
 }
 
-/// Everything of one tenant happens through this.
+/// All reads and writes of one tenant's rows go through this.
 #[derive(Debug)]
 pub struct TenantTx {
     transaction: Transaction,

@@ -87,7 +87,7 @@ pub async fn purge_and_delete(
         return Ok(false);
     }
     let mut tx = database.tenant_exclusive(tenant).await?;
-    // Somebody else may have been faster, and the tenant may be there anew.
+    // Another call may have been faster, and a new tenant of the same id may exist.
     let still = tenants::find_tenant(&mut tx).await?.is_some_and(|found| found.being_deleted);
     let gone = !still || purge::delete_emptied(&mut tx).await?;
     tx.commit().await?;

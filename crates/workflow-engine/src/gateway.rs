@@ -1,4 +1,4 @@
-//! The JSON gateway: a thin way to DeployProcess, to StartInstance and to the calls on instances and incidents, for whoever has no gRPC
+//! The JSON gateway: DeployProcess, StartInstance and the calls on instances and incidents, for callers without a gRPC
 //! client. It shares the gRPC port, its TLS, its tokens and what is behind each call.
 
 mod incidents;
@@ -144,7 +144,7 @@ async fn deploy(
             Validate::Lenient => LintMode::Lenient,
         }
         .into(),
-        // Whom nobody's controller manages: the id must be nobody else's.
+        // No controller manages it: the id must have no other owner.
         owner: None,
         follows_version: None,
     };

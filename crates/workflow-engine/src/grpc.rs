@@ -214,7 +214,8 @@ pub struct Api {
 }
 
 impl Api {
-    /// Health needs no token, everything else does: also reflection, since who has no token has no use for the contract.
+    /// Health needs no token. Everything else does, reflection too: a caller without a token has no use for the
+    /// contract.
     pub fn routes(&self, authenticate: &Authenticate) -> Result<Routes, tonic_reflection::server::Error> {
         let services = || self.clone();
         let known = [

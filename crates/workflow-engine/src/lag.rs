@@ -1,4 +1,4 @@
-//! One sampler of job lag per process, shared by whoever asks or watches.
+//! One sampler of job lag per process, shared by all calls and streams.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::storage::lag::{self, Lag};
 const INTERVAL: Duration = Duration::from_secs(1);
 const SAMPLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Counting reads every waiting job, so with a big backlog it is done less often: at most a tenth of the time goes into
-/// it. Ages are looked at anew each time, they are what scaling goes by.
+/// it. Ages are read anew each time, because autoscaling depends on them.
 const COUNT_REST_FACTOR: u32 = 10;
 
 /// (tenant, job type).

@@ -1,8 +1,8 @@
 //! The BPMN engine that a WorkflowCluster runs, on Postgres.
 //!
-//! Owns the schema, the walls between tenants, the token game, jobs and their leases, and the services of
-//! `workflow.engine.v1`. It never talks to Kubernetes, keeps nothing on disk, and knows no other replica but through
-//! the database.
+//! Owns the schema, the isolation of tenants, the token game, jobs and their leases, and the services of
+//! `workflow.engine.v1`. It never calls Kubernetes, keeps nothing on disk, and knows other replicas only through the
+//! database.
 //!
 //! Rooms: [`args`] → [`serve`] (ports, tasks) → [`grpc`] and [`gateway`] (who may call what) → [`engine`] (use cases,
 //! one transaction each) → [`storage`] (all SQL) through [`database`] (transactions of one tenant); [`runtime`] is the

@@ -1,4 +1,4 @@
-//! This process as a member of its cluster: whether it may serve, its health, and that it lives.
+//! This process as a member of its cluster: whether it may serve, its health, and its heartbeat.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -20,7 +20,7 @@ use crate::storage::nodes::{self, Node as SeenNode};
 use crate::upkeep;
 
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
-/// While the node cannot serve it looks more often: whoever waits for it waits for this.
+/// Pause between two attempts while the node cannot serve: its callers wait for this.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// An attempt that takes longer failed; the next one may find Postgres again.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -145,7 +145,7 @@ impl Node {
         Ok(schema::observe_state(&mut connection).await?)
     }
 
-    /// Tries to serve, then keeps the heart beating, until stopped.
+    /// Tries to serve, then sends heartbeats, until stopped.
     pub async fn run(self: &Arc<Self>) {
         let mut failures = 0_u32;
         loop {
@@ -187,7 +187,7 @@ impl Node {
         self.leave().await;
     }
 
-    /// An orderly end is seen at once, not after 15 s of silence.
+    /// Other nodes see an orderly end at once, not 15 s after the last heartbeat.
     async fn leave(&self) {
         let Some(engine) = self.engine.get() else { return };
         let removal = async {

@@ -30,7 +30,7 @@ impl Kind {
     fn of(migration: &Migration) -> Self {
         match migration.sql.as_str().lines().next() {
             Some("-- EXPAND") => Self::Expand,
-            // Whatever is not declared harmless is not.
+            // A step that is not declared as EXPAND counts as CONTRACT.
             _ => Self::Contract,
         }
     }

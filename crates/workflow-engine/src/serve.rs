@@ -26,7 +26,7 @@ use connections::{Connections, Limits, Placed};
 /// Calls under way may end; Kubernetes waits longer than this.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Finds dead clients, whose streams would hold leases.
+/// Detects clients that are gone, whose streams would hold leases.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_STREAMS_PER_CONNECTION: u32 = 1000;
@@ -76,7 +76,7 @@ pub async fn run(args: ServeArgs, stop: CancellationToken) -> Result<(), Error> 
     let mut tasks = JoinSet::new();
     tasks.spawn({
         let (node, stop) = (Arc::clone(&node), stop.clone());
-        // Counted by nobody: it is no part of the API.
+        // Not counted: it is no part of the API.
         let listener = AdminListener {
             listener: admin_listener,
             connections: Connections::new(ADMIN, Metrics::default()),
@@ -213,7 +213,7 @@ async fn serve_api(
     served.map_err(Error::ServeApi)
 }
 
-/// Handshakes run beside each other: a client that says nothing holds up nobody else.
+/// Handshakes run beside each other: a client that sends nothing does not delay the others.
 async fn accept(
     listener: TcpListener,
     acceptor: TlsAcceptor,

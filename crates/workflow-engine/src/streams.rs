@@ -16,7 +16,7 @@ pub struct InFlight {
     streams: Mutex<HashMap<i64, Weak<Load>>>,
 }
 
-/// What one stream hears of its jobs.
+/// What one stream is told about its jobs.
 #[derive(Debug, Default)]
 pub struct Load {
     finished: Mutex<Vec<i64>>,

@@ -15,7 +15,7 @@ pub enum Invalid {
 }
 
 impl TenantId {
-    /// The tenant of whoever has none.
+    /// The tenant of callers that name none.
     pub const DEFAULT: &'static str = "_default";
 
     pub fn parse(id: &str) -> Result<Self, Invalid> {

@@ -17,7 +17,7 @@ pub struct WorkflowClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = crate::UNSEEN_GENERATION))]
     pub observed_generation: Option<i64>,
-    /// Where the cluster is in its life, in one word.
+    /// Phase of the cluster, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<ClusterPhase>,
     /// Whether the cluster does what its spec asks for.
@@ -85,7 +85,7 @@ pub struct AccessKeyIds {
     pub client: Option<String>,
 }
 
-/// Where a cluster is in its life.
+/// Phase of a cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(description = "")] // the field's own words win
 pub enum ClusterPhase {
@@ -102,7 +102,7 @@ pub enum ClusterPhase {
     Stopped,
     /// The engine serves with less than asked for.
     Degraded,
-    /// Nothing goes on without a person.
+    /// A person must act.
     Failed,
     /// The cleanup runs.
     Deleting,

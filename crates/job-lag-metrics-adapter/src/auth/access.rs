@@ -47,7 +47,7 @@ struct Question {
 enum Decision {
     Allowed,
     Denied,
-    /// Nobody knows, so: no.
+    /// Not known, so refused.
     Failed,
 }
 

@@ -1,8 +1,8 @@
 //! Bearer tokens, judged by the Kubernetes API (TokenReview).
 //!
-//! Anybody who reaches the port can send tokens, and each one that was not seen before costs a review. So reviews of tokens
-//! that were never good are few: in all, for one address, and at once. Who is known, and kube-apiserver, which brings a
-//! certificate, do not notice.
+//! Every caller that reaches the port can send tokens, and each one that was not seen before costs a review. So the
+//! number of reviews of tokens that were never good is limited: in all, for one address, and at the same time. Known
+//! callers, and kube-apiserver with its certificate, are not affected.
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -36,7 +36,7 @@ const UNKNOWN_CALLERS_AT_ONCE: usize = 8;
 
 pub struct TokenReviews {
     api: Api<TokenReview>,
-    /// Tokens that were good once, by digest: a token is a secret and must not lie about in memory.
+    /// Tokens that were good once, by digest: a token is a secret and must not be kept in memory.
     known: ReviewCache<[u8; 32], Verdict>,
     /// All others. They have a place of their own, so that however many come, no known one is forgotten for them.
     unknown: ReviewCache<[u8; 32], Verdict>,

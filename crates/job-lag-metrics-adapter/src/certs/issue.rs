@@ -16,7 +16,7 @@ pub const LIFETIME: Duration = Duration::from_hours(90 * 24);
 /// Certificates begin this long before they are made, for clients whose clock is late.
 pub const BACKDATE: Duration = Duration::from_hours(1);
 
-/// A serving certificate and whoever vouches for it, all in PEM.
+/// A serving certificate and the authority that signed it, all in PEM.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Issued {
     /// Leaf, then authority.

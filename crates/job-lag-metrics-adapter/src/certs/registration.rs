@@ -1,6 +1,6 @@
 //! The APIService that leads kube-apiserver here. A cluster has one for this API: while it leads to another product's
-//! Service it is left alone, whoever installed us and however. It is looked at here, when it is to be written, because
-//! what renders manifests for others to apply cannot look.
+//! Service it is left alone, however this adapter was installed. It is read here, just before it is written, because a
+//! chart that renders manifests cannot read it.
 
 use k8s_openapi::{
     ByteString,

@@ -1,8 +1,8 @@
 //! The points of the conformance list that only a real control plane can judge: kube-apiserver aggregates the adapter's
 //! own process, kube-controller-manager's autoscaler scales by it, a fake engine speaks real gRPC to it.
 //!
-//! Needs `KUBEBUILDER_ASSETS`, see `test_support::apiserver`. Each test has a control plane of its own, because there is
-//! one APIService per group; they run one after the other, because a machine is not.
+//! Needs `KUBEBUILDER_ASSETS`, see `test_support::apiserver`. Each test has a control plane of its own, because there
+//! is one APIService per group; they run one after the other, because a test machine has few cores.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,6 +1,6 @@
-//! Which past a database has. After a failover, a restored backup or a restored volume a database under the same name may
-//! have lost its last writes: its sequences then give numbers out again, and rows that were read before were never there.
-//! Whatever a process learnt from a database is good only for the history that it learnt it from.
+//! Which history a database has. After a failover, or when a backup or a volume was restored, a database under the same
+//! name may have lost its last writes. Its sequences then give numbers out again, and rows that were read before do not
+//! exist. What a process has read from a database is valid only for the history that it was read in.
 
 use std::sync::Arc;
 

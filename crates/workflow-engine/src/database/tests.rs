@@ -205,7 +205,7 @@ async fn hearing_wakeups_takes_no_connection_from_requests() {
     }
     database.notify("workflow_jobs", &["the last one".to_owned()]).await.expect("should notify");
     while listener.recv().await.expect("should hear").payload() != "the last one" {}
-    // A failover leaves silent connections behind, the listener's too.
+    // After a failover connections get no answer any more, the listener's too.
     database.renew();
     let ended = async { while listener.recv().await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(5), ended).await.expect("the listener should end");
@@ -237,7 +237,7 @@ async fn transactions_tell_when_the_database_is_no_longer_the_one_that_it_was() 
     assert_ne!(second, first);
     assert_eq!(database.history().as_ref(), Some(&second));
 
-    // The walls of a database that was not looked at yet may be down.
+    // The isolation of a database that was not checked yet may be off.
     owner.execute("ALTER TABLE workflow.job NO FORCE ROW LEVEL SECURITY").await.expect("should alter");
     owner.execute(restored).await.expect("should restore");
     owner.execute(terminate).await.expect("should terminate");

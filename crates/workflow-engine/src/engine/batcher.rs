@@ -1,5 +1,5 @@
-//! Requests of one kind, tenant and epoch that come while one of them is being written are written together next: each costs a
-//! transaction and a synced commit, and under load most share one. Nobody waits for company.
+//! Requests of one kind, tenant and epoch that come while one of them is being written are written together next: each
+//! costs a transaction and a synced commit, and under load most share one. A request does not wait for others to come.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,7 +61,7 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
                 let written = write(items);
                 let writing = tokio::spawn(async move {
                     for (answer, written) in answers.into_iter().zip(written.await) {
-                        // Whoever asked may be gone.
+                        // The caller may be gone.
                         let _ = answer.send(written);
                     }
                 });

@@ -19,7 +19,7 @@ pub struct Fence {
     pub number: i64,
 }
 
-/// Numbers that are recorded in the database for certain: whoever comes with one of these costs no write.
+/// Numbers that are recorded in the database for certain: a call with one of these costs no write.
 #[derive(Debug, Default)]
 pub struct Fences {
     recorded: Mutex<Recorded>,

@@ -1,4 +1,4 @@
-//! Incidents: what waits for a person, and how it goes on.
+//! Incidents: what waits for a person, and how it is resolved.
 
 use std::collections::{BTreeMap, BTreeSet};
 

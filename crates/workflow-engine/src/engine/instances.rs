@@ -1,4 +1,4 @@
-//! Instances in the hands of people: listing, reading, setting variables, ending.
+//! What people do with instances: listing, reading, setting variables, ending.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use crate::wire;
 
 /// Instances or incidents of one call.
 pub(super) const MAX_AT_ONCE: usize = 1000;
-/// An instance may have any number; whoever reads one sees this many.
+/// An instance may have any number; a read shows this many.
 const MAX_INCIDENTS_SHOWN: i64 = 1000;
 
 impl Engine {

@@ -24,7 +24,8 @@ use crate::tenant_scope::TenantScope;
 use crate::wakeups::Subscription;
 use crate::wire;
 
-/// Wake-ups can be lost (a replica dies between commit and notify), backoffs and leases end silently.
+/// Notifications can be lost (a replica dies between commit and notify), and the end of a backoff or a lease sends
+/// none.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_JOBS: u32 = 1000;
 const MAX_JOB_TYPES: usize = 100;
@@ -60,7 +61,7 @@ impl Engine {
     pub async fn activate(&self, tenant: &TenantScope, request: ActivateJobs) -> Result<Vec<Job>, Error> {
         let demand = build_demand(request.job_types, request.worker, request.max_jobs, request.lease)?;
         let deadline = Instant::now() + request.wait;
-        // Before the first look, so that no wake-up falls between looking and waiting.
+        // Before the first read, so that no notification is lost between the read and the wait.
         let mut wakeups = self.wakeups.subscribe(tenant, &demand.job_types);
         let mut waiter = None;
         loop {
@@ -96,7 +97,7 @@ impl Engine {
         let mut tx = self.database.tenant(tenant).await?;
         let mut rows = jobs::activate_jobs(&mut tx, demand).await?;
         if rows.is_empty() {
-            // Only now: a busy tenant should not pay for the question.
+            // Only now, so that a tenant with jobs does not pay for this query.
             let known = tenants::find_tenant(&mut tx).await?;
             let known = known.ok_or_else(|| Error::unknown_tenant(tenant.as_str()))?;
             tx.commit().await?;
@@ -145,7 +146,8 @@ impl Engine {
         Err(why_lost(&mut tx, key, epoch).await)
     }
 
-    /// Whether each of the jobs was held. If one fails all, each is completed alone: none suffers from another's variables.
+    /// Whether each of the jobs was held. If one fails all, each is completed alone: none fails because of another's
+    /// variables.
     async fn complete_together(
         &self,
         tenant: &TenantScope,

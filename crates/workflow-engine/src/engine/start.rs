@@ -67,7 +67,7 @@ impl Engine {
         Ok(started.into_iter().next().unwrap_or_default())
     }
 
-    /// An answer for each. If one fails all, each is started alone: none suffers from another's mistake.
+    /// An answer for each. If one fails all, each is started alone: none fails because of another's mistake.
     async fn start_together(
         &self,
         tenant: &TenantScope,
@@ -151,7 +151,7 @@ impl Engine {
         let definition_key = context.definition_key.ok_or_else(|| start.no_such_process(&tenant))?;
         let before = changes.started.len();
         let starting = i64::try_from(before + start.variables.len()).unwrap_or(i64::MAX);
-        // Cheap and not exact: whoever is far over its quota should not cost writes.
+        // Cheap and not exact: a tenant that is far over its quota should not cost writes.
         let wanted = Usage { active_instances: context.usage.active_instances + starting, ..context.usage };
         require_quota(&tenant, context, wanted)?;
         let definition = self.definitions.find(tx, definition_key).await?;
@@ -168,7 +168,7 @@ impl Engine {
         })
     }
 
-    /// Wakes whoever waits for the new jobs; only after the commit, else they would look too early.
+    /// Notifies the callers that wait for the new jobs; only after the commit, else they would read too early.
     pub(super) fn announce(&self, tenant: &TenantId, changes: &Changes) {
         self.wakeups.announce(tenant, changes.jobs.iter().map(|job| job.job_type.as_str()));
     }

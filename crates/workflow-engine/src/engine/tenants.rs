@@ -1,4 +1,4 @@
-//! Tenants: upsert, reading, deleting, usage, and whether their walls hold.
+//! Tenants: upsert, reading, deleting, usage, and the check of their isolation.
 
 use std::collections::BTreeSet;
 
@@ -170,7 +170,7 @@ impl Engine {
                 if is_gone { TenantDeletion::Deleted } else { TenantDeletion::Purging }
             }
         };
-        // Who asks again under the same id wants to know how far it is.
+        // A repeated request under the same id asks how far the deletion is.
         if response != TenantDeletion::Purging {
             request_log::record_answer(&mut tx, remembered, &response).await?;
         }
@@ -213,7 +213,7 @@ fn refuse_reserved(id: &TenantScope) -> Result<(), Error> {
     Ok(())
 }
 
-/// Names what holds the deletion up, as far as one message can. Only when something runs are instances looked at.
+/// Names what holds the deletion up, as far as one message can. Instances are read only when something runs.
 async fn refuse_work(tx: &mut TenantTx) -> Result<(), Error> {
     const NAMED: usize = 10;
     let id = tx.tenant().clone();

@@ -16,7 +16,7 @@ use tonic::{Extensions, Status};
 
 use super::{default_tenant, problem, write_problem};
 
-/// What is wrong with a request before anybody is asked.
+/// What is wrong with a request, found before the engine is asked.
 pub(super) struct Refused(Box<Response>);
 
 impl IntoResponse for Refused {

@@ -40,7 +40,7 @@ pub struct Caller {
 impl Credentials {
     pub fn load(directory: PathBuf) -> Result<Self, Error> {
         let Secrets { secrets, mut obstacles } = files::read(&directory, &[]);
-        // Without its current secret a role is locked out, and nobody would notice before somebody calls.
+        // Without its current secret no caller of a role is accepted, and that would be noticed only by the first call.
         if let Some(fatal) = obstacles.iter().position(Error::is_about_a_current_secret) {
             return Err(obstacles.swap_remove(fatal));
         }
@@ -59,12 +59,12 @@ impl Credentials {
         })
     }
 
-    /// Looks at the files until stopped.
+    /// Reads the files again and again until stopped.
     pub async fn follow(&self, stop: &CancellationToken) {
         let mut reported = Vec::new();
         while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
             let obstacles = self.look_again();
-            // Said once, not at every look.
+            // Logged once, not after every read.
             if obstacles != reported {
                 for obstacle in &obstacles {
                     tracing::warn!(error = obstacle, "a credential file cannot be used");

@@ -38,7 +38,7 @@ impl Definitions {
     /// The key comes from a row of the transaction's tenant, whose definition it is.
     pub async fn find(&self, tx: &mut TenantTx, key: i64) -> Result<Arc<CompiledDefinition>, Error> {
         let known = self.of(tx.history()).kept.get(&key).cloned();
-        // The cache has no walls: a key names its tenant's definition and no other's.
+        // The cache is shared by all tenants: a key must name a definition of the transaction's tenant.
         if let Some(compiled) = known.filter(|compiled| compiled.tenant == *tx.tenant()) {
             return Ok(compiled);
         }

@@ -41,7 +41,7 @@ pub struct NewIncident {
     pub message: String,
     /// The flow over which the held tokens came.
     pub flow_id: Option<String>,
-    /// How many tokens are held; 0 = a join waits in vain.
+    /// How many tokens are held; 0 = a join waits for a token that cannot come.
     pub tokens: u32,
 }
 

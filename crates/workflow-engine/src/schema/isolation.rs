@@ -1,4 +1,4 @@
-//! Are the walls between tenants really there? Asked before a node serves, and by `VerifyIsolation`.
+//! Checks that tenants are isolated in the database: before a node serves, and for `VerifyIsolation`.
 
 use sqlx::PgConnection;
 
@@ -16,7 +16,7 @@ const TENANT_TABLES: [&str; 9] = [
     "tenant_counter",
 ];
 
-/// What is wrong with the walls for a session like this one, in our own words; nothing when they hold. Runs in the
+/// What is wrong with the isolation for a session like this one, in our own words; empty when nothing is. Runs in the
 /// session that serves, with the role that serves.
 pub async fn observe_violations(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     let mut violations = Vec::new();
@@ -77,7 +77,8 @@ pub async fn observe_foreign_rows(
 ) -> Result<Vec<String>, sqlx::Error> {
     let mut violations = Vec::new();
     for table in TENANT_TABLES {
-        // Two ranges instead of `<>`: with the wall in place the index answers "nothing" at once, however big the tenant.
+        // Two ranges instead of `<>`: with row-level security on the index answers "nothing" at once, however big the
+        // tenant.
         let probe = format!(
             "SELECT EXISTS (SELECT FROM workflow.{table} WHERE tenant_id < $1)
                  OR EXISTS (SELECT FROM workflow.{table} WHERE tenant_id > $1)"

@@ -1,7 +1,8 @@
 //! The roles that a serving process acts as. The WorkflowCluster's Secret names one user, who owns the schema. Where
 //! that user may create roles, `migrate` makes two without login, and `serve` switches to them in each session:
 //! `wf_app_…` owns nothing and `wf_monitor_…` may only read lag and usage. Where it may not, the owner serves itself,
-//! held by FORCE ROW LEVEL SECURITY. A user that could walk around the walls must have the roles, else nobody serves.
+//! held by FORCE ROW LEVEL SECURITY. A user whom row-level security does not bind must have the roles, else the engine
+//! does not serve.
 
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 

@@ -1,5 +1,6 @@
-//! Which connections there are. Anybody who reaches the port can open some, so those that have not shown a valid token yet
-//! are few, and the oldest of them gives way to the next one: callers without a token can only block each other, never a known caller.
+//! Which connections there are. Every caller that reaches the port can open some. So the number of those without a
+//! valid token yet is small, and the oldest of them is closed for the next one: callers without a token can only block
+//! each other, never a known caller.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

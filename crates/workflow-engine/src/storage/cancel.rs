@@ -1,5 +1,5 @@
 //! Ending instances before their time. Jobs are locked before their instances and incidents after them, as everywhere
-//! else, so that cancelling and completing rarely wait for each other in a circle; when they do, the loser tries again.
+//! else, so that cancelling and completing rarely deadlock; when they do, the loser tries again.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! Jobs: taking, prolonging, failing, giving back. A lease is `worker` plus an epoch that grows with each activation;
-//! whoever comes with an older epoch lost it.
+//! Jobs: taking, prolonging, failing, giving back. A lease is `worker` plus an epoch that grows with each activation; a
+//! worker with an older epoch has lost it.
 
 use std::time::Duration;
 
@@ -127,8 +127,7 @@ pub struct Completed {
 }
 
 /// Deletes those of the jobs whose lease still holds and locks their instances, in one statement and in the order of
-/// their keys (the index takes the array's in order), so that two batches never wait for each other in a circle. Ordered
-/// by instance.
+/// their keys (the index takes the array's in order), so that two batches never deadlock. Ordered by instance.
 pub async fn delete_completed(
     tx: &mut TenantTx,
     keys: &[i64],

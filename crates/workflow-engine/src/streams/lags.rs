@@ -73,7 +73,7 @@ pub async fn open(
     min_interval: Duration,
 ) -> Result<ReceiverStream<Result<WatchJobLagResponse, Error>>, Error> {
     let filter = build_filter(filter)?;
-    // A heartbeat confirms all former values: one that hid a change would lie.
+    // A heartbeat confirms all former values, so it must not be sent while a change is unsent.
     let interval = min_interval.min(HEARTBEAT);
     // Watching before the first look keeps the sampler going from here on.
     let samples = engine.lag.watch();

@@ -1,5 +1,5 @@
-//! Who waits for jobs. Each stream and each long poll costs a look at the database every second, so one tenant's clients
-//! may not open as many as they like: the others' would find no room.
+//! Who waits for jobs. Each stream and each long poll costs a query every second, so the number of one tenant's clients
+//! is limited: else there would be no place for those of others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -76,8 +76,8 @@ pub(super) struct Secrets {
     pub(super) obstacles: Vec<Error>,
 }
 
-/// Reads all of them. A current secret that cannot be read leaves the former one valid: a Secret that is being replaced
-/// should lock nobody out. Another one that cannot be read is left out, and keeps no other out.
+/// Reads all of them. A current secret that cannot be read leaves the former one valid: while a Secret is being
+/// replaced, no caller should be refused. Another secret that cannot be read is left out, and the rest is used.
 pub(super) fn read(directory: &Path, former: &[Secret]) -> Secrets {
     let mut read = Secrets::default();
     for role in [CONTROLLER_TOKEN, MONITOR_TOKEN, WORKER_KEY, CLIENT_KEY] {
