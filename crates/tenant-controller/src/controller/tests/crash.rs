@@ -59,3 +59,15 @@ async fn a_deletion_survives() {
     let writes = crash_at_every_write(fresh, "acme").await;
     assert_eq!(last_segments(&writes), ["delete tenant", "acme-client", "acme"]);
 }
+
+#[tokio::test]
+async fn a_changed_quota_survives() {
+    let fresh = async || {
+        let world = World::with(&[applied("acme")]);
+        world.settle("acme").await;
+        world.edit("acme", |tenant| tenant["spec"]["quotas"]["maxActiveInstances"] = json!(7));
+        world
+    };
+    let writes = crash_at_every_write(fresh, "acme").await;
+    assert_eq!(last_segments(&writes), ["put tenant", "status"]);
+}
