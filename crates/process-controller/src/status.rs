@@ -226,7 +226,7 @@ fn assess_deletion(observed: &Observed, failures: &[Problem<ProcessReason>]) -> 
     // The object changed in between: the next pass sees what it is now.
     let failure = failures.first().filter(|problem| problem.reason != Reason::Conflict);
     match (failure, &observed.engine) {
-        (Some(problem), _) => of_problem(problem),
+        (Some(problem), _) | (None, EngineView::Unasked(Unasked::Unread(problem))) => of_problem(problem),
         (None, EngineView::Failed(error)) => of_problem(&of_engine_deletion(error)),
         (None, EngineView::NotReady(error)) => {
             blocked(&format!("the engine cannot be called: {error}"), error.class())
@@ -237,7 +237,6 @@ fn assess_deletion(observed: &Observed, failures: &[Problem<ProcessReason>]) -> 
             );
             deleting(Reason::DeletionBlocked, &message, Next::Wait { recheck: RECHECK_CLUSTER })
         }
-        (None, EngineView::Unasked(Unasked::Unread(problem))) => of_problem(problem),
         _ => {
             let message = "the definition is retired, the object goes next";
             deleting(Reason::Deleting, message, Next::Failed(ErrorClass::Conflict))

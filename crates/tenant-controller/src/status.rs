@@ -183,7 +183,7 @@ fn assess_deletion(
     // The object changed in between: the next pass sees what it is now.
     let failure = failures.first().filter(|problem| problem.reason != Reason::Conflict);
     match (failure, &observed.engine) {
-        (Some(problem), _) => blocked(problem),
+        (Some(problem), _) | (None, EngineView::Unasked(Unasked::Unread(problem))) => blocked(problem),
         (None, EngineView::Failed(error)) => blocked(&of_engine_deletion(error)),
         (None, EngineView::NotReady(error)) => {
             let message = format!("the engine cannot be called: {}", error.message());
@@ -195,7 +195,6 @@ fn assess_deletion(
             );
             deleting(Reason::DeletionBlocked, message, Next::Wait { recheck: RECHECK_CLUSTER })
         }
-        (None, EngineView::Unasked(Unasked::Unread(problem))) => blocked(problem),
         _ if results.deleted == Some(TenantDeletion::Purging) => {
             let message = "the engine is deleting what the tenant has; the object goes when nothing is left";
             deleting(Reason::Deleting, message.to_owned(), Next::Wait { recheck: PURGE_RECHECK })

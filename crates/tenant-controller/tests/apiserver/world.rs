@@ -45,7 +45,7 @@ impl World {
         let engines = FakeEngines::new();
         let engine = engines.at(&cluster.status.unwrap().endpoint.unwrap().host, 26500);
         let start = |service: &mut controller_kit::Service| {
-            tenant_controller::controller::start(service, Arc::new(engines))
+            tenant_controller::controller::start(service, Arc::new(engines));
         };
         let controller =
             Box::pin(RunningController::start("tenant-controller", &home.name, &kubeconfig, start)).await;
