@@ -109,7 +109,8 @@ fn is_map_contained(wanted: &Value, live: &Value, is_equal: impl Fn(&Value, &Val
 fn is_left_out(key: &str, wanted: &Value) -> bool {
     match wanted {
         Value::Null => true,
-        Value::Object(fields) => fields.is_empty(),
+        // The source of a volume: an empty one is kept, and one that is gone was replaced by another source.
+        Value::Object(fields) => fields.is_empty() && key != "emptyDir",
         Value::Array(elements) => elements.is_empty(),
         Value::Bool(is_on) => !is_on && LEFT_OUT_WHEN_EMPTY.contains(&key),
         Value::Number(number) => number.as_f64() == Some(0.0) && LEFT_OUT_WHEN_EMPTY.contains(&key),
@@ -139,6 +140,7 @@ mod tests {
     #[case::changed(json!({"a": 1}), json!({"a": 2}), false)]
     #[case::missing(json!({"a": {"b": 1}}), json!({"a": {}}), false)]
     #[case::empty_is_dropped(json!({"a": {}, "b": []}), json!({}), true)]
+    #[case::an_empty_dir_is_kept(json!({"volumes": [{"name": "a", "emptyDir": {}}]}), json!({"volumes": [{"name": "a", "hostPath": {"path": "/"}}]}), false)]
     #[case::element_with_defaults(json!([{"name": "c"}]), json!([{"name": "c", "x": 1}]), true)]
     #[case::an_element_too_many(json!([1]), json!([1, 2]), false)]
     #[case::foreign_owner(json!({"ownerReferences": [{"uid": "1"}]}), json!({"ownerReferences": [{"uid": "2"}, {"uid": "1"}]}), true)]

@@ -8,6 +8,7 @@ use controller_kit::apply::Writer;
 use controller_kit::outcome::{ErrorClass, Next};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams};
+use rstest::rstest;
 use serde_json::json;
 use test_support::Faults;
 
@@ -72,23 +73,27 @@ async fn a_fight_over_a_field_is_reported_and_not_fought_at_full_speed() {
 }
 
 /// A volume has one source. Server-side apply keeps that of the other writer beside ours.
+#[rstest]
+#[case::of_the_credentials("engine-access", "secret")]
+#[case::for_temporary_files("tmp", "emptyDir")]
 #[tokio::test]
-async fn a_volume_that_somebody_gave_another_source_gets_ours_back() {
+async fn a_volume_that_somebody_gave_another_source_gets_ours_back(#[case] name: &str, #[case] source: &str) {
     let apiserver = test_support::require_apiserver!();
     let home = World::new(apiserver, "impossible").await;
     home.apply(SEED, |_| ()).await;
     home.passes(2).await;
     let edit = Patch::Strategic(json!({
         "spec": {"template": {"spec": {"volumes": [
-            {"name": "engine-access", "secret": null, "hostPath": {"path": "/tmp"}},
+            {"name": name, source: null, "hostPath": {"path": "/tmp"}},
         ]}}},
     }));
     let by_hand = PatchParams { field_manager: Some("kubectl-edit".into()), ..PatchParams::default() };
     home.api::<Deployment>().patch(WORKER, &by_hand, &edit).await.unwrap();
     home.passes(1).await;
     let pod = home.deployment().await.spec.unwrap().template.spec.unwrap();
-    let access = pod.volumes.unwrap().into_iter().find(|volume| volume.name == "engine-access").unwrap();
-    assert!(access.host_path.is_none() && access.secret.is_some(), "{access:?}");
+    let volume = pod.volumes.unwrap().into_iter().find(|volume| volume.name == name).unwrap();
+    let volume = json!(volume);
+    assert!(volume.get("hostPath").is_none() && volume.get(source).is_some(), "{volume}");
     let faults = Faults::none();
     home.passes(1).await;
     home.good_pass(&faults.wrap(home.client.clone())).await;
