@@ -69,7 +69,7 @@ pub struct LeaderLease {
 
 /// What a read of the Lease showed.
 #[derive(Debug, PartialEq)]
-enum Look {
+enum Attempt {
     /// It is ours.
     Held,
     /// It is not, or not yet: look again after this time.
@@ -98,10 +98,10 @@ impl LeaderLease {
     /// lease when there is no Lease, or when its holder stopped renewing; no time when it was released.
     pub async fn acquire(&mut self, stop: &CancellationToken) -> bool {
         loop {
-            let pause = match self.look().await {
-                Ok(Look::Held) => return true,
-                Ok(Look::Again(pause)) => pause.min(RETRY_INTERVAL),
-                Ok(Look::Lost(_)) => RETRY_INTERVAL,
+            let pause = match self.try_hold().await {
+                Ok(Attempt::Held) => return true,
+                Ok(Attempt::Again(pause)) => pause.min(RETRY_INTERVAL),
+                Ok(Attempt::Lost(_)) => RETRY_INTERVAL,
                 Err(error) => {
                     tracing::warn!(lease = self.name, %error, "failed to acquire the lease, trying again");
                     RETRY_INTERVAL
@@ -126,16 +126,18 @@ impl LeaderLease {
             }
             // A renewal that hangs must not outlive the fence. One look is made in any case: it tells who holds it.
             let time = self.fence.time_to_write(write_window(self.duration)).unwrap_or(RETRY_INTERVAL);
-            match tokio::time::timeout(time, self.look()).await {
-                Ok(Ok(Look::Held)) => {}
-                Ok(Ok(Look::Lost(holder))) => {
+            match tokio::time::timeout(time, self.try_hold()).await {
+                Ok(Ok(Attempt::Held)) => {}
+                Ok(Ok(Attempt::Lost(holder))) => {
                     self.fence.close();
                     return Err(match holder {
                         Some(holder) => LeaseError::Taken { name: self.name.clone(), holder },
                         None => LeaseError::Deleted { name: self.name.clone() },
                     });
                 }
-                Ok(Ok(Look::Again(_))) => tracing::warn!(lease = self.name, "the lease changed in between"),
+                Ok(Ok(Attempt::Again(_))) => {
+                    tracing::warn!(lease = self.name, "the lease changed in between")
+                }
                 Ok(Err(error)) => tracing::warn!(lease = self.name, %error, "failed to renew the lease"),
                 Err(_) => tracing::warn!(lease = self.name, "the renewal of the lease did not answer"),
             }
@@ -152,7 +154,7 @@ impl LeaderLease {
     }
 
     /// One read and at most one write.
-    async fn look(&mut self) -> Result<Look, kube::Error> {
+    async fn try_hold(&mut self) -> Result<Attempt, kube::Error> {
         self.lease = self.api.get_opt(&self.name).await?;
         self.member.observe(self.lease.as_ref().map(record_of), since_boot());
         let wall = self.clock.now();
@@ -160,8 +162,8 @@ impl LeaderLease {
         let params = PostParams::default();
         let sent = since_boot();
         let written = match self.member.decide(sent, token) {
-            Step::Wait(pause) => return Ok(Look::Again(pause)),
-            Step::Lost(holder) => return Ok(Look::Lost(holder)),
+            Step::Wait(pause) => return Ok(Attempt::Again(pause)),
+            Step::Lost(holder) => return Ok(Attempt::Lost(holder)),
             Step::Create(draft) => {
                 self.api.create(&params, &build_lease(&self.name, None, draft, wall)).await
             }
@@ -177,14 +179,14 @@ impl LeaderLease {
                 Ok(match &self.member.hold {
                     Some(hold) => {
                         self.fence.extend(hold.until, hold.token);
-                        Look::Held
+                        Attempt::Held
                     }
-                    None => Look::Again(RETRY_INTERVAL),
+                    None => Attempt::Again(RETRY_INTERVAL),
                 })
             }
             // Another replica wrote first; the next read shows which.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
-                Ok(Look::Again(RETRY_INTERVAL))
+                Ok(Attempt::Again(RETRY_INTERVAL))
             }
             Err(error) => Err(error),
         }

@@ -57,8 +57,8 @@ use probes::Probes;
 use server::answer::{MetricsApi, RequestMetrics};
 
 const NAME: &str = "job-lag-metrics-adapter";
-/// How often a mounted certificate is looked at; the kubelet itself takes up to a minute.
-const LOOK_AT_FILES_EVERY: Duration = Duration::from_secs(5);
+/// How often a mounted certificate is read; the kubelet itself takes up to a minute.
+const FILES_INTERVAL: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 enum StartError {
@@ -129,7 +129,7 @@ fn start_certificate(
     certificate: Arc<ServingCertificate>,
 ) -> watch::Receiver<Option<String>> {
     if let Some(directory) = args.tls_dir.clone() {
-        let followed = certs::mounted::follow(directory, LOOK_AT_FILES_EVERY, certificate);
+        let followed = certs::mounted::follow(directory, FILES_INTERVAL, certificate);
         supervise_forever(service, "mounted certificate", followed);
         return watch::channel(None).1;
     }

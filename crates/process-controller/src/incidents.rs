@@ -91,13 +91,13 @@ impl Counter {
     ) -> Result<(), Infallible> {
         loop {
             tokio::time::sleep(INTERVAL).await;
-            queue.push_all(self.look(&processes.state()).await);
+            queue.push_all(self.count(&processes.state()).await);
         }
     }
 
     /// Asks every engine once per tenant; the processes whose status shows another figure. What an engine does not
     /// answer is unknown, and its status stays.
-    pub async fn look(&self, processes: &[Arc<WorkflowProcess>]) -> Vec<ObjectRef<WorkflowProcess>> {
+    pub async fn count(&self, processes: &[Arc<WorkflowProcess>]) -> Vec<ObjectRef<WorkflowProcess>> {
         let mut groups: BTreeMap<String, Group<'_>> = BTreeMap::new();
         for process in processes {
             if let Some((cluster, tenant)) = self.place_of(process) {

@@ -14,29 +14,29 @@ mod tests;
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// What one look gave: `Some` and `Ok` are there, `None` and `Err` are not yet there.
-pub trait Look {
+/// What one attempt gave: `Some` and `Ok` are there, `None` and `Err` are not yet there.
+pub trait Attempt {
     /// What is waited for.
     type Found;
     /// It, or why it is not there.
     fn found(self) -> Result<Self::Found, String>;
 }
 
-impl<T> Look for Option<T> {
+impl<T> Attempt for Option<T> {
     type Found = T;
     fn found(self) -> Result<T, String> {
         self.ok_or_else(|| "it is not there".to_owned())
     }
 }
 
-impl<T, E: Display> Look for Result<T, E> {
+impl<T, E: Display> Attempt for Result<T, E> {
     type Found = T;
     fn found(self) -> Result<T, String> {
         self.map_err(|error| error.to_string())
     }
 }
 
-/// Looks again and again until it is there.
+/// Tries again and again until it is there.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -54,17 +54,17 @@ impl<T, E: Display> Look for Result<T, E> {
 /// ```
 ///
 /// # Panics
-/// After `timeout`, with `what` and the reason of the last look.
-pub async fn eventually<L: Look, F: Future<Output = L>>(
+/// After `timeout`, with `what` and the reason of the last attempt.
+pub async fn eventually<L: Attempt, F: Future<Output = L>>(
     what: &str,
     timeout: Duration,
-    mut look: impl FnMut() -> F,
+    mut attempt: impl FnMut() -> F,
 ) -> L::Found {
-    let look = || {
-        let looking = look();
-        async { looking.await.found() }
+    let attempt = || {
+        let attempt = attempt();
+        async { attempt.await.found() }
     };
-    match look_until(timeout, look).await {
+    match try_until(timeout, attempt).await {
         Ok(found) => found,
         Err(why) => panic!("waited {timeout:?} in vain until {what}: {why}"),
     }
@@ -108,11 +108,11 @@ where
 {
     let patience = patience.into();
     let condition = &condition;
-    let look = || async move {
+    let attempt = || async move {
         let object = api.get_opt(name).await.map_err(|error| error.to_string())?;
         object.filter(|object| condition(object)).ok_or_else(String::new)
     };
-    match look_until(patience.timeout, look).await {
+    match try_until(patience.timeout, attempt).await {
         Ok(object) => object,
         Err(why) => fail(api, name, &patience, what, &why).await,
     }
@@ -127,27 +127,27 @@ where
     K: Resource + Clone + DeserializeOwned + Serialize + Debug,
 {
     let patience = patience.into();
-    let look = || async move {
+    let attempt = || async move {
         match api.get_opt(name).await {
             Ok(None) => Ok(()),
             Ok(Some(_)) => Err(String::new()),
             Err(error) => Err(error.to_string()),
         }
     };
-    if let Err(why) = look_until(patience.timeout, look).await {
+    if let Err(why) = try_until(patience.timeout, attempt).await {
         fail(api, name, &patience, "is gone", &why).await;
     }
 }
 
-async fn look_until<T, F: Future<Output = Result<T, String>>>(
+async fn try_until<T, F: Future<Output = Result<T, String>>>(
     timeout: Duration,
-    mut look: impl FnMut() -> F,
+    mut attempt: impl FnMut() -> F,
 ) -> Result<T, String> {
     let start = Instant::now();
-    let mut last = "not one look was answered".to_owned();
+    let mut last = "not one attempt was answered".to_owned();
     loop {
-        // Also a look that hangs must not outlive the patience.
-        match tokio::time::timeout(timeout.saturating_sub(start.elapsed()), look()).await {
+        // Also an attempt that hangs must not outlive the patience.
+        match tokio::time::timeout(timeout.saturating_sub(start.elapsed()), attempt()).await {
             Ok(Ok(found)) => return Ok(found),
             Ok(Err(why)) => last = why,
             Err(_) => return Err(last),

@@ -128,7 +128,7 @@ pub fn freshness(cluster: &WorkflowCluster, is_rolled_out: bool) -> Duration {
 #[async_trait]
 pub trait Databases: Send + Sync {
     /// Logs in and reads.
-    async fn look(&self, login: &Login) -> PostgresView;
+    async fn probe(&self, login: &Login) -> PostgresView;
 }
 
 /// Asks databases, not more often than needed. Cheap to clone.
@@ -156,7 +156,7 @@ impl PostgresProbe {
         if let Some(view) = self.recall(uid, login, freshness) {
             return view;
         }
-        let view = self.databases.look(login).await;
+        let view = self.databases.probe(login).await;
         let answer = Answer { login: login.clone(), at: Instant::now(), view: view.clone() };
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), answer);
         view
@@ -189,11 +189,11 @@ impl Default for Servers {
 #[async_trait]
 impl Databases for Servers {
     /// In a task of its own: a hostile server can make the login expensive, and that must not hold up other passes.
-    async fn look(&self, login: &Login) -> PostgresView {
+    async fn probe(&self, login: &Login) -> PostgresView {
         let (permits, login) = (self.permits.clone(), login.clone());
         let asking = tokio::spawn(async move {
             let _permit = permits.acquire_owned().await;
-            match tokio::time::timeout(DEADLINE, look(&login)).await {
+            match tokio::time::timeout(DEADLINE, probe(&login)).await {
                 Ok(Ok(database)) => judge(database),
                 Ok(Err(problem)) => PostgresView::Unusable(problem.at(&login)),
                 Err(_) => PostgresView::Unusable(unreachable("timeout").at(&login)),
@@ -230,7 +230,7 @@ fn unreachable(cause: &str) -> PostgresProblem {
     PostgresProblem { reason: Reason::PostgresUnreachable, cause: cause.to_owned() }
 }
 
-async fn look(login: &Login) -> Result<Database, PostgresProblem> {
+async fn probe(login: &Login) -> Result<Database, PostgresProblem> {
     let (mut connection, protection) =
         tokio::time::timeout(CONNECT_TIMEOUT, connect(login)).await.map_err(|_| unreachable("timeout"))??;
     let database = read(&mut connection, protection).await.map_err(|error| explain(&error))?;

@@ -65,7 +65,7 @@ struct FakeDatabase(Arc<Mutex<State>>);
 
 #[async_trait]
 impl Databases for FakeDatabase {
-    async fn look(&self, _: &Login) -> PostgresView {
+    async fn probe(&self, _: &Login) -> PostgresView {
         self.0.lock().unwrap().postgres.clone()
     }
 }

@@ -52,7 +52,7 @@ pub(crate) struct FakeDatabase(pub(crate) Arc<Mutex<Option<String>>>);
 
 #[async_trait]
 impl Databases for FakeDatabase {
-    async fn look(&self, _: &Login) -> PostgresView {
+    async fn probe(&self, _: &Login) -> PostgresView {
         let engine_version = self.0.lock().unwrap().clone();
         let protection = postgres_guard::Protection::Verified;
         PostgresView::Reachable(Database {

@@ -42,8 +42,8 @@ fn stuck(world: &World, instances: u64) {
 }
 
 /// The processes that get a pass: names, in order.
-async fn look(world: &World) -> Vec<String> {
-    let asked_for = world.counter().look(&world.processes()).await;
+async fn counted(world: &World) -> Vec<String> {
+    let asked_for = world.counter().count(&world.processes()).await;
     asked_for.into_iter().map(|process| process.name).collect()
 }
 
@@ -56,9 +56,9 @@ async fn deployed() -> World {
 #[tokio::test]
 async fn the_first_incident_is_reported_in_the_status_and_by_one_event() {
     let world = deployed().await;
-    assert_eq!(look(&world).await, Vec::<String>::new(), "none is no event");
+    assert_eq!(counted(&world).await, Vec::<String>::new(), "none is no event");
     stuck(&world, 2);
-    assert_eq!(look(&world).await, ["order-flow"]);
+    assert_eq!(counted(&world).await, ["order-flow"]);
     world.settle("order-flow").await;
     assert_eq!(world.status("order-flow").open_incidents, Some(2));
     let reported = (
@@ -71,13 +71,13 @@ async fn the_first_incident_is_reported_in_the_status_and_by_one_event() {
 
     let events = world.events("order-flow").len();
     stuck(&world, 3);
-    assert_eq!(look(&world).await, ["order-flow"]);
+    assert_eq!(counted(&world).await, ["order-flow"]);
     world.settle("order-flow").await;
     assert_eq!(world.status("order-flow").open_incidents, Some(3));
-    assert_eq!(look(&world).await, Vec::<String>::new(), "it is in the status");
+    assert_eq!(counted(&world).await, Vec::<String>::new(), "it is in the status");
 
     world.engine().set_incidents("acme", Vec::new());
-    assert_eq!(look(&world).await, ["order-flow"]);
+    assert_eq!(counted(&world).await, ["order-flow"]);
     world.settle("order-flow").await;
     assert_eq!(world.status("order-flow").open_incidents, Some(0));
     assert_eq!(world.events("order-flow").len(), events, "only the first is an event");
@@ -97,7 +97,7 @@ async fn processes_of_one_tenant_cost_one_call_however_many_they_are() {
     }
     let before = world.writes();
     for _ in 0..3 {
-        assert_eq!(look(&world).await, Vec::<String>::new());
+        assert_eq!(counted(&world).await, Vec::<String>::new());
     }
     assert_eq!((world.engine().count(Operation::CountIncidents), world.writes()), (3, before));
 }
@@ -106,10 +106,10 @@ async fn processes_of_one_tenant_cost_one_call_however_many_they_are() {
 async fn an_engine_that_is_away_changes_no_figure() {
     let world = deployed().await;
     stuck(&world, 2);
-    look(&world).await;
+    counted(&world).await;
     world.settle("order-flow").await;
     world.engine().set_unreachable(true);
-    assert_eq!(look(&world).await, Vec::<String>::new());
+    assert_eq!(counted(&world).await, Vec::<String>::new());
     let before = world.writes();
     world.pass("order-flow").await;
     assert_eq!((world.status("order-flow").open_incidents, world.writes()), (Some(2), before));
@@ -120,7 +120,7 @@ async fn an_engine_that_cannot_count_is_not_called_and_leaves_no_figure() {
     let world = deployed().await;
     stuck(&world, 2);
     world.engine().lose_capability(Capability::Incidents);
-    assert_eq!(look(&world).await, Vec::<String>::new());
+    assert_eq!(counted(&world).await, Vec::<String>::new());
     assert_eq!(world.engine().count(Operation::CountIncidents), 0);
     assert_eq!(world.status("order-flow").open_incidents, None);
 }
@@ -128,13 +128,13 @@ async fn an_engine_that_cannot_count_is_not_called_and_leaves_no_figure() {
 #[tokio::test]
 async fn what_is_being_deleted_or_was_never_deployed_is_not_asked_about() {
     let world = World::with(&[applied("order-flow", &json!({"bpmn": ORDER_FLOW}))]);
-    assert_eq!(look(&world).await, Vec::<String>::new());
+    assert_eq!(counted(&world).await, Vec::<String>::new());
     assert_eq!(world.engine().count(Operation::CountIncidents), 0);
     world.settle("order-flow").await;
     world.engine().set_unreachable(true);
     world.delete("order-flow").await;
     assert!(matches!(world.pass("order-flow").await, Next::Failed(_)));
-    look(&world).await;
+    counted(&world).await;
     assert_eq!(world.engine().count(Operation::CountIncidents), 0);
 }
 
@@ -145,11 +145,11 @@ async fn incidents_of_what_still_runs_are_reported_while_the_new_source_is_refus
     stuck(&world, 1);
     world.edit("order-flow", |process| process["spec"]["source"]["bpmn"] = json!("<not-bpmn/>"));
     world.settle("order-flow").await;
-    assert_eq!(look(&world).await, ["order-flow"]);
+    assert_eq!(counted(&world).await, ["order-flow"]);
     world.settle("order-flow").await;
     assert_eq!(
         (world.reported("order-flow").0.as_str(), world.status("order-flow").open_incidents),
         ("Failed", Some(1))
     );
-    assert_eq!(look(&world).await, Vec::<String>::new());
+    assert_eq!(counted(&world).await, Vec::<String>::new());
 }

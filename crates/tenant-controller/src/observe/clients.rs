@@ -219,11 +219,11 @@ async fn observe_place(
     under: &Circumstances,
     namespace: String,
 ) -> (String, Place) {
-    let place = look_into(context, tenant, under, &namespace).await;
+    let place = observe_secret(context, tenant, under, &namespace).await;
     (namespace, place)
 }
 
-async fn look_into(
+async fn observe_secret(
     context: &Context,
     tenant: &WorkflowTenant,
     under: &Circumstances,

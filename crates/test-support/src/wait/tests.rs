@@ -19,7 +19,7 @@ fn seeded() -> FakeApiServer {
 }
 
 #[tokio::test]
-async fn looks_until_it_is_there() {
+async fn tries_until_it_is_there() {
     let looks = Cell::new(0);
     let found = eventually("three looks are made", Duration::from_secs(5), async || {
         looks.update(|looks| looks + 1);
@@ -36,8 +36,8 @@ async fn tells_the_last_reason() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "in vain until it answers: not one look was answered")]
-async fn look_that_hangs_ends_with_the_patience() {
+#[should_panic(expected = "in vain until it answers: not one attempt was answered")]
+async fn attempt_that_hangs_ends_with_the_patience() {
     eventually("it answers", SHORT, async || std::future::pending::<Option<()>>().await).await;
 }
 

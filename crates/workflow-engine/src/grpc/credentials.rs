@@ -63,7 +63,7 @@ impl Credentials {
     pub async fn follow(&self, stop: &CancellationToken) {
         let mut reported = Vec::new();
         while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
-            let obstacles = self.look_again();
+            let obstacles = self.reload();
             // Logged once, not after every read.
             if obstacles != reported {
                 for obstacle in &obstacles {
@@ -75,7 +75,7 @@ impl Credentials {
     }
 
     /// Takes over what the files hold now; what is in the way.
-    fn look_again(&self) -> Vec<String> {
+    fn reload(&self) -> Vec<String> {
         let former = Arc::clone(&self.secrets.read().unwrap_or_else(PoisonError::into_inner));
         let Secrets { secrets: fresh, obstacles } = files::read(&self.directory, &former);
         let withdrawn = former.iter().filter(|former| !fresh.iter().any(|secret| secret.is_same(former)));

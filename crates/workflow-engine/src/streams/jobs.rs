@@ -25,8 +25,8 @@ use crate::wakeups::Subscription;
 /// Silence on the stream is never longer, so that a dead connection is noticed.
 pub const HEARTBEAT: Duration = Duration::from_secs(8);
 
-/// A look that takes longer ends the stream: its client finds another node.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// A query that takes longer ends the stream: its client finds another node.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One message; empty = a heartbeat.
 type Batch = Vec<Activated>;
@@ -127,7 +127,7 @@ impl Feeder {
                 Batch::default()
             } else {
                 let demand = Demand { max_jobs: room, ..self.demand.clone() };
-                in_time(LOOK_TIMEOUT, self.engine.activate_once(&self.tenant, &demand)).await?
+                in_time(QUERY_TIMEOUT, self.engine.activate_once(&self.tenant, &demand)).await?
             };
             if !batch.is_empty() {
                 self.held.extend(batch.iter().map(|Activated { job, .. }| (job.key, job.lease_epoch)));
@@ -159,7 +159,7 @@ impl Feeder {
             return Ok(());
         }
         let (keys, epochs): (Vec<i64>, Vec<i64>) = self.held.iter().unzip();
-        let running = in_time(LOOK_TIMEOUT, async {
+        let running = in_time(QUERY_TIMEOUT, async {
             let mut tx = self.engine.database.tenant(&self.tenant).await?;
             let running = jobs::list_running_leases(&mut tx, &keys, &epochs).await?;
             tx.commit().await?;

@@ -18,8 +18,8 @@ fn login(database: &TestDatabase) -> Login {
     }
 }
 
-async fn look(login: &Login) -> PostgresView {
-    Servers::default().look(login).await
+async fn probe(login: &Login) -> PostgresView {
+    Servers::default().probe(login).await
 }
 
 fn unusable(reason: Reason, cause: String) -> PostgresView {
@@ -45,7 +45,7 @@ fn a_server_that_is_too_old_is_refused() {
 async fn an_empty_database_is_reachable_and_has_no_schema() {
     let postgres = test_support::require_postgres!();
     let database = postgres.fresh_database().await;
-    let PostgresView::Reachable(found) = look(&login(&database)).await else { panic!("not reachable") };
+    let PostgresView::Reachable(found) = probe(&login(&database)).await else { panic!("not reachable") };
     assert_eq!((found.schema_version, found.engine_version), (None, None));
     assert!(found.server_version >= MIN_SERVER_VERSION);
 }
@@ -66,7 +66,7 @@ async fn the_engines_marker_is_read_and_planted_functions_are_not_called() {
          DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = evil, pg_catalog', current_database()); END $$;",
     )
     .await;
-    let PostgresView::Reachable(found) = look(&login(&database)).await else { panic!("not reachable") };
+    let PostgresView::Reachable(found) = probe(&login(&database)).await else { panic!("not reachable") };
     assert_eq!((found.schema_version, found.engine_version.as_deref()), (Some(7), Some("1.2.3")));
 }
 
@@ -77,7 +77,7 @@ async fn a_wrong_password_and_a_missing_database_are_reported_in_our_words() {
     let wrong = Login { password: "wrong".into(), ..login(&database) };
     let place = format!("127.0.0.1:{}", database.port);
     assert_eq!(
-        look(&wrong).await,
+        probe(&wrong).await,
         unusable(
             Reason::PostgresAuthenticationFailed,
             format!("password authentication failed ({place}, database {})", database.name)
@@ -86,7 +86,7 @@ async fn a_wrong_password_and_a_missing_database_are_reported_in_our_words() {
     let mut superuser = login(&database);
     superuser.database = "nowhere".into();
     assert_eq!(
-        look(&superuser).await,
+        probe(&superuser).await,
         unusable(
             Reason::PostgresAuthenticationFailed,
             format!("database does not exist ({place}, database nowhere)")
@@ -106,18 +106,18 @@ async fn what_cannot_be_connected_to_is_reported_with_its_cause() {
         ca_pem: None,
     };
     assert_eq!(
-        look(&at("127.0.0.1", 1)).await,
+        probe(&at("127.0.0.1", 1)).await,
         unusable(Reason::PostgresUnreachable, "connection refused (127.0.0.1:1)".into())
     );
     assert_eq!(
-        look(&at("nowhere.invalid", 5432)).await,
+        probe(&at("nowhere.invalid", 5432)).await,
         unusable(
             Reason::PostgresUnreachable,
             "the host's name does not resolve (nowhere.invalid:5432)".into()
         )
     );
     // A user who wrote the port after an IPv6 address sees which address that is.
-    let PostgresView::Unusable(problem) = look(&at("::1:1", 1)).await else { panic!("reachable") };
+    let PostgresView::Unusable(problem) = probe(&at("::1:1", 1)).await else { panic!("reachable") };
     assert!(problem.cause.ends_with(" ([::1:1]:1)"), "{}", problem.cause);
 }
 
@@ -136,7 +136,7 @@ async fn a_server_that_never_answers_is_given_up() {
     };
     let began = Instant::now();
     assert_eq!(
-        look(&login).await,
+        probe(&login).await,
         unusable(Reason::PostgresUnreachable, format!("timeout (127.0.0.1:{port})"))
     );
     assert!(began.elapsed() < DEADLINE);
@@ -162,7 +162,7 @@ async fn a_server_that_speaks_another_protocol_is_no_postgres() {
         ssl_mode: SslMode::Require,
         ca_pem: None,
     };
-    let (found, ()) = tokio::join!(look(&login), serve);
+    let (found, ()) = tokio::join!(probe(&login), serve);
     let PostgresView::Unusable(problem) = found else { panic!("{found:?}") };
     assert_eq!(problem.reason, Reason::PostgresUnreachable);
 }
@@ -171,13 +171,13 @@ async fn a_server_that_speaks_another_protocol_is_no_postgres() {
 async fn a_server_that_goes_down_and_comes_back_is_seen() {
     let Some(mut postgres) = TestPostgres::start(PostgresOptions::default()).await else { return };
     let login = login(&postgres.fresh_database().await);
-    assert!(matches!(look(&login).await, PostgresView::Reachable(_)));
+    assert!(matches!(probe(&login).await, PostgresView::Reachable(_)));
     postgres.stop();
     let expected =
         unusable(Reason::PostgresUnreachable, format!("connection refused (127.0.0.1:{})", login.port));
-    assert_eq!(look(&login).await, expected);
+    assert_eq!(probe(&login).await, expected);
     postgres.start_again().await;
-    assert!(matches!(look(&login).await, PostgresView::Reachable(_)));
+    assert!(matches!(probe(&login).await, PostgresView::Reachable(_)));
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn the_servers_certificate_is_checked_as_far_as_the_spec_asks() {
         (with(SslMode::VerifyCa, Some(ca.pem()), "localhost"), Protection::Verified),
         (with(SslMode::VerifyFull, Some(ca.pem()), "127.0.0.1"), Protection::Verified),
     ] {
-        let found = look(&good).await;
+        let found = probe(&good).await;
         let PostgresView::Reachable(found) = found else { panic!("{:?}: {found:?}", good.ssl_mode) };
         assert_eq!(found.protection, expected, "{:?}", good.ssl_mode);
     }
@@ -212,7 +212,7 @@ async fn the_servers_certificate_is_checked_as_far_as_the_spec_asks() {
     ] {
         let expected =
             unusable(Reason::PostgresTlsFailed, format!("{TLS_CAUSE} ({}:{})", bad.host, bad.port));
-        assert_eq!(look(&bad).await, expected, "{:?}", bad.ssl_mode);
+        assert_eq!(probe(&bad).await, expected, "{:?}", bad.ssl_mode);
     }
 }
 
@@ -221,13 +221,13 @@ async fn tls_that_is_asked_for_and_not_offered_is_a_failure() {
     let postgres = test_support::require_postgres!();
     let login = Login { ssl_mode: SslMode::Require, ..login(&postgres.fresh_database().await) };
     let expected = unusable(Reason::PostgresTlsFailed, format!("{TLS_CAUSE} (127.0.0.1:{})", login.port));
-    assert_eq!(look(&login).await, expected);
+    assert_eq!(probe(&login).await, expected);
 }
 
 #[tokio::test]
 async fn a_server_without_tls_is_seen_as_such() {
     let postgres = test_support::require_postgres!();
-    let PostgresView::Reachable(found) = look(&login(&postgres.fresh_database().await)).await else {
+    let PostgresView::Reachable(found) = probe(&login(&postgres.fresh_database().await)).await else {
         panic!("not reachable")
     };
     assert_eq!(found.protection, Protection::Plain);
@@ -257,7 +257,7 @@ async fn a_password_in_clear_text_is_refused_to_a_server_that_was_not_verified()
         ssl_mode: SslMode::Prefer,
         ca_pem: None,
     };
-    let (found, heard) = tokio::join!(look(&login), serve);
+    let (found, heard) = tokio::join!(probe(&login), serve);
     let cause = format!(
         "the server asks for the password in clear text and was not verified, so it got none: set sslMode verify-full, or use scram-sha-256 in its pg_hba.conf (127.0.0.1:{port})"
     );
@@ -269,7 +269,7 @@ struct Counted(AtomicUsize);
 
 #[async_trait]
 impl Databases for Counted {
-    async fn look(&self, _: &Login) -> PostgresView {
+    async fn probe(&self, _: &Login) -> PostgresView {
         self.0.fetch_add(1, Ordering::Relaxed);
         unusable(Reason::PostgresUnreachable, "timeout".into())
     }

@@ -69,16 +69,16 @@ fn a_secret_is_replaced_without_a_moment_in_which_one_in_use_is_refused(
     let (caller, _) = credentials.verify(&format!("Bearer {}", token(role, former))).expect("is good");
 
     write(&files, &format!("{role}/next"), present);
-    assert_eq!((credentials.look_again(), turns()), (vec![], (Some(Turn::Current), Some(Turn::Next))));
+    assert_eq!((credentials.reload(), turns()), (vec![], (Some(Turn::Current), Some(Turn::Next))));
 
     std::fs::remove_file(files.path().join(role).join("next")).expect("should be there");
     write(&files, &format!("{role}/current"), present);
     write(&files, &format!("{role}/previous"), former);
-    assert_eq!((credentials.look_again(), turns()), (vec![], (Some(Turn::Previous), Some(Turn::Current))));
+    assert_eq!((credentials.reload(), turns()), (vec![], (Some(Turn::Previous), Some(Turn::Current))));
     assert!(!caller.withdrawn.is_cancelled());
 
     std::fs::remove_file(files.path().join(role).join("previous")).expect("should be there");
-    assert_eq!((credentials.look_again(), turns()), (vec![], (None, Some(Turn::Current))));
+    assert_eq!((credentials.reload(), turns()), (vec![], (None, Some(Turn::Current))));
     assert!(caller.withdrawn.is_cancelled());
 }
 
@@ -93,7 +93,7 @@ fn what_cannot_be_used_keeps_out_nobody_else() {
     write(&files, "controller-token/current", "controller-2");
     let path = |name: &str| files.path().join(name).display().to_string();
     assert_eq!(
-        credentials.look_again(),
+        credentials.reload(),
         [
             format!(
                 "the credential file {} cannot be used: engine token must be 1 to 1024 printable ASCII characters without spaces",
@@ -172,7 +172,7 @@ fn a_secret_that_moves_on_while_the_files_are_read_is_seen() {
         });
         let lost = (0..2_000)
             .filter(|_| {
-                credentials.look_again();
+                credentials.reload();
                 [FORMER, PRESENT].iter().any(|key| turn(&credentials, CLIENT_KEY, key).is_none())
             })
             .count();
