@@ -1,4 +1,4 @@
-//! Engines to test: a database, its schema, and serving processes of the real binary.
+//! Test setup: a database, its schema, and serving processes of the real binary.
 
 mod caller;
 mod engine;
@@ -25,7 +25,7 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The uid of the owner of tenants that [`Caller::put_tenant`] puts.
 pub(crate) const FIRST_EPOCH: &str = "uid-1";
 
-/// A database of its own for one test, and everything that engines on it share.
+/// A test's own database, and everything that engines on it share.
 pub(crate) struct World {
     pub(crate) options: PgConnectOptions,
     pub(crate) database: Database,
@@ -46,7 +46,7 @@ pub(crate) struct Database {
 }
 
 impl World {
-    /// With the schema of this version.
+    /// With this version's schema.
     pub(crate) fn new(database: Database) -> Self {
         let world = Self::unmigrated(database);
         let migrated = world.migrate(&["--up-to", "all"]);
@@ -55,7 +55,7 @@ impl World {
     }
 
     pub(crate) fn unmigrated(database: Database) -> Self {
-        // Several tests share the process; the first installs it.
+        // Fails if another test of this process has already installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let ca = TestCa::new("engine-test");
         let certificate = ca.server(&["127.0.0.1", "localhost"]);
@@ -101,7 +101,7 @@ impl World {
         self.files.path()
     }
 
-    /// The binary with the settings of this world.
+    /// A command of the binary with the settings of this world.
     pub(crate) fn command(&self, subcommand: &str) -> Command {
         let mut command = Command::new(BINARY);
         command
@@ -119,14 +119,14 @@ impl World {
         self.command("migrate").args(["--to", VERSION]).args(arguments).output().expect("should run")
     }
 
-    /// A serving process that is ready.
+    /// Starts a serving process and waits until it is ready.
     pub(crate) async fn serve(&self, node: &str) -> Engine {
         let engine = self.serve_unready(node).await;
         engine.await_ready().await;
         engine
     }
 
-    /// A serving process that listens.
+    /// Starts a serving process and waits until it listens.
     pub(crate) async fn serve_unready(&self, node: &str) -> Engine {
         let (api, admin) = (free_port(), free_port());
         let log = std::fs::File::create(self.path(&format!("{node}.log"))).expect("should make a log");
@@ -156,13 +156,13 @@ impl World {
         engine
     }
 
-    /// A raw session as the user of the Secret.
+    /// A database session as the user of the Secret.
     pub(crate) async fn session(&self) -> PgConnection {
         use sqlx::ConnectOptions;
         self.options.connect().await.expect("should connect")
     }
 
-    /// A raw session as the role that serves.
+    /// A database session as the role that serves.
     pub(crate) async fn app_session(&self) -> PgConnection {
         let mut session = self.session().await;
         let role: String = sqlx::query_scalar(
@@ -180,7 +180,7 @@ impl World {
     }
 }
 
-/// Fails the test with what a process said.
+/// The error output of a process, for messages of assertions.
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -190,7 +190,7 @@ fn free_port() -> u16 {
     listener.local_addr().expect("should have an address").port()
 }
 
-/// A database of its own on the server that the tests share, or the end of the test where there is no PostgreSQL.
+/// A new database on the server that the tests share. Ends the test if there is no PostgreSQL.
 macro_rules! database {
     () => {{
         let database = test_support::require_postgres!().fresh_database().await;

@@ -34,7 +34,7 @@ impl Interceptor for Bearer {
 
 pub(crate) type Authenticated = InterceptedService<Channel, Bearer>;
 
-/// Someone with a token.
+/// A client with a token.
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(super) channel: Channel,
@@ -77,7 +77,7 @@ impl Caller {
         self.processes().deploy_process(request).await.map(tonic::Response::into_inner)
     }
 
-    /// Deploys for a tenant, which must succeed.
+    /// Deploys a document, which must succeed.
     pub(crate) async fn deploy(&self, tenant_id: &str, document: &str) -> Deployed {
         deployed(self.try_deploy(deployment(tenant_id, document)).await.expect("should be answered"))
     }
@@ -107,7 +107,7 @@ impl Caller {
         self.try_start(tenant_id, process_id, variables).await.expect("should start")
     }
 
-    /// Takes jobs of one type with a lease of a minute, at once.
+    /// Activates jobs of one type with a lease of a minute, without waiting.
     pub(crate) async fn activate(&self, tenant_id: &str, job_type: &str, max_jobs: i32) -> Vec<Job> {
         self.try_activate(activation(tenant_id, job_type, max_jobs)).await.expect("should activate")
     }
@@ -124,7 +124,7 @@ impl Caller {
         self.try_complete(job, variables).await.expect("should complete");
     }
 
-    /// Takes the one job of a type and completes it.
+    /// Activates the only job of a type and completes it.
     pub(crate) async fn work(&self, tenant_id: &str, job_type: &str, variables: &Value) {
         let jobs = self.activate(tenant_id, job_type, 10).await;
         assert_eq!(jobs.len(), 1, "jobs of type {job_type}");

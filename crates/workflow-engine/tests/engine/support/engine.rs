@@ -28,7 +28,7 @@ impl Drop for Engine {
 }
 
 impl Engine {
-    /// SIGKILL.
+    /// Sends SIGKILL and waits.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -36,7 +36,7 @@ impl Engine {
         }
     }
 
-    /// SIGTERM, and how it ended.
+    /// Sends SIGTERM and waits for the exit status.
     pub(crate) fn terminate(&mut self) -> std::process::ExitStatus {
         let mut child = self.child.take().expect("should run");
         let pid = child.id().to_string();
@@ -68,7 +68,7 @@ impl Engine {
         panic!("the engine is not ready: {:?}\n{}", self.readiness().await, self.log());
     }
 
-    /// Code and reason of /readyz.
+    /// HTTP status and reason of `/readyz`.
     pub(crate) async fn readiness(&self) -> (u16, String) {
         self.admin_get("/readyz").await.unwrap_or((0, "no answer".to_owned()))
     }
@@ -96,7 +96,7 @@ impl Engine {
             .connect_timeout(Duration::from_secs(5))
     }
 
-    /// For a client of the controllers.
+    /// Address and credential of a controller's client.
     pub(crate) fn access(&self) -> EngineAccess {
         let tls = Some(EngineTls { ca_pem: self.ca_pem.clone(), server_name: Some("localhost".to_owned()) });
         let address = EngineAddress { host: "127.0.0.1".to_owned(), port: self.api, tls };
@@ -129,12 +129,12 @@ impl Engine {
         self.caller(Some(&self.monitor))
     }
 
-    /// A worker of a tenant as [`Caller::put_tenant`] puts it.
+    /// A worker of a tenant that [`Caller::put_tenant`] created.
     pub(crate) fn worker(&self, tenant_id: &str) -> Caller {
         self.caller(Some(&self.worker_token(tenant_id, first_epoch(tenant_id))))
     }
 
-    /// A client of a tenant as [`Caller::put_tenant`] puts it.
+    /// A client of a tenant that [`Caller::put_tenant`] created.
     pub(crate) fn client(&self, tenant_id: &str) -> Caller {
         self.caller(Some(&self.client_token(tenant_id, first_epoch(tenant_id))))
     }
@@ -148,7 +148,7 @@ impl Engine {
     }
 }
 
-/// Nobody owns the tenants that are the engine's own.
+/// The engine's own tenants have no owner, and so an empty epoch.
 fn first_epoch(tenant_id: &str) -> &'static str {
     if tenant_id.starts_with('_') { "" } else { FIRST_EPOCH }
 }

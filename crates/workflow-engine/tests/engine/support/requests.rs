@@ -27,7 +27,7 @@ pub(crate) fn deployed(response: DeployProcessResponse) -> deploy_process_respon
     }
 }
 
-/// The life of an object that began in this second.
+/// An owner whose object was created in this second.
 pub(crate) fn owner(id: &str, uid: &str, second: i64) -> Owner {
     let created_at = Some(prost_types::Timestamp { seconds: second, nanos: 0 });
     Owner { id: id.to_owned(), uid: uid.to_owned(), created_at }
