@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
         expected: &["expression-expected A", "expression-expected A", "path-syntax A"],
     },
     Case {
-        name: "quotation marks of a word processor are no FEEL, wherever an expression may stand",
+        name: "typographic quotation marks are not FEEL in any expression",
         source: Definitions(
             r#"<message id="M1" name="=“a”"><extensionElements><wf:subscription correlationKey="=“a”"/></extensionElements></message>
                <signal id="G1" name="=“a”"/><error id="R1" errorCode="=“a”"/><escalation id="L1" escalationCode="=“a”"/>

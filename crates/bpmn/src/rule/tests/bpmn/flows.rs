@@ -3,7 +3,7 @@ use super::super::Source::{Definitions, Process};
 
 pub(super) const CASES: &[Case] = &[
     Case {
-        name: "every way out of a decision has a condition or is the default",
+        name: "every outgoing flow of a decision has a condition or is the default",
         source: Process(
             r#"<startEvent id="S"/><endEvent id="E"/><exclusiveGateway id="X" default="a"><outgoing>a</outgoing><outgoing>b</outgoing></exclusiveGateway>
                <sequenceFlow id="a" sourceRef="X" targetRef="E"/><sequenceFlow id="b" sourceRef="X" targetRef="E"/>"#,
@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = &[
         expected: &["default-flow X"],
     },
     Case {
-        name: "only decisions ask",
+        name: "only flows of decisions have conditions",
         source: Process(
             r#"<startEvent id="S"><outgoing>a</outgoing></startEvent><endEvent id="E"/>
                <sequenceFlow id="a" sourceRef="S" targetRef="E"><conditionExpression>=yes</conditionExpression></sequenceFlow>"#,
@@ -26,7 +26,7 @@ pub(super) const CASES: &[Case] = &[
         expected: &["misplaced-condition a"],
     },
     Case {
-        name: "an event-based gateway waits for events that only it leads to",
+        name: "an event-based gateway has two or more flows, all to catch events",
         source: Process(
             r#"<startEvent id="S"/><eventBasedGateway id="X"><outgoing>a</outgoing></eventBasedGateway><userTask id="T"/>
                <sequenceFlow id="a" sourceRef="X" targetRef="T"/>"#,

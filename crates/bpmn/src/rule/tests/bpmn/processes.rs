@@ -3,19 +3,19 @@ use super::super::Source::{Definitions, Process};
 
 pub(super) const CASES: &[Case] = &[
     Case {
-        name: "a drawing is not executable",
+        name: "a document without an executable process",
         source: Definitions(r#"<process id="P"/>"#),
         expected: &["no-executable-process"],
     },
     Case {
-        name: "what is not executable is not judged",
+        name: "a process that is not executable is not checked",
         source: Definitions(
             r#"<process id="Q"><serviceTask id="T"/></process><process id="P" isExecutable="true"><startEvent id="S"/></process>"#,
         ),
         expected: &[],
     },
     Case {
-        name: "what only a drawing refers to is not judged",
+        name: "definitions for a process that is not executable are not checked",
         source: Definitions(
             r#"<message id="M1" name="m"/><message id="M2"/><message id="M3" name="=when"/><message id="M4" name="= 'x'">
                  <extensionElements><wf:subscription correlationKey=""/></extensionElements></message>
@@ -41,7 +41,7 @@ pub(super) const CASES: &[Case] = &[
         expected: &[],
     },
     Case {
-        name: "a drawing beside it excuses no executable process",
+        name: "an executable process is checked beside one that is not",
         source: Definitions(
             r#"<message id="M" name="m"/><signal id="G"/>
                <process id="P" isExecutable="true"><startEvent id="S"/><receiveTask id="A" messageRef="M"/>
@@ -52,7 +52,7 @@ pub(super) const CASES: &[Case] = &[
         expected: &["missing-subscription M", "signal-name G"],
     },
     Case {
-        name: "a shared event definition is judged when an executable process refers to it",
+        name: "a shared event definition is checked when an executable process refers to it",
         source: Definitions(
             r#"<timerEventDefinition id="D1"/><timerEventDefinition id="D2"/>
                <process id="P" isExecutable="true"><startEvent id="S"/>
@@ -65,7 +65,7 @@ pub(super) const CASES: &[Case] = &[
         source: Definitions(r#"<process isExecutable="true"><startEvent id="S"/></process>"#),
         expected: &["missing-process-id"],
     },
-    Case { name: "nothing starts the process", source: Process(""), expected: &["no-start-event P"] },
+    Case { name: "a process without a start event", source: Process(""), expected: &["no-start-event P"] },
     Case {
         name: "two start events without a trigger",
         source: Process(r#"<startEvent id="S"/><startEvent id="S2"/>"#),
@@ -77,7 +77,7 @@ pub(super) const CASES: &[Case] = &[
         expected: &["missing-element-id P"],
     },
     Case {
-        name: "an embedded sub-process starts by itself",
+        name: "an embedded sub-process has one start event, without a trigger",
         source: Process(
             r#"<startEvent id="S"/><subProcess id="A"/>
                <subProcess id="B"><startEvent id="B1"><timerEventDefinition><timeDuration>PT1S</timeDuration></timerEventDefinition></startEvent></subProcess>"#,
@@ -85,7 +85,7 @@ pub(super) const CASES: &[Case] = &[
         expected: &["sub-process-start-event A", "sub-process-typed-start B1"],
     },
     Case {
-        name: "an event sub-process starts by an event that can happen inside",
+        name: "an event sub-process has a start event with an allowed trigger",
         source: Process(
             r#"<startEvent id="S"/><subProcess id="A" triggeredByEvent="true"><startEvent id="A1"/></subProcess>
                <subProcess id="B" triggeredByEvent="true"><startEvent id="B1"><compensateEventDefinition/></startEvent></subProcess>"#,
@@ -98,7 +98,7 @@ pub(super) const CASES: &[Case] = &[
         expected: &["unsupported-element A", "unsupported-element B"],
     },
     Case {
-        name: "a loop in which nothing waits",
+        name: "a loop without a waiting element",
         source: Process(
             r#"<startEvent id="S"/><exclusiveGateway id="X"/><task id="T"/>
                <sequenceFlow id="a" sourceRef="S" targetRef="X"/><sequenceFlow id="b" sourceRef="X" targetRef="T"/>
@@ -107,7 +107,7 @@ pub(super) const CASES: &[Case] = &[
         expected: &["straight-through-loop T"],
     },
     Case {
-        name: "a loop around a job waits",
+        name: "a loop with a job",
         source: Process(
             r#"<startEvent id="S"/><exclusiveGateway id="X"/>
                <serviceTask id="T"><extensionElements><wf:taskDefinition type="t"/></extensionElements></serviceTask>

@@ -3,7 +3,7 @@ use super::super::Source::Process;
 
 pub(super) const CASES: &[Case] = &[
     Case {
-        name: "a service task says what its job is, once",
+        name: "a service task has exactly one complete task definition",
         source: Process(
             r#"<startEvent id="S"/><serviceTask id="A"/>
                <serviceTask id="B"><extensionElements><wf:taskDefinition type="t"/><wf:taskDefinition type="t"/></extensionElements></serviceTask>
@@ -17,7 +17,7 @@ pub(super) const CASES: &[Case] = &[
         ],
     },
     Case {
-        name: "the common modelling tools' namespace is understood",
+        name: "the extension namespace of the common modelling tools is supported",
         source: Process(
             r#"<startEvent id="S"/><serviceTask id="A"><extensionElements>
                <taskDefinition xmlns="http://camunda.org/schema/zeebe/1.0" type="t"/></extensionElements></serviceTask>"#,
@@ -40,7 +40,7 @@ pub(super) const CASES: &[Case] = &[
         ],
     },
     Case {
-        name: "a call activity names what it calls",
+        name: "a call activity has a called element",
         source: Process(
             r#"<startEvent id="S"/><callActivity id="A"/>
                <callActivity id="B"><extensionElements><wf:calledElement processId="Q" bindingType="versionTag"/></extensionElements></callActivity>"#,
@@ -48,7 +48,7 @@ pub(super) const CASES: &[Case] = &[
         expected: &["missing-called-element A", "empty-attribute B"],
     },
     Case {
-        name: "a multi-instance activity says over what",
+        name: "a multi-instance activity has loop characteristics",
         source: Process(
             r#"<startEvent id="S"/><userTask id="A"><multiInstanceLoopCharacteristics/></userTask>
                <userTask id="B"><multiInstanceLoopCharacteristics><extensionElements>
@@ -76,7 +76,7 @@ pub(super) const CASES: &[Case] = &[
         expected: &["form-definition A", "user-task-value A", "user-task-value A", "user-task-value A"],
     },
     Case {
-        name: "listeners stand where they can run, once",
+        name: "execution listeners are on elements that allow them, without duplicates",
         source: Process(
             r#"<startEvent id="S"><extensionElements><wf:executionListeners><wf:executionListener eventType="start" type="t"/></wf:executionListeners></extensionElements></startEvent>
                <userTask id="A"><extensionElements><wf:executionListeners>
