@@ -1,4 +1,4 @@
-//! `sqlx::migrate!` embeds the folder; without this a new file alone would not rebuild the crate.
+//! `sqlx::migrate!` embeds the folder. Without this line, a new migration file would not cause a rebuild of the crate.
 
 fn main() {
     println!("cargo:rerun-if-changed=migrations");

@@ -1,4 +1,4 @@
-//! The stages in their order, for both ways in.
+//! Runs the stages in order, for [`lint`] and for [`parse`].
 
 use roxmltree::{ParsingOptions, TextPos};
 
@@ -10,7 +10,7 @@ use crate::rule::Rule;
 use crate::sink::Sink;
 use crate::{capability, names, rules, scan, schema, style};
 
-/// Says everything that is wrong with a document. Never fails: what it has to say is in the report.
+/// Checks a document against all rules of the mode. Never fails: everything that is wrong is in the report.
 pub fn lint(bytes: &[u8], mode: Mode) -> Report {
     analyse(bytes, mode).0
 }
@@ -40,7 +40,7 @@ fn analyse(bytes: &[u8], mode: Mode) -> (Report, Option<Definitions>) {
             return (report_of(sink, text), None);
         }
         Err(error) => {
-            // The finding has the place already, counted as in all other findings.
+            // The finding has its own line and column, so the parser's position is removed from the message.
             let message =
                 format!("not well-formed XML: {error}").replace(&format!(" at {}", error.pos()), "");
             sink.report_at(Rule::XmlMalformed, offset_of(text, error.pos()), message);
@@ -72,7 +72,7 @@ fn report_of(sink: Sink<'_>, text: &str) -> Report {
     Report { findings, truncated, ..Report::default() }
 }
 
-/// What a deployer wants to know besides the findings.
+/// Adds process ids, version tags and job types to the report.
 fn describe(document: &Document<'_>, report: &mut Report) {
     for scope in document.process_scopes() {
         let id = scope.node.attribute("id").map(str::to_owned);
@@ -91,7 +91,7 @@ fn describe(document: &Document<'_>, report: &mut Report) {
     report.job_types.dedup();
 }
 
-/// The byte offset of a line and column, which is how the tree parser tells places.
+/// The byte offset of a line and column of the tree parser.
 fn offset_of(text: &str, place: TextPos) -> usize {
     let line = usize::try_from(place.row.saturating_sub(1)).unwrap_or(usize::MAX);
     let column = usize::try_from(place.col.saturating_sub(1)).unwrap_or(usize::MAX);

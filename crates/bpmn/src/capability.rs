@@ -1,5 +1,5 @@
-//! What this engine executes in this release: one table, which later releases widen, and nothing outside it is ever
-//! ignored.
+//! What this engine executes in this release. Everything that is not executed is refused, never ignored. Later releases
+//! will extend the tables.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use crate::rule::Rule;
 use crate::sink::{Sink, escaped, quoted};
 use crate::{job_type, model};
 
-/// The table: the rule that refuses an element of this kind, or `None` when the engine executes it.
+/// The rule that refuses an element of this kind; `None` = the engine executes it.
 const fn refusal_of_element(kind: Kind) -> Option<Rule> {
     match kind {
         Kind::StartEvent
@@ -40,7 +40,7 @@ const fn refusal_of_element(kind: Kind) -> Option<Rule> {
     }
 }
 
-/// The second half of the table: the rule that refuses an event with this definition. None is executed yet.
+/// The rule that refuses an event with this definition. No event definition is executed yet.
 const fn refusal_of_event(kind: EventKind) -> Rule {
     match kind {
         EventKind::Message => Rule::CapabilityMessageEvent,
@@ -56,7 +56,7 @@ const fn refusal_of_event(kind: EventKind) -> Rule {
     }
 }
 
-/// Extension elements that would change what happens, on any element.
+/// Extension elements that would change the execution of any element.
 const REFUSED_EXTENSIONS: [(&str, Rule, &str); 3] = [
     ("ioMapping", Rule::CapabilityIoMapping, "input and output mappings"),
     ("executionListeners", Rule::CapabilityListener, "execution listeners"),
@@ -108,9 +108,9 @@ fn check_job_types<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
     }
 }
 
-/// A deployment is one process with one history of versions.
+/// A deployment has exactly one process, since versions belong to a process.
 fn check_one_process<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
-    /// Ids that are named; the rest is counted.
+    /// How many ids the message contains; the rest are counted.
     const NAMED: usize = 2;
     let processes: Vec<Node<'d>> = document.process_scopes().map(|scope| scope.node).collect();
     let Some(second) = processes.get(1) else { return };
@@ -124,7 +124,7 @@ fn check_one_process<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
         processes.len(),
         names.join(" and ")
     );
-    // The message has the ids, so that the finding needs no element.
+    // The message contains the ids, so the finding has no element.
     sink.report_at(Rule::CapabilityOneProcess, second.range().start, message);
 }
 
@@ -135,7 +135,7 @@ fn check_start<'d>(document: &Document<'d>, scope: &Scope<'d>, sink: &mut Sink<'
         .map(|id| &document.elements[*id])
         .filter(|element| element.kind == Kind::StartEvent)
         .peekable();
-    // A process without any start event breaks a rule of its own.
+    // A process without any start event breaks another rule.
     if starts.peek().is_some() && starts.all(|start| !start.events.is_empty()) {
         let message = "process without a none start event is not executed yet";
         sink.report(Rule::CapabilityStartEvent, scope.node, message);
@@ -153,7 +153,7 @@ fn check_element<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
         let message = format!("{name} by eventDefinitionRef is not executed yet");
         sink.report(Rule::CapabilityEventReference, element.node, message);
     }
-    // An intermediate event is what its definition makes of it; one finding says so.
+    // An intermediate event with a definition already has the finding for that definition.
     let is_refused_with_its_event =
         !element.events.is_empty() && matches!(element.kind, Kind::CatchEvent | Kind::ThrowEvent);
     if let Some(rule) = refusal_of_element(element.kind).filter(|_| !is_refused_with_its_event) {
@@ -186,7 +186,7 @@ fn check_job<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
     let Some(definition) = extensions(element.node, "taskDefinition").next() else { return };
     let job_type = definition.attribute("type").unwrap_or_default();
     match model::static_text(job_type) {
-        // A missing type breaks a rule of its own.
+        // A missing type breaks another rule.
         _ if job_type.is_empty() => {}
         Some(constant) => check_job_type(definition, &constant, sink),
         None if may_be_feel(job_type) => {
@@ -203,7 +203,7 @@ fn check_job<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
     }
 }
 
-/// Jobs that nobody can take would wait for ever.
+/// Refuses job types for which no worker can activate jobs.
 fn check_job_type<'d>(definition: Node<'d>, job_type: &str, sink: &mut Sink<'d>) {
     if let Some(problem) = job_type::problem(job_type) {
         let message = format!("no WorkflowWorker can serve job type {}, which {problem}", escaped(job_type));
@@ -214,12 +214,12 @@ fn check_job_type<'d>(definition: Node<'d>, job_type: &str, sink: &mut Sink<'d>)
     }
 }
 
-/// Looks like a plain blank, or like nothing: a worker's type that looks the same is another one.
+/// A character that looks like a space or is invisible, so that two different types would look the same.
 fn is_hidden_blank(character: char) -> bool {
     (character.is_whitespace() && character != ' ') || character == '\u{ad}'
 }
 
-/// An expression that is no FEEL breaks a rule of its own.
+/// False for an expression that is not FEEL, which breaks another rule.
 fn may_be_feel(value: &str) -> bool {
     feel::expression_text(value)
         .is_none_or(|text| !feel::parse(text).is_err_and(|error| error.is_malformed()))
@@ -233,8 +233,9 @@ fn check_condition<'d>(value: &str, flow: Node<'d>, sink: &mut Sink<'d>) {
     }
 }
 
-/// The rules for flows count those that an element declares by `incoming` and `outgoing` children, which are optional;
-/// what runs are the flows that name it. Whatever only the latter show is refused here, so that it is never ignored.
+/// The rules of `rules` use the flows that an element declares by `incoming` and `outgoing` children, which are
+/// optional. But the engine executes the flows by `sourceRef` and `targetRef`. Errors of undeclared flows are reported
+/// here.
 fn check_flows<'d>(document: &Document<'d>, element: &FlowElement<'d>, sink: &mut Sink<'d>) {
     match element.kind {
         Kind::StartEvent if !element.incoming.is_empty() => {
@@ -271,7 +272,7 @@ fn check_identifier<'d>(node: Node<'d>, name: &str, sink: &mut Sink<'d>) {
     sink.report(Rule::CapabilityIdentifier, node, message);
 }
 
-/// Names that are stored, shown and subscribed to: short and on one line.
+/// Whether a name can be stored and shown: printable, and within the limit of length.
 pub(crate) fn is_identifier(value: &str) -> bool {
     value.chars().all(is_printable) && value.chars().nth(MAX_IDENTIFIER_CHARS).is_none()
 }

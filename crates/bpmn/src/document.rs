@@ -33,7 +33,7 @@ pub(crate) struct Document<'d> {
     flows_by_id: HashMap<&'d str, FlowId>,
 }
 
-/// A process or a sub-process: what flow nodes live in.
+/// A process or a sub-process, which contains flow nodes.
 #[derive(Debug)]
 pub(crate) struct Scope<'d> {
     pub(crate) node: Node<'d>,
@@ -59,10 +59,10 @@ pub(crate) struct FlowElement<'d> {
     /// The scope that it opens, when it is a sub-process.
     pub(crate) inner: Option<ScopeId>,
     pub(crate) events: Vec<EventDefinition<'d>>,
-    /// Flows by `sourceRef` and `targetRef`: what runs.
+    /// Flows by `sourceRef` and `targetRef`, which the engine executes.
     pub(crate) incoming: Vec<FlowId>,
     pub(crate) outgoing: Vec<FlowId>,
-    /// Flows by the `incoming` and `outgoing` children: what the element itself declares.
+    /// Flows by the element's `incoming` and `outgoing` children, which are optional.
     pub(crate) declared_incoming: Vec<FlowId>,
     pub(crate) declared_outgoing: Vec<FlowId>,
     /// Events attached to this activity.
@@ -289,12 +289,12 @@ impl<'d> Document<'d> {
         self.flows_by_id.get(local_part(id)).copied()
     }
 
-    /// An association starts at the element.
+    /// Whether an association starts at the element.
     pub(crate) fn has_association(&self, element: &FlowElement<'d>) -> bool {
         element.id().is_some_and(|id| self.association_sources.contains(id))
     }
 
-    /// Event definitions that stand under `definitions`, shared by reference.
+    /// Event definitions directly under `definitions`, which are shared by reference.
     pub(crate) fn root_event_definitions(&self) -> impl Iterator<Item = EventDefinition<'d>> + use<'d> {
         bpmn_children(self.root)
             .filter_map(|node| EventKind::of(node).map(|kind| EventDefinition { node, kind }))
@@ -311,7 +311,7 @@ pub(crate) fn child<'d>(node: Node<'d>, name: &str) -> Option<Node<'d>> {
     bpmn_children(node).find(|child| child.tag_name().name() == name)
 }
 
-/// The extension elements of `node` with that local name, in any namespace that we understand.
+/// The extension elements of `node` with that local name, in any supported namespace.
 pub(crate) fn extensions<'d>(node: Node<'d>, name: &'static str) -> impl Iterator<Item = Node<'d>> {
     child(node, "extensionElements").into_iter().flat_map(move |parent| extension_children(parent, name))
 }

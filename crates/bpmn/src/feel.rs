@@ -11,25 +11,21 @@
 //! | arithmetic | `+` (also joins strings), `-`, `*`, `/`, unary `-` |
 //! | grouping | `( … )`, nested at most [`MAX_DEPTH`] deep |
 //!
-//! # Meaning
-//!
-//! Evaluation is total: whatever has no value is `null`, as FEEL has it.
+//! # Meaning Evaluation never fails: an expression without a value is `null`, as in FEEL.
 //!
 //! * A variable or member that does not exist is `null`.
 //! * `=` and `!=` compare values of one kind; `null` equals only `null`; values of different kinds give `null`.
-//! * `<` and its like compare two numbers or two strings; anything else, `null` included, gives `null`.
+//! * `<`, `<=`, `>` and `>=` compare two numbers or two strings; anything else, `null` included, gives `null`.
 //! * `and`, `or` and `not` follow three-valued logic: `false and null` is `false`, `true and null` is `null`.
 //! * Arithmetic on anything but numbers (or two strings for `+`), division by zero and overflow give `null`.
 //! * Numbers are decimals, so `0.1 + 0.2 = 0.3` is true. A number of a document or variable that a 28-digit decimal
 //!   cannot hold is `null`.
-//! * A gateway takes a flow when its condition is `true`; `null` and everything else is not [`is_true`].
-//!
-//! FEEL that is outside the subset (functions, lists, ranges, `if`, `for`, `in`, …) is recognised and refused as
-//! [`Error::Unsupported`], apart from what cannot be FEEL at all, [`Error::Syntax`].
-//!
-//! A string may hold any character. Outside of strings there are blanks (all that Unicode knows), letters with their
-//! marks, digits, `_` and the signs above. Everything else is an [`Error::Character`]: a typographic quotation mark that
-//! passed for a letter would make a variable of what was meant as text, and decide wrongly without a word.
+//! * A gateway takes a flow when its condition is `true`; `null` and everything else is not [`is_true`]. FEEL outside
+//!   the subset (functions, lists, ranges, `if`, `for`, `in`, …) is recognised and refused as [`Error::Unsupported`].
+//!   Text that is not FEEL at all is an [`Error::Syntax`]. A string may contain any character. Outside of strings only
+//!   white space (of all of Unicode), letters with their marks, digits, `_` and the signs above are allowed. Everything
+//!   else is an [`Error::Character`]. For example, if typographic quotation marks were accepted as letters, a string
+//!   would become a variable, and the condition would be wrong without an error.
 
 mod characters;
 mod evaluate;
@@ -53,9 +49,9 @@ pub enum Expr {
     Boolean(bool),
     /// A decimal number.
     Number(Decimal),
-    /// A string, its escapes resolved.
+    /// A string with its escapes decoded.
     String(String),
-    /// A variable and the members under it; never empty.
+    /// The name of a variable and of members under it; never empty.
     Path(Vec<String>),
     /// `not(…)`
     Not(Box<Self>),
@@ -94,37 +90,37 @@ pub enum Operator {
     Divide,
 }
 
-/// Why a text is not an expression that the engine evaluates.
+/// Why a text is not an expression that the engine can evaluate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It is FEEL, or may well be, but outside the subset.
+    /// It is FEEL, or may be, but is outside the subset.
     #[error("{feature} is not supported")]
     Unsupported {
-        /// The construct, in words.
+        /// Name of the construct, for messages.
         feature: &'static str,
     },
     /// It cannot be FEEL.
     #[error("{expected} expected at character {position}")]
     Syntax {
-        /// What would have been possible there.
+        /// What was expected there, for messages.
         expected: &'static str,
         /// 1-based character position in the text.
         position: usize,
     },
-    /// It holds a character that FEEL knows only in strings.
-    #[error("{}", tell_character(*character, *position, *instead))]
+    /// It contains a character that FEEL allows only in strings.
+    #[error("{}", describe_character(*character, *position, *instead))]
     Character {
         /// The first such character.
         character: char,
         /// Its 1-based position in the text.
         position: usize,
-        /// What to write in its place, where that is obvious.
+        /// What to write instead; `None` when that is not obvious.
         instead: Option<&'static str>,
     },
 }
 
 impl Error {
-    /// No engine would evaluate it.
+    /// Whether it is not FEEL, so that no engine could evaluate it.
     pub const fn is_malformed(&self) -> bool {
         match self {
             Self::Syntax { .. } | Self::Character { .. } => true,
@@ -133,7 +129,7 @@ impl Error {
     }
 }
 
-fn tell_character(character: char, position: usize, instead: Option<&str>) -> String {
+fn describe_character(character: char, position: usize, instead: Option<&str>) -> String {
     let code = u32::from(character);
     match instead {
         Some(instead) => {
@@ -151,7 +147,7 @@ pub fn parse(text: &str) -> Result<Expr, Error> {
     parser::parse(text)
 }
 
-/// The expression in a document's value: what follows a leading `=`, unless nothing does.
+/// The expression in a document's value: the text after a leading `=`, unless it is empty.
 pub(crate) fn expression_text(value: &str) -> Option<&str> {
     value.strip_prefix('=').filter(|text| !text.is_empty())
 }

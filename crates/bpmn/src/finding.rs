@@ -2,12 +2,12 @@ use std::fmt;
 
 use crate::rule::Rule;
 
-/// How much a document is held to; the custom resource's `validate: strict | lenient`.
+/// Which classes of rules apply; the custom resource's `validate: strict | lenient`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
-    /// Everything: XML, BPMN, engine capability and style.
+    /// All classes: XML, BPMN, engine capability and style.
     Strict,
-    /// Everything but [`Class::Style`]: what a deployment needs to run.
+    /// All classes except [`Class::Style`]: all that is necessary for the execution.
     Lenient,
 }
 
@@ -21,16 +21,16 @@ impl Mode {
     }
 }
 
-/// What kind of rule a finding comes from.
+/// The class of the rule of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// Not an XML document that we read, or one that the BPMN 2.0 schema does not allow.
+    /// Rules of XML and of the BPMN 2.0 schema.
     Xml,
-    /// A rule that every engine of this kind applies to executable processes.
+    /// Rules that every engine of this kind applies to executable processes.
     Bpmn,
-    /// Valid, but this engine does not execute it in this release.
+    /// Valid BPMN that this engine does not execute in this release.
     EngineCapability,
-    /// Runs, but is error-prone modelling; only reported in [`Mode::Strict`].
+    /// Executable but error-prone modelling; only reported in [`Mode::Strict`].
     Style,
 }
 
@@ -51,7 +51,7 @@ impl Class {
 pub enum Severity {
     /// The document is not deployed.
     Error,
-    /// Worth knowing; never refuses a document.
+    /// For information; it does not forbid the deployment.
     Warning,
 }
 
@@ -65,7 +65,7 @@ impl Severity {
     }
 }
 
-/// One thing that is wrong with a document, and where.
+/// A violation of a rule, with its place in the document.
 ///
 /// Its `Display` is the sentence for an event or a status message: `missing taskDefinition on Task_charge`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub struct Finding {
     pub rule: Rule,
     /// Whether it forbids the deployment.
     pub severity: Severity,
-    /// Id of the BPMN element that the author sees in a modeller: printable, at most
+    /// Id of the nearest BPMN element that a modeller shows: printable, at most
     /// [`MAX_QUOTED_CHARS`](crate::limits::MAX_QUOTED_CHARS) characters. `None` when there is no such element.
     pub element_id: Option<String>,
     /// 1-based line, or 0 when the finding has no place in the document.
@@ -107,7 +107,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Everything that a document's author or deployer needs to know about it.
+/// The result of [`lint`](crate::lint).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     /// At most [`MAX_FINDINGS`](crate::limits::MAX_FINDINGS), ordered by line, column and rule.
@@ -116,15 +116,15 @@ pub struct Report {
     pub truncated: bool,
     /// Ids of the executable processes, in document order.
     pub process_ids: Vec<String>,
-    /// Job types of those processes that are known without variables; sorted, each once.
+    /// Job types of those processes that do not depend on variables; sorted, without duplicates.
     pub job_types: Vec<String>,
     /// Version tags of those processes, in document order.
     pub version_tags: Vec<String>,
 }
 
 impl Report {
-    /// The process that a deployment of the document deploys; `None` when it refuses the document. Whoever validates or
-    /// deploys asks this, so that none accepts what another one refuses.
+    /// Id of the process that a deployment of the document deploys; `None` when the document is refused. Validation and
+    /// deployment both use it, so that they always agree.
     pub fn deployable_process(&self) -> Option<&str> {
         match self.process_ids.as_slice() {
             [only] if self.is_deployable() => Some(only),
@@ -132,13 +132,12 @@ impl Report {
         }
     }
 
-    /// The version tag that a deployment gives the process: the one that is asked for, else the document's own. An empty
-    /// one is none.
+    /// The version tag of a deployment: `asked`, unless it is empty, else the document's own.
     pub fn version_tag<'a>(&'a self, asked: Option<&'a str>) -> Option<&'a str> {
         asked.filter(|tag| !tag.is_empty()).or_else(|| self.version_tags.first().map(String::as_str))
     }
 
-    /// No finding is an [`Severity::Error`].
+    /// Whether no finding is an [`Severity::Error`].
     pub fn is_deployable(&self) -> bool {
         self.errors().next().is_none()
     }

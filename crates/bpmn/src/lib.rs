@@ -1,18 +1,15 @@
-//! Parse and lint BPMN 2.0.
-//!
-//! This crate owns the answer to two questions about a file: *may it be deployed?* ([`lint`]) and *what does the
-//! engine run?* ([`parse`]). The process-controller asks the first before it deploys, the engine asks the second of
-//! the same bytes, and because both go through the same checks neither can accept what the other refuses. [`digest`]
-//! names the bytes, so that the ones that were validated are provably the ones that were deployed.
-//!
-//! It never does I/O, never fetches a URI named in a document, never expands a DTD and never panics on input. Work is
-//! bounded by the budgets in [`limits`]; it is plain CPU (a few milliseconds for usual files, up to tens for the
-//! largest one), so async callers put it on a blocking thread.
+//! Parses and lints BPMN 2.0.
+//! [`lint`] decides whether a file may be deployed, and [`parse`] builds the model that the engine executes. The
+//! process-controller calls the first before a deployment, the engine the second on the same bytes. Both apply the same
+//! checks, so neither accepts a file that the other refuses. [`digest`] identifies the bytes, to prove that the
+//! validated ones are the deployed ones. It does no I/O, fetches no URIs of a document, expands no DTD and does not
+//! panic on any input. The budgets in [`limits`] bound its work. It takes a few milliseconds of CPU time for usual
+//! files and tens for the largest ones, so async callers should use a blocking thread.
 //!
 //! # Stages
 //!
 //! 1. `scan`: a streaming pass that enforces the budgets before any tree is built.
-//! 2. `schema`: the structure that the BPMN 2.0 XML schema demands (elements, order, attributes, ids).
+//! 2. `schema`: the structure that the BPMN 2.0 XML schema requires (elements, order, attributes, ids).
 //! 3. `rules`: the rules that engines of this kind apply to executable processes.
 //! 4. `capability`: what this engine, in this release, does not execute yet.
 //! 5. `style` (only [`Mode::Strict`]): well-formed but error-prone modelling.
@@ -25,7 +22,7 @@
 //! names:
 //!
 //! * `http://camunda.org/schema/zeebe/1.0`, written by the common modelling tools;
-//! * `http://workflow.example.com/schema/1.0`, our own, neutral one.
+//! * `http://workflow.example.com/schema/1.0`, the neutral one of this project.
 //!
 //! ```xml
 //! <bpmn:serviceTask id="Task_charge">

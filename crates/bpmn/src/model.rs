@@ -1,4 +1,4 @@
-//! What the engine runs: the executable processes of a document as graphs without anything left to resolve.
+//! The model that the engine executes: the executable processes of a document as graphs with all references resolved.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::document::{self, Document, FlowElement, Kind, extension_children, extensions};
 use crate::feel;
 
-/// Retries of a job whose definition names none.
+/// Retries of a job whose definition does not specify them.
 const DEFAULT_RETRIES: u32 = 3;
 /// Most retries of a job.
 const MAX_RETRIES: u32 = 100;
@@ -26,7 +26,7 @@ pub struct Process {
     pub id: String,
     /// The label in the diagram.
     pub name: Option<String>,
-    /// Always true: other processes are drawings and are left out.
+    /// Always true: processes that are not executable are left out.
     pub is_executable: bool,
     /// The author's label for this version, from `versionTag`.
     pub version_tag: Option<String>,
@@ -38,11 +38,11 @@ pub struct Process {
     pub start: ElementIndex,
 }
 
-/// Place of an element in [`Process::elements`].
+/// Index of an element in [`Process::elements`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ElementIndex(pub u32);
 
-/// Place of a flow in [`Process::flows`].
+/// Index of a flow in [`Process::flows`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowIndex(pub u32);
 
@@ -53,15 +53,16 @@ pub struct Element {
     pub id: String,
     /// The label in the diagram.
     pub name: Option<String>,
-    /// What it does.
+    /// Its kind, with the settings of that kind.
     pub kind: ElementKind,
     /// Flows that end here, in document order.
     pub incoming: Vec<FlowIndex>,
-    /// Flows that start here, in document order. Empty: a token that gets here ends.
+    /// Flows that start here, in document order. If there are none, a token that arrives here ends.
     pub outgoing: Vec<FlowIndex>,
 }
 
-/// What an element does. Later releases add kinds, so that a match without a wildcard shows what is left to do.
+/// The kind of an element. Later releases add kinds: match without a wildcard, so that the compiler shows what is
+/// missing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ElementKind {
     /// Where an instance starts.
@@ -76,14 +77,14 @@ pub enum ElementKind {
         /// Taken when no condition is true.
         default: Option<FlowIndex>,
     },
-    /// Waits for a token on every incoming flow, then sends one down every outgoing flow.
+    /// Waits for a token on every incoming flow, then creates one on every outgoing flow.
     ParallelGateway,
 }
 
-/// How a service task's job is made.
+/// Settings of a service task's job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServiceTask {
-    /// What workers subscribe to; never empty.
+    /// The type by which workers activate the job; never empty.
     pub job_type: String,
     /// How often the job may fail.
     pub retries: Retries,
@@ -94,15 +95,15 @@ pub struct ServiceTask {
 /// The number of retries of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Retries {
-    /// Known when the process is deployed, 1 to 100.
+    /// A constant from 1 to 100.
     Fixed(u32),
-    /// Known when the job is created.
+    /// Evaluated when the job is created.
     Expression(feel::Expr),
 }
 
 impl Retries {
-    /// The number over an instance's variables; `None` when the expression does not give a whole number from 1 to 100,
-    /// which is an incident.
+    /// The number for an instance's variables; `None` when the expression does not give an integer from 1 to 100, which
+    /// raises an incident.
     pub fn resolve(&self, variables: &Value) -> Option<u32> {
         match self {
             Self::Fixed(retries) => Some(*retries),
@@ -125,7 +126,7 @@ pub struct Flow {
     pub source: ElementIndex,
     /// Where it ends.
     pub target: ElementIndex,
-    /// What an exclusive gateway asks before it takes the flow.
+    /// The condition under which an exclusive gateway takes the flow.
     pub condition: Option<feel::Expr>,
 }
 
@@ -148,7 +149,7 @@ impl Process {
         &self.flows[index.0 as usize]
     }
 
-    /// The element with this id. Looks at every element.
+    /// The element with this id, by a linear search.
     pub fn element_by_id(&self, id: &str) -> Option<ElementIndex> {
         self.elements
             .iter()
@@ -157,7 +158,7 @@ impl Process {
             .map(|(_, index)| ElementIndex(index))
     }
 
-    /// The flow with this id. Looks at every flow.
+    /// The flow with this id, by a linear search.
     pub fn flow_by_id(&self, id: &str) -> Option<FlowIndex> {
         self.flows.iter().zip(0..).find(|(flow, _)| flow.id == id).map(|(_, index)| FlowIndex(index))
     }
@@ -178,7 +179,7 @@ impl Process {
 }
 
 impl Definitions {
-    /// Builds the model of a document that broke no rule; what a rule would have refused is left out.
+    /// Builds the model of a document without findings. Elements that a rule would refuse are left out.
     pub(crate) fn build(document: &Document<'_>) -> Self {
         let processes =
             document.process_scopes().filter_map(|scope| build_process(document, scope)).collect();
@@ -272,7 +273,7 @@ fn build_service_task(element: &FlowElement<'_>) -> Option<ServiceTask> {
     })
 }
 
-/// A value that does not depend on variables: plain text, or an expression that is one string.
+/// A value that does not depend on variables: plain text, or an expression that is a string literal.
 pub(crate) fn static_text(value: &str) -> Option<String> {
     match feel::expression_text(value) {
         None => Some(value.to_owned()),
@@ -283,7 +284,7 @@ pub(crate) fn static_text(value: &str) -> Option<String> {
     }
 }
 
-/// The retries that a task definition's attribute asks for; `None` when the engine cannot.
+/// The retries of a task definition's attribute; `None` when they are invalid or outside the FEEL subset.
 pub(crate) fn retries(value: Option<&str>) -> Option<Retries> {
     let Some(value) = value else { return Some(Retries::Fixed(DEFAULT_RETRIES)) };
     match feel::expression_text(value) {

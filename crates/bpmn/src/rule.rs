@@ -2,7 +2,7 @@ use crate::finding::{Class, Severity};
 
 macro_rules! rules {
     ($(#[$class:ident $severity:ident] $variant:ident $id:literal $summary:literal;)+) => {
-        /// Every rule that a finding can come from. The id is stable: tools and users may name it.
+        /// All rules. Their ids are stable: tools and users may refer to them.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Rule {

@@ -1,5 +1,5 @@
-//! The rules that engines of this kind apply before they accept a process, one file per family. Each function reports
-//! what it finds and decides nothing else.
+//! The rules that engines of this kind apply before they accept a process, one module per subject. The functions only
+//! report findings.
 
 mod definitions;
 mod events;

@@ -1,4 +1,4 @@
-//! The streaming pass before any tree: encoding, DOCTYPE and the budgets of [`crate::limits`].
+//! The streaming pass before a tree is built: encoding, DOCTYPE and the budgets of [`crate::limits`].
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
@@ -9,11 +9,11 @@ use crate::sink::quoted;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Why a document is not parsed at all.
+/// Why a document is refused before it is parsed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) rule: Rule,
-    /// In bytes of the [`readable`] text.
+    /// Byte offset in the [`readable`] text.
     pub(crate) offset: usize,
     pub(crate) message: String,
 }
@@ -24,7 +24,7 @@ impl Refusal {
     }
 }
 
-/// The document as text, its byte order mark removed, when it is within every budget.
+/// The document as text without its byte order mark. An error if a budget is exceeded.
 pub(crate) fn scan(bytes: &[u8]) -> Result<&str, Refusal> {
     if bytes.len() > MAX_BYTES {
         let message = format!("document of {} bytes is larger than {MAX_BYTES}", bytes.len());
@@ -36,7 +36,8 @@ pub(crate) fn scan(bytes: &[u8]) -> Result<&str, Refusal> {
     Ok(text)
 }
 
-/// What places are counted in: the document without its byte order mark, up to the first byte that is no UTF-8.
+/// The text in which places are counted: the document without its byte order mark, up to the first byte that is not
+/// UTF-8.
 pub(crate) fn readable(bytes: &[u8]) -> &str {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let valid = match std::str::from_utf8(bytes) {
@@ -53,7 +54,7 @@ fn decode(bytes: &[u8]) -> Result<&str, Refusal> {
     }
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let decoded = std::str::from_utf8(bytes);
-    // The bytes of ASCII mean the same in every other encoding that spells its declaration in ASCII.
+    // ASCII bytes mean the same in every encoding whose declaration is in ASCII.
     let declared = declared_encoding(bytes).filter(|(name, _)| !is_utf8(name) && !bytes.is_ascii());
     if let Some((name, offset)) = declared {
         let name = quoted(name);
@@ -75,8 +76,8 @@ fn decode(bytes: &[u8]) -> Result<&str, Refusal> {
     })
 }
 
-/// The encoding of two or four bytes per character that a document begins in: by its byte order mark, or by the zeros
-/// that the other bytes of its first characters are, which are ASCII in XML.
+/// Detects UTF-16 and UTF-32 by the byte order mark, or by zero bytes: the first characters of XML are ASCII, so their
+/// other bytes are zero.
 fn wide_encoding(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] | [1..=255, 0, 0, 0, ..] | [0, 0, 0, 1..=255, ..] => {
@@ -89,7 +90,7 @@ fn wide_encoding(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The name in `<?xml … encoding="name"?>`, and where it stands.
+/// The name in `<?xml … encoding="name"?>`, and its offset.
 fn declared_encoding(bytes: &[u8]) -> Option<(&str, usize)> {
     let end = bytes.windows(2).take(MAX_NAME_BYTES).position(|pair| pair == b"?>")?;
     let declaration = std::str::from_utf8(&bytes[..end]).ok()?;
@@ -100,12 +101,12 @@ fn declared_encoding(bytes: &[u8]) -> Option<(&str, usize)> {
     Some((name, declaration.len() - value.len() + 1))
 }
 
-/// `utf8` is no registered name, and means nothing else.
+/// `utf8` is not a registered name, but can only mean UTF-8.
 fn is_utf8(name: &str) -> bool {
     name.eq_ignore_ascii_case("utf-8") || name.eq_ignore_ascii_case("utf8")
 }
 
-/// XML has no control characters but line breaks and the tab, not even by reference.
+/// XML allows no control characters except line breaks and tabs, not even as references.
 fn check_characters(text: &str) -> Result<(), Refusal> {
     if text.starts_with('\u{feff}') {
         let message = "second byte order mark (U+FEFF) before the document; remove it";
@@ -176,7 +177,7 @@ fn check_budgets(text: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Number of namespace declarations on an element whose names and attributes are within the budgets.
+/// Checks the budgets of an element's names and attributes. Returns the number of its namespace declarations.
 fn check_start(start: &BytesStart<'_>, offset: usize) -> Result<usize, Refusal> {
     let too_long = |name: &str| Refusal::new(Rule::XmlNameTooLong, offset, name.to_owned());
     if start.name().as_ref().len() > MAX_NAME_BYTES {

@@ -1,5 +1,5 @@
-//! The structure that the BPMN 2.0 schema demands: elements in their places and order, attributes with their types, ids
-//! that are unique and references to them that resolve.
+//! Checks the structure that the BPMN 2.0 schema requires: places and order of elements, types of attributes, unique
+//! ids, and references that resolve.
 
 mod grammar;
 mod simple;
@@ -27,7 +27,7 @@ struct Checker<'s, 'd> {
 }
 
 impl<'s, 'd> Checker<'s, 'd> {
-    /// Checks an element that the grammar knows and looks for such elements in one that it does not.
+    /// Checks an element that the grammar declares. In one that it does not, only declared descendants are checked.
     fn check_lax(&mut self, node: Node<'d>) {
         let declared = Name::of(node).and_then(|name| self.grammar.element(name));
         if let Some(element) = declared {
@@ -51,7 +51,7 @@ impl<'s, 'd> Checker<'s, 'd> {
         }
     }
 
-    /// The type that `xsi:type` narrows the declared one to.
+    /// The element's type: that of `xsi:type` if it is derived from the declared one, else the declared one.
     fn actual_type(&mut self, node: Node<'d>, name: Name<'static>, declared: &'s Type) -> &'s Type {
         let Some(value) = node.attribute((names::XSI, "type")).map(str::trim) else { return declared };
         let (prefix, local) = match value.split_once(':') {
@@ -130,7 +130,7 @@ impl<'s, 'd> Checker<'s, 'd> {
             let message = format!("attribute {} is not allowed in {element}", quoted(attribute.name()));
             self.sink.report(Rule::SchemaAttribute, node, message);
         }
-        // Comments split the text of an element, and no simple value is worth joining it for.
+        // Comments split the text of an element. Only its first part is checked.
         let value =
             node.children().find_map(|child| if child.is_text() { child.text_storage() } else { None });
         let value = match value {
@@ -183,8 +183,8 @@ impl<'s, 'd> Checker<'s, 'd> {
         self.check_skipped(node, declared, place, declared.particles.len());
     }
 
-    /// The particle that takes this child, at the current one or after it, and what the child must hold; `None` for
-    /// content when a wildcard takes it.
+    /// The particle that matches this child, at the current one or after it, and the child's content; `None` content
+    /// when a wildcard matches.
     fn next_place(
         &self,
         place: Place,
@@ -198,7 +198,7 @@ impl<'s, 'd> Checker<'s, 'd> {
             if particle.max.is_some_and(|max| count >= max) {
                 continue;
             }
-            let content = match particle.accepts_anything(child) {
+            let content = match particle.wildcard_matches(child) {
                 Some(true) => Some(None),
                 Some(false) => None,
                 None => name.and_then(|name| particle.content_of(name, declaration)).map(Some),
@@ -210,7 +210,7 @@ impl<'s, 'd> Checker<'s, 'd> {
         None
     }
 
-    /// Particles between two places that should have had (more) children.
+    /// Reports particles between two places that have too few children.
     fn check_skipped(&mut self, node: Node<'d>, declared: &'s Type, from: Place, to: usize) {
         for (index, particle) in declared.particles.iter().enumerate().take(to).skip(from.index) {
             let count = if index == from.index { from.count } else { 0 };
@@ -232,7 +232,8 @@ impl<'s, 'd> Checker<'s, 'd> {
     }
 }
 
-/// How far the children of an element have got: a particle and how many it has taken.
+/// Position in the particles while the children of an element are checked: the current particle, and how many children
+/// matched it.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     index: usize,
@@ -240,8 +241,8 @@ struct Place {
 }
 
 impl Particle {
-    /// Whether a wildcard takes the element; `None` for a particle that is none.
-    fn accepts_anything(&self, child: Node<'_>) -> Option<bool> {
+    /// Whether the wildcard matches the element; `None` if the particle is not a wildcard.
+    fn wildcard_matches(&self, child: Node<'_>) -> Option<bool> {
         match self.wildcard? {
             grammar::Wildcard::Any => Some(true),
             grammar::Wildcard::Other => {

@@ -1,4 +1,4 @@
-//! Where the stages put what they find in any order, turned into an ordered, bounded report at the end.
+//! Collects the findings of the stages in any order, and turns them into an ordered report of limited size.
 
 use std::borrow::Cow;
 
@@ -11,10 +11,10 @@ use crate::limits::{MAX_FINDINGS, MAX_MESSAGE_CHARS, MAX_QUOTED_CHARS};
 use crate::names;
 use crate::rule::Rule;
 
-/// How many findings are kept before the ones that no report would show are dropped.
+/// When more findings than this are collected, those that a report would not contain are dropped.
 const MAX_DRAFTS: usize = 16 * MAX_FINDINGS;
 
-/// Ordered as a report is.
+/// A finding before its line and column are known. Its order is that of a report.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Draft<'d> {
     offset: usize,
@@ -26,17 +26,17 @@ struct Draft<'d> {
 #[derive(Debug, Default)]
 pub(crate) struct Sink<'d> {
     drafts: Vec<Draft<'d>>,
-    /// Set once something was dropped: nothing behind it would be shown.
+    /// Set when findings were dropped: later ones beyond this offset are not collected.
     cutoff: Option<usize>,
 }
 
 impl<'d> Sink<'d> {
-    /// A finding at a byte offset, before there is a tree.
+    /// Adds a finding at a byte offset, without an element.
     pub(crate) fn report_at(&mut self, rule: Rule, offset: usize, message: impl Into<Cow<'static, str>>) {
         self.push(Draft { offset, rule, element_id: None, message: message.into() });
     }
 
-    /// A finding on an element: its place is the node, its id that of the nearest element an author knows.
+    /// Adds a finding at a node. Its element id is that of the nearest element that a modeller shows.
     pub(crate) fn report(&mut self, rule: Rule, node: Node<'d, 'd>, message: impl Into<Cow<'static, str>>) {
         let offset = node.range().start;
         if self.cutoff.is_none_or(|cutoff| offset <= cutoff) {
@@ -51,7 +51,7 @@ impl<'d> Sink<'d> {
         }
     }
 
-    /// Keeps what a report shows of the findings so far.
+    /// Drops the findings that a report would not contain.
     fn prune(&mut self) {
         self.drafts.sort_unstable();
         self.drafts.dedup();
@@ -65,7 +65,7 @@ impl<'d> Sink<'d> {
         self.drafts.is_empty()
     }
 
-    /// The findings in the order of the text, and whether there were more than a report holds.
+    /// The findings in the order of the text, and whether there were more than a report may contain.
     pub(crate) fn into_findings(mut self, text: &str) -> (Vec<Finding>, bool) {
         self.prune();
         let truncated = self.cutoff.is_some();
@@ -89,8 +89,8 @@ impl<'d> Sink<'d> {
     }
 }
 
-/// Line and column of growing offsets, both counted from 1 and in characters as editors do. Each character of the text is
-/// looked at once.
+/// Converts increasing offsets to lines and columns, both counted from 1, columns in characters as in editors. Reads
+/// each character of the text once.
 struct Positions<'t> {
     text: &'t str,
     offset: usize,
@@ -109,7 +109,7 @@ impl<'t> Positions<'t> {
             end -= 1;
         }
         for (place, character) in self.text[self.offset..end].char_indices() {
-            // A line ends as in XML: by a line feed, or by a carriage return without one.
+            // Line ends as in XML: a line feed, or a carriage return without a line feed.
             let is_line_end = match character {
                 '\n' => true,
                 '\r' => !self.text[self.offset + place + 1..].starts_with('\n'),
@@ -127,7 +127,8 @@ impl<'t> Positions<'t> {
     }
 }
 
-/// Event definitions, conditions and extension elements often have ids of their own that no modeller shows.
+/// The id of the nearest element that modellers show: not that of an event definition, a condition or an extension
+/// element.
 fn visible_id<'d>(node: Node<'d, 'd>) -> Option<&'d str> {
     node.ancestors()
         .filter(|ancestor| ancestor.tag_name().namespace() == Some(names::BPMN))
@@ -141,12 +142,12 @@ fn visible_id<'d>(node: Node<'d, 'd>) -> Option<&'d str> {
         .filter(|id| !id.is_empty())
 }
 
-/// Text of the document made fit for a message: printable, one line, bounded.
+/// Text of the document for a message: printable, on one line, truncated.
 pub(crate) fn quoted(text: &str) -> String {
     printable(text, MAX_QUOTED_CHARS)
 }
 
-/// The same in quotation marks and with escapes, so that blanks and what cannot be seen show.
+/// The same in quotation marks and with escapes, to show white space and invisible characters.
 pub(crate) fn escaped(text: &str) -> String {
     let cut = text.char_indices().nth(MAX_QUOTED_CHARS).map_or(text, |(end, _)| &text[..end]);
     let dots = if cut.len() < text.len() { "…" } else { "" };

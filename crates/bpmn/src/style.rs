@@ -1,4 +1,4 @@
-//! Modelling that runs but is easily misread, as common BPMN style guides have it. Layout is no concern of ours.
+//! Executable models that are easily misread, according to common BPMN style guides. The layout is not checked.
 
 use std::collections::HashSet;
 

@@ -124,7 +124,7 @@ pub(crate) fn is_cycle(value: &str) -> bool {
     let is_count = |part: &str| part[1..].is_empty() || part[1..].parse::<i32>().is_ok();
     match parts.as_slice() {
         [count, duration] => is_count(count) && is_duration(duration),
-        // Zone names hold slashes too.
+        // Names of time zones contain slashes too.
         [count, start @ .., duration] => {
             is_count(count) && is_date_time(&start.join("/")) && is_duration(duration)
         }

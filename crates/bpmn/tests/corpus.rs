@@ -1,9 +1,9 @@
-//! Compares our verdicts with those that a live engine of the same kind gave to the same files.
+//! Compares this linter's verdicts with those of another engine of the same kind on the same files.
 //!
-//! The corpus is a directory with `<name>.tar.xz` and `<name>.tsv` (columns `sha256`, `verdict`, `rules`; files are named
-//! by the first 16 digits of their digest). `BPMN_CORPUS` names it; without, `../shared/corpus` beside the repository is
-//! tried. Findings of the classes that depend on our own engine or on taste are left out: [`Class::EngineCapability`]
-//! and [`Class::Style`].
+//! The corpus is a directory with `<name>.tar.xz` and `<name>.tsv` (columns `sha256`, `verdict`, `rules`; files are
+//! named by the first 16 digits of their digest). `BPMN_CORPUS` is its path; without it, `../shared/corpus` beside the
+//! repository is used. Findings of [`Class::EngineCapability`] and [`Class::Style`] are ignored, since they do not
+//! apply to other engines.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use bpmn::{Class, Mode, Report};
 
-/// Least share of the engine's rejections that we find too.
+/// Minimum share of the engine's rejections that this linter also rejects.
 const RECALL_FLOOR: f64 = 0.99;
 
 struct Row {
@@ -73,7 +73,7 @@ fn verdicts_agree_with_the_corpus() {
     assert!(recall >= RECALL_FLOOR, "recall {recall} is below {RECALL_FLOOR}");
 }
 
-/// The finding for which we would reject the file as any engine would.
+/// The first finding for which any engine should reject the file.
 fn verdict(report: &Report) -> Option<String> {
     report
         .errors()

@@ -1,4 +1,4 @@
-//! Whatever the bytes: no panic, an end in bounded time, a report within its bounds.
+//! For any bytes: no panic, bounded time, and a report within its limits.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use bpmn::{Mode, Report, feel, lint, parse};
 use proptest::prelude::*;
 
 const ORDER: &str = include_str!("../testdata/order.bpmn");
-/// Far above what a debug build on a busy machine takes, far below what anything quadratic would.
+/// Far more than a debug build on a busy machine needs, and far less than anything quadratic would need.
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn checked(bytes: &[u8]) -> Report {
@@ -28,7 +28,7 @@ fn checked(bytes: &[u8]) -> Report {
     report
 }
 
-/// Characters that mean something to one of the readers.
+/// Text with a special meaning for one of the parsers.
 fn fragment() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("<".to_owned()),
@@ -86,7 +86,7 @@ proptest! {
     }
 }
 
-/// Fills a document up to its budget with repetitions that each hold their number.
+/// Fills a document up to its budget with numbered repetitions.
 fn filled(before: &str, repeat: impl Fn(usize) -> String, after: &str) -> String {
     let mut document = before.to_owned();
     for number in 0.. {

@@ -1,4 +1,4 @@
-//! Probes and metrics, plain and without credentials: nothing of any tenant is reported here.
+//! Probes and metrics over plain HTTP, without credentials. So they must not contain data of any tenant.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::node::Node;
 
 pub fn router(node: Arc<Node>) -> Router {
     Router::new()
-        // Not tied to Postgres: restarting this process would not bring it back.
+        // Independent of Postgres: a restart of this process does not repair an unavailable database.
         .route("/livez", get(async || "ok"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))

@@ -1,4 +1,4 @@
-//! Command line and environment, turned into plain settings before anything starts.
+//! Settings from the command line and the environment, all read before anything starts.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

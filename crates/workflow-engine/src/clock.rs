@@ -1,9 +1,9 @@
-//! The only place that asks for the time. What is compared with the database's rows uses the database's `now()`
+//! The only place that reads the system clock. Times that are compared with rows of the database come from its `now()`
 //! instead, so that replicas with different clocks agree.
 
 use jiff::Timestamp;
 
-#[expect(clippy::disallowed_methods, reason = "this is the crate's clock room")]
+#[expect(clippy::disallowed_methods, reason = "the only place of the crate that reads the clock")]
 pub fn now() -> Timestamp {
     Timestamp::now()
 }

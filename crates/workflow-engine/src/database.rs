@@ -1,6 +1,5 @@
-//! Access to Postgres: connection settings from files, the pool, and the two kinds of transaction that everything else
-//! has to go through. Nothing outside this room holds a connection, so no query can run without the isolation of its
-//! tenant.
+//! Access to Postgres: connection settings from files, the pools, and the kinds of transaction that all other modules
+//! must use. Only this module hands out connections, so that no query of a tenant runs without row level security.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -24,12 +23,12 @@ mod transaction;
 
 pub use history::History;
 
-/// A request fails fast when Postgres is away, because its caller can retry on another node.
+/// Short, so that a request fails fast when Postgres is unavailable: its caller retries.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often the credential files are looked at.
+/// How often the credential files are read.
 const CREDENTIALS_INTERVAL: Duration = Duration::from_secs(10);
-/// What `workflow.require_epoch` raises.
+/// SQLSTATE that `workflow.require_epoch` raises.
 const OTHER_EPOCH: &str = "WF001";
 
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +45,7 @@ pub enum Error {
     ReachTimedOut,
 }
 
-/// Reads the credential files, so it is called again whenever they may have changed.
+/// Reads the credential files: call it again when they may have changed.
 pub fn connect_options(args: &DatabaseArgs, application: &str) -> Result<PgConnectOptions, Error> {
     let user = read_credential(&args.user_file)?;
     let password = read_credential(&args.password_file)?;
@@ -70,7 +69,7 @@ fn read_credential(path: &PathBuf) -> Result<String, Error> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// One connection outside the pool, for migrations and for checks that run before the pool may open.
+/// One connection outside the pools, for migrations and for checks before the pools are opened.
 pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
     match tokio::time::timeout(CONNECT_TIMEOUT, postgres_guard::connect(options)).await {
         Ok(connected) => connected.map(|(connection, _)| connection).map_err(Error::Reach),
@@ -78,10 +77,12 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> 
     }
 }
 
-/// What every session of the engine starts with: names resolve only when qualified, nothing runs for ever, and the
-/// session acts as the tenant role where there is one. A plan that was made while a queue was empty is kept while it
-/// grows to a million jobs: without sequential scans, and with statements that leave no choice (`storage`), it is the right
-/// one at both ends. So planning once is enough; and only index scans mark what is dead, which bitmaps read again and again.
+/// Settings of every session of the engine: names must be qualified, statements have timeouts, and the session acts as
+/// the app role if there is one.
+///
+/// Each statement is planned once (`force_generic_plan`). A plan that was made for an empty queue must stay right for a
+/// million jobs: so sequential scans are off, and the statements in `storage` leave the planner no choice. Bitmap scans
+/// are off, because only index scans mark dead entries, which bitmap scans would read again and again.
 pub async fn prepare_session(connection: &mut PgConnection, roles: &Roles) -> Result<(), sqlx::Error> {
     let role = match &roles.app {
         Some(role) => format!("SET ROLE \"{role}\";"),
@@ -102,7 +103,7 @@ pub async fn prepare_session(connection: &mut PgConnection, roles: &Roles) -> Re
 pub struct Database {
     pools: RwLock<Pools>,
     roles: Arc<Roles>,
-    /// Every connection to a server that is not verified goes through it.
+    /// Proxy of every connection to a server whose certificate is not verified; `None` = it is verified.
     guard: Option<Guard>,
 }
 
@@ -118,13 +119,13 @@ impl Database {
         self.pools.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Gives up every connection. For when Postgres gives no answer at all: connections to a machine that is gone do
-    /// not fail: they get no answer for a quarter of an hour, while a new one may reach its successor at once.
+    /// Closes every connection and builds new pools. Used when Postgres gives no answer at all: a connection to a
+    /// machine that is gone does not fail for a quarter of an hour, but a new one may reach the new primary at once.
     pub fn renew(&self) {
         self.replace(&self.current());
     }
 
-    /// Builds new pools, unless another task has replaced these.
+    /// Builds new pools, unless another task has already replaced the outdated ones.
     fn replace(&self, outdated: &Pools) {
         let mut pools = self.pools.write().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&pools.shared, &outdated.shared) {
@@ -132,17 +133,18 @@ impl Database {
         }
         let (options, limit) =
             (pools.serving.connect_options(), pools.serving.options().get_max_connections());
-        let given_up = std::mem::replace(&mut *pools, Pools::build(&options, limit, &self.roles));
-        // Nobody needs to wait for that.
-        tokio::spawn(given_up.close());
+        let replaced = std::mem::replace(&mut *pools, Pools::build(&options, limit, &self.roles));
+        // In the background: closing waits for the connections that are in use.
+        tokio::spawn(replaced.close());
     }
 
-    /// The history that transactions which begin now most likely work on; `None` until a connection was made.
+    /// The history of the current pools; `None` until a connection was made. A transaction may still begin on another
+    /// one.
     pub fn history(&self) -> Option<History> {
         self.current().shared.history()
     }
 
-    /// Why the engine takes no connection to this database, where Postgres itself would allow it.
+    /// Why the engine rejected the latest connection, although Postgres accepted it.
     pub fn refusal(&self) -> Option<String> {
         self.current().shared.refusal()
     }
@@ -152,18 +154,18 @@ impl Database {
         self.begin_tenant(tenant, "").await
     }
 
-    /// Like [`Self::tenant`], and nobody deletes the tenant or its processes meanwhile.
+    /// Like [`Self::tenant`], with a shared lock: neither the tenant nor its processes are deleted meanwhile.
     pub async fn tenant_shared(&self, tenant: &TenantScope) -> Result<TenantTx, crate::error::Error> {
         let lock = match tenant.epoch() {
             None => format!("SELECT pg_advisory_xact_lock_shared({});", lock_key(tenant)),
-            // The lock is taken to read the epoch.
+            // `require_epoch` takes this lock.
             Some(_) => String::new(),
         };
         self.begin_tenant(tenant, &lock).await
     }
 
-    /// Like [`Self::tenant`], alone: deletions wait for running starts and deployments, and they for it. It may take
-    /// longer than a request that workers wait for.
+    /// Like [`Self::tenant`], with an exclusive lock: for deletions, which must not run beside starts and deployments.
+    /// Its timeouts are longer than those of workers' requests.
     pub async fn tenant_exclusive(&self, tenant: &TenantScope) -> Result<TenantTx, crate::error::Error> {
         let lock = format!(
             "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '30s'; SELECT pg_advisory_xact_lock({});",
@@ -173,7 +175,7 @@ impl Database {
     }
 
     async fn begin_tenant(&self, tenant: &TenantScope, lock: &str) -> Result<TenantTx, crate::error::Error> {
-        // Neither a TenantId nor an epoch can hold a quote.
+        // Safe to format: neither a TenantId nor an epoch can contain a quote.
         let check = match tenant.epoch() {
             Some(epoch) => format!("SELECT workflow.require_epoch('{epoch}', {});", lock_key(tenant)),
             None => String::new(),
@@ -185,7 +187,7 @@ impl Database {
                 Ok(TenantTx { transaction, history, tenant: TenantId::clone(tenant) })
             }
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(OTHER_EPOCH) => {
-                Err(crate::error::Error::former_life(tenant.as_str()))
+                Err(crate::error::Error::former_epoch(tenant.as_str()))
             }
             Err(error) => Err(error.into()),
         }
@@ -197,7 +199,7 @@ impl Database {
             Some(role) => format!("SET LOCAL ROLE \"{role}\";"),
             None => String::new(),
         };
-        // Longer than others: counting a backlog of millions takes seconds, and nobody waits behind it.
+        // Longer than elsewhere: counting a backlog of millions takes seconds, and this transaction holds no locks.
         let begin = format!(
             "BEGIN READ ONLY; {role} SET LOCAL workflow.scope = 'monitor'; SET LOCAL statement_timeout = '30s';"
         );
@@ -205,9 +207,9 @@ impl Database {
         Ok(MonitorTx { transaction, history })
     }
 
-    /// A transaction outside every tenant, for the tables that hold nothing of theirs.
-    pub async fn nobody(&self) -> Result<NobodyTx, sqlx::Error> {
-        Ok(NobodyTx { transaction: self.begin("BEGIN").await?.transaction })
+    /// A transaction for the tables that hold no tenant's data.
+    pub async fn cluster(&self) -> Result<ClusterTx, sqlx::Error> {
+        Ok(ClusterTx { transaction: self.begin("BEGIN").await?.transaction })
     }
 
     async fn begin(&self, statements: &str) -> Result<Begun, sqlx::Error> {
@@ -216,7 +218,7 @@ impl Database {
             let pools = self.current();
             let begun = tokio::select! {
                 begun = Transaction::begin(&pools.serving, statements) => begun,
-                // The pool would try to connect until its time is over.
+                // The pool itself would retry to connect until its acquire timeout.
                 () = pools.shared.outdated.cancelled() => Err(sqlx::Error::PoolClosed),
             };
             if pools.shared.outdated.is_cancelled() {
@@ -225,8 +227,8 @@ impl Database {
             }
             match (begun, pools.shared.history()) {
                 (Ok(transaction), Some(history)) => return Ok(Begun { transaction, history }),
-                // After a restart of Postgres each pooled connection is dead once, and then the pools may be replaced.
-                // A BEGIN has no effect, so it is retried until the connection is good.
+                // After a restart of Postgres every pooled connection fails once, and then the pools may be replaced.
+                // BEGIN has no effect, so it is safe to retry it that often.
                 (Err(error), _)
                     if attempts <= pools.serving.options().get_max_connections()
                         && (is_dead_connection(&error) || matches!(error, sqlx::Error::PoolClosed)) =>
@@ -234,18 +236,19 @@ impl Database {
                     attempts += 1;
                 }
                 (Err(error), _) => return Err(error),
-                // Connections are taken only with a history.
+                // Cannot happen: a connection is accepted only with a history.
                 (Ok(_), None) => return Err(sqlx::Error::BeginFailed),
             }
         }
     }
 
-    /// A connection beside the pool that hears wake-ups. It ends when every connection is given up.
+    /// A connection for LISTEN, separate from those of transactions. It ends when [`Self::renew`] closes all
+    /// connections.
     pub async fn listener(&self) -> Result<PgListener, sqlx::Error> {
         PgListener::connect_with(&self.current().listening).await
     }
 
-    /// One statement and no transaction around it: given up half-way, it leaves none.
+    /// One statement without a transaction, so that a call that is dropped leaves no open transaction.
     pub async fn notify(&self, channel: &str, payloads: &[String]) -> Result<(), sqlx::Error> {
         sqlx::query("SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload")
             .bind(channel)
@@ -255,14 +258,14 @@ impl Database {
         Ok(())
     }
 
-    /// Connections open, and those of them in use.
+    /// Numbers of open connections for transactions, and of those that are in use.
     pub fn usage(&self) -> (u32, u32) {
         let pool = self.current().serving;
         let open = pool.size();
         (open, open.saturating_sub(u32::try_from(pool.num_idle()).unwrap_or(u32::MAX)))
     }
 
-    /// Takes changed credentials over, for connections to come, until stopped.
+    /// Watches the credential files until `stop`. New connections use the changed credentials.
     pub async fn follow_credentials(&self, args: &DatabaseArgs, application: &str, stop: &CancellationToken) {
         let read =
             || Ok::<_, Error>((read_credential(&args.user_file)?, read_credential(&args.password_file)?));
@@ -291,7 +294,7 @@ struct Begun {
     history: History,
 }
 
-/// All reads and writes of one tenant's rows go through this.
+/// A transaction that sees and writes the rows of one tenant only.
 #[derive(Debug)]
 pub struct TenantTx {
     transaction: Transaction,
@@ -308,7 +311,7 @@ impl TenantTx {
         &self.tenant
     }
 
-    /// What this transaction learns is good for this history only.
+    /// Data that was read in this transaction may be cached for this history only.
     pub fn history(&self) -> &History {
         &self.history
     }
@@ -318,7 +321,7 @@ impl TenantTx {
     }
 }
 
-/// Lag, usage and the list of tenants are read through this.
+/// A read-only transaction across tenants: lag, usage and the list of tenants.
 #[derive(Debug)]
 pub struct MonitorTx {
     transaction: Transaction,
@@ -340,13 +343,13 @@ impl MonitorTx {
     }
 }
 
-/// What belongs to no tenant is read and written through this.
+/// A transaction for the tables that hold no tenant's data.
 #[derive(Debug)]
-pub struct NobodyTx {
+pub struct ClusterTx {
     transaction: Transaction,
 }
 
-impl NobodyTx {
+impl ClusterTx {
     pub fn connection(&mut self) -> &mut PgConnection {
         self.transaction.connection()
     }
@@ -356,7 +359,7 @@ impl NobodyTx {
     }
 }
 
-/// Work on the database that no request waits for, and that must end all the same.
+/// Limits background work on the database; after `limit` it fails like an acquire timeout of the pool.
 pub async fn in_time<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, crate::error::Error>>,
@@ -364,7 +367,7 @@ pub async fn in_time<T>(
     tokio::time::timeout(limit, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))
 }
 
-/// What keeps us from the database, in our own words: what it said may hold names and addresses of others.
+/// Why the database cannot be used. Not the server's own message, which may contain names and addresses of others.
 pub fn describe(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Io(error) => format!("the database cannot be reached: {}", error.kind()),
@@ -396,7 +399,7 @@ fn lock_key(tenant: &TenantId) -> i64 {
 fn is_dead_connection(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
-        // 57P01..03: Postgres goes down and says so on connections it still holds.
+        // Postgres ended the session: 57P01 shutdown, 57P02 crash of another session, 25P03 idle in a transaction.
         sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("57P01" | "57P02" | "25P03")),
         _ => false,
     }

@@ -1,6 +1,7 @@
-//! Deletions that are too big for one transaction. A short one marks what is to go; from then on nothing new comes, and
-//! the rest goes in slices: by the call that asked, as long as its caller can wait, and by the upkeep until the end. Both
-//! may work on the same tenant at once, and whatever is cut off goes on from where it was.
+//! Deletions that are too big for one transaction. A short transaction marks what is to be deleted; from then on
+//! nothing new is added to it. The rest is deleted in slices, one transaction each: first by the call itself, as long
+//! as its caller can wait, then by the upkeep. Both may work on the same tenant at once. An interrupted deletion
+//! continues where it stopped.
 
 use std::time::Duration;
 
@@ -11,15 +12,15 @@ use crate::error::Error;
 use crate::storage::{purge, retired, tenants};
 use crate::tenant_scope::TenantScope;
 
-/// Clients wait 10 s for an answer; before and after the slices the tenant's lock has to be waited for.
+/// Time for slices within a call. Clients wait 10 s for an answer, and part of that is waiting for the tenant's lock.
 pub const CALL_BUDGET: Duration = Duration::from_secs(4);
-/// Rows in one transaction: at most, and at first.
+/// Rows in one transaction: the maximum, and the number in the first slice.
 const MAX_ROWS: i64 = 5_000;
-/// A slice is to hold locks for about so long. The statement timeout is 5 s.
-const AIM: Duration = Duration::from_millis(250);
+/// How long a slice should hold its locks. The statement timeout is 5 s.
+const TARGET: Duration = Duration::from_millis(250);
 const SLICE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much goes in one transaction: less where rows are big or the server is slow.
+/// Adapts the number of rows per transaction: fewer when rows are big or the server is slow.
 #[derive(Debug)]
 struct Slices {
     rows: i64,
@@ -35,7 +36,7 @@ impl Slices {
         Instant::now() >= self.until
     }
 
-    /// Does one slice in time. `None` = it was too big, and the next one is smaller.
+    /// Runs one slice. `None` = it was too slow, and the next one is smaller.
     async fn run<T>(&mut self, slice: impl Future<Output = Result<T, Error>>) -> Result<Option<T>, Error> {
         let began = Instant::now();
         let done = in_time(SLICE_TIMEOUT, slice).await;
@@ -50,16 +51,16 @@ impl Slices {
 }
 
 fn next_rows(rows: i64, took: Duration) -> i64 {
-    if took > AIM * 2 {
+    if took > TARGET * 2 {
         rows / 2
-    } else if took < AIM / 2 {
+    } else if took < TARGET / 2 {
         (rows * 2).min(MAX_ROWS)
     } else {
         rows
     }
 }
 
-/// Deletes rows of a tenant that is being deleted; whether none is left but its own.
+/// Deletes rows of a tenant that is being deleted. True when only the tenant's own row is left.
 pub async fn purge(database: &Database, tenant: &TenantScope, until: Instant) -> Result<bool, Error> {
     let mut slices = Slices::until(until);
     while !slices.is_over() {
@@ -77,7 +78,7 @@ pub async fn purge(database: &Database, tenant: &TenantScope, until: Instant) ->
     Ok(false)
 }
 
-/// What the upkeep does for a tenant that is being deleted; whether it is gone.
+/// The upkeep's part of a tenant's deletion. True when the tenant does not exist any more.
 pub async fn purge_and_delete(
     database: &Database,
     tenant: &TenantScope,
@@ -87,14 +88,15 @@ pub async fn purge_and_delete(
         return Ok(false);
     }
     let mut tx = database.tenant_exclusive(tenant).await?;
-    // Another call may have been faster, and a new tenant of the same id may exist.
+    // Another process may have deleted it meanwhile, and a new tenant with the same id may exist.
     let still = tenants::find_tenant(&mut tx).await?.is_some_and(|found| found.being_deleted);
     let gone = !still || purge::delete_emptied(&mut tx).await?;
     tx.commit().await?;
     Ok(gone)
 }
 
-/// Ends the running instances of versions that were deleted with them; whether none is left. Goes on where it was.
+/// Cancels the running instances of versions that were deleted with `Cancel`. True when none is left. An interrupted
+/// cancellation continues where it stopped.
 pub async fn cancel_retired(
     database: &Database,
     tenant: &TenantScope,
@@ -108,7 +110,7 @@ pub async fn cancel_retired(
         Ok(canceling)
     });
     let Some(canceling) = canceling.await?.flatten() else { return Ok(true) };
-    // Twice: a completion that was under way adds jobs until its instance ends.
+    // Twice: a completion that runs concurrently adds jobs until its instance is canceled.
     let done = delete_jobs(database, tenant, &canceling, &mut slices).await?
         && cancel_instances(database, tenant, &canceling, &mut slices).await?
         && delete_jobs(database, tenant, &canceling, &mut slices).await?;
@@ -173,20 +175,24 @@ mod tests {
 
     #[rstest]
     #[case::slow(4_000, 600, 2_000)]
-    #[case::as_aimed(4_000, 250, 4_000)]
+    #[case::on_target(4_000, 250, 4_000)]
     #[case::fast(1_000, 20, 2_000)]
     #[case::fast_and_full(MAX_ROWS, 20, MAX_ROWS)]
-    fn slices_take_about_a_quarter_of_a_second(#[case] rows: i64, #[case] millis: u64, #[case] next: i64) {
+    fn the_size_of_slices_aims_at_a_quarter_of_a_second(
+        #[case] rows: i64,
+        #[case] millis: u64,
+        #[case] next: i64,
+    ) {
         assert_eq!(next_rows(rows, Duration::from_millis(millis)), next);
     }
 
     #[tokio::test]
-    async fn a_slice_that_is_too_slow_is_cut_down_to_one_row_before_it_is_an_error() {
+    async fn a_slice_that_is_too_slow_is_an_error_only_with_one_row() {
         let mut slices = Slices::until(Instant::now());
         let mut rows = Vec::new();
         let failed = loop {
             rows.push(slices.rows);
-            match slices.run(async { Err::<(), _>(Error::away()) }).await {
+            match slices.run(async { Err::<(), _>(Error::unanswered()) }).await {
                 Ok(None) => {}
                 ended => break ended,
             }

@@ -1,5 +1,5 @@
-//! What the engine does for its callers, in the words of the model. Each use case is one transaction (or says why not);
-//! who may call it was settled before.
+//! The use cases of the engine, with the types of `engine_api::model`. Each is one transaction, or says why not.
+//! Authorization was checked before.
 
 mod batcher;
 mod deploy;
@@ -32,10 +32,10 @@ pub use fences::{Fence, Fences};
 use jobs::Completion;
 use start::Start;
 
-/// How often a transaction that lost a race is done again.
+/// How often a transaction is tried when it conflicts with another one.
 const ATTEMPTS: usize = 3;
 
-/// One serving process on a database that fits it.
+/// A serving process on a database with a fitting schema.
 #[derive(Debug)]
 pub struct Engine {
     pub database: Database,
@@ -49,7 +49,7 @@ pub struct Engine {
     starting: Batcher<Start, StartedInstances>,
     pub lag: LagSampler,
     pub metrics: Metrics,
-    /// The node shuts down: whatever waits, ends.
+    /// Cancelled when the node shuts down: it ends everything that waits.
     pub stop: CancellationToken,
 }
 
@@ -72,8 +72,8 @@ impl Engine {
     }
 }
 
-/// Does a transaction again when Postgres chose it as the loser of a race, and with other keys when one of its keys was
-/// in use.
+/// Retries a transaction that Postgres aborted because of a conflict, or one of whose new keys was already in use; the
+/// retry takes new keys.
 async fn settle_races<T, F>(keys: &Keys, transaction: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
@@ -94,7 +94,7 @@ where
     }
 }
 
-/// Where a list goes on: after a key, 0 = from the beginning.
+/// The last key of the previous page, from its token; 0 = the first page.
 fn key_after(token: &str) -> Result<i64, Error> {
     match token {
         "" => Ok(0),
@@ -102,30 +102,30 @@ fn key_after(token: &str) -> Result<i64, Error> {
     }
 }
 
-/// Where a list of keys goes on, and how many entries are asked for.
+/// The last key of the previous page, and the number of entries asked for.
 fn keys_after(page: &PageRequest) -> Result<(i64, i64), Error> {
     Ok((key_after(&page.token)?, i64::from(page.size)))
 }
 
-/// The token of what comes after a page: none when the page was not full.
+/// The token of the next page; `None` when this page is not full.
 fn next_token<T>(page: &[T], limit: i64, token: impl FnOnce(&T) -> String) -> Option<String> {
     let is_full = i64::try_from(page.len()).is_ok_and(|length| length == limit);
     page.last().filter(|_| is_full).map(token)
 }
 
-/// The tenant of a call that only controllers may make.
+/// The tenant of a call that only controllers may make: their tokens have no epoch.
 fn any_epoch(tenant_id: &str) -> Result<TenantScope, Error> {
     Ok(TenantScope::any_epoch(TenantId::parse(tenant_id)?))
 }
 
-/// An owner that can be recorded, or nobody.
+/// Checks an owner, if one is given, against the limits of the database.
 fn require_owner(owner: Option<&Owner>) -> Result<(), Error> {
     let Some(owner) = owner else { return Ok(()) };
     require_text("owner.id", &owner.id, 512)?;
     require_text("owner.uid", &owner.uid, 255)
 }
 
-/// Refuses who may not write what the claim was made on.
+/// Refuses a caller that may not write the object; `what` names the object.
 fn refuse_claim(claim: Claim, what: impl Fn() -> String) -> Result<(), Error> {
     match claim {
         Claim::Free | Claim::Held | Claim::Inherited => Ok(()),
@@ -136,7 +136,8 @@ fn refuse_claim(claim: Claim, what: impl Fn() -> String) -> Result<(), Error> {
     }
 }
 
-/// May this caller delete what is recorded as this owner's? What nobody manages may be deleted by nobody only.
+/// May this caller delete an object with this recorded owner? An object without an owner may be deleted only by a
+/// caller without an owner.
 fn may_delete(caller: Option<&Owner>, recorded: Option<&Owner>) -> bool {
     match claim(caller, recorded) {
         Claim::Held | Claim::Inherited => true,

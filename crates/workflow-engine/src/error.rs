@@ -1,42 +1,42 @@
-//! Why a request was not done. Everything that users read is written here or by the one who refuses; what the database
-//! said goes to the log only.
+//! Why a request failed. All text that users read is written in this crate. Messages of the database go to the log
+//! only.
 
 use engine_api::convert::InvalidRequest;
 use engine_api::model::QuotaKind;
 
 use crate::tenant_id;
 
-/// Constraints that a key from `storage::keys` can meet.
+/// Constraints that a duplicate key from `storage::keys` violates.
 const KEYS: [&str; 4] = ["process_definition_pkey", "instance_pkey", "job_pkey", "incident_pkey"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request can never succeed as it is.
+    /// The request can never succeed unchanged.
     #[error("{0}")]
     Invalid(String),
     #[error("{0}")]
     NotFound(String),
-    /// The caller's token is for another life of the tenant; whether there is one now is not its business.
+    /// The caller's token is for another epoch of the tenant. It does not reveal whether the tenant exists now.
     #[error("{0}")]
-    FormerLife(String),
+    FormerEpoch(String),
     /// The name belongs to another owner.
     #[error("{0}")]
     Owned(String),
-    /// An older generation, a lost lease.
+    /// The request is based on outdated state: an older generation, a lost lease.
     #[error("{0}")]
     Stale(String),
     #[error("tenant {tenant} has used up its quota of {quota:?}: {current} of {limit}")]
     Quota { tenant: String, quota: QuotaKind, limit: u64, current: u64 },
-    /// Somebody else must act first.
+    /// Another state must change first, as the message says.
     #[error("{message}")]
     Precondition { reason: &'static str, message: String },
-    /// This node does not serve yet.
+    /// This node does not serve requests yet.
     #[error("the node is not ready: {0}")]
     NotReady(String),
-    /// This node has as much to do as it takes.
+    /// A limit of this node is reached.
     #[error("{0}")]
     Busy(String),
-    /// This node stops.
+    /// The node is stopping; clients should use another one.
     #[error("the node is shutting down")]
     ShuttingDown,
     #[error("failed to use the database")]
@@ -66,8 +66,8 @@ impl Error {
         }
     }
 
-    pub fn former_life(tenant: &str) -> Self {
-        Self::FormerLife(format!(
+    pub fn former_epoch(tenant: &str) -> Self {
+        Self::FormerEpoch(format!(
             "this token is of a former life of tenant {tenant}: read the Secret that it came from again"
         ))
     }
@@ -90,7 +90,7 @@ impl Error {
         }
     }
 
-    /// It ran into a timeout of Postgres or of ours: less at once may do.
+    /// It failed with a timeout, of Postgres or of the engine: a smaller transaction may succeed.
     pub fn is_too_slow(&self) -> bool {
         match self {
             Self::Database(sqlx::Error::PoolTimedOut) => true,
@@ -102,7 +102,7 @@ impl Error {
         }
     }
 
-    /// The loser of a race that Postgres settled; doing it again settles it for good.
+    /// Postgres aborted the transaction because of a conflict with another one: a retry may succeed.
     pub fn is_lost_race(&self) -> bool {
         let Self::Database(sqlx::Error::Database(error)) = self else { return false };
         // serialization_failure, deadlock_detected, and two replicas recording the same request id.
@@ -113,30 +113,30 @@ impl Error {
         }
     }
 
-    /// A new row has the key of one that is there: the database gave out keys that are in use.
+    /// A new row has the key of an existing one: the database gave out keys that are in use.
     pub fn is_key_collision(&self) -> bool {
         let Self::Database(sqlx::Error::Database(error)) = self else { return false };
         error.code().as_deref() == Some("23505")
             && error.constraint().is_some_and(|constraint| KEYS.contains(&constraint))
     }
 
-    /// Whether the transaction certainly changed nothing: it was given up here, or Postgres itself refused it. A connection
-    /// that breaks at the commit leaves that open.
+    /// Whether it is certain that the transaction changed nothing: the engine rolled it back, or Postgres refused it.
+    /// Not certain when the connection breaks during the commit.
     pub fn is_rolled_back(&self) -> bool {
         !matches!(self, Self::Database(error) if !matches!(error, sqlx::Error::Database(_)))
     }
 
-    /// The database does not answer.
-    pub fn away() -> Self {
+    /// As if the database did not answer in time.
+    pub fn unanswered() -> Self {
         Self::Database(sqlx::Error::PoolTimedOut)
     }
 
-    /// Text that Postgres cannot hold, a number out of range: the request's fault, not ours.
+    /// Text that Postgres cannot store, or a number out of range: the request is invalid.
     pub fn is_bad_data(error: &sqlx::Error) -> bool {
         matches!(error, sqlx::Error::Database(error) if error.code().is_some_and(|code| code.starts_with("22")))
     }
 
-    /// Postgres is away, overloaded or restarting: trying again is right.
+    /// Postgres is unreachable, overloaded or restarting: a retry may succeed.
     pub fn is_unavailable(error: &sqlx::Error) -> bool {
         match error {
             sqlx::Error::Io(_)

@@ -1,5 +1,5 @@
-//! The JSON gateway: DeployProcess, StartInstance and the calls on instances and incidents, for callers without a gRPC
-//! client. It shares the gRPC port, its TLS, its tokens and what is behind each call.
+//! The JSON gateway, for callers without a gRPC client: DeployProcess, StartInstance and the calls on instances and
+//! incidents. It uses the gRPC port, its TLS and its tokens, and calls the same use cases.
 
 mod incidents;
 mod instances;
@@ -24,7 +24,7 @@ use crate::grpc::{Api, Authenticate, Method};
 use crate::serve::connections;
 use crate::tenant_id::TenantId;
 
-/// A mebibyte of BPMN with every character escaped, and the rest of the request.
+/// Enough for a mebibyte of BPMN with every character escaped in JSON, plus the rest of the request.
 const MAX_BODY: usize = 3 << 20;
 
 pub fn router(api: Api, authenticate: Authenticate) -> Router {
@@ -56,7 +56,7 @@ async fn require_role(
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct DeployBody {
-    /// The document itself.
+    /// The XML document.
     bpmn: String,
     #[serde(default = "default_tenant")]
     tenant_id: String,
@@ -87,7 +87,7 @@ enum Validate {
 struct Deployed {
     outcome: &'static str,
     process_definition_key: i64,
-    /// The same in digits: some JSON readers round whole numbers above 2^53.
+    /// The same as a string: some JSON readers round integers above 2^53.
     process_definition_key_string: String,
     bpmn_process_id: String,
     version: u32,
@@ -102,7 +102,7 @@ struct Deployed {
 struct Problem {
     title: String,
     status: u16,
-    /// As gRPC's `ErrorInfo`: `UPPER_SNAKE_CASE`.
+    /// As in gRPC's `ErrorInfo`, in `UPPER_SNAKE_CASE`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -144,7 +144,7 @@ async fn deploy(
             Validate::Lenient => LintMode::Lenient,
         }
         .into(),
-        // No controller manages it: the id must have no other owner.
+        // No controller manages it. So the deployment is refused if the process has an owner.
         owner: None,
         follows_version: None,
     };

@@ -1,4 +1,4 @@
-//! The gRPC services: who may call what, deadlines, panics and status codes, once for all of them.
+//! The gRPC services, with what all of them share: authorization, deadlines, panics and status codes.
 
 mod cluster;
 mod credentials;
@@ -41,7 +41,7 @@ use crate::tenant_id::TenantId;
 use crate::tenant_scope::TenantScope;
 use health::NodeHealth;
 
-/// Every method, with who may call it and how long it may take.
+/// Every method of the API. It determines who may call it and its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
     GetInfo,
@@ -120,19 +120,19 @@ impl Method {
         }
     }
 
-    /// What a request of this method is remembered by; `None` when it asks not to be.
+    /// The idempotency record of a request; `None` when its request id is empty.
     pub fn identify<M: Message>(self, request_id: &str, message: &M) -> Result<Option<Remembered>, Error> {
         Remembered::of(self.name(), request_id, message)
     }
 
-    /// Unary calls end by themselves, whatever Postgres does.
+    /// Maximum duration of a unary call, even if Postgres does not answer.
     fn deadline(self) -> Duration {
         match self {
-            // Up to 30 s of waiting are what the caller asked for.
+            // The caller may ask to wait up to 30 s.
             Self::ActivateJobs => Duration::from_secs(40),
-            // Deletions wait for starts and purge many rows.
+            // Deletions wait for running starts and delete many rows.
             Self::DeleteTenant | Self::DeleteProcess => Duration::from_secs(90),
-            // A thousand instances at once.
+            // Up to a thousand instances.
             Self::CancelInstances | Self::ResolveIncidents => Duration::from_secs(30),
             _ => Duration::from_secs(10),
         }
@@ -162,7 +162,7 @@ impl Method {
             | Self::ListIncidents
             | Self::ResolveIncident
             | Self::ResolveIncidents
-            // Which processes there are to start; the documents themselves are never given out.
+            // So that clients see which processes they can start. The answers do not contain the documents.
             | Self::GetProcessDefinition
             | Self::ListProcessDefinitions => Audience::Clients,
             Self::PlanMigration
@@ -177,7 +177,7 @@ impl Method {
         }
     }
 
-    /// `tenant_id` is the request's; methods for controllers pass an empty text, which is nobody's tenant.
+    /// `tenant_id` is the request's. Methods for controllers pass an empty string, which matches no tenant's token.
     fn is_allowed(self, role: &Role, tenant_id: &str) -> bool {
         match (role, self.audience()) {
             (Role::Controller, _)
@@ -192,13 +192,13 @@ impl Method {
     }
 }
 
-/// For whom a method is; the controllers' token opens all of them.
+/// Which callers may call a method, besides controllers, which may call all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Audience {
     Everyone,
-    /// Figures, and nothing that a tenant's data could be read from.
+    /// For figures that contain no tenant's data.
     Monitor,
-    /// Figures of one tenant: the monitor's of all, a client's of its own.
+    /// For figures of one tenant. The monitor may read every tenant's, a client only its own tenant's.
     MonitorAndClients,
     /// The jobs of one tenant.
     Workers,
@@ -214,8 +214,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// Health needs no token. Everything else does, reflection too: a caller without a token has no use for the
-    /// contract.
+    /// All services except health require a token. Reflection too, since it is useless without one.
     pub fn routes(&self, authenticate: &Authenticate) -> Result<Routes, tonic_reflection::server::Error> {
         let services = || self.clone();
         let known = [
@@ -231,7 +230,7 @@ impl Api {
                 .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
-        // Clients ask in the newer way or in the older one.
+        // Some clients use v1 of the reflection protocol, others v1alpha.
         let (newer, older) = (reflection().build_v1()?, reflection().build_v1alpha()?);
         Ok(Routes::new(ClusterServiceServer::with_interceptor(services(), authenticate.clone()))
             .add_service(MigrationServiceServer::with_interceptor(services(), authenticate.clone()))
@@ -244,7 +243,8 @@ impl Api {
             .add_service(NodeHealth::server(Arc::clone(&self.node), &known)))
     }
 
-    /// A unary call on the engine: allowed, in time, counted, and a panic is this call's alone.
+    /// Runs a unary call on the engine: checks the authorization, limits and measures its time, and turns a panic into
+    /// an error of this call only.
     pub async fn call<T, F>(
         &self,
         method: Method,
@@ -262,7 +262,7 @@ impl Api {
         .await
     }
 
-    /// As [`Self::call`], on one tenant, and only in the life of it that the caller's token is for.
+    /// As [`Self::call`], on one tenant. Refused when the tenant has another epoch than the caller's token.
     pub async fn call_tenant<T, F>(
         &self,
         method: Method,
@@ -281,7 +281,7 @@ impl Api {
         .await
     }
 
-    /// The engine, once it knows which replica of a controller calls.
+    /// The engine, after it recorded the fence of the calling controller replica.
     async fn engine_for(&self, extensions: &Extensions) -> Result<Arc<Engine>, Error> {
         let engine = self.node.engine()?;
         if let Some(fence) = extensions.get::<Fence>() {
@@ -309,7 +309,7 @@ impl Api {
                     method.name(),
                     method.deadline().as_secs()
                 ))),
-                // The hook has logged it with its place.
+                // The panic hook has logged it with its location.
                 Err(_) => {
                     Err(Status::internal("the call failed inside the engine; the node's log says where"))
                 }
@@ -322,7 +322,7 @@ impl Api {
     }
 }
 
-/// Of a caller that may call.
+/// The scope of a caller whose authorization was checked.
 fn build_scope(extensions: &Extensions, tenant_id: &str) -> Result<TenantScope, Error> {
     let id = TenantId::parse(tenant_id)?;
     match extensions.get::<Role>() {

@@ -1,4 +1,4 @@
-//! One sampler of job lag per process, shared by all calls and streams.
+//! The sampler of job lag: one per process, shared by all callers that list or watch it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use crate::database::{Database, History, in_time};
 use crate::error::Error;
 use crate::storage::lag::{self, Lag};
 
-/// While anyone watches.
+/// Of samples while there are watches; also the maximum age of a sample.
 const INTERVAL: Duration = Duration::from_secs(1);
 const SAMPLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Counting reads every waiting job, so with a big backlog it is done less often: at most a tenth of the time goes into
-/// it. Ages are read anew each time, because autoscaling depends on them.
+/// Counting reads every waiting job. With a big backlog it is done less often, so that it takes at most a tenth of the
+/// time. Ages are read for every sample, because autoscaling depends on them.
 const COUNT_REST_FACTOR: u32 = 10;
 
 /// (tenant, job type).
 pub type Pair = (String, String);
 
-/// All known pairs at one moment of the database's clock.
+/// The lag of all known pairs at one time of the database's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
     pub lags: BTreeMap<Pair, Lag>,
@@ -33,14 +33,14 @@ pub struct Sample {
 #[derive(Debug)]
 pub struct LagSampler {
     latest: watch::Sender<Option<Arc<Sample>>>,
-    /// Locked while a sample is being taken, so that all who ask meanwhile share it.
+    /// Locked while a sample is taken, so that concurrent callers share it.
     taken: Mutex<Taken>,
 }
 
-/// When the latest sample was taken, and what was counted last.
+/// State of the latest sample and of the latest count.
 #[derive(Debug, Default)]
 struct Taken {
-    /// From which history of the database all of it is.
+    /// The history of the database from which all of it was read.
     from: Option<History>,
     at: Option<Instant>,
     counts: HashMap<Pair, i64>,
@@ -54,7 +54,7 @@ impl Default for LagSampler {
 }
 
 impl LagSampler {
-    /// A sample not older than the interval.
+    /// A sample that is not older than [`INTERVAL`].
     pub async fn fresh(&self, database: &Database) -> Result<Arc<Sample>, Error> {
         let mut taken = self.taken.lock().await;
         if let (Some(at), Some(sample)) = (taken.at, self.latest.borrow().clone())
@@ -84,18 +84,18 @@ impl LagSampler {
         Ok(sample)
     }
 
-    /// Follows the samples; as long as the receiver lives, they are taken.
+    /// Subscribes to the samples. They are taken as long as a receiver exists.
     pub fn watch(&self) -> watch::Receiver<Option<Arc<Sample>>> {
         self.latest.subscribe()
     }
 
-    /// Samples while anyone watches, until stopped.
+    /// Takes samples while there are watches, until `stop`.
     pub async fn run(&self, database: &Database, stop: &CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
             if self.latest.receiver_count() == 0 {
                 continue;
             }
-            // Counting millions takes seconds, not more.
+            // Enough: counting millions takes seconds.
             if let Err(error) = in_time(SAMPLE_TIMEOUT, self.fresh(database)).await {
                 tracing::warn!(error = %error, "job lag could not be sampled");
             }
@@ -103,7 +103,7 @@ impl LagSampler {
     }
 }
 
-/// A count may be older than the age beside it: where they contradict each other, the age is right.
+/// Combines ages and counts. A count may be older: where they contradict each other, the age is right.
 fn build_lags(oldest: Vec<Lag>, counts: &HashMap<Pair, i64>) -> BTreeMap<Pair, Lag> {
     oldest
         .into_iter()
@@ -116,7 +116,7 @@ fn build_lags(oldest: Vec<Lag>, counts: &HashMap<Pair, i64>) -> BTreeMap<Pair, L
         .collect()
 }
 
-/// Which pairs somebody wants; an empty list is every one.
+/// Selects pairs; an empty list matches all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
     pub tenant_ids: Vec<String>,
@@ -124,7 +124,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    pub fn admits(&self, (tenant_id, job_type): &Pair) -> bool {
+    pub fn matches(&self, (tenant_id, job_type): &Pair) -> bool {
         (self.tenant_ids.is_empty() || self.tenant_ids.contains(tenant_id))
             && (self.job_types.is_empty() || self.job_types.contains(job_type))
     }
@@ -133,7 +133,7 @@ impl Filter {
         sample
             .lags
             .iter()
-            .filter(|(pair, _)| self.admits(pair))
+            .filter(|(pair, _)| self.matches(pair))
             .map(|(pair, lag)| (pair.clone(), lag.clone()))
             .collect()
     }

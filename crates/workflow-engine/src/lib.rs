@@ -1,12 +1,9 @@
-//! The BPMN engine that a WorkflowCluster runs, on Postgres.
-//!
-//! Owns the schema, the isolation of tenants, the token game, jobs and their leases, and the services of
-//! `workflow.engine.v1`. It never calls Kubernetes, keeps nothing on disk, and knows other replicas only through the
-//! database.
-//!
-//! Rooms: [`args`] → [`serve`] (ports, tasks) → [`grpc`] and [`gateway`] (who may call what) → [`engine`] (use cases,
-//! one transaction each) → [`storage`] (all SQL) through [`database`] (transactions of one tenant); [`runtime`] is the
-//! pure token game, [`schema`] the migrations and their state, [`streams`] what is reported as it happens.
+//! The BPMN engine that a WorkflowCluster runs, on Postgres. It owns the database schema, the isolation of tenants, the
+//! execution of processes (moving tokens), jobs and their leases, and the services of `workflow.engine.v1`. It never
+//! calls Kubernetes, stores nothing on disk, and its replicas communicate only through the database. Modules: [`args`]
+//! → [`serve`] (ports, tasks) → [`grpc`] and [`gateway`] (authorization) → [`engine`] (use cases, one transaction each)
+//! → [`storage`] (all SQL) through [`database`] (transactions of one tenant). [`runtime`] moves tokens without I/O,
+//! [`schema`] has the migrations and their state, [`streams`] the server streams.
 
 pub mod admin;
 pub mod args;

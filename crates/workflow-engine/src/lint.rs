@@ -1,4 +1,4 @@
-//! `workflow-engine lint`: judges a file as a deployment would, for people and build pipelines.
+//! `workflow-engine lint`: checks a file as a deployment would, for people and build pipelines.
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The process around the engine: arguments, logs, signals.
+//! The binary: arguments, logs, signals.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use workflow_engine::{database, lint, serve};
 #[tokio::main]
 async fn main() -> ExitCode {
     run().await.unwrap_or_else(|error| {
-        // One plain line at the end: it becomes the container's termination message.
+        // One plain line at the end of the output: Kubernetes takes it as the container's termination message.
         let _ = writeln!(std::io::stderr(), "{error:#}");
         ExitCode::FAILURE
     })
@@ -60,8 +60,9 @@ async fn serve_until_signal(args: ServeArgs) -> anyhow::Result<()> {
     Ok(serve::run(args, stop).await?)
 }
 
-/// Process 1 of a container does not die of a signal that it does not listen for: a migration that is called off would
-/// go on for the whole grace period. The connection ends with it, and Postgres rolls the step back.
+/// Handles signals itself: process 1 of a container ignores signals without a handler, so that a canceled migration
+/// would continue for the whole grace period. When the process ends, so does its connection, and Postgres rolls the
+/// step back.
 async fn migrate_until_signal(args: MigrateArgs) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;

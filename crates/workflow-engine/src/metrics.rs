@@ -1,4 +1,4 @@
-//! What `/metrics` tells. Labels come from closed sets only: no tenant, job type or text ever becomes one.
+//! The metrics of `/metrics`. Label values come from closed sets only: never a tenant, a job type or another free text.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -41,14 +41,14 @@ struct RefusalLabels {
     reason: &'static str,
 }
 
-/// Why a connection was not taken, or was closed again.
+/// Why a connection was refused or closed.
 #[derive(Debug, Clone, Copy)]
 pub enum RefusedConnection {
-    /// Its address has too many.
+    /// Its address has too many connections.
     Address,
-    /// There are too many, all of known callers.
+    /// There are too many connections, and all of them have shown a token.
     Full,
-    /// It had shown no token and gave way to a newer one.
+    /// It had shown no token, and was closed in favor of a newer connection.
     Unauthenticated,
     /// Its handshake failed or took too long.
     Handshake,
@@ -59,7 +59,7 @@ struct RoleLabels {
     role: &'static str,
 }
 
-/// Cheap to clone; all clones count together.
+/// Cheap to clone: all clones share the same metrics.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
@@ -110,7 +110,7 @@ impl Default for Metrics {
         );
         let previous_secret_calls = Family::<RoleLabels, Counter>::default();
         for role in ["controller", "monitor", "worker", "client"] {
-            // Zero from the beginning: nobody calling is what people wait for.
+            // Exported with 0 from the start: people wait for no more calls before they remove a secret.
             drop(previous_secret_calls.get_or_create(&RoleLabels { role }));
         }
         registry.register(
@@ -211,7 +211,7 @@ impl Metrics {
         self.instances.get_or_create(&JobLabels { event: "canceled" }).inc_by(count as u64);
     }
 
-    /// Jobs that got new attempts.
+    /// Counts jobs whose incident was resolved.
     pub fn jobs_resolved(&self, count: usize) {
         self.count_jobs("resolved", count);
     }

@@ -1,4 +1,4 @@
-//! This process as a member of its cluster: whether it may serve, its health, and its heartbeat.
+//! This process as a node of its cluster: whether it may serve, its health, and its heartbeat.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -20,20 +20,20 @@ use crate::storage::nodes::{self, Node as SeenNode};
 use crate::upkeep;
 
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
-/// Pause between two attempts while the node cannot serve: its callers wait for this.
+/// Pause after a failed attempt. Shorter than the heartbeat's, so that the node serves soon after the cause is gone.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// An attempt that takes longer failed; the next one may find Postgres again.
+/// Time limit of one attempt to open the database or to record the heartbeat.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Component {
     Database,
     Schema,
-    /// The node's own heartbeat, by which the others know it.
+    /// The node's own heartbeat, which the other nodes read.
     Leases,
 }
 
-/// `reason` `None` = serving.
+/// Result of a health check: `reason` is `None` while the component works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     pub reason: Option<String>,
@@ -42,7 +42,7 @@ pub struct Check {
 
 pub type Health = BTreeMap<Component, Check>;
 
-/// What the last heartbeat saw.
+/// What the last heartbeat read.
 #[derive(Debug, Clone, Default)]
 pub struct NodeInfo {
     pub schema_version: i64,
@@ -61,7 +61,7 @@ pub struct Node {
     info: Mutex<NodeInfo>,
 }
 
-/// Why an attempt to serve, or to go on serving, failed: which part, and in our own words why.
+/// Why an attempt to open the database or to record the heartbeat failed.
 #[derive(Debug)]
 struct Obstacle {
     component: Component,
@@ -98,7 +98,7 @@ impl Node {
         }
     }
 
-    /// The engine, unless this node may not serve on the database.
+    /// The engine. An error when this node must not serve on the database.
     pub fn engine(&self) -> Result<Arc<Engine>, Error> {
         if self.stop.is_cancelled() {
             return Err(Error::ShuttingDown);
@@ -111,7 +111,7 @@ impl Node {
         }
     }
 
-    /// Why this node is not ready; `None` = it is.
+    /// Why this node is not ready; `None` = it is ready.
     pub fn obstacle(&self) -> Option<String> {
         if self.stop.is_cancelled() {
             return Some("shutting down".to_owned());
@@ -119,8 +119,8 @@ impl Node {
         self.health().into_values().find_map(|check| check.reason)
     }
 
-    /// `None` = the node stopped meanwhile.
-    pub async fn rest(&self, time: Duration) -> Option<()> {
+    /// Sleeps; `None` = the node stopped meanwhile.
+    pub async fn sleep(&self, time: Duration) -> Option<()> {
         self.stop.run_until_cancelled(tokio::time::sleep(time)).await
     }
 
@@ -128,31 +128,31 @@ impl Node {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// From memory, so that it is answered whatever Postgres does.
+    /// From memory, so that it works without Postgres.
     pub fn info(&self) -> NodeInfo {
         self.info.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub async fn observe_schema(&self) -> Result<State, Error> {
         if let Some(engine) = self.engine.get() {
-            let mut tx = engine.database.nobody().await?;
+            let mut tx = engine.database.cluster().await?;
             let state = schema::observe_state(tx.connection()).await?;
             tx.commit().await?;
             return Ok(state);
         }
-        // No engine: the schema may be the very reason, so it is looked at without one.
+        // Without an engine: its schema may be the reason why there is none.
         let mut connection = self.connect().await.map_err(|obstacle| Error::NotReady(obstacle.reason))?;
         Ok(schema::observe_state(&mut connection).await?)
     }
 
-    /// Tries to serve, then sends heartbeats, until stopped.
+    /// Opens the database, with retries, then records the heartbeat periodically, until the node stops.
     pub async fn run(self: &Arc<Self>) {
         let mut failures = 0_u32;
         loop {
             let attempt = async {
                 match self.engine.get() {
                     None => self.open().await,
-                    Some(engine) => self.beat(engine).await,
+                    Some(engine) => self.record_heartbeat(engine).await,
                 }
             };
             let Some(outcome) =
@@ -171,7 +171,7 @@ impl Node {
             let database_failed =
                 obstacle.as_ref().is_some_and(|obstacle| obstacle.component == Component::Database);
             failures = if database_failed { failures + 1 } else { 0 };
-            // Twice in a row: once may be a moment of load, in which connections are only waited for.
+            // Only after two failures in a row: a single one may be load, when all connections are in use.
             if failures >= 2
                 && let Some(engine) = self.engine.get()
             {
@@ -184,14 +184,14 @@ impl Node {
             }
         }
         self.metrics.set_ready(false);
-        self.leave().await;
+        self.unregister().await;
     }
 
-    /// Other nodes see an orderly end at once, not 15 s after the last heartbeat.
-    async fn leave(&self) {
+    /// Removes this node, so that the others do not see it for another 15 s.
+    async fn unregister(&self) {
         let Some(engine) = self.engine.get() else { return };
         let removal = async {
-            let mut tx = engine.database.nobody().await?;
+            let mut tx = engine.database.cluster().await?;
             nodes::delete_node(&mut tx, &self.id).await?;
             tx.commit().await
         };
@@ -200,7 +200,7 @@ impl Node {
         }
     }
 
-    /// Looks whether this node may serve, and opens the pool when it may.
+    /// Checks whether this node may serve, and creates the engine if so.
     async fn open(self: &Arc<Self>) -> Result<(), Obstacle> {
         let mut connection = self.connect().await?;
         let failed = |error| Obstacle::database(&error);
@@ -217,19 +217,19 @@ impl Node {
         let options = self.connect_options()?;
         let database = Database::open(&options, self.args.database_max_connections, roles).map_err(failed)?;
         let engine = Engine::new(database, self.metrics.clone(), self.stop.clone());
-        self.beat(&engine).await?;
+        self.record_heartbeat(&engine).await?;
         let engine = self.engine.get_or_init(|| Arc::new(engine));
         tracing::info!(node = self.id, schema = state.current(), "serving");
-        self.spawn_work(engine);
+        self.spawn_background_tasks(engine);
         Ok(())
     }
 
-    /// What an engine does beside answering; ends with the node.
-    fn spawn_work(self: &Arc<Self>, engine: &Arc<Engine>) {
+    /// Starts the engine's background tasks; they end with the node.
+    fn spawn_background_tasks(self: &Arc<Self>, engine: &Arc<Engine>) {
         let spawn = |work: fn(Arc<Engine>) -> futures::future::BoxFuture<'static, ()>| {
             tokio::spawn(work(Arc::clone(engine)));
         };
-        spawn(|engine| Box::pin(async move { engine.wakeups.tell(&engine.database, &engine.stop).await }));
+        spawn(|engine| Box::pin(async move { engine.wakeups.send(&engine.database, &engine.stop).await }));
         spawn(|engine| Box::pin(async move { engine.wakeups.listen(&engine.database, &engine.stop).await }));
         spawn(|engine| Box::pin(async move { engine.lag.run(&engine.database, &engine.stop).await }));
         tokio::spawn({
@@ -250,16 +250,16 @@ impl Node {
         });
     }
 
-    async fn beat(&self, engine: &Engine) -> Result<(), Obstacle> {
-        let beat = async {
-            let mut tx = engine.database.nobody().await?;
+    async fn record_heartbeat(&self, engine: &Engine) -> Result<(), Obstacle> {
+        let heartbeat = async {
+            let mut tx = engine.database.cluster().await?;
             nodes::record_heartbeat(&mut tx, &self.id, OWN_VERSION).await?;
             let nodes = nodes::list_nodes(&mut tx).await?;
             let state = schema::observe_state(tx.connection()).await?;
             tx.commit().await?;
             Ok::<_, sqlx::Error>((nodes, state))
         };
-        let (nodes, state) = beat.await.map_err(|error| match engine.database.refusal() {
+        let (nodes, state) = heartbeat.await.map_err(|error| match engine.database.refusal() {
             Some(reason) => Obstacle { component: Component::Database, reason },
             None => Obstacle::database(&error),
         })?;
@@ -276,18 +276,18 @@ impl Node {
     fn record(&self, obstacle: Option<&Obstacle>) {
         let now = clock::now();
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let beaten = obstacle.is_none();
+        let recorded = obstacle.is_none();
         for (component, check) in health.iter_mut() {
             let reason = match (obstacle, component) {
                 (Some(obstacle), component) if obstacle.component == *component => {
                     Some(obstacle.reason.clone())
                 }
-                // A schema that could be read means that the database is there.
+                // The database works when the schema could be read.
                 (None, _) | (Some(Obstacle { component: Component::Schema, .. }), Component::Database) => {
                     None
                 }
                 (Some(_), Component::Leases) => Some("this node's heartbeat is not recorded".to_owned()),
-                // Unknown while the database is away: what was known last stays.
+                // Unknown while the database is unavailable: the last known result stays.
                 (Some(_), _) => check.reason.clone(),
             };
             if check.reason != reason {
@@ -298,7 +298,7 @@ impl Node {
             }
         }
         drop(health);
-        self.metrics.set_ready(beaten);
+        self.metrics.set_ready(recorded);
     }
 
     fn application(&self) -> String {

@@ -1,4 +1,4 @@
-//! What an instance does: the token game (pure) and the compiled definitions that it is played on.
+//! Execution of instances: how tokens move (without I/O), and the compiled definitions.
 
 pub mod definitions;
 pub mod tokens;

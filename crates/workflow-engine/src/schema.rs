@@ -1,4 +1,4 @@
-//! The database's schema: the steps that this binary knows, what is applied, and whether the two fit.
+//! The database's schema: the migration steps that this binary knows, those that are applied, and whether they fit.
 
 pub mod isolation;
 pub mod migrate;
@@ -16,12 +16,12 @@ pub const MIGRATION_TABLE: &str = "workflow.schema_migration";
 
 static EMBEDDED: Migrator = sqlx::migrate!("./migrations");
 
-/// What a step does to the former version.
+/// Whether the former engine version still works after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It keeps working.
+    /// It still works.
     Expand,
-    /// It no longer works: the point of no return.
+    /// It no longer works, so that there is no way back to it.
     Contract,
 }
 
@@ -30,7 +30,7 @@ impl Kind {
     fn of(migration: &Migration) -> Self {
         match migration.sql.as_str().lines().next() {
             Some("-- EXPAND") => Self::Expand,
-            // A step that is not declared as EXPAND counts as CONTRACT.
+            // A step that is not declared compatible counts as incompatible.
             _ => Self::Contract,
         }
     }
@@ -60,7 +60,7 @@ pub fn newest_known() -> i64 {
     known_steps().last().map_or(0, |step| step.migration.version)
 }
 
-/// This binary needs every step up to here.
+/// The oldest schema that this binary can serve on.
 pub const OLDEST_SERVED: i64 = 1;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,17 +71,17 @@ pub struct Applied {
     pub applied_at: Timestamp,
 }
 
-/// Where a database's schema stands.
+/// The state of a database's schema.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
     pub applied: Vec<Applied>,
-    /// The newest applied step that the version before it cannot survive; 0 = none.
+    /// The newest applied [`Kind::Contract`] step; 0 = none.
     pub contracted_to: i64,
-    /// The engine version that the last complete migration made.
+    /// The engine version of the last complete migration.
     pub engine_version: Option<String>,
-    /// A step that was begun and not finished.
+    /// A step that was begun and is not finished.
     pub begun: Option<i64>,
-    /// Who migrates now.
+    /// Application name of the session that migrates now.
     pub lock_holder: Option<String>,
 }
 
@@ -90,7 +90,7 @@ impl State {
         self.applied.last().map_or(0, |applied| applied.version)
     }
 
-    /// A begun step that nobody works on any more.
+    /// A step was begun, and no migration runs any more.
     pub fn is_dirty(&self) -> bool {
         self.begun.is_some() && self.lock_holder.is_none()
     }
@@ -101,7 +101,8 @@ impl State {
             .filter(|step| !self.applied.iter().any(|applied| applied.version == step.migration.version))
     }
 
-    /// A step that was applied with another text than this binary has: the tables are not what its number says.
+    /// A step that was applied with another text than this binary has: the tables may differ from what the binary
+    /// expects.
     pub fn changed_step(&self) -> Option<i64> {
         let is_changed = |step: &&Step| {
             let recorded = self.applied.iter().find(|applied| applied.version == step.migration.version);
@@ -137,7 +138,7 @@ impl State {
     }
 }
 
-/// Reads the state; a database without our schema is the empty state.
+/// Reads the state; it is empty for a database without the engine's schema.
 pub async fn observe_state(connection: &mut PgConnection) -> Result<State, sqlx::Error> {
     let lock_holder = observe_lock_holder(connection).await?;
     let exists: bool = sqlx::query_scalar(
@@ -170,7 +171,7 @@ pub async fn observe_state(connection: &mut PgConnection) -> Result<State, sqlx:
     Ok(State { applied, contracted_to, engine_version, begun, lock_holder })
 }
 
-/// The session that holds the migration lock says who it is by its application name.
+/// Application name of the session that holds the migration lock.
 async fn observe_lock_holder(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
     sqlx::query_scalar(
         "SELECT coalesce(a.application_name, 'unknown') FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
@@ -183,7 +184,7 @@ async fn observe_lock_holder(connection: &mut PgConnection) -> Result<Option<Str
     .await
 }
 
-/// Lower case.
+/// In lower case.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.

@@ -1,4 +1,4 @@
-//! A serving process: its ports, its tasks, and its orderly end.
+//! A serving process: its ports, its tasks, and its graceful shutdown.
 
 pub mod connections;
 
@@ -23,21 +23,23 @@ use crate::node::Node;
 use crate::{admin, gateway, grpc, tls};
 use connections::{Connections, Limits, Placed};
 
-/// Calls under way may end; Kubernetes waits longer than this.
+/// Time for running calls to end at shutdown. Must be shorter than the pod's termination grace period.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Detects clients that are gone, whose streams would hold leases.
+/// Detects dead clients, whose streams would hold leases.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_STREAMS_PER_CONNECTION: u32 = 1000;
-/// A token and a few names: nobody needs more.
+/// Enough for a token and a few names.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
-/// Streams that a client opened and took back before we looked: more is an attack, and ends the connection.
+/// Limit of streams that a client reset before they were accepted. More of them is an attack (rapid reset), and the
+/// connection is closed.
 const MAX_PENDING_RESETS: usize = 20;
-/// Several clients may come from one address (an Ingress, a NAT), each with a handful of connections.
-const API: Limits = Limits { in_all: 4096, unauthenticated: 256, per_address: 512 };
-/// Probes and scrapers bring no token, so all of them are unauthenticated: under a flood the newest are answered.
-const ADMIN: Limits = Limits { in_all: 64, unauthenticated: 64, per_address: 64 };
+/// Several clients may share one address (an Ingress, a NAT), each with a few connections.
+const API: Limits = Limits { total: 4096, unauthenticated: 256, per_address: 512 };
+/// Probes and scrapers have no token, so all of their connections are unauthenticated. When there are too many, the
+/// newest ones are kept.
+const ADMIN: Limits = Limits { total: 64, unauthenticated: 64, per_address: 64 };
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -61,7 +63,7 @@ pub enum Error {
     EndedEarly,
 }
 
-/// Serves until `stop`; then streams end, calls under way get [`DRAIN_TIMEOUT`].
+/// Serves until `stop`. Then streams end, and running calls get [`DRAIN_TIMEOUT`] to end.
 pub async fn run(args: ServeArgs, stop: CancellationToken) -> Result<(), Error> {
     let metrics = Metrics::default();
     let credentials = Credentials::load(args.credentials_dir.clone()).map_err(Error::Credentials)?;
@@ -76,7 +78,7 @@ pub async fn run(args: ServeArgs, stop: CancellationToken) -> Result<(), Error> 
     let mut tasks = JoinSet::new();
     tasks.spawn({
         let (node, stop) = (Arc::clone(&node), stop.clone());
-        // Not counted: it is no part of the API.
+        // Its own metrics, which are not exported: the metrics of connections are about the API.
         let listener = AdminListener {
             listener: admin_listener,
             connections: Connections::new(ADMIN, Metrics::default()),
@@ -114,10 +116,11 @@ pub async fn run(args: ServeArgs, stop: CancellationToken) -> Result<(), Error> 
     supervise(tasks, &stop).await
 }
 
-/// The first part that ends before its time ends the process; after `stop` all of them get their time.
+/// Waits for `stop`, or for the first task that ends before it, which is an error. Then all other tasks get
+/// [`DRAIN_TIMEOUT`] to end.
 async fn supervise(mut tasks: JoinSet<Result<(), Error>>, stop: &CancellationToken) -> Result<(), Error> {
     let early = tokio::select! {
-        // First, since everything ends when it is cancelled.
+        // Checked first, since all tasks end when it is cancelled.
         biased;
         () = stop.cancelled() => None,
         ended = tasks.join_next() => Some(ended),
@@ -146,7 +149,7 @@ async fn supervise(mut tasks: JoinSet<Result<(), Error>>, stop: &CancellationTok
     }
 }
 
-/// `[::]` takes IPv4 as well; where the kernel has no IPv6 at all, `0.0.0.0` is what was meant.
+/// Binds the address. `[::]` includes IPv4; if the kernel has no IPv6, it falls back to `0.0.0.0`.
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     let bound = match TcpListener::bind(address).await {
         Err(error) if address.is_ipv6() && address.ip().is_unspecified() && !is_taken(&error) => {
@@ -161,7 +164,7 @@ fn is_taken(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
 }
 
-/// The admin port, with its bound.
+/// Listener of the admin port, with limits of connections.
 struct AdminListener {
     listener: TcpListener,
     connections: Connections,
@@ -213,7 +216,7 @@ async fn serve_api(
     served.map_err(Error::ServeApi)
 }
 
-/// Handshakes run beside each other: a client that sends nothing does not delay the others.
+/// Accepts connections. Handshakes run concurrently, so that a slow client does not block others.
 async fn accept(
     listener: TcpListener,
     acceptor: TlsAcceptor,
@@ -226,7 +229,7 @@ async fn accept(
         let (stream, address) = match next {
             Ok(next) => next,
             Err(error) => {
-                // Out of file descriptors, most likely: others must close first.
+                // Most likely out of file descriptors: wait until other connections are closed.
                 tracing::warn!(error = %error, "connection was not accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -238,7 +241,7 @@ async fn accept(
         };
         let (acceptor, accepted, metrics) = (acceptor.clone(), accepted.clone(), metrics.clone());
         tokio::spawn(async move {
-            // Jobs are small and wanted at once.
+            // Messages with jobs are small, and must be sent without delay.
             let _ = stream.set_nodelay(true);
             let handshake = acceptor.accept(Placed { stream, place });
             match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {

@@ -1,9 +1,9 @@
-//! All SQL on tenants' data. Every function takes a transaction of one tenant or the monitor's, never a bare connection.
+//! All SQL on tenants' data. Every function takes a transaction of one tenant or of the monitor, never a connection.
 //!
-//! Sessions plan each statement once, for whatever size the tables then have (`database::prepare_session`), so what starts,
-//! takes and completes jobs is written such that only one plan is possible: rows are found by `key = ANY` of an array, by
-//! `ON CONFLICT`, or in a LATERAL that has to run for each row. A join of the written table with an array is none of these:
-//! on a table that looks empty, reading all of the tenant's rows seems cheaper than looking each up.
+//! Sessions plan each statement once, independently of the later size of the tables (`database::prepare_session`). So
+//! the statements that start instances, and activate and complete jobs, must allow only one plan: they find rows by
+//! `key = ANY` of an array, by `ON CONFLICT`, or in a LATERAL that must run for each row. A join of the written table
+//! with an array is none of these: while the table looks empty, the planner prefers to read all rows of the tenant.
 
 pub mod cancel;
 pub mod definitions;

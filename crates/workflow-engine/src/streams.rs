@@ -1,4 +1,4 @@
-//! The two kinds of stream: jobs as they come, and lags as they change.
+//! The two kinds of server stream: new jobs, and changes of job lag.
 
 pub mod jobs;
 pub mod lags;
@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-/// Which stream of this process a job was sent on, so that finishing it makes room there at once. A job that is
-/// finished through another replica is noticed by looking.
+/// Which stream of this process each job was sent on, so that finishing the job makes room for another one at once.
+/// Jobs that are finished through another replica are found by a query.
 #[derive(Debug, Default)]
 pub struct InFlight {
     streams: Mutex<HashMap<i64, Weak<Load>>>,
 }
 
-/// What one stream is told about its jobs.
+/// Notifications of one stream about its finished jobs.
 #[derive(Debug, Default)]
 pub struct Load {
     finished: Mutex<Vec<i64>>,
@@ -39,7 +39,7 @@ impl InFlight {
         streams.extend(keys.into_iter().map(|key| (key, Arc::downgrade(load))));
     }
 
-    /// The jobs are done, failed, or no longer followed.
+    /// Call it for jobs that were completed, failed or canceled, or whose stream ended.
     pub fn finished(&self, keys: impl IntoIterator<Item = i64>) {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         for key in keys {

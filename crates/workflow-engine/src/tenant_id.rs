@@ -1,8 +1,8 @@
-//! A tenant's name, checked once, so that everything behind it may rely on its characters.
+//! A tenant's id. It is checked once, so that all other code may rely on its characters.
 
 use std::fmt;
 
-/// A DNS label of at most 63 characters, or an engine's own id that begins with `_`.
+/// A DNS label of at most 63 characters, or [`TenantId::DEFAULT`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TenantId(String);
 
@@ -15,7 +15,7 @@ pub enum Invalid {
 }
 
 impl TenantId {
-    /// The tenant of callers that name none.
+    /// The tenant for callers without tenants.
     pub const DEFAULT: &'static str = "_default";
 
     pub fn parse(id: &str) -> Result<Self, Invalid> {
@@ -34,7 +34,7 @@ impl TenantId {
         &self.0
     }
 
-    /// Belongs to the engine: no one puts, owns or deletes it.
+    /// The engine's own tenant: it cannot be put, owned or deleted.
     pub fn is_reserved(&self) -> bool {
         self.0.starts_with('_')
     }

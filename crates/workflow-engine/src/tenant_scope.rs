@@ -1,4 +1,4 @@
-//! Whose rows a call may touch: a tenant, in the life of it that the caller's token is for.
+//! Which rows a call may access: a tenant's, and only while the tenant has the epoch of the caller's token.
 
 use std::fmt;
 use std::ops::Deref;
@@ -6,7 +6,7 @@ use std::ops::Deref;
 use crate::error::Error;
 use crate::tenant_id::TenantId;
 
-/// Every transaction on a tenant begins with one, and one that names an epoch begins only while the tenant has it.
+/// Required to begin a transaction on a tenant. With an epoch, the transaction begins only while the tenant has it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TenantScope {
     id: TenantId,
@@ -14,18 +14,18 @@ pub struct TenantScope {
 }
 
 impl TenantScope {
-    /// For who may act in every life of the tenant: controllers, monitors, and the engine itself.
+    /// For callers whose access does not depend on the epoch: controllers, monitors, and the engine itself.
     pub fn any_epoch(id: TenantId) -> Self {
         Self { id, epoch: None }
     }
 
-    /// For the holder of a token: the uid of the tenant's owner, empty for a tenant that nobody owns.
+    /// For a token of the tenant. `epoch` is the uid of the tenant's owner, empty for a tenant without an owner.
     pub fn of_epoch(id: TenantId, epoch: &str) -> Result<Self, Error> {
-        // It becomes part of a statement. A uid has no other characters, so no tenant is in a life of such a name.
+        // It becomes part of an SQL statement. Uids have no other characters, so no tenant has such an epoch.
         if epoch.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
             Ok(Self { id, epoch: Some(epoch.to_owned()) })
         } else {
-            Err(Error::former_life(id.as_str()))
+            Err(Error::former_epoch(id.as_str()))
         }
     }
 

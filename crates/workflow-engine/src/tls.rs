@@ -1,4 +1,4 @@
-//! The serving certificate, replaced when its files change.
+//! The serving certificate, reloaded when its files change.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -55,8 +55,8 @@ impl Certificate {
         config
     }
 
-    /// Reads the files again and again until stopped. An unusable pair leaves the former one in use: the two files of a
-    /// mounted Secret change together, but ones written by hand do not.
+    /// Reloads the files periodically until `stop`. If the pair is unusable, the former one stays in use: the two files
+    /// of a mounted Secret change together, but files that are written by hand do not.
     pub async fn follow(&self, stop: &CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
             match read(&self.directory) {

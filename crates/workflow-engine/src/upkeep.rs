@@ -1,5 +1,5 @@
-//! What has to be done now and then: ending deletions, and forgetting what is past its time. One replica is enough: the one
-//! whose name comes first among the living. Two at once would only do some of it twice.
+//! Periodic background work: finishing deletions, and deleting expired data. One replica does it: the live node with
+//! the smallest id. If two do it at once, it is only wasted work.
 
 use std::time::Duration;
 
@@ -20,23 +20,23 @@ const SLICE: i64 = 5_000;
 const TENANTS_PER_PAGE: i64 = 500;
 const SLICE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Somebody waits for a deletion to end.
+/// Shorter, since users wait for a deletion.
 const DELETION_INTERVAL: Duration = Duration::from_secs(5);
-/// Then it is the next one's turn, so that a big tenant holds up no small one for long.
-const TURN: Duration = Duration::from_secs(20);
+/// Time for one tenant per round, so that a big tenant does not delay small ones for long.
+const TENANT_BUDGET: Duration = Duration::from_secs(20);
 
-/// Ends what was to be deleted, also when nobody asks for it any more, until stopped.
+/// Finishes deletions, also those whose caller disappeared, until `stop`.
 pub async fn run_deletions(node: &Node, database: &Database, stop: &CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(DELETION_INTERVAL)).await.is_some() {
-        if is_caretaker(node)
-            && let Some(Err(error)) = stop.run_until_cancelled(Box::pin(end_deletions(database))).await
+        if is_responsible(node)
+            && let Some(Err(error)) = stop.run_until_cancelled(Box::pin(finish_deletions(database))).await
         {
             tracing::warn!(error = %error, "deletions were interrupted; the next round goes on");
         }
     }
 }
 
-async fn end_deletions(database: &Database) -> Result<(), Error> {
+async fn finish_deletions(database: &Database) -> Result<(), Error> {
     let unfinished = in_time(SLICE_TIMEOUT, async {
         let mut tx = database.monitor().await?;
         let unfinished = purge::list_unfinished(&mut tx).await?;
@@ -46,7 +46,7 @@ async fn end_deletions(database: &Database) -> Result<(), Error> {
     .await?;
     for (id, being_deleted) in unfinished {
         let tenant = TenantScope::any_epoch(TenantId::parse(&id)?);
-        let until = Instant::now() + TURN;
+        let until = Instant::now() + TENANT_BUDGET;
         let ended = if being_deleted {
             deletion::purge_and_delete(database, &tenant, until).await
         } else {
@@ -55,7 +55,7 @@ async fn end_deletions(database: &Database) -> Result<(), Error> {
         match ended {
             Ok(true) => tracing::info!(%tenant, being_deleted, "what was to be deleted is gone"),
             Ok(false) => {}
-            // One tenant's trouble must not be the others'.
+            // A failure of one tenant must not stop the work for others.
             Err(error) => tracing::warn!(%tenant, error = %error, "a deletion was interrupted"),
         }
     }
@@ -64,8 +64,8 @@ async fn end_deletions(database: &Database) -> Result<(), Error> {
 
 pub async fn run(node: &Node, database: &Database, instance_retention: Duration, stop: &CancellationToken) {
     loop {
-        if is_caretaker(node)
-            && let Err(error) = tend_all(database, instance_retention, stop).await
+        if is_responsible(node)
+            && let Err(error) = delete_all_expired(database, instance_retention, stop).await
         {
             tracing::warn!(error = %error, "upkeep was interrupted; the next round goes on");
         }
@@ -75,11 +75,11 @@ pub async fn run(node: &Node, database: &Database, instance_retention: Duration,
     }
 }
 
-fn is_caretaker(node: &Node) -> bool {
+fn is_responsible(node: &Node) -> bool {
     node.info().nodes.iter().map(|seen| &seen.id).min() == Some(&node.id)
 }
 
-async fn tend_all(
+async fn delete_all_expired(
     database: &Database,
     instance_retention: Duration,
     stop: &CancellationToken,
@@ -100,21 +100,21 @@ async fn tend_all(
             if stop.is_cancelled() {
                 return Ok(());
             }
-            // One tenant's trouble must not be the others'.
-            if let Err(error) = tend(database, &tenant, instance_retention, stop).await {
+            // A failure of one tenant must not stop the work for others.
+            if let Err(error) = delete_expired(database, &tenant, instance_retention, stop).await {
                 tracing::warn!(%tenant, error = %error, "upkeep of a tenant failed");
             }
         }
     }
 }
 
-async fn tend(
+async fn delete_expired(
     database: &Database,
     tenant: &TenantScope,
     instance_retention: Duration,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
-    forget_finished(database, tenant, instance_retention, stop).await?;
+    delete_finished(database, tenant, instance_retention, stop).await?;
     in_time(SLICE_TIMEOUT, async {
         let mut tx = database.tenant(tenant).await?;
         request_log::delete_expired(&mut tx, SLICE).await?;
@@ -124,7 +124,7 @@ async fn tend(
     .await
 }
 
-async fn forget_finished(
+async fn delete_finished(
     database: &Database,
     tenant: &TenantScope,
     retention: Duration,

@@ -1,6 +1,7 @@
-//! Who waits for jobs hears of new ones: at once in this process, and in the others through Postgres' NOTIFY. A notify
-//! takes a global lock at its commit, so none is tied to a job: what came up is collected and sent at most ten times a
-//! second. A lost wake-up costs a second, since every waiter also looks by itself.
+//! Wakes the callers that wait for jobs when new ones are committed: at once in this process, and in the others through
+//! Postgres' NOTIFY. A NOTIFY takes a global lock at its commit, so it is not sent in the transactions of jobs: topics
+//! are collected and sent at most ten times a second. A lost wake-up delays a waiter by a second, since every waiter
+//! also polls.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,11 +25,11 @@ type Topic = (TenantId, String);
 
 #[derive(Debug)]
 pub struct Wakeups {
-    /// Sent with each notify, so that a process does not wake up from its own.
+    /// Sent with each NOTIFY, so that a process ignores its own.
     origin: String,
     waiting: Mutex<HashMap<Topic, watch::Sender<u64>>>,
-    untold: Mutex<BTreeSet<Topic>>,
-    something_untold: Notify,
+    unsent: Mutex<BTreeSet<Topic>>,
+    has_unsent: Notify,
 }
 
 impl Default for Wakeups {
@@ -36,24 +37,23 @@ impl Default for Wakeups {
         Self {
             origin: Uuid::new_v4().simple().to_string(),
             waiting: Mutex::default(),
-            untold: Mutex::default(),
-            something_untold: Notify::default(),
+            unsent: Mutex::default(),
+            has_unsent: Notify::default(),
         }
     }
 }
 
-/// Hears of new jobs of some types of one tenant.
+/// Notifications about new jobs of some types of one tenant.
 #[derive(Debug)]
 pub struct Subscription {
     topics: Vec<watch::Receiver<u64>>,
 }
 
 impl Subscription {
-    /// Returns at the next wake-up, also at one that came since the last call.
+    /// Returns at the next wake-up, or at once if there was one since the last call.
     pub async fn notified(&mut self) {
         let changes = self.topics.iter_mut().map(|topic| Box::pin(topic.changed()));
-        // The senders outlive us only as long as somebody listens; an error would mean they are gone, and polling is
-        // what remains.
+        // A sender is kept while it has receivers. Should it be dropped, the waiter still polls.
         if select_all(changes).await.0.is_err() {
             std::future::pending::<()>().await;
         }
@@ -63,7 +63,7 @@ impl Subscription {
 impl Wakeups {
     pub fn subscribe(&self, tenant: &TenantId, job_types: &[String]) -> Subscription {
         let mut waiting = locked(&self.waiting);
-        // Here and not on each drop: subscribing is rare, announcing is not.
+        // Here and not when a subscription is dropped: subscribing is rare, announcing is not.
         waiting.retain(|_, sender| sender.receiver_count() > 0);
         let topics = job_types
             .iter()
@@ -72,7 +72,7 @@ impl Wakeups {
         Subscription { topics }
     }
 
-    /// New jobs of these types are committed.
+    /// Wakes the waiters of these types. Call it after the commit of new jobs.
     pub fn announce<'types>(&self, tenant: &TenantId, job_types: impl IntoIterator<Item = &'types str>) {
         let topics: BTreeSet<Topic> =
             job_types.into_iter().map(|job_type| (tenant.clone(), job_type.to_owned())).collect();
@@ -82,8 +82,8 @@ impl Wakeups {
         for topic in &topics {
             self.wake(topic);
         }
-        locked(&self.untold).extend(topics);
-        self.something_untold.notify_one();
+        locked(&self.unsent).extend(topics);
+        self.has_unsent.notify_one();
     }
 
     fn wake(&self, topic: &Topic) {
@@ -92,10 +92,10 @@ impl Wakeups {
         }
     }
 
-    /// Tells the other processes, until stopped.
-    pub async fn tell(&self, database: &Database, stop: &CancellationToken) {
-        while stop.run_until_cancelled(self.something_untold.notified()).await.is_some() {
-            let topics = std::mem::take(&mut *locked(&self.untold));
+    /// Notifies the other processes, until `stop`.
+    pub async fn send(&self, database: &Database, stop: &CancellationToken) {
+        while stop.run_until_cancelled(self.has_unsent.notified()).await.is_some() {
+            let topics = std::mem::take(&mut *locked(&self.unsent));
             let payloads: Vec<String> = topics
                 .iter()
                 .map(|(tenant, job_type)| format!("{} {tenant} {job_type}", self.origin))
@@ -111,11 +111,11 @@ impl Wakeups {
         }
     }
 
-    /// Hears the other processes, until stopped.
+    /// Receives the notifications of other processes, until `stop`.
     pub async fn listen(&self, database: &Database, stop: &CancellationToken) {
         loop {
-            let hearing = stop.run_until_cancelled(self.listen_once(database)).await;
-            let Some(ended) = hearing else { return };
+            let listening = stop.run_until_cancelled(self.listen_once(database)).await;
+            let Some(ended) = listening else { return };
             if let Err(error) = ended {
                 tracing::debug!(error = %error, "not hearing wake-ups; waiters look by themselves");
             }

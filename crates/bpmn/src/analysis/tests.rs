@@ -20,7 +20,7 @@ fn executable_process_is_clean_in_both_modes() {
 }
 
 #[test]
-fn finding_reads_like_the_event_and_tells_its_place() {
+fn finding_has_its_message_and_place() {
     let report = lint(MISSING_TASK_DEFINITION.as_bytes(), Mode::Strict);
     let expected = Finding {
         rule: Rule::MissingTaskDefinition,
@@ -38,7 +38,7 @@ fn finding_reads_like_the_event_and_tells_its_place() {
 }
 
 #[test]
-fn parse_refuses_what_lint_finds_and_ignores_style() {
+fn parse_refuses_what_lenient_lint_refuses_and_ignores_style() {
     assert_eq!(
         parse(MISSING_TASK_DEFINITION.as_bytes()),
         Err(lint(MISSING_TASK_DEFINITION.as_bytes(), Mode::Lenient))
@@ -91,7 +91,7 @@ fn place_of_malformed_xml_is_reported() {
     assert_eq!(found, [(Rule::XmlMalformed, 2)]);
 }
 
-/// A document's text in another encoding, with or without its byte order mark.
+/// A text encoded with `WIDTH` bytes per character.
 fn wide<const WIDTH: usize>(text: &str, unit: fn(char) -> [u8; WIDTH]) -> Vec<u8> {
     text.chars().flat_map(unit).collect()
 }
@@ -103,7 +103,7 @@ fn joined(parts: &[&[u8]]) -> Vec<u8> {
 const DECLARED: &[u8] = b"<?xml version='1.0' encoding='ISO-8859-1'?>\n";
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Whatever the bytes are: the place is that of the character as an editor counts it, and the message says what to change.
+/// In every encoding, the place is the line and column that an editor shows, and the message says what to change.
 #[rstest]
 #[case::doctype(b"<?xml version='1.0'?>\n<!DOCTYPE a>\n<a/>".to_vec(),
     "2:1 xml-doctype: document has a DOCTYPE, which is never read; remove it")]
@@ -111,7 +111,7 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
     "2:1 xml-doctype: document has a DOCTYPE, which is never read; remove it")]
 #[case::doctype_in_windows_lines(joined(&[MARK, b"<?xml version='1.0'?>\r\n\r\n  <!DOCTYPE a><a/>"]),
     "3:3 xml-doctype: document has a DOCTYPE, which is never read; remove it")]
-#[case::doctype_in_lines_of_old(b"<?xml version='1.0'?>\r<!DOCTYPE a><a/>".to_vec(),
+#[case::doctype_with_carriage_returns(b"<?xml version='1.0'?>\r<!DOCTYPE a><a/>".to_vec(),
     "2:1 xml-doctype: document has a DOCTYPE, which is never read; remove it")]
 #[case::malformed_after_a_mark(joined(&[MARK, "<ä>\n <b>ü</c></ä>".as_bytes()]),
     "2:6 xml-malformed: not well-formed XML: ill-formed document: expected `</b>`, but `</c>` was found")]
@@ -169,13 +169,13 @@ fn place_and_advice_are_right_in_every_encoding(#[case] bytes: Vec<u8>, #[case] 
     assert_eq!(reported, [expected]);
 }
 
-/// A declaration that is written in ASCII alone says nothing of what follows in ASCII.
+/// A declared encoding does not matter while all bytes are ASCII, and `utf8` means UTF-8.
 #[rstest]
 #[case(DECLARED, "")]
 #[case(b"<?xml version='1.0' encoding='utf-16'?>\n", "")]
 #[case(b"<?xml version='1.0' encoding='utf8'?>\n", "ä")]
 #[case(b"<?xml version = '1.0'   encoding = \"utf-8\" ?>\n", "ä")]
-fn declaration_that_changes_nothing_is_fine(#[case] declaration: &[u8], #[case] name: &str) {
+fn declaration_without_an_effect_is_accepted(#[case] declaration: &[u8], #[case] name: &str) {
     let (_, body) = ORDER.split_once("?>").unwrap();
     let body = body.replacen("Charge payment", &format!("Charge payment{name}"), 1);
     assert_eq!(lint(&joined(&[declaration, body.trim_start().as_bytes()]), Mode::Strict).findings, []);
@@ -211,7 +211,7 @@ fn all_executable_processes_are_reported(#[case] ids: &[&str], #[case] expected:
     "charge&#x2003;payment",
     r#"job type "charge\u{2003}payment" holds characters that cannot be seen on T"#
 )]
-fn job_type_is_shown_with_what_nobody_sees(#[case] job_type: &str, #[case] expected: &str) {
+fn messages_show_invisible_characters_of_a_job_type(#[case] job_type: &str, #[case] expected: &str) {
     let document = format!(
         "{HEAD}<process id=\"P\" isExecutable=\"true\"><startEvent id=\"S\"/><serviceTask id=\"T\"><extensionElements>\n\
          <wf:taskDefinition type=\"{job_type}\"/></extensionElements></serviceTask></process></definitions>"

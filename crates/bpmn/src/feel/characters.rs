@@ -1,22 +1,22 @@
-//! Which characters an expression is made of, and what to write instead of one that only looks like it.
+//! The characters of expressions, and replacements for characters that only look like them.
 
-/// Names start with a letter of any script or `_`.
+/// Whether a name may start with it: a letter of any script or `_`.
 pub(super) fn is_name_start(character: char) -> bool {
     character == '_'
         || (character.is_alphabetic() && unicode_ident::is_xid_start(character) && !is_foreign(character))
 }
 
-/// Names go on with letters, their marks (accents, vowel signs) and digits.
+/// Whether a name may contain it: letters, their marks (accents, vowel signs), digits or `_`.
 pub(super) fn is_name_part(character: char) -> bool {
     character == '_' || (unicode_ident::is_xid_continue(character) && !is_foreign(character))
 }
 
-/// Unicode counts it to names, yet a reader takes it for a sign or does not see it.
+/// Unicode allows it in names, but it looks like a sign or is invisible.
 fn is_foreign(character: char) -> bool {
     is_invisible(character) || SIGNS.iter().any(|(signs, _)| signs.contains(character))
 }
 
-/// Signs that stand for one of FEEL's, each with the one that FEEL knows.
+/// Characters that look like a sign of FEEL, each group with FEEL's own sign.
 const SIGNS: [(&str, &str); 24] = [
     ("“”„‟«»″‶＂〝〞〟❝❞ʺˮ״'‘’‚‛‹›′‵＇´ʹʹ", "\""),
     ("＝═≡", "="),
@@ -44,7 +44,7 @@ const SIGNS: [(&str, &str); 24] = [
     ("：", ":"),
 ];
 
-/// What a person who typed the character most likely meant.
+/// What the author most likely meant with the character.
 pub(super) fn instead_of(character: char) -> Option<&'static str> {
     if character.is_numeric() && unicode_ident::is_xid_continue(character) {
         return Some("digits 0 to 9");
@@ -52,7 +52,7 @@ pub(super) fn instead_of(character: char) -> Option<&'static str> {
     SIGNS.iter().find(|(signs, _)| signs.contains(character)).map(|(_, instead)| *instead)
 }
 
-/// Shows nothing, or only changes how its neighbours look: Unicode's default ignorable and control characters.
+/// Whether it is invisible or only changes how its neighbours look: Unicode's default ignorable and control characters.
 pub(super) fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(character,

@@ -5,23 +5,23 @@ use serde_json::{Number, Value};
 
 use super::{Decimal, Expr, Operator};
 
-/// The value of an expression over variables, a JSON object. Total: what has no value is `null`.
+/// The value of an expression; `variables` is a JSON object. Never fails: an expression without a value is `null`.
 pub fn evaluate(expr: &Expr, variables: &Value) -> Value {
     value_of(expr, variables).into_json()
 }
 
-/// Whether a gateway takes the flow with this condition: its value is `true` and nothing else.
+/// Whether a gateway takes the flow with this condition, that is, whether its value is exactly `true`.
 pub fn is_true(expr: &Expr, variables: &Value) -> bool {
     matches!(value_of(expr, variables), Operand::Boolean(true))
 }
 
-/// A value while it is computed with: numbers are decimals.
+/// An intermediate value, with numbers as decimals.
 enum Operand<'v> {
     Null,
     Boolean(bool),
     Number(Decimal),
     String(std::borrow::Cow<'v, str>),
-    /// A list or a context, which the subset only compares and passes on.
+    /// A list or a context, which the subset can only compare and return.
     Composite(&'v Value),
 }
 
@@ -75,7 +75,7 @@ fn value_of<'v>(expr: &'v Expr, variables: &'v Value) -> Operand<'v> {
 fn binary<'v>(operator: Operator, left: Operand<'v>, right: Operand<'v>) -> Operand<'v> {
     match operator {
         Operator::And => logical(and(left.boolean(), right.boolean())),
-        // De Morgan keeps the three-valued logic in one place.
+        // By De Morgan's law, so that the three-valued logic is only in `and`.
         Operator::Or => logical(
             and(left.boolean().map(|value| !value), right.boolean().map(|value| !value)).map(|value| !value),
         ),

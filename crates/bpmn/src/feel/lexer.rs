@@ -6,7 +6,7 @@ pub(super) enum Token {
     Number(String),
     String(String),
     Name(String),
-    /// A name in backticks, which may hold anything.
+    /// A name in backticks, which may contain any character.
     QuotedName(String),
     /// `@"…"`, a date, time or duration.
     Temporal,
@@ -21,11 +21,11 @@ const SYMBOLS: [&str; 23] = [
     ":", ".", "?",
 ];
 
-/// What an expression is made of.
+/// The tokens of an expression.
 pub(super) struct Tokens {
-    /// Each with the character position that it starts at; the last one is [`Token::End`].
+    /// Each with the position of its first character; the last one is [`Token::End`].
     pub(super) tokens: Vec<(Token, usize)>,
-    /// What stands in them that is outside the subset.
+    /// A construct within the tokens that is outside the subset.
     pub(super) unsupported: Option<&'static str>,
 }
 
@@ -155,7 +155,7 @@ impl Lexer {
         }
     }
 
-    /// A string that was begun by `"` may have been meant to end at a mark that looks like it.
+    /// The error of a string without an end: if it contains a character that looks like `"`, that is refused.
     fn unended_string<T>(&self, start: usize) -> Result<T, Error> {
         let look_alike = (start..self.characters.len()).find(|place| {
             self.characters[*place] != '\'' && instead_of(self.characters[*place]) == Some("\"")
@@ -166,7 +166,7 @@ impl Lexer {
         }
     }
 
-    /// What follows a backslash; one that escapes nothing stands for itself.
+    /// Reads the escape after a backslash. An unknown escape is kept as it is, with the backslash.
     fn escape(&mut self, value: &mut String) {
         let Some(character) = self.peek(0) else {
             value.push('\\');
@@ -209,7 +209,7 @@ impl Lexer {
         Ok(Token::QuotedName(name))
     }
 
-    /// Other engines know `$` and `'` in names.
+    /// `$` and `'` are read as parts of names, since other engines support them.
     fn name(&mut self) -> Token {
         let start = self.position;
         while let Some(character) = self.peek(0) {

@@ -1,5 +1,5 @@
-//! Reads all of FEEL's grammar, so that what is merely outside the subset is distinguished from what is no FEEL. A
-//! construct outside the subset is remembered in `unsupported` and stands as `null` in a tree that is then thrown away.
+//! Parses all of FEEL's grammar, to distinguish FEEL outside the subset from text that is not FEEL. A construct outside
+//! the subset is recorded in `unsupported` and becomes `null` in the tree, which is then dropped.
 
 mod constructs;
 
@@ -39,7 +39,7 @@ enum Stop {
     TooDeep,
 }
 
-/// An expression and the depth of its tree, which chains of operators grow without nesting in the text.
+/// An expression and the depth of its tree. Chains of operators make the tree deeper without nesting in the text.
 struct Tree {
     expr: Expr,
     depth: usize,
@@ -54,7 +54,7 @@ impl Tree {
         Self { depth: operand.depth + 1, expr: build(Box::new(operand.expr)) }
     }
 
-    /// Chains far beyond the subset are not built: their tree could be too deep to drop.
+    /// Trees deeper than the limit are not built: dropping them recursively could overflow the stack.
     fn binary(operator: Operator, left: Self, right: Self) -> Self {
         let depth = left.depth.max(right.depth) + 1;
         if depth > MAX_DEPTH {
@@ -370,7 +370,7 @@ impl Parser {
         Ok(Tree::leaf(Expr::Path(vec![name.to_owned()])))
     }
 
-    /// One of the next words joins expressions, so they are not one name.
+    /// Whether one of the next words is a keyword between expressions, so that they are not one name.
     fn has_keyword(&self, words: usize) -> bool {
         (0..words).any(|ahead| {
             ["in", "or", "between", "then", "else", "return", "satisfies", "instance"]

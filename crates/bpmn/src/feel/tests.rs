@@ -87,7 +87,7 @@ fn only_true_takes_a_flow(#[case] text: &str, #[case] expected: bool) {
 #[case("@\"P1D\"", "a date, time or duration")]
 #[case("2 ** 3", "`**`")]
 #[case("f(a).b", "a function call")]
-fn feel_outside_the_subset_is_reported_apart(#[case] text: &str, #[case] feature: &'static str) {
+fn feel_outside_the_subset_is_unsupported(#[case] text: &str, #[case] feature: &'static str) {
     assert_eq!(parse(text), Err(Error::Unsupported { feature }));
 }
 
@@ -102,19 +102,19 @@ fn feel_outside_the_subset_is_reported_apart(#[case] text: &str, #[case] feature
 #[case("if a then b")]
 #[case("total > ")]
 #[case("/* open")]
-fn what_cannot_be_feel_is_a_syntax_error(#[case] text: &str) {
+fn text_that_is_not_feel_is_a_syntax_error(#[case] text: &str) {
     assert!(matches!(parse(text), Err(Error::Syntax { .. })), "{:?}", parse(text));
 }
 
 #[test]
-fn syntax_error_tells_what_was_expected_where() {
+fn syntax_error_has_the_expectation_and_position() {
     let expected = Error::Syntax { expected: "a value", position: 8 };
     assert_eq!(parse("total ==3"), Err(expected.clone()));
     assert_eq!(expected.to_string(), "a value expected at character 8");
 }
 
 #[test]
-fn operators_bind_like_feel_has_it() {
+fn operators_have_feels_precedence() {
     let number = |value: i64| Box::new(Expr::Number(Decimal::from(value)));
     let path = |name: &str| Box::new(Expr::Path(vec![name.to_owned()]));
     let expected = Expr::Binary(
@@ -152,7 +152,7 @@ fn usual_depth_is_evaluated() {
     assert_eq!(evaluate(&parse(&text).unwrap(), &Value::Null), json!(MAX_DEPTH));
 }
 
-/// What a word processor makes of an expression, and what it should have been.
+/// Expressions with characters that word processors insert, and what to write instead.
 #[rstest]
 #[case("status = “APPROVED”", '“', 10, "\"")]
 #[case("status = „APPROVED“", '„', 10, "\"")]
@@ -163,7 +163,7 @@ fn usual_depth_is_evaluated() {
 #[case("status = ″APPROVED″", '″', 10, "\"")]
 #[case("status = ʺAPPROVEDʺ", 'ʺ', 10, "\"")]
 #[case("status = ＂APPROVED＂", '＂', 10, "\"")]
-// A string that begins well and never ends.
+// A string with a correct start and a wrong end.
 #[case("status = \"APPROVED”", '”', 19, "\"")]
 #[case("status＝\"APPROVED\"", '＝', 7, "=")]
 #[case("total ≤ 3", '≤', 7, "<=")]
@@ -182,7 +182,7 @@ fn usual_depth_is_evaluated() {
 #[case("vip ∧ new", '∧', 5, "and")]
 #[case("vip || new", '|', 5, "or")]
 #[case("!vip", '!', 1, "not(…)")]
-fn what_only_looks_like_feel_is_refused_with_what_to_write(
+fn look_alike_characters_are_refused_with_a_replacement(
     #[case] text: &str,
     #[case] character: char,
     #[case] position: usize,
@@ -202,7 +202,10 @@ fn what_only_looks_like_feel_is_refused_with_what_to_write(
 #[case("price€", "€ (U+20AC) at character 6 may stand only in a string")]
 #[case("x²", "² (U+00B2) at character 2 may stand only in a string")]
 #[case("a ; b", "; (U+003B) at character 3 may stand only in a string")]
-fn character_that_feel_does_not_know_is_named_with_its_place(#[case] text: &str, #[case] message: &str) {
+fn characters_that_feel_does_not_allow_are_named_with_their_position(
+    #[case] text: &str,
+    #[case] message: &str,
+) {
     assert_eq!(parse(text).map_err(|error| error.to_string()), Err(message.to_owned()));
 }
 
@@ -231,17 +234,17 @@ fn names_with_signs_are_outside_the_subset(#[case] text: &str, #[case] feature: 
     assert_eq!(parse(text), Err(Error::Unsupported { feature }));
 }
 
-/// FEEL's grammar counts them as white space, so that what a web page put between two words has its meaning.
+/// FEEL's grammar counts them as white space. They occur in text that was copied from web pages.
 #[test]
-fn wide_and_unbroken_blanks_are_blanks() {
+fn wide_and_no_break_spaces_are_white_space() {
     for blank in ['\u{a0}', '\u{1680}', '\u{2003}', '\u{2009}', '\u{2028}', '\u{202f}', '\u{3000}'] {
         assert_eq!(parse(&format!("count{blank}={blank}3")), parse("count = 3"), "{blank:?}");
     }
 }
 
-/// Every character of Unicode is a letter of some name, a blank, a sign of FEEL, or refused at its place.
+/// Every character of Unicode is a letter of a name, white space, a sign of FEEL, or refused at its position.
 #[test]
-fn no_character_is_taken_for_something_else() {
+fn every_character_has_one_meaning_or_is_refused() {
     let all = ('\0'..='\u{1ffff}').chain('\u{e0000}'..='\u{e01ff}');
     for character in all.filter(|character| !character.is_ascii()) {
         let read = parse(&format!("total > {character}"));
@@ -264,9 +267,9 @@ fn no_character_is_taken_for_something_else() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Wherever a foreign character stands in an expression, it is refused and its place is reported.
+    /// A foreign character anywhere in an expression is refused with its position.
     #[test]
-    fn foreign_characters_are_found_where_they_stand(
+    fn foreign_characters_are_reported_at_their_position(
         text in "(not\\()?[a-zäж漢_]{1,6}(\\.[a-z]{1,4})?( (=|<=|>|and|or|\\+|-) ?(\"[^\"\\\\]{0,6}\"|[0-9]{1,3}(\\.[0-9])?|[a-z]{1,3})){0,4}",
         place in any::<prop::sample::Index>(),
         foreign in prop::sample::select(vec![

@@ -23,6 +23,6 @@ use super::problem;
         "needs 94 characters as a label value, at most 63; letters, digits, '.' and '-' need 1, every other byte 3"
     )
 )]
-fn what_no_worker_can_serve_is_reported(#[case] job_type: &str, #[case] expected: Option<&str>) {
+fn job_types_that_no_worker_can_serve_are_reported(#[case] job_type: &str, #[case] expected: Option<&str>) {
     assert_eq!(problem(job_type).as_deref(), expected);
 }

@@ -1,6 +1,6 @@
-//! What stands under `definitions` and is referred to: messages, signals, shared event definitions.
+//! Elements directly under `definitions` that are referred to: messages, signals, shared event definitions.
 //!
-//! They belong to no process. Judged is what an executable process refers to: what only a drawing needs never runs.
+//! They are checked only if an executable process refers to them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,12 +10,13 @@ use crate::rule::Rule;
 use crate::rules::{events, expressions, tasks};
 use crate::sink::{Sink, quoted};
 
-/// How often, and where from, executable processes refer to a definition.
+/// How often executable processes refer to a definition, and from where.
 #[derive(Debug, Default, Clone, Copy)]
 struct Uses {
-    /// By process start events.
+    /// References of start events of processes.
     process_starts: usize,
-    /// By what waits inside a running instance: event sub-processes count where they stand directly in a process.
+    /// References of elements that wait in a running instance. Start events of event sub-processes count only directly
+    /// within a process.
     waiting: usize,
 }
 
@@ -111,7 +112,7 @@ fn check_signal<'d>(signal: Node<'d>, uses: Uses, sink: &mut Sink<'d>) {
     }
 }
 
-/// What starts a process is known before any variable is.
+/// The name for a start event is evaluated without variables.
 fn check_start_name<'d>(node: Node<'d>, name: &str, sink: &mut Sink<'d>) {
     let Some(Ok(expr)) = feel::expression_text(name).map(feel::parse) else { return };
     if !feel::evaluate(&expr, &serde_json::Value::Null).is_string() {

@@ -1,4 +1,4 @@
-//! Events: their definitions, what they refer to, and that one scope does not catch a thing twice.
+//! Events: their definitions, references, and duplicate catch events of a scope.
 
 use std::collections::HashSet;
 
@@ -29,7 +29,7 @@ pub(super) fn check<'d>(document: &Document<'d>, element: &FlowElement<'d>, sink
     }
 }
 
-/// What the events of one process or sub-process must agree on.
+/// Checks the events of a process or sub-process against each other.
 pub(super) fn check_scope<'d>(document: &Document<'d>, scope: &Scope<'d>, sink: &mut Sink<'d>) {
     let elements = || scope.elements.iter().map(|id| &document.elements[*id]);
 
@@ -138,7 +138,7 @@ fn check_boundary<'d>(document: &Document<'d>, element: &FlowElement<'d>, sink: 
     check_interruption(element, "cancelActivity", sink);
 }
 
-/// Which events may leave their activity or scope running, and which timers may fire again.
+/// Checks which events may be non-interrupting, and which timers may have a cycle.
 pub(super) fn check_interruption<'d>(element: &FlowElement<'d>, attribute: &str, sink: &mut Sink<'d>) {
     let is_interrupting = element.node.attribute(attribute).is_none_or(|value| is_true(Some(value)));
     for event in &element.events {
@@ -176,7 +176,7 @@ pub(super) fn check_definition<'d>(
             }
         }
         EventKind::Error => match document.referenced(event.node, "errorRef", "error") {
-            // Without an error, every one is caught.
+            // Without a reference, every error is caught.
             None if is_catch && !refers_to_other(document, event.node, "errorRef") => {}
             None => sink.report(Rule::ErrorReference, event.node, "missing error"),
             Some(error) if is_throw && attribute(error, "errorCode").is_empty() => {
@@ -215,7 +215,7 @@ pub(super) fn check_definition<'d>(
     }
 }
 
-/// The reference names something, but of another kind.
+/// Whether the reference resolves to an element of another kind.
 fn refers_to_other<'d>(document: &Document<'d>, node: Node<'d>, attribute: &str) -> bool {
     node.attribute(attribute).is_some_and(|reference| document.resolve(reference).is_some())
 }
@@ -255,7 +255,7 @@ fn can_be_compensated(document: &Document<'_>, activity: &FlowElement<'_>) -> bo
     has_handler || (activity.kind.is_sub_process() && activity.kind != Kind::EventSubProcess)
 }
 
-/// An event sub-process compensates what stands beside it.
+/// An event inside an event sub-process may also compensate activities of the surrounding scope.
 fn is_in_compensated_scope(
     document: &Document<'_>,
     event: &FlowElement<'_>,
@@ -298,7 +298,7 @@ fn check_receive_task<'d>(document: &Document<'d>, element: &FlowElement<'d>, si
     }
 }
 
-/// Two events of one place that catch the same thing would both be meant and only one could be.
+/// Reports events of one scope or activity that catch the same thing, since only one of them could be triggered.
 pub(super) fn check_caught_once<'d, 'e>(
     document: &Document<'d>,
     elements: impl Iterator<Item = &'e FlowElement<'d>>,
@@ -306,9 +306,9 @@ pub(super) fn check_caught_once<'d, 'e>(
 ) where
     'd: 'e,
 {
-    // Without a code every error or escalation is caught, and only one event can do that.
+    // An event without a code catches every error or escalation, so there may be only one.
     let mut caught: HashSet<(EventKind, Option<&'d str>)> = HashSet::new();
-    // An escalation event that refers to none leaves nothing for another one.
+    // Beside an escalation event without a reference, no other escalation event can be triggered.
     let mut escalations = 0_usize;
     let mut catches_every_escalation = false;
     for element in elements {
@@ -332,7 +332,7 @@ pub(super) fn check_caught_once<'d, 'e>(
     }
 }
 
-/// What makes two events of a kind the same.
+/// The name or code by which two events of a kind are the same.
 fn caught_name<'d>(document: &Document<'d>, event: EventDefinition<'d>) -> Option<&'d str> {
     let (reference, target, name) = match event.kind {
         EventKind::Message => ("messageRef", "message", "name"),

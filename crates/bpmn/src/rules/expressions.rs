@@ -5,7 +5,7 @@ use crate::feel;
 use crate::rule::Rule;
 use crate::sink::{Sink, quoted};
 
-/// Words of FEEL that are no variable names.
+/// FEEL's words that cannot be variable names.
 const RESERVED_WORDS: [&str; 11] =
     ["null", "true", "false", "function", "if", "then", "else", "for", "between", "instance", "of"];
 
@@ -21,7 +21,7 @@ const OPTIONAL: [(&str, &[&str]); 9] = [
     ("publishMessage", &["correlationKey", "messageId", "timeToLive"]),
     ("adHoc", &["activeElementsCollection"]),
 ];
-/// The same of the children of extension elements.
+/// The same for children of extension elements.
 const OPTIONAL_OF_CHILDREN: [(&str, &str, &[&str]); 2] = [
     ("executionListeners", "executionListener", &["type", "retries"]),
     ("taskListeners", "taskListener", &["type", "retries"]),
@@ -59,7 +59,7 @@ pub(super) fn check_element<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) 
     }
 }
 
-/// What an extension element of a flow node, flow, scope or event definition says by expressions.
+/// Checks the expressions in extension elements of a flow node, flow, scope or event definition.
 pub(super) fn check_extensions<'d>(node: Node<'d>, sink: &mut Sink<'d>) {
     for (name, attributes) in OPTIONAL {
         for extension in extensions(node, name) {
@@ -130,7 +130,7 @@ fn check_is_expression<'d>(node: Node<'d>, value: &str, sink: &mut Sink<'d>) {
     }
 }
 
-/// `name` is that of the attribute; empty when the value is the element's text.
+/// `name` is the attribute's name; empty when the value is the element's text.
 fn check_syntax<'d>(node: Node<'d>, name: &str, value: &str, sink: &mut Sink<'d>) {
     let parsed = feel::expression_text(value).map(feel::parse);
     if let Some(Err(error)) = parsed.filter(|parsed| parsed.as_ref().is_err_and(feel::Error::is_malformed)) {

@@ -30,7 +30,7 @@ pub(super) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
     check_declared(document, sink);
 }
 
-/// `outgoing` children name sequence flows. What an `incoming` child names is never asked for.
+/// Checks that `outgoing` children name sequence flows. `incoming` children are not checked.
 fn check_declared<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
     for element in &document.elements {
         for node in bpmn_children(element.node).filter(|node| node.tag_name().name() == "outgoing") {

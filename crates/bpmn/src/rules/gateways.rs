@@ -31,7 +31,7 @@ fn check_default<'d>(document: &Document<'d>, element: &FlowElement<'d>, sink: &
     }
 }
 
-/// Elsewhere a condition would silently be ignored.
+/// Reports conditions on other flows, where they would be ignored.
 fn check_condition_places<'d>(document: &Document<'d>, element: &FlowElement<'d>, sink: &mut Sink<'d>) {
     if matches!(element.kind, Kind::ExclusiveGateway | Kind::InclusiveGateway) {
         return;

@@ -32,13 +32,13 @@ fn can_listen(node: Node<'_>, kind: &str, event: &str) -> bool {
     let has = |definition| child(node, definition).is_some();
     match kind {
         "sequenceFlow" | "adHocSubProcess" | "transaction" | "complexGateway" => false,
-        // A compensation boundary event never happens itself, it only marks a handler.
+        // A compensation boundary event is never triggered, it only marks a handler.
         "boundaryEvent" if has("compensateEventDefinition") => false,
-        // Nothing runs before an instance or a boundary event has started.
+        // There is nothing to listen to before an instance or a boundary event has started.
         "startEvent" | "boundaryEvent" => event != "start",
-        // A gateway is left in the moment it is entered.
+        // A token leaves a gateway at once, so there is no separate end.
         _ if kind.ends_with("Gateway") => event != "end",
-        // An error or escalation may be caught elsewhere, which ends the event before a listener could.
+        // An error or escalation may be caught elsewhere, which ends the event before an end listener could run.
         "endEvent" if has("errorEventDefinition") => event != "end",
         "intermediateThrowEvent" if has("escalationEventDefinition") => event != "end",
         _ => matches!(event, "start" | "end"),

@@ -1,4 +1,4 @@
-//! Loops that nothing ever waits in would spin the engine for ever.
+//! Loops without a waiting element, which the engine would execute endlessly.
 
 use crate::document::{Document, ElementId, Kind};
 use crate::rule::Rule;
@@ -21,7 +21,7 @@ pub(super) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
     };
     let nodes = (0..document.elements.len()).filter(|id| passes(*id));
     for component in cycles(document.elements.len(), nodes, successors) {
-        // A loop of nothing but gateways is left to its conditions.
+        // A loop of gateways only may end by its conditions.
         let task = component
             .into_iter()
             .map(|id| &document.elements[id])
@@ -32,7 +32,7 @@ pub(super) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
     }
 }
 
-/// The strongly connected components that hold a cycle (Tarjan's algorithm with its stack made explicit), each sorted.
+/// The strongly connected components with a cycle, each sorted (Tarjan's algorithm with an explicit stack).
 fn cycles<S: Iterator<Item = usize>>(
     size: usize,
     nodes: impl Iterator<Item = usize>,

@@ -1,4 +1,4 @@
-//! Processes and sub-processes: that they exist, start properly and hold what can run.
+//! Processes and sub-processes: their existence, ids, start events and elements.
 
 use crate::document::{Document, EventKind, FlowElement, Kind, Scope};
 use crate::rule::Rule;

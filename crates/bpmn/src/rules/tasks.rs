@@ -1,4 +1,4 @@
-//! Tasks, call activities and multi-instance: that they say what to run.
+//! Tasks, call activities and multi-instance: their definitions.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use crate::document::{Document, EventKind, FlowElement, Kind, Node, child, exten
 use crate::rule::Rule;
 use crate::sink::{Sink, quoted};
 
-/// Header keys that begin like this are the engine's own.
+/// Header keys with this prefix are reserved for the engine.
 const RESERVED_HEADER_PREFIX: &str = "io.camunda.zeebe:";
 
 pub(super) fn check<'d>(document: &Document<'d>, element: &FlowElement<'d>, sink: &mut Sink<'d>) {
@@ -16,7 +16,7 @@ pub(super) fn check<'d>(document: &Document<'d>, element: &FlowElement<'d>, sink
             check_publisher(document, element, element.node, sink);
         }
         Kind::ThrowEvent | Kind::EndEvent => {
-            // The message that an event publishes is reported by its definition.
+            // The extension element for publishing is on the event definition.
             for event in element.events.iter().filter(|event| event.kind == EventKind::Message) {
                 check_publisher(document, element, event.node, sink);
             }
@@ -55,7 +55,7 @@ fn check_task_definition<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {
     }
 }
 
-/// A message is sent by a worker or published by the engine, which then must know it.
+/// A message is sent by a worker, or published by the engine, which needs a reference to it.
 fn check_publisher<'d>(
     document: &Document<'d>,
     element: &FlowElement<'d>,
@@ -71,7 +71,8 @@ fn check_publisher<'d>(
     }
 }
 
-/// Either run by a worker or by the engine itself, not both and not neither. `holder` is where the document says how.
+/// The element must be executed either by a worker or by the engine. `holder` is the node with the engine's extension
+/// element `own`.
 fn check_alternative<'d>(
     element: &FlowElement<'d>,
     holder: Node<'d>,
@@ -130,7 +131,7 @@ fn check_headers<'d>(headers: Node<'d>, sink: &mut Sink<'d>) {
     }
 }
 
-/// What is called by version tag names the tag.
+/// A binding by version tag needs the tag.
 pub(super) fn check_binding<'d>(extension: Node<'d>, sink: &mut Sink<'d>) {
     if extension.attribute("bindingType") == Some("versionTag") {
         check_not_empty(extension, &["versionTag"], sink);

@@ -1,4 +1,4 @@
-//! Timers: exactly one definition, of the right kind, with a value that means a time.
+//! Timers: exactly one definition, of the right kind, with a valid value.
 
 use crate::document::{Document, EventDefinition, FlowElement, Kind, Node, child, text};
 use crate::feel;
@@ -17,7 +17,7 @@ pub(super) fn check<'d>(
         let message = "timer without exactly one of timeDate, timeDuration and timeCycle";
         sink.report(Rule::TimerDefinition, event.node, message);
     }
-    // Nothing is known when a process starts, so the timer of its start event cannot depend on a variable. Its
+    // There are no variables before a process starts, so the timer of its start event cannot depend on one. Its
     // expression may still call functions, which are not evaluated here.
     let is_process_start = element.is_some_and(|element| {
         element.kind == Kind::StartEvent && document.scopes[element.scope].is_process()
@@ -51,14 +51,14 @@ fn check_value<'d>(part: Node<'d>, is_process_start: bool, sink: &mut Sink<'d>) 
     }
 }
 
-/// An intermediate timer is passed once.
+/// An intermediate timer fires once, so it cannot have a cycle.
 pub(super) fn check_fires_once<'d>(node: Node<'d>, event: EventDefinition<'d>, sink: &mut Sink<'d>) {
     if child(event.node, "timeDuration").is_none() && child(event.node, "timeDate").is_none() {
         sink.report(Rule::TimerCycle, node, "timer without timeDate or timeDuration");
     }
 }
 
-/// An interrupting timer ends what it would have to fire in again.
+/// An interrupting timer ends its activity or scope, so it cannot fire again.
 pub(super) fn check_no_cycle<'d>(node: Node<'d>, event: EventDefinition<'d>, sink: &mut Sink<'d>) {
     if child(event.node, "timeCycle").is_some() {
         sink.report(Rule::TimerCycle, node, "interrupting timer with a cycle");

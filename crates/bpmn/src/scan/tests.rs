@@ -76,7 +76,7 @@ fn only_utf_8_is_read(#[case] bytes: &[u8], #[case] expected: Result<&str, Rule>
 }
 
 #[test]
-fn tree_has_a_bound_of_its_own() {
+fn number_of_nodes_is_limited() {
     let document = format!("<a>{}</a>", "<a/>".repeat(200_000));
     let report = lint(document.as_bytes(), Mode::Lenient);
     let rules: Vec<(Rule, Class)> =

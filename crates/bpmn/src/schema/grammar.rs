@@ -1,4 +1,4 @@
-//! Reads `bpmn20.schema`, whose notation is explained at its top.
+//! Parses `bpmn20.schema`, whose notation is described at its top.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -81,7 +81,7 @@ impl Value {
     }
 }
 
-/// What an element holds.
+/// The content of an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
     Simple(Value),
@@ -96,7 +96,8 @@ pub(super) enum Wildcard {
 
 #[derive(Debug, Clone)]
 pub(super) struct Particle {
-    /// Elements with their own content, or, without, declared ones and what may stand for them.
+    /// Names of elements. With a content: exactly that element. Without: the declared element or one of its
+    /// substitution group.
     alternatives: Vec<(Name<'static>, Option<Content>)>,
     pub(super) wildcard: Option<Wildcard>,
     pub(super) min: u32,
@@ -125,7 +126,7 @@ impl Particle {
         Self { alternatives, wildcard, min, max }
     }
 
-    /// What a child of this name holds when this particle takes it.
+    /// The content of a child with this name; `None` if this particle does not match it.
     pub(super) fn content_of(&self, name: Name<'_>, declaration: Option<&Element>) -> Option<Content> {
         self.alternatives.iter().find_map(|(wanted, content)| match (content, declaration) {
             (Some(content), _) => (*wanted == name).then_some(*content),
@@ -171,7 +172,7 @@ pub(super) struct Type {
 #[derive(Debug, Clone)]
 pub(super) struct Element {
     pub(super) content: Content,
-    /// What it may stand for, nearest first.
+    /// Heads of its substitution groups, nearest first.
     pub(super) heads: Vec<Name<'static>>,
 }
 

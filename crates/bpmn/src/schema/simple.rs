@@ -7,7 +7,7 @@ use crate::document::Node;
 pub(super) fn is_valid(node: Node<'_>, value: &str, expected: Value) -> bool {
     let collapsed = value.trim_matches(is_xml_space);
     match expected {
-        // URIs of models are names; no two readers agree on which characters they may hold.
+        // URIs are used as names in models, and tools disagree on which characters they may contain.
         Value::String | Value::AnyUri => true,
         Value::Boolean => matches!(collapsed, "true" | "false" | "0" | "1"),
         Value::Integer => {

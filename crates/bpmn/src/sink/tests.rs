@@ -5,7 +5,7 @@ use crate::limits::{MAX_MESSAGE_CHARS, MAX_QUOTED_CHARS};
 use crate::{Finding, Rule, Severity};
 
 #[test]
-fn findings_are_sorted_by_place_and_said_once() {
+fn findings_are_sorted_by_place_without_duplicates() {
     let mut sink = Sink::default();
     sink.report_at(Rule::XmlMalformed, 4, "second");
     sink.report_at(Rule::XmlMalformed, 0, "first");
@@ -36,6 +36,6 @@ fn messages_are_printable_and_bounded() {
 #[case("Task_charge", "Task_charge".to_owned())]
 #[case(&"x".repeat(MAX_QUOTED_CHARS), "x".repeat(MAX_QUOTED_CHARS))]
 #[case(&"x".repeat(MAX_QUOTED_CHARS + 1), "x".repeat(MAX_QUOTED_CHARS - 1) + "…")]
-fn quoted_names_are_cut(#[case] name: &str, #[case] expected: String) {
+fn quoted_names_are_truncated(#[case] name: &str, #[case] expected: String) {
     assert_eq!(quoted(name), expected);
 }

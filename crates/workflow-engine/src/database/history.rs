@@ -1,6 +1,6 @@
-//! Which history a database has. After a failover, or when a backup or a volume was restored, a database under the same
-//! name may have lost its last writes. Its sequences then give numbers out again, and rows that were read before do not
-//! exist. What a process has read from a database is valid only for the history that it was read in.
+//! The history of a database. After a failover, a restored backup or a restored volume, a database with the same name
+//! may have lost its last writes: its sequences then repeat numbers, and rows that were read before do not exist. So
+//! what a process cached from a database is valid only for the history that it was read from.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 
 use crate::schema::{self, isolation};
 
-/// Equal for two connections when nothing that one of them saw committed can be lost on the other.
+/// Two connections have equal histories when each sees all that the other saw committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History(Arc<str>);
 
@@ -27,10 +27,14 @@ pub(super) enum Error {
 }
 
 impl History {
-    /// The server's start, since no backup or volume is restored under a running server; its timeline, which each
-    /// promotion raises; the database and its sequence, which a dump that is restored makes anew. Every role may read all
-    /// of these on PostgreSQL 15 and later. Only the timeline can be out of reach, where a provider's server does without
-    /// the usual log: the other three tell all but a promotion of the same running server, which is a standby until then.
+    /// Reads four values that every role may read on PostgreSQL 15 and later:
+    ///
+    /// - the server's start time: no backup or volume is restored under a running server;
+    /// - its timeline, which each promotion raises;
+    /// - the oids of the database and of its sequence, which restoring a dump creates anew.
+    ///
+    /// The timeline cannot be read on a provider's server without the usual WAL. The other three then detect everything
+    /// except the promotion of a running server, which is a standby until then and is refused here.
     pub(super) async fn observe(connection: &mut PgConnection) -> Result<Self, Error> {
         let (standby, identity) = sqlx::query_as::<_, (bool, String)>(
             "SELECT pg_is_in_recovery(),
@@ -40,7 +44,7 @@ impl History {
         )
         .fetch_one(&mut *connection)
         .await?;
-        // A standby that is promoted keeps its connections, so that none may be kept from before.
+        // A standby keeps its connections when it is promoted, so none from before may be used.
         if standby {
             return Err(Error::Standby);
         }
@@ -51,7 +55,7 @@ impl History {
         .await;
         match timeline {
             Ok(timeline) => Ok(Self(format!("{identity}/{timeline}").into())),
-            // Not allowed, not supported, not there.
+            // No privilege, not supported, no such function.
             Err(sqlx::Error::Database(error))
                 if matches!(error.code().as_deref(), Some("42501" | "0A000" | "42883")) =>
             {
@@ -62,7 +66,7 @@ impl History {
     }
 }
 
-/// Whether the engine may work on a database with this history: what was checked of another one says nothing.
+/// Checks that the engine may work on this database. Needed for each new history: it may have another schema.
 pub(super) async fn verify(connection: &mut PgConnection) -> Result<(), Error> {
     if let Some(refusal) = schema::observe_state(connection).await?.refusal() {
         return Err(Error::Schema(refusal));

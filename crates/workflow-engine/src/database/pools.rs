@@ -1,4 +1,4 @@
-//! The connections of a serving process, all on one history of the database.
+//! The connection pools of a serving process. All their connections see the same history of the database.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -13,24 +13,24 @@ use crate::schema::roles::Roles;
 pub(super) struct Pools {
     /// For transactions.
     pub(super) serving: PgPool,
-    /// One connection that is never used for anything else.
+    /// One connection for LISTEN only.
     pub(super) listening: PgPool,
     pub(super) shared: Arc<Shared>,
 }
 
-/// What the connections of the pools have in common.
+/// State that all connections of the pools share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    /// That of the first connection.
+    /// History of the first connection.
     history: OnceLock<History>,
-    /// A connection showed another history: the pools are of no use any more.
+    /// Cancelled when a connection showed another history: the pools must be replaced.
     pub(super) outdated: CancellationToken,
-    /// Why the latest connection was not taken.
+    /// Why the latest connection was rejected.
     refusal: Mutex<Option<String>>,
 }
 
 impl Pools {
-    /// Opens nothing yet: connections come with the first transactions.
+    /// Opens no connection yet: the first transactions do.
     pub(super) fn build(options: &PgConnectOptions, max_connections: u32, roles: &Arc<Roles>) -> Self {
         let shared = Arc::<Shared>::default();
         let build = |limit| {
@@ -38,7 +38,7 @@ impl Pools {
             PgPoolOptions::new()
                 .max_connections(limit)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
-                // A ping for every transaction would cost a round trip; `begin` retries on a dead connection instead.
+                // A ping per transaction would cost a round trip; `begin` retries on a dead connection instead.
                 .test_before_acquire(false)
                 .after_connect(move |connection, _| {
                     let (roles, shared) = (Arc::clone(&roles), Arc::clone(&shared));
@@ -54,14 +54,14 @@ impl Pools {
         self.listening.set_connect_options(options.clone());
     }
 
-    /// Waits for whoever still holds a connection.
+    /// Waits until all connections in use are returned.
     pub(super) async fn close(self) {
         tokio::join!(self.serving.close(), self.listening.close());
     }
 }
 
 impl Shared {
-    /// Known from the first connection on.
+    /// `None` before the first connection.
     pub(super) fn history(&self) -> Option<History> {
         self.history.get().cloned()
     }
@@ -70,7 +70,7 @@ impl Shared {
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Prepares a new connection, unless it leads to another history or one on which the engine must not work.
+    /// Prepares a new connection. An error if it has another history, or one on which the engine must not work.
     async fn accept(&self, connection: &mut PgConnection, roles: &Roles) -> Result<(), sqlx::Error> {
         prepare_session(connection, roles).await?;
         let accepted = self.compare(connection).await;
@@ -87,7 +87,7 @@ impl Shared {
         if self.history.get().is_none() {
             history::verify(connection).await?;
         }
-        // Of several first connections one comes first.
+        // Several connections may be opened at once: one of them sets the history, the others compare with it.
         if *self.history.get_or_init(|| history.clone()) != history {
             self.outdated.cancel();
             return Err(history::Error::Another);

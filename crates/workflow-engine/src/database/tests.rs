@@ -30,7 +30,7 @@ fn tenant(id: &str) -> TenantScope {
     TenantScope::any_epoch(TenantId::parse(id).expect("should be a tenant's id"))
 }
 
-fn in_life(id: &str, epoch: &str) -> TenantScope {
+fn of_epoch(id: &str, epoch: &str) -> TenantScope {
     TenantScope::of_epoch(TenantId::parse(id).expect("should be a tenant's id"), epoch).expect("is an epoch")
 }
 
@@ -38,7 +38,7 @@ fn is_unavailable(error: &Error) -> bool {
     matches!(error, Error::Database(error) if Error::is_unavailable(error))
 }
 
-/// The tenant whose rows the next transaction sees, as Postgres has it.
+/// The tenant whose rows the next transaction sees, read from Postgres.
 async fn next_transaction(database: &Database, id: &str) -> String {
     let mut tx = database.tenant(&tenant(id)).await.expect("should begin");
     let seen = sqlx::query_scalar("SELECT current_setting('workflow.tenant_id')")
@@ -67,7 +67,7 @@ async fn await_idle(watcher: &mut PgConnection, after: &str) {
     panic!("the pool's session stays in a transaction after {after}");
 }
 
-/// Polls a future so many times, then drops it; whether it ended by then.
+/// Polls a future at most `times` times, then drops it. `None` = it had not ended.
 async fn poll_times<T>(future: impl Future<Output = T>, times: usize) -> Option<T> {
     let mut future = pin!(future);
     let mut polled = 0;
@@ -83,7 +83,7 @@ async fn poll_times<T>(future: impl Future<Output = T>, times: usize) -> Option<
 }
 
 #[tokio::test]
-async fn a_lock_that_is_not_given_in_time_costs_only_who_waited_for_it() {
+async fn a_lock_timeout_fails_only_the_transaction_that_waited() {
     let postgres = test_support::require_postgres!();
     let test_database = postgres.fresh_database().await;
     let database = open_one(&test_database).await;
@@ -93,7 +93,7 @@ async fn a_lock_that_is_not_given_in_time_costs_only_who_waited_for_it() {
         .execute(&mut holder)
         .await
         .expect("should lock");
-    let refused = database.tenant_shared(&tenant("acme")).await.expect_err("the lock is another's");
+    let refused = database.tenant_shared(&tenant("acme")).await.expect_err("another session holds the lock");
     assert!(is_unavailable(&refused), "{refused}");
     for _ in 0..3 {
         assert_eq!(next_transaction(&database, "globex").await, "globex");
@@ -102,28 +102,28 @@ async fn a_lock_that_is_not_given_in_time_costs_only_who_waited_for_it() {
 }
 
 #[tokio::test]
-async fn a_beginning_that_was_given_up_at_any_point_leaves_no_transaction() {
+async fn dropping_a_begin_at_any_point_leaves_no_open_transaction() {
     let postgres = test_support::require_postgres!();
     let test_database = postgres.fresh_database().await;
     let database = open_one(&test_database).await;
     let mut watcher = PgConnection::connect_with(&test_database.options()).await.expect("should connect");
     let acme = tenant("acme");
-    // With and without a connection that is open already.
+    // The first rounds need a new connection, later ones have one in the pool.
     for times in 1..40 {
         let begun = poll_times(database.tenant(&acme), times).await;
         drop(begun);
-        await_idle(&mut watcher, &format!("a beginning of {times} polls")).await;
+        await_idle(&mut watcher, &format!("a begin of {times} polls")).await;
         assert_eq!(next_transaction(&database, "globex").await, "globex", "after {times} polls");
     }
     for micros in (0..3_000).step_by(60) {
         for kind in 0..4 {
             let limit = Duration::from_micros(micros);
-            let after = format!("kind {kind} was given up after {micros} µs");
+            let after = format!("kind {kind} was dropped after {micros} µs");
             match kind {
                 0 => drop(tokio::time::timeout(limit, database.tenant_shared(&acme)).await),
                 1 => drop(tokio::time::timeout(limit, database.tenant_exclusive(&acme)).await),
                 2 => drop(tokio::time::timeout(limit, database.monitor()).await),
-                _ => drop(tokio::time::timeout(limit, database.nobody()).await),
+                _ => drop(tokio::time::timeout(limit, database.cluster()).await),
             }
             assert_eq!(next_transaction(&database, "globex").await, "globex", "{after}");
             await_idle(&mut watcher, &after).await;
@@ -132,7 +132,7 @@ async fn a_beginning_that_was_given_up_at_any_point_leaves_no_transaction() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_was_given_up_at_any_point_leaves_nothing() {
+async fn dropping_a_transaction_at_any_point_leaves_no_open_transaction() {
     let postgres = test_support::require_postgres!();
     let test_database = postgres.fresh_database().await;
     let database = open_one(&test_database).await;
@@ -153,10 +153,10 @@ async fn a_transaction_that_was_given_up_at_any_point_leaves_nothing() {
             await_idle(&mut watcher, &after).await;
         }
     }
-    // A panic is a drop like any other.
+    // A panic drops the transaction too.
     let panicking = async {
         let _tx = database.tenant(&tenant("acme")).await.expect("should begin");
-        panic!("the work is wrong");
+        panic!("the work panics");
     };
     assert!(std::panic::AssertUnwindSafe(panicking).catch_unwind().await.is_err());
     assert_eq!(next_transaction(&database, "globex").await, "globex");
@@ -183,7 +183,7 @@ async fn a_commit_that_fails_leaves_no_transaction() {
     assert_eq!(next_transaction(&database, "globex").await, "globex");
     await_idle(&mut watcher, "a failed commit").await;
 
-    // Postgres answers a COMMIT after a failed statement without an error, and keeps nothing.
+    // Postgres answers a COMMIT after a failed statement without an error, and rolls back.
     let mut tx = database.tenant(&tenant("acme")).await.expect("should begin");
     sqlx::query("SELECT 1 / $1").bind(0).execute(tx.connection()).await.expect_err("cannot be divided");
     tx.commit().await.expect_err("nothing was kept");
@@ -191,7 +191,7 @@ async fn a_commit_that_fails_leaves_no_transaction() {
 }
 
 #[tokio::test]
-async fn hearing_wakeups_takes_no_connection_from_requests() {
+async fn listening_for_wakeups_uses_no_connection_of_requests() {
     let postgres = test_support::require_postgres!();
     let test_database = postgres.fresh_database().await;
     let database = open_one(&test_database).await;
@@ -205,14 +205,14 @@ async fn hearing_wakeups_takes_no_connection_from_requests() {
     }
     database.notify("workflow_jobs", &["the last one".to_owned()]).await.expect("should notify");
     while listener.recv().await.expect("should hear").payload() != "the last one" {}
-    // After a failover connections get no answer any more, the listener's too.
+    // After a failover old connections never answer, also the listener's.
     database.renew();
     let ended = async { while listener.recv().await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(5), ended).await.expect("the listener should end");
 }
 
 #[tokio::test]
-async fn transactions_tell_when_the_database_is_no_longer_the_one_that_it_was() {
+async fn transactions_have_another_history_after_the_database_was_restored() {
     let postgres = test_support::require_postgres!();
     let test_database = postgres.fresh_database().await;
     let database = open_one(&test_database).await;
@@ -224,11 +224,11 @@ async fn transactions_tell_when_the_database_is_no_longer_the_one_that_it_was() 
 
     let first = begin().await.expect("should begin");
     assert_eq!(database.history().as_ref(), Some(&first));
-    // A connection that breaks alone says nothing about the database.
+    // A broken connection alone does not change the history.
     owner.execute(terminate).await.expect("should terminate");
     assert_eq!(begin().await.expect("should begin"), first);
 
-    // A dump that is restored into the same database makes the sequence anew.
+    // Restoring a dump into the same database creates the sequence anew.
     let restored =
         "DROP SEQUENCE workflow.key_block; CREATE SEQUENCE workflow.key_block AS bigint MINVALUE 1;";
     owner.execute(restored).await.expect("should restore");
@@ -237,11 +237,11 @@ async fn transactions_tell_when_the_database_is_no_longer_the_one_that_it_was() 
     assert_ne!(second, first);
     assert_eq!(database.history().as_ref(), Some(&second));
 
-    // The isolation of a database that was not checked yet may be off.
+    // A restored database may lack row level security, so it is checked again.
     owner.execute("ALTER TABLE workflow.job NO FORCE ROW LEVEL SECURITY").await.expect("should alter");
     owner.execute(restored).await.expect("should restore");
     owner.execute(terminate).await.expect("should terminate");
-    let refused = begin().await.expect_err("the walls are down");
+    let refused = begin().await.expect_err("the table does not force row level security");
     assert!(is_unavailable(&refused), "{refused}");
     let reason = database.refusal().expect("should say why");
     assert!(reason.contains("table job does not force"), "{reason}");
@@ -250,7 +250,7 @@ async fn transactions_tell_when_the_database_is_no_longer_the_one_that_it_was() 
     assert!(third != first && third != second);
     assert_eq!(database.refusal(), None);
 
-    // Server, database, sequence and timeline; a provider may keep the timeline to itself.
+    // Server, database, sequence and timeline. A provider may not allow reading the timeline.
     assert_eq!(format!("{third:?}").matches('/').count(), 3, "{third:?}");
     let superuser = postgres.superuser().database(&test_database.name);
     let mut superuser = PgConnection::connect_with(&superuser).await.expect("should connect");
@@ -260,9 +260,9 @@ async fn transactions_tell_when_the_database_is_no_longer_the_one_that_it_was() 
     assert!(format!("{third:?}").starts_with(format!("{without:?}").trim_end_matches("\")")), "{without:?}");
 }
 
-/// Every way to the database: what looks at the schema, a migration, and the pool, whose connections come much later.
+/// For both kinds of connection: the single ones of checks and migrations, and those of the pools.
 #[tokio::test]
-async fn a_server_that_was_not_verified_gets_no_password_in_clear_text() {
+async fn an_unverified_server_gets_no_password_in_clear_text() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     const PASSWORD: &str = "correct horse battery";
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("should listen");
@@ -290,14 +290,14 @@ async fn a_server_that_was_not_verified_gets_no_password_in_clear_text() {
     let Err(super::Error::Reach(refused)) = connect(&options).await else { panic!("should be refused") };
     assert!(describe(&refused).contains("got none"), "{}", describe(&refused));
     let database = Database::open(&options, 1, Roles::default()).expect("should open");
-    let refused = database.nobody().await.expect_err("should be refused");
+    let refused = database.cluster().await.expect_err("should be refused");
     assert!(describe(&refused).contains("got none"), "{}", describe(&refused));
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(*heard.lock().unwrap_or_else(PoisonError::into_inner), b"");
 }
 
 #[tokio::test]
-async fn a_transaction_in_a_life_of_a_tenant_begins_in_no_other_one_and_keeps_it() {
+async fn a_transaction_of_an_epoch_begins_in_that_epoch_only_and_keeps_it_until_its_end() {
     let postgres = test_support::require_postgres!();
     let test_database = postgres.fresh_database().await;
     let database = open_one(&test_database).await;
@@ -312,41 +312,44 @@ async fn a_transaction_in_a_life_of_a_tenant_begins_in_no_other_one_and_keeps_it
     .expect("should insert");
     tx.commit().await.expect("should commit");
 
-    for scope in
-        [in_life("acme", "uid-2"), in_life("acme", ""), in_life("nowhere", "uid-1"), in_life("nowhere", "")]
-    {
+    for scope in [
+        of_epoch("acme", "uid-2"),
+        of_epoch("acme", ""),
+        of_epoch("nowhere", "uid-1"),
+        of_epoch("nowhere", ""),
+    ] {
         for refused in [
             database.tenant(&scope).await,
             database.tenant_shared(&scope).await,
             database.tenant_exclusive(&scope).await,
         ] {
-            assert!(matches!(refused, Err(Error::FormerLife(_))), "{scope:?}: {refused:?}");
+            assert!(matches!(refused, Err(Error::FormerEpoch(_))), "{scope:?}: {refused:?}");
         }
         assert_eq!(next_transaction(&database, "globex").await, "globex");
     }
     let mut successor = PgConnection::connect_with(&test_database.options()).await.expect("should connect");
-    let mut may_change_life = async || -> bool {
+    let mut may_change_epoch = async || -> bool {
         sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
             .bind(lock_key(&tenant("acme")))
             .fetch_one(&mut successor)
             .await
             .expect("should select")
     };
-    let tx = database.tenant(&in_life("acme", "uid-1")).await.expect("should begin");
-    assert!(!may_change_life().await, "the life ends under a transaction that began in it");
+    let tx = database.tenant(&of_epoch("acme", "uid-1")).await.expect("should begin");
+    assert!(!may_change_epoch().await, "the epoch must not change while a transaction of it is open");
     tx.commit().await.expect("should commit");
-    assert!(may_change_life().await);
+    assert!(may_change_epoch().await);
 
-    // Who waited for the lock looks at the life that it finds then.
+    // A transaction that waited for the lock checks the epoch after it got the lock.
     for statement in
         ["BEGIN", "SET LOCAL workflow.tenant_id = 'acme'", "UPDATE workflow.tenant SET owner_uid = 'uid-2'"]
     {
         successor.execute(statement).await.expect("should run");
     }
-    let (former, succeed) = (in_life("acme", "uid-1"), async {
+    let (former, succeed) = (of_epoch("acme", "uid-1"), async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         successor.execute("COMMIT; SELECT pg_advisory_unlock_all()").await.expect("should commit");
     });
     let (refused, ()) = tokio::join!(database.tenant(&former), succeed);
-    assert!(matches!(refused, Err(Error::FormerLife(_))), "{refused:?}");
+    assert!(matches!(refused, Err(Error::FormerEpoch(_))), "{refused:?}");
 }

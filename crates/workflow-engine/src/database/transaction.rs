@@ -1,6 +1,6 @@
-//! One transaction on one connection of the pool. A connection goes back only when Postgres has answered that no
-//! transaction is open on it. Neither sqlx's own `Transaction` nor its pool sees to that: a beginning that fails or is
-//! given up half-way counts as none there, and the pool asks a returned connection for a sign of life, not for its state.
+//! One transaction on one connection of the pool. A connection returns to the pool only after Postgres has answered
+//! that no transaction is open on it. sqlx does not ensure this: its `Transaction` ignores a BEGIN that failed or was
+//! dropped before its answer, and its pool pings a returned connection without checking for an open transaction.
 
 use std::time::Duration;
 
@@ -8,26 +8,26 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Executor, Postgres};
 
-/// Longer than a statement may run, since a rollback waits for the one that was given up. After it the connection is
-/// closed, which ends its transaction as well.
+/// Longer than the statement timeout, since the rollback waits for a statement that was dropped. After it the
+/// connection is closed, which also ends its transaction.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(6);
-/// The first attempts may meet the error of a statement whose answer nobody waited for.
+/// The first attempts may receive the error of a statement that was dropped before its answer.
 const ROLLBACK_ATTEMPTS: usize = 3;
 
-/// An open transaction; dropped without a commit, it is rolled back in a task of its own.
+/// An open transaction. Dropped without a commit, it is rolled back in its own task.
 #[derive(Debug)]
 pub(super) struct Transaction {
     connection: PooledConnection,
 }
 
-/// A connection that may be inside a transaction: dropped, it is closed instead of going back to the pool.
+/// A connection that may have an open transaction. Dropped, it is closed and does not return to the pool.
 #[derive(Debug)]
 struct PooledConnection(Option<PoolConnection<Postgres>>);
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
-            // Not `close_on_drop`: that needs a runtime and an answer.
+            // Not `close_on_drop`, which needs a runtime and an answer of Postgres.
             drop(connection.detach());
         }
     }
@@ -35,12 +35,12 @@ impl Drop for PooledConnection {
 
 impl PooledConnection {
     fn connection(&mut self) -> &mut PgConnection {
-        // Taken only by who consumes it.
+        // Only methods that consume `self` take it.
         #[expect(clippy::expect_used, reason = "the connection is there until this is dropped")]
         self.0.as_deref_mut().expect("the connection is held")
     }
 
-    /// Postgres has answered that no transaction is open.
+    /// Returns it to the pool. Only after Postgres has answered that no transaction is open.
     fn give_back(mut self) {
         drop(self.0.take());
     }
@@ -57,14 +57,14 @@ impl PooledConnection {
 }
 
 impl Transaction {
-    /// `statements` begin with BEGIN, and are sent at once.
+    /// `statements` start with BEGIN and are sent in one message.
     pub(super) async fn begin(pool: &PgPool, statements: &str) -> Result<Self, sqlx::Error> {
-        // From here on the connection counts as one with an open transaction.
+        // From here on the connection is treated as one with an open transaction.
         let mut transaction = Self { connection: PooledConnection(Some(pool.acquire().await?)) };
         match transaction.connection().execute(AssertSqlSafe(statements.to_owned())).await {
             Ok(_) => Ok(transaction),
             Err(error) => {
-                // With a pool of dead connections whoever tries again needs this one's place now.
+                // A retry needs the place of this dead connection in the pool at once.
                 if !matches!(error, sqlx::Error::Database(_)) {
                     drop(std::mem::replace(&mut transaction.connection, PooledConnection(None)));
                 }
@@ -77,9 +77,9 @@ impl Transaction {
         self.connection.connection()
     }
 
-    /// An error also when a statement failed before, which Postgres answers with a silent rollback.
+    /// Also an error when an earlier statement failed: Postgres itself would roll back without an error.
     pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        // The empty SELECT is refused inside a failed transaction, and then the COMMIT is not looked at.
+        // Postgres refuses the empty SELECT in a failed transaction, and then does not run the COMMIT.
         self.connection().execute("SELECT; COMMIT").await?;
         std::mem::replace(&mut self.connection, PooledConnection(None)).give_back();
         Ok(())
@@ -92,10 +92,10 @@ impl Drop for Transaction {
         if connection.0.is_none() {
             return;
         }
-        // Without a runtime it is closed.
+        // Without a runtime the connection is closed.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                // Given up in the middle, it is closed.
+                // After the timeout the connection is closed.
                 let _ = tokio::time::timeout(ROLLBACK_TIMEOUT, connection.roll_back()).await;
             });
         }

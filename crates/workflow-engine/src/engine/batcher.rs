@@ -1,5 +1,5 @@
-//! Requests of one kind, tenant and epoch that come while one of them is being written are written together next: each
-//! costs a transaction and a synced commit, and under load most share one. A request does not wait for others to come.
+//! Batches requests of one kind, tenant and epoch: those that arrive while a batch is being written form the next one.
+//! A batch costs one transaction and one synced commit. No request waits for others to arrive.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,38 +9,38 @@ use tokio::sync::{Mutex as Turn, oneshot};
 use crate::error::Error;
 use crate::tenant_scope::TenantScope;
 
-/// Together in one transaction.
+/// Requests in one transaction.
 const MAX_TOGETHER: usize = 1000;
 
 type Waiting<T, R> = (T, oneshot::Sender<Result<R, Error>>);
 
 #[derive(Debug)]
 pub(super) struct Batcher<T, R> {
-    /// Some bytes for each tenant, and each of its epochs, that ever wrote through this process.
-    lines: Mutex<HashMap<TenantScope, Arc<Line<T, R>>>>,
+    /// Never removed: some bytes for each tenant and epoch that ever wrote through this process.
+    queues: Mutex<HashMap<TenantScope, Arc<Queue<T, R>>>>,
 }
 
 #[derive(Debug)]
-struct Line<T, R> {
+struct Queue<T, R> {
     waiting: Mutex<Vec<Waiting<T, R>>>,
     turn: Turn<()>,
 }
 
 impl<T, R> Default for Batcher<T, R> {
     fn default() -> Self {
-        Self { lines: Mutex::default() }
+        Self { queues: Mutex::default() }
     }
 }
 
-impl<T, R> Default for Line<T, R> {
+impl<T, R> Default for Queue<T, R> {
     fn default() -> Self {
         Self { waiting: Mutex::default(), turn: Turn::default() }
     }
 }
 
 impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
-    /// The answer to this item. `write` gets what waits, this item or others, and gives one answer for each in order. It
-    /// goes on when its caller does not: the others wait for it.
+    /// Returns the answer to this item. `write` gets all waiting items, maybe without this one, and returns one answer
+    /// for each, in order. It continues when its caller is dropped, because other callers wait for its answers.
     pub(super) async fn write<F>(
         &self,
         tenant: &TenantScope,
@@ -50,22 +50,22 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
     where
         F: Future<Output = Vec<Result<R, Error>>> + Send + 'static,
     {
-        let line = Arc::clone(locked(&self.lines).entry(tenant.clone()).or_default());
+        let queue = Arc::clone(locked(&self.queues).entry(tenant.clone()).or_default());
         let (answer, mut answered) = oneshot::channel();
-        locked(&line.waiting).push((item, answer));
+        locked(&queue.waiting).push((item, answer));
         let answer = tokio::select! {
             biased;
             answer = &mut answered => answer,
-            turn = line.turn.lock() => {
-                let (items, answers): (Vec<T>, Vec<_>) = take_together(&line).into_iter().unzip();
+            turn = queue.turn.lock() => {
+                let (items, answers): (Vec<T>, Vec<_>) = take_together(&queue).into_iter().unzip();
                 let written = write(items);
                 let writing = tokio::spawn(async move {
                     for (answer, written) in answers.into_iter().zip(written.await) {
-                        // The caller may be gone.
+                        // The caller may have been dropped.
                         let _ = answer.send(written);
                     }
                 });
-                // A panic is reported by the answers that it dropped.
+                // A panic drops the senders of the answers: each caller then gets an error below.
                 let _ = writing.await;
                 drop(turn);
                 answered.await
@@ -75,8 +75,8 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
     }
 }
 
-fn take_together<T, R>(line: &Line<T, R>) -> Vec<Waiting<T, R>> {
-    let mut waiting = locked(&line.waiting);
+fn take_together<T, R>(queue: &Queue<T, R>) -> Vec<Waiting<T, R>> {
+    let mut waiting = locked(&queue.waiting);
     let together = waiting.len().min(MAX_TOGETHER);
     waiting.drain(..together).collect()
 }

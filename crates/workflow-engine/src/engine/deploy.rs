@@ -1,4 +1,4 @@
-//! Process definitions: judging, deploying, reading, deleting.
+//! Process definitions: validating, deploying, reading, deleting.
 
 use bpmn::{Mode, Report};
 use engine_api::model::{
@@ -26,23 +26,23 @@ use crate::wire;
 #[derive(Debug)]
 struct Caller<'a> {
     owner: Option<Owner>,
-    /// The latest version that the caller knows, 0 = none; `None` = any.
+    /// The latest version that the caller expects, 0 = none; `None` = any.
     follows: Option<i32>,
     fence: Option<&'a Fence>,
 }
 
-/// What is to be taken out of service, and by whom.
+/// Which process to delete, and for whom.
 #[derive(Debug)]
 struct Deletion<'a> {
     process_id: &'a str,
     owner: Option<&'a Owner>,
-    /// What becomes of running instances; `None` = only the ownership is given up.
+    /// What to do with running instances; `None` = delete nothing, only remove the owner.
     retire: Option<OnInstances>,
     fence: Option<&'a Fence>,
 }
 
 impl Engine {
-    /// Judges a document; touches no database.
+    /// Lints a document, without the database.
     pub async fn validate(&self, request: ValidateProcess) -> Result<Validation, Error> {
         any_epoch(&request.tenant_id)?;
         let report = lint(lint_mode(request.mode), request.content).await?.1;
@@ -200,7 +200,7 @@ impl Engine {
         let order = Deletion {
             process_id: &request.process_id,
             owner: request.owner.as_ref(),
-            // Giving up touches no instance.
+            // Removing the owner changes no instance.
             retire: (!request.retain).then_some(request.on_instances),
             fence,
         };
@@ -231,9 +231,9 @@ impl Engine {
         let is_there = definitions::find_latest(&mut tx, process_id).await?.is_some();
         let response = match process {
             Some(process) if is_there && !may_delete(deletion.owner, process.owner.as_ref()) => {
-                // Given up before: giving it up again is done.
-                let given_up = deletion.retire.is_none() && process.owner.is_none();
-                if given_up {
+                // The owner was removed before: doing it again succeeds.
+                let owner_removed = deletion.retire.is_none() && process.owner.is_none();
+                if owner_removed {
                     ProcessDeletion::Retired { versions: 0 }
                 } else {
                     ProcessDeletion::OwnedByOther
@@ -247,7 +247,7 @@ impl Engine {
                 definitions::set_owner(&mut tx, process_id, None).await?;
                 ProcessDeletion::Retired { versions }
             }
-            // The versions were retired before; those of their instances that run can still be canceled.
+            // The versions were deleted before; their running instances can still be canceled.
             Some(_) if deletion.retire == Some(OnInstances::Cancel) => {
                 retired::mark_canceling(&mut tx, process_id).await?;
                 ProcessDeletion::Retired { versions: 0 }
@@ -263,7 +263,7 @@ impl Engine {
 async fn retire(tx: &mut TenantTx, process_id: &str, on_instances: OnInstances) -> Result<u32, Error> {
     match on_instances {
         OnInstances::KeepRunning => {}
-        // Canceled in slices after this transaction: retired versions take no new ones.
+        // They are canceled in slices after this transaction. Retired versions start no new instances.
         OnInstances::Cancel => retired::mark_canceling(tx, process_id).await?,
         OnInstances::Fail => {
             let active = definitions::count_active_instances(tx, process_id).await?;
@@ -305,7 +305,8 @@ async fn require_storage(tx: &mut TenantTx, more: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Every job type is a series that the engine samples and tells each second, for all tenants together.
+/// Checks the limit of job types: each is a series of lag, which the engine samples and sends every second, for all
+/// tenants.
 async fn require_job_types(tx: &mut TenantTx, candidate: &NewDefinition<'_>) -> Result<(), Error> {
     if job_types::count_new(tx, candidate.job_types).await? == 0 {
         return Ok(());
@@ -328,7 +329,8 @@ async fn require_job_types(tx: &mut TenantTx, candidate: &NewDefinition<'_>) -> 
     Ok(())
 }
 
-/// Gives the content back, since judging it takes it to another thread: a mebibyte takes milliseconds.
+/// Lints in another thread, since a mebibyte takes milliseconds. That thread needs the content, so it is returned
+/// again.
 async fn lint(mode: Mode, content: Vec<u8>) -> Result<(Vec<u8>, Report), Error> {
     tokio::task::spawn_blocking(move || {
         let report = bpmn::lint(&content, mode);

@@ -1,8 +1,8 @@
-//! Only one replica of a controller may write. It says so with a number that grows with every change of the replica
-//! (`workflow-writer` and `workflow-fence` in the call's metadata); a replica that was succeeded is refused.
+//! Fencing: only one replica of a controller may write. Its calls carry a number that grows with every change of the
+//! writing replica (`workflow-writer` and `workflow-fence` in the call's metadata). Calls with a smaller number than
+//! the recorded one are refused.
 //!
-//! Every call of a replica records its number, reads too: what it then reads cannot be changed any more by one that it
-//! succeeded.
+//! Every call records its number, reads too: so a former replica cannot change any more what the current one has read.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,14 +12,14 @@ use crate::database::{History, TenantTx};
 use crate::error::Error;
 use crate::storage::writers;
 
-/// Who calls, and since which change of the writing replica.
+/// Name of a controller, and the fencing number of its calling replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fence {
     pub writer: String,
     pub number: i64,
 }
 
-/// Numbers that are recorded in the database for certain: a call with one of these costs no write.
+/// Cache of the numbers that are recorded in the database: a call with one of them needs no write.
 #[derive(Debug, Default)]
 pub struct Fences {
     recorded: Mutex<Recorded>,
@@ -31,7 +31,7 @@ struct Recorded {
     numbers: HashMap<String, i64>,
 }
 
-/// A cluster has a handful of writers.
+/// Far more writers than a cluster has.
 const MAX_WRITERS: usize = 64;
 
 impl Fences {
@@ -48,7 +48,7 @@ impl Fences {
         *number = fence.number.max(*number);
     }
 
-    /// What this history of the database has; another one may have lost it.
+    /// The numbers of this history; those of another one are dropped, since this one may have lost them.
     fn of(&self, history: &History) -> MutexGuard<'_, Recorded> {
         let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
         if recorded.by.as_ref() != Some(history) {
@@ -59,13 +59,13 @@ impl Fences {
 }
 
 impl Engine {
-    /// Makes the number known to every node before the call begins.
+    /// Records the number, for all nodes, before the call begins.
     pub async fn record_fence(&self, fence: &Fence) -> Result<(), Error> {
         let history = self.database.history();
         if history.as_ref().is_some_and(|history| self.fences.is_recorded(history, fence)) {
             return Ok(());
         }
-        let mut tx = self.database.nobody().await?;
+        let mut tx = self.database.cluster().await?;
         writers::record_fence(&mut tx, &fence.writer, fence.number).await?;
         tx.commit().await?;
         if let Some(history) = &history {
@@ -75,7 +75,7 @@ impl Engine {
     }
 }
 
-/// Refuses a replica that was succeeded. One that comes while the transaction runs waits for its end.
+/// Refuses a former replica. A new replica's first call waits until this transaction ends.
 pub(super) async fn require_current(tx: &mut TenantTx, fence: Option<&Fence>) -> Result<(), Error> {
     let Some(fence) = fence else { return Ok(()) };
     match writers::lock_fence(tx, &fence.writer).await? {

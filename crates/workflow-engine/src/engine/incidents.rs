@@ -1,4 +1,4 @@
-//! Incidents: what waits for a person, and how it is resolved.
+//! Incidents: listing, counting and resolving them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ use crate::tenant_id::TenantId;
 use crate::tenant_scope::TenantScope;
 use crate::wire;
 
-/// Instances whose variables are in memory at once: each may have a mebibyte of them.
+/// Limits memory: each instance may have a mebibyte of variables.
 const INSTANCES_AT_ONCE: usize = 32;
 
 impl Engine {
@@ -80,7 +80,7 @@ impl Engine {
         }
         request_log::record_answer(&mut tx, remembered, &()).await?;
         tx.commit().await?;
-        self.tell_resolved(tenant, &resolved);
+        self.report_resolved(tenant, &resolved);
         Ok(())
     }
 
@@ -138,12 +138,12 @@ impl Engine {
         };
         request_log::record_answer(&mut tx, remembered, &response).await?;
         tx.commit().await?;
-        self.tell_resolved(tenant, &resolved);
+        self.report_resolved(tenant, &resolved);
         Ok(response)
     }
 
-    /// Each incident by itself, within one transaction: what is in the way of one does not hold up the others. Jobs are
-    /// locked before instances, as when they are completed.
+    /// Resolves each incident independently, in one transaction: an obstacle of one does not block the others. Jobs are
+    /// locked before instances, in the same order as completions do.
     async fn resolve(
         &self,
         tx: &mut TenantTx,
@@ -158,7 +158,7 @@ impl Engine {
         instances.dedup();
         for slice in instances.chunks(INSTANCES_AT_ONCE) {
             let running = incidents::lock_running(tx, slice).await?;
-            // Read again, now that nobody else can resolve them.
+            // Read again under the locks: from here on no other transaction can resolve them.
             let mut open: BTreeMap<i64, Vec<Incident>> = BTreeMap::new();
             let of_slice = named.iter().filter(|incident| slice.contains(&incident.instance_key));
             let of_slice: Vec<i64> = of_slice.map(|incident| incident.key).collect();
@@ -197,11 +197,11 @@ impl Engine {
             return Ok(());
         }
         let definition = self.definitions.find(tx, instance.definition_key).await?;
-        let mut retrial =
-            Retrial { instance: &instance, marking: instance.marking.clone(), advances: Vec::new() };
+        let mut retry =
+            Retry { instance: &instance, marking: instance.marking.clone(), advances: Vec::new() };
         let before = resolved.keys.len();
         for incident in incidents {
-            match retrial.try_again(&incident, &definition, &variables)? {
+            match retry.retry_step(&incident, &definition, &variables)? {
                 None => {
                     resolved.keys.push(incident.key);
                     resolved.jobs.extend(incident.job_key);
@@ -212,7 +212,7 @@ impl Engine {
         if resolved.keys.len() == before {
             return Ok(());
         }
-        let Retrial { marking, advances, .. } = retrial;
+        let Retry { marking, advances, .. } = retry;
         if advances.is_empty() {
             if !resolution.variables.is_empty() {
                 incidents::update_variables(tx, instance.key, &variables).await?;
@@ -233,14 +233,14 @@ impl Engine {
         }
         changes.moved.push(row);
         instances::write_changes(tx, &changes, CounterShard::NotExact).await?;
-        // Written: a thousand instances' variables need not stay in memory.
+        // They are written: do not keep the variables of a thousand instances in memory.
         changes.moved.iter_mut().for_each(|row| row.variables = None);
         resolved.moved.push(changes);
         Ok(())
     }
 
-    /// After the commit.
-    fn tell_resolved(&self, tenant: &TenantId, resolved: &Resolved) {
+    /// Call it after the commit.
+    fn report_resolved(&self, tenant: &TenantId, resolved: &Resolved) {
         self.wakeups.announce(tenant, resolved.job_types.iter().map(String::as_str));
         self.metrics.jobs_resolved(resolved.jobs.len());
         for changes in &resolved.moved {
@@ -251,15 +251,15 @@ impl Engine {
     }
 }
 
-/// What a resolution resolves.
+/// Which incidents to resolve.
 #[derive(Debug)]
 enum Selected {
     Keys(Vec<i64>),
-    /// Those after a key.
+    /// Open incidents with a key greater than this.
     Open(Choice, i64),
 }
 
-/// How incidents are to be resolved.
+/// What to change when incidents are resolved.
 #[derive(Debug)]
 struct Resolution {
     retries: i32,
@@ -273,10 +273,10 @@ impl Resolution {
     }
 }
 
-/// Which open incidents.
+/// Filter of open incidents.
 #[derive(Debug)]
 enum Choice {
-    /// Those of a process and version, as the database has them: '' and 0 = any.
+    /// Process id and version; '' and 0 = any, as in the SQL statements.
     OfProcess(String, i32),
     OfInstance(i64),
 }
@@ -304,16 +304,16 @@ struct Resolved {
     unresolved: Vec<(i64, Obstacle)>,
 }
 
-/// Why an incident is as it was.
+/// Why an incident could not be resolved.
 #[derive(Debug)]
 enum Obstacle {
     Unknown,
-    /// The step fails as before.
+    /// The step fails again with the same message.
     Remains {
         element_id: String,
         message: String,
     },
-    /// No variable and no worker can help.
+    /// Neither variables nor workers can resolve it.
     Final {
         element_id: String,
         instance_key: i64,
@@ -359,16 +359,16 @@ impl Obstacle {
     }
 }
 
-/// The steps of one instance that are tried again.
-struct Retrial<'instance> {
+/// The steps of one instance that are retried.
+struct Retry<'instance> {
     instance: &'instance Running,
     marking: tokens::Marking,
     advances: Vec<Advance>,
 }
 
-impl Retrial<'_> {
-    /// `None` = resolved: the job waits again, or the tokens went on.
-    fn try_again(
+impl Retry<'_> {
+    /// `None` = resolved: the job can be activated again, or the tokens advanced.
+    fn retry_step(
         &mut self,
         incident: &Incident,
         definition: &CompiledDefinition,
@@ -385,11 +385,11 @@ impl Retrial<'_> {
         let held = (incident.element_id.as_str(), incident.flow_id.as_deref(), incident.tokens);
         let advance = tokens::advance_retried(&definition.process, &self.marking, held, variables)
             .map_err(|error| Error::Defect(format!("instance {}: {error}", self.instance.key)))?;
-        let comes_again = |new: &tokens::NewIncident| {
+        let is_raised_again = |new: &tokens::NewIncident| {
             new.message == message && (new.element_id == element_id || message == tokens::ENDLESS_LOOP)
         };
-        let again = advance.incidents.iter().any(comes_again);
-        if again {
+        let raised_again = advance.incidents.iter().any(is_raised_again);
+        if raised_again {
             return Ok(Some(Obstacle::Remains { element_id, message }));
         }
         self.marking = advance.marking.clone();

@@ -1,4 +1,4 @@
-//! What people do with instances: listing, reading, setting variables, ending.
+//! Instances as operators use them: listing, reading, setting variables, canceling.
 
 use std::collections::BTreeMap;
 
@@ -20,9 +20,9 @@ use crate::tenant_id::TenantId;
 use crate::tenant_scope::TenantScope;
 use crate::wire;
 
-/// Instances or incidents of one call.
+/// Maximum of instances or incidents in one call.
 pub(super) const MAX_AT_ONCE: usize = 1000;
-/// An instance may have any number; a read shows this many.
+/// Maximum of incidents in the answer of a read; an instance may have more.
 const MAX_INCIDENTS_SHOWN: i64 = 1000;
 
 impl Engine {
@@ -137,7 +137,7 @@ impl Engine {
         }
         request_log::record_answer(&mut tx, remembered, &()).await?;
         tx.commit().await?;
-        self.tell_canceled(&canceled);
+        self.report_canceled(&canceled);
         Ok(())
     }
 
@@ -187,22 +187,22 @@ impl Engine {
         };
         request_log::record_answer(&mut tx, remembered, &response).await?;
         tx.commit().await?;
-        self.tell_canceled(&canceled);
+        self.report_canceled(&canceled);
         Ok(response)
     }
 
-    /// After the commit.
-    fn tell_canceled(&self, canceled: &Canceled) {
+    /// Call it after the commit.
+    fn report_canceled(&self, canceled: &Canceled) {
         self.in_flight.finished(canceled.jobs.iter().copied());
         self.metrics.instances_canceled(canceled.instances.len());
     }
 }
 
-/// What a cancellation ends.
+/// Which instances to cancel.
 #[derive(Debug)]
 enum Selected {
     Keys(Vec<i64>),
-    /// Those after a key.
+    /// Running instances with a key greater than this.
     Running(Choice, i64),
 }
 
@@ -218,7 +218,7 @@ pub(super) fn require_keys(mut keys: Vec<i64>) -> Result<Vec<i64>, Error> {
     Ok(keys)
 }
 
-/// Which process is chosen, as the database has it: '' and 0 = any.
+/// Process id and version of a filter; '' and 0 = any, as in the SQL statements.
 pub(super) fn require_process(
     process_id: Option<&String>,
     version: Option<u32>,

@@ -1,4 +1,4 @@
-//! The work of workers: taking jobs and finishing them.
+//! The calls of workers: activating, completing and failing jobs, and extending leases.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,16 +24,16 @@ use crate::tenant_scope::TenantScope;
 use crate::wakeups::Subscription;
 use crate::wire;
 
-/// Notifications can be lost (a replica dies between commit and notify), and the end of a backoff or a lease sends
-/// none.
+/// Needed because wake-ups can be lost (a replica dies between commit and notify), and because the end of a backoff or
+/// a lease causes none.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_JOBS: u32 = 1000;
 const MAX_JOB_TYPES: usize = 100;
 const MAX_MESSAGE_CHARS: usize = 1024;
-/// Clients take messages of 4 MiB; the rest of the jobs is given back.
+/// Below the 4 MiB that clients accept. The jobs that do not fit are released.
 const MAX_ANSWER_BYTES: usize = 3 << 20;
 
-/// Builds what is activated for.
+/// Validates the parameters of an activation.
 pub fn build_demand(
     job_types: Vec<String>,
     worker: String,
@@ -51,17 +51,17 @@ pub fn build_demand(
         1..=MAX_JOBS => usize::try_from(max_jobs).unwrap_or_default(),
         _ => return Err(Error::Invalid(format!("the number of jobs must be 1 to {MAX_JOBS}"))),
     };
-    // Each type once, else a type named twice would be looked at twice.
+    // Removes duplicates, else the query would search a type twice.
     let job_types = job_types.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
     Ok(Demand { job_types, worker, max_jobs, lease })
 }
 
 impl Engine {
-    /// Long poll: answers when there is something, when the wait is over, or when the node stops.
+    /// Long poll: answers when there are jobs, when the wait is over, or when the node stops.
     pub async fn activate(&self, tenant: &TenantScope, request: ActivateJobs) -> Result<Vec<Job>, Error> {
         let demand = build_demand(request.job_types, request.worker, request.max_jobs, request.lease)?;
         let deadline = Instant::now() + request.wait;
-        // Before the first read, so that no notification is lost between the read and the wait.
+        // Before the first query, so that no wake-up between query and wait is missed.
         let mut wakeups = self.wakeups.subscribe(tenant, &demand.job_types);
         let mut waiter = None;
         loop {
@@ -75,7 +75,7 @@ impl Engine {
         }
     }
 
-    /// False when the deadline is over or the node stops.
+    /// False when the deadline has passed or the node stops.
     async fn await_work(&self, wakeups: &mut Subscription, deadline: Instant) -> bool {
         if Instant::now() >= deadline {
             return false;
@@ -88,7 +88,7 @@ impl Engine {
         }
     }
 
-    /// One look.
+    /// One query, without waiting.
     pub async fn activate_once(
         &self,
         tenant: &TenantScope,
@@ -97,7 +97,7 @@ impl Engine {
         let mut tx = self.database.tenant(tenant).await?;
         let mut rows = jobs::activate_jobs(&mut tx, demand).await?;
         if rows.is_empty() {
-            // Only now, so that a tenant with jobs does not pay for this query.
+            // Only when there are no jobs, so that a busy tenant does not pay for this query.
             let known = tenants::find_tenant(&mut tx).await?;
             let known = known.ok_or_else(|| Error::unknown_tenant(tenant.as_str()))?;
             tx.commit().await?;
@@ -109,7 +109,7 @@ impl Engine {
                 Ok(Vec::new())
             };
         }
-        let fitting = fitting(&rows);
+        let fitting = count_fitting(&rows);
         let overflowing: Vec<Unseen> = rows.drain(fitting..).map(|row| row.unseen()).collect();
         if !overflowing.is_empty() {
             jobs::release_unseen(&mut tx, &overflowing).await?;
@@ -125,7 +125,7 @@ impl Engine {
         Ok(activated)
     }
 
-    /// Gives back jobs that no worker has seen.
+    /// Undoes the activation of jobs that were not sent to a worker.
     pub async fn release(&self, tenant: &TenantScope, activated: &[Activated]) -> Result<(), Error> {
         let unseen: Vec<Unseen> = activated.iter().map(Activated::unseen).collect();
         let mut tx = self.database.tenant(tenant).await?;
@@ -146,22 +146,22 @@ impl Engine {
         Err(why_lost(&mut tx, key, epoch).await)
     }
 
-    /// Whether each of the jobs was held. If one fails all, each is completed alone: none fails because of another's
-    /// variables.
+    /// For each job, whether its lease was held. If the transaction of all fails, each job is completed alone, so that
+    /// none fails because of another one's variables.
     async fn complete_together(
         &self,
         tenant: &TenantScope,
         completions: Vec<(i64, Completion)>,
     ) -> Vec<Result<bool, Error>> {
         let together: BTreeMap<i64, Completion> = completions.iter().cloned().collect();
-        // Two workers may name the same job.
+        // Two workers may complete the same job.
         if together.len() == completions.len() {
             match settle_races(&self.keys, || self.complete_once(tenant, &together)).await {
                 Ok(lost) => return completions.iter().map(|(key, _)| Ok(!lost.contains(key))).collect(),
                 Err(error) if completions.len() == 1 => return vec![Err(error)],
-                // Perhaps they were completed: only who asked may ask again.
+                // The commit may have succeeded, so only the callers may retry.
                 Err(error) if !error.is_rolled_back() => {
-                    return completions.iter().map(|_| Err(Error::away())).collect();
+                    return completions.iter().map(|_| Err(Error::unanswered())).collect();
                 }
                 Err(_) => {}
             }
@@ -173,7 +173,7 @@ impl Engine {
         .await
     }
 
-    /// The keys of those whose lease was lost.
+    /// Returns the keys of the jobs whose lease was lost.
     pub async fn complete_many(
         &self,
         tenant: &TenantScope,
@@ -191,7 +191,8 @@ impl Engine {
         settle_races(&self.keys, || self.complete_once(tenant, &completions)).await
     }
 
-    /// Deletes the jobs and moves their tokens in one transaction; the keys of those that were not ours any more.
+    /// Deletes the jobs and advances their tokens in one transaction. Returns the keys of the jobs whose lease was
+    /// lost.
     async fn complete_once(
         &self,
         tenant: &TenantScope,
@@ -223,7 +224,7 @@ impl Engine {
         Ok(keys.into_iter().filter(|key| !done.contains(key)).collect())
     }
 
-    /// Whether that raised an incident.
+    /// Returns whether it raised an incident.
     pub async fn fail(&self, tenant: &TenantScope, request: FailJob) -> Result<bool, Error> {
         let (key, epoch, backoff) = (request.job.key, request.job.lease_epoch, request.retry_backoff);
         let retries = wire::stored(request.retries);
@@ -250,7 +251,7 @@ impl Engine {
         Ok(incident)
     }
 
-    /// When the lease ends now.
+    /// Returns the new end of the lease.
     pub async fn extend(
         &self,
         tenant: &TenantScope,
@@ -267,11 +268,11 @@ impl Engine {
     }
 }
 
-/// A job that was taken.
+/// A job that was activated.
 #[derive(Debug)]
 pub struct Activated {
     pub job: Job,
-    /// Since when it could have been taken; given back unseen, it gets it again.
+    /// Since when it could be activated. Restored when it is released unseen.
     waited_since: Timestamp,
 }
 
@@ -281,7 +282,7 @@ impl Activated {
     }
 }
 
-/// What a worker says about a finished job.
+/// Lease epoch and variables with which a worker completes a job.
 #[derive(Debug, Clone)]
 pub struct Completion {
     lease_epoch: i64,
@@ -294,14 +295,14 @@ fn build_completion(request: CompleteJob) -> Result<(i64, Completion), Error> {
     Ok((job.key, Completion { lease_epoch: job.lease_epoch, variables }))
 }
 
-/// All moves of one instance in one transaction.
+/// The changes of one instance in one transaction.
 #[derive(Debug)]
 struct Move {
     instance: InstanceRow,
     advances: Vec<Advance>,
 }
 
-/// `jobs` are those of one instance, at least one.
+/// `jobs` must not be empty, and all must be of one instance.
 fn build_move(
     jobs: &[CompletedJob],
     definition: &CompiledDefinition,
@@ -361,7 +362,7 @@ async fn why_lost(tx: &mut TenantTx, key: i64, epoch: i64) -> Error {
 }
 
 /// How many of the jobs fit one answer; at least one.
-fn fitting(rows: &[ActivatedJob]) -> usize {
+fn count_fitting(rows: &[ActivatedJob]) -> usize {
     const JOB_OVERHEAD: usize = 1024;
     let mut left = MAX_ANSWER_BYTES;
     rows.iter()

@@ -24,7 +24,7 @@ use crate::wire;
 
 const MAX_STARTS: usize = 1000;
 
-/// Which process, and with what.
+/// A request to start instances of one process, one for each entry of `variables`.
 #[derive(Debug)]
 pub(super) struct Start {
     request: Option<Remembered>,
@@ -67,7 +67,8 @@ impl Engine {
         Ok(started.into_iter().next().unwrap_or_default())
     }
 
-    /// An answer for each. If one fails all, each is started alone: none fails because of another's mistake.
+    /// Returns an answer for each. If the transaction of all fails, each is started alone, so that none fails because
+    /// of another one.
     async fn start_together(
         &self,
         tenant: &TenantScope,
@@ -76,8 +77,10 @@ impl Engine {
         match settle_races(&self.keys, || self.start_once(tenant, &starts)).await {
             Ok(started) => started.into_iter().map(Ok).collect(),
             Err(error) if starts.len() == 1 => vec![Err(error)],
-            // Perhaps they were started: only who asked may ask again.
-            Err(error) if !error.is_rolled_back() => starts.iter().map(|_| Err(Error::away())).collect(),
+            // The commit may have succeeded, so only the callers may retry.
+            Err(error) if !error.is_rolled_back() => {
+                starts.iter().map(|_| Err(Error::unanswered())).collect()
+            }
             Err(_) => {
                 join_all(starts.iter().map(async |start| {
                     let alone = std::slice::from_ref(start);
@@ -89,7 +92,7 @@ impl Engine {
         }
     }
 
-    /// One transaction for all of them, in order.
+    /// Starts all of them in one transaction, in order.
     async fn start_once(
         &self,
         tenant: &TenantScope,
@@ -116,13 +119,13 @@ impl Engine {
             request_log::record_answer(&mut tx, start.request.as_ref(), &response).await?;
             responses.push(response);
         }
-        // The tenant's quotas are the same in each.
+        // All contexts have the same quotas: those of the tenant.
         if let Some(context) = contexts.into_values().next() {
             let limited = context.quotas.limit_starts();
             let shard = if limited { CounterShard::Exact } else { CounterShard::Any };
             let usage = instances::write_changes(&mut tx, &changes, shard).await?;
             if limited {
-                // The counter is locked now: what it says is exact, and refusing rolls everything back.
+                // The counter is locked now, so it is exact. An error rolls everything back.
                 require_quota(tenant, &context, usage)?;
             }
         }
@@ -133,7 +136,7 @@ impl Engine {
         Ok(responses)
     }
 
-    /// Adds what one start changes.
+    /// Adds the changes of one request.
     async fn add_start(
         &self,
         tx: &mut TenantTx,
@@ -151,7 +154,7 @@ impl Engine {
         let definition_key = context.definition_key.ok_or_else(|| start.no_such_process(&tenant))?;
         let before = changes.started.len();
         let starting = i64::try_from(before + start.variables.len()).unwrap_or(i64::MAX);
-        // Cheap and not exact: a tenant that is far over its quota should not cost writes.
+        // Cheap but not exact: refuses a tenant far over its quota before anything is written.
         let wanted = Usage { active_instances: context.usage.active_instances + starting, ..context.usage };
         require_quota(&tenant, context, wanted)?;
         let definition = self.definitions.find(tx, definition_key).await?;
@@ -168,7 +171,7 @@ impl Engine {
         })
     }
 
-    /// Notifies the callers that wait for the new jobs; only after the commit, else they would read too early.
+    /// Wakes the activations that wait for the new jobs. Call it after the commit, else they query too early.
     pub(super) fn announce(&self, tenant: &TenantId, changes: &Changes) {
         self.wakeups.announce(tenant, changes.jobs.iter().map(|job| job.job_type.as_str()));
     }
@@ -200,7 +203,7 @@ impl Start {
     }
 }
 
-/// What the tenant would use must fit its quotas; the refusal tells what it uses now.
+/// Checks `wanted` against the quotas. The error contains the usage without this request.
 fn require_quota(tenant: &TenantId, context: &StartContext, wanted: Usage) -> Result<(), Error> {
     let StartContext { quotas, usage: now, .. } = context;
     let checks = [
@@ -225,7 +228,7 @@ fn require_quota(tenant: &TenantId, context: &StartContext, wanted: Usage) -> Re
     Ok(())
 }
 
-/// Keys that a move of tokens needs beside its instance's.
+/// How many keys an advance needs, without the instance's own.
 pub(super) fn keys_of(advance: &Advance) -> usize {
     advance.jobs.len() + advance.incidents.len()
 }
@@ -251,7 +254,7 @@ fn add_instances(
     }
 }
 
-/// The jobs and incidents that a move of tokens left behind; the instance's marking gets to know the jobs.
+/// Adds the jobs and incidents of an advance to `changes`, and the jobs' keys to the instance's marking.
 pub(super) fn add_work(
     changes: &mut Changes,
     instance: &mut InstanceRow,

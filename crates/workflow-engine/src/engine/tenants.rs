@@ -1,4 +1,4 @@
-//! Tenants: upsert, reading, deleting, usage, and the check of their isolation.
+//! Tenants: upserting, reading, deleting, usage, and the check of their isolation.
 
 use std::collections::BTreeSet;
 
@@ -60,20 +60,20 @@ impl Engine {
         fence: Option<&Fence>,
         remembered: Option<&Remembered>,
     ) -> Result<PutTenant, Error> {
-        // Alone: when a suspension is answered, no start that began before it is still on its way.
+        // Exclusive: after a suspension is answered, no start that began before it can still commit.
         let mut tx = self.database.tenant_exclusive(id).await?;
         fences::require_current(&mut tx, fence).await?;
         if let Some(answer) = request_log::find_answer(&mut tx, remembered).await? {
             return Ok(answer);
         }
         let found = tenants::find_tenant(&mut tx).await?;
-        // Nothing of the old one may appear in the new one.
+        // Data of the old tenant must not appear in the new one.
         if found.as_ref().is_some_and(|found| found.being_deleted) {
             return Err(Error::tenant_being_deleted(id.as_str()));
         }
         let claim = claim(wanted.owner.as_ref(), found.as_ref().and_then(|found| found.owner.as_ref()));
         refuse_claim(claim, || format!("tenant {id}"))?;
-        // Generations of different lives cannot be compared.
+        // Generations of objects with different uids cannot be compared.
         if let Some(found) = &found
             && claim == Claim::Held
             && found.generation > wanted.generation
@@ -128,14 +128,14 @@ impl Engine {
         loop {
             let once = || self.delete_tenant_once(&id, owner, mode, fence, remembered.as_ref());
             let deletion = settle_races(&self.keys, once).await?;
-            // The upkeep ends what this does not.
+            // The upkeep deletes the rest.
             if deletion != TenantDeletion::Purging || !deletion::purge(&self.database, &id, until).await? {
                 return Ok(deletion);
             }
         }
     }
 
-    /// Marks the tenant, and deletes it once nothing else of it is left.
+    /// Marks the tenant as being deleted, and deletes it when none of its other rows is left.
     async fn delete_tenant_once(
         &self,
         id: &TenantScope,
@@ -152,11 +152,11 @@ impl Engine {
         let response = match tenants::find_tenant(&mut tx).await? {
             None => TenantDeletion::Deleted,
             Some(found) if !may_delete(owner, found.owner.as_ref()) => {
-                // Given up before: giving it up again is done.
-                let given_up = mode == DeleteTenantMode::Retain && found.owner.is_none();
-                if given_up { TenantDeletion::Kept } else { TenantDeletion::OwnedByOther }
+                // The owner was removed before: doing it again succeeds.
+                let owner_removed = mode == DeleteTenantMode::Retain && found.owner.is_none();
+                if owner_removed { TenantDeletion::Kept } else { TenantDeletion::OwnedByOther }
             }
-            // What is being deleted cannot be kept any more.
+            // A deletion that has begun cannot be undone.
             Some(found) if mode == DeleteTenantMode::Retain && !found.being_deleted => {
                 tenants::upsert_tenant(&mut tx, &tenants::Tenant { owner: None, ..found }).await?;
                 TenantDeletion::Kept
@@ -170,7 +170,7 @@ impl Engine {
                 if is_gone { TenantDeletion::Deleted } else { TenantDeletion::Purging }
             }
         };
-        // A repeated request under the same id asks how far the deletion is.
+        // `Purging` is not recorded, so that a retry with the same request id gets the current state.
         if response != TenantDeletion::Purging {
             request_log::record_answer(&mut tx, remembered, &response).await?;
         }
@@ -213,7 +213,8 @@ fn refuse_reserved(id: &TenantScope) -> Result<(), Error> {
     Ok(())
 }
 
-/// Names what holds the deletion up, as far as one message can. Instances are read only when something runs.
+/// Refuses the deletion of a tenant with running instances or managed processes. The message names up to `NAMED`
+/// processes. Instances are only read when some are running.
 async fn refuse_work(tx: &mut TenantTx) -> Result<(), Error> {
     const NAMED: usize = 10;
     let id = tx.tenant().clone();

@@ -1,13 +1,13 @@
-//! Variables as they are stored.
+//! Checks and merging of an instance's variables.
 
 use serde_json::{Map, Value};
 
 use crate::error::Error;
 
-/// An instance's variables, all together.
+/// Limit of all variables of an instance.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Refuses what Postgres cannot store: it stores every character but one.
+/// Refuses the character U+0000, the only one that Postgres cannot store.
 pub(crate) fn require_storable(variables: &Map<String, Value>) -> Result<(), Error> {
     if variables.iter().all(|(name, value)| is_storable(name) && is_value_storable(value)) {
         return Ok(());
@@ -30,7 +30,7 @@ fn is_value_storable(value: &Value) -> bool {
     }
 }
 
-/// The object that is stored; anything else would be a defect and reads as none.
+/// The fields of stored variables, which are always an object; anything else reads as empty.
 pub(crate) fn object(stored: Value) -> Map<String, Value> {
     match stored {
         Value::Object(fields) => fields,
@@ -38,7 +38,7 @@ pub(crate) fn object(stored: Value) -> Map<String, Value> {
     }
 }
 
-/// A completed job's variables win over the instance's.
+/// `changes` overwrite variables of the same name, without a deep merge.
 pub(crate) fn merge(variables: &mut Value, changes: Map<String, Value>) {
     match variables {
         Value::Object(fields) => fields.extend(changes),
@@ -46,7 +46,7 @@ pub(crate) fn merge(variables: &mut Value, changes: Map<String, Value>) {
     }
 }
 
-/// Refuses variables that no worker could be sent.
+/// Refuses variables that are too large to be sent to a worker.
 pub(crate) fn require_small(variables: &Value) -> Result<(), Error> {
     if bytes(variables) > MAX_BYTES {
         return Err(Error::Invalid(format!(
@@ -56,7 +56,7 @@ pub(crate) fn require_small(variables: &Value) -> Result<(), Error> {
     Ok(())
 }
 
-/// About the size on the wire.
+/// Estimates the size in a message.
 pub(crate) fn bytes(value: &Value) -> usize {
     const OVERHEAD: usize = 8;
     OVERHEAD

@@ -226,10 +226,10 @@ async fn resolve_incidents(
         page_token: body.page_token,
     };
     let resolved = api.resolve_incidents_as(&caller(role), request).await?.into_inner();
-    let unresolved = resolved.unresolved.into_iter().map(|left| Unresolved {
-        key: Key(left.key),
-        reason: left.reason,
-        message: left.message,
+    let unresolved = resolved.unresolved.into_iter().map(|incident| Unresolved {
+        key: Key(incident.key),
+        reason: incident.reason,
+        message: incident.message,
     });
     Ok(Json(Resolution {
         resolved: resolved.resolved,

@@ -1,4 +1,4 @@
-//! What all calls share: keys, times and variables as JSON has them, and how a request is refused.
+//! Shared by all calls: keys, times and variables in JSON, and refusals of requests.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use tonic::{Extensions, Status};
 
 use super::{default_tenant, problem, write_problem};
 
-/// What is wrong with a request, found before the engine is asked.
+/// The response to a request that is refused.
 pub(super) struct Refused(Box<Response>);
 
 impl IntoResponse for Refused {
@@ -47,15 +47,15 @@ pub(super) type FromPath = Result<Path<Key>, PathRejection>;
 pub(super) type FromQuery<T> = Result<Query<T>, QueryRejection>;
 pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
 
-/// The caller, as the gRPC services know it.
+/// Request extensions with the caller's role, as the gRPC services expect them.
 pub(super) fn caller(role: Role) -> Extensions {
     let mut extensions = Extensions::new();
     extensions.insert(role);
     extensions
 }
 
-/// A key of the engine: a text of digits, since many JSON readers round whole numbers above 2^53. Requests may give a
-/// number too.
+/// A key of the engine, written as a string of digits, since many JSON readers round integers above 2^53. Requests may
+/// also contain a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key(pub i64);
 
@@ -93,13 +93,13 @@ impl<'de> Deserialize<'de> for Key {
     }
 }
 
-/// As [`Key`], from a path or a query, where everything is a text.
+/// Reads a [`Key`] from a query, where every value is a string.
 pub(super) fn key_of_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Key>, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map(|key| Some(Key(key))).map_err(|_| de::Error::custom("expected a key: a text of digits"))
 }
 
-/// A key that names something, or none.
+/// `None` for the 0 with which the wire format says that there is no key.
 pub(super) fn named(key: i64) -> Option<Key> {
     (key != 0).then_some(Key(key))
 }
@@ -108,7 +108,7 @@ pub(super) fn time(at: Option<prost_types::Timestamp>) -> Option<Timestamp> {
     at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
 }
 
-/// Variables of a request. A number that the engine would round is refused.
+/// Variables of a request. An integer that the engine would round is refused.
 pub(super) fn wire_variables(fields: Map<String, Value>) -> Result<Option<prost_types::Struct>, Refused> {
     if !fields.values().all(is_exact) {
         return Err(Status::invalid_argument(
@@ -137,11 +137,11 @@ pub(super) struct TenantQuery {
     pub tenant_id: String,
 }
 
-/// `{}`.
+/// The empty answer `{}`.
 #[derive(Debug, Serialize)]
 pub(super) struct Done {}
 
-/// Keys or a filter, not both.
+/// The selection by keys or by a filter. An error if both or none are given.
 pub(super) fn choose<Filter, Selection>(
     keys: Option<Vec<Key>>,
     filter: Option<Filter>,

@@ -1,4 +1,4 @@
-//! Tokens: from files to roles, and from the files again when they change.
+//! Maps tokens to roles, with secrets from files that are read again periodically.
 
 mod files;
 
@@ -18,29 +18,29 @@ use tonic::{Request, Status};
 use crate::engine::Fence;
 use crate::metrics::Metrics;
 use crate::serve::connections;
-use files::{Secret, Secrets, Turn};
+use files::{Secret, Secrets, Slot};
 
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// What the files presently let in.
+/// The secrets whose tokens are accepted now.
 #[derive(Debug)]
 pub struct Credentials {
     directory: PathBuf,
     secrets: RwLock<Arc<Vec<Secret>>>,
 }
 
-/// Who calls, and until when that may be believed.
+/// The caller's role, and when its token becomes invalid.
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub role: Role,
-    /// Canceled when the secret that the token came from is accepted no more.
+    /// Cancelled when the token's secret is no longer accepted.
     pub withdrawn: CancellationToken,
 }
 
 impl Credentials {
     pub fn load(directory: PathBuf) -> Result<Self, Error> {
         let Secrets { secrets, mut obstacles } = files::read(&directory, &[]);
-        // Without its current secret no caller of a role is accepted, and that would be noticed only by the first call.
+        // Without its current secret all callers of a role are refused, which would be noticed only when one calls.
         if let Some(fatal) = obstacles.iter().position(Error::is_about_a_current_secret) {
             return Err(obstacles.swap_remove(fatal));
         }
@@ -50,21 +50,21 @@ impl Credentials {
         Ok(Self { directory, secrets: RwLock::new(Arc::new(secrets)) })
     }
 
-    /// Who presents this value of an `authorization` header, and the turn of the secret behind it.
-    fn verify(&self, authorization: &str) -> Option<(Caller, Turn)> {
+    /// The caller with this value of an `authorization` header, and which of the role's secrets accepted it.
+    fn verify(&self, authorization: &str) -> Option<(Caller, Slot)> {
         let secrets = Arc::clone(&self.secrets.read().unwrap_or_else(PoisonError::into_inner));
         secrets.iter().find_map(|secret| {
             let role = secret.verify(authorization)?;
-            Some((Caller { role, withdrawn: secret.withdrawn.clone() }, secret.turn))
+            Some((Caller { role, withdrawn: secret.withdrawn.clone() }, secret.slot))
         })
     }
 
-    /// Reads the files again and again until stopped.
+    /// Reloads the files periodically until `stop`.
     pub async fn follow(&self, stop: &CancellationToken) {
         let mut reported = Vec::new();
         while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
             let obstacles = self.reload();
-            // Logged once, not after every read.
+            // Logged once, not at every reload.
             if obstacles != reported {
                 for obstacle in &obstacles {
                     tracing::warn!(error = obstacle, "a credential file cannot be used");
@@ -74,7 +74,7 @@ impl Credentials {
         }
     }
 
-    /// Takes over what the files hold now; what is in the way.
+    /// Replaces the secrets by those in the files now. Returns the errors of unusable files.
     fn reload(&self) -> Vec<String> {
         let former = Arc::clone(&self.secrets.read().unwrap_or_else(PoisonError::into_inner));
         let Secrets { secrets: fresh, obstacles } = files::read(&self.directory, &former);
@@ -91,7 +91,7 @@ impl Credentials {
     }
 }
 
-/// Which replica of a controller calls; absent for callers of which any may write.
+/// The fence of the calling controller replica; `None` for callers without fencing.
 fn read_fence(metadata: &MetadataMap) -> Result<Option<Fence>, Status> {
     let text = |name| metadata.get(name).map(|value| value.to_str());
     match (text(WRITER_HEADER), text(FENCE_HEADER)) {
@@ -107,11 +107,11 @@ fn read_fence(metadata: &MetadataMap) -> Result<Option<Fence>, Status> {
     }
 }
 
-/// Beside a request: canceled when its token is good no more.
+/// Request extension: cancelled when the token of the request is no longer accepted.
 #[derive(Debug, Clone)]
 pub(super) struct Withdrawn(pub CancellationToken);
 
-/// Puts the caller's role beside the request, before its body is read.
+/// Interceptor that adds the caller's role to the request's extensions, before its body is read.
 #[derive(Debug, Clone)]
 pub struct Authenticate {
     pub credentials: Arc<Credentials>,
@@ -120,11 +120,11 @@ pub struct Authenticate {
 
 impl Authenticate {
     pub fn caller(&self, authorization: Option<&str>) -> Result<Caller, Status> {
-        let Some((caller, turn)) = authorization.and_then(|header| self.credentials.verify(header)) else {
+        let Some((caller, slot)) = authorization.and_then(|header| self.credentials.verify(header)) else {
             self.metrics.credential_refused();
             return Err(Status::unauthenticated("a valid bearer token is required"));
         };
-        if turn == Turn::Previous {
+        if slot == Slot::Previous {
             self.metrics.called_with_previous_secret(&caller.role);
         }
         Ok(caller)

@@ -1,4 +1,4 @@
-//! `grpc.health.v1`, for load balancers and probes that know no token: whether this node serves, and nothing else.
+//! `grpc.health.v1`, for load balancers and probes without a token. It reports only whether this node serves.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::node::Node;
 
-/// How often a watch looks.
+/// How often a watch checks the status.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Watches at the same time: they are open to everybody.
+/// Limit of concurrent watches, since callers need no token.
 const MAX_WATCHES: usize = 256;
 
-/// The services of one node, which serve together or not at all.
+/// Health of one node; all of its services have the same status.
 #[derive(Debug, Clone)]
 pub(super) struct NodeHealth {
     node: Arc<Node>,
@@ -35,7 +35,7 @@ impl NodeHealth {
         })
     }
 
-    /// Empty = the whole node.
+    /// The empty name stands for the whole node.
     fn knows(&self, service: &str) -> bool {
         service.is_empty() || self.services.contains(&service)
     }
@@ -48,7 +48,7 @@ fn status_of(node: &Node) -> ServingStatus {
     }
 }
 
-/// What a watch remembers between two messages.
+/// State of a watch between two messages.
 struct Watch {
     health: NodeHealth,
     known: bool,
@@ -57,7 +57,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// The present status at once, then each change; ends with the node.
+    /// Sends the current status at once, then each change. Ends when the node stops.
     async fn next(mut self) -> Option<(Result<HealthCheckResponse, Status>, Self)> {
         loop {
             let status =
@@ -66,7 +66,7 @@ impl Watch {
                 self.reported = Some(status);
                 return Some((Ok(HealthCheckResponse { status: status.into() }), self));
             }
-            self.health.node.rest(INTERVAL).await?;
+            self.health.node.sleep(INTERVAL).await?;
         }
     }
 }

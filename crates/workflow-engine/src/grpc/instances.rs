@@ -11,7 +11,7 @@ use tonic::{Extensions, Request, Response, Status};
 
 use super::{Api, Method};
 
-/// The same for gRPC and for the JSON gateway: who may, then the use case.
+/// Calls that gRPC and the JSON gateway share: authorization, then the use case.
 impl Api {
     pub async fn start_instance_as(
         &self,

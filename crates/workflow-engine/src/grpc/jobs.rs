@@ -158,7 +158,8 @@ impl JobService for Api {
     }
 }
 
-/// A stream on the wire, counted while it is open and by how it ended. It ends when its caller's token is good no more.
+/// A response stream. It counts open streams and their final codes in the metrics, and ends when the caller's token is
+/// no longer accepted.
 pub struct Counted<T> {
     method: Method,
     metrics: Metrics,

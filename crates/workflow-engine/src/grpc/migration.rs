@@ -59,7 +59,7 @@ fn wire_state(state: &State) -> GetMigrationStatusResponse {
 fn wire_applied(applied: &Applied) -> AppliedMigration {
     let known = schema::known_steps().iter().find(|step| step.migration.version == applied.version);
     let step = known.map_or_else(
-        // Made by a newer version, which alone knows its kind.
+        // Applied by a newer version; this one does not know its kind.
         || MigrationStep {
             id: applied.version,
             description: applied.description.clone(),

@@ -1,4 +1,4 @@
-//! Refusals on the wire.
+//! Maps errors to gRPC statuses.
 
 use engine_api::refusal;
 use tonic::Status;
@@ -6,12 +6,12 @@ use tonic::Status;
 use super::Method;
 use crate::error::Error;
 
-/// What the caller reads; what it must not read goes to the log.
+/// The status for the caller. Details that the caller must not read go to the log.
 pub fn to_status(method: Method, error: Error) -> Status {
     match error {
         Error::Invalid(message) => Status::invalid_argument(message),
         Error::NotFound(message) => Status::not_found(message),
-        Error::FormerLife(message) => Status::unauthenticated(message),
+        Error::FormerEpoch(message) => Status::unauthenticated(message),
         Error::Owned(message) => Status::already_exists(message),
         Error::Stale(message) => Status::aborted(message),
         Error::Quota { tenant, quota, limit, current } => {

@@ -61,7 +61,7 @@ fn client_of(tenant_id: &str) -> Role {
 #[case::client_sees_no_tenants(client_of("acme"), Method::ListTenants, "", false)]
 #[case::client_sees_no_lag(client_of("acme"), Method::ListJobLag, "", false)]
 #[case::worker_reads_health(worker_of("acme"), Method::GetHealth, "", true)]
-fn a_role_opens_its_methods_only(
+fn a_role_may_call_only_its_methods(
     #[case] role: Role,
     #[case] method: Method,
     #[case] tenant_id: &str,
@@ -70,7 +70,7 @@ fn a_role_opens_its_methods_only(
     assert_eq!(method.is_allowed(&role, tenant_id), allowed);
 }
 
-/// A node that never reached a database.
+/// A node that was never connected to a database.
 fn api() -> Api {
     let arguments =
         ["workflow-engine", "serve", "--database-host", "localhost", "--database-user-file", "/user"];
@@ -123,7 +123,7 @@ async fn a_node_without_a_database_says_why_it_does_not_serve() {
 }
 
 #[tokio::test]
-async fn nothing_is_done_for_who_may_not_ask_for_it() {
+async fn an_unauthorized_call_does_no_work() {
     for (role, code) in [(None, Code::Unauthenticated), (Some(Role::Monitor), Code::PermissionDenied)] {
         let work = async { unreachable!("must not be polled") };
         let refused = api().call_node::<()>(Method::PutTenant, &extensions(role), "", work).await;

@@ -13,7 +13,7 @@ fn lag(tenant_id: &str, job_type: &str, activatable: i64) -> (Pair, Lag) {
 }
 
 #[test]
-fn a_delta_names_what_changed_what_came_and_what_went() {
+fn a_delta_contains_changed_new_and_removed_lags() {
     let before = BTreeMap::from([lag("acme", "charge", 1), lag("acme", "refund", 0), lag("acme", "ship", 2)]);
     let after =
         BTreeMap::from([lag("acme", "charge", 1), lag("acme", "refund", 5), lag("globex", "charge", 0)]);
@@ -27,7 +27,7 @@ fn a_delta_names_what_changed_what_came_and_what_went() {
 }
 
 #[test]
-fn a_filter_admits_pairs_that_both_lists_name() {
+fn a_filter_matches_pairs_that_are_in_both_lists() {
     let sample = Sample {
         lags: BTreeMap::from([
             lag("acme", "charge", 1),
@@ -45,7 +45,7 @@ fn a_filter_admits_pairs_that_both_lists_name() {
 }
 
 #[test]
-fn an_age_is_right_where_an_older_count_contradicts_it() {
+fn the_age_wins_over_a_contradicting_older_count() {
     let at = Some(Timestamp::UNIX_EPOCH);
     let observed = |job_type: &str, oldest_run_at| Lag { oldest_run_at, ..lag("acme", job_type, 0).1 };
     let oldest = vec![

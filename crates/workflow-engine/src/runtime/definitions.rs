@@ -1,5 +1,5 @@
-//! Compiled definitions, kept per key: in one history of the database a definition never changes, so each process
-//! compiles it once.
+//! Cache of compiled definitions, by key. A definition never changes within one history of the database, so each
+//! process compiles it once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::storage;
 use crate::tenant_id::TenantId;
 
-/// Above this the cache starts over: a compiled definition is some kilobytes.
+/// When the cache has this many entries, it is cleared. A compiled definition takes some kilobytes.
 const MAX_KEPT: usize = 4096;
 
 #[derive(Debug)]
@@ -35,10 +35,10 @@ struct Compiled {
 }
 
 impl Definitions {
-    /// The key comes from a row of the transaction's tenant, whose definition it is.
+    /// `key` must come from a row of the transaction's tenant.
     pub async fn find(&self, tx: &mut TenantTx, key: i64) -> Result<Arc<CompiledDefinition>, Error> {
         let known = self.of(tx.history()).kept.get(&key).cloned();
-        // The cache is shared by all tenants: a key must name a definition of the transaction's tenant.
+        // The cache has no row level security, so the tenant is compared here.
         if let Some(compiled) = known.filter(|compiled| compiled.tenant == *tx.tenant()) {
             return Ok(compiled);
         }
@@ -61,7 +61,7 @@ impl Definitions {
         Ok(compiled)
     }
 
-    /// What was read in this history; nothing of another one is left.
+    /// The entries of this history; those of another one are dropped.
     fn of(&self, history: &History) -> MutexGuard<'_, Compiled> {
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if compiled.from.as_ref() != Some(history) {

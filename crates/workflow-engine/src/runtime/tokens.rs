@@ -1,4 +1,4 @@
-//! The token game: where an instance's tokens go when it starts or when a job completes. Pure: no I/O, no clock.
+//! Execution of a process: how the tokens of an instance move when it starts or when a job completes. No I/O, no clock.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,22 +6,23 @@ use bpmn::{ElementIndex, ElementKind, FlowIndex, Process, feel};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A model that moves this often without reaching a task or an end loops for ever.
+/// When tokens move this often without reaching a task or an end, the process has an endless loop.
 const MAX_MOVES: usize = 1_000;
-/// What is said of it: where the tokens stop says nothing, they would stop elsewhere the next time.
+/// Message of the incident of such a loop. It is also used to recognize it: the element is not, because a retry stops
+/// at another element.
 pub const ENDLESS_LOOP: &str = "the process moved 1000 times without reaching a task or an end: it loops";
 
-/// Where an instance's tokens are between two transactions. Elements are named by id, since positions in a parsed
+/// Where an instance's tokens are between two transactions. It contains ids of elements, since indexes into the parsed
 /// model may change with the parser.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Marking {
-    /// Tokens that rest at a task (each has a job) or at an incident.
+    /// Number of tokens at a task (each has a job) or at an incident.
     pub resting: u32,
-    /// Tokens that wait at a joining gateway, by the id of the flow they came over.
+    /// Numbers of tokens that wait at a joining gateway, by the id of their incoming flow.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub arrived: BTreeMap<String, u32>,
-    /// Keys of the jobs that tokens rest for: how the jobs of an instance are found without an index that every job
-    /// would have to be entered in. The token game carries them along.
+    /// Keys of the open jobs. Stored here, because an index of jobs by instance would cost a write for every job. This
+    /// module only copies them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<i64>,
 }
@@ -34,24 +35,24 @@ pub struct NewJob {
     pub retries: i32,
 }
 
-/// A token that cannot go on without a person.
+/// An incident to create: tokens that cannot move until somebody resolves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewIncident {
     pub element_id: String,
     pub message: String,
-    /// The flow over which the held tokens came.
+    /// The incoming flow of the held tokens.
     pub flow_id: Option<String>,
-    /// How many tokens are held; 0 = a join waits for a token that cannot come.
+    /// Number of held tokens; 0 = a join waits for a token that cannot arrive.
     pub tokens: u32,
 }
 
-/// What a move of tokens left behind.
+/// The result of moving tokens until all of them wait or have ended.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Advance {
     pub marking: Marking,
     pub jobs: Vec<NewJob>,
     pub incidents: Vec<NewIncident>,
-    /// The last token ended.
+    /// The last token ended, and so did the instance.
     pub completed: bool,
 }
 
@@ -63,14 +64,14 @@ pub enum Error {
     NoToken(String),
 }
 
-/// A new instance: one token at the start event.
+/// Starts a new instance with one token at the start event.
 pub fn advance_start(process: &Process, variables: &Value) -> Advance {
-    let mut game = TokenGame::new(process, variables, Marking::default());
-    game.enter(process.start, None);
-    game.play()
+    let mut execution = Execution::new(process, variables, Marking::default());
+    execution.enter(process.start, None);
+    execution.run()
 }
 
-/// The job of the token at `element_id` completed.
+/// Advances the token at `element_id` after its job completed.
 pub fn advance_completed(
     process: &Process,
     marking: &Marking,
@@ -81,12 +82,12 @@ pub fn advance_completed(
         process.element_by_id(element_id).ok_or_else(|| Error::UnknownElement(element_id.to_owned()))?;
     let mut marking = marking.clone();
     marking.resting = marking.resting.checked_sub(1).ok_or_else(|| Error::NoToken(element_id.to_owned()))?;
-    let mut game = TokenGame::new(process, variables, marking);
-    game.leave_by_all(element);
-    Ok(game.play())
+    let mut execution = Execution::new(process, variables, marking);
+    execution.take_all_flows(element);
+    Ok(execution.run())
 }
 
-/// The `tokens` that an incident holds at `element_id` try to go on; `flow_id` is the way over which they came.
+/// Retries the step of the `tokens` that an incident holds at `element_id`; `flow_id` is their incoming flow.
 pub fn advance_retried(
     process: &Process,
     marking: &Marking,
@@ -99,22 +100,22 @@ pub fn advance_retried(
     let mut marking = marking.clone();
     marking.resting =
         marking.resting.checked_sub(tokens).ok_or_else(|| Error::NoToken(element_id.to_owned()))?;
-    let mut game = TokenGame::new(process, variables, marking);
+    let mut execution = Execution::new(process, variables, marking);
     for _ in 0..tokens {
-        game.enter(element, flow);
+        execution.enter(element, flow);
     }
-    Ok(game.play())
+    Ok(execution.run())
 }
 
-struct TokenGame<'model> {
+struct Execution<'model> {
     process: &'model Process,
     variables: &'model Value,
-    /// Tokens on their way, with the flow that each came over.
+    /// Tokens that still move: the element that each enters, and its incoming flow.
     moving: VecDeque<(ElementIndex, Option<FlowIndex>)>,
     result: Advance,
 }
 
-impl<'model> TokenGame<'model> {
+impl<'model> Execution<'model> {
     fn new(process: &'model Process, variables: &'model Value, marking: Marking) -> Self {
         Self {
             process,
@@ -124,7 +125,7 @@ impl<'model> TokenGame<'model> {
         }
     }
 
-    fn play(mut self) -> Advance {
+    fn run(mut self) -> Advance {
         let mut moves = 0;
         while let Some((element, flow)) = self.moving.pop_front() {
             if moves == MAX_MOVES {
@@ -148,7 +149,7 @@ impl<'model> TokenGame<'model> {
     fn arrive(&mut self, index: ElementIndex, flow: Option<FlowIndex>) {
         let element = self.process.element(index);
         match &element.kind {
-            ElementKind::StartEvent => self.leave_by_all(index),
+            ElementKind::StartEvent => self.take_all_flows(index),
             ElementKind::EndEvent => {}
             ElementKind::ServiceTask(task) => {
                 self.result.marking.resting += 1;
@@ -164,7 +165,7 @@ impl<'model> TokenGame<'model> {
                 }
             }
             ElementKind::ExclusiveGateway { default } => match self.choose(index, *default) {
-                Some(flow) => self.follow(flow),
+                Some(flow) => self.take_flow(flow),
                 // An element without an outgoing flow ends its token.
                 None if element.outgoing.is_empty() => {}
                 None => {
@@ -175,12 +176,12 @@ impl<'model> TokenGame<'model> {
             },
             ElementKind::ParallelGateway => match flow {
                 Some(flow) if element.incoming.len() > 1 => self.join(index, flow),
-                _ => self.leave_by_all(index),
+                _ => self.take_all_flows(index),
             },
         }
     }
 
-    /// The first flow in document order whose condition holds, else the default.
+    /// The first flow in document order whose condition is true, else the default.
     fn choose(&self, gateway: ElementIndex, default: Option<FlowIndex>) -> Option<FlowIndex> {
         let outgoing = &self.process.element(gateway).outgoing;
         let holds = |flow: &&FlowIndex| match &self.process.flow(**flow).condition {
@@ -190,7 +191,8 @@ impl<'model> TokenGame<'model> {
         outgoing.iter().filter(|flow| Some(**flow) != default).find(holds).copied().or(default)
     }
 
-    /// One token of each incoming flow together become one on each outgoing flow.
+    /// A token arrives at a joining gateway. When there is one from each incoming flow, they are replaced by one token
+    /// on each outgoing flow.
     fn join(&mut self, gateway: ElementIndex, flow: FlowIndex) {
         *self.result.marking.arrived.entry(self.process.flow(flow).id.clone()).or_default() += 1;
         let incoming: Vec<&str> = self
@@ -208,17 +210,17 @@ impl<'model> TokenGame<'model> {
                     _ => drop(arrived.remove(flow)),
                 }
             }
-            self.leave_by_all(gateway);
+            self.take_all_flows(gateway);
         }
     }
 
-    fn leave_by_all(&mut self, element: ElementIndex) {
+    fn take_all_flows(&mut self, element: ElementIndex) {
         for flow in &self.process.element(element).outgoing {
-            self.follow(*flow);
+            self.take_flow(*flow);
         }
     }
 
-    fn follow(&mut self, flow: FlowIndex) {
+    fn take_flow(&mut self, flow: FlowIndex) {
         self.enter(self.process.flow(flow).target, Some(flow));
     }
 
@@ -235,22 +237,23 @@ impl<'model> TokenGame<'model> {
         });
     }
 
-    /// Every token on its way stops where it is: one incident per way, so that all of them can be tried again.
+    /// Stops every moving token where it is. There is one incident per element and incoming flow, so that each can be
+    /// retried.
     fn stop_endless_loop(&mut self, stopped: (ElementIndex, Option<FlowIndex>)) {
-        let mut ways: Vec<((ElementIndex, Option<FlowIndex>), u32)> = Vec::new();
-        for way in std::iter::once(stopped).chain(std::mem::take(&mut self.moving)) {
-            match ways.iter_mut().find(|(known, _)| *known == way) {
+        let mut positions: Vec<((ElementIndex, Option<FlowIndex>), u32)> = Vec::new();
+        for position in std::iter::once(stopped).chain(std::mem::take(&mut self.moving)) {
+            match positions.iter_mut().find(|(known, _)| *known == position) {
                 Some((_, tokens)) => *tokens = tokens.saturating_add(1),
-                None => ways.push((way, 1)),
+                None => positions.push((position, 1)),
             }
         }
-        for ((element, flow), tokens) in ways {
+        for ((element, flow), tokens) in positions {
             self.result.marking.resting = self.result.marking.resting.saturating_add(tokens);
             self.raise(element, flow, tokens, ENDLESS_LOOP.to_owned());
         }
     }
 
-    /// Tokens wait at a join, and no other token is left that could come.
+    /// Raises an incident for a join that waits while no other token exists.
     fn report_stuck_join(&mut self) {
         let waiting =
             self.result.marking.arrived.keys().next().and_then(|flow| self.process.flow_by_id(flow));

@@ -1,9 +1,8 @@
-//! Checks that tenants are isolated in the database: before a node serves, and for `VerifyIsolation`.
+//! Checks the isolation of tenants, before a node serves and for `VerifyIsolation`.
 
 use sqlx::PgConnection;
 
-/// Every table of ours that holds tenants' rows; all others are listed here with their reason by being absent:
-/// `node`, `schema_migration`, `schema_state` and `writer` hold nothing of any tenant.
+/// Every table with tenants' rows. The other tables have none: `node`, `schema_migration`, `schema_state` and `writer`.
 const TENANT_TABLES: [&str; 9] = [
     "incident",
     "instance",
@@ -16,8 +15,8 @@ const TENANT_TABLES: [&str; 9] = [
     "tenant_counter",
 ];
 
-/// What is wrong with the isolation for a session like this one, in our own words; empty when nothing is. Runs in the
-/// session that serves, with the role that serves.
+/// Everything that breaks the isolation for the role of this session, as sentences; empty when tenants are isolated.
+/// The session must have the role that serves.
 pub async fn observe_violations(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     let mut violations = Vec::new();
     let (superuser, bypass): (bool, bool) =
@@ -69,16 +68,16 @@ pub async fn observe_violations(connection: &mut PgConnection) -> Result<Vec<Str
     Ok(violations)
 }
 
-/// Rows of other tenants that a transaction of one tenant can read: must be none. Counts by reading, not by trusting
-/// the catalogue.
+/// The tables in which a transaction of one tenant can read rows of others; must be empty. It reads the tables
+/// themselves, not the catalog.
 pub async fn observe_foreign_rows(
     connection: &mut PgConnection,
     tenant: &str,
 ) -> Result<Vec<String>, sqlx::Error> {
     let mut violations = Vec::new();
     for table in TENANT_TABLES {
-        // Two ranges instead of `<>`: with row-level security on the index answers "nothing" at once, however big the
-        // tenant.
+        // Two ranges instead of `<>`: with row level security the index then finds nothing at once, however big the
+        // tenant is.
         let probe = format!(
             "SELECT EXISTS (SELECT FROM workflow.{table} WHERE tenant_id < $1)
                  OR EXISTS (SELECT FROM workflow.{table} WHERE tenant_id > $1)"

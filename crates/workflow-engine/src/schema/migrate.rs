@@ -1,5 +1,5 @@
-//! Runs the pending steps: one runner at a time, each step in a transaction of its own with its record, so that a
-//! runner that dies at any point is simply run again.
+//! Runs the pending migration steps. Only one migration runs at a time. Each step is recorded in its own transaction,
+//! so that a migration that was interrupted at any point can simply be run again.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub enum Error {
     Roles(#[source] sqlx::Error),
 }
 
-/// What a run is asked for.
+/// Parameters of a migration.
 #[derive(Debug, Clone)]
 pub struct Order {
     pub to: Version,
@@ -68,15 +68,15 @@ pub struct Order {
     pub lock_timeout: Duration,
 }
 
-/// What a run did.
+/// Result of a migration: the steps that it applied, and the current step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     pub applied: Vec<i64>,
     pub current: i64,
 }
 
-/// Waits for the lock, plans, applies. The connection is the migration's own: it holds the lock, and closing it (also
-/// by dying) gives the lock back.
+/// Waits for the lock, then plans and applies the steps. The connection must be used for nothing else: it holds the
+/// lock until it is closed.
 pub async fn run(connection: &mut PgConnection, order: &Order) -> Result<Outcome, Error> {
     if order.to.to_string() != OWN_VERSION {
         return Err(Error::NotOwnVersion { asked: order.to.clone() });
@@ -110,7 +110,7 @@ pub async fn run(connection: &mut PgConnection, order: &Order) -> Result<Outcome
     Ok(Outcome { applied, current })
 }
 
-/// The steps to take, or why none may be taken. Pure.
+/// The steps to apply, or why the migration is refused.
 fn plan_steps(state: &State, order: &Order) -> Result<Vec<&'static Step>, Error> {
     if let Some(unknown) = state.applied.iter().find(|applied| applied.version > newest_known()) {
         return Err(Error::NewerSchema { found: unknown.version, known: newest_known() });
@@ -127,7 +127,7 @@ fn plan_steps(state: &State, order: &Order) -> Result<Vec<&'static Step>, Error>
             verdict => return Err(Error::Forbidden { from, to: order.to.clone(), verdict }),
         }
     }
-    // Later steps may build on earlier ones: expanding ends at the first step that contracts.
+    // Later steps may depend on earlier ones, so `Expand` stops before the first contracting step.
     Ok(state.pending().take_while(|step| order.up_to == UpTo::All || step.kind == Kind::Expand).collect())
 }
 
@@ -139,8 +139,8 @@ async fn lock(connection: &mut PgConnection, timeout: Duration) -> Result<(), Er
             .await
     };
     let mut waited = Duration::ZERO;
-    // Trying once a second instead of waiting inside Postgres: a waiting statement would hold a snapshot back, and a
-    // CREATE INDEX CONCURRENTLY of the holder waits for all snapshots.
+    // Tries once a second instead of waiting inside Postgres: a waiting statement keeps a snapshot, and a CREATE INDEX
+    // CONCURRENTLY of the lock's holder would wait for it.
     while !try_lock(connection).await.map_err(Error::Observe)? {
         if waited >= timeout {
             let holder = observe_state(connection).await.map_err(Error::Observe)?.lock_holder;
@@ -152,7 +152,7 @@ async fn lock(connection: &mut PgConnection, timeout: Duration) -> Result<(), Er
     Ok(())
 }
 
-/// Our schema and the two tables that record its state.
+/// Creates the schema and the two tables that record its state.
 async fn apply_bootstrap(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     connection
         .execute(
@@ -183,8 +183,8 @@ async fn apply_bootstrap(connection: &mut PgConnection) -> Result<(), sqlx::Erro
 async fn apply_step(connection: &mut PgConnection, step: &Step) -> Result<(), Error> {
     let version = step.migration.version;
     let record = |source| Error::Record { version, source };
-    // Marked first: a runner that dies meanwhile leaves a trace. A step that contracts counts from its beginning, since
-    // the former version must not come back once it may have happened.
+    // Recorded before the step, so that an interrupted migration is visible. A contracting step counts from its
+    // beginning, since the former version must not serve once the step may have been applied.
     let contracts = step.kind == Kind::Contract;
     sqlx::query(
         "UPDATE workflow.schema_state

@@ -1,7 +1,7 @@
-//! The roles that a serving process acts as. The WorkflowCluster's Secret names one user, who owns the schema. Where
-//! that user may create roles, `migrate` makes two without login, and `serve` switches to them in each session:
-//! `wf_app_…` owns nothing and `wf_monitor_…` may only read lag and usage. Where it may not, the owner serves itself,
-//! held by FORCE ROW LEVEL SECURITY. A user whom row-level security does not bind must have the roles, else the engine
+//! The database roles of a serving process. The WorkflowCluster's Secret names one user, which owns the schema. If that
+//! user may create roles, `migrate` creates two without login, and `serve` switches to them in each session: `wf_app_…`
+//! owns nothing, and `wf_monitor_…` may only read lag and usage. Otherwise the engine serves as the owner, which FORCE
+//! ROW LEVEL SECURITY restricts. For a user that can bypass row level security the roles are required, else the engine
 //! does not serve.
 
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
@@ -18,7 +18,7 @@ pub struct Roles {
     pub monitor: Option<String>,
 }
 
-/// Roles belong to the whole server, databases do not: each database has its own pair.
+/// Names of the roles. They contain a digest of the database's name, because roles belong to the whole server.
 fn names(database: &str) -> (String, String) {
     let suffix = digest::short_hex(database);
     (format!("wf_app_{suffix}"), format!("wf_monitor_{suffix}"))
@@ -41,7 +41,7 @@ pub async fn observe_roles(connection: &mut PgConnection) -> Result<Roles, sqlx:
     Ok(if usable { Roles { app: Some(app), monitor: Some(monitor) } } else { Roles::default() })
 }
 
-/// Makes the roles where the user may, and gives them (or the owner) exactly what serving needs. Idempotent.
+/// Creates the roles if the user may, and grants them (or the owner) exactly what serving needs. Idempotent.
 pub async fn apply_roles(connection: &mut PgConnection) -> Result<Roles, sqlx::Error> {
     let (app, monitor) = names(&database_name(connection).await?);
     let may_create: bool =
@@ -77,7 +77,8 @@ pub async fn apply_roles(connection: &mut PgConnection) -> Result<Roles, sqlx::E
         connection.execute(AssertSqlSafe(format!("GRANT USAGE ON SCHEMA workflow TO \"{monitor}\""))).await?;
     }
     for table in MONITORED {
-        // Without the roles the policy is the owner's alone; either way it opens only where a transaction asks for it.
+        // Without the roles the policy is for the owner. In both cases it applies only in transactions that set the
+        // scope.
         let reader = roles.monitor.as_ref().map_or("CURRENT_USER".to_owned(), |role| format!("\"{role}\""));
         let policy = format!(
             "DROP POLICY IF EXISTS monitor_read ON workflow.{table};

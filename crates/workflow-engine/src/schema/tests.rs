@@ -2,7 +2,7 @@ use rstest::rstest;
 
 use super::*;
 
-/// As this binary has it, if it knows it.
+/// An applied step, with this binary's checksum if it knows the step.
 fn applied(version: i64) -> Applied {
     let known = known_steps().iter().find(|step| step.migration.version == version);
     let checksum = known.map(|step| step.migration.checksum.to_vec()).unwrap_or_default();
@@ -10,7 +10,7 @@ fn applied(version: i64) -> Applied {
 }
 
 #[test]
-fn every_migration_says_whether_the_former_version_survives_it() {
+fn every_migration_declares_whether_it_expands_or_contracts() {
     for step in known_steps() {
         let first_line = step.migration.sql.as_str().lines().next();
         assert!(
@@ -28,7 +28,7 @@ fn migrations_are_numbered_without_a_gap() {
 }
 
 #[rstest]
-#[case::nothing_there(State::default(), Some("has no schema yet"))]
+#[case::no_schema(State::default(), Some("has no schema yet"))]
 #[case::up_to_date(State { applied: vec![applied(newest_known())], ..State::default() }, None)]
 #[case::expanded_by_a_newer_version(
     State { applied: vec![applied(newest_known()), applied(newest_known() + 1)], contracted_to: 0, ..State::default() },
@@ -42,7 +42,7 @@ fn migrations_are_numbered_without_a_gap() {
     },
     Some("no longer serves this version")
 )]
-#[case::made_by_another_text_of_the_same_step(
+#[case::applied_with_another_text(
     State { applied: vec![Applied { checksum: vec![1], ..applied(newest_known()) }], ..State::default() },
     Some("with another text than this version has")
 )]
@@ -55,7 +55,7 @@ fn a_schema_serves_only_versions_that_fit_it(#[case] state: State, #[case] refus
 }
 
 #[test]
-fn a_begun_step_is_dirty_only_while_nobody_works_on_it() {
+fn a_begun_step_is_dirty_only_while_no_migration_runs() {
     let begun = State { begun: Some(1), ..State::default() };
     let worked_on = State { begun: Some(1), lock_holder: Some("migrate-0".to_owned()), ..State::default() };
     assert_eq!((begun.is_dirty(), worked_on.is_dirty(), State::default().is_dirty()), (true, false, false));

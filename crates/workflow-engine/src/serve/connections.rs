@@ -1,6 +1,6 @@
-//! Which connections there are. Every caller that reaches the port can open some. So the number of those without a
-//! valid token yet is small, and the oldest of them is closed for the next one: callers without a token can only block
-//! each other, never a known caller.
+//! Limits of connections. Anybody who can reach the port can open connections. So only a few may exist that have not
+//! shown a valid token yet, and a new one closes the oldest of them. Callers without a token can only displace each
+//! other, never a known caller.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -18,16 +18,16 @@ use tonic::transport::server::{Connected, TlsConnectInfo};
 
 use crate::metrics::{Metrics, RefusedConnection};
 
-/// How many connections one port takes.
+/// Maximum numbers of connections of one port.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    pub in_all: usize,
-    /// Without a valid token so far, handshakes included.
+    pub total: usize,
+    /// Connections that have not shown a valid token yet, including those in a handshake.
     pub unauthenticated: usize,
     pub per_address: usize,
 }
 
-/// Cheap to clone; all clones count together.
+/// Cheap to clone: all clones share the same counts.
 #[derive(Debug, Clone)]
 pub struct Connections(Arc<Shared>);
 
@@ -41,20 +41,20 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Places {
     next: u64,
-    /// By age.
+    /// By number, that is, the oldest first.
     unauthenticated: BTreeMap<u64, (IpAddr, Arc<Eviction>)>,
     known: usize,
     addresses: HashMap<IpAddr, usize>,
 }
 
-/// Tells a connection that its place is gone.
+/// Signals a connection that it lost its place.
 #[derive(Debug, Default)]
 struct Eviction {
     happened: AtomicBool,
     reader: AtomicWaker,
 }
 
-/// The place of one connection; free again when dropped.
+/// The place of one connection within the limits. Dropping it frees the place.
 #[derive(Debug)]
 pub struct Place {
     number: u64,
@@ -69,16 +69,16 @@ impl Connections {
         Self(Arc::new(Shared { limits, metrics, places: Mutex::default() }))
     }
 
-    /// `None`: there is no room for it.
+    /// `None` = the connection is refused.
     pub fn admit(&self, address: IpAddr) -> Option<Arc<Place>> {
-        let Limits { in_all, unauthenticated, per_address } = self.0.limits;
+        let Limits { total, unauthenticated, per_address } = self.0.limits;
         let address = address.to_canonical();
         let mut places = self.places();
         let here = places.addresses.get(&address).copied().unwrap_or_default();
         let obstacle = if here >= per_address {
             Some((places.oldest_unauthenticated(Some(address)), RefusedConnection::Address))
         } else if places.unauthenticated.len() >= unauthenticated
-            || places.unauthenticated.len() + places.known >= in_all
+            || places.unauthenticated.len() + places.known >= total
         {
             Some((places.oldest_unauthenticated(None), RefusedConnection::Full))
         } else {
@@ -128,7 +128,7 @@ impl Places {
             .map(|(number, _)| *number)
     }
 
-    /// Its place is free at once, however long the connection takes to notice.
+    /// Frees the place at once, even if the connection is closed later.
     fn evict(&mut self, number: u64) {
         if let Some((address, eviction)) = self.unauthenticated.remove(&number) {
             self.leave(address);
@@ -148,7 +148,8 @@ impl Places {
 }
 
 impl Place {
-    /// A valid token came on this connection. Asked at every call: after the first one it costs a look at a flag.
+    /// Marks a connection that has shown a valid token. Called for every request: after the first one it only reads a
+    /// flag.
     pub fn mark_known(&self) {
         if self.known.load(Ordering::Relaxed) {
             return;
@@ -179,21 +180,21 @@ impl Drop for Place {
     }
 }
 
-/// The connection that a request came on is a known caller's from now on.
+/// Marks the connection of a request as a known caller's.
 pub fn mark_known(extensions: &Extensions) {
     if let Some(connection) = extensions.get::<TlsConnectInfo<Arc<Place>>>() {
         connection.get_ref().mark_known();
     }
 }
 
-/// A connection with its place: it fails when the place is gone.
+/// A connection with its place. Reads and writes fail when it lost its place.
 #[derive(Debug)]
 pub struct Placed {
     pub stream: TcpStream,
     pub place: Arc<Place>,
 }
 
-fn gave_way() -> io::Error {
+fn evicted() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the connection gave way to newer ones without a token")
 }
 
@@ -214,7 +215,7 @@ impl AsyncRead for Placed {
         if !self.place.known.load(Ordering::Relaxed) {
             self.place.eviction.reader.register(context.waker());
             if self.place.is_evicted() {
-                return Poll::Ready(Err(gave_way()));
+                return Poll::Ready(Err(evicted()));
             }
         }
         Pin::new(&mut self.stream).poll_read(context, buffer)
@@ -228,7 +229,7 @@ impl AsyncWrite for Placed {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if self.place.is_evicted() {
-            return Poll::Ready(Err(gave_way()));
+            return Poll::Ready(Err(evicted()));
         }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
@@ -239,7 +240,7 @@ impl AsyncWrite for Placed {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.place.is_evicted() {
-            return Poll::Ready(Err(gave_way()));
+            return Poll::Ready(Err(evicted()));
         }
         Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
     }

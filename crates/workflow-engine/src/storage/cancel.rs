@@ -1,5 +1,5 @@
-//! Ending instances before their time. Jobs are locked before their instances and incidents after them, as everywhere
-//! else, so that cancelling and completing rarely deadlock; when they do, the loser tries again.
+//! Canceling instances. The order of locks is jobs, instances, incidents, as everywhere else, so that deadlocks with
+//! completions are rare. After a deadlock the aborted transaction is retried.
 
 use std::collections::BTreeSet;
 
@@ -9,21 +9,21 @@ use super::usage::count_usage;
 use crate::database::TenantTx;
 use crate::runtime::tokens::Marking;
 
-/// What was ended.
+/// Keys of the canceled instances and of their deleted jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Canceled {
     pub instances: Vec<i64>,
     pub jobs: Vec<i64>,
 }
 
-/// Ends those of the instances that run, with their jobs and incidents.
+/// Cancels those of the instances that are running, and deletes their jobs and incidents.
 pub async fn cancel(tx: &mut TenantTx, keys: &[i64]) -> Result<Canceled, sqlx::Error> {
     let known = find_jobs(tx, keys).await?;
     delete_jobs(tx, &known).await?;
     let running = lock(tx, keys).await?;
     let instances: Vec<i64> = running.iter().map(|(key, _)| *key).collect();
     let jobs: Vec<i64> = running.into_iter().flat_map(|(_, jobs)| jobs).collect();
-    // Made by a completion between the look and the lock.
+    // Created by a completion after the jobs were read and before the instances were locked.
     let newer: Vec<i64> = jobs.iter().copied().filter(|key| !known.contains(key)).collect();
     if !newer.is_empty() {
         delete_jobs(tx, &newer).await?;
@@ -79,7 +79,7 @@ async fn lock(tx: &mut TenantTx, keys: &[i64]) -> Result<Vec<(i64, Vec<i64>)>, s
     Ok(rows.into_iter().map(|(key, Json(marking))| (key, marking.jobs)).collect())
 }
 
-/// The instances are there and locked, so their insert always turns into an update. What they store stays.
+/// The instances exist and are locked, so the insert always becomes an update. Their markings and variables stay.
 async fn end(tx: &mut TenantTx, instances: &[i64]) -> Result<(), sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query(concat!(

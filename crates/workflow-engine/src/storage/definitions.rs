@@ -19,7 +19,7 @@ pub struct Definition {
     pub sha256: String,
     pub deployed_at: Timestamp,
     pub job_types: Vec<String>,
-    /// Who manages the process id; `None` = nobody.
+    /// The object that manages the process id; `None` = none.
     pub owner: Option<Owner>,
 }
 
@@ -52,7 +52,7 @@ impl Definition {
     }
 }
 
-/// A process id, locked until the transaction ends: deployments of it take turns, in all replicas.
+/// A process id, locked until the transaction ends. The lock serializes its deployments over all replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockedProcess {
     pub owner: Option<Owner>,
@@ -65,7 +65,7 @@ impl LockedProcess {
     }
 }
 
-/// Makes the process id when it is new, and locks it. A new one is managed by nobody.
+/// Inserts the process id if it is new, and locks it. A new one has no owner.
 pub async fn lock_or_insert_process(
     tx: &mut TenantTx,
     process_id: &str,
@@ -84,7 +84,7 @@ pub async fn lock_or_insert_process(
     LockedProcess::from_row(&row)
 }
 
-/// Locks the process id; `None` = it never was deployed.
+/// Locks the process id; `None` = it was never deployed.
 pub async fn lock_process(tx: &mut TenantTx, process_id: &str) -> Result<Option<LockedProcess>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query(
@@ -99,7 +99,7 @@ pub async fn lock_process(tx: &mut TenantTx, process_id: &str) -> Result<Option<
     .transpose()
 }
 
-/// `None` = nobody.
+/// Sets the owner; `None` removes it.
 pub async fn set_owner(
     tx: &mut TenantTx,
     process_id: &str,
@@ -146,7 +146,7 @@ pub async fn find_by_key(tx: &mut TenantTx, key: i64) -> Result<Option<Definitio
         .transpose()
 }
 
-/// Definitions in the order of their keys, after `after`; an empty `owner_id` = of every owner.
+/// Definitions in the order of their keys, after the key `after`; an empty `owner_id` = of every owner.
 pub async fn list(
     tx: &mut TenantTx,
     latest_only: bool,
@@ -172,7 +172,7 @@ pub async fn list(
     .collect()
 }
 
-/// A version to be recorded.
+/// A version to insert.
 #[derive(Debug, Clone, Copy)]
 pub struct NewDefinition<'a> {
     pub key: i64,
@@ -219,7 +219,7 @@ pub async fn insert_definition(tx: &mut TenantTx, new: &NewDefinition<'_>) -> Re
     Ok(deployed_at.to_jiff())
 }
 
-/// What a running instance needs of its definition, retired or not.
+/// Process id, version and document of a definition, also of a retired one, since its instances may still run.
 pub async fn find_content(
     tx: &mut TenantTx,
     key: i64,
@@ -234,7 +234,8 @@ pub async fn find_content(
     .await
 }
 
-/// Running instances of all versions of a process. Looks at every instance of the tenant, unless none of them runs.
+/// Number of running instances of all versions of a process. Reads every instance of the tenant, unless none is
+/// running.
 pub async fn count_active_instances(tx: &mut TenantTx, process_id: &str) -> Result<i64, sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query_scalar(
@@ -251,7 +252,8 @@ pub async fn count_active_instances(tx: &mut TenantTx, process_id: &str) -> Resu
     .await
 }
 
-/// Retires every version of a process, and forgets job types that no other process has; how many versions they were.
+/// Retires every version of a process, and deletes the job types that no other process has. Returns the number of
+/// versions.
 pub async fn retire_process(tx: &mut TenantTx, process_id: &str) -> Result<i64, sqlx::Error> {
     let tenant = tx.tenant().clone();
     let retired: i64 = sqlx::query_scalar(

@@ -1,4 +1,4 @@
-//! Open incidents: reading, counting, and what resolving them writes.
+//! Open incidents: reading, counting and resolving them.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -19,7 +19,7 @@ pub struct Incident {
     pub element_id: String,
     pub message: String,
     pub raised_at: Timestamp,
-    /// `None` = it holds tokens without a job.
+    /// `None` = its tokens have no job.
     pub job_key: Option<i64>,
     pub flow_id: Option<String>,
     pub tokens: u32,
@@ -69,7 +69,8 @@ macro_rules! select_incident {
     };
 }
 
-/// Open incidents of some versions, in the order of their keys, after `after`. Looks at each version by itself.
+/// Open incidents of the chosen versions, in the order of their keys, after the key `after`. The LATERAL uses the index
+/// for each version.
 pub async fn list(
     tx: &mut TenantTx,
     process_id: &str,
@@ -123,7 +124,7 @@ pub async fn list_of_instance(
     Ok(rows.into_iter().map(Incident::from).collect())
 }
 
-/// Those of the keys that are open, ordered by instance.
+/// The open incidents with these keys, ordered by instance.
 pub async fn find(tx: &mut TenantTx, keys: &[i64]) -> Result<Vec<Incident>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     let rows = sqlx::query_as::<_, IncidentColumns>(select_incident!(
@@ -140,7 +141,7 @@ pub async fn find(tx: &mut TenantTx, keys: &[i64]) -> Result<Vec<Incident>, sqlx
     Ok(rows.into_iter().map(Incident::from).collect())
 }
 
-/// Open incidents of one version of a process.
+/// Number of open incidents of one version of a process.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Count {
     pub definition_key: i64,
@@ -149,7 +150,7 @@ pub struct Count {
     pub open: i64,
 }
 
-/// Per version that has any. Reads the index entries of the tenant's open incidents.
+/// Counts the open incidents of each version that has any. Reads the index entries of all of them.
 pub async fn count(tx: &mut TenantTx) -> Result<Vec<Count>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query_as(
@@ -168,7 +169,7 @@ pub async fn count(tx: &mut TenantTx) -> Result<Vec<Count>, sqlx::Error> {
     .await
 }
 
-/// Instances that have one or more.
+/// Number of instances with open incidents.
 pub async fn count_instances(tx: &mut TenantTx) -> Result<i64, sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query_scalar(
@@ -189,8 +190,8 @@ pub async fn delete(tx: &mut TenantTx, keys: &[i64]) -> Result<u64, sqlx::Error>
     Ok(deleted.rows_affected())
 }
 
-/// Locks jobs in the order of their keys, before their instances: who completes jobs takes them in this order too. Which of
-/// them are parked. (To ask for parked ones only would let the statement read all of the tenant's.)
+/// Locks jobs in the order of their keys, before their instances, as completions do. Returns the parked ones. (With a
+/// condition on `parked` the planner might read all parked jobs of the tenant.)
 pub async fn lock_parked(tx: &mut TenantTx, jobs: &[i64]) -> Result<Vec<i64>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     let locked = sqlx::query_as::<_, (i64, bool)>(
@@ -204,7 +205,7 @@ pub async fn lock_parked(tx: &mut TenantTx, jobs: &[i64]) -> Result<Vec<i64>, sq
     Ok(locked.into_iter().filter(|(_, parked)| *parked).map(|(key, _)| key).collect())
 }
 
-/// Gives parked jobs new attempts: they can be taken at once, and nobody's former lease counts. Their types.
+/// Gives parked jobs new retries: they can be activated at once, and all former leases are lost. Returns their types.
 pub async fn unpark(tx: &mut TenantTx, jobs: &[i64], retries: i32) -> Result<Vec<String>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query_scalar(
@@ -227,7 +228,7 @@ pub struct Running {
     pub variables: Value,
 }
 
-/// Locks those of the instances that run, in the order of their keys.
+/// Locks those of the instances that are running, in the order of their keys.
 pub async fn lock_running(tx: &mut TenantTx, keys: &[i64]) -> Result<Vec<Running>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     let rows = sqlx::query_as::<_, (i64, i64, Json<Marking>, Value)>(

@@ -1,4 +1,4 @@
-//! Instances as people see them: one with everything about it, and many by what they have in common.
+//! Reading instances: one with all details, and lists with a filter.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use sqlx::{FromRow, Row};
 use crate::database::TenantTx;
 use crate::runtime::tokens::Marking;
 
-/// One instance and its open work, as of one moment.
+/// An instance and its open jobs, from one snapshot.
 #[derive(Debug)]
 pub struct Instance {
     pub key: i64,
@@ -66,7 +66,7 @@ pub async fn find_instance(tx: &mut TenantTx, key: i64) -> Result<Option<Instanc
     }))
 }
 
-/// What instances have in common.
+/// Filter of a list of instances.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Choice {
     /// 0 = any.
@@ -90,16 +90,16 @@ pub struct Summary {
     pub open_incidents: i64,
 }
 
-/// Where the next slice begins; `None` = everything was read.
+/// The key after which the next page begins; `None` = this is the last page.
 pub type Next = Option<i64>;
 
-/// Instances in one slice, chosen or not.
+/// Instances that one statement reads, whether they match or not.
 const SLICE: i64 = 5_000;
-/// Slices that one page reads at most: about a tenth of a second.
+/// Slices per page; reading them takes about a tenth of a second.
 const MAX_SLICES: usize = 10;
 
-/// At most `limit` of the chosen instances after the key `after`, in the order of their keys. Running instances have no
-/// index of their own, since every start and every end would pay for it: the primary key is walked in slices instead.
+/// At most `limit` matching instances after the key `after`, in the order of their keys. There is no index of running
+/// instances, since every start and end would have to write it. So the primary key is read in slices.
 pub async fn list(
     tx: &mut TenantTx,
     choice: &Choice,
@@ -110,7 +110,7 @@ pub async fn list(
         if choice.process_id.is_empty() { None } else { Some(find_definition_keys(tx, choice).await?) };
     let (mut chosen, mut after) = (Vec::new(), after);
     for _ in 0..MAX_SLICES {
-        let (found, next) = read_slice(tx, choice, definitions.as_deref(), after).await?;
+        let (found, next) = list_slice(tx, choice, definitions.as_deref(), after).await?;
         chosen.extend(found);
         if chosen.len() > limit {
             chosen.truncate(limit);
@@ -138,8 +138,8 @@ async fn find_definition_keys(tx: &mut TenantTx, choice: &Choice) -> Result<Vec<
     .await
 }
 
-/// The chosen ones of one slice. With an incident: the slice is walked over the incidents, which are few.
-macro_rules! select_slice {
+/// Selects the matching instances of one slice. `$slice` selects the slice's instances.
+macro_rules! list_slice {
     ($slice:literal) => {
         concat!(
             "WITH slice AS MATERIALIZED (",
@@ -178,7 +178,7 @@ struct SliceRow {
     version: Option<i32>,
 }
 
-async fn read_slice(
+async fn list_slice(
     tx: &mut TenantTx,
     choice: &Choice,
     definitions: Option<&[i64]>,
@@ -186,7 +186,7 @@ async fn read_slice(
 ) -> Result<(Vec<Summary>, Next), sqlx::Error> {
     let tenant = tx.tenant().clone();
     let statement = match choice.has_incident {
-        Some(true) => select_slice!(
+        Some(true) => list_slice!(
             "SELECT i.* FROM (
                  SELECT DISTINCT n.instance_key FROM workflow.incident n
                  WHERE n.tenant_id = $1 AND n.instance_key > $2 AND n.instance_key > 0 ORDER BY 1 LIMIT $3
@@ -195,7 +195,7 @@ async fn read_slice(
                  WHERE i.tenant_id = $1 AND i.key = stuck.instance_key LIMIT 1
              ) i"
         ),
-        _ => select_slice!(
+        _ => list_slice!(
             "SELECT i.key, i.definition_key, i.state, i.started_at, i.ended_at FROM workflow.instance i
              WHERE i.tenant_id = $1 AND i.key > $2 ORDER BY i.key LIMIT $3"
         ),
@@ -214,7 +214,7 @@ async fn read_slice(
 }
 
 impl SliceRow {
-    /// `None` for the one row of a slice in which nothing was chosen.
+    /// `None` for the single row of a slice without a match.
     fn summary(self) -> Option<Summary> {
         Some(Summary {
             key: self.key?,
@@ -229,7 +229,7 @@ impl SliceRow {
     }
 }
 
-/// How many instances run, per process that has any, most first. Reads all instances of the tenant.
+/// Numbers of running instances by process, the highest first. Reads all instances of the tenant.
 pub async fn count_running(tx: &mut TenantTx) -> Result<Vec<(String, i64)>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query_as(

@@ -1,4 +1,4 @@
-//! Instances: starting them, moving their tokens, reading them.
+//! Writing instances: starting them, moving their tokens, and deleting finished ones.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::usage::count_usage;
 use crate::database::TenantTx;
 use crate::runtime::tokens::{Marking, NewIncident};
 
-/// What a start needs to know, in one read.
+/// All that a start must read, in one statement.
 #[derive(Debug)]
 pub struct StartContext {
     pub suspended: bool,
@@ -20,7 +20,7 @@ pub struct StartContext {
     pub definition_key: Option<i64>,
 }
 
-/// What a tenant uses of its countable quotas.
+/// Current usage of the quotas that limit starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     pub active_instances: i64,
@@ -81,13 +81,13 @@ pub async fn observe_start_context(
     ))
 }
 
-/// What is written about an instance.
+/// An instance to insert or update.
 #[derive(Debug)]
 pub struct InstanceRow {
     pub key: i64,
     pub definition_key: i64,
     pub marking: Marking,
-    /// `None` = as they are.
+    /// `None` = they do not change.
     pub variables: Option<Value>,
     pub completed: bool,
 }
@@ -110,14 +110,14 @@ pub struct IncidentRow {
     pub incident: NewIncident,
 }
 
-/// Everything that one move of tokens changes.
+/// All changes of one transaction that moves tokens.
 #[derive(Debug, Default)]
 pub struct Changes {
     pub started: Vec<InstanceRow>,
     pub moved: Vec<InstanceRow>,
     pub jobs: Vec<JobRow>,
     pub incidents: Vec<IncidentRow>,
-    /// What the jobs count as stored that were deleted with it.
+    /// Stored bytes of the jobs that were deleted in the same transaction.
     pub freed_bytes: i64,
 }
 
@@ -130,17 +130,17 @@ impl Changes {
     }
 }
 
-/// Rows of a tenant's counter. Each is locked until the commit that wrote it is synced.
+/// Rows of a tenant's counter. A row stays locked until the commit of its writer is synced.
 const SHARDS: i16 = 64;
 
-/// Which counter row a write goes through.
+/// Which counter row a transaction updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CounterShard {
-    /// Any of them: writers rarely meet.
+    /// A random one, so that writers rarely wait for each other.
     Any,
-    /// Shard 0, which starts under a quota share: its row lock makes the returned usage exact.
+    /// Shard 0, for all starts of a tenant with a quota: its row lock makes the returned usage exact.
     Exact,
-    /// Any but shard 0, so that completing never waits for a start under a quota.
+    /// A random one except shard 0, so that completions never wait for starts of a tenant with a quota.
     NotExact,
 }
 
@@ -154,9 +154,10 @@ impl CounterShard {
     }
 }
 
-/// Writes the changes in one statement and returns what the tenant then uses, as seen by the counter's shard. A started
-/// instance whose key is in use is refused by Postgres ([`crate::error::Error::is_key_collision`]). Instances that moved
-/// are there and locked, so their insert always turns into an update.
+/// Writes the changes in one statement, and incidents in a second one. The returned usage is exact only with
+/// [`CounterShard::Exact`]; otherwise it is that of the one shard. Postgres refuses a started instance whose key is in
+/// use ([`crate::error::Error::is_key_collision`]). Moved instances exist and are locked, so their insert always
+/// becomes an update.
 pub async fn write_changes(
     tx: &mut TenantTx,
     changes: &Changes,
@@ -268,7 +269,8 @@ async fn insert_incidents(tx: &mut TenantTx, incidents: &[IncidentRow]) -> Resul
     Ok(())
 }
 
-/// Forgets finished instances past their time, looking at `limit` instances after `after`; where to look next.
+/// Reads `limit` instances after the key `after`, and deletes those that finished more than `retention` ago. Returns
+/// the last key read; `None` = there are no more.
 pub async fn delete_finished(
     tx: &mut TenantTx,
     after: i64,

@@ -1,12 +1,12 @@
-//! The job types that are known of a tenant, and how many they may be.
+//! The known job types of a tenant, and their limit.
 
 use crate::database::TenantTx;
 
-/// Four of the largest processes, far more than anybody runs workers for. A look at the lag of one takes some 50 µs, and
-/// all tenants together must be looked at within seconds.
+/// As many as four of the largest processes have, and far more than anybody runs workers for. Reading the lag of one
+/// type takes some 50 µs, and that of all tenants must be read within seconds.
 pub const MAX_PER_TENANT: i64 = 2_000;
 
-/// Deployments that bring new types take turns, so that all of them count.
+/// Serializes deployments with new types, so that each sees the types of the others.
 pub async fn lock(tx: &mut TenantTx) -> Result<(), sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query("SELECT FROM workflow.tenant WHERE tenant_id = $1 FOR NO KEY UPDATE")
@@ -24,7 +24,7 @@ pub async fn count(tx: &mut TenantTx) -> Result<i64, sqlx::Error> {
         .await
 }
 
-/// How many of these are not known yet.
+/// How many of `types` are not known yet.
 pub async fn count_new(tx: &mut TenantTx, types: &[String]) -> Result<i64, sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query_scalar(
@@ -37,8 +37,8 @@ pub async fn count_new(tx: &mut TenantTx, types: &[String]) -> Result<i64, sqlx:
     .await
 }
 
-/// Forgets types that no latest version has, and no job that could be taken: `successor` becomes the latest of its process.
-/// A job that still comes of an older version makes its type known again.
+/// Deletes the types that neither a latest version nor a job that is not parked has. `successor` are the types of the
+/// version that becomes the latest of `process_id`. A later job of an older version makes its type known again.
 pub async fn forget_superseded(
     tx: &mut TenantTx,
     process_id: &str,

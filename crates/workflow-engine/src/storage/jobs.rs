@@ -1,5 +1,5 @@
-//! Jobs: taking, prolonging, failing, giving back. A lease is `worker` plus an epoch that grows with each activation; a
-//! worker with an older epoch has lost it.
+//! Jobs: activating, completing, failing and releasing them, and extending leases. A lease is `worker` and an epoch
+//! that grows with each activation. A caller with an older epoch has lost the lease.
 
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ pub struct ActivatedJob {
     pub lease_epoch: i64,
     pub lease_expires_at: Timestamp,
     pub created_at: Timestamp,
-    /// Since when it could have been taken; a job that is given back unseen gets it again.
+    /// Since when it could be activated. Restored when it is released unseen.
     pub waited_since: Timestamp,
     pub variables: Value,
 }
 
-/// A job that no worker has seen, as it is given back.
+/// A job to release that was not sent to a worker.
 #[derive(Debug, Clone, Copy)]
 pub struct Unseen {
     pub key: i64,
@@ -59,7 +59,7 @@ impl ActivatedJob {
     }
 }
 
-/// What a worker asks for.
+/// Parameters of an activation.
 #[derive(Debug, Clone)]
 pub struct Demand {
     pub job_types: Vec<String>,
@@ -68,8 +68,7 @@ pub struct Demand {
     pub lease: Duration,
 }
 
-/// Leases the jobs that have waited longest, in one statement. The jobs of a tenant that is suspended or being deleted stay
-/// where they are.
+/// Leases the jobs that have waited longest, in one statement. None if the tenant is suspended or being deleted.
 pub async fn activate_jobs(tx: &mut TenantTx, demand: &Demand) -> Result<Vec<ActivatedJob>, sqlx::Error> {
     let tenant = tx.tenant().clone();
     let rows = sqlx::query(
@@ -107,7 +106,8 @@ pub async fn activate_jobs(tx: &mut TenantTx, demand: &Demand) -> Result<Vec<Act
     Ok(jobs)
 }
 
-/// A job that was completed: gone, and its token is to be moved on. Its instance is locked until the transaction ends.
+/// A completed job: its row is deleted, and its token must be advanced. Its instance is locked until the transaction
+/// ends.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompletedJob {
     pub key: i64,
@@ -118,16 +118,16 @@ pub struct CompletedJob {
     pub variables: Value,
 }
 
-/// What was completed by one statement.
+/// The jobs that one statement completed.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Completed {
     pub jobs: Vec<CompletedJob>,
-    /// What the deleted jobs count as stored.
+    /// Stored bytes of the deleted jobs.
     pub bytes: i64,
 }
 
-/// Deletes those of the jobs whose lease still holds and locks their instances, in one statement and in the order of
-/// their keys (the index takes the array's in order), so that two batches never deadlock. Ordered by instance.
+/// Deletes those of the jobs whose lease is held and locks their instances, in one statement. Both are in the order of
+/// their keys (the index scan sorts the array), so that two batches cannot deadlock. The result is ordered by instance.
 pub async fn delete_completed(
     tx: &mut TenantTx,
     keys: &[i64],
@@ -165,17 +165,17 @@ pub async fn delete_completed(
     Ok(Completed { jobs, bytes })
 }
 
-/// What became of a job that a worker came for.
+/// The state of the lease that a worker refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lease {
     Held,
-    /// The job is there, the lease is another's or nobody's.
+    /// The job exists, but another worker or none has its lease.
     Lost,
-    /// The job is gone.
+    /// The job does not exist.
     NoJob,
 }
 
-/// Why a job could not be written.
+/// Reads why a job could not be changed.
 pub async fn observe_lease(tx: &mut TenantTx, key: i64, epoch: i64) -> Result<Lease, sqlx::Error> {
     let tenant = tx.tenant().clone();
     let held: Option<bool> = sqlx::query_scalar(
@@ -194,7 +194,8 @@ pub async fn observe_lease(tx: &mut TenantTx, key: i64, epoch: i64) -> Result<Le
     })
 }
 
-/// A failure with attempts left: the job waits again after its backoff, which is not lag.
+/// Records a failure with retries left: the job can be activated after its backoff, which does not count as lag.
+/// Returns its type; `None` = the lease is lost.
 pub async fn record_failure(
     tx: &mut TenantTx,
     key: i64,
@@ -217,7 +218,8 @@ pub async fn record_failure(
     .await
 }
 
-/// The last failure: the job waits for a person.
+/// Records the last failure: the job is parked, and an incident is raised. Returns its type; `None` = the lease is
+/// lost.
 pub async fn record_incident(
     tx: &mut TenantTx,
     key: i64,
@@ -246,7 +248,7 @@ pub async fn record_incident(
     .await
 }
 
-/// Prolongs a lease from now.
+/// Sets a lease's end to `lease` from now, and returns it; `None` = the lease is lost.
 pub async fn extend_lease(
     tx: &mut TenantTx,
     key: i64,
@@ -268,7 +270,7 @@ pub async fn extend_lease(
     Ok(expires_at.map(jiff_sqlx::Timestamp::to_jiff))
 }
 
-/// Gives back jobs that no worker has seen, as if they had never been taken.
+/// Releases jobs that were not sent to a worker, as if they had never been activated.
 pub async fn release_unseen(tx: &mut TenantTx, jobs: &[Unseen]) -> Result<(), sqlx::Error> {
     use jiff_sqlx::ToSqlx;
 
@@ -287,7 +289,7 @@ pub async fn release_unseen(tx: &mut TenantTx, jobs: &[Unseen]) -> Result<(), sq
     Ok(())
 }
 
-/// Which of these leases still run.
+/// The keys of the jobs whose lease is held and has not expired.
 pub async fn list_running_leases(
     tx: &mut TenantTx,
     keys: &[i64],

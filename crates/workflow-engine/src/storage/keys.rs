@@ -1,4 +1,5 @@
-//! Keys of definitions, instances, jobs and incidents: unique in the whole cluster, handed out without a round trip.
+//! Keys of definitions, instances, jobs and incidents: unique in the whole cluster, and mostly assigned without a round
+//! trip.
 
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,12 +8,12 @@ use crate::database::{History, TenantTx};
 
 /// Partition 1 of 1: keys are `(partition << 51) | counter`.
 const PARTITION_BITS: i64 = 1 << 51;
-/// A crash wastes at most this many of 2^51 keys.
+/// Keys of one block. A crash wastes at most one block of 2^51 keys.
 const BLOCK: usize = 1 << BLOCK_BITS;
 const BLOCK_BITS: u32 = 10;
 
-/// The rest of the blocks that this process drew from the database's sequence. They are good for one history of the
-/// database: in another the sequence may give them to somebody else.
+/// Unused keys of the blocks that this process took from the database's sequence. They are valid in one history of the
+/// database: in another the sequence may give them to another process.
 #[derive(Debug, Default)]
 pub struct Keys {
     drawn: Mutex<Drawn>,
@@ -41,12 +42,12 @@ impl Keys {
         Ok(taken)
     }
 
-    /// For when a key turned out to be in use: the others of its block may be as well.
+    /// Drops the unused keys. Called after a key collision: other keys of the block may be in use too.
     pub fn forget(&self) {
         self.drawn.lock().unwrap_or_else(PoisonError::into_inner).free.clear();
     }
 
-    /// What was drawn in this history; nothing of another one is left.
+    /// The keys of this history; those of another one are dropped.
     fn of(&self, history: &History) -> MutexGuard<'_, Drawn> {
         let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
         if drawn.from.as_ref() != Some(history) {

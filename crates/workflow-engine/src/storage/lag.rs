@@ -1,4 +1,4 @@
-//! How long jobs wait, per (tenant, job type).
+//! Job lag: how long jobs have waited, by tenant and job type.
 
 use jiff::Timestamp;
 
@@ -14,11 +14,12 @@ pub struct Lag {
     pub activated: i64,
 }
 
-/// One row per known pair, without the count of activatable jobs, and when the database looked. Known are the types of
-/// deployed processes and those of jobs that are left, but none of a tenant that is being deleted; the latter are found by hopping over the index from pair to
-/// pair, not by reading every job: some 50 µs per pair, however many jobs wait. Processes that are gone leave jobs of ever
-/// more types, so of each tenant only the first [`MAX_PER_TENANT`] types of jobs are found: one tenant must not take the
-/// time of all.
+/// The lag of each known pair, without the count of activatable jobs, and the database's time.
+///
+/// Known are the types of deployed processes and those of existing jobs, except for tenants that are being deleted.
+/// Types of jobs are found by skipping through the index from pair to pair, without reading every job: some 50 µs per
+/// pair, however many jobs wait. Jobs of deleted processes may have any number of types, so only the first
+/// [`MAX_PER_TENANT`] types of a tenant's jobs are found: one tenant must not use up the time of all.
 pub async fn observe_oldest(tx: &mut MonitorTx) -> Result<(Vec<Lag>, Timestamp), sqlx::Error> {
     type Row = (String, String, Option<jiff_sqlx::Timestamp>, i64);
     let rows = sqlx::query_as::<_, Row>(
@@ -29,7 +30,7 @@ pub async fn observe_oldest(tx: &mut MonitorTx) -> Result<(Vec<Lag>, Timestamp),
              FROM pair CROSS JOIN LATERAL (
                  SELECT j.tenant_id, j.type FROM workflow.job j
                  WHERE NOT j.parked AND (j.tenant_id, j.type) > (pair.tenant_id, CASE
-                     -- Behind every type that there can be.
+                     -- Greater than every possible type.
                      WHEN pair.nth >= $1 THEN repeat(chr(1114111), 256) ELSE pair.type END)
                  ORDER BY j.tenant_id, j.type LIMIT 1
              ) next
@@ -71,8 +72,8 @@ pub async fn observe_oldest(tx: &mut MonitorTx) -> Result<(Vec<Lag>, Timestamp),
     Ok((lags, measured_at.to_jiff()))
 }
 
-/// How many jobs could be taken, per pair that has any. Reads the index entry of every waiting job: half a second for a
-/// million.
+/// Counts the activatable jobs of each pair that has any. Reads the index entry of every waiting job: half a second for
+/// a million.
 pub async fn count_activatable(tx: &mut MonitorTx) -> Result<Vec<(String, String, i64)>, sqlx::Error> {
     sqlx::query_as(
         "SELECT tenant_id, type, count(*) FROM workflow.job WHERE NOT parked AND run_at <= now()

@@ -1,10 +1,10 @@
-//! The serving processes of the cluster, as they report themselves.
+//! The heartbeats of the cluster's serving processes.
 
 use jiff::Timestamp;
 
-use crate::database::NobodyTx;
+use crate::database::ClusterTx;
 
-/// A node unseen for longer is gone.
+/// A node without a heartbeat for longer is not listed.
 const SEEN_WITHIN: &str = "15 seconds";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub struct Node {
     pub last_seen_at: Timestamp,
 }
 
-/// Reports this node and forgets those that have been gone for an hour.
-pub async fn record_heartbeat(tx: &mut NobodyTx, id: &str, version: &str) -> Result<(), sqlx::Error> {
+/// Records this node's heartbeat, and deletes nodes without one for an hour.
+pub async fn record_heartbeat(tx: &mut ClusterTx, id: &str, version: &str) -> Result<(), sqlx::Error> {
     sqlx::query(
         "WITH gone AS (DELETE FROM workflow.node WHERE last_seen_at < now() - interval '1 hour' AND id <> $1)
          INSERT INTO workflow.node AS n (id, version, last_seen_at) VALUES ($1, $2, now())
@@ -28,13 +28,13 @@ pub async fn record_heartbeat(tx: &mut NobodyTx, id: &str, version: &str) -> Res
     Ok(())
 }
 
-/// A node that leaves in order is gone at once.
-pub async fn delete_node(tx: &mut NobodyTx, id: &str) -> Result<(), sqlx::Error> {
+/// Removes a node that shuts down.
+pub async fn delete_node(tx: &mut ClusterTx, id: &str) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM workflow.node WHERE id = $1").bind(id).execute(tx.connection()).await?;
     Ok(())
 }
 
-pub async fn list_nodes(tx: &mut NobodyTx) -> Result<Vec<Node>, sqlx::Error> {
+pub async fn list_nodes(tx: &mut ClusterTx) -> Result<Vec<Node>, sqlx::Error> {
     let rows = sqlx::query_as::<_, (String, String, jiff_sqlx::Timestamp)>(
         "SELECT id, version, last_seen_at FROM workflow.node WHERE last_seen_at > now() - $1::interval ORDER BY id",
     )

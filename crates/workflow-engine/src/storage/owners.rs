@@ -1,4 +1,4 @@
-//! The columns that say who manages a tenant or a process id.
+//! The columns for the owner of a tenant or a process id.
 
 use engine_api::model::Owner;
 use jiff::Timestamp;
@@ -6,7 +6,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-/// From the columns `owner`, `owner_uid` and `owner_created_at`; an empty `owner` = nobody.
+/// From the columns `owner`, `owner_uid` and `owner_created_at`; an empty `owner` = no owner.
 pub fn from_row(row: &PgRow) -> Result<Option<Owner>, sqlx::Error> {
     let id: String = row.try_get("owner")?;
     if id.is_empty() {
@@ -16,7 +16,7 @@ pub fn from_row(row: &PgRow) -> Result<Option<Owner>, sqlx::Error> {
     Ok(Some(Owner { id, uid: row.try_get("owner_uid")?, created_at: created_at.to_jiff() }))
 }
 
-/// What the three columns hold.
+/// Values of the columns `owner`, `owner_uid` and `owner_created_at`.
 pub fn to_columns(owner: Option<&Owner>) -> (&str, &str, jiff_sqlx::Timestamp) {
     match owner {
         Some(owner) => (&owner.id, &owner.uid, owner.created_at.to_sqlx()),

@@ -1,14 +1,15 @@
-//! The rows of a tenant that is being deleted, in slices.
+//! Deletion of a tenant's rows, in slices.
 
 use super::usage::count_usage;
 use crate::database::{MonitorTx, TenantTx};
 
-/// What a tenant has, in the order in which it goes. Instances first: a completion locks its instance and adds jobs in the
-/// same transaction, so that without instances no jobs come any more; and a failure locks its job and adds an incident.
-/// Starts and deployments are refused before that. What is counted and the tenant's own row go last, together.
+/// The tables with a tenant's rows, in the order of their deletion. Instances are first: a completion locks its
+/// instance and adds jobs in the same transaction, so that without instances no jobs are added. A failure locks its job
+/// and adds an incident, so incidents follow jobs. Starts and deployments are refused from the tombstone on. The
+/// counters and the tenant's own row are deleted last, in one transaction.
 ///
-/// Each with the column that its index leads to, with the condition of that index (jobs have none of all of a tenant's), and
-/// with what a row counts: bytes and active instances.
+/// Arguments: the table, the column to find rows by its index, the condition of that index (there is no index of all
+/// jobs of a tenant), and what a row counts in bytes and active instances.
 macro_rules! for_each_table {
     ($statement:ident) => {
         [
@@ -52,7 +53,7 @@ macro_rules! is_there {
     };
 }
 
-/// Tenants with something that goes in slices: themselves (true), or instances of retired versions.
+/// Tenants with an unfinished deletion: of the tenant itself (true), or of instances of retired versions (false).
 pub async fn list_unfinished(tx: &mut MonitorTx) -> Result<Vec<(String, bool)>, sqlx::Error> {
     sqlx::query_as(
         "SELECT tenant_id, deleting_since IS NOT NULL FROM workflow.tenant WHERE deleting_since IS NOT NULL OR canceling
@@ -62,7 +63,7 @@ pub async fn list_unfinished(tx: &mut MonitorTx) -> Result<Vec<(String, bool)>, 
     .await
 }
 
-/// The tombstone: from its commit on the tenant gets no new rows but by work that is under way.
+/// Sets the tombstone. After its commit only transactions that are already running add rows to the tenant.
 pub async fn mark_deleting(tx: &mut TenantTx) -> Result<(), sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query(
@@ -74,10 +75,11 @@ pub async fn mark_deleting(tx: &mut TenantTx) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Deletes at most so many rows of a tenant with a tombstone; false = there was none left.
+/// Deletes at most `limit` rows of a tenant with a tombstone; false = there were none.
 pub async fn delete_slice(tx: &mut TenantTx, limit: i64) -> Result<bool, sqlx::Error> {
     let tenant = tx.tenant().clone();
-    // Kept until this slice is over: who comes late must not find another tenant of the same id.
+    // The lock keeps the tenant until the end of this transaction: a late slice must not delete rows of a new tenant
+    // with the same id.
     let marked: Option<bool> = sqlx::query_scalar(
         "SELECT true FROM workflow.tenant WHERE tenant_id = $1 AND deleting_since IS NOT NULL FOR KEY SHARE",
     )
@@ -99,7 +101,7 @@ pub async fn delete_slice(tx: &mut TenantTx, limit: i64) -> Result<bool, sqlx::E
     Ok(left < limit)
 }
 
-/// Deletes the tenant itself, unless anything else of it is left: then nothing happens, and it is false.
+/// Deletes the tenant's own row and counters. False, and nothing is deleted, while it has other rows.
 pub async fn delete_emptied(tx: &mut TenantTx) -> Result<bool, sqlx::Error> {
     let tenant = tx.tenant().clone();
     for statement in for_each_table!(is_there) {

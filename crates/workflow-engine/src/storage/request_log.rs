@@ -1,4 +1,4 @@
-//! Answers that are given again: a request id with the same body has the same answer for 24 h.
+//! Idempotency: a request id with the same body gets the same answer for 24 h.
 
 use engine_api::model::{
     CanceledInstances, DeployResult, ProcessDeletion, PutTenant, ResolvedIncidents, StartedInstances,
@@ -14,7 +14,7 @@ use crate::error::Error;
 /// Longer ids than this are refused: a UUID has 36 characters.
 const MAX_REQUEST_ID: usize = 128;
 
-/// An answer that can be given again, and the message as which it is recorded.
+/// An answer that can be recorded, with the message type that is stored.
 pub trait Answer: Clone + TryFrom<Self::Message, Error: ToString> {
     type Message: Message + Default + From<Self>;
 }
@@ -28,7 +28,7 @@ macro_rules! answers {
 }
 
 answers! {
-    // Of calls that answer nothing else than that they are done.
+    // For calls with an empty answer.
     () => (),
     CanceledInstances => proto::CancelInstancesResponse,
     DeployResult => proto::DeployProcessResponse,
@@ -39,7 +39,7 @@ answers! {
     TenantDeletion => proto::DeleteTenantResponse,
 }
 
-/// What a request is remembered by: its id, and a digest that a second body under the same id would not have.
+/// Identifies a request: its id, and a digest of its method and body, to detect another request with the same id.
 #[derive(Debug)]
 pub struct Remembered {
     id: String,
@@ -47,7 +47,7 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    /// `None` for a request that asks not to be remembered.
+    /// `None` for a request without an id: its answer is not recorded.
     pub fn of<M: Message>(method: &str, id: &str, message: &M) -> Result<Option<Self>, Error> {
         if id.is_empty() {
             return Ok(None);
@@ -64,7 +64,7 @@ impl Remembered {
     }
 }
 
-/// The answer that this request got before.
+/// The recorded answer to this request. An error if its id was used for another request.
 pub async fn find_answer<A: Answer>(
     tx: &mut TenantTx,
     request: Option<&Remembered>,
@@ -91,8 +91,8 @@ pub async fn find_answer<A: Answer>(
     A::try_from(message).map(Some).map_err(|error| unreadable(error.to_string()))
 }
 
-/// Records the answer. Two replicas that answer the same request at once meet here: the second fails, and finds the
-/// first one's answer when it tries again ([`Error::is_lost_race`]).
+/// Records the answer. If two replicas answer the same request at once, the second insert fails, and its retry finds
+/// the first one's answer ([`Error::is_lost_race`]).
 pub async fn record_answer<A: Answer>(
     tx: &mut TenantTx,
     request: Option<&Remembered>,
@@ -116,7 +116,7 @@ pub async fn record_answer<A: Answer>(
     Ok(())
 }
 
-/// Forgets answers past their time, at most `limit` at once.
+/// Deletes at most `limit` answers that are older than 24 h.
 pub async fn delete_expired(tx: &mut TenantTx, limit: i64) -> Result<u64, sqlx::Error> {
     let tenant = tx.tenant().clone();
     let deleted = sqlx::query(

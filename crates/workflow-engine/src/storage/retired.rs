@@ -1,4 +1,4 @@
-//! Running instances of versions that were deleted together with them, ended in slices.
+//! Canceling the running instances of deleted versions, in slices.
 
 use super::usage::count_usage;
 use crate::database::TenantTx;
@@ -8,12 +8,13 @@ use crate::database::TenantTx;
 pub struct Canceling {
     keys: Vec<i64>,
     job_types: Vec<String>,
-    /// Instances with keys up to this one do not run any more.
+    /// Instances with keys up to this one are already canceled.
     pub after: i64,
 }
 
-/// From the commit on the running instances of all versions of the process end, whatever happens to who asked for it.
-/// The versions take no new instances: they are retired in the same transaction, which holds the tenant's lock alone.
+/// Marks all versions of the process: after the commit their running instances are canceled, even if the caller
+/// disappears. No new instances are started, because the same transaction retires the versions and holds the tenant's
+/// exclusive lock.
 pub async fn mark_canceling(tx: &mut TenantTx, process_id: &str) -> Result<(), sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query(
@@ -45,8 +46,9 @@ pub async fn find_canceling(tx: &mut TenantTx) -> Result<Option<Canceling>, sqlx
     Ok(Some(Canceling { keys, job_types, after }))
 }
 
-/// Ends those among `limit` instances after `after`, with their incidents; where to go on. Their jobs are not theirs any
-/// more: a completion finds no running instance.
+/// Reads `limit` instances after the key `after`, and cancels those of the versions, with their incidents. Returns the
+/// last key read; `None` = there are no more. Their remaining jobs have no effect: a completion finds no running
+/// instance.
 pub async fn cancel_slice(
     tx: &mut TenantTx,
     canceling: &Canceling,
@@ -84,7 +86,7 @@ pub async fn cancel_slice(
     .map(Option::flatten)
 }
 
-/// Deletes at most so many of their jobs; false = there was none left.
+/// Deletes at most `2 * limit` of their jobs; false = there were none.
 pub async fn delete_jobs(tx: &mut TenantTx, canceling: &Canceling, limit: i64) -> Result<bool, sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query_scalar(concat!(
@@ -109,7 +111,8 @@ pub async fn delete_jobs(tx: &mut TenantTx, canceling: &Canceling, limit: i64) -
     .await
 }
 
-/// Nothing of them runs any more. The transaction holds the tenant's lock alone, so that no other is marked meanwhile.
+/// Removes the mark when none of their instances runs. The transaction must hold the tenant's exclusive lock, so that
+/// no version is marked meanwhile.
 pub async fn mark_canceled(tx: &mut TenantTx, canceling: &Canceling) -> Result<(), sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query(

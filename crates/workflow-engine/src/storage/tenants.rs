@@ -1,4 +1,4 @@
-//! Tenants, their quotas and what they use.
+//! Tenants, their quotas and their usage.
 
 use engine_api::model::Owner;
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ pub struct Quotas {
 }
 
 impl Quotas {
-    /// Starts are counted through one row, so that the quota is exact.
+    /// Whether starts must update the exact counter row.
     pub fn limit_starts(&self) -> bool {
         self.max_active_instances > 0 || self.max_jobs_per_minute > 0
     }
@@ -29,10 +29,10 @@ pub struct Tenant {
     pub display_name: String,
     pub quotas: Quotas,
     pub suspended: bool,
-    /// Who manages the tenant; `None` = nobody.
+    /// The object that manages the tenant; `None` = none.
     pub owner: Option<Owner>,
     pub generation: i64,
-    /// [`super::purge::mark_deleting`].
+    /// Set by [`super::purge::mark_deleting`].
     pub being_deleted: bool,
 }
 
@@ -86,7 +86,7 @@ pub async fn list_tenants(tx: &mut MonitorTx, after: &str, limit: i64) -> Result
         .collect()
 }
 
-/// The tenant's row as it shall be.
+/// Inserts or updates the tenant's row.
 pub async fn upsert_tenant(tx: &mut TenantTx, tenant: &Tenant) -> Result<(), sqlx::Error> {
     let (owner, owner_uid, owner_created_at) = owners::to_columns(tenant.owner.as_ref());
     sqlx::query(
@@ -114,8 +114,8 @@ pub async fn upsert_tenant(tx: &mut TenantTx, tenant: &Tenant) -> Result<(), sql
     Ok(())
 }
 
-/// What holds a tenant: running instances, and process ids that somebody manages. Running instances are counted as they
-/// start and end, so that none of those which ended is looked at.
+/// Numbers of running instances, and of process ids with an owner. Running instances come from the counters, without
+/// reading instances.
 pub async fn observe_work(tx: &mut TenantTx) -> Result<(i64, i64), sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query_as(
@@ -136,7 +136,7 @@ pub struct TenantUsage {
     pub storage_bytes: i64,
 }
 
-/// Usage of these tenants, all when none is named, and when the database looked.
+/// Usage of these tenants (an empty list = all), and the database's time.
 pub async fn observe_usage(
     tx: &mut MonitorTx,
     tenant_ids: &[String],

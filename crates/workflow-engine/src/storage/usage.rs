@@ -1,17 +1,17 @@
-//! What tenants use, counted by the statements that change it: active instances, jobs per minute, and stored bytes. Nothing
-//! is ever scanned to know it.
-//!
-//! Definitions, instances and jobs have a column `bytes`, which Postgres generates from what they hold. A statement that
-//! inserts, deletes or resizes such rows gives the difference to the tenant's counter itself: [`instances::write_changes`]
-//! together with what it counts anyway (what moved instances counted before, it looks up itself), every other one with
-//! [`count_usage`]. A test compares the sum with the rows after random operations: a new operation belongs into it.
+//! Usage of tenants: active instances, jobs per minute, and stored bytes. Counters are updated by the statements that
+//! change the rows, so that reading the usage scans no rows. Definitions, instances and jobs have a column `bytes`,
+//! which Postgres generates from their content. A statement that inserts, deletes or resizes such rows must add the
+//! difference to the tenant's counter: [`instances::write_changes`] with its other counts (it reads the former size of
+//! moved instances), every other one with [`count_usage`]. A test compares the counters with the rows after random
+//! operations: add new operations to it.
 //!
 //! [`instances::write_changes`]: super::instances::write_changes
 
 use crate::database::TenantTx;
 
-/// Adds to the tenant $1 what a statement changes: a CTE, or the statement's end. `active` and `bytes` are aggregates over
-/// the rows of `from`; without rows nothing is counted. Not through shard 0, in which starts under a quota wait.
+/// Adds the changes of a statement to the counter of tenant $1, as a CTE or as the end of the statement. `active` and
+/// `bytes` are aggregates over the rows of `from`; without rows nothing is written. Never uses shard 0, which starts of
+/// tenants with a quota lock.
 macro_rules! count_usage {
     (active: $active:literal, bytes: $bytes:literal, from: $from:literal) => {
         concat!(
@@ -32,7 +32,7 @@ macro_rules! count_usage {
 }
 pub(super) use count_usage;
 
-/// Bytes that the tenant stores.
+/// Stored bytes of the tenant.
 pub async fn observe_storage(tx: &mut TenantTx) -> Result<i64, sqlx::Error> {
     let tenant = tx.tenant().clone();
     sqlx::query_scalar(

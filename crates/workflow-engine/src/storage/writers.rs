@@ -1,10 +1,10 @@
-//! Controllers of which only one replica may write. A replica that was succeeded, and does not know it yet, must not
-//! change anything: the highest fence that a writer has shown counts.
+//! Fences of controllers, of which only one replica may write. A former replica that does not know yet that it was
+//! replaced must not change anything. So the highest recorded fence of a writer is the valid one.
 
-use crate::database::{NobodyTx, TenantTx};
+use crate::database::{ClusterTx, TenantTx};
 
-/// Records a fence, unless a higher one is known.
-pub async fn record_fence(tx: &mut NobodyTx, writer: &str, fence: i64) -> Result<(), sqlx::Error> {
+/// Records a fence, unless a higher one is recorded.
+pub async fn record_fence(tx: &mut ClusterTx, writer: &str, fence: i64) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO workflow.writer AS w (name, fence) VALUES ($1, $2)
          ON CONFLICT (name) DO UPDATE SET fence = EXCLUDED.fence WHERE w.fence < EXCLUDED.fence",
@@ -16,7 +16,7 @@ pub async fn record_fence(tx: &mut NobodyTx, writer: &str, fence: i64) -> Result
     Ok(())
 }
 
-/// The highest fence of a writer; no higher one is recorded before the transaction ends.
+/// The highest fence of a writer. The lock prevents that a higher one is recorded before the transaction ends.
 pub async fn lock_fence(tx: &mut TenantTx, writer: &str) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar("SELECT fence FROM workflow.writer WHERE name = $1 FOR SHARE")
         .bind(writer)

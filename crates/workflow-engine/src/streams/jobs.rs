@@ -1,5 +1,5 @@
-//! Jobs as they come. Each stream has a task of its own that takes no more jobs than its worker has room for, and gives
-//! back at once what was taken but never sent.
+//! Streams of jobs. Each stream has its own task, which activates no more jobs than its worker has room for, and
+//! releases jobs at once that were activated but not sent.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -22,22 +22,22 @@ use crate::storage::jobs::{self, Demand};
 use crate::tenant_scope::TenantScope;
 use crate::wakeups::Subscription;
 
-/// Silence on the stream is never longer, so that a dead connection is noticed.
+/// Maximum time without a message, so that a dead connection is noticed.
 pub const HEARTBEAT: Duration = Duration::from_secs(8);
 
-/// A query that takes longer ends the stream: its client finds another node.
+/// A query that takes longer ends the stream, so that its client connects to another node.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One message; empty = a heartbeat.
+/// The jobs of one message; empty = a heartbeat.
 type Batch = Vec<Activated>;
 
-/// The receiving end, as the client polls it.
+/// The stream that tonic polls for the client.
 #[derive(Debug)]
 pub struct JobStream {
     batches: mpsc::Receiver<Result<Batch, Error>>,
     engine: Arc<Engine>,
     tenant: TenantScope,
-    /// Held for its effect.
+    /// Counts this stream until it is dropped.
     _waiter: Waiter,
 }
 
@@ -51,7 +51,7 @@ impl Stream for JobStream {
 }
 
 impl Drop for JobStream {
-    /// The client is gone: batches that were still waiting here were never seen by it.
+    /// The client disconnected: releases the batches that were not sent.
     fn drop(&mut self) {
         self.batches.close();
         let mut unseen = Vec::new();
@@ -70,7 +70,7 @@ impl Drop for JobStream {
     }
 }
 
-/// Checks the request, looks once, and goes on in a task until the client goes or the node stops.
+/// Checks the request and starts the stream's task, which runs until the client disconnects or the node stops.
 pub fn open(engine: Arc<Engine>, tenant: TenantScope, request: StreamJobs) -> Result<JobStream, Error> {
     let demand = build_demand(request.job_types, request.worker, request.max_in_flight, request.lease)?;
     let waiter = engine.waiting.enter(&tenant)?;
@@ -93,7 +93,7 @@ struct Feeder {
     engine: Arc<Engine>,
     tenant: TenantScope,
     demand: Demand,
-    /// Unfinished jobs that the worker takes at once.
+    /// How many unfinished jobs the worker may hold at once.
     room: usize,
     wakeups: Subscription,
     load: Arc<Load>,
@@ -111,7 +111,7 @@ impl Feeder {
         };
         engine.in_flight.finished(self.held.into_keys());
         if let Err(error) = ended {
-            // The client may be gone already; then nobody needs to know.
+            // The client may have disconnected; then the error is not needed.
             let _ = sender.send(Err(error)).await;
         }
     }
@@ -119,8 +119,8 @@ impl Feeder {
     async fn feed_until_failure(&mut self, sender: &mpsc::Sender<Result<Batch, Error>>) -> Result<(), Error> {
         let mut last_sent = Instant::now();
         loop {
-            self.forget_finished().await?;
-            // The place in the channel first: what is taken after it can always be handed over.
+            self.remove_finished().await?;
+            // Reserves the place in the channel first, so that activated jobs can always be sent.
             let Ok(place) = sender.reserve().await else { return Ok(()) };
             let room = self.room.saturating_sub(self.held.len());
             let batch = if room == 0 {
@@ -150,8 +150,9 @@ impl Feeder {
         }
     }
 
-    /// Makes room: by what this process finished, and, when there is none left, by asking the database.
-    async fn forget_finished(&mut self) -> Result<(), Error> {
+    /// Removes finished jobs: those that this process finished, and, if there is still no room, those that a query
+    /// finds.
+    async fn remove_finished(&mut self) -> Result<(), Error> {
         for key in self.load.take_finished() {
             self.held.remove(&key);
         }

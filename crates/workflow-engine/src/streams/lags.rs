@@ -1,4 +1,4 @@
-//! Lags as they change: a snapshot, then changes, then heartbeats.
+//! Streams and lists of job lag. A stream sends a snapshot, then changes, and heartbeats when nothing changes.
 
 mod parts;
 
@@ -22,12 +22,12 @@ use crate::storage::lag::Lag;
 use crate::tenant_id::TenantId;
 use crate::wire;
 
-/// What the API promises.
+/// Maximum time without a message, as the API documents.
 const MAX_SILENCE: Duration = Duration::from_secs(10);
-/// Names in one request.
+/// Tenant ids, or job types, in one request.
 const MAX_NAMES: usize = 1000;
 
-/// The pairs after the one that the token names. Each page is of a sample of its own.
+/// One page of pairs, after the pair in the token. Each page may be from another sample.
 pub async fn list(
     engine: &Engine,
     filter: JobLagFilter,
@@ -42,7 +42,7 @@ pub async fn list(
         measured_at: Some(wire::timestamp(sample.measured_at)),
         ..ListJobLagResponse::default()
     };
-    for (_, lag) in sample.lags.range((start, Bound::Unbounded)).filter(|(pair, _)| filter.admits(pair)) {
+    for (_, lag) in sample.lags.range((start, Bound::Unbounded)).filter(|(pair, _)| filter.matches(pair)) {
         let lag = wire_lag(lag.clone());
         if !room.take(&lag) {
             page.next_page_token = page.lags.last().map(build_page_token).unwrap_or_default();
@@ -53,7 +53,7 @@ pub async fn list(
     Ok(page)
 }
 
-/// No tenant id has a slash.
+/// `tenant/type`: a tenant id contains no slash.
 fn build_page_token(last: &JobLag) -> String {
     format!("{}/{}", last.tenant_id, last.job_type)
 }
@@ -73,9 +73,10 @@ pub async fn open(
     min_interval: Duration,
 ) -> Result<ReceiverStream<Result<WatchJobLagResponse, Error>>, Error> {
     let filter = build_filter(filter)?;
-    // A heartbeat confirms all former values, so it must not be sent while a change is unsent.
+    // A heartbeat confirms all former values. So the interval must not be longer, else a heartbeat could confirm an
+    // outdated value.
     let interval = min_interval.min(HEARTBEAT);
-    // Watching before the first look keeps the sampler going from here on.
+    // Subscribes before the first sample, so that the sampler keeps running from here on.
     let samples = engine.lag.watch();
     let first = engine.lag.fresh(&engine.database).await?;
     let (sender, receiver) = mpsc::channel(1);
@@ -83,12 +84,12 @@ pub async fn open(
     tokio::spawn(async move {
         let stop = engine.stop.clone();
         let ended = tokio::select! {
-            ended = reporter.tell(samples, first, &sender) => ended,
+            ended = reporter.report(samples, first, &sender) => ended,
             () = sender.closed() => Ok(()),
             () = stop.cancelled() => Err(Error::ShuttingDown),
         };
         if let Err(error) = ended {
-            // The client may be gone already; then nobody needs to know.
+            // The client may have disconnected; then the error is not needed.
             let _ = sender.send(Err(error)).await;
         }
     });
@@ -98,12 +99,12 @@ pub async fn open(
 struct LagReporter {
     filter: Filter,
     interval: Duration,
-    /// What the client knows.
+    /// The values that the client received last.
     reported: BTreeMap<Pair, Lag>,
 }
 
 impl LagReporter {
-    async fn tell(
+    async fn report(
         mut self,
         mut samples: tokio::sync::watch::Receiver<Option<Arc<Sample>>>,
         first: Arc<Sample>,
@@ -117,7 +118,7 @@ impl LagReporter {
         let mut last_sent = Instant::now();
         loop {
             tokio::time::sleep(self.interval).await;
-            // Without a new sample nothing can be confirmed: the stream ends instead.
+            // Without a new sample no value can be confirmed, so the stream ends.
             let renewed = tokio::time::timeout_at(last_sent + MAX_SILENCE, samples.changed()).await;
             if !matches!(renewed, Ok(Ok(()))) {
                 return Err(Error::Database(sqlx::Error::PoolTimedOut));
@@ -141,7 +142,7 @@ impl LagReporter {
     }
 }
 
-/// False: the client is gone.
+/// False = the client disconnected.
 async fn send(
     sender: &mpsc::Sender<Result<WatchJobLagResponse, Error>>,
     snapshot: bool,

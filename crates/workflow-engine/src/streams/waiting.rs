@@ -1,5 +1,5 @@
-//! Who waits for jobs. Each stream and each long poll costs a query every second, so the number of one tenant's clients
-//! is limited: else there would be no place for those of others.
+//! Limits of callers that wait for jobs. Each stream and each long poll costs a query every second, so their numbers
+//! are limited, in total and per tenant.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,21 +7,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::Error;
 use crate::tenant_id::TenantId;
 
-/// A fleet of this many workers on one node, each with a stream; further ones come with further nodes.
+/// Enough for this many workers per node, each with one stream. More workers need more nodes.
 const MAX_PER_TENANT: usize = 1_000;
-const MAX_IN_ALL: usize = 8_000;
+const MAX_TOTAL: usize = 8_000;
 
-/// Cheap to clone; all clones count together.
+/// Cheap to clone: all clones share the same counts.
 #[derive(Debug, Clone, Default)]
 pub struct Waiting(Arc<Mutex<Counts>>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    in_all: usize,
+    total: usize,
     tenants: HashMap<TenantId, usize>,
 }
 
-/// A place; free again when dropped.
+/// One counted stream or long poll; not counted any more when dropped.
 #[derive(Debug)]
 pub struct Waiter {
     waiting: Waiting,
@@ -38,12 +38,12 @@ impl Waiting {
                  use fewer, or more replicas of the engine"
             )));
         }
-        if counts.in_all >= MAX_IN_ALL {
+        if counts.total >= MAX_TOTAL {
             return Err(Error::Busy(format!(
-                "this node has {MAX_IN_ALL} open streams and waiting calls, which is the most: add replicas of the engine"
+                "this node has {MAX_TOTAL} open streams and waiting calls, which is the most: add replicas of the engine"
             )));
         }
-        counts.in_all += 1;
+        counts.total += 1;
         counts.tenants.insert(tenant.clone(), of_tenant + 1);
         Ok(Waiter { waiting: self.clone(), tenant: tenant.clone() })
     }
@@ -56,7 +56,7 @@ impl Waiting {
 impl Drop for Waiter {
     fn drop(&mut self) {
         let mut counts = self.waiting.counts();
-        counts.in_all -= 1;
+        counts.total -= 1;
         if let Some(count) = counts.tenants.get_mut(&self.tenant) {
             *count -= 1;
             if *count == 0 {

@@ -7,7 +7,7 @@ fn tenant(id: &str) -> TenantId {
 }
 
 #[tokio::test]
-async fn a_waiter_hears_only_its_own_tenant_and_types() {
+async fn a_waiter_is_woken_only_for_its_own_tenant_and_types() {
     let wakeups = Wakeups::default();
     let mut waiter = wakeups.subscribe(&tenant("acme"), &["charge".to_owned(), "refund".to_owned()]);
     wakeups.announce(&tenant("acme"), ["ship"]);
@@ -19,7 +19,7 @@ async fn a_waiter_hears_only_its_own_tenant_and_types() {
 }
 
 #[tokio::test]
-async fn a_wake_up_between_looking_and_waiting_is_not_lost() {
+async fn a_wake_up_before_waiting_is_not_lost() {
     let wakeups = Wakeups::default();
     let mut waiter = wakeups.subscribe(&tenant("acme"), &["charge".to_owned()]);
     wakeups.announce(&tenant("acme"), ["charge"]);
@@ -27,7 +27,7 @@ async fn a_wake_up_between_looking_and_waiting_is_not_lost() {
 }
 
 #[test]
-fn topics_nobody_waits_for_are_forgotten() {
+fn topics_without_waiters_are_removed() {
     let wakeups = Wakeups::default();
     drop(wakeups.subscribe(&tenant("acme"), &["charge".to_owned()]));
     let _waiter = wakeups.subscribe(&tenant("acme"), &["ship".to_owned()]);
@@ -35,7 +35,7 @@ fn topics_nobody_waits_for_are_forgotten() {
 }
 
 #[test]
-fn only_other_processes_notifications_wake() {
+fn only_notifications_of_other_processes_wake() {
     let wakeups = Wakeups::default();
     let own = format!("{} acme charge", wakeups.origin);
     assert_eq!(wakeups.foreign_topic(&own), None);

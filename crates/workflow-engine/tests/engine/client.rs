@@ -1,5 +1,5 @@
-//! Each call of `engine-client`, as controllers, workers and people make it, against the engine: nothing is lost or
-//! changed between their words and the wire's.
+//! Each call of `engine-client`, as controllers, workers and people make it, against the real engine: all fields of
+//! requests and answers must arrive unchanged.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ fn class<T>(answer: Result<T, EngineError>) -> Result<T, ErrorClass> {
     answer.map_err(|error| error.class().clone())
 }
 
-/// The life of an object that began in this second.
+/// An owner whose object was created in this second.
 fn owner(id: &str, uid: &str, second: i64) -> Owner {
     let created_at = Timestamp::from_second(second).expect("should be within range");
     Owner { id: id.to_owned(), uid: uid.to_owned(), created_at }
@@ -69,7 +69,7 @@ fn deployed(result: DeployResult) -> (DeployOutcome, ProcessDefinition, bool) {
 }
 
 #[tokio::test]
-async fn a_node_says_what_it_is_and_what_it_can() {
+async fn a_node_reports_its_info_and_health() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let client = client(&engine);
@@ -126,18 +126,18 @@ async fn a_controller_deploys_reads_and_deletes_processes() {
     let other = DeployProcess { owner: Some(owner("another", "uid-9", 1)), ..deploy("", &a) };
     assert_eq!(put(other).await, Err(ErrorClass::AlreadyOwned));
     assert_eq!(put(DeployProcess { owner: None, ..deploy("", &a) }).await, Err(ErrorClass::AlreadyOwned));
-    // The same object, deleted and applied again.
-    let heir = DeployProcess { owner: Some(process_owner("uid-2", 5)), ..deploy("", &a) };
-    let (outcome, _, adopted) = deployed(put(heir.clone()).await.expect("should be answered"));
+    // The same object after it was deleted and applied again.
+    let successor = DeployProcess { owner: Some(process_owner("uid-2", 5)), ..deploy("", &a) };
+    let (outcome, _, adopted) = deployed(put(successor.clone()).await.expect("should be answered"));
     assert_eq!((outcome, adopted), (DeployOutcome::Unchanged, true));
-    assert_eq!(put(deploy("", &a)).await, Err(ErrorClass::Stale), "a former life");
-    let late = DeployProcess { follows_version: Some(1), owner: heir.owner.clone(), ..deploy("", &b) };
+    assert_eq!(put(deploy("", &a)).await, Err(ErrorClass::Stale), "a former object");
+    let late = DeployProcess { follows_version: Some(1), owner: successor.owner.clone(), ..deploy("", &b) };
     assert_eq!(put(late).await, Err(ErrorClass::Stale));
 
     let get = async |wanted| client.get_process_definition(DEFAULT_TENANT, &wanted).await;
     let latest = get(DefinitionRef::LatestOf("order".to_owned())).await.expect("should answer");
     let latest = latest.expect("should be there");
-    assert_eq!((&latest.definition, &latest.owner), (&third, &heir.owner));
+    assert_eq!((&latest.definition, &latest.owner), (&third, &successor.owner));
     let by_key = get(DefinitionRef::Key(first.key)).await.expect("should answer").expect("should be there");
     assert_eq!(by_key.definition, first);
     assert_eq!(get(DefinitionRef::Key(999)).await, Ok(None));
@@ -153,17 +153,17 @@ async fn a_controller_deploys_reads_and_deletes_processes() {
 
     let other = delete(owner("another", "uid-9", 1), false);
     assert_eq!(client.delete_process(&other).await, Ok(ProcessDeletion::OwnedByOther));
-    let give_up = delete(process_owner("uid-2", 5), true);
-    assert_eq!(client.delete_process(&give_up).await, Ok(ProcessDeletion::Retired { versions: 0 }));
-    let (outcome, _, adopted) = deployed(put(heir).await.expect("should be answered"));
-    assert_eq!((outcome, adopted), (DeployOutcome::Unchanged, true), "nobody managed it");
+    let retain = delete(process_owner("uid-2", 5), true);
+    assert_eq!(client.delete_process(&retain).await, Ok(ProcessDeletion::Retired { versions: 0 }));
+    let (outcome, _, adopted) = deployed(put(successor).await.expect("should be answered"));
+    assert_eq!((outcome, adopted), (DeployOutcome::Unchanged, true), "it had no owner");
     let retire = delete(process_owner("uid-2", 5), false);
     assert_eq!(client.delete_process(&retire).await, Ok(ProcessDeletion::Retired { versions: 3 }));
     assert_eq!(client.delete_process(&retire).await, Ok(ProcessDeletion::Retired { versions: 0 }), "gone");
 }
 
 #[tokio::test]
-async fn every_finding_of_a_refused_document_arrives() {
+async fn a_client_gets_every_finding_of_a_refused_document() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let refused = deploy("", &without_task_definition("order"));
@@ -177,7 +177,7 @@ async fn every_finding_of_a_refused_document_arrives() {
         }
         DeployResult::Deployed { .. } => panic!("should be refused"),
     }
-    // More than any status or header could carry.
+    // More findings than fit into a gRPC status or header.
     let tasks: String = (0..1200)
         .map(|n| task(&format!("task-{n}"), "").replace("<zeebe:taskDefinition", "<zeebe:none"))
         .collect();
@@ -250,7 +250,7 @@ async fn a_controller_puts_reads_and_deletes_tenants() {
 }
 
 #[tokio::test]
-async fn a_list_of_many_pages_is_whole() {
+async fn a_list_of_many_pages_is_complete() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let mut session = world.session().await;

@@ -1,4 +1,4 @@
-//! However many connections callers without a token open, a known caller gets through.
+//! Connections of callers without a token, however many, do not block known callers.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use tokio::net::TcpStream;
 
 use crate::support::{Caller, Engine, World, database};
 
-/// What a port takes of those without a token, and of one address.
+/// Limits of connections without a token, and of one address.
 const UNAUTHENTICATED: usize = 256;
 const PER_ADDRESS: usize = 512;
 
-/// Connections that say nothing.
+/// Opens connections that send nothing.
 async fn open(port: u16, count: usize) -> Vec<TcpStream> {
     let mut silent = Vec::with_capacity(count);
     for _ in 0..count {
@@ -22,7 +22,7 @@ async fn open(port: u16, count: usize) -> Vec<TcpStream> {
     silent
 }
 
-/// Those that the other side has closed.
+/// Number of connections that the engine has closed.
 async fn count_closed(silent: &mut [TcpStream]) -> usize {
     let mut closed = 0;
     for stream in silent {
@@ -44,7 +44,7 @@ async fn is_served(caller: &Caller) {
 }
 
 #[tokio::test]
-async fn silent_connections_give_way_to_a_known_caller() {
+async fn silent_connections_are_closed_for_a_known_caller() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let early = engine.monitor();
@@ -57,7 +57,7 @@ async fn silent_connections_give_way_to_a_known_caller() {
     })
     .await;
     assert_eq!(count_closed(&mut silent[..100]).await, 100);
-    // Whoever was there, and whoever comes.
+    // A caller from before, and a new one.
     is_served(&early).await;
     let late = engine.monitor();
     is_served(&late).await;
@@ -66,11 +66,11 @@ async fn silent_connections_give_way_to_a_known_caller() {
 }
 
 #[tokio::test]
-async fn one_address_has_a_bound_and_keeps_what_it_has() {
+async fn connections_of_one_address_are_limited_and_known_ones_stay() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let mut callers = Vec::new();
-    // Known ones are not closed for others, so they fill the address.
+    // Known connections are not closed for others, so they use up the address's limit.
     for _ in 0..PER_ADDRESS {
         let caller = engine.monitor();
         is_served(&caller).await;
@@ -88,7 +88,7 @@ async fn one_address_has_a_bound_and_keeps_what_it_has() {
 }
 
 #[tokio::test]
-async fn probes_are_answered_whoever_holds_the_admin_port() {
+async fn probes_are_answered_despite_many_silent_connections() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let mut silent = open(engine.admin, 200).await;

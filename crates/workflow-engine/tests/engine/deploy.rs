@@ -70,17 +70,17 @@ async fn the_same_bytes_are_unchanged_and_everything_else_is_a_new_version() {
 }
 
 #[tokio::test]
-async fn deployments_that_race_on_two_replicas_make_one_version() {
+async fn concurrent_deployments_of_one_document_on_two_replicas_create_one_version() {
     let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     let document = one_task("order", "charge");
-    let mut racers = tokio::task::JoinSet::new();
+    let mut deployments = tokio::task::JoinSet::new();
     for number in 0..12 {
         let caller = if number % 2 == 0 { one.controller() } else { two.controller() };
         let request = deployment("_default", &document);
-        racers.spawn(async move { outcome(&caller, request).await });
+        deployments.spawn(async move { outcome(&caller, request).await });
     }
-    let outcomes = racers.join_all().await;
+    let outcomes = deployments.join_all().await;
     let created = outcomes.iter().filter(|(outcome, ..)| *outcome == DeployOutcome::Created).count();
     let mut keys: Vec<i64> = outcomes.iter().map(|(.., key)| *key).collect();
     keys.dedup();
@@ -88,22 +88,22 @@ async fn deployments_that_race_on_two_replicas_make_one_version() {
 }
 
 #[tokio::test]
-async fn different_documents_that_race_get_versions_without_a_gap() {
+async fn concurrent_deployments_of_different_documents_get_versions_without_a_gap() {
     let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
-    let mut racers = tokio::task::JoinSet::new();
+    let mut deployments = tokio::task::JoinSet::new();
     for number in 0..10 {
         let caller = if number % 2 == 0 { one.controller() } else { two.controller() };
         let request = deployment("_default", &one_task("order", &format!("type-{number}")));
-        racers.spawn(async move { outcome(&caller, request).await.1 });
+        deployments.spawn(async move { outcome(&caller, request).await.1 });
     }
-    let mut versions = racers.join_all().await;
+    let mut versions = deployments.join_all().await;
     versions.sort_unstable();
     assert_eq!(versions, (1..=10).collect::<Vec<_>>());
 }
 
 #[tokio::test]
-async fn a_refused_document_is_an_answer_with_findings_and_deploys_nothing() {
+async fn a_refused_document_is_answered_with_findings_and_not_deployed() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -132,7 +132,7 @@ async fn a_process_id_belongs_to_its_owner() {
         (owner("WorkflowProcess/a/order", "uid-1", 1), owner("WorkflowProcess/b/order", "uid-2", 2));
     let (one, two) = (one_task("order", "charge"), one_task("order", "refund"));
     outcome(&caller, by(None, &one)).await;
-    // Nobody's process is adopted, also by an unchanged deployment.
+    // A process without an owner is adopted, also by an unchanged deployment.
     assert_eq!(outcome(&caller, by(Some(first.clone()), &one)).await.0, DeployOutcome::Unchanged);
     for other in [Some(second.clone()), None] {
         let refused = caller.try_deploy(by(other, &two)).await.expect_err("should be owned");
@@ -150,8 +150,8 @@ async fn a_process_id_belongs_to_its_owner() {
     assert_eq!((kept.deleted, kept.owned_by_other), (0, true));
     delete.owner = Some(first);
     delete.retain = true;
-    let given_up = caller.processes().delete_process(delete).await.expect("should answer").into_inner();
-    assert_eq!((given_up.deleted, given_up.owned_by_other), (0, false));
+    let retained = caller.processes().delete_process(delete).await.expect("should answer").into_inner();
+    assert_eq!((retained.deleted, retained.owned_by_other), (0, false));
     assert_eq!(outcome(&caller, by(Some(second.clone()), &one)).await.0, DeployOutcome::Unchanged);
     let request = GetProcessDefinitionRequest {
         tenant_id: "_default".to_owned(),
@@ -167,7 +167,7 @@ async fn a_process_id_belongs_to_its_owner() {
 #[case::keep(OnInstances::KeepRunning, None, 1, false)]
 #[case::cancel(OnInstances::Cancel, None, 0, false)]
 #[tokio::test]
-async fn deleting_a_process_treats_its_instances_as_asked(
+async fn deleting_a_process_refuses_keeps_or_cancels_its_instances(
     #[case] on_instances: OnInstances,
     #[case] refusal: Option<&str>,
     #[case] jobs_left: usize,
@@ -207,7 +207,7 @@ async fn deleting_a_process_treats_its_instances_as_asked(
 }
 
 #[tokio::test]
-async fn the_tag_of_the_request_counts_before_that_of_the_document() {
+async fn the_tag_of_the_request_takes_precedence_over_that_of_the_document() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -254,7 +254,7 @@ fn reported(findings: &[Finding]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn lint_validation_and_deployment_judge_every_document_alike() {
+async fn lint_validation_and_deployment_have_the_same_findings_for_every_document() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();

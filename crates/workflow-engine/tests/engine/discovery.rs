@@ -1,4 +1,4 @@
-//! What tools ask that know nothing of the engine: is it well, and what can it do.
+//! The standard services for generic tools: health and reflection.
 
 use std::collections::BTreeSet;
 
@@ -46,15 +46,18 @@ async fn health_is_reported_without_a_token_and_follows_readiness() {
     assert_eq!(unknown, ServingStatus::ServiceUnknown);
 }
 
-async fn reflect(caller: &Caller, ask: MessageRequest) -> Result<ServerReflectionResponse, tonic::Status> {
-    let request = ServerReflectionRequest { host: String::new(), message_request: Some(ask) };
+async fn reflect(
+    caller: &Caller,
+    question: MessageRequest,
+) -> Result<ServerReflectionResponse, tonic::Status> {
+    let request = ServerReflectionRequest { host: String::new(), message_request: Some(question) };
     let mut client = ServerReflectionClient::new(caller.service());
     let mut answers = client.server_reflection_info(futures::stream::iter([request])).await?.into_inner();
     answers.next().await.expect("should answer")
 }
 
 #[tokio::test]
-async fn who_has_a_token_can_ask_what_the_engine_can_do() {
+async fn reflection_needs_a_token_and_lists_the_services() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let list = || MessageRequest::ListServices(String::new());

@@ -1,4 +1,5 @@
-//! A token is good for one life of a tenant: what is deleted and made again under the same name is another one.
+//! A token is valid for one epoch of a tenant. A tenant that is deleted and created again with the same id has another
+//! epoch.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,11 +11,11 @@ use engine_api::proto::{
 use serde_json::json;
 use tonic::Code;
 
+use crate::all_methods::{Answers, OF_CLIENTS, OF_WORKERS, answered, call_all_methods, call_gateway_methods};
 use crate::models::one_task;
 use crate::support::{Caller, Engine, World, activation, database, owner, tenant};
-use crate::walk::{Answers, OF_CLIENTS, OF_WORKERS, answered, ask_everything, ask_the_gateway};
 
-fn life(uid: &str, second: i64) -> Owner {
+fn owner_of_epoch(uid: &str, second: i64) -> Owner {
     owner("WorkflowTenant/workflow-system/acme", uid, second)
 }
 
@@ -35,7 +36,7 @@ async fn delete(caller: &Caller, owner: Owner, mode: DeleteTenantMode) {
     assert_eq!((deleted.deleted, deleted.owned_by_other), (mode == DeleteTenantMode::Purge, false));
 }
 
-/// Tokens of a life: those that work and those that start.
+/// A worker and a client with tokens of an epoch.
 fn callers(engine: &Engine, epoch: &str) -> [Caller; 2] {
     [
         engine.caller(Some(&engine.worker_token("acme", epoch))),
@@ -43,20 +44,20 @@ fn callers(engine: &Engine, epoch: &str) -> [Caller; 2] {
     ]
 }
 
-/// What a refusal for the epoch looks like from the outside, over all methods.
+/// The answers to all methods, with tokens of an epoch: over gRPC, and the status codes of the gateway.
 async fn observe_refused(engine: &Engine, epoch: &str) -> [(Answers, BTreeSet<u16>); 2] {
     let [worker, client] = callers(engine, epoch);
     let statuses = async |token: String| {
-        let answers = ask_the_gateway(engine, &token, "acme").await;
+        let answers = call_gateway_methods(engine, &token, "acme").await;
         answers.into_iter().filter(|(name, _)| OF_CLIENTS.contains(name)).map(|(_, code)| code).collect()
     };
     [
-        (ask_everything(&worker, "acme").await, statuses(engine.worker_token("acme", epoch)).await),
-        (ask_everything(&client, "acme").await, statuses(engine.client_token("acme", epoch)).await),
+        (call_all_methods(&worker, "acme").await, statuses(engine.worker_token("acme", epoch)).await),
+        (call_all_methods(&client, "acme").await, statuses(engine.client_token("acme", epoch)).await),
     ]
 }
 
-/// Who holds tokens of this epoch can do nothing for the tenant.
+/// Tokens of this epoch must be refused by all methods on the tenant.
 async fn assert_refused(engine: &Engine, epoch: &str) {
     let [(worker, worker_codes), (client, client_codes)] = observe_refused(engine, epoch).await;
     assert_eq!(answered(&worker, Code::Unauthenticated), BTreeSet::from(OF_WORKERS), "epoch {epoch:?}");
@@ -68,7 +69,7 @@ async fn assert_refused(engine: &Engine, epoch: &str) {
     );
 }
 
-async fn assert_good(engine: &Engine, epoch: &str) {
+async fn assert_accepted(engine: &Engine, epoch: &str) {
     let [(worker, _), (client, client_codes)] = observe_refused(engine, epoch).await;
     for answers in [worker, client] {
         assert_eq!(answered(&answers, Code::Unauthenticated), BTreeSet::new(), "epoch {epoch:?}");
@@ -77,44 +78,44 @@ async fn assert_good(engine: &Engine, epoch: &str) {
 }
 
 #[tokio::test]
-async fn tokens_of_a_deleted_tenant_do_not_open_the_next_one_of_its_name() {
+async fn tokens_of_a_deleted_tenant_are_refused_for_a_new_one_with_its_id() {
     let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     let caller = one.controller();
-    put(&caller, life("uid-1", 10)).await;
-    assert_good(&two, "uid-1").await;
-    delete(&caller, life("uid-1", 10), DeleteTenantMode::Purge).await;
+    put(&caller, owner_of_epoch("uid-1", 10)).await;
+    assert_accepted(&two, "uid-1").await;
+    delete(&caller, owner_of_epoch("uid-1", 10), DeleteTenantMode::Purge).await;
     assert_refused(&two, "uid-1").await;
-    put(&caller, life("uid-2", 20)).await;
+    put(&caller, owner_of_epoch("uid-2", 20)).await;
     for engine in [&one, &two] {
         assert_refused(engine, "uid-1").await;
-        assert_good(engine, "uid-2").await;
+        assert_accepted(engine, "uid-2").await;
         assert_refused(engine, "").await;
         assert_refused(engine, "it's-\\made-up").await;
     }
 }
 
 #[tokio::test]
-async fn tokens_of_who_gave_a_tenant_up_open_it_no_more() {
+async fn tokens_of_a_former_owner_are_refused() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
-    put(&caller, life("uid-1", 10)).await;
-    delete(&caller, life("uid-1", 10), DeleteTenantMode::Retain).await;
+    put(&caller, owner_of_epoch("uid-1", 10)).await;
+    delete(&caller, owner_of_epoch("uid-1", 10), DeleteTenantMode::Retain).await;
     assert_refused(&engine, "uid-1").await;
-    assert_good(&engine, "").await;
-    put(&caller, life("uid-2", 20)).await;
+    assert_accepted(&engine, "").await;
+    put(&caller, owner_of_epoch("uid-2", 20)).await;
     assert_refused(&engine, "uid-1").await;
     assert_refused(&engine, "").await;
-    assert_good(&engine, "uid-2").await;
+    assert_accepted(&engine, "uid-2").await;
 }
 
 #[tokio::test]
-async fn the_refusal_says_what_to_do_and_not_whether_there_is_such_a_tenant() {
+async fn the_refusal_says_what_to_do_and_does_not_reveal_whether_the_tenant_exists() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
-    put(&caller, life("uid-2", 20)).await;
+    put(&caller, owner_of_epoch("uid-2", 20)).await;
     let mut reported = Vec::new();
     for tenant_id in ["acme", "nowhere"] {
         let client = engine.caller(Some(&engine.client_token(tenant_id, "uid-1")));
@@ -126,7 +127,7 @@ async fn the_refusal_says_what_to_do_and_not_whether_there_is_such_a_tenant() {
 }
 
 #[tokio::test]
-async fn nobodys_tenants_have_tokens_without_an_epoch() {
+async fn tokens_for_a_tenant_without_an_owner_have_an_empty_epoch() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     engine.controller().deploy("_default", &one_task("order", "charge")).await;
@@ -137,7 +138,7 @@ async fn nobodys_tenants_have_tokens_without_an_epoch() {
     assert_eq!(refused.code(), Code::Unauthenticated);
 }
 
-/// Waits for a job for half a minute; how many came.
+/// Waits up to 30 s for a job. Returns how many were activated.
 fn long_poll(worker: &Caller) -> tokio::task::JoinHandle<Result<usize, Code>> {
     let worker = worker.clone();
     let request = ActivateJobsRequest {
@@ -150,11 +151,11 @@ fn long_poll(worker: &Caller) -> tokio::task::JoinHandle<Result<usize, Code>> {
 }
 
 #[tokio::test]
-async fn what_was_opened_in_a_former_life_ends_and_gets_no_jobs_of_the_next() {
+async fn streams_and_long_polls_of_a_former_epoch_end_and_get_no_jobs_of_the_next() {
     let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     let caller = one.controller();
-    put(&caller, life("uid-1", 10)).await;
+    put(&caller, owner_of_epoch("uid-1", 10)).await;
     let [worker, _] = callers(&two, "uid-1");
     let request = StreamActivatedJobsRequest {
         tenant_id: "acme".to_owned(),
@@ -166,9 +167,9 @@ async fn what_was_opened_in_a_former_life_ends_and_gets_no_jobs_of_the_next() {
     let mut stream = worker.jobs().stream_activated_jobs(request).await.expect("should open").into_inner();
     let poll = long_poll(&worker);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    // Faster than the looks of the stream: what comes next is of the next life.
-    delete(&caller, life("uid-1", 10), DeleteTenantMode::Purge).await;
-    put(&caller, life("uid-2", 20)).await;
+    // Within one poll interval of the stream, so that its next query meets the new epoch.
+    delete(&caller, owner_of_epoch("uid-1", 10), DeleteTenantMode::Purge).await;
+    put(&caller, owner_of_epoch("uid-2", 20)).await;
     caller.deploy("acme", &one_task("order", "charge")).await;
     let [_, client] = callers(&one, "uid-2");
     client.start("acme", "order", &json!({})).await;
@@ -189,23 +190,23 @@ async fn what_was_opened_in_a_former_life_ends_and_gets_no_jobs_of_the_next() {
     worker.work("acme", "charge", &json!({})).await;
 }
 
-/// Completions of several callers share a transaction: those of a former life share none with those of this one.
+/// Completions of several callers share a transaction, but only those of the same epoch.
 #[tokio::test]
-async fn completions_that_are_written_together_are_judged_each_by_its_own_epoch() {
+async fn concurrent_completions_are_accepted_or_refused_each_by_its_own_epoch() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
-    put(&caller, life("uid-1", 10)).await;
-    delete(&caller, life("uid-1", 10), DeleteTenantMode::Retain).await;
-    put(&caller, life("uid-2", 20)).await;
+    put(&caller, owner_of_epoch("uid-1", 10)).await;
+    delete(&caller, owner_of_epoch("uid-1", 10), DeleteTenantMode::Retain).await;
+    put(&caller, owner_of_epoch("uid-2", 20)).await;
     caller.deploy("acme", &one_task("order", "charge")).await;
-    let ([former, _], [present, client]) = (callers(&engine, "uid-1"), callers(&engine, "uid-2"));
+    let ([former, _], [current, client]) = (callers(&engine, "uid-1"), callers(&engine, "uid-2"));
     for _ in 0..40 {
         client.start("acme", "order", &json!({})).await;
     }
-    let jobs = present.activate("acme", "charge", 40).await;
+    let jobs = current.activate("acme", "charge", 40).await;
     let answers = futures::future::join_all(jobs.iter().enumerate().map(async |(index, job)| {
-        let worker = if index % 2 == 0 { &present } else { &former };
+        let worker = if index % 2 == 0 { &current } else { &former };
         worker.try_complete(job, &json!({})).await.map_err(|status| status.code())
     }));
     let answers = answers.await;

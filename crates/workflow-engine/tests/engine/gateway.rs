@@ -162,9 +162,9 @@ async fn the_json_gateway_shows_and_changes_instances_as_the_grpc_api_does() {
     assert_eq!(caller.instance("acme", stuck).await.state(), InstanceState::Canceled);
 }
 
-/// As an application does it, with the token of its tenant's clients.
+/// Called as by an application, with a client token of its tenant.
 #[tokio::test]
-async fn the_json_gateway_starts_an_instance_once_per_request_and_in_the_caller_s_tenant_only() {
+async fn the_json_gateway_starts_an_instance_once_per_request_id_and_only_in_the_callers_tenant() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -177,7 +177,7 @@ async fn the_json_gateway_starts_an_instance_once_per_request_and_in_the_caller_
     let post = async |body: Value| {
         http(&engine, Some(&token), ("POST", "/api/v1/instances"), &body.to_string()).await
     };
-    // As the manual has it.
+    // The example in the documentation.
     let manual = include_str!("../../../../docs/spec/workflowtenant.md");
     let body = manual.lines().find_map(|line| line.strip_prefix("  -d '{\"tenantId\"")?.strip_suffix('\''));
     let body = format!("{{\"tenantId\"{}", body.expect("should be documented"));
@@ -206,7 +206,7 @@ async fn the_json_gateway_starts_an_instance_once_per_request_and_in_the_caller_
 }
 
 #[tokio::test]
-async fn what_the_json_gateway_refuses_is_a_problem_with_what_to_do() {
+async fn refusals_of_the_json_gateway_are_problems_that_say_what_to_do() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -246,7 +246,7 @@ async fn what_the_json_gateway_refuses_is_a_problem_with_what_to_do() {
     }
 }
 
-/// The commands of a section of the manual, as a shell with these variables would send them.
+/// The commands of a section of docs/operations.md, as a shell with these variables would send them.
 fn documented(section: &str, variables: &BTreeMap<&str, String>) -> Vec<[String; 3]> {
     let manual = include_str!("../../../../docs/operations.md");
     let section = manual.split("\n## ").find(|part| part.starts_with(section)).expect("should be documented");
@@ -258,15 +258,15 @@ fn documented(section: &str, variables: &BTreeMap<&str, String>) -> Vec<[String;
             let shell =
                 Command::new("sh").args(["-c", &script]).envs(variables).output().expect("should run");
             assert!(shell.status.success(), "{command}: {}", String::from_utf8_lossy(&shell.stderr));
-            let said = String::from_utf8(shell.stdout).expect("should be text");
-            let mut lines = said.lines().map(str::to_owned);
+            let printed = String::from_utf8(shell.stdout).expect("should be text");
+            let mut lines = printed.lines().map(str::to_owned);
             std::array::from_fn(|_| lines.next().unwrap_or_default())
         })
         .collect()
 }
 
 #[tokio::test]
-async fn the_manuals_commands_for_an_incident_work_as_they_are_written() {
+async fn the_documented_commands_for_an_incident_work() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -289,7 +289,7 @@ async fn the_manuals_commands_for_an_incident_work_as_they_are_written() {
         assert_eq!(code, 200, "{method} {path} {body}: {answer}");
         answers.push((method, path, answer));
     }
-    // It looks, mends one, mends the rest, and ends both.
+    // They list the incidents, resolve one, resolve the rest, and cancel both instances.
     let reported: Vec<(&str, usize)> = answers
         .iter()
         .filter_map(|(_, path, answer)| {

@@ -1,4 +1,4 @@
-//! A database that is not the one it was: restored from a backup, or after a failover that lost its last writes.
+//! A database with another history: restored from a backup, or after a failover that lost its last writes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::models::one_task;
 use crate::support::{Database, World, database, wire_variables};
 
 #[tokio::test]
-async fn what_a_node_learnt_from_a_database_ends_with_it_when_a_backup_is_restored() {
+async fn a_node_drops_its_caches_when_the_database_is_restored_from_a_backup() {
     if test_support::require_postgres!().port() == 0 {
         return;
     }
@@ -43,7 +43,7 @@ async fn what_a_node_learnt_from_a_database_ends_with_it_when_a_backup_is_restor
     let other_caller = other.controller();
     let restored =
         other_caller.deploy("_default", &one_task("order", "ship")).await.definition.expect("should be");
-    // Else this would prove nothing.
+    // A precondition of this test.
     assert_eq!(restored.key, lost.key, "the sequence did not go back");
     eventually("the first node to serve again", Duration::from_secs(20), || async {
         Some(engine.readiness().await).filter(|(code, _)| *code == 200)
@@ -62,7 +62,7 @@ async fn what_a_node_learnt_from_a_database_ends_with_it_when_a_backup_is_restor
         assert_eq!(found.variables, Some(wire_variables(&json!({ "number": number }))));
         assert_eq!(found.state(), InstanceState::Active);
     }
-    // The lost definition's tasks are not those of the one that has its key now.
+    // The lost definition had the same key, but its tasks must not be used.
     let jobs = caller.activate("_default", "ship", 100).await;
     assert_eq!(jobs.len(), started.len());
     assert!(caller.activate("_default", "charge", 100).await.is_empty());
@@ -71,7 +71,7 @@ async fn what_a_node_learnt_from_a_database_ends_with_it_when_a_backup_is_restor
 }
 
 #[tokio::test]
-async fn a_standby_is_served_from_the_moment_of_its_promotion() {
+async fn a_node_serves_on_a_standby_as_soon_as_it_is_promoted() {
     if test_support::require_postgres!().port() == 0 {
         return;
     }
@@ -121,7 +121,7 @@ async fn a_key_that_is_in_use_is_never_overwritten() {
         finished.push((caller.start("_default", "order", &json!({ "number": number })).await, number));
         caller.work("_default", "charge", &json!({})).await;
     }
-    // Nothing that may happen to a server does this without cutting its connections.
+    // In reality a sequence goes back only with a restart of the server, which closes all connections.
     let mut owner = world.session().await;
     owner.execute("SELECT setval('workflow.key_block', 1, false)").await.expect("should set");
     let other = world.serve("engine-1").await;
@@ -141,7 +141,7 @@ async fn a_key_that_is_in_use_is_never_overwritten() {
 }
 
 #[tokio::test]
-async fn a_sequence_that_stays_behind_is_reported_as_unavailable_until_it_has_caught_up() {
+async fn starts_are_unavailable_while_the_sequence_returns_keys_that_are_in_use() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();

@@ -25,7 +25,7 @@ pub(crate) async fn fail_for_good(caller: &Caller, job: &Job) {
     assert!(caller.jobs().fail_job(request).await.expect("should fail").into_inner().incident);
 }
 
-/// An instance whose only job has no attempts left; the instance and the job.
+/// Starts an instance and fails its only job for good. Returns the instance's key and the job.
 pub(crate) async fn park(caller: &Caller, tenant_id: &str, process_id: &str) -> (i64, Job) {
     let instance = caller.start(tenant_id, process_id, &json!({})).await;
     let job = caller.activate(tenant_id, "charge", 1).await.remove(0);
@@ -67,7 +67,7 @@ async fn resolve_many(caller: &Caller, tenant_id: &str, selection: Selection) ->
 }
 
 #[tokio::test]
-async fn a_parked_job_that_is_resolved_can_be_taken_again_and_its_former_worker_writes_nothing() {
+async fn a_resolved_job_can_be_activated_again_and_its_former_lease_is_lost() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -89,7 +89,7 @@ async fn a_parked_job_that_is_resolved_can_be_taken_again_and_its_former_worker_
             job_key: job.key,
         }
     );
-    // A worker that waits hears of it at once.
+    // A waiting worker is woken at once.
     let waiting = tokio::spawn({
         let worker = engine.worker("_default");
         let wait = Some(prost_types::Duration { seconds: 20, nanos: 0 });
@@ -116,7 +116,7 @@ async fn a_parked_job_that_is_resolved_can_be_taken_again_and_its_former_worker_
 }
 
 #[tokio::test]
-async fn an_incident_without_a_job_is_tried_again_with_other_variables() {
+async fn an_incident_without_a_job_is_resolved_with_other_variables() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -135,7 +135,7 @@ async fn an_incident_without_a_job_is_tried_again_with_other_variables() {
         (Code::FailedPrecondition, Some("INCIDENT_REMAINS"))
     );
     assert!(refused.message().contains("set variables"), "{}", refused.message());
-    // Nothing of it was kept.
+    // The refused resolution changed nothing.
     assert_eq!(caller.instance("_default", instance).await.variables, stuck.variables);
 
     let set = SetVariablesRequest {
@@ -153,7 +153,7 @@ async fn an_incident_without_a_job_is_tried_again_with_other_variables() {
 }
 
 #[tokio::test]
-async fn a_loop_that_goes_on_is_not_resolved_wherever_it_stops_next() {
+async fn an_endless_loop_is_not_resolved_even_if_it_stops_at_another_element() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -167,7 +167,7 @@ async fn a_loop_that_goes_on_is_not_resolved_wherever_it_stops_next() {
 }
 
 #[tokio::test]
-async fn a_join_that_waits_in_vain_cannot_be_resolved_and_says_what_to_do() {
+async fn a_stuck_join_cannot_be_resolved_and_the_refusal_says_what_to_do() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -271,7 +271,7 @@ async fn incidents_are_listed_by_page_process_version_and_instance_and_counted_b
 }
 
 #[tokio::test]
-async fn a_resolution_that_is_sent_again_has_the_same_answer_and_resolves_nothing_twice() {
+async fn a_repeated_resolution_gets_the_same_answer_and_resolves_nothing_again() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -305,7 +305,7 @@ async fn a_resolution_that_is_sent_again_has_the_same_answer_and_resolves_nothin
 }
 
 #[tokio::test]
-async fn resolutions_that_make_no_sense_are_refused_with_the_field() {
+async fn invalid_resolutions_are_refused_with_the_field() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -345,7 +345,7 @@ async fn resolutions_that_make_no_sense_are_refused_with_the_field() {
 }
 
 #[tokio::test]
-async fn two_jobs_of_one_instance_that_failed_are_resolved_together() {
+async fn two_failed_jobs_of_one_instance_are_resolved_in_one_call() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();

@@ -149,7 +149,7 @@ async fn an_instance_shows_where_its_tokens_wait() {
 }
 
 #[tokio::test]
-async fn a_canceled_instance_leaves_no_job_no_incident_and_no_use_of_the_quota() {
+async fn a_canceled_instance_has_no_jobs_and_no_incidents_and_uses_no_quota() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -228,7 +228,7 @@ async fn many_instances_are_canceled_by_key_and_by_filter_in_bounded_calls() {
 }
 
 #[tokio::test]
-async fn cancelling_and_completing_at_once_counts_each_instance_once() {
+async fn concurrent_cancellations_and_completions_count_each_instance_once() {
     let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     let caller = one.controller();
@@ -271,7 +271,7 @@ async fn cancelling_and_completing_at_once_counts_each_instance_once() {
 }
 
 #[tokio::test]
-async fn variables_are_set_in_running_instances_only_and_within_the_limit() {
+async fn variables_can_be_set_only_in_running_instances_and_within_the_limit() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -307,7 +307,7 @@ async fn variables_are_set_in_running_instances_only_and_within_the_limit() {
 }
 
 #[tokio::test]
-async fn a_cancellation_that_is_sent_again_has_the_same_answer() {
+async fn a_repeated_cancellation_gets_the_same_answer() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -348,7 +348,7 @@ fn deletion(tenant_id: &str, on_instances: OnInstances) -> DeleteProcessRequest 
 }
 
 #[tokio::test]
-async fn what_still_runs_of_a_retired_process_can_be_canceled_by_deleting_it_again() {
+async fn running_instances_of_a_deleted_process_can_be_canceled_by_deleting_it_again() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -363,7 +363,7 @@ async fn what_still_runs_of_a_retired_process_can_be_canceled_by_deleting_it_aga
         }
     };
     assert_eq!(delete(OnInstances::KeepRunning).await, 1);
-    // Deployed anew by its next owner: what runs there is not meant.
+    // Deployed again. Deleting another process must not cancel these instances.
     caller.deploy("_default", &one_task("order", "charge")).await;
     let fresh = caller.start("_default", "order", &json!({})).await;
     caller
@@ -385,7 +385,7 @@ async fn what_still_runs_of_a_retired_process_can_be_canceled_by_deleting_it_aga
 }
 
 #[tokio::test]
-async fn a_tenant_that_is_not_deleted_says_what_runs_and_what_is_stuck() {
+async fn a_refused_deletion_of_a_tenant_reports_running_instances_and_incidents() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -411,7 +411,7 @@ async fn a_tenant_that_is_not_deleted_says_what_runs_and_what_is_stuck() {
 }
 
 #[tokio::test]
-async fn a_tenant_neither_sees_nor_ends_anothers_instances() {
+async fn a_tenant_neither_sees_nor_cancels_anothers_instances() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -443,7 +443,7 @@ async fn a_tenant_neither_sees_nor_ends_anothers_instances() {
 }
 
 #[tokio::test]
-async fn a_client_of_a_tenant_starts_and_reads_and_a_worker_does_not() {
+async fn a_client_of_a_tenant_may_start_and_read_instances_and_a_worker_may_not() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     engine.controller().put_tenant("acme", TenantQuotas::default()).await;

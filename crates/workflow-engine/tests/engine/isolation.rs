@@ -35,10 +35,10 @@ async fn set_tenant(session: &mut PgConnection, tenant_id: &str) {
 }
 
 #[tokio::test]
-async fn a_tenants_rows_are_seen_in_its_own_name_only() {
+async fn a_tenants_rows_are_visible_only_in_its_own_sessions() {
     let world = World::new(database!());
     let _running = two_tenants(&world).await;
-    // As the role that serves, and as the owner, whom FORCE holds as well.
+    // As the role that serves, and as the owner, to whom the policies apply because of FORCE.
     for mut session in [world.app_session().await, world.session().await] {
         for table in TABLES {
             set_tenant(&mut session, "acme").await;
@@ -78,7 +78,7 @@ async fn another_tenants_rows_are_neither_written_nor_deleted() {
 }
 
 #[tokio::test]
-async fn only_the_monitors_role_reads_across_tenants_and_only_where_it_asks() {
+async fn only_the_monitor_role_reads_across_tenants_and_only_with_its_scope_set() {
     let world = World::new(database!());
     let _running = two_tenants(&world).await;
     let mut app = world.app_session().await;
@@ -106,7 +106,7 @@ async fn only_the_monitors_role_reads_across_tenants_and_only_where_it_asks() {
 }
 
 #[tokio::test]
-async fn the_api_shows_a_tenant_nothing_of_another() {
+async fn the_api_does_not_show_a_tenant_data_of_another() {
     let world = World::new(database!());
     let (engine, caller) = two_tenants(&world).await;
     let foreign = caller.start("globex", "order", &json!({"secret": 1})).await;
@@ -130,7 +130,7 @@ async fn verify(caller: &Caller, tenant_id: &str) -> VerifyIsolationResponse {
 }
 
 #[tokio::test]
-async fn a_wall_that_was_taken_down_is_noticed() {
+async fn missing_row_level_security_is_reported() {
     let world = World::new(database!());
     let (_engine, caller) = two_tenants(&world).await;
     assert_eq!(
@@ -138,7 +138,7 @@ async fn a_wall_that_was_taken_down_is_noticed() {
         VerifyIsolationResponse { isolated: true, violations: Vec::new() }
     );
     let mut owner = world.session().await;
-    for (breaking, mending, reported) in [
+    for (breaking, repairing, reported) in [
         (
             "ALTER TABLE workflow.job NO FORCE ROW LEVEL SECURITY",
             "ALTER TABLE workflow.job FORCE ROW LEVEL SECURITY",
@@ -161,7 +161,7 @@ async fn a_wall_that_was_taken_down_is_noticed() {
             !verdict.isolated && verdict.violations.iter().any(|violation| violation == reported),
             "{verdict:?}"
         );
-        owner.execute(mending).await.expect("should mend");
+        owner.execute(repairing).await.expect("should repair");
     }
     assert!(verify(&caller, "acme").await.isolated);
     let request = VerifyIsolationRequest { tenant_id: "nobody".to_owned() };

@@ -1,4 +1,4 @@
-//! No tenant can have so many job types that the lag of the others is not reported any more.
+//! Limits of job types: one tenant's types must not prevent that the lag of others is reported.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,8 +17,9 @@ use crate::support::{Caller, Engine, World, database, deployment};
 const TENANTS: usize = 20;
 const TYPES: usize = 1000;
 
-/// Each type as long as the engine takes them: over 6 MB on the wire, where clients take 4 MiB.
-async fn know_many_types(world: &World) {
+/// Inserts job types of the maximum length. Together they are over 6 MB encoded, more than the 4 MiB that clients
+/// accept.
+async fn insert_many_types(world: &World) {
     let mut session = world.session().await;
     for tenant in 0..TENANTS {
         let insert = format!(
@@ -31,7 +32,7 @@ async fn know_many_types(world: &World) {
     }
 }
 
-async fn forget_all_types(world: &World) {
+async fn delete_all_types(world: &World) {
     let mut session = world.session().await;
     for tenant in 0..TENANTS {
         let delete = format!(
@@ -49,7 +50,7 @@ fn client(engine: &Engine) -> engine_client::EngineClient {
 async fn lag_of_many_tenants_is_listed_in_pages() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
-    know_many_types(&world).await;
+    insert_many_types(&world).await;
     let report = client(&engine).list_job_lag(&JobLagFilter::default()).await.expect("should list");
     let series: BTreeSet<_> = report.lags.iter().map(|lag| &lag.series).collect();
     assert_eq!((report.lags.len(), series.len()), (TENANTS * TYPES, TENANTS * TYPES));
@@ -59,7 +60,7 @@ async fn lag_of_many_tenants_is_listed_in_pages() {
 async fn lag_of_many_tenants_is_watched_in_parts() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
-    know_many_types(&world).await;
+    insert_many_types(&world).await;
     let mut updates = client(&engine)
         .watch_job_lag(&JobLagFilter::default(), Duration::from_secs(1))
         .await
@@ -77,8 +78,8 @@ async fn lag_of_many_tenants_is_watched_in_parts() {
     assert!(parts > 4, "{parts}");
     assert_eq!(series.len(), TENANTS * TYPES);
 
-    // All of it is forgotten at once: what changes comes in parts as well.
-    forget_all_types(&world).await;
+    // Changes are sent in parts too.
+    delete_all_types(&world).await;
     let (mut parts, mut removed) = (0, 0);
     while removed < TENANTS * TYPES {
         let part = updates.next().await.expect("a stream goes on").expect("should be sent");
@@ -114,7 +115,7 @@ async fn known_types(engine: &Engine, tenant_id: &str) -> Vec<JobLag> {
 }
 
 #[tokio::test]
-async fn a_tenant_has_a_bound_on_its_job_types() {
+async fn job_types_of_a_tenant_are_limited() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -133,7 +134,7 @@ async fn a_tenant_has_a_bound_on_its_job_types() {
             "tenant acme uses 2000 of 2000 job-types: delete processes that nobody needs, or let tasks share a job type"
         )
     );
-    // What brings no new type, and what others deploy, is not concerned.
+    // Deployments without a new type, and those of other tenants, are not affected.
     caller.deploy("acme", &one_task("e", "a-0")).await;
     caller.deploy("globex", &one_task("e", "one-more")).await;
 
@@ -143,7 +144,7 @@ async fn a_tenant_has_a_bound_on_its_job_types() {
 }
 
 #[tokio::test]
-async fn two_deployments_at_once_do_not_share_the_last_place() {
+async fn concurrent_deployments_do_not_exceed_the_limit_of_job_types() {
     let world = World::new(database!());
     let (engine, other) = (world.serve("engine-0").await, world.serve("engine-1").await);
     let caller = engine.controller();
@@ -159,7 +160,7 @@ async fn two_deployments_at_once_do_not_share_the_last_place() {
 }
 
 #[tokio::test]
-async fn types_that_were_replaced_make_room_and_those_with_jobs_stay() {
+async fn types_of_former_versions_are_deleted_at_the_limit_unless_they_have_jobs() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -179,7 +180,7 @@ async fn types_that_were_replaced_make_room_and_those_with_jobs_stay() {
 }
 
 #[tokio::test]
-async fn jobs_of_processes_that_are_gone_do_not_hide_those_of_others() {
+async fn jobs_of_deleted_processes_do_not_hide_those_of_others() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();

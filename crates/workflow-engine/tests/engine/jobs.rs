@@ -25,7 +25,7 @@ fn failure(job: &Job, retries: i32, backoff: i64) -> FailJobRequest {
 }
 
 #[tokio::test]
-async fn a_job_carries_what_its_worker_needs_and_completing_it_ends_the_instance() {
+async fn an_activated_job_has_all_fields_and_its_completion_ends_the_instance() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -56,7 +56,7 @@ async fn a_job_carries_what_its_worker_needs_and_completing_it_ends_the_instance
 }
 
 #[tokio::test]
-async fn an_expired_lease_makes_the_job_anothers_and_the_first_workers_word_void() {
+async fn after_its_lease_expired_a_job_goes_to_another_worker_and_the_first_is_refused() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -105,7 +105,7 @@ async fn an_extended_lease_keeps_the_job() {
 }
 
 #[tokio::test]
-async fn a_failed_job_waits_for_its_backoff_and_comes_again_with_fewer_retries() {
+async fn a_failed_job_can_be_activated_again_after_its_backoff_with_fewer_retries() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -125,7 +125,7 @@ async fn a_failed_job_waits_for_its_backoff_and_comes_again_with_fewer_retries()
 }
 
 #[tokio::test]
-async fn a_job_without_retries_left_is_an_incident_and_never_activated_again() {
+async fn a_job_without_retries_raises_an_incident_and_is_not_activated_again() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -143,7 +143,7 @@ async fn a_job_without_retries_left_is_an_incident_and_never_activated_again() {
 }
 
 #[tokio::test]
-async fn a_batch_completes_what_is_held_and_names_what_was_lost() {
+async fn a_batch_completes_jobs_with_a_held_lease_and_returns_the_keys_of_the_others() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -184,7 +184,7 @@ async fn tenant_session(world: &World) -> sqlx::PgConnection {
 }
 
 #[tokio::test]
-async fn workers_that_race_for_jobs_get_each_of_them_once() {
+async fn concurrent_workers_get_each_job_once() {
     let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     let caller = one.controller();
@@ -222,7 +222,7 @@ async fn workers_that_race_for_jobs_get_each_of_them_once() {
 }
 
 #[tokio::test]
-async fn a_long_poll_hears_of_a_job_that_another_replica_made() {
+async fn a_long_poll_is_woken_by_a_job_that_another_replica_created() {
     let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     one.controller().deploy("_default", &one_task("order", "charge")).await;
@@ -236,9 +236,13 @@ async fn a_long_poll_hears_of_a_job_that_another_replica_made() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     one.controller().start("_default", "order", &json!({})).await;
     let started = std::time::Instant::now();
-    let (count, heard) = waiting.await.expect("should end");
+    let (count, answered) = waiting.await.expect("should end");
     assert_eq!(count, 1);
-    assert!(heard.duration_since(started) < Duration::from_secs(3), "{:?}", heard.duration_since(started));
+    assert!(
+        answered.duration_since(started) < Duration::from_secs(3),
+        "{:?}",
+        answered.duration_since(started)
+    );
 }
 
 #[tokio::test]
@@ -264,7 +268,7 @@ async fn malformed_requests_of_workers_are_refused_with_the_field() {
 }
 
 #[tokio::test]
-async fn requests_that_are_written_together_do_not_suffer_from_each_other() {
+async fn requests_in_one_batch_do_not_affect_each_other() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();

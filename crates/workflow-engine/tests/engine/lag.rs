@@ -11,7 +11,7 @@ use crate::models::one_task;
 use crate::support::{Caller, World, activation, database};
 
 async fn lags(caller: &Caller, tenant_ids: &[&str]) -> Vec<JobLag> {
-    // A sample serves everyone for a second.
+    // A sample is reused for a second.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let request = ListJobLagRequest {
         tenant_ids: tenant_ids.iter().map(|id| (*id).to_owned()).collect(),
@@ -21,7 +21,7 @@ async fn lags(caller: &Caller, tenant_ids: &[&str]) -> Vec<JobLag> {
     caller.jobs().list_job_lag(request).await.expect("should list").into_inner().lags
 }
 
-/// (tenant, type, activatable, is there an oldest, activated).
+/// (tenant, type, activatable, has an oldest job, activated).
 fn figures(lags: &[JobLag]) -> Vec<(&str, &str, i64, bool, i64)> {
     lags.iter()
         .map(|lag| {
@@ -31,7 +31,7 @@ fn figures(lags: &[JobLag]) -> Vec<(&str, &str, i64, bool, i64)> {
 }
 
 #[tokio::test]
-async fn lag_counts_what_could_be_taken_and_a_known_idle_type_is_an_explicit_zero() {
+async fn lag_counts_activatable_jobs_and_includes_known_types_without_jobs() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let (caller, monitor) = (engine.controller(), engine.monitor());
@@ -50,7 +50,7 @@ async fn lag_counts_what_could_be_taken_and_a_known_idle_type_is_an_explicit_zer
     );
     assert_eq!(figures(&lags(&monitor, &["globex"]).await), [("globex", "charge", 0, false, 0)]);
 
-    // A backoff is not lag, an incident is not lag.
+    // A job in its backoff does not count.
     let failure = |retries| engine_api::proto::FailJobRequest {
         tenant_id: "acme".to_owned(),
         key: job.key,
@@ -64,7 +64,7 @@ async fn lag_counts_what_could_be_taken_and_a_known_idle_type_is_an_explicit_zer
 }
 
 #[tokio::test]
-async fn an_expired_lease_is_lag_from_its_expiry() {
+async fn a_job_with_an_expired_lease_counts_as_lag_from_the_expiry() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -79,7 +79,7 @@ async fn an_expired_lease_is_lag_from_its_expiry() {
 }
 
 #[tokio::test]
-async fn a_type_is_forgotten_when_its_last_process_is_deleted() {
+async fn a_type_is_removed_when_its_last_process_is_deleted_and_its_last_job_is_done() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -94,7 +94,7 @@ async fn a_type_is_forgotten_when_its_last_process_is_deleted() {
         retain: false,
     };
     caller.processes().delete_process(request).await.expect("should delete");
-    // Its last job is still somebody's work.
+    // It stays as long as there is a job.
     assert_eq!(figures(&lags(&caller, &[]).await), [("_default", "charge", 1, true, 0)]);
     caller.work("_default", "charge", &json!({})).await;
     assert_eq!(figures(&lags(&caller, &[]).await), []);
@@ -109,7 +109,7 @@ async fn next(stream: &mut Streaming<WatchJobLagResponse>) -> WatchJobLagRespons
 }
 
 #[tokio::test]
-async fn watching_begins_with_everything_goes_on_with_changes_and_is_never_silent() {
+async fn watching_sends_a_snapshot_then_changes_and_heartbeats() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();

@@ -1,6 +1,7 @@
-//! The engine as its users meet it: real processes of the real binary, on a real PostgreSQL, called over TLS.
+//! End-to-end tests of the engine: processes of the real binary, on a real PostgreSQL, called over TLS.
 #![cfg(test)]
 
+mod all_methods;
 mod client;
 mod connections;
 mod deploy;
@@ -29,4 +30,3 @@ mod storage;
 mod streams;
 mod support;
 mod tenants;
-mod walk;

@@ -18,7 +18,7 @@ where
 }
 
 #[tokio::test]
-async fn migrating_twice_changes_nothing_the_second_time() {
+async fn a_second_migration_changes_nothing() {
     let world = World::new(database!());
     let mut session = world.session().await;
     let before: String =
@@ -33,7 +33,7 @@ async fn migrating_twice_changes_nothing_the_second_time() {
 }
 
 #[tokio::test]
-async fn migrations_that_run_at_once_take_turns() {
+async fn concurrent_migrations_run_one_after_another() {
     let world = World::unmigrated(database!());
     let runs: Vec<_> = (0..4)
         .map(|number| {
@@ -58,7 +58,7 @@ async fn migrations_that_run_at_once_take_turns() {
 }
 
 #[tokio::test]
-async fn a_migration_that_waits_in_vain_names_who_holds_the_lock() {
+async fn a_migration_that_cannot_get_the_lock_names_its_holder() {
     let world = World::unmigrated(database!());
     let mut holder = world.session().await;
     holder.execute("SET application_name = 'workflow-engine migrate the-other'").await.expect("should set");
@@ -69,7 +69,7 @@ async fn a_migration_that_waits_in_vain_names_who_holds_the_lock() {
 }
 
 #[tokio::test]
-async fn a_migration_that_is_reported_to_end_says_so_and_leaves_the_lock() {
+async fn a_migration_that_gets_a_signal_ends_with_a_message_and_without_the_lock() {
     let world = World::unmigrated(database!());
     let mut holder = world.session().await;
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut holder).await.expect("should lock");
@@ -96,7 +96,7 @@ async fn a_migration_that_is_reported_to_end_says_so_and_leaves_the_lock() {
         (run.wait().expect("should end"), text)
     });
     let (status, text) = output.await.expect("should end");
-    // Not by the signal itself, which would not end the first process of a container.
+    // It handles the signal: without a handler, the first process of a container would ignore it.
     assert_eq!(status.code(), Some(1), "{text}");
     assert!(text.contains("told to end before the migration was done"), "{text}");
     drop(holder);
@@ -105,10 +105,10 @@ async fn a_migration_that_is_reported_to_end_says_so_and_leaves_the_lock() {
 }
 
 #[tokio::test]
-async fn a_migration_that_died_in_a_step_is_dirty_until_the_next_run_finishes_it() {
+async fn after_a_kill_within_a_step_the_schema_is_dirty_until_the_next_migration() {
     let world = World::unmigrated(database!());
     let mut owner = world.session().await;
-    // Stop the first step in its middle: its sequence's name is taken by an uncommitted transaction.
+    // Blocks the first step: an uncommitted transaction has created a sequence of the same name.
     owner.execute("CREATE SCHEMA workflow").await.expect("should make the schema");
     owner.execute("BEGIN; CREATE SEQUENCE workflow.key_block").await.expect("should begin");
     let mut run = world.command("migrate").args(["--to", VERSION]).spawn().expect("should run");
@@ -122,13 +122,13 @@ async fn a_migration_that_died_in_a_step_is_dirty_until_the_next_run_finishes_it
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    run.kill().expect("should die");
+    run.kill().expect("should be killed");
     run.wait().expect("should end");
     owner.execute("ROLLBACK").await.expect("should roll back");
     assert_eq!(begun(&mut observer).await, Some(1));
 
     let engine = world.serve_unready("engine-0").await;
-    eventually("the dead runner's session to end", Duration::from_secs(20), || async {
+    eventually("the killed migration's session to end", Duration::from_secs(20), || async {
         let status = engine.controller().migration().get_migration_status(GetMigrationStatusRequest {}).await;
         status.ok().map(tonic::Response::into_inner).filter(|status| status.dirty && status.current == 0)
     })
@@ -147,7 +147,7 @@ async fn a_migration_that_died_in_a_step_is_dirty_until_the_next_run_finishes_it
 }
 
 #[tokio::test]
-async fn a_schema_from_the_future_is_not_migrated_but_served_as_long_as_it_was_only_expanded() {
+async fn a_newer_schema_is_not_migrated_but_served_if_it_was_only_expanded() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let mut owner = world.session().await;
@@ -163,7 +163,7 @@ async fn a_schema_from_the_future_is_not_migrated_but_served_as_long_as_it_was_o
     assert!(stderr(&refused).contains("step 9999"), "{}", stderr(&refused));
     drop(world.serve("engine-1").await);
 
-    // A contracted one is refused, also by a node that served before, and nobody restarts for it.
+    // A contracted one is refused, also by a node that served before. The node stays alive.
     owner.execute("UPDATE workflow.schema_state SET contracted_to = 9999").await.expect("should record");
     let (code, reason) = eventually("the node to stop serving", Duration::from_secs(15), || async {
         Some(engine.readiness().await).filter(|(code, _)| *code != 200)
@@ -179,10 +179,10 @@ async fn a_schema_from_the_future_is_not_migrated_but_served_as_long_as_it_was_o
 }
 
 #[tokio::test]
-async fn a_node_waits_for_its_schema_and_serves_as_soon_as_it_is_there() {
+async fn a_node_without_a_schema_waits_and_serves_after_the_migration() {
     let world = World::unmigrated(database!());
     let engine = world.serve_unready("engine-0").await;
-    let (code, reason) = eventually("the node to look", Duration::from_secs(10), || async {
+    let (code, reason) = eventually("the node to check the schema", Duration::from_secs(10), || async {
         Some(engine.readiness().await).filter(|(_, reason)| !reason.contains("starting"))
     })
     .await;
@@ -197,7 +197,7 @@ async fn a_node_waits_for_its_schema_and_serves_as_soon_as_it_is_there() {
 }
 
 #[tokio::test]
-async fn a_step_up_is_judged_by_the_version_policy() {
+async fn a_change_of_the_version_follows_the_version_policy() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     for (target, verdict) in [
@@ -231,7 +231,7 @@ async fn a_step_up_is_judged_by_the_version_policy() {
 }
 
 #[tokio::test]
-async fn another_versions_image_is_named_when_it_is_asked_for() {
+async fn a_migration_to_another_version_names_the_image_to_run() {
     let world = World::unmigrated(database!());
     let output = world.command("migrate").args(["--to", "9.9.9"]).output().expect("should run");
     assert_eq!(

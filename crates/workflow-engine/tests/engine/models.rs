@@ -1,4 +1,4 @@
-//! The processes that the tests deploy.
+//! BPMN documents that the tests deploy.
 
 fn document(process_id: &str, body: &str) -> String {
     format!(
@@ -77,7 +77,7 @@ pub(crate) fn fork(process_id: &str, job_types: &[String]) -> String {
     document(process_id, &ends.into_iter().chain(tasks).collect::<String>())
 }
 
-/// start → try → (done? end : try again); the default flow leads back.
+/// start → attempt → (tries >= 3 ? end : attempt); the default flow leads back.
 pub(crate) fn retry_loop(process_id: &str) -> String {
     let parts = [
         r#"<bpmn:startEvent id="start" /><bpmn:endEvent id="end" />"#.to_owned(),
@@ -91,7 +91,7 @@ pub(crate) fn retry_loop(process_id: &str) -> String {
     document(process_id, &parts.concat())
 }
 
-/// start → amount > 100 ? approve : nothing fits → end; no default.
+/// start → (amount > 100 ? approve : amount < 0 ? reject) → end, without a default flow.
 pub(crate) fn decision_without_default(process_id: &str) -> String {
     let parts = [
         r#"<bpmn:startEvent id="start" /><bpmn:endEvent id="end" />"#.to_owned(),
@@ -107,7 +107,7 @@ pub(crate) fn decision_without_default(process_id: &str) -> String {
     document(process_id, &parts.concat())
 }
 
-/// A service task that names no job type: refused.
+/// A service task without a job type, which the linter refuses.
 pub(crate) fn without_task_definition(process_id: &str) -> String {
     let parts = [
         r#"<bpmn:startEvent id="start" /><bpmn:serviceTask id="Task_charge" /><bpmn:endEvent id="end" />"#

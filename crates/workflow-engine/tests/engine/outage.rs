@@ -10,7 +10,7 @@ use crate::models::one_task;
 use crate::support::{Database, World};
 
 #[tokio::test]
-async fn an_outage_of_postgres_is_answered_quickly_and_ends_by_itself() {
+async fn during_an_outage_of_postgres_calls_fail_fast_and_later_succeed_without_a_restart() {
     if test_support::require_postgres!().port() == 0 {
         return;
     }
@@ -51,27 +51,28 @@ async fn an_outage_of_postgres_is_answered_quickly_and_ends_by_itself() {
         Some(engine.readiness().await).filter(|(code, _)| *code == 200)
     })
     .await;
-    // The lease outlived the outage.
+    // The lease is still held after the outage.
     caller.complete(&taken, &json!({})).await;
     caller.start("_default", "order", &json!({})).await;
     caller.work("_default", "charge", &json!({})).await;
 }
 
-/// Passes bytes on, until a test makes it fall silent for the connections it has: what a machine that is gone looks like.
+/// A TCP proxy. Each change of the returned value makes its existing connections silent, like those to a machine that
+/// is gone.
 async fn start_proxy(target: u16) -> (u16, tokio::sync::watch::Sender<u32>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("should bind");
     let port = listener.local_addr().expect("should have an address").port();
-    let (silence, hushed) = tokio::sync::watch::channel(0);
+    let (silence, silenced) = tokio::sync::watch::channel(0);
     tokio::spawn(async move {
         while let Ok((mut inbound, _)) = listener.accept().await {
-            let mut hushed = hushed.clone();
-            hushed.mark_unchanged();
+            let mut silenced = silenced.clone();
+            silenced.mark_unchanged();
             tokio::spawn(async move {
                 let mut outbound =
                     tokio::net::TcpStream::connect(("127.0.0.1", target)).await.expect("should connect");
                 tokio::select! {
                     _ = tokio::io::copy_bidirectional(&mut inbound, &mut outbound) => {}
-                    _ = hushed.changed() => std::future::pending().await,
+                    _ = silenced.changed() => std::future::pending().await,
                 }
             });
         }
@@ -79,9 +80,9 @@ async fn start_proxy(target: u16) -> (u16, tokio::sync::watch::Sender<u32>) {
     (port, silence)
 }
 
-// The proxy has to go on while the test waits for a migration to end.
+// The proxy must run while the test blocks until a migration has ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_fell_silent_are_given_up_for_new_ones() {
+async fn silent_connections_are_replaced() {
     let mut database = crate::support::database!();
     let (port, silence) = start_proxy(database.port).await;
     database.port = port;
@@ -101,10 +102,10 @@ async fn connections_that_fell_silent_are_given_up_for_new_ones() {
     // Fills the pool.
     assert!(ten().await.is_some());
     silence.send_modify(|times| *times += 1);
-    // Until every connection's task has heard of it.
+    // Until every connection's task has received it.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let began = Instant::now();
-    // Some find a silent connection, which costs them their deadline and no more.
+    // Calls on silent connections fail, at the latest at their deadline.
     assert!(ten().await.is_none(), "the proxy did not fall silent");
     assert!(began.elapsed() < Duration::from_secs(14), "{:?}", began.elapsed());
     eventually("new connections to be used", Duration::from_secs(30), ten).await;

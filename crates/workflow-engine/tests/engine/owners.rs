@@ -1,4 +1,5 @@
-//! Who may write what: the lives of an object, the version that a deployment follows, and replicas that were succeeded.
+//! Refusal of outdated writers: former owners, deployments that follow another version, and former replicas of a
+//! controller.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,7 @@ use tonic::{Code, Request};
 use crate::models::one_task;
 use crate::support::{Caller, World, database, deployed, deployment, owner, tenant};
 
-fn life(uid: &str, second: i64) -> Owner {
+fn owner_with(uid: &str, second: i64) -> Owner {
     owner("WorkflowTenant/workflow-system/acme", uid, second)
 }
 
@@ -27,18 +28,18 @@ async fn put(caller: &Caller, owner: Option<Owner>, generation: i64) -> Result<(
 }
 
 #[tokio::test]
-async fn a_tenant_is_taken_over_by_a_later_life_of_its_owner() {
+async fn a_tenant_is_taken_over_by_a_later_object_with_its_owners_name() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
-    assert_eq!(put(&caller, Some(life("uid-1", 10)), 7).await, Ok((PutOutcome::Created, false)));
+    assert_eq!(put(&caller, Some(owner_with("uid-1", 10)), 7).await, Ok((PutOutcome::Created, false)));
     assert_eq!(
-        put(&caller, Some(life("uid-2", 20)), 1).await,
+        put(&caller, Some(owner_with("uid-2", 20)), 1).await,
         Ok((PutOutcome::Updated, true)),
-        "generations begin anew"
+        "a new object's generations start again"
     );
-    assert_eq!(put(&caller, Some(life("uid-2", 20)), 1).await, Ok((PutOutcome::Unchanged, false)));
-    assert_eq!(put(&caller, Some(life("uid-1", 10)), 8).await, Err(Code::Aborted), "an earlier life");
+    assert_eq!(put(&caller, Some(owner_with("uid-2", 20)), 1).await, Ok((PutOutcome::Unchanged, false)));
+    assert_eq!(put(&caller, Some(owner_with("uid-1", 10)), 8).await, Err(Code::Aborted), "an earlier object");
     let elsewhere = Some(owner("WorkflowTenant/other/acme", "uid-3", 30));
     assert_eq!(put(&caller, elsewhere, 1).await, Err(Code::AlreadyExists), "another object");
 
@@ -53,20 +54,24 @@ async fn a_tenant_is_taken_over_by_a_later_life_of_its_owner() {
         (answer.deleted, answer.owned_by_other)
     };
     assert_eq!(
-        delete(Some(life("uid-1", 10)), DeleteTenantMode::Purge).await,
+        delete(Some(owner_with("uid-1", 10)), DeleteTenantMode::Purge).await,
         (false, true),
-        "an earlier life"
+        "an earlier object"
     );
     assert_eq!(
-        delete(Some(life("uid-4", 40)), DeleteTenantMode::Retain).await,
+        delete(Some(owner_with("uid-4", 40)), DeleteTenantMode::Retain).await,
         (false, false),
-        "a later life"
+        "a later object"
     );
-    assert_eq!(put(&caller, Some(life("uid-5", 50)), 1).await, Ok((PutOutcome::Updated, true)), "nobody's");
+    assert_eq!(
+        put(&caller, Some(owner_with("uid-5", 50)), 1).await,
+        Ok((PutOutcome::Updated, true)),
+        "it has no owner"
+    );
 }
 
 #[tokio::test]
-async fn a_process_is_taken_over_by_a_later_life_of_its_owner() {
+async fn a_process_is_taken_over_by_a_later_object_with_its_owners_name() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -76,10 +81,10 @@ async fn a_process_is_taken_over_by_a_later_life_of_its_owner() {
         Ok((deployed.outcome(), deployed.adopted))
     };
     let document = one_task("order", "charge");
-    assert_eq!(deploy(Some(life("uid-1", 10)), &document).await, Ok((DeployOutcome::Created, false)));
-    assert_eq!(deploy(Some(life("uid-2", 20)), &document).await, Ok((DeployOutcome::Unchanged, true)));
-    assert_eq!(deploy(Some(life("uid-2", 20)), &document).await, Ok((DeployOutcome::Unchanged, false)));
-    assert_eq!(deploy(Some(life("uid-1", 10)), &document).await, Err(Code::Aborted));
+    assert_eq!(deploy(Some(owner_with("uid-1", 10)), &document).await, Ok((DeployOutcome::Created, false)));
+    assert_eq!(deploy(Some(owner_with("uid-2", 20)), &document).await, Ok((DeployOutcome::Unchanged, true)));
+    assert_eq!(deploy(Some(owner_with("uid-2", 20)), &document).await, Ok((DeployOutcome::Unchanged, false)));
+    assert_eq!(deploy(Some(owner_with("uid-1", 10)), &document).await, Err(Code::Aborted));
 
     let list = async |owner_id: &str| {
         let request = ListProcessDefinitionsRequest {
@@ -108,14 +113,14 @@ async fn a_process_is_taken_over_by_a_later_life_of_its_owner() {
         let answer = caller.processes().delete_process(request).await.expect("should answer").into_inner();
         (answer.deleted, answer.owned_by_other)
     };
-    assert_eq!(delete(Some(life("uid-1", 10))).await, (0, true), "an earlier life");
-    assert_eq!(delete(Some(life("uid-3", 30))).await, (1, false), "a later life");
-    // What is retired is not taken over: it begins anew.
-    assert_eq!(deploy(Some(life("uid-4", 40)), &document).await, Ok((DeployOutcome::Created, false)));
+    assert_eq!(delete(Some(owner_with("uid-1", 10))).await, (0, true), "an earlier object");
+    assert_eq!(delete(Some(owner_with("uid-3", 30))).await, (1, false), "a later object");
+    // A deleted process is not adopted but created again.
+    assert_eq!(deploy(Some(owner_with("uid-4", 40)), &document).await, Ok((DeployOutcome::Created, false)));
 }
 
 #[tokio::test]
-async fn a_deployment_follows_the_version_that_its_caller_knows() {
+async fn a_deployment_is_refused_if_the_latest_version_is_not_the_expected_one() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -129,16 +134,16 @@ async fn a_deployment_follows_the_version_that_its_caller_knows() {
     };
     assert_eq!(deploy(Some(1), "a").await, Err(Code::Aborted), "there is none");
     assert_eq!(deploy(Some(0), "a").await, Ok(1));
-    assert_eq!(deploy(Some(0), "b").await, Err(Code::Aborted), "somebody was quicker");
+    assert_eq!(deploy(Some(0), "b").await, Err(Code::Aborted), "another deployment was first");
     assert_eq!(deploy(Some(0), "a").await, Ok(1), "nothing would change");
     assert_eq!(deploy(Some(1), "b").await, Ok(2));
     assert_eq!(deploy(None, "c").await, Ok(3));
 }
 
 #[tokio::test]
-async fn a_replica_that_was_succeeded_changes_nothing() {
+async fn a_former_replica_of_a_controller_can_change_nothing() {
     let world = World::new(database!());
-    // Two nodes: what one has seen counts at the other.
+    // Two nodes: a fence that one has recorded applies to the other too.
     let (engine, other) = (world.serve("engine-0").await, world.serve("engine-1").await);
     let (caller, elsewhere) = (engine.controller(), other.controller());
     let document = one_task("order", "charge");
@@ -160,7 +165,7 @@ async fn a_replica_that_was_succeeded_changes_nothing() {
         fenced(request, "process-controller", fence)
     };
     caller.processes().deploy_process(deploy("7")).await.expect("the first replica should deploy");
-    // The successor only reads. From then on its predecessor is refused, at every node.
+    // The successor only reads. From then on every node refuses its predecessor.
     let by = Some(By::ProcessId("order".to_owned()));
     let read = GetProcessDefinitionRequest { tenant_id: "_default".to_owned(), by };
     let read = fenced(read, "process-controller", "8");
@@ -178,7 +183,7 @@ async fn a_replica_that_was_succeeded_changes_nothing() {
         );
     }
     caller.processes().deploy_process(deploy("8")).await.expect("the successor should deploy");
-    // Another controller counts for itself.
+    // Each controller has its own fences.
     let tenant_controller = fenced(deployment("_default", &document), "tenant-controller", "1");
     caller.processes().deploy_process(tenant_controller).await.expect("another writer should deploy");
     for (writer, fence) in [("process-controller", "seven"), ("", "7")] {
@@ -197,7 +202,7 @@ fn fenced<T>(body: T, writer: &str, fence: &str) -> Request<T> {
 }
 
 #[tokio::test]
-async fn a_clients_pool_shows_the_fence_of_its_replica() {
+async fn a_fenced_client_pool_sends_the_fence_of_its_replica() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let token = Arc::new(AtomicU64::new(7));
@@ -220,7 +225,7 @@ async fn a_clients_pool_shows_the_fence_of_its_replica() {
     successor.list_tenants().await.expect("should list");
     assert_eq!(put(&former, 2).await, Err(ErrorClass::Stale));
     assert_eq!(put(&successor, 2).await, Ok(model::PutOutcome::Updated));
-    // A replica that does not lead calls nobody.
+    // A replica that is not the leader makes no calls.
     token.store(0, Ordering::Relaxed);
     let reported = former.list_tenants().await.expect_err("should not call");
     assert_eq!(reported.class(), &ErrorClass::Unavailable);

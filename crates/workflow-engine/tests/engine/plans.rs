@@ -28,10 +28,10 @@ async fn fetched(session: &mut sqlx::PgConnection) -> (i64, i64) {
 }
 
 #[tokio::test]
-async fn plans_made_while_the_tables_were_empty_look_up_each_job_when_they_are_not() {
+async fn plans_made_for_empty_tables_use_index_lookups_when_there_are_many_jobs() {
     let world = World::new(database!());
     let mut session = world.session().await;
-    // As an idle night leaves them: the planner now knows that there is nothing.
+    // Like after an idle night: the planner's statistics say that the tables are empty.
     session.execute("VACUUM ANALYZE workflow.job, workflow.instance").await.expect("should vacuum");
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -62,11 +62,11 @@ async fn plans_made_while_the_tables_were_empty_look_up_each_job_when_they_are_n
     let request = CompleteJobsRequest { tenant_id: "_default".to_owned(), jobs };
     caller.jobs().complete_jobs(request).await.expect("should complete");
 
-    // Sessions tell the statistics once a second, with their next transaction.
-    let after = eventually("the statistics tell of every job", Duration::from_secs(20), async || {
+    // Sessions report statistics once a second, with their next transaction.
+    let after = eventually("the statistics to contain every job", Duration::from_secs(20), async || {
         caller.activate("_default", "nothing", 1).await;
         let (rows, deleted) = fetched(&mut world.session().await).await;
-        if deleted == 12 + 100 { Ok(rows) } else { Err(format!("they tell of {deleted}")) }
+        if deleted == 12 + 100 { Ok(rows) } else { Err(format!("they contain {deleted}")) }
     })
     .await;
     assert!(after - before < 100 * 20, "{} rows were read for 100 jobs", after - before);
@@ -106,7 +106,7 @@ async fn cancel_by_key(caller: &Caller, keys: &[i64]) {
 }
 
 #[tokio::test]
-async fn plans_made_while_nothing_was_stuck_look_up_each_incident_when_many_are() {
+async fn plans_made_without_incidents_use_index_lookups_when_there_are_many() {
     const STUCK: usize = 600;
     let world = World::new(database!());
     let mut session = world.session().await;
@@ -126,7 +126,7 @@ async fn plans_made_while_nothing_was_stuck_look_up_each_incident_when_many_are(
         let listed = caller.instances().list_incidents(list(page_size)).await.expect("should list");
         listed.into_inner().incidents
     };
-    // Every pooled connection makes its plans now.
+    // So that every pooled connection makes its plans now.
     for _ in 0..12 {
         let (instance, _) = park(&caller, "_default", "order").await;
         resolve_by_key(&caller, &[open(1).await[0].key]).await;
@@ -143,7 +143,7 @@ async fn plans_made_while_nothing_was_stuck_look_up_each_incident_when_many_are(
     let jobs = caller.activate("_default", "charge", 1_000).await;
     futures::future::join_all(jobs.iter().map(|job| fail_for_good(&caller, job))).await;
     let incidents = open(40).await;
-    // Idle sessions tell what they did within ten seconds.
+    // Idle sessions report their statistics within ten seconds.
     tokio::time::sleep(Duration::from_secs(11)).await;
     let (before, _) = fetched_of_incidents(&mut world.session().await).await;
 
@@ -152,10 +152,10 @@ async fn plans_made_while_nothing_was_stuck_look_up_each_incident_when_many_are(
     let keys: Vec<i64> = incidents[20..].iter().map(|incident| incident.instance_key).collect();
     cancel_by_key(&caller, &keys).await;
 
-    let after = eventually("the statistics tell of every incident", Duration::from_secs(20), async || {
+    let after = eventually("the statistics to contain every incident", Duration::from_secs(20), async || {
         caller.activate("_default", "nothing", 1).await;
         let (rows, deleted) = fetched_of_incidents(&mut world.session().await).await;
-        if deleted == 12 + 40 { Ok(rows) } else { Err(format!("they tell of {deleted}")) }
+        if deleted == 12 + 40 { Ok(rows) } else { Err(format!("they contain {deleted}")) }
     })
     .await;
     assert!(after - before < 40 * 20, "{} rows were read for 40 incidents", after - before);

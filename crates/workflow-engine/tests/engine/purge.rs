@@ -17,7 +17,7 @@ use crate::support::{Caller, World, database, deployment, owner, tenant, wire_va
 
 const FINISHED: i64 = 200_000;
 
-/// A session that sees one tenant's rows, as their owner.
+/// A session as the schema's owner, with one tenant set.
 async fn session_of(world: &World, tenant_id: &str) -> PgConnection {
     let mut session = world.session().await;
     let set = format!("SELECT set_config('workflow.tenant_id', '{tenant_id}', false)");
@@ -30,7 +30,7 @@ async fn count(session: &mut PgConnection, table: &str) -> i64 {
     sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(session).await.expect("should count")
 }
 
-/// What a busy day leaves behind.
+/// Inserts `count` finished instances and counts their bytes.
 async fn insert_finished(session: &mut PgConnection, tenant_id: &str, definition_key: i64, count: i64) {
     sqlx::query(
         "WITH finished AS (
@@ -64,7 +64,7 @@ async fn delete(caller: &Caller, request: DeleteTenantRequest) -> Result<DeleteT
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_purge_that_is_cut_off_is_ended_by_another_node_on_its_own() {
+async fn an_interrupted_purge_is_finished_by_another_node() {
     let world = World::new(database!());
     let mut engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -95,11 +95,11 @@ async fn a_purge_that_is_cut_off_is_ended_by_another_node_on_its_own() {
     let (rows, counted) = recount(&mut session).await;
     assert_eq!(counted, rows, "what was deleted is counted");
 
-    // Nobody calls again.
+    // Without another call.
     let engine = world.serve("engine-1").await;
     let caller = engine.controller();
     let gone = eventually("the tenant to be gone", Duration::from_mins(1), || async {
-        // Others are served meanwhile.
+        // Other tenants are served meanwhile.
         caller.start("globex", "order", &json!({})).await;
         let mut session = session_of(&world, "acme").await;
         if count(&mut session, "tenant").await == 0 { Some(session) } else { None }
@@ -122,7 +122,7 @@ async fn a_purge_that_is_cut_off_is_ended_by_another_node_on_its_own() {
     assert!(deleted.deleted, "{deleted:?}");
 }
 
-/// Locks a row of the tenant, so that deleting it takes as long as the test wants.
+/// Locks an instance of the tenant, so that its deletion waits until the returned session unlocks it.
 async fn hold_instance(world: &World, tenant_id: &str, key: i64) -> PgConnection {
     let mut holder = session_of(world, tenant_id).await;
     let lock = format!("BEGIN; SELECT 1 FROM workflow.instance WHERE key = {key} FOR UPDATE");
@@ -136,7 +136,7 @@ fn reason_of(status: &Status) -> (Code, bool) {
 }
 
 #[tokio::test]
-async fn a_tenant_that_is_being_deleted_gets_nothing_new_and_is_gone_when_asked_again() {
+async fn requests_for_a_tenant_that_is_being_deleted_are_refused_until_it_is_deleted() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -176,7 +176,7 @@ async fn a_tenant_that_is_being_deleted_gets_nothing_new_and_is_gone_when_asked_
     assert_eq!(other, DeleteTenantResponse { deleted: false, owned_by_other: true, purging: false });
 
     holder.execute("COMMIT").await.expect("should unlock");
-    // Too late to keep it; and the same request is not answered from memory while there is something to do.
+    // `Purging` was not recorded as the answer to the first request. `Retain` has no effect any more.
     for (request_id, mode) in [("explicit", DeleteTenantMode::Purge), ("late", DeleteTenantMode::Retain)] {
         let answer = delete(&caller, deletion(request_id, mode)).await.expect("should be answered");
         assert!(answer.deleted && !answer.purging, "{request_id}: {answer:?}");
@@ -184,7 +184,7 @@ async fn a_tenant_that_is_being_deleted_gets_nothing_new_and_is_gone_when_asked_
     caller.put_tenant("acme", TenantQuotas::default()).await;
     let start = caller.try_start("acme", "order", &json!({})).await.expect_err("has no process");
     assert_eq!(start.code(), Code::NotFound);
-    // The new tenant is not the one that was to be deleted.
+    // The recorded answer: the new tenant must not be deleted.
     let repeated =
         delete(&caller, deletion("explicit", DeleteTenantMode::Purge)).await.expect("should be answered");
     assert!(repeated.deleted);
@@ -192,7 +192,7 @@ async fn a_tenant_that_is_being_deleted_gets_nothing_new_and_is_gone_when_asked_
 }
 
 #[tokio::test]
-async fn finished_instances_keep_no_tenant() {
+async fn finished_instances_do_not_prevent_the_deletion_of_a_tenant() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -206,7 +206,7 @@ async fn finished_instances_keep_no_tenant() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn instances_are_canceled_with_their_process_whatever_happens_to_the_call() {
+async fn instances_of_a_deleted_process_are_canceled_even_if_the_node_is_killed() {
     let world = World::new(database!());
     let mut engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -240,7 +240,7 @@ async fn instances_are_canceled_with_their_process_whatever_happens_to_the_call(
     let answer = caller.processes().delete_process(request).await.expect("should be answered").into_inner();
     assert_eq!((answer.deleted, answer.owned_by_other), (1, false));
     assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
-    // A new version is not concerned.
+    // Instances of a new version are not canceled.
     caller.deploy("acme", &one_task("order", "charge")).await;
     let new = caller.start("acme", "order", &json!({})).await;
     engine.kill();
@@ -276,7 +276,7 @@ async fn instances_are_canceled_with_their_process_whatever_happens_to_the_call(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_deletes_the_same_tenant_at_once_helps_and_does_not_disturb() {
+async fn concurrent_deletions_of_one_tenant_all_succeed() {
     let world = World::new(database!());
     let engines = [world.serve("engine-0").await, world.serve("engine-1").await];
     let caller = engines[0].controller();
@@ -298,7 +298,7 @@ async fn who_deletes_the_same_tenant_at_once_helps_and_does_not_disturb() {
         }
     });
     futures::future::join_all(calls).await;
-    // Nobody who is late touches the next tenant of this id, and the answers are remembered.
+    // The answers are recorded.
     for number in 0..6 {
         let request = deletion(&format!("call-{number}"), DeleteTenantMode::Purge);
         assert!(delete(&caller, request).await.expect("should be answered").deleted);

@@ -8,15 +8,15 @@ use engine_api::proto::{
 use serde_json::json;
 use tonic::Code;
 
+use crate::all_methods::{
+    OF_CLIENTS, OF_EVERYONE, OF_MONITORS, OF_WORKERS, answered, call_all_methods, call_gateway_methods,
+};
 use crate::incidents::park;
 use crate::models::one_task;
 use crate::support::{FIRST_EPOCH, World, activation, database, deployment};
-use crate::walk::{
-    OF_CLIENTS, OF_EVERYONE, OF_MONITORS, OF_WORKERS, answered, ask_everything, ask_the_gateway,
-};
 
 #[tokio::test]
-async fn without_a_valid_token_nothing_is_answered() {
+async fn calls_without_a_valid_token_are_refused() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     for token in [None, Some("guessed"), Some("wfw1._default.AAAA")] {
@@ -28,7 +28,7 @@ async fn without_a_valid_token_nothing_is_answered() {
 }
 
 #[tokio::test]
-async fn a_worker_takes_the_jobs_of_its_tenant_and_nothing_else() {
+async fn a_worker_may_only_work_on_jobs_of_its_tenant() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let controller = engine.controller();
@@ -54,7 +54,7 @@ async fn a_worker_takes_the_jobs_of_its_tenant_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_monitor_reads_and_changes_nothing() {
+async fn the_monitor_may_read_figures_but_change_nothing() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     engine.controller().deploy("_default", &one_task("order", "charge")).await;
@@ -68,9 +68,10 @@ async fn the_monitor_reads_and_changes_nothing() {
     assert_eq!((start.code(), take.code()), (Code::PermissionDenied, Code::PermissionDenied));
 }
 
-/// Each role opens its methods, of its own tenant, and no other: all methods of the API, and all of the JSON gateway.
+/// For all methods of the API and of the JSON gateway: a role may call its own methods on its own tenant, and no
+/// others.
 #[tokio::test]
-async fn a_role_may_ask_for_its_own_and_for_nothing_else() {
+async fn a_role_may_call_only_its_methods_and_only_for_its_tenant() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     for id in ["acme", "globex"] {
@@ -85,22 +86,22 @@ async fn a_role_may_ask_for_its_own_and_for_nothing_else() {
         (engine.worker_token("acme", FIRST_EPOCH), "globex", nothing),
         (engine.monitor_token().to_owned(), "acme", &OF_MONITORS),
     ] {
-        let answers = ask_everything(&engine.caller(Some(&token)), tenant_id).await;
+        let answers = call_all_methods(&engine.caller(Some(&token)), tenant_id).await;
         let refused = answered(&answers, Code::PermissionDenied);
-        let opened: BTreeSet<&str> =
+        let allowed: BTreeSet<&str> =
             answers.keys().map(String::as_str).filter(|name| !refused.contains(name)).collect();
         let expected: BTreeSet<&str> = own.iter().chain(&OF_EVERYONE).copied().collect();
-        assert_eq!(opened, expected, "{tenant_id}");
+        assert_eq!(allowed, expected, "{tenant_id}");
         assert_eq!(answered(&answers, Code::Unauthenticated), BTreeSet::new());
-        for (name, status) in ask_the_gateway(&engine, &token, tenant_id).await {
+        for (name, status) in call_gateway_methods(&engine, &token, tenant_id).await {
             assert_eq!(status != 403, own.contains(&name), "{name} of {tenant_id}: {status}");
         }
     }
 }
 
-/// Keys and filters reach no other tenant, whoever's they are.
+/// Requests with keys or filters for another tenant's data have no effect.
 #[tokio::test]
-async fn a_client_that_names_anothers_keys_finds_and_changes_nothing() {
+async fn a_client_cannot_read_or_change_anothers_instances_by_key() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let controller = engine.controller();

@@ -1,4 +1,4 @@
-//! Secrets of callers are replaced while everybody works.
+//! Rotation of the callers' secrets while calls go on.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use tonic::Code;
 
 use crate::support::{Engine, World, database, minted};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A secret for each role, as its file has it.
+/// One secret for each role.
 struct Secrets {
     controller: Credential,
     monitor: Credential,
@@ -43,7 +43,7 @@ impl Secrets {
         ]
     }
 
-    /// How many of the four roles the engine lets in.
+    /// For how many of the four roles the engine accepts the token.
     async fn accepted(&self, engine: &Engine) -> usize {
         let mut accepted = 0;
         for token in self.tokens() {
@@ -60,7 +60,7 @@ async fn remove(world: &World, file: &str) {
     }
 }
 
-/// Calls with previous secrets, per role, as the metric has them.
+/// The metric of calls with previous secrets, by role.
 async fn previous_calls(engine: &Engine) -> [u64; 4] {
     let (_, metrics) = engine.admin_get("/metrics").await.expect("should answer");
     ["controller", "monitor", "worker", "client"].map(|role| {
@@ -71,9 +71,9 @@ async fn previous_calls(engine: &Engine) -> [u64; 4] {
 }
 
 #[tokio::test]
-async fn every_roles_secret_is_replaced_without_a_restart_and_the_former_one_ends() {
+async fn every_roles_secret_can_be_rotated_without_a_restart_or_a_refused_call() {
     let world = World::new(database!());
-    let (former, present) = (Secrets::generate(), Secrets::generate());
+    let (former, current) = (Secrets::generate(), Secrets::generate());
     former.write(&world, "current");
     let engine = world.serve("engine-0").await;
     let request = StreamActivatedJobsRequest {
@@ -95,35 +95,35 @@ async fn every_roles_secret_is_replaced_without_a_restart_and_the_former_one_end
         }
     });
 
-    present.write(&world, "next");
-    eventually("the next secrets to be good", PATIENCE, || async {
-        (present.accepted(&engine).await == 4).then_some(())
+    current.write(&world, "next");
+    eventually("the next secrets to be accepted", TIMEOUT, || async {
+        (current.accepted(&engine).await == 4).then_some(())
     })
     .await;
     assert_eq!(former.accepted(&engine).await, 4);
     assert_eq!(previous_calls(&engine).await, [0; 4]);
 
-    // In an order in which both are there at each moment.
+    // In this order, so that both secrets are in some file at any time.
     former.write(&world, "previous");
-    present.write(&world, "current");
+    current.write(&world, "current");
     remove(&world, "next").await;
-    eventually("calls with the former secrets to be counted", PATIENCE, || async {
-        assert_eq!((former.accepted(&engine).await, present.accepted(&engine).await), (4, 4));
+    eventually("calls with the former secrets to be counted", TIMEOUT, || async {
+        assert_eq!((former.accepted(&engine).await, current.accepted(&engine).await), (4, 4));
         previous_calls(&engine).await.iter().all(|calls| *calls > 0).then_some(())
     })
     .await;
     assert!(!ended.is_finished(), "the stream ends with its secret, not before");
 
     remove(&world, "previous").await;
-    eventually("the former secrets to be refused", PATIENCE, || async {
+    eventually("the former secrets to be refused", TIMEOUT, || async {
         (former.accepted(&engine).await == 0).then_some(())
     })
     .await;
-    assert_eq!(present.accepted(&engine).await, 4);
-    let ended = tokio::time::timeout(PATIENCE, ended).await.expect("should end").expect("should not panic");
+    assert_eq!(current.accepted(&engine).await, 4);
+    let ended = tokio::time::timeout(TIMEOUT, ended).await.expect("should end").expect("should not panic");
     let expected = "this token is accepted no more: read the Secret that it came from again";
     assert_eq!(ended, (Code::Unauthenticated, expected.to_owned()));
-    for secret in former.tokens().iter().chain(&present.tokens()) {
+    for secret in former.tokens().iter().chain(&current.tokens()) {
         assert!(!engine.log().contains(secret), "a token is in the log");
     }
 }

@@ -5,7 +5,7 @@ use crate::models::{decision_without_default, fork_and_join, one_task, retry_loo
 use crate::support::{World, database};
 
 #[tokio::test]
-async fn a_join_waits_for_both_branches_whoever_completes_them() {
+async fn a_join_waits_for_both_branches_also_if_two_replicas_complete_them() {
     let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     one.controller().deploy("_default", &fork_and_join("order")).await;
@@ -15,7 +15,7 @@ async fn a_join_waits_for_both_branches_whoever_completes_them() {
         let left = first.activate("_default", "left", 1).await.remove(0);
         let right = second.activate("_default", "right", 1).await.remove(0);
         assert_eq!(first.activate("_default", "last", 1).await, []);
-        // At the same time, through two replicas: exactly one of them sees the second token.
+        // Concurrently, through two replicas: exactly one of them must see both tokens.
         let (left_variables, right_variables) = (json!({"left": 1}), json!({"right": 2}));
         tokio::join!(first.complete(&left, &left_variables), second.complete(&right, &right_variables));
         let last = first.activate("_default", "last", 10).await;
@@ -27,7 +27,7 @@ async fn a_join_waits_for_both_branches_whoever_completes_them() {
 }
 
 #[tokio::test]
-async fn a_loop_goes_round_until_its_condition_holds() {
+async fn a_loop_repeats_until_its_condition_is_true() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -42,7 +42,7 @@ async fn a_loop_goes_round_until_its_condition_holds() {
 }
 
 #[tokio::test]
-async fn a_decision_without_an_answer_is_an_incident_at_its_gateway() {
+async fn a_decision_without_a_true_condition_raises_an_incident_at_its_gateway() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -56,7 +56,7 @@ async fn a_decision_without_an_answer_is_an_incident_at_its_gateway() {
 }
 
 #[tokio::test]
-async fn instances_run_on_the_version_they_were_started_with() {
+async fn instances_keep_the_version_that_they_were_started_with() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();

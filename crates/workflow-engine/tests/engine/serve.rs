@@ -8,10 +8,10 @@ use crate::models::{one_task, without_task_definition};
 use crate::support::{World, activation, database, stderr};
 
 #[tokio::test]
-async fn a_job_whose_node_was_killed_is_redelivered_once_and_its_instance_ends_once() {
+async fn jobs_of_a_killed_node_are_activated_once_more_and_completed_once() {
     let world = World::new(database!());
-    let (mut dying, surviving) = (world.serve("engine-0").await, world.serve("engine-1").await);
-    let caller = dying.controller();
+    let (mut killed, surviving) = (world.serve("engine-0").await, world.serve("engine-1").await);
+    let caller = killed.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;
     let mut instances = Vec::new();
     for _ in 0..5 {
@@ -21,13 +21,13 @@ async fn a_job_whose_node_was_killed_is_redelivered_once_and_its_instance_ends_o
     request.lease = Some(prost_types::Duration { seconds: 2, nanos: 0 });
     let lost = caller.try_activate(request).await.expect("should activate");
     assert_eq!(lost.len(), 3);
-    // Between taking and finishing: kill -9, with a completion on its way.
-    let on_its_way = {
+    // SIGKILL between activation and completion, while one completion is in progress.
+    let in_progress = {
         let (caller, job) = (caller.clone(), lost[0].clone());
         tokio::spawn(async move { caller.try_complete(&job, &json!({"by": "dying"})).await })
     };
-    dying.kill();
-    let first_was_counted = on_its_way.await.expect("should end").is_ok();
+    killed.kill();
+    let first_was_answered = in_progress.await.expect("should end").is_ok();
 
     let worker = surviving.worker("_default");
     let mut delivered = Vec::new();
@@ -53,13 +53,13 @@ async fn a_job_whose_node_was_killed_is_redelivered_once_and_its_instance_ends_o
     let total = delivered.len();
     delivered.sort_unstable();
     delivered.dedup();
-    // The completion on its way either counted before the kill or its job came again, never both.
-    let by_dying = {
+    // Either the completion in progress was committed, or its job was activated again, never both.
+    let by_killed = {
         let ended = surviving.controller().instance("_default", lost[0].instance_key).await;
         ended.variables == Some(crate::support::wire_variables(&json!({"by": "dying"})))
     };
-    assert!(by_dying || !first_was_counted, "an answered completion must not be lost");
-    assert_eq!((total, delivered.len()), (5 - usize::from(by_dying), 5 - usize::from(by_dying)));
+    assert!(by_killed || !first_was_answered, "an answered completion must not be lost");
+    assert_eq!((total, delivered.len()), (5 - usize::from(by_killed), 5 - usize::from(by_killed)));
     for instance in instances {
         let ended = surviving.controller().instance("_default", instance).await;
         assert_eq!(ended.state(), InstanceState::Completed);
@@ -69,7 +69,7 @@ async fn a_job_whose_node_was_killed_is_redelivered_once_and_its_instance_ends_o
 }
 
 #[tokio::test]
-async fn the_nodes_of_a_cluster_know_each_other_and_an_orderly_end_is_seen_at_once() {
+async fn nodes_list_each_other_and_a_terminated_node_is_removed_at_once() {
     let world = World::new(database!());
     let (one, mut two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     let nodes = || async {
@@ -88,7 +88,7 @@ async fn the_nodes_of_a_cluster_know_each_other_and_an_orderly_end_is_seen_at_on
 }
 
 #[tokio::test]
-async fn a_user_without_the_right_to_make_roles_is_walled_all_the_same() {
+async fn tenants_are_isolated_also_if_the_user_may_not_create_roles() {
     let postgres = test_support::require_postgres!();
     let mut database = database!();
     let admin = postgres.superuser().database(&database.name);
@@ -114,7 +114,7 @@ async fn a_user_without_the_right_to_make_roles_is_walled_all_the_same() {
     let request = VerifyIsolationRequest { tenant_id: "acme".to_owned() };
     let verdict = caller.tenants().verify_isolation(request).await.expect("should answer").into_inner();
     assert_eq!((verdict.isolated, verdict.violations), (true, Vec::new()));
-    // The monitor's view works there as well.
+    // The monitor's queries work there too.
     let lags = engine.monitor().jobs().list_job_lag(engine_api::proto::ListJobLagRequest::default()).await;
     let lags = lags.expect("should list").into_inner().lags;
     let seen: Vec<_> = lags.iter().map(|lag| (&*lag.tenant_id, lag.activatable)).collect();
@@ -122,7 +122,7 @@ async fn a_user_without_the_right_to_make_roles_is_walled_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_superuser_serves_through_the_walled_role_and_not_at_all_without_it() {
+async fn a_superuser_serves_only_as_the_app_role() {
     let postgres = test_support::require_postgres!();
     let mut database = database!();
     let admin = postgres.superuser().database(&database.name);
@@ -153,7 +153,7 @@ async fn a_superuser_serves_through_the_walled_role_and_not_at_all_without_it() 
         sqlx::Executor::execute(&mut session, sqlx::AssertSqlSafe(drop)).await.expect("should drop");
     }
     let refused = world.serve_unready("engine-1").await;
-    let (code, reason) = eventually("the node to look", Duration::from_secs(10), || async {
+    let (code, reason) = eventually("the node to check the database", Duration::from_secs(10), || async {
         Some(refused.readiness().await).filter(|(_, reason)| !reason.contains("starting"))
     })
     .await;
@@ -162,7 +162,7 @@ async fn a_superuser_serves_through_the_walled_role_and_not_at_all_without_it() 
 }
 
 #[tokio::test]
-async fn probes_and_metrics_are_plain_and_tell_nothing_of_tenants() {
+async fn probes_and_metrics_need_no_tls_and_contain_no_tenants_data() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -186,7 +186,7 @@ async fn probes_and_metrics_are_plain_and_tell_nothing_of_tenants() {
 }
 
 #[tokio::test]
-async fn lint_judges_a_file_as_a_deployment_would() {
+async fn lint_reports_the_findings_of_a_file() {
     let world = World::unmigrated(database!());
     world.write("good.bpmn", &one_task("order", "charge"));
     world.write("bad.bpmn", &without_task_definition("order"));
@@ -212,7 +212,7 @@ async fn lint_judges_a_file_as_a_deployment_would() {
 }
 
 #[tokio::test]
-async fn what_is_past_its_time_is_forgotten() {
+async fn expired_instances_and_answers_are_deleted() {
     let world = World::new(database!());
     let mut engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -245,7 +245,7 @@ async fn what_is_past_its_time_is_forgotten() {
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     let get = |key| engine_api::proto::GetInstanceRequest { tenant_id: "acme".to_owned(), key };
-    eventually("the old instance to be forgotten", Duration::from_secs(20), || async {
+    eventually("the old instance to be deleted", Duration::from_secs(20), || async {
         let gone = caller.jobs().get_instance(get(instances[0])).await.err()?;
         Some(gone.code()).filter(|code| *code == tonic::Code::NotFound)
     })
@@ -258,7 +258,7 @@ async fn what_is_past_its_time_is_forgotten() {
     let remembered =
         caller.jobs().start_instance(request("young")).await.expect("should repeat").into_inner();
     assert_eq!(remembered.instance_key, instances[1]);
-    let forgotten =
+    let repeated =
         caller.jobs().start_instance(request("old")).await.expect("should start anew").into_inner();
-    assert_ne!(forgotten.instance_key, instances[0]);
+    assert_ne!(repeated.instance_key, instances[0]);
 }

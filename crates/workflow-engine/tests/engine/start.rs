@@ -6,7 +6,7 @@ use crate::models::{fork_and_join, one_task};
 use crate::support::{World, database, deployed, deployment, tenant, wire_variables};
 
 #[tokio::test]
-async fn a_repeated_request_id_gives_the_same_instance_and_another_body_is_refused() {
+async fn a_repeated_request_id_returns_the_same_instance_and_is_refused_with_another_body() {
     let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     one.controller().deploy("_default", &one_task("order", "charge")).await;
@@ -17,16 +17,16 @@ async fn a_repeated_request_id_gives_the_same_instance_and_another_body_is_refus
         version: 0,
         variables: Some(wire_variables(&json!({"a": 1}))),
     };
-    // Also from another replica, also at the same time.
-    let mut racers = tokio::task::JoinSet::new();
+    // Also concurrently, and from another replica.
+    let mut starts = tokio::task::JoinSet::new();
     for number in 0..10 {
         let caller = if number % 2 == 0 { one.controller() } else { two.controller() };
         let request = request.clone();
-        racers.spawn(async move {
+        starts.spawn(async move {
             caller.jobs().start_instance(request).await.expect("should start").into_inner().instance_key
         });
     }
-    let mut keys = racers.join_all().await;
+    let mut keys = starts.join_all().await;
     keys.dedup();
     assert_eq!(keys.len(), 1);
     assert_eq!(one.controller().activate("_default", "charge", 10).await.len(), 1);
@@ -38,7 +38,7 @@ async fn a_repeated_request_id_gives_the_same_instance_and_another_body_is_refus
 }
 
 #[tokio::test]
-async fn a_repeated_deployment_gives_the_same_answer_even_when_a_newer_version_is_there() {
+async fn a_repeated_deployment_gets_the_same_answer_even_if_there_is_a_newer_version() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -50,18 +50,18 @@ async fn a_repeated_deployment_gives_the_same_answer_even_when_a_newer_version_i
 }
 
 #[tokio::test]
-async fn the_instance_quota_is_exact_however_many_start_at_once_and_frees_with_each_end() {
+async fn the_quota_of_active_instances_is_exact_for_concurrent_starts() {
     let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     let caller = one.controller();
     caller.put_tenant("acme", TenantQuotas { max_active_instances: 7, ..TenantQuotas::default() }).await;
     caller.deploy("acme", &one_task("order", "charge")).await;
-    let mut racers = tokio::task::JoinSet::new();
+    let mut starts = tokio::task::JoinSet::new();
     for number in 0..30 {
         let caller = if number % 2 == 0 { one.controller() } else { two.controller() };
-        racers.spawn(async move { caller.try_start("acme", "order", &json!({})).await });
+        starts.spawn(async move { caller.try_start("acme", "order", &json!({})).await });
     }
-    let outcomes = racers.join_all().await;
+    let outcomes = starts.join_all().await;
     let started = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     assert_eq!(started, 7, "{outcomes:?}");
     let refused = outcomes.into_iter().find_map(Result::err).expect("should refuse some");
@@ -94,14 +94,14 @@ async fn a_batch_that_does_not_fit_the_quota_starts_nothing() {
 }
 
 #[tokio::test]
-async fn the_job_quota_counts_every_job_of_a_minute() {
+async fn the_quota_of_jobs_counts_every_job_of_a_minute() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.put_tenant("acme", TenantQuotas { max_jobs_per_minute: 5, ..TenantQuotas::default() }).await;
     caller.deploy("acme", &fork_and_join("order")).await;
-    // Two jobs each: the third start would make the sixth job. A new minute in between starts afresh, then at most
-    // five starts pass.
+    // Each start creates two jobs, so the third one would create the sixth job. If a new minute begins in between, at
+    // most four starts succeed.
     let mut outcomes = Vec::new();
     for _ in 0..6 {
         outcomes.push(caller.try_start("acme", "order", &json!({})).await);
@@ -115,7 +115,7 @@ async fn the_job_quota_counts_every_job_of_a_minute() {
 }
 
 #[tokio::test]
-async fn a_suspended_tenant_neither_starts_nor_gives_out_jobs() {
+async fn a_suspended_tenant_starts_no_instances_and_activates_no_jobs() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -141,7 +141,7 @@ async fn a_suspended_tenant_neither_starts_nor_gives_out_jobs() {
         assert_eq!(refused.code(), Code::FailedPrecondition);
         assert!(String::from_utf8_lossy(refused.details()).contains("TENANT_SUSPENDED"));
     }
-    // Running work stays.
+    // Activated jobs can still be completed.
     caller.complete(&job, &json!({})).await;
     caller.tenants().put_tenant(put(false, 3)).await.expect("should resume");
     assert_eq!(caller.activate("acme", "charge", 1).await.len(), 1);

@@ -1,4 +1,4 @@
-//! What a tenant stores is counted by the statements that write it.
+//! The statements that write a tenant's rows count its storage.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn storage_bytes(caller: &Caller, tenant_id: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn what_a_tenant_stores_is_known_at_once() {
+async fn the_storage_of_a_tenant_is_counted_with_each_change() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -42,7 +42,7 @@ async fn what_a_tenant_stores_is_known_at_once() {
     assert!((0..1_000).contains(&(worked - deployed)), "{worked} after {deployed}");
 }
 
-/// What the rows count, beside what the counter says, as of one moment: bytes and active instances.
+/// Bytes and active instances from one snapshot: computed from the rows, and as the counters have them.
 pub(crate) async fn recount(session: &mut PgConnection) -> ((i64, i64), (i64, i64)) {
     let (bytes, active, counted_bytes, counted_active) = sqlx::query_as(
         "SELECT (SELECT coalesce(sum(128 + octet_length(content)), 0) FROM workflow.process_definition)
@@ -59,7 +59,7 @@ pub(crate) async fn recount(session: &mut PgConnection) -> ((i64, i64), (i64, i6
     ((bytes, active), (counted_bytes, counted_active))
 }
 
-/// The first instances that run.
+/// Keys of the first running instances.
 async fn running(caller: &Caller, limit: i32) -> Vec<i64> {
     let filter = InstanceFilter { state: InstanceState::Active.into(), ..InstanceFilter::default() };
     let request = ListInstancesRequest {
@@ -72,8 +72,8 @@ async fn running(caller: &Caller, limit: i32) -> Vec<i64> {
     page.instances.into_iter().map(|instance| instance.key).collect()
 }
 
-/// What a person does with instances and incidents.
-async fn look_after(caller: &Caller, random: &mut StdRng, value: &Value) -> &'static str {
+/// Runs a random operation on instances or incidents.
+async fn operate(caller: &Caller, random: &mut StdRng, value: &Value) -> &'static str {
     match random.random_range(0..3) {
         0 => {
             for instance_key in running(caller, 2).await {
@@ -115,7 +115,7 @@ async fn look_after(caller: &Caller, random: &mut StdRng, value: &Value) -> &'st
     }
 }
 
-/// Does something at random; what may be refused is refused by the state that it meets.
+/// Runs a random operation. It may be refused only because of the current state.
 async fn act(caller: &Caller, random: &mut StdRng) -> &'static str {
     let process = ["order", "invoice", "claim"][random.random_range(0..3)];
     let value: Value =
@@ -145,7 +145,7 @@ async fn act(caller: &Caller, random: &mut StdRng) -> &'static str {
             "start"
         }
         5 | 6 => {
-            // Several jobs of one instance together, or each alone.
+            // In one call, with several jobs of one instance, or each job in its own call.
             let mut request = activation("acme", "charge", 10);
             request.job_types =
                 ["charge", "send", "left", "right", "last", "approve"].map(ToOwned::to_owned).to_vec();
@@ -176,7 +176,7 @@ async fn act(caller: &Caller, random: &mut StdRng) -> &'static str {
             }
             "fail"
         }
-        9..=11 => look_after(caller, random, &value).await,
+        9..=11 => operate(caller, random, &value).await,
         _ => {
             let on_instances = if random.random() { OnInstances::Cancel } else { OnInstances::KeepRunning };
             let request = DeleteProcessRequest {
@@ -194,7 +194,7 @@ async fn act(caller: &Caller, random: &mut StdRng) -> &'static str {
 }
 
 #[tokio::test]
-async fn the_running_count_is_what_a_recount_says() {
+async fn the_counters_equal_a_recount_of_the_rows_after_random_operations() {
     let world = World::new(database!());
     let mut engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -210,7 +210,7 @@ async fn the_running_count_is_what_a_recount_says() {
     }
     assert!(recount(&mut session).await.0.0 > 0);
 
-    // What is past its time is subtracted too.
+    // Deleted expired instances are subtracted too.
     session
         .execute("UPDATE workflow.instance SET ended_at = ended_at - interval '2 days' WHERE state <> 1")
         .await
@@ -222,10 +222,10 @@ async fn the_running_count_is_what_a_recount_says() {
         let left: i64 = sqlx::query_scalar(ended).fetch_one(&mut session).await.expect("should count");
         if left == 0 {
             let (rows, counted) = recount(&mut session).await;
-            assert_eq!(counted, rows, "after forgetting, of seed {seed}");
+            assert_eq!(counted, rows, "after the deletion of expired instances, of seed {seed}");
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("what is past its time is not forgotten");
+    panic!("expired instances are not deleted");
 }

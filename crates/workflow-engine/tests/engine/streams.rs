@@ -21,10 +21,10 @@ async fn open(caller: &Caller, max_in_flight: i32) -> Streaming<StreamActivatedJ
     caller.jobs().stream_activated_jobs(request(max_in_flight)).await.expect("should open").into_inner()
 }
 
-/// Jobs that come within the time.
-async fn received(stream: &mut Streaming<StreamActivatedJobsResponse>, patience: Duration) -> Vec<Job> {
+/// Jobs that are received within the time.
+async fn received(stream: &mut Streaming<StreamActivatedJobsResponse>, time: Duration) -> Vec<Job> {
     let mut jobs = Vec::new();
-    let _ = tokio::time::timeout(patience, async {
+    let _ = tokio::time::timeout(time, async {
         while let Ok(Some(message)) = stream.message().await {
             jobs.extend(message.jobs);
         }
@@ -45,7 +45,7 @@ async fn a_stream_never_holds_more_jobs_than_its_worker_asked_for() {
     let mut stream = open(&one.worker("_default"), 3).await;
     let first = received(&mut stream, Duration::from_millis(1500)).await;
     assert_eq!(first.len(), 3);
-    // Finishing here makes room at once, finishing elsewhere is noticed.
+    // A job finished on this node makes room at once; one finished on another node is found by the next poll.
     caller.complete(&first[0], &json!({})).await;
     let more = received(&mut stream, Duration::from_millis(500)).await;
     assert_eq!(more.len(), 1);
@@ -55,7 +55,7 @@ async fn a_stream_never_holds_more_jobs_than_its_worker_asked_for() {
 }
 
 #[tokio::test]
-async fn jobs_come_as_they_are_made_also_by_another_replica() {
+async fn new_jobs_are_sent_at_once_also_those_of_another_replica() {
     let world = World::new(database!());
     let (one, two) = (world.serve("engine-0").await, world.serve("engine-1").await);
     one.controller().deploy("_default", &one_task("order", "charge")).await;
@@ -69,13 +69,13 @@ async fn jobs_come_as_they_are_made_also_by_another_replica() {
 }
 
 #[tokio::test]
-async fn jobs_that_a_vanished_client_never_saw_wait_again_at_once() {
+async fn jobs_that_a_disconnected_client_did_not_receive_are_released_at_once() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
     caller.deploy("_default", &one_task("order", "charge")).await;
-    // The client opens streams and goes, while jobs are being made: each job is either one the client saw (its lease
-    // runs) or it waits.
+    // The client opens streams and disconnects, while jobs are created. Each job was either received by the client (its
+    // lease is held), or can be activated.
     let mut seen = 0;
     for _ in 0..10 {
         let mut stream = open(&engine.worker("_default"), 1).await;
@@ -87,7 +87,7 @@ async fn jobs_that_a_vanished_client_never_saw_wait_again_at_once() {
     }
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let waiting = caller.activate("_default", "charge", 1000).await.len();
-    // What reached the client's transport but not its code counts as seen by the engine: at most one job per stream.
+    // A job that reached the client's transport but not its code counts as received: at most one job per stream.
     assert!(seen + waiting <= 30 && waiting >= 20, "{seen} seen, {waiting} waiting");
 }
 
@@ -103,7 +103,7 @@ async fn a_silent_stream_sends_heartbeats() {
 }
 
 #[tokio::test]
-async fn a_node_that_stops_ends_its_streams_and_says_so() {
+async fn a_node_that_stops_ends_its_streams_with_unavailable() {
     let world = World::new(database!());
     let mut engine = world.serve("engine-0").await;
     engine.controller().deploy("_default", &one_task("order", "charge")).await;

@@ -1,29 +1,31 @@
-//! Engines to test: a database, its schema, and serving processes of the real binary.
+//! Test setup: a database, its schema, and serving processes of the real binary.
+
+mod caller;
+mod engine;
+mod requests;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
 
-use engine_api::{Credential, EngineAccess, EngineAddress, EngineTls, TenantEpoch, TenantKey, TokenRole};
+use engine_api::{Credential, TenantKey};
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 use test_support::certificates::TestCa;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
-mod caller;
-mod requests;
-
-pub(crate) use caller::*;
-pub(crate) use requests::*;
+pub(crate) use self::caller::Caller;
+pub(crate) use self::engine::{Engine, minted};
+pub(crate) use self::requests::{
+    activation, completion, deployed, deployment, owner, tenant, wire_variables,
+};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_workflow-engine");
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The uid of the owner of tenants that [`Caller::put_tenant`] puts.
 pub(crate) const FIRST_EPOCH: &str = "uid-1";
 
-/// A database of its own for one test, and everything that engines on it share.
+/// A test's own database, and everything that engines on it share.
 pub(crate) struct World {
     pub(crate) options: PgConnectOptions,
     pub(crate) database: Database,
@@ -44,7 +46,7 @@ pub(crate) struct Database {
 }
 
 impl World {
-    /// With the schema of this version.
+    /// With this version's schema.
     pub(crate) fn new(database: Database) -> Self {
         let world = Self::unmigrated(database);
         let migrated = world.migrate(&["--up-to", "all"]);
@@ -53,7 +55,7 @@ impl World {
     }
 
     pub(crate) fn unmigrated(database: Database) -> Self {
-        // Several tests share the process; the first installs it.
+        // Fails if another test of this process has already installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let ca = TestCa::new("engine-test");
         let certificate = ca.server(&["127.0.0.1", "localhost"]);
@@ -99,7 +101,7 @@ impl World {
         self.files.path()
     }
 
-    /// The binary with the settings of this world.
+    /// A command of the binary with the settings of this world.
     pub(crate) fn command(&self, subcommand: &str) -> Command {
         let mut command = Command::new(BINARY);
         command
@@ -117,14 +119,14 @@ impl World {
         self.command("migrate").args(["--to", VERSION]).args(arguments).output().expect("should run")
     }
 
-    /// A serving process that is ready.
+    /// Starts a serving process and waits until it is ready.
     pub(crate) async fn serve(&self, node: &str) -> Engine {
         let engine = self.serve_unready(node).await;
         engine.await_ready().await;
         engine
     }
 
-    /// A serving process that listens.
+    /// Starts a serving process and waits until it listens.
     pub(crate) async fn serve_unready(&self, node: &str) -> Engine {
         let (api, admin) = (free_port(), free_port());
         let log = std::fs::File::create(self.path(&format!("{node}.log"))).expect("should make a log");
@@ -154,13 +156,13 @@ impl World {
         engine
     }
 
-    /// A raw session as the user of the Secret.
+    /// A database session as the user of the Secret.
     pub(crate) async fn session(&self) -> PgConnection {
         use sqlx::ConnectOptions;
         self.options.connect().await.expect("should connect")
     }
 
-    /// A raw session as the role that serves.
+    /// A database session as the role that serves.
     pub(crate) async fn app_session(&self) -> PgConnection {
         let mut session = self.session().await;
         let role: String = sqlx::query_scalar(
@@ -178,7 +180,7 @@ impl World {
     }
 }
 
-/// Fails the test with what a process said.
+/// The error output of a process, for messages of assertions.
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -188,157 +190,7 @@ fn free_port() -> u16 {
     listener.local_addr().expect("should have an address").port()
 }
 
-/// One serving process.
-pub(crate) struct Engine {
-    child: Option<Child>,
-    log: PathBuf,
-    pub(crate) api: u16,
-    pub(crate) admin: u16,
-    ca_pem: String,
-    controller: String,
-    monitor: String,
-    worker_key: TenantKey,
-    client_key: TenantKey,
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-impl Engine {
-    /// SIGKILL.
-    pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-
-    /// SIGTERM, and how it ended.
-    pub(crate) fn terminate(&mut self) -> std::process::ExitStatus {
-        let mut child = self.child.take().expect("should run");
-        let pid = child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("should run").success());
-        child.wait().expect("should end")
-    }
-
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    async fn await_listening(&self) {
-        for _ in 0..400 {
-            if self.admin_get("/livez").await.is_some() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the engine does not listen:\n{}", self.log());
-    }
-
-    pub(crate) async fn await_ready(&self) {
-        for _ in 0..400 {
-            if self.readiness().await.0 == 200 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the engine is not ready: {:?}\n{}", self.readiness().await, self.log());
-    }
-
-    /// Code and reason of /readyz.
-    pub(crate) async fn readiness(&self) -> (u16, String) {
-        self.admin_get("/readyz").await.unwrap_or((0, "no answer".to_owned()))
-    }
-
-    /// A GET on the admin port.
-    pub(crate) async fn admin_get(&self, path: &str) -> Option<(u16, String)> {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", self.admin)).await.ok()?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
-        let code = answer.split(' ').nth(1)?.parse().ok()?;
-        let body = answer.split_once("\r\n\r\n")?.1.to_owned();
-        Some((code, body))
-    }
-
-    pub(crate) fn endpoint(&self) -> Endpoint {
-        let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(&self.ca_pem))
-            .domain_name("localhost");
-        Endpoint::from_shared(format!("https://127.0.0.1:{}", self.api))
-            .and_then(|endpoint| endpoint.tls_config(tls))
-            .expect("should be an endpoint")
-            .connect_timeout(Duration::from_secs(5))
-    }
-
-    /// For a client of the controllers.
-    pub(crate) fn access(&self) -> EngineAccess {
-        let tls = Some(EngineTls { ca_pem: self.ca_pem.clone(), server_name: Some("localhost".to_owned()) });
-        let address = EngineAddress { host: "127.0.0.1".to_owned(), port: self.api, tls };
-        EngineAccess { address, credential: Credential::parse(&self.controller).expect("should be a token") }
-    }
-
-    pub(crate) fn ca_pem(&self) -> &str {
-        &self.ca_pem
-    }
-
-    pub(crate) fn controller_token(&self) -> &str {
-        &self.controller
-    }
-
-    pub(crate) fn monitor_token(&self) -> &str {
-        &self.monitor
-    }
-
-    pub(crate) fn caller(&self, token: Option<&str>) -> Caller {
-        let authorization =
-            token.map(|token| format!("Bearer {token}").parse().expect("should be a header value"));
-        Caller { channel: self.endpoint().connect_lazy(), bearer: Bearer { authorization } }
-    }
-
-    pub(crate) fn controller(&self) -> Caller {
-        self.caller(Some(&self.controller))
-    }
-
-    pub(crate) fn monitor(&self) -> Caller {
-        self.caller(Some(&self.monitor))
-    }
-
-    /// A worker of a tenant as [`Caller::put_tenant`] puts it.
-    pub(crate) fn worker(&self, tenant_id: &str) -> Caller {
-        self.caller(Some(&self.worker_token(tenant_id, first_epoch(tenant_id))))
-    }
-
-    /// A client of a tenant as [`Caller::put_tenant`] puts it.
-    pub(crate) fn client(&self, tenant_id: &str) -> Caller {
-        self.caller(Some(&self.client_token(tenant_id, first_epoch(tenant_id))))
-    }
-
-    pub(crate) fn worker_token(&self, tenant_id: &str, epoch: &str) -> String {
-        minted(&self.worker_key, TokenRole::Worker, tenant_id, epoch)
-    }
-
-    pub(crate) fn client_token(&self, tenant_id: &str, epoch: &str) -> String {
-        minted(&self.client_key, TokenRole::Client, tenant_id, epoch)
-    }
-}
-
-/// Nobody owns the tenants that are the engine's own.
-fn first_epoch(tenant_id: &str) -> &'static str {
-    if tenant_id.starts_with('_') { "" } else { FIRST_EPOCH }
-}
-
-pub(crate) fn minted(key: &TenantKey, role: TokenRole, tenant_id: &str, epoch: &str) -> String {
-    let tenant = TenantEpoch { tenant_id: tenant_id.to_owned(), epoch: epoch.to_owned() };
-    key.mint(role, &tenant).expose().to_owned()
-}
-
-/// A database of its own on the server that the tests share, or the end of the test where there is no PostgreSQL.
+/// A new database on the server that the tests share. Ends the test if there is no PostgreSQL.
 macro_rules! database {
     () => {{
         let database = test_support::require_postgres!().fresh_database().await;

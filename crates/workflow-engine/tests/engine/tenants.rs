@@ -20,7 +20,7 @@ async fn put(caller: &Caller, tenant: Tenant) -> Result<PutOutcome, Code> {
 }
 
 #[tokio::test]
-async fn a_tenant_is_put_as_declared_by_its_newest_generation() {
+async fn a_tenant_is_stored_as_its_newest_generation_declares_it() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -40,7 +40,7 @@ async fn a_tenant_is_put_as_declared_by_its_newest_generation() {
 }
 
 #[rstest]
-#[case::without_walls(Tenant { rls: false, ..tenant("acme", TenantQuotas::default()) }, Code::FailedPrecondition)]
+#[case::without_row_level_security(Tenant { rls: false, ..tenant("acme", TenantQuotas::default()) }, Code::FailedPrecondition)]
 #[case::reserved(tenant("_default", TenantQuotas::default()), Code::InvalidArgument)]
 #[case::not_a_label(tenant("Acme Ltd", TenantQuotas::default()), Code::InvalidArgument)]
 #[case::negative_quota(
@@ -48,7 +48,7 @@ async fn a_tenant_is_put_as_declared_by_its_newest_generation() {
     Code::InvalidArgument
 )]
 #[tokio::test]
-async fn a_tenant_that_cannot_be_is_refused(#[case] wanted: Tenant, #[case] code: Code) {
+async fn an_invalid_tenant_is_refused(#[case] wanted: Tenant, #[case] code: Code) {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     assert_eq!(put(&engine.controller(), wanted).await, Err(code));
@@ -92,7 +92,7 @@ async fn tenants_are_listed_in_pages_and_with_their_usage() {
 }
 
 #[tokio::test]
-async fn a_tenant_with_work_is_deleted_only_when_everything_of_it_may_go() {
+async fn a_tenant_with_running_instances_is_deleted_only_with_purge() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -139,7 +139,7 @@ async fn a_tenant_with_work_is_deleted_only_when_everything_of_it_may_go() {
 }
 
 #[tokio::test]
-async fn a_retained_tenant_keeps_its_work_and_can_be_adopted() {
+async fn a_retained_tenant_keeps_its_instances_and_can_be_adopted() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let caller = engine.controller();

@@ -48,8 +48,8 @@ impl Parser {
         Ok(self.unsupported("a function definition"))
     }
 
-    /// What stands right of `in`: a test, or several in parentheses. Nothing is ever read twice, which nested
-    /// parentheses would make exponential.
+    /// The right side of `in`: a test, or several in parentheses. It never backtracks, which would take exponential
+    /// time with nested parentheses.
     pub(super) fn tests(&mut self) -> Result<(), Stop> {
         if !self.take_symbol("(") {
             return self.test();
@@ -65,7 +65,7 @@ impl Parser {
             }
         }
         self.expect_symbol(")")?;
-        // `(a) + b` is one test that only begins with a parenthesis.
+        // `(a) + b` is a single test that starts with a parenthesis.
         while self.take_operator() {
             self.power()?;
         }
@@ -125,7 +125,7 @@ impl Parser {
         while !self.take_symbol("}") {
             match self.peek() {
                 Token::String(_) => self.advance(),
-                // A key may be of several words.
+                // A key may consist of several words.
                 Token::Name(_) | Token::QuotedName(_) => {
                     while matches!(self.peek(), Token::Name(_) | Token::QuotedName(_)) {
                         self.advance();

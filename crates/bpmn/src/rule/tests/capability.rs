@@ -3,12 +3,12 @@ use super::{Case, check};
 use crate::{Class, Mode};
 
 #[test]
-fn what_the_engine_does_not_execute_is_refused() {
+fn elements_that_the_engine_does_not_execute_are_refused() {
     check(CASES, Mode::Lenient, &[Class::EngineCapability]);
 }
 
 #[test]
-fn more_job_types_than_the_engine_takes_are_refused_once() {
+fn too_many_job_types_are_one_finding() {
     let body = |types: usize| {
         let task = |n: usize| {
             let job = format!(r#"<wf:taskDefinition type="type-{}"/>"#, n % types);
@@ -116,7 +116,7 @@ pub(super) const CASES: &[Case] = &[
         ],
     },
     Case {
-        name: "a process that only an event starts",
+        name: "a process without a none start event",
         source: Process(r#"<startEvent id="S"><timerEventDefinition/></startEvent>"#),
         expected: &["capability-start-event P", "capability-timer-event S"],
     },
@@ -130,7 +130,7 @@ pub(super) const CASES: &[Case] = &[
         expected: &["capability-multi-instance A", "capability-compensation B", "capability-quantity C"],
     },
     Case {
-        name: "extension elements that would change what happens",
+        name: "extension elements that would change the execution",
         source: Process(
             r#"<startEvent id="S"/>
                <serviceTask id="A"><extensionElements><wf:ioMapping/></extensionElements></serviceTask>

@@ -8,7 +8,7 @@ fn error_prone_modelling_is_reported_in_strict_mode() {
 }
 
 #[test]
-fn lenient_mode_has_no_opinion_on_style() {
+fn lenient_mode_reports_no_style() {
     for case in CASES {
         let report = lint(case.source.document().as_bytes(), Mode::Lenient);
         assert!(report.findings.iter().all(|finding| finding.class() != Class::Style), "{}", case.name);
@@ -17,14 +17,14 @@ fn lenient_mode_has_no_opinion_on_style() {
 
 pub(super) const CASES: &[Case] = &[
     Case {
-        name: "a tidy process is fine",
+        name: "a process in good style",
         source: Process(
             r#"<startEvent id="S" name="s"/><endEvent id="E" name="e"/><sequenceFlow id="f" sourceRef="S" targetRef="E"/>"#,
         ),
         expected: &[],
     },
     Case {
-        name: "elements hang in the air",
+        name: "elements without flows",
         source: Process(r#"<startEvent id="S" name="s"/><serviceTask id="T" name="t"/>"#),
         expected: &[
             "style-end-event P",
@@ -43,7 +43,7 @@ pub(super) const CASES: &[Case] = &[
         expected: &["style-implicit-split S", "style-fake-join T", "style-duplicate-flow b"],
     },
     Case {
-        name: "a gateway does too much, or nothing",
+        name: "a gateway that joins and forks, and gateways with one flow in and out",
         source: Process(
             r#"<startEvent id="S" name="s"/><parallelGateway id="A"/><parallelGateway id="B"/><parallelGateway id="C"/>
                <endEvent id="E" name="e"/><endEvent id="F" name="f"/>

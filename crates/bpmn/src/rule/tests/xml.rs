@@ -9,7 +9,7 @@ fn documents_outside_the_schema_are_refused() {
 
 pub(super) const CASES: &[Case] = &[
     Case {
-        name: "a complete process is fine",
+        name: "a complete process is valid",
         source: Process(
             r#"<startEvent id="S"><outgoing>f</outgoing></startEvent>
                <sequenceFlow id="f" sourceRef="S" targetRef="E"/>
@@ -27,7 +27,7 @@ pub(super) const CASES: &[Case] = &[
         source: Document("<definitions>"),
         expected: &["xml-malformed"],
     },
-    Case { name: "nothing at all", source: Document(""), expected: &["xml-malformed"] },
+    Case { name: "an empty document", source: Document(""), expected: &["xml-malformed"] },
     Case {
         name: "an entity is unknown",
         source: Definitions("<message id=\"M\" name=\"&what;\"/>"),
@@ -67,7 +67,7 @@ pub(super) const CASES: &[Case] = &[
         expected: &["schema-attribute S"],
     },
     Case {
-        name: "an attribute of another namespace is fine",
+        name: "an attribute of another namespace is allowed",
         source: Process(r#"<startEvent id="S" wf:colour="red"/>"#),
         expected: &[],
     },
@@ -87,7 +87,7 @@ pub(super) const CASES: &[Case] = &[
         expected: &["schema-attribute S"],
     },
     Case {
-        name: "an id is no name",
+        name: "an id is not an XML name",
         source: Process(r#"<startEvent id="1 start"/>"#),
         expected: &["schema-attribute 1 start"],
     },

@@ -1,7 +1,7 @@
 use super::{BPMN20, Content, Grammar, Name};
 
 #[test]
-fn everything_that_the_grammar_names_is_defined_before() {
+fn every_name_in_the_grammar_is_defined() {
     let grammar = Grammar::bpmn20();
     let heads =
         ["artifact", "rootElement", "flowElement", "conversationNode", "di:DiagramElement"].map(Name::parse);

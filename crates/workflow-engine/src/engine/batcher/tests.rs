@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::tenant_id::TenantId;
 
-/// A tenant, or a life of it: `tenant@epoch`.
+/// A tenant, or an epoch of it: `tenant@epoch`.
 fn scope(name: &str) -> TenantScope {
     let id = |id| TenantId::parse(id).expect("should be an id");
     match name.split_once('@') {
@@ -35,7 +35,7 @@ async fn answers(writings: impl IntoIterator<Item = JoinHandle<Result<usize, Err
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_while_one_is_written_is_written_together_next() {
+async fn requests_that_arrive_while_one_is_written_form_the_next_batch() {
     let batcher = Arc::default();
     let all: Vec<_> = (0..5).map(|item| writing(&batcher, "acme", item)).collect();
     let other = writing(&batcher, "globex", 9);
@@ -44,7 +44,7 @@ async fn what_comes_while_one_is_written_is_written_together_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_while_writing_for_others_leaves_them_their_answers() {
+async fn the_others_get_their_answers_when_the_caller_that_writes_is_dropped() {
     let batcher = Arc::default();
     let [first, leader, follower] = [1, 2, 3].map(|item| writing(&batcher, "acme", item));
     tokio::time::sleep(Duration::from_millis(15)).await;
@@ -53,7 +53,7 @@ async fn who_leaves_while_writing_for_others_leaves_them_their_answers() {
 }
 
 #[tokio::test]
-async fn a_panic_while_writing_is_an_error_for_those_who_waited_and_nobody_after() {
+async fn a_panic_while_writing_is_an_error_for_its_batch_only() {
     let batcher = Arc::<Batcher<u32, usize>>::default();
     let tenant = scope("acme");
     let broken = async |items: Vec<u32>| vec![Ok(items[1] as usize)];
@@ -62,7 +62,7 @@ async fn a_panic_while_writing_is_an_error_for_those_who_waited_and_nobody_after
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_what_is_of_one_life_of_a_tenant_is_written_together() {
+async fn only_requests_of_one_epoch_of_a_tenant_share_a_batch() {
     let batcher = Arc::default();
     let callers = ["acme", "acme@uid-1", "acme@uid-2"].map(|name| [0, 1, 2].map(|item| (name, item)));
     let all: Vec<_> =

@@ -1,4 +1,4 @@
-//! The files that hold what lets callers in: a directory per role, each the content of a Secret.
+//! The credential files: one directory per role, each the content of a Kubernetes Secret.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::digest;
 
-/// How often a directory is read that is replaced meanwhile.
+/// How often a directory is read when it changes during each read.
 const ATTEMPTS: usize = 5;
 
 #[derive(Debug, thiserror::Error)]
@@ -37,23 +37,23 @@ impl Error {
     }
 }
 
-/// Which of a role's secrets; callers use the current one.
+/// Which of a role's secrets, by its file name. Callers should use the current one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum Slot {
     Current,
     Next,
     Previous,
 }
 
-const TURNS: [(Turn, &str); 3] = [(Turn::Current, CURRENT), (Turn::Next, NEXT), (Turn::Previous, PREVIOUS)];
+const SLOTS: [(Slot, &str); 3] = [(Slot::Current, CURRENT), (Slot::Next, NEXT), (Slot::Previous, PREVIOUS)];
 
-/// One secret that lets callers in.
+/// A secret whose tokens are accepted.
 #[derive(Debug, Clone)]
 pub(super) struct Secret {
     directory: &'static str,
-    pub(super) turn: Turn,
+    pub(super) slot: Slot,
     digest: [u8; 32],
-    /// Of this secret alone.
+    /// Accepts tokens of this secret only.
     verifier: std::sync::Arc<CredentialVerifier>,
     pub(super) withdrawn: CancellationToken,
 }
@@ -63,21 +63,21 @@ impl Secret {
         self.verifier.verify(authorization)
     }
 
-    /// Whatever its turn is.
+    /// Ignores the slot.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.directory == other.directory && self.digest == other.digest
     }
 }
 
-/// What the files hold, and what of it cannot be used.
+/// The usable secrets, and the errors of the other files.
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
     pub(super) secrets: Vec<Secret>,
     pub(super) obstacles: Vec<Error>,
 }
 
-/// Reads all of them. A current secret that cannot be read leaves the former one valid: while a Secret is being
-/// replaced, no caller should be refused. Another secret that cannot be read is left out, and the rest is used.
+/// Reads the files of all roles. If a current secret cannot be read, the former one stays valid, so that a failed
+/// replacement does not lock callers out. A next or previous secret that cannot be read is left out.
 pub(super) fn read(directory: &Path, former: &[Secret]) -> Secrets {
     let mut read = Secrets::default();
     for role in [CONTROLLER_TOKEN, MONITOR_TOKEN, WORKER_KEY, CLIENT_KEY] {
@@ -88,9 +88,10 @@ pub(super) fn read(directory: &Path, former: &[Secret]) -> Secrets {
     read
 }
 
-/// All files of one state of the directory: between two of them a secret that moves on could be seen in neither.
+/// Reads all files of one version of the directory: otherwise a secret that moves from one file to another during the
+/// read could be missed in both.
 fn read_role(directory: &Path, role: &'static str, former: &[Secret]) -> Secrets {
-    // The kubelet replaces all files at once, by turning this link to another directory.
+    // The kubelet replaces all files at once: it points this link to another directory.
     let link = directory.join(role).join("..data");
     let mut attempts = 1;
     loop {
@@ -105,14 +106,14 @@ fn read_role(directory: &Path, role: &'static str, former: &[Secret]) -> Secrets
 
 fn read_role_once(directory: &Path, role: &'static str, former: &[Secret]) -> Secrets {
     let mut read = Secrets::default();
-    for (turn, file) in TURNS {
+    for (slot, file) in SLOTS {
         let path = directory.join(role).join(file);
-        match read_secret(&path, role, turn, former) {
+        match read_secret(&path, role, slot, former) {
             Ok(Some(secret)) => read.secrets.push(secret),
             Ok(None) => {}
             Err(error) => {
-                let kept = former.iter().find(|secret| secret.directory == role && secret.turn == turn);
-                read.secrets.extend(kept.filter(|_| turn == Turn::Current).cloned());
+                let kept = former.iter().find(|secret| secret.directory == role && secret.slot == slot);
+                read.secrets.extend(kept.filter(|_| slot == Slot::Current).cloned());
                 read.obstacles.push(error);
             }
         }
@@ -123,23 +124,23 @@ fn read_role_once(directory: &Path, role: &'static str, former: &[Secret]) -> Se
 fn read_secret(
     path: &Path,
     role: &'static str,
-    turn: Turn,
+    slot: Slot,
     former: &[Secret],
 ) -> Result<Option<Secret>, Error> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if turn != Turn::Current && error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if slot != Slot::Current && error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
     };
     let digest = digest::sha256(text.trim().as_bytes());
-    // The same secret keeps its verifier, and its callers, when its turn changes.
+    // A known secret keeps its verifier and its token, so that its callers stay accepted when its slot changes.
     if let Some(known) = former.iter().find(|secret| secret.directory == role && secret.digest == digest) {
-        return Ok(Some(Secret { turn, ..known.clone() }));
+        return Ok(Some(Secret { slot, ..known.clone() }));
     }
     let verifier = build_verifier(role, &text)
         .map_err(|source| Error::Unusable { path: path.to_owned(), source })?
         .into();
-    Ok(Some(Secret { directory: role, turn, digest, verifier, withdrawn: CancellationToken::new() }))
+    Ok(Some(Secret { directory: role, slot, digest, verifier, withdrawn: CancellationToken::new() }))
 }
 
 fn build_verifier(role: &str, text: &str) -> Result<CredentialVerifier, CredentialError> {

@@ -47,43 +47,44 @@ fn token(role: &str, secret: &str) -> String {
     }
 }
 
-fn turn(credentials: &Credentials, role: &str, secret: &str) -> Option<Turn> {
-    credentials.verify(&format!("Bearer {}", token(role, secret))).map(|(_, turn)| turn)
+fn slot(credentials: &Credentials, role: &str, secret: &str) -> Option<Slot> {
+    credentials.verify(&format!("Bearer {}", token(role, secret))).map(|(_, slot)| slot)
 }
 
-/// A rotation, step by step: the former secret is good until its file goes, and what was opened with it ends then.
+/// A rotation step by step: the former secret is accepted until its file is removed, which also ends its callers'
+/// streams.
 #[rstest]
 #[case::of_controllers(CONTROLLER_TOKEN, "controller-1", "controller-2")]
 #[case::of_monitors(MONITOR_TOKEN, "monitor-1", "monitor-2")]
 #[case::of_workers(WORKER_KEY, FORMER, PRESENT)]
 #[case::of_clients(CLIENT_KEY, FORMER, PRESENT)]
-fn a_secret_is_replaced_without_a_moment_in_which_one_in_use_is_refused(
+fn no_secret_in_use_is_refused_during_a_rotation(
     #[case] role: &str,
     #[case] former: &str,
     #[case] present: &str,
 ) {
     let files = directory();
     let credentials = load(&files);
-    let turns = || (turn(&credentials, role, former), turn(&credentials, role, present));
-    assert_eq!(turns(), (Some(Turn::Current), None));
+    let slots = || (slot(&credentials, role, former), slot(&credentials, role, present));
+    assert_eq!(slots(), (Some(Slot::Current), None));
     let (caller, _) = credentials.verify(&format!("Bearer {}", token(role, former))).expect("is good");
 
     write(&files, &format!("{role}/next"), present);
-    assert_eq!((credentials.reload(), turns()), (vec![], (Some(Turn::Current), Some(Turn::Next))));
+    assert_eq!((credentials.reload(), slots()), (vec![], (Some(Slot::Current), Some(Slot::Next))));
 
     std::fs::remove_file(files.path().join(role).join("next")).expect("should be there");
     write(&files, &format!("{role}/current"), present);
     write(&files, &format!("{role}/previous"), former);
-    assert_eq!((credentials.reload(), turns()), (vec![], (Some(Turn::Previous), Some(Turn::Current))));
+    assert_eq!((credentials.reload(), slots()), (vec![], (Some(Slot::Previous), Some(Slot::Current))));
     assert!(!caller.withdrawn.is_cancelled());
 
     std::fs::remove_file(files.path().join(role).join("previous")).expect("should be there");
-    assert_eq!((credentials.reload(), turns()), (vec![], (None, Some(Turn::Current))));
+    assert_eq!((credentials.reload(), slots()), (vec![], (None, Some(Slot::Current))));
     assert!(caller.withdrawn.is_cancelled());
 }
 
 #[test]
-fn what_cannot_be_used_keeps_out_nobody_else() {
+fn an_unusable_file_does_not_affect_other_secrets() {
     let files = directory();
     write(&files, "worker-key/next", "not-a-key");
     let credentials = load(&files);
@@ -109,34 +110,36 @@ fn what_cannot_be_used_keeps_out_nobody_else() {
             ),
         ]
     );
-    let turns = [
+    let slots = [
         (WORKER_KEY, FORMER),
         (CLIENT_KEY, FORMER),
         (CLIENT_KEY, PRESENT),
-        // The present file cannot be used: the former one counts.
+        // The current file cannot be used: the former secret stays valid.
         (MONITOR_TOKEN, "monitor-1"),
         (CONTROLLER_TOKEN, "controller-1"),
         (CONTROLLER_TOKEN, "controller-2"),
     ]
-    .map(|(role, secret)| turn(&credentials, role, secret));
-    let current = Some(Turn::Current);
-    assert_eq!(turns, [current, current, Some(Turn::Next), current, None, current]);
+    .map(|(role, secret)| slot(&credentials, role, secret));
+    let current = Some(Slot::Current);
+    assert_eq!(slots, [current, current, Some(Slot::Next), current, None, current]);
 }
 
 #[rstest]
 #[case::missing(None)]
 #[case::unusable(Some("not-a-key"))]
-fn a_node_does_not_start_while_a_role_is_locked_out(#[case] content: Option<&str>) {
+fn a_node_does_not_start_without_every_roles_current_secret(#[case] content: Option<&str>) {
     let files = directory();
     match content {
         Some(content) => write(&files, "client-key/current", content),
         None => std::fs::remove_file(files.path().join("client-key/current")).expect("should be there"),
     }
-    let refused = Credentials::load(files.path().to_owned()).expect_err("a role is locked out").to_string();
+    let refused =
+        Credentials::load(files.path().to_owned()).expect_err("a current secret is unusable").to_string();
     assert!(refused.contains("client-key/current") && !refused.contains("not-a-key"), "{refused}");
 }
 
-/// As the kubelet mounts a Secret: the files are links through `..data`, which is turned to another directory at once.
+/// As the kubelet mounts a Secret: the files are links through `..data`, which is replaced by a link to another
+/// directory.
 fn publish(volume: &Path, state: &str, files: &[(&str, &str)]) {
     let target = volume.join(state);
     std::fs::create_dir(&target).expect("should make a directory");
@@ -146,14 +149,14 @@ fn publish(volume: &Path, state: &str, files: &[(&str, &str)]) {
     }
     let former = std::fs::read_link(volume.join("..data")).ok();
     std::os::unix::fs::symlink(state, volume.join("..data_tmp")).expect("should link");
-    std::fs::rename(volume.join("..data_tmp"), volume.join("..data")).expect("should turn");
+    std::fs::rename(volume.join("..data_tmp"), volume.join("..data")).expect("should replace the link");
     if let Some(former) = former {
         std::fs::remove_dir_all(volume.join(former)).expect("should remove");
     }
 }
 
 #[test]
-fn a_secret_that_moves_on_while_the_files_are_read_is_seen() {
+fn a_secret_that_moves_to_another_file_during_a_read_is_not_missed() {
     let files = directory();
     let volume = files.path().join(CLIENT_KEY);
     std::fs::remove_file(volume.join("current")).expect("should be there");
@@ -173,7 +176,7 @@ fn a_secret_that_moves_on_while_the_files_are_read_is_seen() {
         let lost = (0..2_000)
             .filter(|_| {
                 credentials.reload();
-                [FORMER, PRESENT].iter().any(|key| turn(&credentials, CLIENT_KEY, key).is_none())
+                [FORMER, PRESENT].iter().any(|key| slot(&credentials, CLIENT_KEY, key).is_none())
             })
             .count();
         done.store(true, Ordering::Relaxed);

@@ -33,8 +33,8 @@ fn flows(flows: &[&str]) -> String {
     flows
         .iter()
         .map(|flow| {
-            let (way, condition) = flow.split_once(" if ").unwrap_or((flow, ""));
-            let (source, target) = way.split_once('>').expect("should be a flow");
+            let (ends, condition) = flow.split_once(" if ").unwrap_or((flow, ""));
+            let (source, target) = ends.split_once('>').expect("should be a flow");
             let condition = match condition {
                 "" => String::new(),
                 condition => format!("<bpmn:conditionExpression>={condition}</bpmn:conditionExpression>"),
@@ -64,7 +64,7 @@ fn a_process_without_tasks_completes_when_it_starts() {
 }
 
 #[test]
-fn a_token_rests_at_a_task_and_ends_after_it() {
+fn a_token_waits_at_a_task_and_ends_after_it() {
     let process = process(
         &[node("startEvent", "s"), task("a"), node("endEvent", "e"), flows(&["s>a", "a>e"])].concat(),
     );
@@ -93,7 +93,7 @@ fn fork_and_join() -> Process {
 }
 
 #[test]
-fn a_fork_makes_a_token_per_flow_and_a_join_one_of_all() {
+fn a_fork_creates_a_token_per_flow_and_a_join_merges_them() {
     let process = fork_and_join();
     let started = advance_start(&process, &json!({}));
     assert_eq!(
@@ -120,9 +120,9 @@ fn a_second_token_on_one_flow_waits_for_the_next_join() {
 }
 
 #[test]
-fn a_join_that_nothing_can_reach_any_more_is_an_incident_not_an_end() {
+fn a_join_that_no_token_can_reach_any_more_raises_an_incident() {
     let process = fork_and_join();
-    // b's token was lost on the way, as an exclusive branch into a parallel join loses it.
+    // There is no token from b, as after an exclusive gateway that leads into a parallel join.
     let stuck = advance_completed(&process, &marking(1, &[]), "a", &json!({})).expect("should move");
     assert_eq!(
         stuck,
@@ -167,7 +167,7 @@ fn an_exclusive_gateway_takes_one_flow(#[case] variables: Value, #[case] taken: 
 }
 
 #[test]
-fn a_gateway_without_a_true_condition_holds_its_token_as_an_incident() {
+fn a_gateway_without_a_true_condition_holds_its_token_in_an_incident() {
     let elements =
         [node("startEvent", "s"), node("endEvent", "e"), node("exclusiveGateway", "x"), task("a"), task("b")];
     let flows = flows(&["s>x", "x>a if n &gt; 1", "x>b if n &lt; 0", "a>e", "b>e"]);
@@ -214,8 +214,8 @@ fn retries_may_depend_on_variables(#[case] variables: Value, #[case] retries: Op
 }
 
 #[test]
-fn a_loop_without_a_task_ends_as_an_incident() {
-    // Conditions decide at run time, so no linter can see this one.
+fn a_loop_without_a_task_raises_an_incident() {
+    // It depends on conditions at run time, so the linter cannot find it.
     let elements = [
         node("startEvent", "s"),
         node("endEvent", "e"),
@@ -232,7 +232,7 @@ fn a_loop_without_a_task_ends_as_an_incident() {
 }
 
 #[test]
-fn what_does_not_fit_the_marking_is_an_error() {
+fn an_element_that_does_not_fit_the_marking_is_an_error() {
     let process = fork_and_join();
     assert_eq!(
         advance_completed(&process, &marking(1, &[]), "gone", &json!({})),
@@ -245,7 +245,7 @@ fn what_does_not_fit_the_marking_is_an_error() {
 }
 
 #[test]
-fn what_an_incident_holds_goes_on_when_its_step_works() {
+fn a_retried_token_advances_when_its_step_succeeds() {
     let elements =
         [node("startEvent", "s"), node("endEvent", "e"), node("exclusiveGateway", "x"), task("a"), task("b")];
     let flows = flows(&["s>x", "x>a if n &gt; 1", "x>b if n &lt; 0", "a>e", "b>e"]);
@@ -267,9 +267,9 @@ fn what_an_incident_holds_goes_on_when_its_step_works() {
     );
 }
 
-/// Two tokens that go round in circles, one of them towards a join.
+/// Two tokens in endless loops, both of which can leave towards a join.
 #[test]
-fn each_token_of_a_stopped_loop_can_be_tried_again_on_its_way() {
+fn each_token_of_a_stopped_loop_can_be_retried_from_its_flow() {
     let elements = [
         node("startEvent", "s"),
         node("endEvent", "e"),
@@ -299,8 +299,8 @@ fn each_token_of_a_stopped_loop_can_be_tried_again_on_its_way() {
     let mut marking = stopped.marking;
     let mut completed = false;
     for incident in &stopped.incidents {
-        let way = (incident.element_id.as_str(), incident.flow_id.as_deref(), incident.tokens);
-        let advance = advance_retried(&process, &marking, way, &json!({"stop": true})).expect("should move");
+        let held = (incident.element_id.as_str(), incident.flow_id.as_deref(), incident.tokens);
+        let advance = advance_retried(&process, &marking, held, &json!({"stop": true})).expect("should move");
         assert_eq!(advance.incidents, []);
         (marking, completed) = (advance.marking, advance.completed);
     }

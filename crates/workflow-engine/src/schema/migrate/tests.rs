@@ -21,7 +21,7 @@ fn planned(state: &State, order: &Order) -> Result<Vec<i64>, String> {
 }
 
 #[test]
-fn an_empty_database_takes_every_step() {
+fn an_empty_database_gets_every_step() {
     let all: Vec<i64> = (1..=newest_known()).collect();
     assert_eq!(planned(&State::default(), &order(OWN_VERSION, UpTo::All, false)), Ok(all));
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-const LIMITS: Limits = Limits { in_all: 6, unauthenticated: 3, per_address: 4 };
+const LIMITS: Limits = Limits { total: 6, unauthenticated: 3, per_address: 4 };
 
 fn host(n: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, n])
@@ -11,18 +11,18 @@ fn connections() -> Connections {
 }
 
 #[test]
-fn oldest_unauthenticated_gives_way() {
+fn a_new_connection_evicts_the_oldest_unauthenticated_one() {
     let connections = connections();
     let places: Vec<_> = (0..4).map(|n| connections.admit(host(n)).expect("there is room")).collect();
     let evicted: Vec<_> = places.iter().map(|place| place.is_evicted()).collect();
     assert_eq!(evicted, [true, false, false, false]);
-    // Too late.
+    // A token after the eviction has no effect.
     places[0].mark_known();
     assert!(places[0].is_evicted());
 }
 
 #[test]
-fn unauthenticated_of_an_address_do_not_block_a_known_caller_behind_it() {
+fn unauthenticated_connections_do_not_block_a_known_caller_of_the_same_address() {
     let connections = connections();
     let known: Vec<_> = (0..2)
         .map(|_| {
@@ -40,7 +40,7 @@ fn unauthenticated_of_an_address_do_not_block_a_known_caller_behind_it() {
 }
 
 #[test]
-fn known_callers_stay_whoever_comes() {
+fn known_callers_are_never_evicted() {
     let connections = connections();
     let known = connections.admit(host(1)).expect("there is room");
     known.mark_known();
@@ -52,7 +52,7 @@ fn known_callers_stay_whoever_comes() {
 }
 
 #[test]
-fn all_together_and_one_address_have_a_bound() {
+fn connections_are_limited_in_total_and_per_address() {
     let connections = connections();
     let admit_known = |n| {
         let place = connections.admit(host(n))?;

@@ -1,17 +1,17 @@
-//! Lags cut into messages. How many pairs there are, and how long their names, is up to all tenants together; a message
-//! that clients refuse would leave every one of them without autoscaling.
+//! Splits lags into messages of limited size. The number of pairs and the length of their names depend on all tenants.
+//! A message that is too large for clients would stop the autoscaling of all of them.
 
 use engine_api::proto::JobLag;
 use prost::Message as _;
 
-/// Clients take messages of 4 MiB.
+/// Well below the 4 MiB that clients accept.
 const MAX_BYTES: usize = 1 << 20;
-/// Short names take more memory than bytes.
+/// Entries with short names take more memory than their encoded bytes.
 const MAX_ENTRIES: usize = 10_000;
-/// Tag and length of a list's entry.
+/// Encoded tag and length of an entry.
 const ENTRY_OVERHEAD: usize = 6;
 
-/// What fits into one message.
+/// How much of one message is used.
 #[derive(Debug, Default)]
 pub(super) struct Room {
     bytes: usize,
@@ -19,7 +19,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Takes the entry in; false = the message is full. A single entry always fits, names have a limit.
+    /// Adds an entry; false = it does not fit. The first entry always fits, since names are limited.
     pub(super) fn take(&mut self, lag: &JobLag) -> bool {
         let bytes = self.bytes + lag.encoded_len() + ENTRY_OVERHEAD;
         if bytes > MAX_BYTES || self.entries == MAX_ENTRIES {
@@ -30,10 +30,10 @@ impl Room {
     }
 }
 
-/// Lags and removed pairs of one message.
+/// Changed and removed lags of one message.
 pub(super) type Part = (Vec<JobLag>, Vec<JobLag>);
 
-/// At least one part: a look that saw nothing new is reported as well.
+/// Returns at least one part, since a message without changes is a heartbeat.
 pub(super) fn split(lags: Vec<JobLag>, removed: Vec<JobLag>) -> Vec<Part> {
     let (mut parts, mut room) = (vec![Part::default()], Room::default());
     let entries = lags.into_iter().map(|lag| (lag, false)).chain(removed.into_iter().map(|lag| (lag, true)));

@@ -5,7 +5,7 @@ fn tenant(id: &str) -> TenantId {
 }
 
 #[test]
-fn one_tenant_cannot_take_every_place() {
+fn streams_and_long_polls_of_one_tenant_are_limited() {
     let waiting = Waiting::default();
     let mut of_acme: Vec<_> = std::iter::from_fn(|| waiting.enter(&tenant("acme")).ok()).collect();
     assert_eq!(of_acme.len(), MAX_PER_TENANT);
@@ -16,11 +16,11 @@ fn one_tenant_cannot_take_every_place() {
     assert!(waiting.enter(&tenant("acme")).is_ok());
     drop(of_acme);
     let counts = waiting.counts();
-    assert_eq!((counts.in_all, counts.tenants.len()), (0, 0));
+    assert_eq!((counts.total, counts.tenants.len()), (0, 0));
 }
 
 #[test]
-fn all_together_have_a_bound() {
+fn streams_and_long_polls_of_all_tenants_are_limited() {
     let waiting = Waiting::default();
     let places: Vec<_> = (0..20)
         .flat_map(|n| {
@@ -28,5 +28,5 @@ fn all_together_have_a_bound() {
             (0..500).filter_map(|_| waiting.enter(&tenant).ok()).collect::<Vec<_>>()
         })
         .collect();
-    assert_eq!(places.len(), MAX_IN_ALL);
+    assert_eq!(places.len(), MAX_TOTAL);
 }

@@ -1,4 +1,4 @@
-//! The calls of workers, and of people who look after instances.
+//! The calls of workers, and of people who manage instances.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ async fn started(client: &EngineClient, count: usize) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn a_worker_takes_completes_fails_and_extends_jobs() {
+async fn a_worker_activates_completes_fails_and_extends_jobs() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let client = client(&engine);
@@ -127,7 +127,7 @@ async fn a_worker_takes_completes_fails_and_extends_jobs() {
 }
 
 #[tokio::test]
-async fn a_quota_that_is_used_up_arrives_with_its_figures() {
+async fn a_client_gets_the_figures_of_an_exceeded_quota() {
     let world = World::new(database!());
     let engine = world.serve("engine-0").await;
     let client = client(&engine);
@@ -147,7 +147,7 @@ async fn a_quota_that_is_used_up_arrives_with_its_figures() {
     assert!(usages[0].over.contains(&QuotaKind::ActiveInstances));
 }
 
-/// Four instances with one job each; the job of the first has no attempts left.
+/// Four instances with one job each; the job of the first has an incident.
 async fn stuck(client: &EngineClient) -> Vec<i64> {
     client.deploy_process(&deploy("", &one_task("order", "charge"))).await.expect("should deploy");
     let keys = started(client, 4).await;

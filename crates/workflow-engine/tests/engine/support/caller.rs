@@ -1,6 +1,5 @@
-//! A client of the engine with a token.
-
 use engine_api::proto::cluster_service_client::ClusterServiceClient;
+use engine_api::proto::deploy_process_response::Deployed;
 use engine_api::proto::instance_service_client::InstanceServiceClient;
 use engine_api::proto::job_service_client::JobServiceClient;
 use engine_api::proto::migration_service_client::MigrationServiceClient;
@@ -8,7 +7,7 @@ use engine_api::proto::process_service_client::ProcessServiceClient;
 use engine_api::proto::tenant_service_client::TenantServiceClient;
 use engine_api::proto::{
     ActivateJobsRequest, DeployProcessRequest, DeployProcessResponse, GetInstanceRequest,
-    GetInstanceResponse, Job, PutTenantRequest, StartInstanceRequest, TenantQuotas, deploy_process_response,
+    GetInstanceResponse, Job, PutTenantRequest, StartInstanceRequest, TenantQuotas,
 };
 use serde_json::Value;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -17,7 +16,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-use super::*;
+use super::requests::{activation, completion, deployed, deployment, tenant, wire_variables};
 
 #[derive(Clone)]
 pub(crate) struct Bearer {
@@ -35,7 +34,7 @@ impl Interceptor for Bearer {
 
 pub(crate) type Authenticated = InterceptedService<Channel, Bearer>;
 
-/// Someone with a token.
+/// A client with a token.
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(super) channel: Channel,
@@ -78,8 +77,8 @@ impl Caller {
         self.processes().deploy_process(request).await.map(tonic::Response::into_inner)
     }
 
-    /// Deploys for a tenant, which must succeed.
-    pub(crate) async fn deploy(&self, tenant_id: &str, document: &str) -> deploy_process_response::Deployed {
+    /// Deploys a document, which must succeed.
+    pub(crate) async fn deploy(&self, tenant_id: &str, document: &str) -> Deployed {
         deployed(self.try_deploy(deployment(tenant_id, document)).await.expect("should be answered"))
     }
 
@@ -108,7 +107,7 @@ impl Caller {
         self.try_start(tenant_id, process_id, variables).await.expect("should start")
     }
 
-    /// Takes jobs of one type with a lease of a minute, at once.
+    /// Activates jobs of one type with a lease of a minute, without waiting.
     pub(crate) async fn activate(&self, tenant_id: &str, job_type: &str, max_jobs: i32) -> Vec<Job> {
         self.try_activate(activation(tenant_id, job_type, max_jobs)).await.expect("should activate")
     }
@@ -125,7 +124,7 @@ impl Caller {
         self.try_complete(job, variables).await.expect("should complete");
     }
 
-    /// Takes the one job of a type and completes it.
+    /// Activates the only job of a type and completes it.
     pub(crate) async fn work(&self, tenant_id: &str, job_type: &str, variables: &Value) {
         let jobs = self.activate(tenant_id, job_type, 10).await;
         assert_eq!(jobs.len(), 1, "jobs of type {job_type}");

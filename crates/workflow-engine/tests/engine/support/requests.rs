@@ -1,12 +1,10 @@
-//! Requests and what they are made of.
-
 use engine_api::proto::{
     ActivateJobsRequest, CompleteJobRequest, DeployProcessRequest, DeployProcessResponse, Job, LintMode,
     Owner, Tenant, TenantQuotas, deploy_process_response,
 };
 use serde_json::Value;
 
-use super::*;
+use super::FIRST_EPOCH;
 
 pub(crate) fn deployment(tenant_id: &str, document: &str) -> DeployProcessRequest {
     DeployProcessRequest {
@@ -29,7 +27,7 @@ pub(crate) fn deployed(response: DeployProcessResponse) -> deploy_process_respon
     }
 }
 
-/// The life of an object that began in this second.
+/// An owner whose object was created in this second.
 pub(crate) fn owner(id: &str, uid: &str, second: i64) -> Owner {
     let created_at = Some(prost_types::Timestamp { seconds: second, nanos: 0 });
     Owner { id: id.to_owned(), uid: uid.to_owned(), created_at }

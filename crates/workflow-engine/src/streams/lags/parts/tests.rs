@@ -13,7 +13,7 @@ fn lags(count: usize, job_type_chars: usize) -> Vec<JobLag> {
 }
 
 #[test]
-fn nothing_new_is_one_empty_part() {
+fn no_changes_are_one_empty_part() {
     assert_eq!(split(Vec::new(), Vec::new()), [Part::default()]);
 }
 

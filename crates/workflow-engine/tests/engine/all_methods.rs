@@ -1,4 +1,4 @@
-//! Everything that the API can be asked, in the name of one caller on one tenant, and how it was answered.
+//! Calls every method of the API as one caller for one tenant, and returns the answers' codes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,21 +22,21 @@ use tonic::{Code, Response, Status, Streaming};
 use crate::gateway::http;
 use crate::support::{Caller, Engine, activation, wire_variables};
 
-/// How each method answered, by its name in the API.
+/// The status code of each method, by the method's name.
 pub(crate) type Answers = BTreeMap<String, Code>;
 
-/// What every token opens.
+/// Methods that every token may call.
 pub(crate) const OF_EVERYONE: [&str; 2] = ["GetHealth", "GetInfo"];
 
-/// What monitors read.
+/// Methods that monitors may call.
 pub(crate) const OF_MONITORS: [&str; 5] =
     ["CountIncidents", "GetMigrationStatus", "ListJobLag", "ListTenantUsage", "WatchJobLag"];
 
-/// What workers do.
+/// Methods that workers may call.
 pub(crate) const OF_WORKERS: [&str; 6] =
     ["ActivateJobs", "CompleteJob", "CompleteJobs", "ExtendJob", "FailJob", "StreamActivatedJobs"];
 
-/// What clients do.
+/// Methods that clients may call.
 pub(crate) const OF_CLIENTS: [&str; 13] = [
     "CancelInstance",
     "CancelInstances",
@@ -58,8 +58,8 @@ pub(crate) fn answered(answers: &Answers, code: Code) -> BTreeSet<&str> {
     answers.iter().filter(|(_, found)| **found == code).map(|(name, _)| name.as_str()).collect()
 }
 
-/// All methods of the contract.
-fn contract() -> BTreeSet<String> {
+/// Names of all methods of the API.
+fn all_methods() -> BTreeSet<String> {
     let files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("should be descriptors");
     let services = files.file.into_iter().flat_map(|file| file.service);
     services.flat_map(|service| service.method).map(|method| method.name().to_owned()).collect()
@@ -69,7 +69,7 @@ fn code<T>(answer: Result<Response<T>, Status>) -> Code {
     answer.map_or_else(|status| status.code(), |_| Code::Ok)
 }
 
-/// A stream that opens is judged by its first message.
+/// The code of an opened stream is that of its first message.
 async fn first<T>(opened: Result<Response<Streaming<T>>, Status>) -> Code {
     match opened {
         Ok(opened) => opened.into_inner().message().await.map_or_else(|status| status.code(), |_| Code::Ok),
@@ -77,18 +77,18 @@ async fn first<T>(opened: Result<Response<Streaming<T>>, Status>) -> Code {
     }
 }
 
-/// Asks for everything. The requests are good, so that who may ask gets as far as the database; they name what is not
-/// there, so that nothing changes.
-pub(crate) async fn ask_everything(caller: &Caller, tenant_id: &str) -> Answers {
-    let mut answers = ask_about_jobs(caller, tenant_id).await;
-    answers.extend(ask_about_instances(caller, tenant_id).await);
-    answers.extend(ask_about_the_rest(caller, tenant_id).await);
+/// Calls every method. The requests are valid, so that a permitted call reaches the database. They name things that do
+/// not exist, so that nothing changes.
+pub(crate) async fn call_all_methods(caller: &Caller, tenant_id: &str) -> Answers {
+    let mut answers = call_job_methods(caller, tenant_id).await;
+    answers.extend(call_instance_methods(caller, tenant_id).await);
+    answers.extend(call_other_methods(caller, tenant_id).await);
     let answers: Answers = answers.into_iter().map(|(name, code)| (name.to_owned(), code)).collect();
-    assert_eq!(answers.keys().cloned().collect::<BTreeSet<_>>(), contract(), "a method is not asked");
+    assert_eq!(answers.keys().cloned().collect::<BTreeSet<_>>(), all_methods(), "a method is not called");
     answers
 }
 
-async fn ask_about_jobs(caller: &Caller, tenant_id: &str) -> Vec<(&'static str, Code)> {
+async fn call_job_methods(caller: &Caller, tenant_id: &str) -> Vec<(&'static str, Code)> {
     let (id, mut jobs) = (tenant_id.to_owned(), caller.jobs());
     let activate = ActivateJobsRequest { job_types: vec!["nothing".to_owned()], ..activation(&id, "", 1) };
     let stream = StreamActivatedJobsRequest {
@@ -133,7 +133,7 @@ async fn ask_about_jobs(caller: &Caller, tenant_id: &str) -> Vec<(&'static str, 
     ]
 }
 
-async fn ask_about_instances(caller: &Caller, tenant_id: &str) -> Vec<(&'static str, Code)> {
+async fn call_instance_methods(caller: &Caller, tenant_id: &str) -> Vec<(&'static str, Code)> {
     let (id, mut instances) = (tenant_id.to_owned(), caller.instances());
     let list = ListInstancesRequest { tenant_id: id.clone(), ..ListInstancesRequest::default() };
     let set = SetVariablesRequest {
@@ -174,7 +174,7 @@ async fn ask_about_instances(caller: &Caller, tenant_id: &str) -> Vec<(&'static 
     ]
 }
 
-async fn ask_about_the_rest(caller: &Caller, tenant_id: &str) -> Vec<(&'static str, Code)> {
+async fn call_other_methods(caller: &Caller, tenant_id: &str) -> Vec<(&'static str, Code)> {
     let id = tenant_id.to_owned();
     let (mut cluster, mut migration) = (caller.cluster(), caller.migration());
     let (mut processes, mut tenants) = (caller.processes(), caller.tenants());
@@ -209,8 +209,8 @@ async fn ask_about_the_rest(caller: &Caller, tenant_id: &str) -> Vec<(&'static s
     ]
 }
 
-/// As [`ask_everything`], of the JSON gateway: the HTTP status of each of its methods.
-pub(crate) async fn ask_the_gateway(
+/// As [`call_all_methods`], of the JSON gateway: the HTTP status of each of its methods.
+pub(crate) async fn call_gateway_methods(
     engine: &Engine,
     token: &str,
     tenant_id: &str,
