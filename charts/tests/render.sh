@@ -71,14 +71,14 @@ goldens_match() {
 
 # refused <what the message must name> <helm --set...>: the schema or a template says no, in words that help.
 refused() {
-  local named=$1 told
+  local named=$1 output
   shift
-  if told=$(helm template workflow charts/workflow-operator "$@" 2>&1 >/dev/null); then
+  if output=$(helm template workflow charts/workflow-operator "$@" 2>&1 >/dev/null); then
     printf 'accepted: %s\n' "$*"
     return 1
   fi
-  [[ $told == *"$named"* ]] || {
-    printf 'refused without naming %s: %s\n%s\n' "$named" "$*" "$told"
+  [[ $output == *"$named"* ]] || {
+    printf 'refused without naming %s: %s\n%s\n' "$named" "$*" "$output"
     return 1
   }
 }

@@ -4,7 +4,7 @@ crds=(workflowclusters workflowtenants workflowprocesses workflowworkers)
 crds=("${crds[@]/%/.workflow.example.com}")
 
 crd_chart_lives() {
-  # Whoever began with kubectl can go on with Helm.
+  # A user who began with kubectl can continue with Helm.
   kubectl apply --server-side -f crds
   helm install workflow-crds charts/workflow-crds --namespace default --take-ownership
   kubectl wait --for=condition=Established --timeout=30s "${crds[@]/#/crd/}"

@@ -228,7 +228,7 @@ impl EngineConnector {
         known.get(key).filter(is_good).cloned()
     }
 
-    /// What cannot be used is not kept: whoever mends it must not wait.
+    /// What cannot be used is not kept: so that a corrected one is used at once.
     fn parse<T, E>(
         &self,
         cluster: &WorkflowCluster,

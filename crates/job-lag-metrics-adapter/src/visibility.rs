@@ -1,6 +1,6 @@
-//! Which series the namespace of a request may see: what it asked for itself, and was granted. The rules of the grants are
-//! those of references. That a tenant lists a namespace is a grant, and that namespace has not asked for it: without one, whoever
-//! edits a tenant could move what scales in any namespace by series of theirs.
+//! Which series the namespace of a request may see: what it asked for itself, and was granted. The rules of the grants
+//! are those of references. That a tenant lists a namespace is a grant, and that namespace has not asked for it. If a
+//! grant were enough, everybody who may edit a tenant could change the scaling in any namespace by their own series.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -97,7 +97,7 @@ pub fn running_cluster(namespace: &str, name: &str) -> WorkflowCluster {
     cluster
 }
 
-/// What the cluster-controller leaves for whoever calls the engine of that cluster: the CA, the tokens and the keys. The CA
+/// What the cluster-controller makes for callers of the engine of that cluster: the CA, the tokens and the keys. The CA
 /// is none that a real connection would take; token and keys are the same for every cluster of the name.
 pub fn engine_access(cluster: &WorkflowCluster) -> (ConfigMap, [Secret; 4]) {
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());

@@ -1,4 +1,4 @@
-//! Whoever changes a type and forgets `just gen` finds out here.
+//! A changed type without `just gen` fails here.
 
 use std::fs;
 use std::path::PathBuf;

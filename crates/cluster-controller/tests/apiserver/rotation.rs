@@ -1,4 +1,4 @@
-//! A whole rotation, seen by an engine and by whoever has a token.
+//! A whole rotation, as an engine and the holders of tokens see it.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Fields that another writer set to values of its own. They are set back, because only fields that are ours to decide are
-//! sent; it is reported, and whoever does it again and again is not fought at full speed.
+//! Fields that another writer set to values of its own. They are set back, because only fields that are ours to decide
+//! are sent; it is reported, and when it happens again and again, the pauses between two writes grow.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};

@@ -11,7 +11,7 @@ use kube::{Resource, ResourceExt as _};
 
 use super::slim::slim;
 
-/// What a watch makes known, once the store shows it: whoever is queued must find there what queued it.
+/// What a watch reports, once the store shows it: the pass that it begins must find it there.
 pub(super) enum Change<K> {
     /// It is new, or may have changed.
     Present(Arc<K>),

@@ -153,7 +153,7 @@ fn listed_namespace_sees_the_tenant_that_its_worker_refers_to() {
 
 #[test]
 fn listed_namespace_that_asked_for_nothing_sees_nothing() {
-    // Whoever may edit a tenant may list any namespace; its series must not move what scales there.
+    // Everybody who may edit a tenant may list any namespace; its series must not change the scaling there.
     let world = seed().tenant("workflow-system", "initech", PROD, &["victim", "globex-workers"]);
     assert_eq!(world.view("victim"), View::default());
     let world = world.label("globex-workers", "globex").worker("globex-workers", "globex");

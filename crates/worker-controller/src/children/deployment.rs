@@ -62,7 +62,7 @@ impl Child for WorkerPods {
     }
 }
 
-/// The number of pods to apply; `None` leaves it to whoever owns it.
+/// The number of pods to apply; `None` leaves it to its owner.
 ///
 /// Without autoscaling that is `spec.replicas`, but for one case: the pods that an autoscaler left stay until the user
 /// names another number, because the work that they were added for is still there, and the number in the spec may be

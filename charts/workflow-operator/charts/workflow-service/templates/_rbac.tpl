@@ -121,7 +121,7 @@ subjects:
 {{/* Rules that several services need, each said once. */}}
 
 {{- define "workflow-service.event-rules" -}}
-# Tell news about an object beside it, in whichever namespace it is.
+# Publish events about an object in its namespace.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::status::RESYNC;
 use crate::testing::{ORDER_FLOW, World, applied};
 
-/// Whoever names the version, object or document: it is deployed once, and what does not concern it leaves it deployed.
+/// The object or the document names the version. It is deployed once, and changes elsewhere do not deploy it again.
 #[rstest]
 #[case::nobody(None, "", None)]
 #[case::object(Some("v8"), "", Some("v8"))]
