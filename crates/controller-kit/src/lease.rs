@@ -136,7 +136,7 @@ impl LeaderLease {
                     });
                 }
                 Ok(Ok(Attempt::Again(_))) => {
-                    tracing::warn!(lease = self.name, "the lease changed in between")
+                    tracing::warn!(lease = self.name, "the lease changed in between");
                 }
                 Ok(Err(error)) => tracing::warn!(lease = self.name, %error, "failed to renew the lease"),
                 Err(_) => tracing::warn!(lease = self.name, "the renewal of the lease did not answer"),
