@@ -1,6 +1,5 @@
 //! `WorkflowCluster`: one workflow engine on one Postgres.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,10 +8,13 @@ use crate::grammar;
 use crate::quantity::Quantity;
 use crate::reference::DeletionPolicy;
 use crate::scheduling::{Resources, Scheduling};
-use crate::schema::{self, CelRule};
+use crate::schema::CelRule;
 
 mod reason;
+mod status;
+
 pub use reason::ClusterReason;
+pub use status::{AccessKeyIds, ClusterPhase, Endpoint, PostgresStatus, WorkflowClusterStatus};
 
 /// Port of Postgres when the spec names none.
 pub const DEFAULT_POSTGRES_PORT: u16 = 5432;
@@ -387,131 +389,6 @@ pub struct Oidc {
     #[serde(rename = "clientIDSecretRef")]
     #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::DNS_SUBDOMAIN))]
     pub client_id_secret_ref: String,
-}
-
-/// What the cluster-controller last saw.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("default" = schema::unseen_status()))]
-pub struct WorkflowClusterStatus {
-    /// The `metadata.generation` that this status was computed for; -1 until a controller saw the object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = crate::UNSEEN_GENERATION))]
-    pub observed_generation: Option<i64>,
-    /// Where the cluster is in its life, in one word.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phase: Option<ClusterPhase>,
-    /// Whether the cluster does what its spec asks for.
-    #[serde(default)]
-    pub ready: bool,
-    /// What happens now, or what is wrong and what to do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = crate::MAX_MESSAGE_CHARS))]
-    pub message: Option<String>,
-    /// `Ready` always; `Reconciling`, `Stalled`, `Paused`, `Supported` while they say something; `Available`,
-    /// `PostgresReachable`, `PostgresEncrypted`, `Migrated`, `UpgradeComplete`;
-    /// `RotatingCredentials` while it is true.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::conditions")]
-    pub conditions: Vec<Condition>,
-    /// Engine pods that exist.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = i32::MAX))]
-    pub replicas: Option<i32>,
-    /// Engine pods that are ready.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = i32::MAX))]
-    pub ready_replicas: Option<i32>,
-    /// Label selector of the engine pods, for the scale subresource.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
-    pub selector: Option<String>,
-    /// Version that every engine pod runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = grammar::SEMVER_MAX))]
-    pub version: Option<String>,
-    /// `version` without dots (`v1-2-3`), for gates that compare words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 65))]
-    pub version_key: Option<String>,
-    /// Version of the database schema.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
-    pub schema_version: Option<i64>,
-    /// Whether Postgres can be used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub postgres_status: Option<PostgresStatus>,
-    /// Where the engine's gRPC API is served.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint: Option<Endpoint>,
-    /// Whether processes may be deployed now: false while the engine is rolled, migrated or unhealthy.
-    #[serde(default)]
-    pub accepts_deployments: bool,
-    /// Ids of the keys that tokens are minted from now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub access_key_ids: Option<AccessKeyIds>,
-}
-
-/// Ids of the keys that tokens are minted from. An id tells nothing of its key.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AccessKeyIds {
-    /// Of the workers' tokens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    pub worker: Option<String>,
-    /// Of the clients' tokens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    pub client: Option<String>,
-}
-
-/// Where a cluster is in its life.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(description = "")] // the field's own words win
-pub enum ClusterPhase {
-    /// Something outside is missing: Postgres, a Secret, a valid spec.
-    #[default]
-    Pending,
-    /// The first rollout is on its way.
-    Provisioning,
-    /// The engine serves.
-    Running,
-    /// The engine moves to another version.
-    Upgrading,
-    /// `replicas` is 0.
-    Stopped,
-    /// The engine serves with less than asked for.
-    Degraded,
-    /// Nothing goes on without a person.
-    Failed,
-    /// The cleanup runs.
-    Deleting,
-}
-
-/// Whether Postgres can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(description = "")] // the field's own words win
-pub enum PostgresStatus {
-    /// It accepts our login.
-    Healthy,
-    /// It cannot be used; condition `PostgresReachable` says why.
-    Unreachable,
-}
-
-/// Where the engine's gRPC API is served.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Endpoint {
-    /// DNS name of the Service.
-    #[schemars(length(max = grammar::DNS_SUBDOMAIN_MAX))]
-    pub host: String,
-    /// gRPC port.
-    #[schemars(range(min = 1, max = 65535))]
-    pub port: i32,
-    /// `https://host:port`.
-    #[schemars(length(max = grammar::ENDPOINT_MAX))]
-    pub url: String,
 }
 
 #[cfg(test)]
