@@ -19,7 +19,7 @@ pub struct StatusHead<P> {
     pub ready: bool,
     /// What happens now, or what is wrong and what to do.
     pub message: Option<String>,
-    /// Sorted by type.
+    /// The conditions, sorted by type.
     pub conditions: Vec<Condition>,
 }
 
@@ -36,7 +36,7 @@ pub trait Status {
     fn is_ready(&self) -> bool;
     /// The conditions.
     fn conditions(&self) -> &[Condition];
-    /// Puts a head in the place of the present one.
+    /// Replaces the head.
     fn set_head(&mut self, head: StatusHead<Self::Phase>);
 }
 

@@ -1,4 +1,4 @@
-//! Whoever changes a type and forgets `just gen` finds out here.
+//! The checked-in files are what `just gen` makes of the types.
 
 use std::fs;
 use std::path::PathBuf;
