@@ -1,14 +1,14 @@
-//! Which field of a spec feeds which field of a child object. When the API server refuses the child, the user learns the
-//! field that can be changed.
+//! Which field of a spec determines which field of a child object. When the API server refuses the child, the message
+//! names the field of the spec, which the user can change.
 
 /// A part of a child object that comes from a spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChildField {
-    /// Path in the child; everything below it counts.
+    /// Path in the child; all fields below it are included.
     pub below: &'static str,
-    /// The field of the spec.
+    /// Path of the field in the spec.
     pub fed_by: &'static str,
-    /// What `kubectl explain` says more of it.
+    /// Path whose documentation `kubectl explain` shows.
     pub explained: &'static str,
 }
 

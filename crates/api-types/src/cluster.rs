@@ -12,6 +12,7 @@ use crate::schema::CelRule;
 
 mod reason;
 mod status;
+
 pub use reason::ClusterReason;
 pub use status::{AccessKeyIds, ClusterPhase, Endpoint, PostgresStatus, WorkflowClusterStatus};
 
@@ -27,7 +28,7 @@ pub const DATABASE_SECRET_PASSWORD: &str = "password";
 pub const DATABASE_SECRET_DATABASE: &str = "dbname";
 /// Key of the PEM bundle in the Secret that `caSecret` names.
 pub const CA_SECRET_KEY: &str = "ca.crt";
-/// Most characters of a cluster's name: with the longest suffix it is still a Service name.
+/// Most characters of a cluster's name, so that it is a valid Service name even with the longest suffix.
 pub const MAX_CLUSTER_NAME: usize = 40;
 
 pub(crate) const NAME: CelRule = (
@@ -48,7 +49,7 @@ const POSTGRES_SOURCE_IMMUTABLE: CelRule = (
 );
 pub(crate) const INGRESS_HOST: CelRule =
     ("!self.enabled || has(self.host)", "spec.network.ingress.host is required when ingress is enabled");
-/// Four numbers, also with zeros before them: the API server reads them as an address.
+/// Four numbers, also with leading zeros: the API server takes them for an IP address.
 pub(crate) const INGRESS_HOST_NAME: CelRule = (
     "!self.matches('^[0-9]+([.][0-9]+){3}$')",
     "spec.network.ingress.host must be a DNS name, not an IP address",
@@ -179,8 +180,8 @@ pub struct Postgres {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalPostgres {
-    /// DNS name or IP address of the primary, without port. One word is a Service of this namespace: `postgres` is
-    /// `postgres.<namespace>.svc`, also for `verify-full`.
+    /// DNS name or IP address of the primary, without port. A name without a dot is a Service of this namespace:
+    /// `postgres` is `postgres.<namespace>.svc`, also for `verify-full`.
     #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::HOST))]
     #[x_kube(validation = POSTGRES_HOST)]
     pub host: String,
@@ -195,8 +196,8 @@ pub struct ExternalPostgres {
     /// Name of a Secret in this namespace with the keys `username` and `password` (and optionally `dbname`).
     #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::DNS_SUBDOMAIN))]
     pub database_secret: String,
-    /// How far the connection is protected; `prefer` when left out. Condition `PostgresEncrypted` shows the result. A
-    /// password in clear text goes to a server only with `verify-ca` or `verify-full`.
+    /// Protection of the connection; `prefer` when left out. Condition `PostgresEncrypted` shows the result. A password
+    /// is sent in clear text only with `verify-ca` or `verify-full`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssl_mode: Option<SslMode>,
     /// Name of a Secret in this namespace whose key `ca.crt` holds the certificates that `verify-ca` and `verify-full`
@@ -207,12 +208,13 @@ pub struct ExternalPostgres {
 }
 
 impl ExternalPostgres {
-    /// The port, 5432 unless the spec names one; what is no port at all (old objects) reads as the default.
+    /// The port, 5432 unless the spec names one. A stored number that is no port (an object older than the rule) reads
+    /// as the default.
     pub fn port(&self) -> u16 {
         self.port.and_then(|port| u16::try_from(port).ok()).unwrap_or(DEFAULT_POSTGRES_PORT)
     }
 
-    /// The protection of the connection, `prefer` unless the spec says more.
+    /// The protection of the connection, `prefer` unless the spec names another.
     pub fn ssl_mode(&self) -> SslMode {
         self.ssl_mode.unwrap_or_default()
     }
@@ -220,7 +222,7 @@ impl ExternalPostgres {
 
 /// Protection of the Postgres connection, in libpq's words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(description = "")] // the field's own words win
+#[schemars(description = "")] // each field of this type has its own description
 #[serde(rename_all = "kebab-case")]
 pub enum SslMode {
     /// TLS if the server offers it.
@@ -278,7 +280,7 @@ pub struct Network {
 
 /// Type of a Service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(description = "")] // the field's own words win
+#[schemars(description = "")] // each field of this type has its own description
 pub enum ServiceType {
     /// Reachable inside the Kubernetes cluster only.
     #[default]

@@ -1,7 +1,7 @@
-//! Condition types. `Ready` is always there; `Reconciling` and `Stalled` (kstatus), `Paused` and `Supported` only while
-//! they say something; the others belong to one kind.
+//! Condition types. `Ready` is always present. `Reconciling` and `Stalled` (kstatus), `Paused` and `Supported` are
+//! present only while they apply. Every other type belongs to one kind.
 
-/// True when the object does what its spec asks for, at the generation it names. On every kind, always.
+/// True when the object does what the spec of its `observedGeneration` asks for. Always present, on every kind.
 pub const READY: &str = "Ready";
 /// True while the controller works towards the spec or waits for something that ends by itself; else absent (kstatus).
 pub const RECONCILING: &str = "Reconciling";
@@ -17,8 +17,8 @@ pub const SUPPORTED: &str = "Supported";
 pub const AVAILABLE: &str = "Available";
 /// Cluster: Postgres accepts the given credentials.
 pub const POSTGRES_REACHABLE: &str = "PostgresReachable";
-/// Cluster: the connection to Postgres is encrypted; the reason tells whether the server was verified, too. As seen at the
-/// latest login.
+/// Cluster: the connection to Postgres is encrypted; the reason says whether the server was verified, too. Both as of
+/// the latest login.
 pub const POSTGRES_ENCRYPTED: &str = "PostgresEncrypted";
 /// Cluster: the database schema is the one that the version needs.
 pub const MIGRATED: &str = "Migrated";
@@ -31,7 +31,7 @@ pub const ROTATING_CREDENTIALS: &str = "RotatingCredentials";
 pub const SYNCED: &str = "Synced";
 /// Tenant: usage is below every quota.
 pub const WITHIN_QUOTA: &str = "WithinQuota";
-/// Tenant: every namespace that it is granted to has the Secret of its clients, as it has to be now.
+/// Tenant: every namespace that it is granted to has the Secret of its clients, with its current content.
 pub const CLIENT_ACCESS: &str = "ClientAccess";
 
 /// Process: the source was read and its BPMN accepted by the linter.

@@ -1,4 +1,5 @@
-//! How the engine's TLS and credentials are laid out. cluster-controller writes all of it, everyone else only reads.
+//! The objects that hold the engine's certificates and credentials. Only cluster-controller writes those of a cluster;
+//! all others read them.
 //!
 //! # Decision
 //!
@@ -19,20 +20,22 @@
 //! | Secret `<c>-engine-client-key` | the same | engine pods, tenant-controller |
 //!
 //! - The CA is public, so it is a ConfigMap: reading it needs no right to read Secrets.
-//! - Tokens go as `authorization: Bearer <token>`. The controllers' token may do everything, the monitors' only reads health
-//!   and job lag. Workers and clients never get a key: worker-controller mints from the worker key a token that holds for
-//!   the jobs of one tenant only, tenant-controller from the client key one for its instances only. Each of the four has a
-//!   Secret of its own, so that who may read one cannot read another. Key and token formats: `engine_api::credential`.
+//! - Callers send tokens as `authorization: Bearer <token>`. The controllers' token permits every call, the monitor
+//!   token only reading health and job lag. Workers and clients never get a key. From the worker key, worker-controller
+//!   mints a token that is valid for the jobs of one tenant only. From the client key, tenant-controller mints one for
+//!   the instances of one tenant only. Each of the four is in a Secret of its own, so that permission to read one does
+//!   not include another. Key and token formats: `engine_api::credential`.
 //! - A pod cannot mount a Secret of another namespace. So worker-controller writes the worker's token and the CA bundle into
 //!   its own child Secret `<w>-engine-access` (keys `token`, `ca.crt`) in the worker's namespace, after the reference was
 //!   granted, and deletes it when the grant ends.
 //! - tenant-controller does the same for applications: Secret `<tenant>-client` (keys `host`, `port`, `uri`, `tenant`, `token`,
 //!   `ca.crt`) in the namespaces that the tenant is granted to.
-//! - `status.endpoint` says where: `<c>-engine.<namespace>.svc`, port 26500. The certificate is made for that name, so no
-//!   cluster domain is assumed.
+//! - `status.endpoint` has the address: `<c>-engine.<namespace>.svc`, port 26500. The certificate is made for that
+//!   name, so no cluster domain is assumed.
 //!
-//! Rejected: client certificates (workers in any language get a token right more easily than mutual TLS); one token for
-//! all (a worker could deploy, and see every tenant); ServiceAccount tokens (the engine would need the right to review them).
+//! Rejected: client certificates (in any language, a token is easier to use correctly than mutual TLS); one token for
+//! all (a worker could deploy, and see every tenant); ServiceAccount tokens (the engine would need the right to review
+//! them).
 
 use crate::names;
 
@@ -41,7 +44,7 @@ pub const GRPC_PORT: u16 = 26500;
 /// Admin port of the engine: `/livez`, `/readyz`, `/metrics`.
 pub const ADMIN_PORT: u16 = 8080;
 
-/// Key of a certificate authority, in ConfigMap and Secrets alike.
+/// Key of the certificate authority, in the ConfigMap and in the Secrets.
 pub const CA_CERT_KEY: &str = "ca.crt";
 /// Key of the authority's private key.
 pub const CA_PRIVATE_KEY_KEY: &str = "ca.key";
@@ -51,25 +54,25 @@ pub const CA_PREVIOUS_CERT_KEY: &str = "ca-previous.crt";
 pub const TLS_CERT_KEY: &str = "tls.crt";
 /// Key of the engine's private key.
 pub const TLS_PRIVATE_KEY_KEY: &str = "tls.key";
-/// Key of what callers use, in each of the Secrets of [`Access`].
+/// Key of the token or key that is in use, in each of the Secrets of [`Access`].
 pub const CURRENT_KEY: &str = "current";
-/// Key of what callers will use next: engines accept it already.
+/// Key of the token or key that will be used next: engines accept it already.
 pub const NEXT_KEY: &str = "next";
-/// Key of what callers used before: engines accept it until all callers have the current one.
+/// Key of the token or key that was used before: engines accept it until all callers have the current one.
 pub const PREVIOUS_KEY: &str = "previous";
 /// Key of the token in the own Secret of a worker or of a tenant's clients.
 pub const ACCESS_TOKEN_KEY: &str = "token";
 
 /// Key of the engine's host name in the Secret of a tenant's clients.
 pub const CLIENT_HOST_KEY: &str = "host";
-/// Key of its port there.
+/// Key of the engine's port in the same Secret.
 pub const CLIENT_PORT_KEY: &str = "port";
-/// Key of `https://<host>:<port>` there.
+/// Key of `https://<host>:<port>` in the same Secret.
 pub const CLIENT_URI_KEY: &str = "uri";
-/// Key of the tenant's id there.
+/// Key of the tenant's id in the same Secret.
 pub const CLIENT_TENANT_KEY: &str = "tenant";
 
-/// A credential of the engine's callers. Each has a Secret of its own in the namespace of the cluster.
+/// A credential of the engine's API. Each has a Secret of its own in the namespace of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Access {
     /// The token of controllers.
@@ -83,7 +86,7 @@ pub enum Access {
 }
 
 impl Access {
-    /// All of them.
+    /// Every credential, in the order of declaration.
     pub const ALL: [Self; 4] = [Self::ControllerToken, Self::MonitorToken, Self::WorkerKey, Self::ClientKey];
 
     /// The end of the Secret's name, and the directory that engine pods see it in.

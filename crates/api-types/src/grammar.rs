@@ -1,5 +1,5 @@
-//! What the strings of a spec may look like. Each pattern stands in the CRD schema, so the apiserver refuses what does
-//! not match; the syntax is common to RE2 (apiserver) and the `regex` crate (the same check in the controllers).
+//! Patterns of the strings in a spec. Each one is in the CRD schema, so the apiserver refuses a string that does not
+//! match. The syntax is common to RE2 (apiserver) and the `regex` crate (the same check in the controllers).
 
 /// RFC 1123 label: namespaces, tenants.
 pub const DNS_LABEL: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
@@ -11,8 +11,8 @@ pub const DNS_SUBDOMAIN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-
 /// Most characters of a [`DNS_SUBDOMAIN`] or a [`HOST`].
 pub const DNS_SUBDOMAIN_MAX: u32 = 253;
 
-/// DNS name, IPv4 or IPv6 address, without port, brackets, spaces, quotes or `=`: a value that cannot smuggle a second
-/// setting into any connection string.
+/// DNS name, IPv4 or IPv6 address, without port, brackets, spaces, quotes or `=`, so that the value cannot add a second
+/// setting to a connection string.
 pub const HOST: &str = r"^([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*\.?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)$";
 
 /// `host:port`, with or without `http://` or `https://`, IPv6 in brackets, no path.
@@ -41,7 +41,7 @@ pub const IMAGE_MAX: u32 = 512;
 
 /// Name of a Postgres database: no spaces, quotes or `=`.
 pub const DATABASE: &str = r"^[A-Za-z_][A-Za-z0-9_.-]*$";
-/// Most characters of a [`DATABASE`] (what Postgres keeps of a name).
+/// Most characters of a [`DATABASE`] (Postgres cuts longer names).
 pub const DATABASE_MAX: u32 = 63;
 
 /// Key in a Secret or ConfigMap.
@@ -64,7 +64,7 @@ pub const GIT_REVISION: &str = r"^[A-Za-z0-9][A-Za-z0-9._/+-]*$";
 /// Most characters of a [`GIT_REVISION`].
 pub const GIT_REVISION_MAX: u32 = 255;
 
-/// A user's own name for a version.
+/// Version tag that the user gives to a process definition.
 pub const VERSION_TAG: &str = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$";
 /// Most characters of a [`VERSION_TAG`].
 pub const VERSION_TAG_MAX: u32 = 64;
@@ -74,7 +74,7 @@ pub const ONE_LINE: &str = r"^[^\x00-\x1f\x7f]*$";
 
 /// Job type: one line, no comma (workers get a comma-separated list), no space at either end.
 pub const JOB_TYPE: &str = r"^[^\x00-\x20\x7f,]([^\x00-\x1f\x7f,]*[^\x00-\x20\x7f,])?$";
-/// Most characters of a [`JOB_TYPE`]; [`crate::job_type::encode`] narrows it further.
+/// Most characters of a [`JOB_TYPE`]; [`crate::job_type::encode`] limits it further.
 pub const JOB_TYPE_MAX: u32 = 63;
 
 /// Key of a label: `[prefix/]name`.

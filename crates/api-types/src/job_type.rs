@@ -1,12 +1,13 @@
-//! Job types as label values: reversible, because the autoscaler's metric selector is all that the adapter gets.
+//! Job types as label values. The encoding is reversible, because the adapter gets only the autoscaler's metric
+//! selector.
 //!
 //! worker-controller encodes (`job_type=<encoded>` in the HorizontalPodAutoscaler), the metrics adapter decodes.
 //!
-//! - A job type that is a valid label value stands for itself: `charge-payment`.
-//! - Any other is written as `x_` + body + `_x`. In the body letters, digits, `.` and `-` stand for themselves and every
+//! - A job type that is a valid label value is not changed: `charge-payment`.
+//! - Any other is written as `x_` + body + `_x`. In the body, letters, digits, `.` and `-` are not changed, and every
 //!   other byte of the UTF-8 text is `_` and two lower-case hex digits: `io.camunda:http-json:1` becomes
 //!   `x_io.camunda_3ahttp-json_3a1_x`.
-//! - A job type that itself looks like `x_…_x` is encoded too, so nothing can be confused.
+//! - A job type that itself looks like `x_…_x` is encoded too, so that no label value has two meanings.
 //! - Every job type has exactly one encoding, and [`decode`] refuses every other spelling.
 
 use std::fmt::Write;
@@ -83,14 +84,14 @@ fn looks_encoded(text: &str) -> bool {
     text.len() > OPEN.len() + CLOSE.len() && text.starts_with(OPEN) && text.ends_with(CLOSE)
 }
 
-fn stands_for_itself(byte: u8) -> bool {
+fn is_kept(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-'
 }
 
 fn escape(job_type: &str) -> String {
     let mut encoded = String::from(OPEN);
     for byte in job_type.bytes() {
-        if stands_for_itself(byte) {
+        if is_kept(byte) {
             encoded.push(char::from(byte));
         } else {
             let _ = write!(encoded, "_{byte:02x}");

@@ -1,9 +1,10 @@
-//! Labels, annotations, finalizers and field managers: every name that the controllers write on objects.
+//! Labels, annotations, finalizers and field managers that the controllers write on objects.
 
 use std::collections::BTreeMap;
 
-/// On a Namespace: its objects may refer to the tenant of this name and to its cluster. Only cluster admins label namespaces.
-/// Those of them that name no tenant belong to it. On pods and owned objects: the tenant that they work for.
+/// On a Namespace: its objects may refer to the tenant of this name and to that tenant's cluster. Objects there that
+/// name no tenant belong to this one. Only cluster admins label namespaces. On pods and owned objects: the tenant that
+/// they work for.
 pub const TENANT: &str = "workflow.example.com/tenant";
 /// On owned objects: the `WorkflowCluster` that they belong to.
 pub const CLUSTER: &str = "workflow.example.com/cluster";
@@ -12,49 +13,52 @@ pub const WORKER: &str = "workflow.example.com/worker";
 
 /// Annotation, `"true"`: gives up a cleanup that cannot end. What is left behind is reported in an event.
 pub const FORCE_DELETE: &str = "workflow.example.com/force-delete";
-/// Annotation on a `WorkflowProcess` that names no tenant, written together with the finalizer: id of the tenant that its
-/// definitions belong to. The label of a Namespace can change, and what is deployed does not move with it.
+/// Annotation on a `WorkflowProcess` that names no tenant, written together with the finalizer: id of the tenant that
+/// its definitions belong to. It is kept because the label of the Namespace can change, and deployed definitions stay
+/// with their tenant.
 pub const DEPLOYED_FOR: &str = "workflow.example.com/deployed-for";
-/// Annotation on a `WorkflowCluster`, written by a person: the MAJOR version that it may step up to. It counts only while it
-/// is exactly `spec.version`.
+/// Annotation on a `WorkflowCluster`, written by a person: the version with the next MAJOR that it may be upgraded to.
+/// It counts only while it equals `spec.version`.
 pub const APPROVE_UPGRADE: &str = "workflow.example.com/approve-upgrade";
 /// Annotation on the StatefulSet of an engine: digest of the pod template that was applied last.
 pub const TEMPLATE_DIGEST: &str = "workflow.example.com/template-digest";
-/// Annotation on the Deployment of a fleet: the `spec.replicas` that its number of pods does not follow, because an
-/// autoscaler sets that, or set it last.
+/// Annotation on the Deployment of a fleet: the value of `spec.replicas` that its number of pods does not follow,
+/// because an autoscaler sets that number, or set it last.
 pub const KEPT_OVER_REPLICAS: &str = "workflow.example.com/kept-over-replicas";
 /// Annotation on pod templates: digest of the Secrets and ConfigMaps that pods read only at their start.
 pub const CONFIG_DIGEST: &str = "workflow.example.com/config-digest";
 
-/// Annotation on owned objects that may be in another namespace than their owner, where no ownerReference can lead to it:
-/// `<namespace>/<name>/<uid>` of the owner.
+/// Annotation on owned objects that may be in another namespace than their owner, because an ownerReference cannot
+/// cross namespaces: `<namespace>/<name>/<uid>` of the owner.
 pub const OWNED_BY: &str = "workflow.example.com/owned-by";
-/// Annotation on a `WorkflowCluster`, written by a person: another value than before replaces the tokens and keys of its engine.
-/// On the Secrets of those: the value that was acted on last.
+/// Annotation on a `WorkflowCluster`, written by a person: when the value changes, the tokens and keys of its engine
+/// are replaced. On the Secrets of those tokens and keys: the value that was acted on last.
 pub const ROTATE_CREDENTIALS: &str = "workflow.example.com/rotate-credentials";
-/// Annotation on a Secret whose token or key is being replaced: since when it is as it is now.
+/// Annotation on a Secret whose token or key is being replaced: since when it has its present content.
 pub const ROTATION_SINCE: &str = "workflow.example.com/rotation-since";
-/// Annotation on a Secret whose key was replaced: since when no worker or client has a token of the former one any more.
+/// Annotation on a Secret whose key was replaced: since when no worker or client has a token made from the former key.
 pub const UNHELD_SINCE: &str = "workflow.example.com/unheld-since";
-/// Annotation on the Secrets of an engine: shows that this installation wrote them as they are.
+/// Annotation on the Secrets of an engine: proves that this installation wrote their present content.
 pub const PROOF: &str = "workflow.example.com/proof";
-/// Annotation on a `WorkflowCluster`, written by a person: uids of Secrets without proof that it shall take over.
+/// Annotation on a `WorkflowCluster`, written by a person: uids of Secrets without [`PROOF`] that it shall take
+/// over.
 pub const ADOPT: &str = "workflow.example.com/adopt";
 
-/// Annotation on owned objects: digest of what was applied last. Tells when a field is no longer wanted.
+/// Annotation on owned objects: digest of what was applied last. It differs when a field is no longer wanted, which the
+/// live object alone does not show.
 pub const APPLIED_HASH: &str = "workflow.example.com/applied-hash";
 
 /// Value of [`MANAGED_BY`] on every owned object.
 pub const OPERATOR: &str = "workflow-operator";
-/// What the object runs.
+/// Name of the program that the object runs.
 pub const NAME: &str = "app.kubernetes.io/name";
-/// Which one of them.
+/// Name of the custom resource that the object belongs to.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
-/// Its role.
+/// Role of the object: the word of a [`Component`].
 pub const COMPONENT: &str = "app.kubernetes.io/component";
-/// The whole that it belongs to.
+/// Application that the object is part of: `workflow`.
 pub const PART_OF: &str = "app.kubernetes.io/part-of";
-/// Who made it.
+/// Tool that made the object: [`OPERATOR`].
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Version of what runs; never part of a selector.
 pub const VERSION: &str = "app.kubernetes.io/version";
@@ -62,7 +66,7 @@ pub const VERSION: &str = "app.kubernetes.io/version";
 /// Field managers and finalizers of one controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// Name under which it applies specs, statuses and events.
+    /// Name under which the controller applies specs, statuses and events.
     pub field_manager: &'static str,
     /// Finalizer that keeps an object until its cleanup is done.
     pub finalizer: &'static str,
@@ -90,7 +94,7 @@ pub enum Component {
     Migration,
     /// A worker fleet.
     Worker,
-    /// Applications that start a tenant's processes. Nothing of ours runs there: only their Secret is.
+    /// Applications that start a tenant's processes. The operator runs no pods for them; it only makes their Secret.
     Client,
 }
 

@@ -1,13 +1,13 @@
 //! The custom resources of group `workflow.example.com`: their types, schemas, conditions, reasons, names and labels.
 //!
-//! Owns: what a user may write (`spec`), what the controllers report (`status`), every word of both, and the
-//! names that controllers, engine, workers and adapter must agree on.
+//! Owns: the fields that a user may write (`spec`), the fields that the controllers report (`status`), the words of
+//! both, and the names that controllers, engine, workers and adapter must agree on.
 //! Never does: talk to an apiserver or an engine, read a clock, decide anything. There is no I/O here.
 
 #![deny(missing_docs)]
 // KubeSchema copies each struct with its `pub` into the body of a function.
 #![allow(unreachable_pub)]
-// Two printer columns of the same type are no duplicate.
+// Clippy takes two printer columns of the same type for a duplicate.
 #![allow(clippy::duplicated_attributes)]
 
 pub mod child_fields;

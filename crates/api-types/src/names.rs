@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 pub const MAX_NAME: usize = 63;
 const HASH_CHARS: usize = 10;
 
-/// `<parent>-<suffix>`; when that is longer than [`MAX_NAME`], the parent is cut and a hash of both takes its end.
+/// `<parent>-<suffix>`; when that is longer than [`MAX_NAME`], it is cut and ends with a hash of both.
 ///
 /// Parents of one kind and namespace give different names as long as no suffix ends with `-` and another suffix.
 pub fn child(parent: &str, suffix: &str) -> String {
@@ -22,15 +22,15 @@ pub fn child(parent: &str, suffix: &str) -> String {
     format!("{head}-{hash}")
 }
 
-/// One name for an object of another namespace: `<namespace>-<name>-<hash>`. Always hashed, because `a-b` with `c` and
-/// `a` with `b-c` would read the same.
+/// One name for an object of another namespace: `<namespace>-<name>-<hash>`. It always has a hash, because without one
+/// `a-b` with `c` and `a` with `b-c` would give the same name.
 pub fn qualified(namespace: &str, name: &str) -> String {
     let hash = short_hash(&[namespace, name]);
     let joined = format!("{namespace}-{name}");
     format!("{}-{hash}", cut(&joined, MAX_NAME - hash.len() - 1))
 }
 
-/// `1.2.3` → `v1-2-3`: a version as a word without dots, for gates and for names.
+/// `1.2.3` → `v1-2-3`: a version without dots, for names and for tools that can only compare words.
 pub fn version_key(version: &str) -> String {
     let mut key = String::with_capacity(version.len() + 1);
     key.push('v');
@@ -48,7 +48,7 @@ fn cut(name: &str, room: usize) -> &str {
     name[..end.unwrap_or(0)].trim_end_matches(['-', '.'])
 }
 
-/// The parts are separated by a byte that no name contains, so that moving a character from one to the next changes it.
+/// A byte that no name contains ends each part, so that `ab` with `c` and `a` with `bc` give different hashes.
 fn short_hash(parts: &[&str]) -> String {
     let mut hasher = Sha256::new();
     for part in parts {

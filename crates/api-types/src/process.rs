@@ -57,7 +57,7 @@ pub(crate) const GIT_PATH_INSIDE: CelRule = (
         name = "Tag",
         type_ = "string",
         json_path = ".status.versionTag",
-        description = "The user's own version word",
+        description = "Version tag of the user's choice",
         priority = 1
     ),
     printcolumn(name = "Key", type_ = "integer", json_path = ".status.processDefinitionKey", priority = 1),
@@ -83,8 +83,8 @@ pub struct WorkflowProcessSpec {
     pub tenant_ref: Option<TenantRef>,
     /// Where the BPMN comes from: exactly one of `bpmn`, `configMapRef` and `gitRef`.
     pub source: Source,
-    /// The user's own name for the version. It counts before a `versionTag` in the document; what the engine keeps with
-    /// the version is shown in `status.versionTag`. Another tag for the same document is another version.
+    /// Version tag of the user's choice. It is used instead of a `versionTag` in the document. `status.versionTag`
+    /// shows the tag that the engine keeps. The same document with another tag is another version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = grammar::VERSION_TAG_MAX), regex(pattern = grammar::VERSION_TAG))]
     pub version_tag: Option<String>,
@@ -152,7 +152,7 @@ pub struct GitRef {
 
 /// How strictly BPMN is checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(description = "")] // the field's own words win
+#[schemars(description = "")] // each field of this type has its own description
 #[serde(rename_all = "lowercase")]
 pub enum Validation {
     /// The style rules apply too.
@@ -181,7 +181,7 @@ pub struct WorkflowProcessStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = crate::MAX_MESSAGE_CHARS))]
     pub message: Option<String>,
-    /// `Ready` always; `Reconciling`, `Stalled`, `Paused`, `Supported` while they say something; `Valid`, `Deployed`,
+    /// `Ready` always; `Reconciling`, `Stalled`, `Paused`, `Supported` while they apply; `Valid`, `Deployed`,
     /// `WorkersAvailable`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
@@ -210,7 +210,8 @@ pub struct WorkflowProcessStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71))]
     pub source_digest: Option<String>,
-    /// Version of the engine that refused the bytes (reason `RejectedByEngine`); another version is asked once more.
+    /// Version of the engine that refused the bytes (reason `RejectedByEngine`); an engine of another version is asked
+    /// again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub refused_by_version: Option<String>,
@@ -218,9 +219,9 @@ pub struct WorkflowProcessStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(max = 255)))]
     pub job_types: Vec<String>,
-    /// Open incidents in the instances of all its versions: tasks that a person must resolve. Counted every 30 seconds,
-    /// updated when the number differs by more than five percent, and always from and to 0. Absent as long as none was
-    /// ever seen.
+    /// Open incidents in the instances of all its versions; each waits for a person. Read every 30 seconds. Changed
+    /// only when the number differs by more than five percent, or changes from or to 0. Absent until the first incident
+    /// is seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub open_incidents: Option<i64>,
@@ -228,7 +229,7 @@ pub struct WorkflowProcessStatus {
 
 /// Phase of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(description = "")] // the field's own words win
+#[schemars(description = "")] // each field of this type has its own description
 pub enum ProcessPhase {
     /// Something outside is missing: the cluster, the tenant, the source.
     #[default]

@@ -7,15 +7,15 @@ use std::borrow::Cow;
 
 use crate::grammar;
 
-/// Largest whole number: far above any resource, and exact as a JSON number everywhere.
+/// Largest whole number: far above any real amount, and exact also for JSON parsers that read numbers as doubles.
 const MAX_INTEGER: i64 = 1_000_000_000_000_000;
 
-/// Kubernetes stores no greater amount: what is written above it becomes this.
+/// The greatest amount that Kubernetes stores, in billionths. It stores a greater one as this.
 const GREATEST: i128 = i64::MAX as i128 * BILLION;
 const BILLION: i128 = 1_000_000_000;
 
-/// The amount that `text` means, in billionths and rounded up to a whole number of them, as Kubernetes stores it: `0.5`,
-/// `500m` and `5e-1` are the same. `None` for what is no quantity.
+/// The amount that `text` means, in billionths and rounded up to a whole number of them, as Kubernetes stores it:
+/// `0.5`, `500m` and `5e-1` are the same. `None` if it is not a quantity.
 #[must_use]
 pub fn billionths(text: &str) -> Option<i128> {
     let (number, scale) = split_suffix(text)?;
@@ -39,7 +39,8 @@ pub fn billionths(text: &str) -> Option<i128> {
     Some(if number.starts_with('-') { -amount } else { amount })
 }
 
-/// What comes after so many digits is left out: the rest times 2^60 must fit, and no amount of use has more.
+/// Digits that are read; further ones are ignored. So many digits times 2^60 fit in an `i128`, and no real amount has
+/// more.
 const MOST_DIGITS: usize = 20;
 
 enum Scale {
@@ -64,7 +65,7 @@ fn split_suffix(text: &str) -> Option<(&str, Scale)> {
     })
 }
 
-/// `number` times ten to the `exponent`, rounded up; too much is [`GREATEST`].
+/// `number` times ten to the `exponent`, rounded up; [`GREATEST`] on overflow.
 fn shift_decimal(number: i128, exponent: i32) -> i128 {
     let power = 10_i128.checked_pow(exponent.unsigned_abs());
     match power {

@@ -23,7 +23,8 @@ impl Severity {
     }
 }
 
-/// A closed set of reasons. `From<CommonReason>` lets code that knows no kind give the reasons that every kind has.
+/// A closed set of reasons. `From<CommonReason>` lets code that is generic over the kinds use the reasons that all
+/// kinds have.
 pub trait Reason: Copy + Debug + Eq + Ord + Hash + Send + Sync + From<CommonReason> + 'static {
     /// Every reason of the kind, in the order of its documentation.
     const ALL: &'static [Self];
@@ -115,7 +116,7 @@ macro_rules! with_common_reasons {
                     => "Wait; the message names the step.",
                 DeletionBlocked Warning
                     "The cleanup cannot go on; the message names what blocks it."
-                    => "Clear what is named, or give the object up with the annotation `workflow.example.com/force-delete: \"true\"`.",
+                    => "Remove the named cause, or give up the cleanup with the annotation `workflow.example.com/force-delete: \"true\"`.",
                 DeletionForced Warning
                     "The cleanup was given up because of `workflow.example.com/force-delete`; the message names what was left behind."
                     => "Remove what was left behind by hand.",
@@ -130,9 +131,9 @@ macro_rules! with_common_reasons {
                     => "Delete or rename the foreign object named in the message, or rename this one.",
                 Conflict Warning
                     "Another writer changed what this controller owns; the message names the object, the writer's field manager and the fields."
-                    => "Nothing the first time: it was set back. If it goes on, stop the other writer: what is changed again and again is set back after growing pauses, at most a minute.",
+                    => "Nothing the first time: it was set back. If it goes on, stop the other writer: what is changed again and again is set back after growing pauses of at most a minute.",
                 Unreadable Warning
-                    "The stored object does not fit this version's schema, so its controller leaves it alone. There is only an event; the status stays as it was."
+                    "The stored object does not fit this version's schema, so its controller does nothing with it. There is only an event; the status stays as it was."
                     => "Correct the field that the message names and apply the object again.",
                 Denied Warning
                     "The Kubernetes API refused a request: missing permission, admission policy or resource quota."

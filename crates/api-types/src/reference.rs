@@ -1,4 +1,4 @@
-//! How one object names another. Where a reference may point and who grants it: `controller-kit`'s resolver.
+//! How one object names another. `engine_access::reference` decides where a reference may point and who grants it.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -66,13 +66,13 @@ pub struct ConfigMapKeyRef {
     pub key: String,
 }
 
-/// What happens to the thing in the engine when its object is deleted.
+/// What happens in the engine when the object is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[schemars(description = "")] // the field's own words win
+#[schemars(description = "")] // each field of this type has its own description
 pub enum DeletionPolicy {
-    /// It is deleted too.
+    /// Its counterpart in the engine is deleted too.
     #[default]
     Delete,
-    /// It stays; only the object goes.
+    /// Its counterpart in the engine stays.
     Retain,
 }

@@ -1,4 +1,4 @@
-//! The CRDs as YAML and as tables of their documentation. Pure: `crdgen` reads and writes the files.
+//! The CRDs as YAML and as tables of their documentation. No I/O: `crdgen` reads and writes the files.
 
 use std::fmt::Write;
 
@@ -38,7 +38,7 @@ pub struct MissingMarkers(pub &'static str);
 
 /// A CRD as the YAML document that is checked in under `crds/`.
 pub fn crd_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_saphyr::ser::Error> {
-    // A folded pattern or rule cannot be searched for, or copied.
+    // Long lines are not folded: a folded pattern or rule can be neither searched for nor copied.
     let unfolded = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
     let yaml = serde_saphyr::to_string_with_options(crd, unfolded)?;
     Ok(format!("{}\n", yaml.trim_end()))
@@ -127,7 +127,7 @@ fn field_table(root: &JSONSchemaProps, part: &str) -> String {
 fn field_rows(table: &mut String, path: &str, schema: &JSONSchemaProps) {
     let required = schema.required.as_deref().unwrap_or_default();
     for (name, field) in schema.properties.iter().flatten() {
-        // Kubernetes' own types carry no descriptions here: their fields are Kubernetes' to document.
+        // The fields of Kubernetes' own types have no descriptions here: Kubernetes documents them.
         let Some(description) = &field.description else { continue };
         let path = format!("{path}.{name}");
         let need = if required.contains(name) { ", required" } else { "" };

@@ -10,7 +10,7 @@ use crate::grammar;
 use crate::quantity::Quantity;
 use crate::schema::{self, CelRule};
 
-pub(crate) const POD_LABELS_OURS: CelRule = (
+pub(crate) const POD_LABELS_RESERVED: CelRule = (
     "!has(self.podLabels) || self.podLabels.all(key, !key.startsWith('app.kubernetes.io/') && !key.startsWith('workflow.example.com/'))",
     "podLabels must not use the prefixes app.kubernetes.io/ and workflow.example.com/: they belong to the operator",
 );
@@ -50,9 +50,9 @@ impl Resources {
     }
 }
 
-/// Where pods run. Applied to every pod that the object causes.
+/// Where pods run. It applies to every pod that is made for the object.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[x_kube(validation = POD_LABELS_OURS)]
+#[x_kube(validation = POD_LABELS_RESERVED)]
 #[serde(rename_all = "camelCase")]
 pub struct Scheduling {
     /// Labels that a node must have.

@@ -10,10 +10,11 @@ use crate::quantity::Quantity;
 use crate::reason::{CommonReason, Reason as _};
 use crate::{condition, grammar};
 
-/// A CEL rule and the words of its refusal, used by the apiserver and again by the controllers.
+/// A CEL rule and the message of its refusal. The apiserver checks it, and the controllers check it again.
 pub(crate) type CelRule = (&'static str, &'static str);
 
-/// Labels, annotations and resources are named alike; a schema has no other way to bound the keys of a map.
+/// The keys of labels, annotations and resources have the same syntax. A schema can bound the keys of a map only by a
+/// rule.
 pub(crate) const LABEL_KEYS: CelRule = (
     "self.all(key, key.size() <= 317 && key.indexOf('/') <= 253 && key.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
     "keys must be at most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit, with or without a DNS name and '/' before them",
@@ -56,10 +57,9 @@ pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// The status of an object that no controller has seen yet. Without a status kstatus would call it done, and a GitOps
-/// tool would continue. Only fields that every status of a controller has: what the API server defaults belongs to no
-/// field manager, so a condition that a controller does not set itself (`Reconciling`) would stay beside its own for
-/// ever.
+/// The status of an object that no controller has seen yet. Without a status kstatus takes the object for current, and
+/// a GitOps tool goes on. It has only fields that a controller's status always has. A defaulted field belongs to no
+/// field manager, so a condition that a controller does not set itself (`Reconciling`) would never be removed.
 pub(crate) fn unseen_status() -> Value {
     json!({
         "observedGeneration": crate::UNSEEN_GENERATION,
@@ -86,7 +86,7 @@ pub(crate) fn tolerations(generator: &mut SchemaGenerator) -> Schema {
     list(&embedded::<Toleration>(generator))
 }
 
-/// `topologySpreadConstraints` of a pod, as Kubernetes defines them: one for each `topologyKey` and
+/// `topologySpreadConstraints` of a pod, as Kubernetes defines them: at most one for each pair of `topologyKey` and
 /// `whenUnsatisfiable`.
 pub(crate) fn topology_spread_constraints(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = list(&embedded::<TopologySpreadConstraint>(generator));

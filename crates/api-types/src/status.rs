@@ -13,13 +13,13 @@ pub struct StatusHead<P> {
     /// The `metadata.generation` that the status was computed for; [`crate::UNSEEN_GENERATION`] until a controller saw
     /// the object.
     pub observed_generation: Option<i64>,
-    /// Phase of the object.
+    /// Where the object is in its life.
     pub phase: Option<P>,
     /// Whether the spec is reached.
     pub ready: bool,
     /// What happens now, or what is wrong and what to do.
     pub message: Option<String>,
-    /// Sorted by type.
+    /// The conditions, sorted by type.
     pub conditions: Vec<Condition>,
 }
 
@@ -36,7 +36,7 @@ pub trait Status {
     fn is_ready(&self) -> bool;
     /// The conditions.
     fn conditions(&self) -> &[Condition];
-    /// Puts a head in the place of the present one.
+    /// Replaces the head.
     fn set_head(&mut self, head: StatusHead<Self::Phase>);
 }
 

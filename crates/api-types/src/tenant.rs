@@ -1,6 +1,7 @@
 //! `WorkflowTenant`: one tenant of a cluster, its quotas and who may refer to it.
 
-// `max…` in Quotas: the names are the API's. Inside the copy that KubeSchema makes no attribute of the struct holds.
+// `max…` in Quotas: the names are the API's. The `allow` is for the whole module, because the copy of the struct that
+// KubeSchema makes does not keep the struct's attributes.
 #![allow(clippy::struct_field_names)]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -50,21 +51,21 @@ pub(crate) const RLS_ON: CelRule =
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WorkflowTenantSpec {
-    /// The cluster that the tenant belongs to. Immutable.
+    /// The cluster whose engine holds the tenant. Immutable.
     #[x_kube(validation = CLUSTER_IMMUTABLE)]
     pub cluster_ref: ClusterRef,
-    /// Name for people.
+    /// Name that is shown to people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), regex(pattern = grammar::ONE_LINE))]
     pub display_name: Option<String>,
-    /// Usage at which the engine refuses more; nothing that runs is stopped. What is left out is unlimited.
+    /// Usage at which the engine refuses more; nothing that runs is stopped. A quota that is left out is unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quotas: Option<Quotas>,
     /// How the tenant's data is kept apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
-    /// Namespaces whose processes and workers may refer to this tenant and, through it, to its cluster. The tenant's and
-    /// the cluster's own namespaces need no entry. Applications there are given Secret `<tenant>-client`, if the namespace
+    /// Namespaces whose processes and workers may refer to this tenant and, through it, to its cluster. The tenant's
+    /// and the cluster's own namespaces need no entry. Applications there get Secret `<tenant>-client` if the namespace
     /// has opted in by a RoleBinding for the tenant-controller.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = grammar::DNS_LABEL_MAX), regex(pattern = grammar::DNS_LABEL)))]
@@ -73,8 +74,8 @@ pub struct WorkflowTenantSpec {
     /// Refuses new instances and hands out no jobs until it is false again; nothing is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<bool>,
-    /// Stops all writes to the engine, and the Secrets of applications are neither made nor changed; one whose grant ends is still
-    /// deleted. The status is still reported and deletion still works.
+    /// Stops all writes to the engine. The Secrets of applications are neither made nor changed, but a Secret whose
+    /// grant ends is still deleted. The status is still reported and deletion still works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
     /// `Delete` (default) removes the tenant and its data from the engine once nothing runs there any more; `Purge` cancels
@@ -103,14 +104,14 @@ impl WorkflowTenantSpec {
 
 /// What happens to a tenant in the engine when its object is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(description = "")] // the field's own words win
+#[schemars(description = "")] // each field of this type has its own description
 pub enum TenantDeletionPolicy {
-    /// It is deleted too, unless something runs there: then the object waits.
+    /// It is deleted too. While something runs there, the object waits.
     #[default]
     Delete,
-    /// It stays; only the object goes.
+    /// It stays; only the object is deleted.
     Retain,
-    /// It is deleted with everything, also what runs.
+    /// It is deleted with all its data, and what runs there is cancelled.
     Purge,
 }
 
@@ -118,15 +119,17 @@ pub enum TenantDeletionPolicy {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Quotas {
-    /// Process instances active at the same time. At it starts are refused. To allow none, use `spec.suspended`.
+    /// Process instances active at the same time. When it is reached, starts are refused. To allow none, use
+    /// `spec.suspended`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     pub max_active_instances: Option<i64>,
-    /// Jobs created per minute. At it starts are refused; instances that run go on and may exceed it.
+    /// Jobs created per minute. When it is reached, starts are refused; instances that run go on and may exceed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     pub max_jobs_per_minute: Option<i64>,
-    /// Storage in gigabytes (10^9 bytes). At it deployments are refused; what runs goes on and may exceed it.
+    /// Storage in gigabytes (10^9 bytes). When it is reached, deployments are refused; instances that run go on and may
+    /// exceed it.
     #[serde(default, rename = "maxStorageGB", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_i64))]
     pub max_storage_gb: Option<i64>,
@@ -161,7 +164,7 @@ pub struct WorkflowTenantStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = crate::MAX_MESSAGE_CHARS))]
     pub message: Option<String>,
-    /// `Ready` always; `Reconciling`, `Stalled`, `Paused` while they say something; `Synced`, `WithinQuota`, `ClientAccess`.
+    /// `Ready` always; `Reconciling`, `Stalled`, `Paused` while they apply; `Synced`, `WithinQuota`, `ClientAccess`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -177,12 +180,13 @@ pub struct WorkflowTenantStatus {
     #[serde(default, rename = "currentStorageGB", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000_000_i64))]
     pub current_storage_gb: Option<f64>,
-    /// Namespaces in which Secret `<tenant>-client` is, with the address and the token for applications of this tenant. Where it
-    /// could not be deleted for want of a permission it may still be, and the namespace stays in this list.
+    /// Namespaces that have Secret `<tenant>-client`, with the address and the token for applications of this tenant. A
+    /// namespace where it could not be deleted, because the permission was missing, stays in this list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_CLIENT_NAMESPACES), inner(length(min = 1, max = grammar::DNS_LABEL_MAX), regex(pattern = grammar::DNS_LABEL)))]
     pub client_namespaces: Vec<String>,
-    /// Id of the key that the tokens in all of these Secrets were made with; left out while not all of them have the newest.
+    /// Id of the key that the tokens in all of these Secrets were made with; left out while some of them were made with
+    /// an older key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub client_key_id: Option<String>,
@@ -190,7 +194,7 @@ pub struct WorkflowTenantStatus {
 
 /// Phase of a tenant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(description = "")] // the field's own words win
+#[schemars(description = "")] // each field of this type has its own description
 pub enum TenantPhase {
     /// The engine does not hold the tenant yet.
     #[default]
@@ -201,7 +205,7 @@ pub enum TenantPhase {
     Suspended,
     /// The engine holds the tenant, and something is wrong with it or with reaching the engine.
     Degraded,
-    /// A person must act.
+    /// Nothing will change until a person acts.
     Failed,
     /// The cleanup runs.
     Deleting,

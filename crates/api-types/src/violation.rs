@@ -1,8 +1,8 @@
 //! The rules of the CRDs, checked again on an object that is already stored: it may be older than the rules, or have
-//! come past admission.
+//! bypassed admission.
 //!
-//! Bounds and patterns are read from the CRD itself and the rules' messages are the CRD's own, so both sides always say
-//! the same. Rules about changes (immutable fields) need the old object and are left to admission.
+//! Bounds and patterns are read from the CRD itself and the rules' messages are the CRD's own, so both sides always
+//! have the same words. Rules about changes (immutable fields) need the old object and are left to admission.
 
 use std::fmt;
 
@@ -34,12 +34,12 @@ pub trait Checked: Resource<DynamicType = ()> + Serialize {
     /// The bounds of the kind's CRD, compiled once.
     #[doc(hidden)]
     fn bounds() -> &'static Bounds;
-    /// The rules of the kind's CRD that no single field can say.
+    /// The rules of the kind's CRD that are not a bound of one field.
     #[doc(hidden)]
     fn broken_rules(&self) -> Vec<Violation>;
 }
 
-/// Every rule of its CRD that the object breaks, sorted by path; empty for what admission would accept on create.
+/// Every rule of its CRD that the object breaks, sorted by path; empty if admission would accept its creation.
 pub fn violations<K: Checked>(object: &K) -> Vec<Violation> {
     let mut violations = object.broken_rules();
     match serde_json::to_value(object) {

@@ -29,12 +29,13 @@ pub(crate) const REPLICAS_ORDER: CelRule = (
     "self.minReplicas <= self.maxReplicas",
     "spec.autoscaling.minReplicas must not be greater than maxReplicas",
 );
-/// Counts the characters that [`crate::job_type::encode`] needs: what is accepted here always has a label value.
+/// Counts the characters that [`crate::job_type::encode`] needs: a job type that is accepted here always has a label
+/// value.
 pub(crate) const JOB_TYPES_ENCODE: CelRule = (
     r"self.all(type, (type.matches('^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$') && !(type.startsWith('x_') && type.endsWith('_x'))) || 4 + type.size() + 2 * type.findAll(r'[^-A-Za-z0-9.]').size() + 3 * type.findAll(r'[^\x{00}-\x{7f}]').size() + 3 * type.findAll(r'[^\x{00}-\x{7ff}]').size() + 3 * type.findAll(r'[^\x{00}-\x{ffff}]').size() <= 63)",
     "spec.jobTypes must each fit in a label value of 63 characters; letters, digits, '.' and '-' count 1, every other byte counts 3, plus 4 when there is such a byte",
 );
-pub(crate) const ENV_NAME_OURS: CelRule = (
+pub(crate) const ENV_NAME_RESERVED: CelRule = (
     "!self.startsWith('WORKFLOW_')",
     "spec.env names must not start with WORKFLOW_: those variables belong to the operator",
 );
@@ -92,7 +93,7 @@ pub struct WorkflowWorkerSpec {
     /// CPU and memory of each pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// Who the pods are.
+    /// Identity of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<WorkerAuthentication>,
     /// Secrets in this namespace that the pods' image is pulled with, of type `kubernetes.io/dockerconfigjson`, as in a pod
@@ -101,7 +102,7 @@ pub struct WorkflowWorkerSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub image_pull_secrets: Vec<SecretRef>,
-    /// Environment of the worker, beside the operator's own `WORKFLOW_…` variables.
+    /// Environment of the worker, in addition to the operator's own `WORKFLOW_…` variables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -154,7 +155,7 @@ pub struct Autoscaling {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_592_000))]
     pub target_job_lag_threshold: Option<i32>,
-    /// How fast the autoscaler moves, as in autoscaling/v2.
+    /// How fast the autoscaler changes the number of pods, as in autoscaling/v2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::autoscaler_behavior")]
     pub behavior: Option<HorizontalPodAutoscalerBehavior>,
@@ -167,7 +168,7 @@ impl Autoscaling {
     }
 }
 
-/// Who the worker pods are.
+/// Identity of the worker pods.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerAuthentication {
@@ -184,7 +185,7 @@ pub struct WorkerAuthentication {
 pub struct EnvVar {
     /// Name of the variable; `WORKFLOW_…` is refused.
     #[schemars(length(min = 1, max = grammar::ENV_NAME_MAX), regex(pattern = grammar::ENV_NAME))]
-    #[x_kube(validation = ENV_NAME_OURS)]
+    #[x_kube(validation = ENV_NAME_RESERVED)]
     pub name: String,
     /// Its value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -222,7 +223,7 @@ pub struct WorkflowWorkerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = crate::MAX_MESSAGE_CHARS))]
     pub message: Option<String>,
-    /// `Ready` always; `Reconciling`, `Stalled`, `Paused` while they say something; `RolloutComplete`,
+    /// `Ready` always; `Reconciling`, `Stalled`, `Paused` while they apply; `RolloutComplete`,
     /// `MetricsAvailable`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
@@ -243,7 +244,8 @@ pub struct WorkflowWorkerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub current_lag_seconds: Option<i64>,
-    /// Id of the key that the token of the fleet's pods was minted from. It changes when every pod was started with a token of the new key.
+    /// Id of the key that the token of the fleet's pods was minted from. It changes when every pod was started with a
+    /// token of the new key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub access_key_id: Option<String>,
@@ -251,7 +253,7 @@ pub struct WorkflowWorkerStatus {
 
 /// Phase of a fleet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(description = "")] // the field's own words win
+#[schemars(description = "")] // each field of this type has its own description
 pub enum WorkerPhase {
     /// Something outside is missing: the cluster, the tenant, a Secret, a valid spec.
     #[default]
@@ -264,7 +266,7 @@ pub enum WorkerPhase {
     Stopped,
     /// The fleet runs, and something is wrong: pods missing or metrics unavailable.
     Degraded,
-    /// A person must act.
+    /// Nothing will change until a person acts.
     Failed,
     /// The cleanup runs.
     Deleting,

@@ -1,5 +1,5 @@
-//! Writes what is made from the types: `crdgen <directory>` the CustomResourceDefinitions, one YAML file per kind;
-//! `crdgen --docs <directory>` the generated tables inside the documents of that folder.
+//! Writes the files that are generated from the types. `crdgen <directory>` writes the CustomResourceDefinitions, one
+//! YAML file per kind. `crdgen --docs <directory>` writes the generated tables inside the documents of that directory.
 
 use std::fs;
 use std::path::Path;

@@ -8,7 +8,7 @@ crate::reason::kind_reasons! {
             "`spec.replicas` is 0: no engine pod runs, the data is kept."
             => "Raise `spec.replicas` to start the engine.",
         Reconciling Normal
-            "Owned objects are being brought to the spec; the message says which."
+            "Owned objects are being changed to match the spec; the message says which."
             => "Wait.",
         StatefulSetUpdated Normal
             "The StatefulSet was changed to match the spec (event)."
@@ -20,7 +20,7 @@ crate::reason::kind_reasons! {
             "Engine pods are being removed."
             => "Wait.",
         RollingOut Normal
-            "Engine pods are being replaced, each only after the one before is healthy."
+            "Engine pods are being replaced, each only after the previous one is healthy."
             => "Wait.",
         RolledOut Normal
             "Every engine pod runs the version and template of the spec."
@@ -56,10 +56,10 @@ crate::reason::kind_reasons! {
             "TLS to Postgres failed: not offered, or its certificate is not trusted or not made for the host."
             => "Correct `sslMode` or `caSecret`, or the server's certificate.",
         PostgresClearTextRefused Warning
-            "The server asks for the password in clear text and was not verified; it got none."
+            "The server asks for the password in clear text and was not verified; the password was not sent."
             => "Set `sslMode: verify-full` (and `caSecret`), or have the server use `scram-sha-256` in its `pg_hba.conf`.",
         PostgresNotEncrypted Warning
-            "The connection to Postgres is not encrypted: the server offers no TLS, and `sslMode: prefer` goes on without."
+            "The connection to Postgres is not encrypted: the server offers no TLS, and `sslMode: prefer` allows that."
             => "Switch TLS on in the server, and set `sslMode: verify-full` with `caSecret`.",
         PostgresServerNotVerified Warning
             "The connection to Postgres is encrypted, but the server's certificate is not verified: another server could answer in its place."
@@ -77,7 +77,7 @@ crate::reason::kind_reasons! {
             "The migration Job failed; the message names the Job."
             => "Read the Job's log and correct the cause; a changed spec, or deleting the Job, starts a new one.",
         MigrationWithdrawn Normal
-            "A migration Job that the spec does not ask for, or no longer, is ending; nothing that depends on the schema begins before it is gone."
+            "A migration Job that the spec does not ask for is ending; nothing that depends on the schema begins before it is gone."
             => "Wait; if it lasts, the node of the Job's pod does not answer.",
         SchemaCurrent Normal
             "The database schema is the one that the version needs."
@@ -89,16 +89,16 @@ crate::reason::kind_reasons! {
             "The change of `spec.version` is a downgrade or skips a major version; the running version is kept."
             => "Set `spec.version` to a version that the message allows.",
         AwaitingDependants Normal
-            "The cluster is being deleted, and its engine serves on until the tenants and processes that are deleted with it are cleaned up; the message names them."
+            "The cluster is being deleted, and its engine keeps serving until the tenants and processes that are deleted with it are cleaned up; the message names them."
             => "Wait, at most five minutes, or give up what they have in the database with the annotation `workflow.example.com/force-delete: \"true\"` on the WorkflowCluster.",
         LeftInDatabase Warning
-            "The cluster is gone, and the database still holds what the named tenants and processes had in it (event)."
+            "The cluster is gone, and the database still holds the data of the named tenants and processes (event)."
             => "Nothing, or apply a cluster on the same database and the same objects again: they take it over, and can then be deleted in order.",
         CertificateRotated Normal
             "The engine's certificate was renewed before its end (event)."
             => "Nothing.",
         SecretUnproven Warning
-            "A Secret that was left by an earlier cluster of this name, or that somebody made, does not show that this installation wrote it; no engine is started with it."
+            "A Secret does not prove that this installation wrote it: an earlier cluster of this name left it, or somebody made it. No engine is started with it."
             => "Delete the named Secret: a new one is made. Or, if you know where it is from, name its uid in the annotation `workflow.example.com/adopt` of the WorkflowCluster.",
         CredentialsAnnounced Normal
             "The engine's tokens and keys are being replaced: the engine accepts new ones, which callers use from the named time on."

@@ -1,12 +1,11 @@
-//! What the cluster-controller reports.
+//! The status of a `WorkflowCluster`.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::grammar;
-use crate::schema;
+use crate::{grammar, schema};
 
 /// What the cluster-controller last saw.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -27,9 +26,8 @@ pub struct WorkflowClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = crate::MAX_MESSAGE_CHARS))]
     pub message: Option<String>,
-    /// `Ready` always; `Reconciling`, `Stalled`, `Paused`, `Supported` while they say something; `Available`,
-    /// `PostgresReachable`, `PostgresEncrypted`, `Migrated`, `UpgradeComplete`;
-    /// `RotatingCredentials` while it is true.
+    /// `Ready` always; `Reconciling`, `Stalled`, `Paused`, `Supported` while they apply; `Available`,
+    /// `PostgresReachable`, `PostgresEncrypted`, `Migrated`, `UpgradeComplete`; `RotatingCredentials` while it is true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -49,7 +47,7 @@ pub struct WorkflowClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = grammar::SEMVER_MAX))]
     pub version: Option<String>,
-    /// `version` without dots (`v1-2-3`), for gates that compare words.
+    /// `version` without dots (`v1-2-3`), for tools that can only compare words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65))]
     pub version_key: Option<String>,
@@ -71,15 +69,15 @@ pub struct WorkflowClusterStatus {
     pub access_key_ids: Option<AccessKeyIds>,
 }
 
-/// Ids of the keys that tokens are minted from. An id tells nothing of its key.
+/// Ids of the keys that tokens are minted from. A key cannot be derived from its id.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AccessKeyIds {
-    /// Of the workers' tokens.
+    /// Key of the workers' tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub worker: Option<String>,
-    /// Of the clients' tokens.
+    /// Key of the clients' tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub client: Option<String>,
@@ -87,22 +85,22 @@ pub struct AccessKeyIds {
 
 /// Phase of a cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(description = "")] // the field's own words win
+#[schemars(description = "")] // each field of this type has its own description
 pub enum ClusterPhase {
     /// Something outside is missing: Postgres, a Secret, a valid spec.
     #[default]
     Pending,
-    /// The first rollout is on its way.
+    /// The first rollout is running.
     Provisioning,
     /// The engine serves.
     Running,
-    /// The engine moves to another version.
+    /// The engine is being changed to another version.
     Upgrading,
     /// `replicas` is 0.
     Stopped,
-    /// The engine serves with less than asked for.
+    /// The engine serves, but not with all that the spec asks for.
     Degraded,
-    /// A person must act.
+    /// Nothing will change until a person acts.
     Failed,
     /// The cleanup runs.
     Deleting,
@@ -110,9 +108,9 @@ pub enum ClusterPhase {
 
 /// Whether Postgres can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(description = "")] // the field's own words win
+#[schemars(description = "")] // each field of this type has its own description
 pub enum PostgresStatus {
-    /// It accepts our login.
+    /// It accepts the login of the operator.
     Healthy,
     /// It cannot be used; condition `PostgresReachable` says why.
     Unreachable,

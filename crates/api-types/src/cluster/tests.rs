@@ -13,7 +13,7 @@ fn spec(extra: &serde_json::Value) -> WorkflowClusterSpec {
 }
 
 #[test]
-fn what_is_left_out_has_the_documented_value() {
+fn omitted_fields_have_the_documented_values() {
     let spec = spec(&json!({}));
     let external = spec.postgres.external_ref.clone().unwrap();
     assert_eq!((external.port(), external.ssl_mode().as_str()), (5432, "prefer"));
@@ -26,8 +26,8 @@ fn what_is_left_out_has_the_documented_value() {
 
 #[rstest]
 #[case::negative(-1)]
-#[case::zero_bits_beyond(65_536)]
-fn stored_port_that_is_none_reads_as_the_default(#[case] port: i32) {
+#[case::zero_in_16_bits(65_536)]
+fn stored_port_out_of_range_reads_as_the_default(#[case] port: i32) {
     let external = ExternalPostgres { port: Some(port), ..ExternalPostgres::default() };
     assert_eq!(external.port(), DEFAULT_POSTGRES_PORT);
 }

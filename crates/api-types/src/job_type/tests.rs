@@ -15,7 +15,7 @@ use crate::grammar::{JOB_TYPE, LABEL_VALUE};
 #[case("trailing_", "x_trailing_5f_x")]
 #[case("x_a_x", "x_x_5fa_5fx_x")]
 #[case("x__x", "x__x")]
-fn job_type_has_one_label_value_and_comes_back(#[case] job_type: &str, #[case] label_value: &str) {
+fn job_type_has_one_label_value_which_decodes_to_it(#[case] job_type: &str, #[case] label_value: &str) {
     assert_eq!(encode(job_type), Ok(label_value.to_owned()));
     assert_eq!(decode(label_value), Ok(job_type.to_owned()));
 }
@@ -29,7 +29,7 @@ fn job_type_has_one_label_value_and_comes_back(#[case] job_type: &str, #[case] l
 #[case::no_utf8("x_a_ff_x")]
 #[case::no_label_value("a:b")]
 #[case::empty("")]
-fn other_spellings_are_refused(#[case] label_value: &str) {
+fn label_value_that_encode_does_not_make_is_refused(#[case] label_value: &str) {
     assert_eq!(decode(label_value), Err(JobTypeError::NotEncoded { label_value: label_value.to_owned() }));
 }
 
@@ -54,7 +54,7 @@ fn length_is_counted_in_label_characters(#[case] job_type: String, #[case] expec
 
 proptest! {
     #[test]
-    fn every_job_type_that_encodes_comes_back(job_type in "\\PC{1,24}") {
+    fn every_encoded_job_type_decodes_to_itself(job_type in "\\PC{1,24}") {
         if let Ok(encoded) = encode(&job_type) {
             prop_assert!(encoded.len() <= 63);
             prop_assert!(regex::Regex::new(LABEL_VALUE).unwrap().is_match(&encoded), "{encoded}");
@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn every_label_value_that_decodes_comes_back(label_value in "(x_)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,30}[A-Za-z0-9])?(_x)?") {
+    fn every_decoded_label_value_encodes_to_itself(label_value in "(x_)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,30}[A-Za-z0-9])?(_x)?") {
         if let Ok(job_type) = decode(&label_value) {
             prop_assert_eq!(encode(&job_type), Ok(label_value));
         }

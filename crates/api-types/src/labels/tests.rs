@@ -44,9 +44,9 @@ fn controllers_share_neither_field_manager_nor_finalizer() {
 }
 
 #[test]
-fn every_label_and_annotation_of_ours_is_documented() {
+fn every_own_label_and_annotation_is_documented() {
     let page = include_str!("../../../../docs/ownership.md");
-    let ours = [
+    let own = [
         TENANT,
         CLUSTER,
         WORKER,
@@ -57,6 +57,6 @@ fn every_label_and_annotation_of_ours_is_documented() {
         CONFIG_DIGEST,
         APPLIED_HASH,
     ];
-    let missing: Vec<_> = ours.into_iter().filter(|word| !page.contains(&format!("`{word}`"))).collect();
+    let missing: Vec<_> = own.into_iter().filter(|word| !page.contains(&format!("`{word}`"))).collect();
     assert_eq!(missing, Vec::<&str>::new());
 }

@@ -13,7 +13,7 @@ fn short_name_is_parent_and_suffix(#[case] parent: &str, #[case] suffix: &str, #
 }
 
 #[test]
-fn long_name_is_cut_and_keeps_telling_parents_apart() {
+fn long_names_of_different_parents_are_cut_and_differ() {
     let parents = [format!("{}a", "p".repeat(70)), format!("{}b", "p".repeat(70))];
     let names = parents.map(|parent| child(&parent, "engine"));
     assert_eq!(names.each_ref().map(String::len), [MAX_NAME; 2]);
@@ -21,7 +21,7 @@ fn long_name_is_cut_and_keeps_telling_parents_apart() {
 }
 
 #[test]
-fn long_name_keeps_telling_suffixes_apart() {
+fn long_names_of_different_suffixes_differ() {
     let parent = "p".repeat(63);
     assert_ne!(child(&parent, "engine"), child(&parent, "engine-headless"));
 }
@@ -40,13 +40,13 @@ fn version_key_has_no_dots(#[case] version: &str, #[case] expected: &str) {
 }
 
 #[test]
-fn longest_cluster_name_needs_no_cut() {
+fn children_of_the_longest_cluster_name_are_not_cut() {
     let cluster = "c".repeat(crate::cluster::MAX_CLUSTER_NAME);
     let names = cluster_children(&cluster);
     assert!(names.iter().all(|name| name.starts_with(&cluster)), "{names:?}");
 }
 
-/// `a` + `x-y` and `a-x` + `y` would be one name.
+/// Else `a` + `x-y` and `a-x` + `y` would give the same name.
 #[test]
 fn no_suffix_of_a_cluster_ends_with_another() {
     let suffixes = cluster_children("").map(|name| name.trim_start_matches('-').to_owned());

@@ -32,7 +32,7 @@ crate::reason::kind_reasons! {
             "The tenant is suspended."
             => "Set the tenant's `spec.suspended` to false; the deployment follows by itself.",
         ReferenceNotPermittedOrMissing Warning
-            "The cluster or tenant does not exist, or this namespace may not refer to it; nobody is told which of the two it is."
+            "The cluster or tenant does not exist, or this namespace may not refer to it; which of the two is not disclosed."
             => "Check the names, have the tenant list this namespace in `spec.namespaces`, or have a cluster admin label it `workflow.example.com/tenant: <tenant>`.",
         DeployedForAnotherTenant Warning
             "The object names no tenant, and its Namespace is labelled with another one than when it was deployed; what runs stays with the tenant that the message names."
@@ -56,7 +56,7 @@ crate::reason::kind_reasons! {
             "An older `WorkflowProcess` of the same cluster and tenant has the same BPMN process id; that one stays deployed."
             => "Delete one of the two, or change the process id.",
         Redeployed Normal
-            "The engine had lost the definition and got it again (event)."
+            "The engine had lost the definition, and it was deployed again (event)."
             => "Nothing.",
         WorkersAvailable Normal
             "Every job type of the definition has a `WorkflowWorker`."
@@ -71,7 +71,7 @@ crate::reason::kind_reasons! {
             "The object was deleted while its cluster was gone: its definitions may still be in the cluster's database (event)."
             => "Apply the same object again to take them over, or remove the database.",
         IncidentsOpen Warning
-            "Instances of the process are held by incidents, the first ones since there were none (event)."
+            "Instances of the process are held by incidents, and there were none before (event)."
             => "Look at them, then resolve or cancel: see [an instance has an incident](../operations.md#an-instance-has-an-incident).",
         Retained Normal
             "The object was deleted with policy `Retain`: the definition stays in the engine (event)."

@@ -21,18 +21,18 @@ use super::*;
 #[case::part_of_a_mebi("0.5Mi", Some(524_288_000_000_000))]
 #[case::exbi("7Ei", Some(8_070_450_532_247_928_832_000_000_000))]
 #[case::more_than_can_be_stored("8Ei", Some(GREATEST))]
-#[case::far_more("99999999999999999999999999999999", Some(GREATEST))]
-#[case::endless("1e999999999", Some(GREATEST))]
-#[case::nothing_much("1e-999999999", Some(1))]
+#[case::far_more_than_can_be_stored("99999999999999999999999999999999", Some(GREATEST))]
+#[case::huge_exponent("1e999999999", Some(GREATEST))]
+#[case::tiny_exponent("1e-999999999", Some(1))]
 #[case::many_zeros_first("0.00000000000000000000001E", Some(10_000))]
 #[case::many_digits("1.000000000000000000000000000000", Some(1_000_000_000))]
 #[case::zero("0", Some(0))]
-#[case::zero_of_much("0e99", Some(0))]
+#[case::zero_with_an_exponent("0e99", Some(0))]
 #[case::no_number("m", None)]
 #[case::empty("", None)]
 #[case::word("abc", None)]
 #[case::two_points("1.2.3", None)]
 #[case::unknown_suffix("1Kib", None)]
-fn a_quantity_is_an_amount(#[case] text: &str, #[case] expected: Option<i128>) {
+fn text_is_read_as_billionths(#[case] text: &str, #[case] expected: Option<i128>) {
     assert_eq!(billionths(text), expected);
 }

@@ -20,10 +20,10 @@ crate::reason::kind_reasons! {
             "Usage has reached a quota; the message names it."
             => "Raise the quota, or let instances end.",
         ClientSecretsCurrent Normal
-            "Secret `<tenant>-client` is in every namespace that the tenant is granted to, as it has to be now."
+            "Secret `<tenant>-client` is in every namespace that the tenant is granted to, with its current content."
             => "Nothing.",
         ClientSecretNotPermitted Warning
-            "The tenant-controller may not write Secret `<tenant>-client` in a namespace: that has not opted in."
+            "The tenant-controller may not write Secret `<tenant>-client` in a namespace that has not opted in."
             => "Create the RoleBinding that the message names, or end the grant of that namespace.",
         ClientSecretNameTaken Warning
             "A Secret of the name `<tenant>-client` belongs to something else; it is not touched."
@@ -44,7 +44,7 @@ crate::reason::kind_reasons! {
             "The cluster has no endpoint yet, or is being deleted."
             => "Look at the `WorkflowCluster` that the message names.",
         ReferenceNotPermittedOrMissing Warning
-            "The cluster does not exist, or this namespace may not refer to it; nobody is told which of the two it is."
+            "The cluster does not exist, or this namespace may not refer to it; which of the two is not disclosed."
             => "Check the name, or have a cluster admin label this namespace `workflow.example.com/tenant: <tenant>`.",
         EngineUnreachable Warning
             "The engine did not answer; it is retried with backoff."

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::Violation;
 use crate::grammar;
 
-/// Characters of a refused value that a message repeats.
+/// Most characters of a refused value that a message repeats.
 const SHOWN_CHARS: usize = 48;
 
 /// The bounds of one field and of all below it.
@@ -23,7 +23,8 @@ pub struct Bounds {
     range: (Option<f64>, Option<f64>),
     items: (Option<i64>, Option<i64>),
     max_properties: Option<i64>,
-    /// `None`: items may repeat. Some: no two items agree in these members (no member: in themselves).
+    /// `None`: items may repeat. `Some`: no two items have equal values of these members; without members, no two items
+    /// are equal.
     unique: Option<Vec<String>>,
     item: Option<Box<Self>>,
     properties: BTreeMap<String, Self>,

@@ -1,4 +1,4 @@
-//! The CEL rules of the CRDs once more, in Rust, with the same messages. A table in `tests/` holds both sides together.
+//! The CEL rules of the CRDs again, in Rust, with the same messages. The tests check both with `testdata/cases.yaml`.
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::{Bounds, Checked, Violation};
 use crate::quantity::Quantity;
-use crate::scheduling::{POD_LABELS_OURS, RESOURCES_ORDER, Resources, Scheduling};
+use crate::scheduling::{POD_LABELS_RESERVED, RESOURCES_ORDER, Resources, Scheduling};
 use crate::schema::{CelRule, LABEL_KEYS};
 use crate::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
 use crate::{cluster, grammar, job_type, process, tenant, worker, worker_env};
@@ -45,9 +45,9 @@ impl Broken {
         self.keys("spec.scheduling.nodeSelector", &scheduling.node_selector);
         self.keys("spec.scheduling.podLabels", &scheduling.pod_labels);
         self.keys("spec.scheduling.podAnnotations", &scheduling.pod_annotations);
-        let is_ours =
+        let is_reserved =
             |key: &String| key.starts_with("app.kubernetes.io/") || key.starts_with("workflow.example.com/");
-        self.unless(!scheduling.pod_labels.keys().any(is_ours), "spec.scheduling", POD_LABELS_OURS);
+        self.unless(!scheduling.pod_labels.keys().any(is_reserved), "spec.scheduling", POD_LABELS_RESERVED);
     }
 }
 
@@ -94,8 +94,8 @@ impl Checked for WorkflowCluster {
             cluster::POSTGRES_ONE_OF,
         );
         if let Some(external) = &postgres.external_ref {
-            // The pattern lets any text of hex digits and colons pass; only the parser knows an IPv6 address. One that
-            // maps an IPv4 address is none to the API server.
+            // The pattern accepts any text of hex digits and colons; only the parser recognises an IPv6 address. The
+            // API server refuses one that maps an IPv4 address.
             let is_address =
                 |host: &str| host.parse::<Ipv6Addr>().is_ok_and(|address| address.to_ipv4_mapped().is_none());
             let address_holds = !external.host.contains(':') || is_address(&external.host);
@@ -189,8 +189,8 @@ impl Checked for WorkflowWorker {
         };
         broken.unless(!self.spec.job_types.iter().any(too_long), "spec.jobTypes", worker::JOB_TYPES_ENCODE);
         for (index, variable) in self.spec.env.iter().enumerate() {
-            let ours = variable.name.starts_with(worker_env::PREFIX);
-            broken.unless(!ours, format!("spec.env[{index}].name"), worker::ENV_NAME_OURS);
+            let is_reserved = variable.name.starts_with(worker_env::PREFIX);
+            broken.unless(!is_reserved, format!("spec.env[{index}].name"), worker::ENV_NAME_RESERVED);
             let both = variable.value.is_some() && variable.value_from.is_some();
             broken.unless(!both, format!("spec.env[{index}]"), worker::ENV_ONE_OF);
         }

@@ -8,7 +8,7 @@ crate::reason::kind_reasons! {
             "`spec.replicas` is 0: no worker pod runs."
             => "Raise `spec.replicas`.",
         Reconciling Normal
-            "Owned objects are being brought to the spec; the message says which."
+            "Owned objects are being changed to match the spec; the message says which."
             => "Wait.",
         RolloutComplete Normal
             "Every pod runs the current template and is ready."
@@ -26,7 +26,7 @@ crate::reason::kind_reasons! {
             "The autoscaler cannot read `wf_job_lag_seconds`; it keeps the current number of pods."
             => "Look at the job-lag-metrics-adapter and the APIService `v1beta1.external.metrics.k8s.io`.",
         AutoscalingDisabled Normal
-            "`spec.autoscaling` is not set: the number of pods is `spec.replicas`, or what an autoscaler left until that is changed."
+            "`spec.autoscaling` is not set: the number of pods is `spec.replicas`, or the number that an autoscaler set last until `spec.replicas` is changed."
             => "Nothing.",
         AutoscalerConflict Warning
             "Another HorizontalPodAutoscaler targets the same Deployment; the message names it."
@@ -50,7 +50,7 @@ crate::reason::kind_reasons! {
             "The cluster's CA or worker key cannot be read."
             => "Look at the `WorkflowCluster`; its controller makes both.",
         ReferenceNotPermittedOrMissing Warning
-            "The cluster or tenant does not exist, or this namespace may not refer to it; nobody is told which of the two it is."
+            "The cluster or tenant does not exist, or this namespace may not refer to it; which of the two is not disclosed."
             => "Check the names, have the tenant list this namespace in `spec.namespaces`, or have a cluster admin label it `workflow.example.com/tenant: <tenant>`.",
     }
 }

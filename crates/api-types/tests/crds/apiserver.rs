@@ -1,4 +1,4 @@
-//! The CRDs in a real apiserver: the last word on what is accepted, and with which message.
+//! The CRDs in a real apiserver, which decides what is accepted, and with which message.
 
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
@@ -57,7 +57,7 @@ async fn check(client: &Client, namespace: &str, case: &Case) -> Result<(), Stri
     let mut outcome = api.create(&PostParams::default(), &created).await;
     if let Some(updated) = case.updated() {
         outcome.map_err(|error| format!("not even created: {error}"))?;
-        // An update, not another apply: a field that is left out must go.
+        // An update, not another apply: a field that is left out must be removed.
         let current = api.get(name(&updated)).await.map_err(|error| error.to_string())?;
         let mut updated = updated;
         updated["metadata"]["resourceVersion"] = current.metadata.resource_version.into();
@@ -66,12 +66,12 @@ async fn check(client: &Client, namespace: &str, case: &Case) -> Result<(), Stri
             .replace(&updated.metadata.name.clone().unwrap_or_default(), &PostParams::default(), &updated)
             .await;
     }
-    let verdict = judge(case, outcome);
+    let result = compare(case, outcome);
     let _ = api.delete(name(&case.created()), &kube::api::DeleteParams::default()).await;
-    verdict
+    result
 }
 
-fn judge(case: &Case, outcome: Result<DynamicObject, kube::Error>) -> Result<(), String> {
+fn compare(case: &Case, outcome: Result<DynamicObject, kube::Error>) -> Result<(), String> {
     match (&case.refused, outcome) {
         (None, Ok(_)) => Ok(()),
         (Some(_), Ok(_)) if case.only == Some(Side::Code) => Ok(()),
@@ -81,7 +81,7 @@ fn judge(case: &Case, outcome: Result<DynamicObject, kube::Error>) -> Result<(),
             let causes = causes(&status);
             let path = refusal.apiserver.as_ref().unwrap_or(&refusal.path);
             let reported = causes.iter().any(|(field, message)| {
-                // A rule about metadata.name stands at the root, which has no path; its message names the field.
+                // A rule about metadata.name is at the root, which has no path; its message names the field.
                 let at = field == path || message.contains(path.as_str());
                 at && refusal.message.as_ref().is_none_or(|words| message.ends_with(words))
             });
@@ -96,7 +96,7 @@ fn judge(case: &Case, outcome: Result<DynamicObject, kube::Error>) -> Result<(),
 }
 
 #[tokio::test]
-async fn every_case_is_judged_as_written() {
+async fn every_case_is_accepted_or_refused_as_written() {
     let apiserver = test_support::require_apiserver!();
     let (client, namespace) = prepared(apiserver, "cases").await;
     let mut wrong = Vec::new();
@@ -166,7 +166,7 @@ async fn scale_subresource_reads_and_writes_replicas() {
     }
 }
 
-/// Two writers of conditions keep each other's.
+/// Two field managers of conditions do not remove each other's.
 #[tokio::test]
 async fn conditions_are_merged_by_type() {
     let apiserver = test_support::require_apiserver!();
@@ -196,8 +196,8 @@ async fn conditions_are_merged_by_type() {
     assert_eq!(types, ["Ready", "Synced"]);
 }
 
-/// Otherwise kstatus takes the object for done, and Flux and Helm go on. What is defaulted has no manager: all of it must
-/// be replaced by a controller's first status, whatever that says.
+/// Otherwise kstatus takes the object for current, and Flux and Helm go on. A defaulted field has no field manager: a
+/// controller's first status must replace all of them, whatever it says.
 #[tokio::test]
 async fn unseen_object_says_so_until_a_controller_writes_its_status() {
     let apiserver = test_support::require_apiserver!();
@@ -218,13 +218,13 @@ async fn unseen_object_says_so_until_a_controller_writes_its_status() {
         let manifest = fixture(&format!("minimal/{kind}.yaml"));
         apply(&api, &manifest).await.unwrap();
         let mut status = api.get(name(&manifest)).await.unwrap().data["status"].take();
-        // A cluster tells one thing more.
+        // The status of a cluster has one more defaulted field.
         if let Some(fields) = status.as_object_mut() {
             fields.remove("acceptsDeployments");
         }
         assert_eq!(status, unseen, "{kind}");
 
-        // As the controllers do it before they write a status.
+        // The controllers add a finalizer before they write a status.
         let finalizer = json!({"metadata": {"finalizers": ["workflow.example.com/test"]}});
         api.patch(name(&manifest), &PatchParams::default(), &Patch::Merge(&finalizer)).await.unwrap();
         let condition = |type_: &str, status: &str| {
@@ -250,7 +250,7 @@ async fn unseen_object_says_so_until_a_controller_writes_its_status() {
     }
 }
 
-/// GitOps tools compare what they apply with what is there: nothing may be rewritten.
+/// GitOps tools compare what they apply with the live object: the apiserver may rewrite nothing.
 #[tokio::test]
 async fn crds_apply_again_without_a_difference() {
     let apiserver = test_support::require_apiserver!();
@@ -296,7 +296,7 @@ async fn table(client: &Client, namespace: &str, plural: &str) -> (Vec<String>, 
     request.headers_mut().insert("accept", "application/json;as=Table;v=v1;g=meta.k8s.io".parse().unwrap());
     let table: Value = client.request(request).await.unwrap();
     let columns: Vec<_> = table["columnDefinitions"].as_array().unwrap().iter().collect();
-    // The age is another one each time.
+    // The age changes with time.
     let shown: Vec<usize> = (0..columns.len()).filter(|n| columns[*n]["name"] != "Age").collect();
     let names = shown.iter().map(|n| columns[*n]["name"].as_str().unwrap().to_owned()).collect();
     let rows = table["rows"].as_array().unwrap().iter();

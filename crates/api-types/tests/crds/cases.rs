@@ -110,7 +110,7 @@ fn testdata(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata").join(path)
 }
 
-/// RFC 7396.
+/// JSON merge patch, RFC 7396.
 fn merge(target: &mut Value, patch: &Value) {
     match patch {
         Value::Null => {}

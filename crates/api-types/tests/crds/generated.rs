@@ -1,4 +1,4 @@
-//! A changed type without `just gen` fails here.
+//! The checked-in files are what `just gen` makes of the types.
 
 use std::fs;
 use std::path::PathBuf;

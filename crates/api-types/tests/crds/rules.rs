@@ -1,4 +1,4 @@
-//! The rules in code, over the same cases as the apiserver.
+//! The rules in code, tested with the same cases as the apiserver.
 
 use std::sync::LazyLock;
 
@@ -72,7 +72,7 @@ static COMPLETE: LazyLock<[Value; 4]> = LazyLock::new(|| {
     })
 });
 
-/// A value that a schema without types could let pass.
+/// A value that a schema without types could accept.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -41,7 +41,7 @@ fn unbounded(schema: &JSONSchemaProps) -> Option<&'static str> {
             (!bounded).then_some("maxLength, enum or format")
         }
         Some("integer" | "number") if schema.minimum.is_none() => Some("minimum"),
-        // The type itself ends an int64: keys and generations use all of it.
+        // An int64 is bounded by its type: keys and generations use its whole range.
         Some("integer") if schema.maximum.is_none() && schema.format.as_deref() != Some("int64") => {
             Some("maximum")
         }
@@ -63,7 +63,7 @@ fn every_field_is_bounded() {
 }
 
 #[test]
-fn no_field_keeps_what_the_schema_does_not_know() {
+fn no_field_preserves_unknown_fields() {
     walk_all(|path, schema| {
         assert_eq!(schema.x_kubernetes_preserve_unknown_fields, None, "{path}");
         assert_eq!(schema.x_kubernetes_embedded_resource, None, "{path}");
@@ -72,22 +72,22 @@ fn no_field_keeps_what_the_schema_does_not_know() {
 }
 
 #[test]
-fn every_field_of_ours_is_documented() {
+fn every_field_that_is_not_kubernetes_own_is_documented() {
     // Below these the fields are Kubernetes' own.
     let embedded = ["affinity", "tolerations", "topologySpreadConstraints", "behavior"];
     walk_all(|path, schema| {
-        let theirs = embedded
+        let is_kubernetes_own = embedded
             .iter()
             .any(|name| path.contains(&format!(".{name}.")) || path.contains(&format!(".{name}[")));
         let unnamed = path.ends_with("[]") || path.ends_with("{}");
-        if !theirs && !unnamed && path.ends_with(|end: char| end.is_ascii_alphanumeric()) {
+        if !is_kubernetes_own && !unnamed && path.ends_with(|end: char| end.is_ascii_alphanumeric()) {
             let documented = schema.description.as_ref().is_some_and(|text| !text.is_empty());
             assert!(documented || !path.contains('.') || path.matches('.').count() == 1, "{path}");
         }
     });
 }
 
-/// A default adds a field that was left out; it must never meet one that was written as null.
+/// A default adds a field that was left out. A field that may be written as null must have none.
 #[test]
 fn only_absent_fields_are_defaulted() {
     let mut defaults = Vec::new();
@@ -133,9 +133,9 @@ fn every_crd_fits_in_the_annotation_of_a_client_side_apply() {
     }
 }
 
-/// The whole list, so that a rule never goes or changes unnoticed.
+/// The whole list, so that no rule is removed or changed unnoticed.
 #[test]
-fn rules_are_these() {
+fn every_rule_is_in_this_list() {
     let mut rules = Vec::new();
     walk_all(|path, schema| {
         for rule in schema.x_kubernetes_validations.iter().flatten() {
@@ -151,7 +151,7 @@ fn rules_are_these() {
 }
 
 #[test]
-fn kubectl_shows_what_a_user_looks_for() {
+fn kubectl_get_has_these_columns() {
     let columns: Vec<String> = api_types::crds()
         .iter()
         .map(|crd| {
@@ -178,7 +178,7 @@ fn kubectl_shows_what_a_user_looks_for() {
     );
 }
 
-/// Otherwise the check of stored objects would quietly skip it, or show a user an expression.
+/// Otherwise the check of stored objects would skip the pattern, or show users a regular expression.
 #[test]
 fn every_pattern_compiles_and_has_words() {
     walk_all(|path, schema| {

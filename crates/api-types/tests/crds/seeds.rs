@@ -1,4 +1,4 @@
-//! The manifests of the first design read, and write back nothing less than what was written.
+//! The manifests of the first design decode without a violation, and encode again without a loss.
 
 use api_types::violation::{Checked, violations};
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
