@@ -1,4 +1,4 @@
-//! RBAC for a user of a test: exactly the rights that a document names, and no others.
+//! RBAC for a controller in a test: exactly the rights that the charts grant its service, and no others.
 
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::api::PostParams;
@@ -8,18 +8,39 @@ use serde_json::{Value, json};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-/// One rule of a Role.
-#[must_use]
-pub fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
-    json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
+/// What the charts render with their default values; `charts/test.sh` keeps it up to date.
+const RENDERED: &str = include_str!("../../../charts/tests/golden/default.yaml");
+
+/// Where a ClusterRole of a service is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// In all namespaces.
+    Everywhere,
+    /// In namespaces that WorkflowClusters are in.
+    ClusterNamespace,
+    /// In namespaces of teams, which opt in by a RoleBinding.
+    WorkloadNamespace,
 }
 
-/// A rule about named objects only.
+/// The rules that the charts grant a service, for instance `tenant-controller`.
 #[must_use]
-pub fn rule_for(group: &str, resources: &[&str], names: &[&str], verbs: &[&str]) -> Value {
-    let mut rule = rule(group, resources, verbs);
-    rule["resourceNames"] = json!(names);
-    rule
+pub fn chart_rules(service: &str, scope: Scope) -> Vec<Value> {
+    let name = match scope {
+        Scope::Everywhere => format!("workflow-{service}"),
+        Scope::ClusterNamespace => format!("workflow-{service}-cluster-namespace"),
+        Scope::WorkloadNamespace => format!("workflow-{service}-workload-namespace"),
+    };
+    let header = format!("kind: ClusterRole\nmetadata:\n  name: {name}\n");
+    let role = RENDERED.split("\n---\n").find(|document| document.contains(&header));
+    let role = role.unwrap_or_else(|| panic!("the charts should render ClusterRole {name}"));
+    let role: ClusterRole = serde_saphyr::from_str(role).expect("a ClusterRole should be readable");
+    role.rules.into_iter().flatten().map(|rule| json!(rule)).collect()
+}
+
+/// What the cluster-controller grants the readers of an engine's Secrets: each of them by name.
+#[must_use]
+pub fn secrets_rule(names: &[&str]) -> Value {
+    json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": names})
 }
 
 /// Grants `user` these rules in all namespaces: a ClusterRole and its binding, both named after the user. A user

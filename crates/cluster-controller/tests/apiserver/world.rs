@@ -1,4 +1,4 @@
-//! Whole passes on a real API server, with no more rights than `docs/spec/workflowcluster.md` names under "Permissions".
+//! Whole passes on a real API server, with no more rights than the charts grant.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ use controller_kit::events::Publisher;
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::pass::Passes;
 use controller_testing::caches::{children, listed, managed};
-use controller_testing::permissions::{permit_everywhere, permit_in, rule};
+use controller_testing::permissions::{Scope, chart_rules, permit_everywhere, permit_in};
 use controller_testing::real::TestNamespace;
 use engine_access::engine::{EngineConnector, EngineRole};
 use engine_fake::FakeEngines;
@@ -88,8 +88,10 @@ impl World {
         let engines = FakeEngines::new();
         engines.at(&engine_host(CLUSTER, &namespace.name), 26500);
         let user = format!("cluster-controller-{}", namespace.name);
-        permit_everywhere(&namespace.client, &user, &rules_everywhere()).await;
-        permit_in(&namespace.client, &namespace.name, &user, &user, &rules_in_the_clusters_namespace()).await;
+        permit_everywhere(&namespace.client, &user, &chart_rules("cluster-controller", Scope::Everywhere))
+            .await;
+        let rules = chart_rules("cluster-controller", Scope::ClusterNamespace);
+        permit_in(&namespace.client, &namespace.name, &user, &user, &rules).await;
         let login = json!({"metadata": {"name": "wf-db-credentials"}, "stringData": {"username": "u", "password": "p"}});
         namespace.add(&read::<Secret>(login)).await;
         let (controller, database) = (apiserver.client_for(&user, &[]).await, FakeDatabase::default());
@@ -276,37 +278,6 @@ impl World {
         ];
         self.versions(&kinds).await
     }
-}
-
-/// The documented rights, and no others.
-fn rules_everywhere() -> [Value; 10] {
-    [
-        rule("workflow.example.com", &["workflowclusters"], &["list", "watch", "patch"]),
-        rule("workflow.example.com", &["workflowtenants", "workflowprocesses"], &["list", "watch"]),
-        rule("workflow.example.com", &["workflowclusters/status"], &["patch"]),
-        rule("workflow.example.com", &["workflowclusters/finalizers"], &["update"]),
-        rule("apps", &["statefulsets"], &["list", "watch"]),
-        rule("", &["services", "configmaps"], &["list", "watch"]),
-        rule("batch", &["jobs"], &["list", "watch"]),
-        rule("policy", &["poddisruptionbudgets"], &["list", "watch"]),
-        rule("networking.k8s.io", &["networkpolicies", "ingresses"], &["list", "watch"]),
-        rule("events.k8s.io", &["events"], &["create"]),
-    ]
-}
-
-fn rules_in_the_clusters_namespace() -> [Value; 10] {
-    [
-        rule("apps", &["statefulsets"], &["get", "create", "patch"]),
-        rule("", &["services", "configmaps", "secrets"], &["get", "create", "patch"]),
-        rule("", &["pods"], &["list", "delete"]),
-        rule("", &["events"], &["list"]),
-        rule("batch", &["jobs"], &["get", "create", "delete"]),
-        rule("networking.k8s.io", &["networkpolicies"], &["get", "create", "patch"]),
-        rule("networking.k8s.io", &["ingresses"], &["get", "create", "patch", "delete"]),
-        rule("policy", &["poddisruptionbudgets"], &["get", "create", "patch", "delete"]),
-        rule("rbac.authorization.k8s.io", &["roles", "rolebindings"], &["get", "create", "patch", "delete"]),
-        rule("monitoring.coreos.com", &["servicemonitors"], &["get", "create", "patch", "delete"]),
-    ]
 }
 
 pub(crate) fn read<K: DeserializeOwned>(value: Value) -> K {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::WorkflowProcess;
-use controller_testing::permissions::{permit_everywhere, permit_in, rule, rule_for};
+use controller_testing::permissions::{Scope, chart_rules, permit_everywhere, permit_in, secrets_rule};
 use controller_testing::real::TestNamespace;
 use controller_testing::running::RunningController;
 use engine_client::model::{Tenant, TenantQuotas};
@@ -142,20 +142,13 @@ impl World {
     }
 }
 
-/// A kubeconfig of the controller's own, with exactly the permissions of `docs/spec/workflowprocess.md`.
+/// A kubeconfig of the controller's own, with exactly the rights that the charts and the cluster-controller grant it.
 async fn permit(apiserver: &TestApiServer, home: &TestNamespace) -> PathBuf {
-    let group = api_types::GROUP;
-    let everywhere = [
-        rule(group, &["workflowprocesses"], &["list", "watch", "patch"]),
-        rule(group, &["workflowprocesses/status"], &["patch"]),
-        rule(group, &["workflowclusters", "workflowtenants", "workflowworkers"], &["list", "watch"]),
-        rule("", &["namespaces"], &["list", "watch"]),
-        rule("", &["configmaps"], &["get", "list", "watch"]),
-        rule("events.k8s.io", &["events"], &["create"]),
-    ];
-    let near_clusters = [rule_for("", &["secrets"], &["prod-engine-controller-token"], &["get"])];
-    let user = format!("system:serviceaccount:{}:process-controller", home.name);
-    permit_everywhere(&home.client, &user, &everywhere).await;
-    permit_in(&home.client, &home.name, "process-controller", &user, &near_clusters).await;
+    let (service, user) =
+        ("process-controller", format!("system:serviceaccount:{}:process-controller", home.name));
+    permit_everywhere(&home.client, &user, &chart_rules(service, Scope::Everywhere)).await;
+    let mut rules = chart_rules(service, Scope::ClusterNamespace);
+    rules.push(secrets_rule(&["prod-engine-controller-token"]));
+    permit_in(&home.client, &home.name, service, &user, &rules).await;
     apiserver.kubeconfig_for(&user, &[])
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::WorkflowTenant;
-use controller_testing::permissions::{permit_everywhere, permit_in, rule, rule_for};
+use controller_testing::permissions::{Scope, chart_rules, permit_everywhere, permit_in, secrets_rule};
 use controller_testing::real::TestNamespace;
 use controller_testing::running::RunningController;
 use engine_fake::{FakeEngine, FakeEngines};
@@ -89,27 +89,18 @@ impl World {
 
     /// What a namespace does to opt in: `docs/spec/workflowtenant.md`.
     pub(crate) async fn opt_in(&self, namespace: &TestNamespace) {
-        let rules = [rule("", &["secrets"], &["get", "create", "patch", "delete"])];
+        let rules = chart_rules("tenant-controller", Scope::WorkloadNamespace);
         let name = "tenant-controller-workload-namespace";
         permit_in(&self.client, &namespace.name, name, &Self::user(self), &rules).await;
     }
 }
 
-/// A kubeconfig of the controller's own, with exactly the permissions of `docs/spec/workflowtenant.md`.
+/// A kubeconfig of the controller's own, with exactly the rights that the charts and the cluster-controller grant it.
 async fn permit(apiserver: &TestApiServer, home: &TestNamespace) -> PathBuf {
-    let group = api_types::GROUP;
-    let everywhere = [
-        rule(group, &["workflowtenants"], &["list", "watch", "patch"]),
-        rule(group, &["workflowtenants/status"], &["patch"]),
-        rule(group, &["workflowtenants/finalizers"], &["update"]),
-        rule(group, &["workflowclusters"], &["get", "list", "watch"]),
-        rule("", &["namespaces"], &["list", "watch"]),
-        rule("events.k8s.io", &["events"], &["create"]),
-    ];
-    let keys = ["prod-engine-controller-token", "prod-engine-client-key"];
-    let near_clusters = [rule("", &["configmaps"], &["get"]), rule_for("", &["secrets"], &keys, &["get"])];
-    let user = World::user(home);
-    permit_everywhere(&home.client, &user, &everywhere).await;
-    permit_in(&home.client, &home.name, "tenant-controller", &user, &near_clusters).await;
+    let (service, user) = ("tenant-controller", World::user(home));
+    permit_everywhere(&home.client, &user, &chart_rules(service, Scope::Everywhere)).await;
+    let mut rules = chart_rules(service, Scope::ClusterNamespace);
+    rules.push(secrets_rule(&["prod-engine-controller-token", "prod-engine-client-key"]));
+    permit_in(&home.client, &home.name, service, &user, &rules).await;
     apiserver.kubeconfig_for(&user, &[])
 }

@@ -1,8 +1,8 @@
-//! With no more rights than `docs/spec/workflowworker.md` names under "Permissions".
+//! With no more rights than the charts and the cluster-controller grant.
 
 use api_types::WorkflowWorker;
 use api_types::engine_access::{Access, access_secret_name};
-use controller_testing::permissions::{permit_everywhere, permit_in, rule, rule_for};
+use controller_testing::permissions::{Scope, chart_rules, permit_everywhere, permit_in, secrets_rule};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
@@ -14,46 +14,12 @@ use crate::world::{ACCESS, CLUSTER, EVERY_FIELD, SEED, WORKER, World};
 
 const USER: &str = "worker-controller-test";
 
-fn rules_everywhere() -> [Value; 9] {
-    [
-        rule("workflow.example.com", &["workflowworkers"], &["list", "watch"]),
-        rule("workflow.example.com", &["workflowworkers/status"], &["patch"]),
-        rule("workflow.example.com", &["workflowworkers/finalizers"], &["update"]),
-        rule("workflow.example.com", &["workflowclusters", "workflowtenants"], &["get", "list", "watch"]),
-        rule("", &["namespaces"], &["list", "watch"]),
-        rule("apps", &["deployments"], &["list", "watch"]),
-        rule("autoscaling", &["horizontalpodautoscalers"], &["list", "watch"]),
-        rule("policy", &["poddisruptionbudgets"], &["list", "watch"]),
-        rule("events.k8s.io", &["events"], &["create"]),
-    ]
-}
-
-fn rules_in_the_clusters_namespace() -> [Value; 2] {
-    let key = access_secret_name(CLUSTER, Access::WorkerKey);
-    [
-        rule("", &["configmaps"], &["get"]),
-        // Stands for the Role that the cluster-controller makes for each cluster.
-        rule_for("", &["secrets"], &[&key], &["get"]),
-    ]
-}
-
-fn rules_in_the_fleets_namespace() -> [Value; 6] {
-    let write = &["get", "create", "patch", "delete"];
-    [
-        rule("apps", &["deployments"], write),
-        rule("autoscaling", &["horizontalpodautoscalers"], write),
-        rule("policy", &["poddisruptionbudgets"], write),
-        rule("", &["secrets"], write),
-        rule("", &["serviceaccounts"], &["get"]),
-        rule("", &["pods"], &["list"]),
-    ]
-}
-
 /// The controller's client: rights everywhere, and in the cluster's namespace.
 async fn controller(apiserver: &TestApiServer, home: &World) -> Client {
-    permit_everywhere(&home.client, USER, &rules_everywhere()).await;
-    let name = "worker-controller-cluster-namespace";
-    permit_in(&home.client, &home.name, name, USER, &rules_in_the_clusters_namespace()).await;
+    permit_everywhere(&home.client, USER, &chart_rules("worker-controller", Scope::Everywhere)).await;
+    let mut rules = chart_rules("worker-controller", Scope::ClusterNamespace);
+    rules.push(secrets_rule(&[&access_secret_name(CLUSTER, Access::WorkerKey)]));
+    permit_in(&home.client, &home.name, "worker-controller-cluster-namespace", USER, &rules).await;
     apiserver.client_for(USER, &[]).await
 }
 
@@ -82,7 +48,7 @@ async fn the_documented_rights_are_enough_for_a_whole_life_and_the_opt_in_is_nee
     let worker = fleet.api::<WorkflowWorker>().get(WORKER).await.unwrap();
     assert_eq!(worker.status.unwrap().message, Some(message));
 
-    let rules = rules_in_the_fleets_namespace();
+    let rules = chart_rules("worker-controller", Scope::WorkloadNamespace);
     permit_in(&home.client, &fleet.name, "worker-controller-workload-namespace", USER, &rules).await;
     // RBAC reaches the authorizer through a watch.
     let applied =
