@@ -58,7 +58,7 @@ impl Identity {
 /// The trust that is current right now; `None` until it was read, and when what was read is not usable.
 pub type CurrentAuthConfig = watch::Receiver<Option<Arc<AuthConfig>>>;
 
-/// Tells who sent a request.
+/// Finds out who sent a request.
 pub struct Authenticator {
     config: CurrentAuthConfig,
     tokens: tokens::TokenReviews,

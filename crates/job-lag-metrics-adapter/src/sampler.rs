@@ -48,7 +48,7 @@ pub struct Sampler<S> {
 }
 
 struct Open {
-    /// Tells an object from another one of the same name.
+    /// Distinguishes an object from another one of the same name.
     uid: Option<String>,
     task: tokio::task::AbortHandle,
 }

@@ -72,7 +72,7 @@ pub struct State {
 pub struct Store(RwLock<BTreeMap<ClusterKey, Samples>>);
 
 impl Store {
-    /// What one lag stream of a cluster tells is put in through this.
+    /// Puts in what one lag stream of a cluster reports.
     pub fn feed<'a>(&'a self, cluster: &'a ClusterKey) -> Feed<'a> {
         Feed { store: self, cluster, arriving: None }
     }

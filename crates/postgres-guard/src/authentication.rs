@@ -30,8 +30,8 @@ pub(crate) async fn hand_on<S: AsyncRead + AsyncWrite>(client: UnixStream, serve
     .map(|_| ())
 }
 
-/// Hands on the server's messages up to the end of the login, each as a whole: the client hears of no part of a message
-/// that was not looked at.
+/// Forwards the server's messages up to the end of the login, each as a whole: the client gets no part of a message
+/// that was not checked.
 async fn hand_on_authentication(
     server: &mut (impl AsyncRead + Unpin),
     client: &mut (impl AsyncWrite + Unpin),

@@ -1,10 +1,11 @@
 //! A way to Postgres on which no password goes in clear text to a server that was not verified.
 //!
-//! sqlx sends the password to whichever server asks for it in clear text, and has no setting against that. It opens the
-//! connections of a pool by itself, so a look at the server beforehand would say nothing of the next connection. So the
-//! connections to a server that is not verified lead through a [`Guard`] in this process: it speaks TLS with the server,
-//! hands on both directions, and ends a connection on which the server asks for the password in clear text, before sqlx
-//! hears of it. It also knows what sqlx does not tell: whether the connection is encrypted.
+//! sqlx sends the password to every server that asks for it in clear text, and has no setting against that. It opens
+//! the connections of a pool by itself, so a check of the server beforehand would say nothing about the next
+//! connection. So the connections to a server that is not verified go through a [`Guard`] in this process. It speaks
+//! TLS with the server and forwards both directions. When the server asks for the password in clear text, it ends the
+//! connection before sqlx gets that message. It also knows what sqlx does not report: whether the connection is
+//! encrypted.
 //!
 //! Owns: the socket between sqlx and such a server, and the judgement of how a connection is protected.
 //! Never does: see a password, or judge a certificate. A verified server (`verify-ca`, `verify-full`) is sqlx's alone.
@@ -34,7 +35,7 @@ pub const CLEAR_TEXT_REFUSED: &str = "28WF1";
 pub enum Protection {
     /// Not at all.
     Plain,
-    /// TLS, with whoever answered.
+    /// TLS, with a server that is not verified.
     Encrypted,
     /// TLS, with a server whose certificate was verified as far as the mode says.
     Verified,

@@ -118,7 +118,7 @@ fn any_certificate() -> ClientConfig {
         .with_no_client_auth()
 }
 
-/// Whoever answers must at least have the key of the certificate that it shows.
+/// The server must at least have the key of the certificate that it shows.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -138,7 +138,7 @@ impl Worker {
         }
     }
 
-    /// Tells the engine until it hears; the lease makes a repetition harmless.
+    /// Repeats the call until the engine answers; the lease makes a repetition harmless.
     async fn tell(&self, ended: &Ended) -> anyhow::Result<()> {
         let patience = ExponentialBuilder::new()
             .with_jitter()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-/// Linux tells processor time in hundredths of a second, on every architecture that Rust's services run on.
+/// Linux reports processor time in hundredths of a second, on every architecture that Rust's services run on.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Some processes that are reported as one.

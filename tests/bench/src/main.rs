@@ -1,4 +1,4 @@
-//! Measures what `docs/benchmarks.md` tells: each figure beside the bare limit, in the same run.
+//! Measures the figures of `docs/benchmarks.md`: each figure beside the bare limit, in the same run.
 //!
 //! Load goes to loopback, and to a namespace, tenant and custom resource definition that the run makes and removes.
 //! Absolute times of a shared machine are noise; the ratios of one run are not.

@@ -11,7 +11,7 @@ state=${WORKFLOW_OPERATOR_CLUSTER_STATE:-/var/lib/workflow-operator-cluster}
 lock=/run/workflow-operator-cluster.lock
 
 # Every process of the node has this variable in its environment, with the state folder as its value: the only safe way to know
-# one's own after a crash (a pid file may name a stranger's process by then).
+# one's own after a crash (by then a pid file may name a process of somebody else).
 marker=WORKFLOW_OPERATOR_CLUSTER_OWNER
 
 node_name=node1

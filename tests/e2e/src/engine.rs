@@ -66,7 +66,7 @@ impl ClientCredential {
     }
 }
 
-/// Connects as whoever has this.
+/// Connects with this credential.
 pub async fn connect_with(cluster: &Cluster, credential: &ClientCredential) -> anyhow::Result<Connection> {
     let ClientCredential { host, port, ca_pem, token } = credential.clone();
     // `<service>.<namespace>.svc`

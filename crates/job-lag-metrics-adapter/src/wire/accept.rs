@@ -19,8 +19,8 @@ pub enum DiscoveryVersion {
 
 /// The first media range in the client's order that we can serve; `None` means 406.
 ///
-/// `aggregated` tells whether the path has aggregated discovery documents. Elsewhere such a range is not served, as
-/// is a server-side table (`as=Table`): kubectl lists plain JSON as its second choice.
+/// `aggregated` says whether the path has aggregated discovery documents. Elsewhere such a range is not served, as is a
+/// server-side table (`as=Table`): kubectl lists plain JSON as its second choice.
 pub fn negotiate(accept: Option<&str>, aggregated: bool) -> Option<Representation> {
     let accept = accept.map_or("", str::trim);
     if accept.is_empty() {

@@ -86,7 +86,7 @@ async fn an_incident_shows_is_resolved_and_does_not_hold_a_tenant_for_ever() {
             process.status.as_ref().and_then(|status| status.open_incidents) == Some(expected)
         }
     };
-    await_condition(&processes, name, FIGURE, "tells of the incident", open(1)).await;
+    await_condition(&processes, name, FIGURE, "shows the incident", open(1)).await;
     await_event(&cluster, ALL, name, "IncidentsOpen", "").await;
 
     let resolve = ResolveIncidents {
@@ -102,7 +102,7 @@ async fn an_incident_shows_is_resolved_and_does_not_hold_a_tenant_for_ever() {
     engine.client.complete_job(&complete).await.expect("should complete");
     let ended = engine.client.get_instance(name, stuck).await.expect("should read").expect("should be there");
     assert_eq!(ended.state, InstanceState::Completed);
-    await_condition(&processes, name, FIGURE, "tells that none is left", open(0)).await;
+    await_condition(&processes, name, FIGURE, "shows that none is left", open(0)).await;
 
     // Nobody resolves the next one. The tenant says what holds it, and a person purges it.
     get_stuck(&engine, name).await;

@@ -29,7 +29,7 @@ async fn bad_bpmn_fails_with_its_element_and_does_not_hold_up_a_good_one() {
     assert!(message.starts_with("missing taskDefinition on Task_charge"), "{message}");
     let note = "ValidationFailed: missing taskDefinition on Task_charge";
     await_event(&cluster, ACME_NAMESPACE, "e2e-bad", "ValidationFailed", note).await;
-    // Whichever version: versions of a retired process id go on counting when the test is run again.
+    // Any version: versions of a retired process id go on counting when the test is run again.
     await_condition(
         &processes,
         "e2e-good",
