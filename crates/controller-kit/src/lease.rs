@@ -1,12 +1,13 @@
-//! One writer at a time: a fenced leader Lease. `docs/adr/0007-lease-protocol.md` tells the protocol, `protocol` is it.
+//! One writer at a time: a fenced leader Lease. `docs/adr/0007-lease-protocol.md` describes the protocol, module
+//! `protocol` implements it.
 //!
-//! The holder renews every [`RETRY_INTERVAL`]. It stops writing (the [`Fence`] closes) two thirds of the lease's duration
-//! after it *sent* its last successful renewal; another replica takes over only after it has itself seen no change for
-//! the whole duration. Both sides measure on their own clocks, which nobody can set, so a skewed wall clock cannot make
-//! two holders. A process that loses its lease ends: nothing it believes is worth keeping.
+//! The holder renews every [`RETRY_INTERVAL`]. It stops writing (the [`Fence`] closes) two thirds of the lease's
+//! duration after it *sent* its last successful renewal; another replica takes over only after it has itself seen no
+//! change for the whole duration. Both sides measure on their own clocks, which nobody can set, so a skewed wall clock
+//! cannot make two holders. A process that loses its lease ends: all that it knows may be out of date.
 //!
-//! Objects are not yet shared out among replicas: one replica owns all work, the others stand by. Whatever shares work
-//! out later decides in this module, and the fence stays the only gate for writes.
+//! Objects are not distributed among replicas yet: one replica does all work, the others stand by. If they are later,
+//! this module decides how, and the fence stays the only gate for writes.
 
 use std::time::Duration;
 
@@ -28,10 +29,10 @@ use record::{build_lease, record_of};
 /// before the fence closes.
 pub const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Why the lease is no longer ours.
+/// Why this process no longer holds the lease.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    /// Somebody else is in the record.
+    /// The record names another holder.
     #[error("lost lease {name}: it is held by {holder:?} now")]
     Taken {
         /// Name of the Lease.
@@ -63,23 +64,23 @@ pub struct LeaderLease {
     clock: Clock,
     fence: Fence,
     member: Member<String, String>,
-    /// As last read or written, for what the protocol does not know of.
+    /// As last read or written, for the fields that the protocol does not know.
     lease: Option<Lease>,
 }
 
-/// What came of a look at the Lease.
+/// The result of a look at the Lease.
 #[derive(Debug, PartialEq)]
 enum Look {
-    /// It is ours.
+    /// This process holds it.
     Held,
-    /// It is not, or not yet: look again after this time.
+    /// This process does not hold it, or not yet: look again after this time.
     Again(Duration),
-    /// It was ours. Whose it is now, if anybody's.
+    /// This process has lost it; with the present holder, if there is one.
     Lost(Option<String>),
 }
 
 impl LeaderLease {
-    /// `identity` must differ between two lives of the same pod. `clock` should tell microseconds
+    /// `identity` must differ between two processes of the same pod. `clock` should have microseconds
     /// ([`Clock::precise`]): they are the fencing token.
     #[must_use]
     pub fn new(
@@ -94,8 +95,8 @@ impl LeaderLease {
         Self { api, name: name.to_owned(), duration, clock, fence, member, lease: None }
     }
 
-    /// Returns once this process holds the lease, or `stop` is cancelled (`false`). Takes the whole duration of the lease
-    /// when there is no Lease, or when its holder went silent; no time when it was given away.
+    /// Returns once this process holds the lease, or `stop` is cancelled (`false`). Takes the whole duration of the
+    /// lease when there is no Lease, or when its holder stopped renewing; no time when it was released.
     pub async fn acquire(&mut self, stop: &CancellationToken) -> bool {
         loop {
             let pause = match self.look().await {
@@ -114,7 +115,7 @@ impl LeaderLease {
         }
     }
 
-    /// Renews until `stop` (then gives the lease away, `Ok`), or until it is lost.
+    /// Renews until `stop` (then releases the lease, `Ok`), or until it is lost.
     pub async fn hold(&mut self, stop: CancellationToken) -> Result<(), LeaseError> {
         loop {
             tokio::select! {
@@ -124,7 +125,7 @@ impl LeaderLease {
                 }
                 () = tokio::time::sleep(RETRY_INTERVAL) => {}
             }
-            // A renewal that hangs must not outlive the fence. One look is made in any case: it tells who holds it.
+            // A renewal that hangs must end before the fence closes. One look is made in any case: it shows the holder.
             let time = self.fence.time_to_write(write_window(self.duration)).unwrap_or(RETRY_INTERVAL);
             match tokio::time::timeout(time, self.look()).await {
                 Ok(Ok(Look::Held)) => {}
@@ -182,7 +183,7 @@ impl LeaderLease {
                     None => Look::Again(RETRY_INTERVAL),
                 })
             }
-            // Somebody was quicker; the next look tells who.
+            // Somebody else wrote first; the next look shows who.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
                 Ok(Look::Again(RETRY_INTERVAL))
             }
@@ -190,8 +191,8 @@ impl LeaderLease {
         }
     }
 
-    /// Best effort: without it the next holder waits for the whole duration, and so it does when a write of ours is still
-    /// without an answer.
+    /// Best effort: without it the next holder waits for the whole duration. It is not released, so that the next
+    /// holder waits, while a write of this process is still without an answer.
     async fn release(&mut self) {
         self.fence.close();
         let unanswered = self.fence.has_unanswered_writes(write_margin(self.duration));
