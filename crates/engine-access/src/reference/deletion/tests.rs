@@ -8,7 +8,7 @@ use test_support::{FakeApiServer, builders, reply};
 
 use super::*;
 
-/// What the cache shows.
+/// A cache with at most one cluster.
 struct Cached(Option<WorkflowCluster>);
 
 impl Directory for Cached {
@@ -46,10 +46,10 @@ async fn observe(
 async fn a_cluster_that_the_cache_shows_is_taken_without_a_read() {
     let apiserver = FakeApiServer::new();
     assert_eq!(observe(&apiserver, Some(cluster()), None).await, Ok(cluster().uid()));
-    let mut going = cluster();
-    going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+    let mut deleting = cluster();
+    deleting.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
     assert_eq!(
-        observe(&apiserver, Some(going), None).await,
+        observe(&apiserver, Some(deleting), None).await,
         Ok(cluster().uid()),
         "it waits for its dependants"
     );
@@ -63,7 +63,7 @@ async fn a_cluster_that_the_cache_shows_is_taken_without_a_read() {
 #[case::in_any_of_two_namespaces(None, 2)]
 #[case::in_the_given_one(Some("engines"), 1)]
 #[tokio::test]
-async fn only_the_api_server_says_that_a_cluster_is_gone(
+async fn a_cluster_is_gone_only_if_the_api_server_says_so(
     #[case] namespace: Option<&str>,
     #[case] reads: usize,
 ) {
@@ -86,8 +86,8 @@ async fn a_cluster_that_exists_and_is_not_in_the_cache_is_not_gone() {
 #[tokio::test]
 async fn an_api_server_that_does_not_answer_does_not_say_that_it_is_gone() {
     let path = "/apis/workflow.example.com/v1alpha1/namespaces/acme-home/workflowclusters/prod";
-    let away = reply::failure(503, "ServiceUnavailable", "away");
-    let apiserver = MockApiServer::in_order([get(path).reply(away)]);
+    let unavailable = reply::failure(503, "ServiceUnavailable", "away");
+    let apiserver = MockApiServer::in_order([get(path).reply(unavailable)]);
     let client = apiserver.client();
     let reference = ClusterRef { name: "prod".into(), namespace: None };
     let found =
