@@ -50,9 +50,9 @@ impl std::fmt::Debug for Probe {
 /// What the admin server shows.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    /// Fails only when a restart would help: a wedged loop, a dead watch.
+    /// Fails only when a restart would help: a stuck loop, a stuck watch.
     pub live: Probe,
-    /// Fails until first data is there.
+    /// Fails until the first data was read.
     pub ready: Probe,
     /// Source of `/metrics`.
     pub metrics: Metrics,

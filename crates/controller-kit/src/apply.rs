@@ -43,7 +43,7 @@ impl WriteError {
         ErrorClass::of_kube(&self.source)
     }
 
-    /// The writers that this one met, if that is why it failed.
+    /// The other writers whose fields this write conflicts with, if that is why it failed.
     fn conflict(&self) -> Option<FieldConflict> {
         match &self.source {
             kube::Error::Api(refusal) => FieldConflict::of(refusal, &self.object, &[]),
@@ -51,13 +51,14 @@ impl WriteError {
         }
     }
 
-    /// What the spec passes on (resources, affinity, behavior, …) is judged by the API server only when it is applied.
+    /// The API server checks fields that are passed on from the spec (resources, affinity, behavior, …) only when the
+    /// child is applied.
     fn spec_refusal_message(&self) -> Option<String> {
         let kube::Error::Api(status) = &self.source else { return None };
         spec_refusal::spec_refusal_message(status, &self.object)
     }
 
-    /// For status and event: what was tried and the API server's own verdict.
+    /// For status and event: what was tried and the API server's answer.
     #[must_use]
     pub fn message(&self) -> String {
         if let Some(conflict) = self.conflict() {
@@ -74,11 +75,11 @@ impl WriteError {
 pub struct Written {
     /// As the API server returned it.
     pub object: DynamicObject,
-    /// What others had set, and was set back.
+    /// Fields that others had set and that were set back.
     pub reverted: Option<FieldConflict>,
 }
 
-/// Writes as one field manager. Clones share what they know of other writers, and of applies that change nothing.
+/// Writes as one field manager. Clones share their records of conflicts, and of applies that change nothing.
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
@@ -94,17 +95,17 @@ impl Writer {
         Self { client, manager, conflicts: Arc::default(), ineffective: IneffectiveApplies::default() }
     }
 
-    /// Would this apply leave the object as it is? Known once it was tried.
+    /// Is it known from an earlier attempt that this apply changes nothing?
     #[must_use]
     pub fn is_ineffective(&self, desired: &Desired) -> bool {
         self.ineffective.is_known(desired)
     }
 
-    /// Server-side apply. Only fields that are ours to decide are sent, so what others made of them is set back; but it is
-    /// noticed, and an object that others change again and again is left to the other writer for growing pauses.
+    /// Server-side apply. `desired` has only fields that this controller decides, so values that others gave them are
+    /// set back, and reported. Fields that others change again and again are set back only after growing pauses.
     pub async fn apply(&self, desired: &Desired) -> Result<Written, WriteError> {
         let failed = |source| WriteError { operation: "apply", object: desired.display(), source };
-        if let Some(refusal) = self.conflicts.held(desired, Instant::now()) {
+        if let Some(refusal) = self.conflicts.refusal_during_pause(desired, Instant::now()) {
             return Err(failed(kube::Error::Api(Box::new(refusal))));
         }
         let params = PatchParams::apply(self.manager);
@@ -121,9 +122,9 @@ impl Writer {
         Ok(Written { object, reverted: conflict })
     }
 
-    /// The same for an object whose lists others may extend. Server-side apply keeps what they put there, even where it
-    /// makes the object impossible, for instance a port of the same name under another number. Then the lists that we mean
-    /// are replaced as a whole.
+    /// The same for an object whose lists others may extend. Server-side apply keeps their elements, even where these
+    /// make the object invalid, for instance a port of the same name with another number. Then the lists of `desired`
+    /// replace the live ones as a whole.
     pub async fn apply_or_replace_lists(&self, desired: &Desired) -> Result<Written, WriteError> {
         let refused = match self.apply(desired).await {
             Err(refused) if matches!(&refused.source, kube::Error::Api(status) if status.code == 422) => {
@@ -148,12 +149,12 @@ impl Writer {
             .inspect(|written| self.ineffective.note(desired, written))
     }
 
-    /// Creates, and never writes over what is there: that is a conflict.
+    /// Creates the object. An object that exists is not overwritten: that is a conflict.
     pub async fn create(&self, desired: &Desired) -> Result<(), WriteError> {
         self.create_with(desired, false).await
     }
 
-    /// The same without doing it: tells what the API server would answer.
+    /// The same as a dry run: the result is what the API server would answer.
     pub async fn try_create(&self, desired: &Desired) -> Result<(), WriteError> {
         self.create_with(desired, true).await
     }
@@ -168,8 +169,8 @@ impl Writer {
         api.create(&params, &object).await.map(|_| ()).map_err(failed)
     }
 
-    /// Deletes exactly the object that was seen. An object that is gone already is a success. The garbage collector
-    /// deletes its dependants afterwards.
+    /// Deletes exactly the object that was seen; success if it is gone already. Its dependants are garbage-collected
+    /// after it.
     pub async fn delete(&self, deletion: &Deletion) -> Result<(), WriteError> {
         self.delete_with(deletion, DeleteParams::background(), None).await
     }
@@ -183,8 +184,8 @@ impl Writer {
         self.delete_with(deletion, DeleteParams::background(), Some(resource_version.to_owned())).await
     }
 
-    /// The same, but the object stays, with a deletion timestamp, until its dependants are gone: as long as it is there,
-    /// what it made may still be at work.
+    /// The same, but the object stays, with a deletion timestamp, until its dependants are gone: while it exists,
+    /// they may still run.
     pub async fn delete_behind_dependants(&self, deletion: &Deletion) -> Result<(), WriteError> {
         self.delete_with(deletion, DeleteParams::foreground(), None).await
     }
@@ -211,7 +212,7 @@ impl Writer {
         }
     }
 
-    /// Adds our finalizer. A change in between is a conflict, never an overwrite.
+    /// Adds a finalizer. A change of the object since it was read is a conflict, never an overwrite.
     pub async fn add_finalizer<K>(&self, object: &K, finalizer: &str) -> Result<K, WriteError>
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
@@ -219,7 +220,7 @@ impl Writer {
             + DeserializeOwned
             + std::fmt::Debug,
     {
-        let metadata = json!({"finalizers": with(object.finalizers(), finalizer)});
+        let metadata = json!({"finalizers": with_finalizer(object.finalizers(), finalizer)});
         self.write_metadata(object, metadata, "add the finalizer to").await
     }
 
@@ -236,12 +237,12 @@ impl Writer {
             + DeserializeOwned
             + std::fmt::Debug,
     {
-        let finalizers = with(object.finalizers(), finalizer);
+        let finalizers = with_finalizer(object.finalizers(), finalizer);
         let metadata = json!({"finalizers": finalizers, "annotations": {key: value}});
         self.write_metadata(object, metadata, "add the finalizer to").await
     }
 
-    /// Removes our finalizer: the last write in an object's life. `None` when it is gone already.
+    /// Removes a finalizer: the last write to an object. `None` when the object is gone already.
     pub async fn remove_finalizer<K>(&self, object: &K, finalizer: &str) -> Result<Option<K>, WriteError>
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
@@ -282,7 +283,7 @@ impl Writer {
         })
     }
 
-    /// Applies `status` when it differs from what `object` carries; `None` = nothing was written.
+    /// Applies `status` when it differs from `former`; `None` = nothing was written.
     pub async fn apply_status<K, S>(
         &self,
         object: &K,
@@ -302,7 +303,7 @@ impl Writer {
         let namespace = object.namespace().unwrap_or_default();
         let name = object.name_any();
         let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
-        // The uid keeps a status from landing on a new object of the same name.
+        // With the uid, the status cannot be written to a new object of the same name.
         let body = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
@@ -311,7 +312,7 @@ impl Writer {
         });
         match api.patch_status(&name, &PatchParams::apply(self.manager).force(), &Patch::Apply(&body)).await {
             Ok(written) => Ok(Some(written)),
-            // The object was deleted in the meantime: there is no status to write.
+            // The object was deleted during the pass: it needs no status.
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             Err(source) => {
                 let object = format!("{} {namespace}/{name}", K::kind(&()));
@@ -321,7 +322,7 @@ impl Writer {
     }
 }
 
-/// Conditions are a map by type to the API server, which keeps each where it first came: their order says nothing.
+/// The API server treats conditions as a map by type and keeps each at its first place: their order has no meaning.
 fn is_same_status(former: &impl serde::Serialize, status: &impl serde::Serialize) -> bool {
     let comparable = |status: serde_json::Result<serde_json::Value>| {
         let mut status = status.ok()?;
@@ -334,9 +335,9 @@ fn is_same_status(former: &impl serde::Serialize, status: &impl serde::Serialize
     former.is_some() && former == comparable(serde_json::to_value(status))
 }
 
-fn with(finalizers: &[String], ours: &str) -> Vec<String> {
-    let others = finalizers.iter().filter(|present| *present != ours).cloned();
-    others.chain([ours.to_owned()]).collect()
+fn with_finalizer(finalizers: &[String], added: &str) -> Vec<String> {
+    let others = finalizers.iter().filter(|present| *present != added).cloned();
+    others.chain([added.to_owned()]).collect()
 }
 
 #[cfg(test)]

@@ -14,16 +14,16 @@ pub struct Assessment<P, R, F = ()> {
     pub readiness: Readiness,
     /// Why.
     pub reason: R,
-    /// The same for people.
+    /// The reason in words, for people.
     pub message: String,
     /// When to look again.
     pub next: Next,
-    /// What was seen.
+    /// Values for the kind's own status fields.
     pub facts: F,
 }
 
 impl<P, R: Copy, F: Default> Assessment<P, R, F> {
-    /// A problem: stalled unless it passes by itself, tried again as its class says.
+    /// A problem: stalled unless it ends by itself; retried as its class says.
     #[must_use]
     pub fn of_problem(phase: P, problem: &Problem<R>) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl<P, R: Copy, F: Default> Assessment<P, R, F> {
     }
 }
 
-/// A problem of this class ends by itself, or stays until a person acts.
+/// In progress if a problem of this class ends by itself; stalled if it stays until a person acts.
 #[must_use]
 pub const fn readiness_of(class: ErrorClass) -> Readiness {
     match class {

@@ -1,5 +1,4 @@
-//! A controller while it is set up: the queue, the watch of its own kind, the watches that begin its passes, and at
-//! last the passes that run.
+//! Puts a controller together: its queue, the watch of its own kind, the watches of what it depends on, and its passes.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -48,7 +47,7 @@ impl<'s, K: Kind> ControllerBuilder<'s, K> {
         self.service
     }
 
-    /// For writes of the controller's own.
+    /// The writer of the passes, for other writes of the controller.
     #[must_use]
     pub fn writer(&self) -> Writer {
         self.writer.clone()
@@ -60,7 +59,7 @@ impl<'s, K: Kind> ControllerBuilder<'s, K> {
         self.objects.clone()
     }
 
-    /// For a task of the controller's own that asks for passes.
+    /// The queue, for a task of the controller that requests passes.
     #[must_use]
     pub fn queue(&self) -> Queue<K::Object> {
         self.queue.clone()
@@ -86,7 +85,7 @@ impl<'s, K: Kind> ControllerBuilder<'s, K> {
         store
     }
 
-    /// The same for a kind of which only metadata is read. `depends` is also given what is kept of the kind.
+    /// The same for a kind of which only metadata is read. `depends` also gets the store of that kind.
     pub fn watch_metadata_store<R, C>(
         &mut self,
         fields: impl Fn(&PartialObjectMeta<R>) -> C + Send + 'static,
@@ -108,7 +107,7 @@ impl<'s, K: Kind> ControllerBuilder<'s, K> {
         store
     }
 
-    /// Watches metadata and keeps none of it: every change counts.
+    /// Watches metadata without a store. Objects for which `depends` is true get a pass at every change.
     pub fn watch_metadata<R>(
         &mut self,
         depends: impl Fn(&K::Object, &PartialObjectMeta<R>) -> bool + Send + Sync + 'static,
@@ -124,8 +123,8 @@ impl<'s, K: Kind> ControllerBuilder<'s, K> {
         ));
     }
 
-    /// Watches every kind of child in the set, by the `managed-by` label. A change of what concerns their owner is a pass for
-    /// it.
+    /// Watches every kind of child in the set, by the `managed-by` label. The owner gets a pass when the value of
+    /// `Child::trigger` changes.
     pub fn watch_children<S>(&mut self, managed_by: &str) -> ChildCaches
     where
         S: ChildSet<Owner = K::Object>,
@@ -135,7 +134,8 @@ impl<'s, K: Kind> ControllerBuilder<'s, K> {
         caches
     }
 
-    /// Watches objects of which an owner has any number, by the `managed-by` label. Every change is a pass for the owner.
+    /// Watches objects of which an owner has any number, by the `managed-by` label. The owner gets a pass at every
+    /// change.
     pub fn watch_owned<C: ChildObject>(&mut self, managed_by: &str) -> Store<C> {
         let kind = static_kind::<C>();
         let (store, watch) = watch::watch_children(&self.context, kind, managed_by, self.queue.clone());

@@ -1,11 +1,11 @@
 //! The child objects of an owner. A controller has one module per child, which says how the child is named, when it is
 //! wanted and how it is built ([`Child`]), and one list of all of them ([`ChildSet::LIST`]). From that list come the
-//! watches and caches ([`watch_children`]), what exists of one owner ([`observe_children`]) and what is to be done about it
+//! watches and caches ([`watch_children`]), the live children of one owner ([`observe_children`]) and the plan for them
 //! ([`plan_children`]).
 //!
-//! A child is controlled by its owner: it carries the owner's reference, and an object of its name that does not is never
-//! changed and never deleted. Objects whose content is not built from the spec, such as Secrets with generated keys, and
-//! objects of which an owner has any number, such as Jobs and pods, are no children in this sense.
+//! A child is controlled by its owner: it has an owner reference to it. An object of a child's name without that
+//! reference is never changed and never deleted. Objects whose content is not built from the spec, such as Secrets with
+//! generated keys, and objects of which an owner has any number, such as Jobs and pods, are no children in this sense.
 
 use std::any::TypeId;
 use std::fmt::{self, Debug};
@@ -40,8 +40,8 @@ pub trait ChildSet: Sized + 'static {
 /// How the live object is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// In the cache of a watch on our `managed-by` label. What is wanted and not there is read by name: it may be a foreign
-    /// object without our label, or one that we made a moment ago.
+    /// In the cache of a watch on the operator's `managed-by` label. A wanted child that is not there is read by name:
+    /// a foreign object without the label may have that name, or the child was created a moment ago.
     Watched,
     /// Always by name, so that no right to list the kind is needed: Secrets, Roles, RoleBindings.
     ByName,
@@ -79,7 +79,7 @@ pub type InputOf<'a, C> = <<C as Child>::Set as ChildSet>::Input<'a>;
 
 /// One child of an owner.
 pub trait Child: Send + Sync + 'static {
-    /// The list that it stands in.
+    /// The set that it belongs to.
     type Set: ChildSet;
     /// Its kind.
     type Object: ChildObject;
@@ -97,7 +97,7 @@ pub trait Child: Send + Sync + 'static {
     where
         Self: Sized;
 
-    /// Does the spec of the owner ask for it? One of ours that is not wanted is deleted.
+    /// Does the spec of the owner ask for it? A live child that is not wanted is deleted.
     fn is_wanted(&self, _owner: &OwnerOf<Self>) -> bool
     where
         Self: Sized,
@@ -105,7 +105,7 @@ pub trait Child: Send + Sync + 'static {
         true
     }
 
-    /// Does everything else that is known allow it? One of ours that is not allowed is deleted, too.
+    /// Does everything else that is known allow it? A live child that is not allowed is deleted, too.
     fn is_allowed(&self, _input: &InputOf<'_, Self>) -> bool
     where
         Self: Sized,
@@ -113,13 +113,13 @@ pub trait Child: Send + Sync + 'static {
         true
     }
 
-    /// The object as it shall be, with a reference to its owner. `None` while it cannot be built: what exists of it is left
-    /// as it is.
+    /// The desired object, with a reference to its owner. `None` while it cannot be built: then the live object is not
+    /// changed.
     fn build(&self, input: &InputOf<'_, Self>, live: Option<&Self::Object>) -> Option<Self::Object>
     where
         Self: Sized;
 
-    /// Fields that others may set by design: to take one over is no conflict.
+    /// Fields that others may set by design: taking one over is no conflict.
     fn shared_fields(
         &self,
         _input: &InputOf<'_, Self>,
@@ -131,8 +131,8 @@ pub trait Child: Send + Sync + 'static {
         &[]
     }
 
-    /// Was it built from values of `live`? Then it is applied over that very version only: a write of somebody else in
-    /// between is a conflict, and the next pass sees it.
+    /// Was it built from values of `live`? Then it is applied only to that version: a write of somebody else in
+    /// between is a conflict, and the next pass reads it.
     fn needs_live_version(&self, _input: &InputOf<'_, Self>, _live: &Self::Object) -> bool
     where
         Self: Sized,
@@ -140,7 +140,7 @@ pub trait Child: Send + Sync + 'static {
         false
     }
 
-    /// What of a watched child begins a pass of its owner when it changes.
+    /// The part of a watched child whose change begins a pass of its owner.
     fn trigger(&self, object: &Self::Object) -> Value {
         json!(object.resource_version())
     }

@@ -13,7 +13,7 @@ use crate::lease::Fence;
 use crate::metrics::Metrics;
 use crate::watch::Progress;
 
-/// Longest wait for the head of an answer. kube sets none since 4.0, and a black-holed call would never return.
+/// Longest wait for the head of an answer. kube sets none since 4.0, and a call that gets no answer would never return.
 /// A write of a leader gets no longer than its lease: [`Fence::time_to_write`].
 pub const CALL_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -43,7 +43,7 @@ pub fn build_client(config: kube::Config, gate: &CallGate) -> Result<kube::Clien
     Ok(ClientBuilder::try_from(config)?.with_layer(gate).build())
 }
 
-/// What every call passes: a layer around the client's transport.
+/// A layer around the client's transport that every call passes.
 #[derive(Clone, Debug)]
 pub struct CallGate {
     /// Closed: no writes.
@@ -120,7 +120,8 @@ where
     }
 }
 
-/// The API server gives up a request after the time in its query: what we no longer wait for shall not take effect.
+/// The API server gives up a request after the time in its query: a write that the client no longer waits for shall not
+/// take effect.
 fn limit_on_server(request: &mut Request<Body>, time: Duration) {
     let uri = request.uri();
     let joined = uri.query().map_or('?', |_| '&');

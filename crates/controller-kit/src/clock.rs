@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
 /// Time since the machine was started: nobody can set it, and it goes on while the machine is suspended. [`Instant`] on
-/// Linux does not, and a holder that slept in between would take its lease for fresh.
+/// Linux stops then, and after it a holder would take an expired lease for valid.
 ///
 /// [`Instant`]: std::time::Instant
 #[must_use]
@@ -23,7 +23,7 @@ impl Clock {
     /// The system's clock, cut to whole seconds: Kubernetes timestamps carry no more, and an equal status must stay
     /// equal after a round trip.
     #[must_use]
-    #[allow(clippy::disallowed_methods, reason = "this is the clock room")]
+    #[allow(clippy::disallowed_methods, reason = "the only module that reads the system's clock")]
     pub fn system() -> Self {
         Self(Arc::new(|| {
             let now = Timestamp::now();
@@ -33,7 +33,7 @@ impl Clock {
 
     /// The system's clock to the microsecond, which is what a Lease carries: two holders within one second must differ.
     #[must_use]
-    #[allow(clippy::disallowed_methods, reason = "this is the clock room")]
+    #[allow(clippy::disallowed_methods, reason = "the only module that reads the system's clock")]
     pub fn precise() -> Self {
         Self(Arc::new(|| {
             let now = Timestamp::now();

@@ -10,11 +10,11 @@ use crate::message::bounded;
 /// Value of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionStatus {
-    /// It is so.
+    /// It holds.
     True,
-    /// It is not so.
+    /// It does not hold.
     False,
-    /// It cannot be reported at present.
+    /// It is not known at present.
     Unknown,
 }
 
@@ -50,7 +50,7 @@ impl<R: Reason> DesiredCondition<R> {
     }
 }
 
-/// Where an object stands as a whole: the kstatus triple is derived from it.
+/// State of an object as a whole: `Ready`, `Reconciling` and `Stalled` (kstatus) are derived from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
     /// The spec is reached.
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unchanged_world_gives_an_equal_list() {
+    fn unchanged_conditions_give_an_equal_list() {
         let first = merged(&[], Readiness::Stalled, 1);
         assert_eq!(merged(&first, Readiness::Stalled, 99), first);
     }

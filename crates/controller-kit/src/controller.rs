@@ -25,7 +25,7 @@ pub trait Reconciler: Send + Sync + 'static {
     /// The kind.
     type Object: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static;
 
-    /// One pass: observe, validate, plan, execute, status. Status and events are written when it returns.
+    /// One pass: observe, validate, plan, execute, status. When it returns, status and events are written.
     fn reconcile(&self, object: Arc<Self::Object>) -> impl Future<Output = Pass<Self::Object>> + Send;
 }
 
@@ -35,7 +35,7 @@ pub struct Pass<K> {
     /// When to look again.
     pub next: Next,
     /// The object as the API server returned it from the last write, if there was one. The next pass begins with it
-    /// should the watch not have caught up: an event must not be published twice.
+    /// if the watch does not show it yet: an event must not be published twice.
     pub written: Option<K>,
 }
 
@@ -47,7 +47,7 @@ impl<K> Pass<K> {
     }
 }
 
-/// Objects for which a pass is requested. Cheap to clone.
+/// Objects that need a pass. Cheap to clone.
 pub struct Queue<K: Resource> {
     sender: UnboundedSender<ObjectRef<K>>,
     memory: Arc<Memory<K>>,
@@ -62,8 +62,8 @@ impl<K: Resource<DynamicType = ()> + Clone> Queue<K> {
         (Self { sender, memory: memory.clone() }, QueueEnd { receiver, memory })
     }
 
-    /// Requests a pass for this object, because something changed. Several requests before it begins are one. What
-    /// failed before the change says nothing of what comes after it: the backoff begins anew.
+    /// Requests a pass for this object, because something changed. Several requests before it begins are one. The
+    /// backoff begins anew, because earlier failures say nothing about the pass after the change.
     pub fn push(&self, object: ObjectRef<K>) {
         self.memory.count_failure(&object, false);
         // Only fails after shutdown began, when no pass will begin any more.
@@ -75,7 +75,7 @@ impl<K: Resource<DynamicType = ()> + Clone> Queue<K> {
         objects.into_iter().for_each(|object| self.push(object));
     }
 
-    /// Drops our own last write of this object once the watch shows it, or something newer.
+    /// Drops the remembered own write of this object once the watch shows it, or a newer version.
     pub fn catch_up(&self, watched: &K) {
         self.memory.catch_up(watched);
     }
@@ -99,7 +99,7 @@ pub struct QueueEnd<K: Resource> {
 }
 
 impl<K: Resource<DynamicType = ()>> QueueEnd<K> {
-    /// The next object for which a pass is requested: for tests.
+    /// The next object that needs a pass: for tests of what requests one.
     pub async fn next(&mut self) -> Option<ObjectRef<K>> {
         self.receiver.next().await
     }
@@ -136,11 +136,11 @@ pub async fn run_controller<R: Reconciler>(
         let reference = ObjectRef::from_obj(&*object);
         async move {
             let _permit = fairness.permit(reference.namespace.as_deref().unwrap_or_default()).await;
-            // Not as it was when its turn was asked for: that may be long ago, and our own last write is no longer
-            // remembered once the watch shows it.
+            // The object of the request may be out of date: the pass may have waited long for its permit, and the own
+            // last write is no longer remembered once the watch shows it.
             let Some(object) = watched.get(&reference) else { return Ok(Action::await_change()) };
             let object = memory.freshest(object);
-            // Boxed here: what waits for its permit must not hold the room of a whole pass.
+            // Boxed here, so that a future that waits for its permit does not hold the memory of a whole pass.
             let action = Box::pin(run_pass(&*reconciler, object, &memory, &metrics, deadline)).await;
             // The watch may have shown the pass's write before the pass ended.
             if let Some(watched) = watched.get(&reference) {
@@ -223,19 +223,19 @@ impl<K: Resource<DynamicType = ()> + Clone> Memory<K> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(reference, Arc::new(object));
     }
 
-    /// Our own last write while the watch lags behind it, else what the watch shows.
+    /// The own last write while the watch does not show it yet, else what the watch shows.
     fn freshest(&self, watched: Arc<K>) -> Arc<K> {
         self.catch_up(&watched);
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         written.get(&ObjectRef::from_obj(&*watched)).cloned().unwrap_or(watched)
     }
 
-    /// Keeps our write only while it is newer than what the watch shows of the same object.
+    /// Keeps the own write only while it is newer than what the watch shows of the same object.
     fn catch_up(&self, watched: &K) {
         let reference = ObjectRef::from_obj(watched);
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let is_outdated =
-            |ours: &Arc<K>| ours.uid() != watched.uid() || version_of(&**ours) <= version_of(watched);
+            |own: &Arc<K>| own.uid() != watched.uid() || version_of(&**own) <= version_of(watched);
         if written.get(&reference).is_some_and(is_outdated) {
             written.remove(&reference);
         }
@@ -258,19 +258,20 @@ impl<K: Resource<DynamicType = ()> + Clone> Memory<K> {
     }
 }
 
-/// Resource versions of one resource may be compared since Kubernetes says so (KEP-5504), and could in practice before.
+/// Kubernetes guarantees that resource versions of one resource can be compared (KEP-5504); before, they could in
+/// practice.
 fn version_of<K: Resource>(object: &K) -> Option<u128> {
     object.meta().resource_version.as_deref().and_then(|version| version.parse().ok())
 }
 
-/// At most `total` passes, and at most half of them for one namespace: a tenant whose engine hangs cannot take all.
+/// At most `total` passes, and at most half of them for one namespace: a tenant whose engine hangs cannot use all.
 struct Fairness {
     total: Semaphore,
     share: usize,
     namespaces: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
-/// Ends the pass's claim on its namespace and on the whole, in this order.
+/// The permits of one pass. On drop it returns that of the namespace, then that of the total.
 struct Permit<'a> {
     _share: tokio::sync::OwnedSemaphorePermit,
     _total: tokio::sync::SemaphorePermit<'a>,
@@ -283,7 +284,7 @@ impl Fairness {
 
     async fn permit(&self, namespace: &str) -> Option<Permit<'_>> {
         let share = self.semaphore_of(namespace);
-        // The share first: a pass that waits for it must not hold a place that another namespace could use.
+        // The share first: a pass that waits for it must not hold a permit that another namespace could use.
         let share = share.acquire_owned().await.ok()?;
         let total = self.total.acquire().await.ok()?;
         Some(Permit { _share: share, _total: total })

@@ -1,5 +1,5 @@
-//! Events (`events.k8s.io/v1`) on our objects. Which change is worth an event is decided purely, in [`crate::status`];
-//! this room only publishes, and keeps a flapping object from flooding the namespace.
+//! Events (`events.k8s.io/v1`) on objects. [`crate::status`] decides which change gets an event. This module publishes
+//! them, and limits those of an object that changes all the time.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -15,9 +15,9 @@ use kube::{Client, Resource};
 use crate::clock::Clock;
 use crate::message::bounded;
 
-/// The same event about the same object is published once in this time, also when it was withdrawn in between.
+/// The same event about the same object is published once in this time, also when another one came in between.
 const QUIET_TIME: Duration = Duration::from_mins(1);
-/// Beyond so many remembered events the old ones are forgotten.
+/// With so many remembered events, those older than [`QUIET_TIME`] are dropped.
 const REMEMBERED: usize = 1_000;
 
 /// Type of an event.
@@ -47,7 +47,8 @@ pub struct Publisher {
     controller: &'static str,
     instance: String,
     clock: Clock,
-    /// Digests of object and event: the texts of a thousand objects would be larger than all else that is kept of them.
+    /// Digests of object and event: the texts of a thousand objects would need more memory than all else that is kept
+    /// of them.
     published: Arc<Mutex<HashMap<u64, Instant>>>,
 }
 
@@ -58,7 +59,7 @@ impl Publisher {
         Self { client, controller, instance, clock, published: Arc::default() }
     }
 
-    /// Publishes `event` about `object`. A failure is logged only: an event is never worth a failed pass.
+    /// Publishes `event` about `object`. A failure is only logged: it must not fail the pass.
     pub async fn publish<K: Resource<DynamicType = ()>>(&self, object: &K, event: Event) {
         self.publish_about(object.object_ref(&()), event).await;
     }
@@ -104,7 +105,7 @@ impl Publisher {
         }
     }
 
-    /// `false`: published a moment ago.
+    /// `false`: published within the [`QUIET_TIME`].
     fn remember(&self, uid: Option<&str>, event: &Event) -> bool {
         let mut hasher = DefaultHasher::new();
         (uid, event).hash(&mut hasher);

@@ -1,12 +1,13 @@
-//! One writer at a time: a fenced leader Lease. `docs/adr/0007-lease-protocol.md` tells the protocol, `protocol` is it.
+//! One writer at a time: a fenced leader Lease. `docs/adr/0007-lease-protocol.md` describes the protocol, module
+//! `protocol` implements it.
 //!
 //! The holder renews every [`RETRY_INTERVAL`]. It stops writing (the [`Fence`] closes) two thirds of the lease's
 //! duration after it *sent* its last successful renewal; another replica takes over only after it has itself seen no
 //! change for the whole duration. Both sides measure on their own clocks, which nobody can set, so a skewed wall clock
-//! cannot make two holders. A process that loses its lease ends: what it has in memory may be outdated.
+//! cannot make two holders. A process that loses its lease ends: all that it knows may be out of date.
 //!
-//! Objects are not yet shared out among replicas: one replica owns all work, the others stand by. If work is shared
-//! among replicas later, this module decides who does what, and the fence stays the only gate for writes.
+//! Objects are not distributed among replicas yet: one replica does all work, the others stand by. If they are later,
+//! this module decides how, and the fence stays the only gate for writes.
 
 use std::time::Duration;
 
@@ -28,10 +29,10 @@ use record::{build_lease, record_of};
 /// before the fence closes.
 pub const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Why the lease is no longer ours.
+/// Why this process no longer holds the lease.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    /// Somebody else is in the record.
+    /// The record names another holder.
     #[error("lost lease {name}: it is held by {holder:?} now")]
     Taken {
         /// Name of the Lease.
@@ -63,23 +64,23 @@ pub struct LeaderLease {
     clock: Clock,
     fence: Fence,
     member: Member<String, String>,
-    /// As last read or written, for what the protocol does not know of.
+    /// As last read or written, for the fields that the protocol does not know.
     lease: Option<Lease>,
 }
 
-/// What a read of the Lease showed.
+/// The result of a look at the Lease.
 #[derive(Debug, PartialEq)]
 enum Attempt {
-    /// It is ours.
+    /// This process holds it.
     Held,
-    /// It is not, or not yet: look again after this time.
+    /// This process does not hold it, or not yet: look again after this time.
     Again(Duration),
-    /// It was ours. Whose it is now, if anybody's.
+    /// This process has lost it; with the present holder, if there is one.
     Lost(Option<String>),
 }
 
 impl LeaderLease {
-    /// `identity` must differ between two starts of the same pod. `clock` should tell microseconds
+    /// `identity` must differ between two processes of the same pod. `clock` should have microseconds
     /// ([`Clock::precise`]): they are the fencing token.
     #[must_use]
     pub fn new(
@@ -124,7 +125,7 @@ impl LeaderLease {
                 }
                 () = tokio::time::sleep(RETRY_INTERVAL) => {}
             }
-            // A renewal that hangs must not outlive the fence. One look is made in any case: it tells who holds it.
+            // A renewal that hangs must end before the fence closes. One look is made in any case: it shows the holder.
             let time = self.fence.time_to_write(write_window(self.duration)).unwrap_or(RETRY_INTERVAL);
             match tokio::time::timeout(time, self.try_hold()).await {
                 Ok(Ok(Attempt::Held)) => {}
@@ -184,7 +185,7 @@ impl LeaderLease {
                     None => Attempt::Again(RETRY_INTERVAL),
                 })
             }
-            // Another replica wrote first; the next read shows which.
+            // Somebody else wrote first; the next look shows who.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
                 Ok(Attempt::Again(RETRY_INTERVAL))
             }
@@ -192,8 +193,8 @@ impl LeaderLease {
         }
     }
 
-    /// Best effort: without it the next holder waits for the whole duration, and so it does when a write of ours is still
-    /// without an answer.
+    /// Best effort: without it the next holder waits for the whole duration. It is not released, so that the next
+    /// holder waits, while a write of this process is still without an answer.
     async fn release(&mut self) {
         self.fence.close();
         let unanswered = self.fence.has_unanswered_writes(write_margin(self.duration));

@@ -26,7 +26,8 @@ pub fn listed(names: &[String], room: usize) -> String {
     shown
 }
 
-/// What the Kubernetes API said to a request: its own words, but nothing of an answer that is not its own.
+/// What the Kubernetes API answered to a request, in its own words; not the text of an answer from something else, for
+/// instance a proxy.
 #[must_use]
 pub fn of_kube(error: &kube::Error) -> String {
     match error {
@@ -54,7 +55,7 @@ mod tests {
         Status::failure("<html>Set-Cookie: session=8c1f</html>", "Failed to parse error data").with_code(502),
         "status 502 from something between here and the Kubernetes API"
     )]
-    fn an_answer_is_reported_in_its_own_words_unless_it_is_somebody_elses(
+    fn an_answer_is_reported_in_its_own_words_unless_it_is_not_from_the_apiserver(
         #[case] answer: Status,
         #[case] reported: &str,
     ) {

@@ -148,7 +148,7 @@ impl Metrics {
         self.watch_errors.get_or_create(&WatchName { kubernetes_cluster, watch }).inc();
     }
 
-    /// Age of the last sign of life of a watch on a Kubernetes cluster.
+    /// Time since a watch on a Kubernetes cluster last made progress.
     pub fn set_watch_progress(&self, cluster: &str, watch: &'static str, age: Duration) {
         let kubernetes_cluster = cluster.to_owned();
         self.watch_progress.get_or_create(&WatchName { kubernetes_cluster, watch }).set(age.as_secs_f64());

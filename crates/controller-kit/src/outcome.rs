@@ -1,4 +1,4 @@
-//! What came of a pass, and when to look again.
+//! The result of a pass, and when to look again.
 
 use std::time::Duration;
 
@@ -15,12 +15,13 @@ pub enum ErrorClass {
     Transient,
     /// Another write came first: retried at once with a fresh view.
     Conflict,
-    /// Another writer sets fields of ours again and again: retried with exponential backoff, reported as long as it lasts.
+    /// Another writer sets fields of this controller again and again: retried with exponential backoff, reported as
+    /// long as it lasts.
     FieldConflict,
-    /// A permission, policy or resource quota refuses: retried with the same backoff, because nobody tells when it is
-    /// granted.
+    /// A permission, policy or resource quota refuses: retried with the same backoff, because nothing reports when it
+    /// is granted.
     Denied,
-    /// Our own mistake, for instance an object that the API server refuses as malformed: retried slowly, loudly logged.
+    /// A defect of the controller, for instance an object that the API server refuses as malformed: retried slowly.
     Defect,
 }
 
@@ -38,7 +39,7 @@ impl ErrorClass {
         }
     }
 
-    /// The reason that tells the user of a failed call to the Kubernetes API.
+    /// The reason that reports a failed call to the Kubernetes API to the user.
     #[must_use]
     pub const fn reason(self) -> CommonReason {
         match self {
@@ -50,7 +51,7 @@ impl ErrorClass {
         }
     }
 
-    /// Of an error of the Kubernetes API.
+    /// The class of an error of the Kubernetes API.
     #[must_use]
     pub fn of_kube(error: &kube::Error) -> Self {
         match error {
@@ -69,7 +70,7 @@ impl ErrorClass {
     }
 }
 
-/// When to look at the object again. A change of it, or of what it watches, always comes first.
+/// When to look at the object again. A change of it, or of what it depends on, begins a pass before that.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Next {
     /// Nothing is left to do. Looked at again after `resync`, for drift that no watch shows.
@@ -106,9 +107,9 @@ impl Next {
     pub fn delay(self, failures: u32, jitter: f64) -> Option<Duration> {
         /// 500 ms, 1 s, 2 s, … to [`MAX_BACKOFF`].
         const MIN_BACKOFF: Duration = Duration::from_millis(500);
-        /// An engine that is away for an hour must be found again soon after it returns.
+        /// After an engine was away for an hour, it must be tried again soon after it returns.
         const MAX_BACKOFF: Duration = Duration::from_mins(1);
-        /// A defect is mended by a new version.
+        /// Only a new version corrects a defect.
         const SLOW: Duration = Duration::from_mins(5);
         match self {
             Self::Settled { resync } => Some(resync.mul_f64(1.0 + 0.1 * jitter)),
@@ -117,7 +118,7 @@ impl Next {
             Self::Failed(ErrorClass::Conflict) => Some(MIN_BACKOFF.mul_f64(1.0 + jitter)),
             Self::Failed(ErrorClass::Transient | ErrorClass::Denied | ErrorClass::FieldConflict) => {
                 let doubled = MIN_BACKOFF.saturating_mul(1 << failures.saturating_sub(1).min(10));
-                // Half fixed, half random: many objects of one dead engine must not come back as one wave.
+                // Half fixed, half random: many objects of one failed engine must not be retried at the same time.
                 Some(doubled.min(MAX_BACKOFF).mul_f64(0.5 + 0.5 * jitter))
             }
             Self::Failed(ErrorClass::Defect) => Some(SLOW.mul_f64(1.0 + 0.1 * jitter)),

@@ -57,25 +57,26 @@ pub trait Kind: Sized + Send + Sync + 'static {
     type Reason: Reason;
     /// What validation makes of a spec. Building from it cannot fail.
     type Spec: Send + Sync;
-    /// The world as one pass sees it.
+    /// What one pass has read.
     type Observed: Send + Sync;
-    /// Steps beside those that every kind has.
+    /// Steps in addition to those that every kind has.
     type OwnStep: Send + Sync;
-    /// The whole plan; [`Plan`] where steps and a wait are all.
+    /// The whole plan; [`Plan`] if it has only steps and a wait.
     type Plan: AsRef<[Step<Self::OwnStep>]> + Send + Sync;
-    /// What steps of the kind's own gave.
+    /// Results of the kind's own steps.
     type Results: Default + Send + Sync;
     /// What the kind's own status fields are made from.
     type Facts: Default + Send + Sync;
 
-    /// Keeps an object until its cleanup is done; `None`: it goes at once, and its children are garbage-collected.
+    /// Keeps an object until its cleanup is done; `None`: it is deleted at once, and its children are
+    /// garbage-collected.
     const FINALIZER: Option<&'static str>;
 
     /// Checks the spec alone.
     fn validate(object: &Self::Object) -> Result<Self::Spec, Problem<Self::Reason>>;
 
-    /// Reads everything that the plan depends on. What is absent or cannot be reached is a value; a problem is only
-    /// something without which no plan can be made.
+    /// Reads everything that the plan depends on. Something that is absent or cannot be reached is a value. It is
+    /// a problem only if no plan can be made without it.
     fn observe(
         &self,
         object: &Self::Object,
@@ -98,13 +99,13 @@ pub trait Kind: Sized + Send + Sync + 'static {
         applied: &mut Applied<Self>,
     ) -> impl Future<Output = Result<Flow, Problem<Self::Reason>>> + Send;
 
-    /// Judges the pass.
+    /// The result of the pass.
     fn assess(scene: &Scene<'_, Self>, plan: &Self::Plan, applied: &Applied<Self>) -> AssessmentOf<Self>;
 
-    /// Judges a pass that could not read what it needs.
+    /// The result of a pass that could not read what it needs.
     fn assess_unread(object: &Self::Object, problem: &Problem<Self::Reason>) -> AssessmentOf<Self>;
 
-    /// Judges an object that is being deleted and is not held by us; `None`: nobody is told.
+    /// The result for an object that is being deleted and lacks the kind's finalizer; `None`: nothing is reported.
     fn assess_released(_object: &Self::Object) -> Option<AssessmentOf<Self>> {
         None
     }
@@ -112,7 +113,7 @@ pub trait Kind: Sized + Send + Sync + 'static {
     /// Is `spec.paused` set?
     fn is_paused(object: &Self::Object) -> bool;
 
-    /// The former status, when this assessment shall not change it: an outage does not undo what runs.
+    /// The former status, if this assessment shall not change it: what runs is still reported during an outage.
     fn keep_status(
         _object: &Self::Object,
         _former: &Self::Status,
@@ -130,7 +131,7 @@ pub trait Kind: Sized + Send + Sync + 'static {
         now: Timestamp,
     ) -> OwnStatus<Self>;
 
-    /// The whole status once more, for a field that depends on whether the others changed.
+    /// Completes the status with fields that depend on whether the others changed.
     fn complete_status(
         _object: &Self::Object,
         status: Self::Status,
@@ -150,7 +151,7 @@ pub trait Kind: Sized + Send + Sync + 'static {
         event_of_ready::<Self::Reason>(former.conditions(), status.conditions()).into_iter().collect()
     }
 
-    /// The events of an object that has just been released: of what is left behind, for instance.
+    /// The events of an object whose finalizer was just removed: for instance about what is left behind.
     fn build_last_events(_scene: &Scene<'_, Self>, _applied: &Applied<Self>) -> Vec<Event> {
         Vec::new()
     }
@@ -170,7 +171,7 @@ pub trait Kind: Sized + Send + Sync + 'static {
         None
     }
 
-    /// Keeps in memory what the next passes want to know of this one.
+    /// Keeps in memory what the next passes need to know of this one.
     fn remember(&self, _scene: &Scene<'_, Self>, _assessment: &AssessmentOf<Self>) {}
 
     /// Drops what is remembered of an object that is being deleted.
@@ -222,7 +223,7 @@ impl<K: Kind> Reconciler for Passes<K> {
         let applied = Box::pin(self.execute(&scene, plan.as_ref())).await;
         if applied.released {
             for event in K::build_last_events(&scene, &applied) {
-                // In a namespace that is being deleted no event can be made.
+                // Logged too, because no event can be created in a namespace that is being deleted.
                 tracing::info!(reason = event.reason, note = event.note, "the object goes");
                 self.publisher.publish(&*object, event).await;
             }
@@ -267,7 +268,7 @@ impl<K: Kind> Passes<K> {
 }
 
 fn has_finalizer<K: Kind>(object: &K::Object) -> bool {
-    K::FINALIZER.is_some_and(|ours| object.finalizers().iter().any(|present| present == ours))
+    K::FINALIZER.is_some_and(|own| object.finalizers().iter().any(|present| present == own))
 }
 
 #[cfg(test)]

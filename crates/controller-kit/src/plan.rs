@@ -16,21 +16,21 @@ mod converged;
 
 pub use converged::is_subset;
 
-/// One write of a plan. `S` is what only this kind does.
+/// One write of a plan. `S` are the kind's own steps.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step<S> {
-    /// Before anything exists elsewhere, so that it cannot be forgotten there.
+    /// Adds the finalizer, before anything is made outside of Kubernetes: then it is always cleaned up.
     AddFinalizer {
         /// Key and value of an annotation that is written with it: there is never one without the other.
         annotation: Option<(&'static str, String)>,
     },
-    /// Makes a child as it shall be.
+    /// Applies a child.
     Apply(Desired),
     /// Deletes a child that is no longer wanted.
     Delete(Deletion),
     /// A step of the kind's own.
     Own(S),
-    /// Removes the finalizer. Nothing can follow.
+    /// Removes the finalizer, after which the object is deleted. No step can follow.
     RemoveFinalizer,
 }
 
@@ -60,15 +60,15 @@ impl<S, R> AsRef<[S]> for Plan<S, R> {
 /// Waiting is a value, not an error.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wait<R> {
-    /// What is awaited, in the kind's own words.
+    /// What is awaited, as a reason of the kind.
     pub reason: R,
-    /// The same for people.
+    /// The reason in words, for people.
     pub message: String,
-    /// Time to the next look when nothing is heard before.
+    /// Time to the next look, if no change begins a pass before.
     pub recheck: Duration,
 }
 
-/// An object as it shall be: only the fields that we mean, applied as they stand.
+/// A desired object: only the fields that the controller decides.
 #[derive(Clone)]
 pub struct Desired {
     /// Kind and path.
@@ -79,22 +79,22 @@ pub struct Desired {
     pub name: String,
     /// The whole body, with the hash annotation.
     pub body: Value,
-    /// Fields that others may have set by design, as an autoscaler `.spec.replicas`: taking one over is no conflict.
+    /// Fields that others may set by design, as an autoscaler sets `.spec.replicas`: taking one over is no conflict.
     pub shared: &'static [&'static str],
-    /// What it is applied over.
-    pub(crate) over: Option<Box<Over>>,
+    /// The live object that it is applied to; `None` if there is none.
+    pub(crate) live: Option<Box<LiveObject>>,
 }
 
 /// A live object, as far as an apply can change it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Over {
+pub(crate) struct LiveObject {
     /// Its `metadata.resourceVersion`.
     pub(crate) version: Option<String>,
-    /// Of all but its status and bookkeeping.
+    /// Digest of all but its status, `resourceVersion` and `managedFields`.
     pub(crate) digest: String,
 }
 
-impl Over {
+impl LiveObject {
     fn of(mut live: Value) -> Self {
         let version = live["metadata"]["resourceVersion"].as_str().map(str::to_owned);
         for (part, field) in
@@ -108,7 +108,7 @@ impl Over {
     }
 }
 
-/// Two are equal when they want the same.
+/// Equal when the same is to be applied; `shared` and `live` do not count.
 impl PartialEq for Desired {
     fn eq(&self, other: &Self) -> bool {
         self.resource == other.resource
@@ -119,8 +119,8 @@ impl PartialEq for Desired {
 }
 
 impl Desired {
-    /// From a typed, namespaced object. The hash of the body is kept as an annotation on it: it tells when a field was
-    /// *removed* from what we want, which no comparison with the live object can.
+    /// From a typed, namespaced object. The hash of the body is kept as an annotation on it: it shows when a field
+    /// was *removed* from the desired object, which a comparison with the live object cannot show.
     ///
     /// # Panics
     /// Never for the types of `k8s-openapi`: their keys are strings.
@@ -141,11 +141,11 @@ impl Desired {
             name: object.name_any(),
             body,
             shared: &[],
-            over: None,
+            live: None,
         }
     }
 
-    /// The digest of the body, as it stands in the annotation.
+    /// The digest of the body, from the annotation.
     pub(crate) fn digest(&self) -> &str {
         self.hash().as_str().unwrap_or_default()
     }
@@ -189,11 +189,11 @@ pub fn digest(value: &Value) -> String {
 /// Verdict on one child object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChildVerdict {
-    /// The live object has every field as we want it.
+    /// The live object has every field as desired.
     Converged,
     /// It is missing, differs, or was applied from another desired object.
     Apply(Desired),
-    /// It is ours, and no longer wanted.
+    /// The owner controls it, and it is no longer wanted.
     Delete(Deletion),
     /// An object of that name belongs to somebody else; it is never adopted or overwritten.
     NameTaken {
@@ -219,19 +219,20 @@ pub fn plan_child<K: Resource + Serialize>(
     if holds(&desired, &live) {
         ChildVerdict::Converged
     } else {
-        ChildVerdict::Apply(Desired { over: Some(Box::new(Over::of(live))), ..desired })
+        ChildVerdict::Apply(Desired { live: Some(Box::new(LiveObject::of(live))), ..desired })
     }
 }
 
-/// Deletes what is ours. What goes already is left to go, and what belongs to somebody else is left alone.
+/// Deletes a live object that the owner controls, unless its deletion has begun. An object of somebody else is left
+/// alone.
 pub fn plan_removal<K: Resource<DynamicType = ()>>(owner_uid: &str, live: Option<&K>) -> ChildVerdict {
-    let is_ours = |live: &&K| is_controlled_by(live.meta(), owner_uid);
-    live.filter(is_ours)
+    let is_controlled = |live: &&K| is_controlled_by(live.meta(), owner_uid);
+    live.filter(is_controlled)
         .filter(|live| live.meta().deletion_timestamp.is_none())
         .map_or(ChildVerdict::Converged, |live| ChildVerdict::Delete(Deletion::of(live)))
 }
 
-/// Has the live object every field as we want it, from the same desired object?
+/// Has the live object every field as desired, and was it applied from the same desired object?
 ///
 /// # Panics
 /// Never for the types of `k8s-openapi`: their keys are strings.
@@ -245,7 +246,7 @@ fn holds(desired: &Desired, live: &Value) -> bool {
     same_desired && is_subset(&without_type(&desired.body), live)
 }
 
-/// Objects that come out of a list carry no type.
+/// Objects from a list have no `apiVersion` and no `kind`.
 fn without_type(body: &Value) -> Value {
     let mut body = body.clone();
     if let Some(fields) = body.as_object_mut() {
@@ -273,7 +274,7 @@ pub fn build_owner_reference<K: Resource<DynamicType = ()>>(owner: &K) -> OwnerR
     }
 }
 
-/// An object that shall go. The uid makes sure that it is the one that was seen.
+/// An object that shall be deleted. The uid ensures that it is the one that was seen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Deletion {
     /// Kind and path.

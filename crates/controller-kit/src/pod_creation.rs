@@ -1,11 +1,12 @@
-//! Pods that the API server refuses to create: why, in our own words. What it says is partly the text of others, for
-//! instance of an admission webhook, so only the kind of the refusal and the name of who refused are taken from it.
+//! Why the API server refuses to create pods, in the operator's own words. The API server's message may contain text of
+//! others, for instance of an admission webhook. So only the kind of the refusal and the name of the refusing object
+//! are taken from it.
 
 /// What is wrong, from the text of an event `FailedCreate` or a condition `ReplicaFailure`.
 #[must_use]
 pub fn creation_failure_message(text: &str) -> String {
     let named = |before: &str, after: &str| find_name(text, before, after);
-    // A webhook adds a text of its own, which may look like any of the others: it is tested first.
+    // Webhooks first: they add text of their own, which may look like any of the other refusals.
     if let Some(webhook) = named("admission webhook \"", "\" denied the request") {
         return format!("admission webhook {webhook} denies them");
     }
@@ -42,7 +43,7 @@ pub fn creation_failure_message(text: &str) -> String {
     "the API server refuses them".to_owned()
 }
 
-/// What stands between `before` and `after`, if it is the name of an object.
+/// The text between `before` and `after`, if it is the name of an object.
 fn find_name<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(before)?;
     let (name, _) = rest.split_once(after)?;

@@ -1,4 +1,4 @@
-//! Why a pass does not reach the spec: one type from every room to the status.
+//! Why a pass does not reach the spec. Any stage of a pass can report it; it ends in the status.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::outcome::ErrorClass;
 pub struct Problem<R> {
     /// Reason of the conditions and of the event.
     pub reason: R,
-    /// What is wrong: which object, which field, what was expected. In our own words.
+    /// What is wrong: which object, which field, what was expected. In the operator's own words.
     pub message: String,
     /// What to do about it, for instance the RoleBinding to create.
     pub hint: Option<String>,
@@ -33,7 +33,7 @@ impl<R: Reason> Problem<R> {
         Self::new(CommonReason::InvalidSpec, ErrorClass::Invalid, message)
     }
 
-    /// A read of `object` (`Kind namespace/name`) that the Kubernetes API did not answer as hoped.
+    /// A failed read of `object` (`Kind namespace/name`).
     #[must_use]
     pub fn unread(object: &str, error: &kube::Error, missing: Option<MissingPermission>) -> Self {
         let class = ErrorClass::of_kube(error);
@@ -62,7 +62,7 @@ pub struct MissingPermission {
 }
 
 impl MissingPermission {
-    /// The problem that it is.
+    /// The problem of this class.
     #[must_use]
     pub fn into_problem<R: Reason>(self, class: ErrorClass) -> Problem<R> {
         let Self { message, hint } = self;

@@ -1,8 +1,8 @@
-//! What Pod Security Standard `restricted` asks of pods and containers, and a root filesystem that nobody writes to.
+//! What Pod Security Standard `restricted` requires of pods and containers, and a read-only root filesystem.
 
 use k8s_openapi::api::core::v1::{Capabilities, PodSecurityContext, SeccompProfile, SecurityContext};
 
-/// Of a pod, which runs as the user that its image names.
+/// For a pod, which runs as the user that its image names.
 #[must_use]
 pub fn build_pod_security() -> PodSecurityContext {
     PodSecurityContext {
@@ -12,7 +12,7 @@ pub fn build_pod_security() -> PodSecurityContext {
     }
 }
 
-/// Of each of its containers.
+/// For each container of such a pod.
 #[must_use]
 pub fn build_container_security() -> SecurityContext {
     SecurityContext {

@@ -1,4 +1,4 @@
-//! A service from its start to its end: telemetry, client, admin server, lease, supervised tasks, shutdown.
+//! Start and end of a service: telemetry, client, admin server, lease, supervised tasks, an orderly end.
 
 use std::future::Future;
 use std::time::Duration;
@@ -60,16 +60,16 @@ pub enum Leadership {
     Everyone,
 }
 
-/// A running service, given to the function that starts its controllers.
+/// A running service. Its `start` function starts controllers in it, see [`run`].
 pub struct Service {
     /// Name of the service: field manager, lease, log and trace source.
     pub name: &'static str,
     /// The common arguments.
     pub args: ServiceArgs,
-    /// With deadlines; fenced for a leader.
+    /// The client, with a deadline on every call, and fenced for a leader.
     pub client: kube::Client,
-    /// Whether this replica may write, and the token that says so to others than Kubernetes. [`Service::client`] asks it
-    /// by itself.
+    /// Whether this replica may write, and the fencing token for receivers other than Kubernetes. [`Service::client`]
+    /// checks it by itself.
     pub fence: Fence,
     /// Registry.
     pub metrics: Metrics,
@@ -137,7 +137,7 @@ impl Service {
     /// must not.
     pub async fn attend(&mut self) -> Result<(), RunError> {
         tokio::select! {
-            // First: an idle controller ends in the same instant in which it is told to.
+            // `stop` is polled first: an idle controller ends at the same moment, which must not count as an error.
             biased;
             () = self.stop.cancelled() => tracing::info!("stopping"),
             ended = first_ended(&mut self.supervised) => return Err(ended),
@@ -170,7 +170,7 @@ impl Service {
         self.supervised.spawn(async move { (name, task.await.map_err(|error| format!(": {error}"))) });
     }
 
-    /// Runs watches and makes the probes ask after them.
+    /// Runs watches and adds them to the probes.
     pub fn watch(&mut self, watches: impl IntoIterator<Item = Watch>) {
         for Watch { name, listed, live, task } in watches {
             self.listed.push(listed.clone());
@@ -190,8 +190,8 @@ impl Service {
         self.controllers.spawn(server);
     }
 
-    /// Runs a controller until the end; passes that run then are given time. It begins when every watch that was started
-    /// before has its first complete list: what a cache does not show yet must not be taken for missing.
+    /// Runs a controller until the end; passes that run then get time to end. It begins when every watch that was
+    /// started before has its first complete list: what a cache does not show yet must not be taken for missing.
     pub fn control<R: Reconciler>(
         &mut self,
         reconciler: R,
@@ -250,7 +250,7 @@ where
     let mut service = Service::new(name, args, config, fence.clone())?;
     stop_on_signals(service.stop.clone())?;
 
-    // The admin server outlives the drain: probes must not fail while a pod ends in order.
+    // The admin server ends after the drain: probes must not fail while a pod ends in order.
     let admin_stop = CancellationToken::new();
     let admin = service.admin.clone().serve(service.args.admin_address, admin_stop.clone());
     service.supervise("admin server", admin);
@@ -296,7 +296,7 @@ async fn all_listed(watches: Vec<tokio::sync::watch::Receiver<bool>>) {
 
 fn build_lease(service: &Service, fence: Fence) -> LeaderLease {
     let api = Api::namespaced(service.client.clone(), &service.args.pod_namespace);
-    // A restarted container of the same pod needs another identity.
+    // A restarted container of the same pod must be another holder.
     let identity = format!("{}_{}", service.args.pod_name, uuid::Uuid::new_v4());
     LeaderLease::new(api, service.name, identity, service.args.lease_duration, Clock::precise(), fence)
 }

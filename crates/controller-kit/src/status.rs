@@ -14,7 +14,7 @@ pub fn event_of_ready<R: Reason>(former: &[Condition], current: &[Condition]) ->
     event_of_condition::<R>(READY, former, current)
 }
 
-/// The same of another condition, for one that tells what `Ready` does not.
+/// The same for another condition, if it reports something that `Ready` does not.
 #[must_use]
 pub fn event_of_condition<R: Reason>(
     type_: &str,

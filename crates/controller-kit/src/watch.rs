@@ -36,15 +36,15 @@ use changed_fields::ChangedFields;
 use feed::{Change, Feed, Invalid};
 use names::Names;
 
-/// A watch whose path was not answered for so long is wedged, and the process is better restarted. Twice the 290 s
-/// after which a watch without events is opened anew, which gives an answer.
+/// A watch without progress for so long counts as stuck: the liveness probe fails, and the process is restarted. Twice
+/// the 290 s after which a quiet watch is opened again, which is progress.
 pub const WEDGED_AFTER: Duration = Duration::from_mins(10);
 
 /// Name, in metrics, of the Kubernetes cluster that a service runs in.
 pub const LOCAL_CLUSTER: &str = "local";
 
-/// When each watched path of one Kubernetes cluster last answered. A quiet but healthy watch yields no items, so the client's
-/// own view of the calls is what tells that it works.
+/// When each watched path of one Kubernetes cluster last answered. A quiet but healthy watch yields no items, so the
+/// answers that the client gets show that it works.
 #[derive(Clone, Debug)]
 pub struct Progress {
     cluster: Arc<str>,
@@ -52,7 +52,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of the Kubernetes cluster that metrics call `cluster`.
+    /// Without answers yet; `cluster` is the Kubernetes cluster's name in metrics.
     #[must_use]
     pub fn of(cluster: &str) -> Self {
         Self { cluster: cluster.into(), answered: Arc::default() }
@@ -68,9 +68,9 @@ impl Progress {
         self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), at);
     }
 
-    fn age(&self, path: &str, born: Instant, now: Instant) -> Duration {
+    fn age(&self, path: &str, started: Instant, now: Instant) -> Duration {
         let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        now.saturating_duration_since(answered.get(path).copied().unwrap_or(born))
+        now.saturating_duration_since(answered.get(path).copied().unwrap_or(started))
     }
 }
 
@@ -87,13 +87,13 @@ pub struct WatchContext {
     pub progress: Progress,
 }
 
-/// A watch that is ready to run: the task, and how to ask after its health.
+/// A watch that is ready to run: its task and its health checks.
 pub struct Watch {
     /// Name in metrics and probes: the kind that is watched.
     pub name: &'static str,
     /// Turns true after the first complete list.
     pub listed: tokio::sync::watch::Receiver<bool>,
-    /// `Err` when it is wedged.
+    /// `Err` when it is stuck, see [`WEDGED_AFTER`].
     pub live: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Runs for ever.
     pub task: futures::future::BoxFuture<'static, ()>,
@@ -145,8 +145,7 @@ where
     (store, watch)
 }
 
-/// Watches a kind and keeps it in a store that others read; a change begins no pass. An object that cannot be decoded
-/// is left out.
+/// Watches a kind and keeps it in a store; a change begins no pass. An object that cannot be decoded is left out.
 pub fn watch_store<K>(context: &WatchContext, name: &'static str) -> (Store<K>, Watch)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
@@ -163,7 +162,7 @@ where
     (store, watch)
 }
 
-/// The same of the metadata of a kind.
+/// The same for the metadata of a kind.
 pub fn watch_stored_metadata<K>(
     context: &WatchContext,
     name: &'static str,
@@ -182,8 +181,8 @@ where
     (store, watch)
 }
 
-/// Watches a kind that is only read, and keeps it in a store. Its dependants are queued when what they read of an object
-/// changes, which `fields` takes out of it: those of what it was and of what it is.
+/// Watches a kind that is only read, and keeps it in a store. `fields` returns what dependants read of an object. When
+/// that changes, the dependants of the former and of the present value are queued.
 pub fn watch_referenced<K, Owner, C>(
     context: &WatchContext,
     name: &'static str,
@@ -230,8 +229,8 @@ where
     watch_children_by(context, name, managed_by, queue, |child: &K| child.resource_version())
 }
 
-/// The same for children that change all the time: the owner is queued only when what `fields` reads off the child
-/// changes, or when the child is gone.
+/// The same for children that change all the time: the owner is queued only when what `fields` returns for the
+/// child changes, or when the child is gone.
 pub fn watch_children_by<K, Owner, C>(
     context: &WatchContext,
     name: &'static str,
@@ -277,8 +276,9 @@ where
     (store, watch)
 }
 
-/// Watches only the metadata of a kind and keeps none of it but names and versions: each change is mapped to the objects
-/// that depend on it. Of what went away while nobody watched, the mapping is given no more than namespace and name.
+/// Watches only the metadata of a kind and keeps none of it but names and versions: each change is mapped to the
+/// objects that depend on it. Of an object that was deleted while the watch was interrupted, the mapping gets only
+/// namespace and name.
 pub fn watch_metadata<K, Owner, M>(
     context: &WatchContext,
     name: &'static str,
@@ -302,8 +302,8 @@ where
     build_watch(context, name, api.resource_url(), stream, on_event)
 }
 
-/// Watches only the metadata of a kind and keeps it. Dependants are queued as by [`watch_referenced`]; they are given what
-/// is kept, because what one object means can depend on another of the kind.
+/// Watches only the metadata of a kind and keeps it. Dependants are queued as by [`watch_referenced`]. `dependants`
+/// also gets the store, because the meaning of one object can depend on another of the kind.
 pub fn watch_metadata_store<K, Owner, C>(
     context: &WatchContext,
     name: &'static str,
@@ -329,8 +329,8 @@ where
     (store, watch)
 }
 
-/// A page of a list is in memory twice, as text and decoded: kube's 500 objects with their documents would set the size
-/// of the process for good.
+/// A page of a list is in memory twice, as text and decoded. With kube's default of 500 objects, pages with large
+/// documents would determine the memory of the process.
 fn list_config() -> watcher::Config {
     watcher::Config::default().page_size(100)
 }
@@ -347,15 +347,15 @@ where
     F: FnMut(watcher::Event<T>) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send,
 {
-    let born = Instant::now();
+    let started = Instant::now();
     let (progress, metrics, path) = (context.progress.clone(), context.metrics.clone(), path.to_owned());
     let live = move || {
-        let age = progress.age(&path, born, Instant::now());
+        let age = progress.age(&path, started, Instant::now());
         metrics.set_watch_progress(progress.cluster(), name, age);
         if age < WEDGED_AFTER { Ok(()) } else { Err(format!("no progress for {} s", age.as_secs())) }
     };
     let (metrics, cluster) = (context.metrics.clone(), context.progress.cluster.clone());
-    let (tell_listed, listed) = tokio::sync::watch::channel(false);
+    let (listed_sender, listed) = tokio::sync::watch::channel(false);
     let task = async move {
         let mut events = std::pin::pin!(stream.backoff(WatchBackoff::new()));
         while let Some(event) = events.next().await {
@@ -364,7 +364,7 @@ where
                     let complete = matches!(event, watcher::Event::InitDone);
                     on_event(event).await;
                     if complete {
-                        tell_listed.send_replace(true);
+                        listed_sender.send_replace(true);
                     }
                 }
                 Err(error) => {
@@ -393,7 +393,7 @@ fn hint_of(error: &watcher::Error) -> &'static str {
     }
 }
 
-/// An object of another controller's kind: that one reports it.
+/// For an object of another controller's kind: that controller reports it in an event.
 fn warn_of_unreadable<K: Resource<DynamicType = ()>>(invalid: Option<&Invalid>) {
     if let Some(Invalid { name, error, .. }) = invalid {
         tracing::warn!(kind = %K::kind(&()), name, error, "cannot be read");
@@ -415,7 +415,7 @@ fn key_of(meta: &kube::api::ObjectMeta) -> String {
     meta.uid.clone().unwrap_or_default()
 }
 
-/// Changes with everything that a reconcile depends on, and not with the status.
+/// Changes when metadata changes that a pass depends on, and not when only the status does.
 fn trigger_of(meta: &kube::api::ObjectMeta) -> u64 {
     let mut hasher = DefaultHasher::new();
     meta.generation.hash(&mut hasher);
@@ -431,13 +431,14 @@ where
     K: Resource<DynamicType = ()>,
     Owner: Resource<DynamicType = ()>,
 {
-    let is_ours = |owner: &&OwnerReference| owner.controller == Some(true) && owner.kind == Owner::kind(&());
-    let owner = child.owner_references().iter().find(is_ours)?;
+    let is_controller =
+        |owner: &&OwnerReference| owner.controller == Some(true) && owner.kind == Owner::kind(&());
+    let owner = child.owner_references().iter().find(is_controller)?;
     Some(ObjectRef::new(&owner.name).within(&child.namespace()?))
 }
 
-/// 0.5 s to 10 s with jitter, from the start again after an answer. The usual cap of 30–60 s would leave a controller
-/// blind for a minute after a short outage.
+/// 0.5 s to 10 s with jitter, from the start again after a success. With the usual cap of 30–60 s a controller would
+/// get no changes for a minute after a short outage.
 struct WatchBackoff(backon::ExponentialBackoff);
 
 impl WatchBackoff {

@@ -1,11 +1,12 @@
-//! What a cluster or tenant lacks before its dependants can go on: the message of their wait, or `None`. Pure.
+//! What a cluster or tenant lacks before the passes of its dependants can continue: the message for their status, or
+//! `None`. Pure.
 
 use api_types::{WorkflowCluster, WorkflowTenant};
 use kube::{Resource, ResourceExt as _};
 
 use crate::engine::is_callable;
 
-/// The engine of the cluster cannot be given anything new.
+/// The engine of the cluster takes nothing new: see [`is_callable`].
 #[must_use]
 pub fn cluster_not_callable(cluster: &WorkflowCluster) -> Option<String> {
     (!is_callable(cluster)).then(|| format!("{} has no endpoint yet or is being deleted", named(cluster)))
@@ -20,13 +21,13 @@ pub fn cluster_updating(cluster: &WorkflowCluster) -> Option<String> {
     })
 }
 
-/// The tenant goes.
+/// The deletion of the tenant has begun.
 #[must_use]
 pub fn tenant_being_deleted(tenant: &WorkflowTenant) -> Option<String> {
     tenant.metadata.deletion_timestamp.is_some().then(|| format!("{} is being deleted", named(tenant)))
 }
 
-/// The tenant starts nothing new, because its spec says so.
+/// The tenant starts nothing new, because `spec.suspended` is true.
 #[must_use]
 pub fn tenant_suspended(tenant: &WorkflowTenant) -> Option<String> {
     tenant

@@ -24,10 +24,10 @@ use controller_kit::run::Service;
 /// How long a CA and a token are used before they are read again. They change once in months, and an engine that
 /// refuses one of them makes both be read at once: see [`EngineConnector::forget`].
 const FRESH: Duration = Duration::from_mins(10);
-/// The same for a key: no engine is asked with it here, so none can refuse it.
+/// The same for a key. It is shorter, because no engine is called with the key here, so none can refuse it.
 const FRESH_KEY: Duration = Duration::from_mins(1);
 
-/// As whom an engine is called.
+/// Role in which an engine is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineRole {
     /// May do everything.
@@ -54,7 +54,7 @@ pub enum AccessError {
         /// `namespace/name`.
         cluster: String,
     },
-    /// What the cluster-controller makes is not there, or not as it makes it.
+    /// An object that the cluster-controller makes is missing or has another content.
     #[error(
         "{object} of WorkflowCluster {cluster}: {problem}; the cluster-controller writes it anew when it is deleted"
     )]
@@ -66,7 +66,7 @@ pub enum AccessError {
         /// What is wrong, without contents.
         problem: String,
     },
-    /// The Kubernetes API.
+    /// The Kubernetes API refused the read or did not answer.
     #[error("failed to read {object} of WorkflowCluster {cluster}")]
     Read {
         /// `namespace/name`.
@@ -77,7 +77,7 @@ pub enum AccessError {
         #[source]
         source: kube::Error,
     },
-    /// A Secret is permitted by name, by the cluster-controller: nobody else has anything to grant.
+    /// The Kubernetes API refused to read a Secret. The cluster-controller grants this by name; a person cannot help.
     #[error(
         "no permission yet to read {object} of WorkflowCluster {cluster}: the cluster-controller makes a Role and a \
          RoleBinding of that name; if this lasts, look at the WorkflowCluster"
@@ -127,19 +127,19 @@ pub struct EngineConnector {
     known: Arc<Mutex<HashMap<(String, Access), Known>>>,
 }
 
-/// What a cluster's namespace says of its engine.
+/// What was read about a cluster's engine.
 #[derive(Clone)]
 struct Known {
     read_at: Instant,
     endpoint: (String, u16),
-    /// What the cluster's status said of its keys when this was read.
+    /// The key ids in the cluster's status when this was read.
     key_ids: Option<AccessKeyIds>,
     ca_pem: String,
     /// The token or the key.
     current: Option<String>,
 }
 
-/// What workers or clients of a cluster's tenants are given to reach its engine.
+/// What workers or clients of a cluster's tenants need to reach its engine.
 pub struct TenantAccess {
     /// The public CA bundle, PEM.
     pub ca_pem: String,
@@ -154,7 +154,7 @@ impl EngineConnector {
         Self { client, provider, role, known: Arc::default() }
     }
 
-    /// The engine of a cluster. Whether it answers is found out by the first call.
+    /// The engine of a cluster. The first call shows whether it answers.
     pub async fn connect(&self, cluster: &WorkflowCluster) -> Result<Arc<dyn Engine>, AccessError> {
         let access = self.access(cluster).await?;
         Ok(self.provider.engine(&access).await?)
@@ -170,7 +170,7 @@ impl EngineConnector {
         Ok(EngineAccess { address, credential })
     }
 
-    /// CA and the key that tokens of `role` are minted from; all tenants of a cluster share what was read a moment ago.
+    /// CA and the key that tokens of `role` are minted from. It is read once for all tenants of a cluster.
     pub async fn tenant_access(
         &self,
         cluster: &WorkflowCluster,
@@ -211,7 +211,7 @@ impl EngineConnector {
         Ok(known)
     }
 
-    /// Other keys, or another endpoint, than those in the status then: what was read is out of date.
+    /// What was read before, unless it is older than `fresh`, or the status had other keys or another endpoint then.
     fn recall(
         &self,
         key: &(String, Access),
@@ -228,7 +228,7 @@ impl EngineConnector {
         known.get(key).filter(is_good).cloned()
     }
 
-    /// What cannot be used is not kept: so that a corrected one is used at once.
+    /// A value that cannot be used is not kept: once it is corrected, it must be read at once.
     fn parse<T, E>(
         &self,
         cluster: &WorkflowCluster,
@@ -272,8 +272,8 @@ impl EngineConnector {
     }
 }
 
-/// The object as the owner of what it has in the engine. Kind, namespace and name are its identity there; so the same
-/// object that is deleted and applied again, or restored from a backup, takes over what a former life of it owned.
+/// The object as the owner of what it has in the engine. Kind, namespace and name are its identity there. So an object
+/// that is deleted and applied again, or restored from a backup, takes over what the former object of that name owned.
 #[must_use]
 pub fn owner_of<K>(object: &K) -> Owner
 where
@@ -287,7 +287,8 @@ where
     }
 }
 
-/// A connection pool whose calls show that this replica leads. All replicas of a controller have the same name there.
+/// A connection pool whose calls carry the fencing token of this replica. All replicas of a controller are the same
+/// writer.
 pub fn leading_pool(service: &Service) -> Result<EnginePool, EngineError> {
     let fence = service.fence.clone();
     let read_fence = move || fence.is_open().then(|| fence.token()).flatten();
@@ -296,8 +297,8 @@ pub fn leading_pool(service: &Service) -> Result<EnginePool, EngineError> {
     Ok(EnginePool::new(Timeouts::default()).fenced(writer))
 }
 
-/// Can this cluster's engine be given anything new? One that is being deleted gets nothing more; one without an endpoint has
-/// no engine yet.
+/// May anything new be written to this cluster's engine? Not if the cluster is being deleted, nor without an endpoint:
+/// then there is no engine yet.
 #[must_use]
 pub fn is_callable(cluster: &WorkflowCluster) -> bool {
     cluster.metadata.deletion_timestamp.is_none()

@@ -1,8 +1,8 @@
-//! What an object's dependants read of it. A watch of a referenced kind wakes them only when this changes: a status tells
-//! much that is of no interest to them, and that changes every few seconds.
+//! What dependants read of an object. A watch of a referenced kind begins their passes only when this changes: most of
+//! a status is of no interest to them, and changes every few seconds.
 //!
-//! Whatever a controller begins to read of a referenced object belongs here, or its passes learn of a change at their next
-//! resync only. A change of the spec always counts: `metadata.generation` is part of it.
+//! When a controller begins to read another field of a referenced object, add it here. Else its passes see a change
+//! only at their next resync. A change of the spec always counts: `metadata.generation` is part of it.
 
 use api_types::cluster::AccessKeyIds;
 use api_types::reference::ClusterRef;
@@ -21,17 +21,17 @@ pub struct ClusterFields {
     uid: Option<String>,
     generation: Option<i64>,
     is_deleting: bool,
-    /// An engine that serves again ends what dependants waited for, or failed with.
+    /// When an engine serves again, dependants that waited for it, or failed, can continue.
     is_ready: bool,
     accepts_deployments: bool,
     endpoint: Option<(String, i32)>,
     version: Option<String>,
-    /// Tokens of another key than this are to be minted anew.
+    /// Tokens of another key than this must be minted again.
     access_key_ids: Option<AccessKeyIds>,
 }
 
 impl ClusterFields {
-    /// What `cluster` is to its dependants.
+    /// The fields of `cluster`.
     #[must_use]
     pub fn of(cluster: &WorkflowCluster) -> Self {
         let status = cluster.status.as_ref();
@@ -50,8 +50,8 @@ impl ClusterFields {
         }
     }
 
-    /// Could a reference from the namespace `own` mean this cluster? Also if it means another one now, which this one
-    /// would take the place of.
+    /// Could a reference from the namespace `own` mean this cluster? Also if it means another one at present: each
+    /// can replace the other.
     #[must_use]
     pub fn is_meant_by(&self, own: &str, reference: &ClusterRef, cluster_namespace: &str) -> bool {
         reference.name == self.name
@@ -71,7 +71,7 @@ pub struct TenantFields {
 }
 
 impl TenantFields {
-    /// What `tenant` is to its dependants.
+    /// The fields of `tenant`.
     #[must_use]
     pub fn of(tenant: &WorkflowTenant) -> Self {
         Self {
@@ -84,8 +84,8 @@ impl TenantFields {
         }
     }
 
-    /// Could this reference mean this tenant? Also if it means another one now. `label` is the tenant that the referrer's
-    /// Namespace is labelled with.
+    /// Could this reference mean this tenant? Also if it means another one at present. `label` is the tenant that the
+    /// referrer's Namespace is labelled with.
     #[must_use]
     pub fn is_meant_by(&self, referrer: &Referrer<'_>, label: Option<&str>, cluster_namespace: &str) -> bool {
         meant_tenant(referrer.tenant, label).is_some_and(|reference| {
@@ -105,7 +105,7 @@ pub struct NamespaceFields {
 }
 
 impl NamespaceFields {
-    /// What `namespace` is to the objects in it.
+    /// The fields of `namespace`.
     #[must_use]
     pub fn of(namespace: &PartialObjectMeta<Namespace>) -> Self {
         Self { name: namespace.name_any(), tenant: labelled_tenant(namespace.labels()) }

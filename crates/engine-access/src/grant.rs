@@ -1,8 +1,8 @@
-//! What a person must create when the Kubernetes API refuses for want of a permission.
+//! What a person must create when the Kubernetes API refuses because a permission is missing.
 
 use controller_kit::problem::MissingPermission;
 
-/// The role of the installation's charts that lacks in a namespace: `<service account>-<suffix>`.
+/// The ClusterRole of the charts that is not bound in a namespace: `<service account>-<suffix>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamespaceRole {
     /// For namespaces that WorkflowClusters are in.
@@ -22,7 +22,7 @@ impl NamespaceRole {
 
 /// The RoleBinding that is missing, if `error` says that one is; `None` for every other refusal (admission, quota).
 ///
-/// Which request was refused is left out: several run at once, and the message must not change with the one that comes
+/// The message does not name the refused request: several run at once, and it must not depend on which one is refused
 /// first.
 #[must_use]
 pub fn missing_permission(error: &kube::Error, role: NamespaceRole) -> Option<MissingPermission> {
@@ -49,7 +49,7 @@ pub fn missing_grant(error: &kube::Error, role: NamespaceRole) -> Option<String>
 }
 
 /// User and namespace of `… is forbidden: User "u" cannot get resource "r" in API group "g" in the namespace "n"`, the
-/// words of every authorizer of the API server.
+/// message of every authorizer of the API server.
 fn parse_refusal(message: &str) -> Option<(&str, &str)> {
     let (_, rest) = message.split_once("is forbidden: User \"")?;
     let (user, rest) = rest.split_once("\" cannot ")?;

@@ -9,7 +9,7 @@
 //! - across namespaces a grant by whoever owns the target is needed: the referrer's *Namespace* carries the label
 //!   `workflow.example.com/tenant: <tenant>`, or the tenant lists the namespace in `spec.namespaces` (and is itself
 //!   entitled to its cluster);
-//! - what is missing and what is not granted look the same from outside.
+//! - a missing target and one that is not granted give the same message.
 
 mod candidates;
 mod deletion;
@@ -76,7 +76,7 @@ pub fn tenant_label(directory: &dyn Directory, namespace: &str) -> Option<String
     labelled_tenant(&directory.namespace_labels(namespace))
 }
 
-/// The same for those who have nothing but the watch of Namespaces.
+/// The same from the watch of Namespaces alone.
 #[must_use]
 pub fn namespace_tenant(namespaces: &Store<PartialObjectMeta<Namespace>>, namespace: &str) -> Option<String> {
     namespaces.get(&ObjectRef::new(namespace)).and_then(|found| labelled_tenant(found.labels()))
@@ -101,7 +101,7 @@ pub fn meant_tenant_id(named: Option<&TenantRef>, label: Option<&str>) -> String
     named.map(|tenant| tenant.name.as_str()).or(label).unwrap_or(DEFAULT_TENANT).to_owned()
 }
 
-/// Who refers, and to what.
+/// The namespace and the references of an object that refers to others.
 #[derive(Clone, Copy, Debug)]
 pub struct Referrer<'a> {
     /// The referrer's namespace.
@@ -112,7 +112,7 @@ pub struct Referrer<'a> {
     pub tenant: Option<&'a TenantRef>,
 }
 
-/// What the references lead to.
+/// The objects that the references mean.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resolved {
     /// The cluster.
@@ -122,14 +122,15 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// Id of the tenant in the engine, which has one for those who belong to none.
+    /// Id of the tenant in the engine; the engine's default tenant if there is none.
     #[must_use]
     pub fn tenant_id(&self) -> String {
         self.tenant.as_ref().map_or_else(|| DEFAULT_TENANT.to_owned(), |tenant| tenant.name_any())
     }
 }
 
-/// A reference that leads nowhere, or not for this referrer: the two are one on purpose.
+/// A reference whose target does not exist, or is not granted to this referrer. The two are not distinguished on
+/// purpose.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(
@@ -186,8 +187,8 @@ pub fn resolve_tenant(
     }
 }
 
-/// Does this tenant itself refer to this cluster, and may it? Without this question a tenant made in a foreign namespace
-/// could grant itself access by listing that namespace.
+/// Does this tenant itself refer to this cluster, and may it? Without this check, whoever creates a tenant in a foreign
+/// namespace could get access by listing that namespace in it.
 fn tenant_is_entitled(
     directory: &dyn Directory,
     cluster_namespace: &str,
@@ -195,9 +196,9 @@ fn tenant_is_entitled(
     cluster: &WorkflowCluster,
 ) -> bool {
     let home = tenant.namespace().unwrap_or_default();
-    let leads_there = find_cluster(directory, cluster_namespace, &home, &tenant.spec.cluster_ref)
+    let means_cluster = find_cluster(directory, cluster_namespace, &home, &tenant.spec.cluster_ref)
         .is_some_and(|found| found.uid() == cluster.uid());
-    leads_there
+    means_cluster
         && (cluster.namespace().as_ref() == Some(&home) || is_labelled(directory, &home, &tenant.name_any()))
 }
 
@@ -213,7 +214,7 @@ fn find_cluster(
     cluster_candidates(cluster_namespace, own, reference).into_iter().find_map(at)
 }
 
-/// Where the cluster that a reference from the namespace `own` names can be, in the order of the search.
+/// Namespaces in which the cluster that a reference from the namespace `own` means can be, in search order.
 #[must_use]
 pub fn cluster_homes<'a>(
     reference: &'a ClusterRef,
@@ -227,7 +228,7 @@ pub fn cluster_homes<'a>(
     }
 }
 
-/// Where the tenant that a referrer names can be.
+/// Namespaces in which the tenant that a referrer means can be.
 #[must_use]
 pub fn tenant_homes<'a>(
     reference: &'a TenantRef,

@@ -13,9 +13,9 @@
 //! # }
 //! ```
 //!
-//! The programs come from the folder in `KUBEBUILDER_ASSETS`. Everything listens on 127.0.0.1, lives in a temporary
-//! folder and ends with the test process. RBAC is on. The ServiceAccount admission plugin is off, so that pods can be
-//! created without a controller-manager.
+//! The programs come from the folder in `KUBEBUILDER_ASSETS`. Everything listens on 127.0.0.1, has its data in a
+//! temporary folder and ends with the test process. RBAC is on. The ServiceAccount admission plugin is off, so that
+//! pods can be created without a controller-manager.
 //!
 //! An aggregated API of the test's own process is reached through an ExternalName Service to `localhost`
 //! ([`TestApiServer::expose_on_loopback`]); that needs aggregator routing to be off, as it is by default.
@@ -44,7 +44,7 @@ mod tests;
 /// Set to `1`, a run without `KUBEBUILDER_ASSETS` fails the test instead of skipping it. `CI=true` does the same.
 pub const REQUIRE: &str = "REQUIRE_APISERVER";
 
-/// Each of its processes takes about two seconds on two busy cores; this is for a starved machine.
+/// Each process takes about two seconds to start on two busy cores; this is for an overloaded machine.
 const START_TIMEOUT: Duration = Duration::from_mins(2);
 const FIELD_MANAGER: &str = "test-support";
 
@@ -54,13 +54,13 @@ pub struct ApiServerOptions {
     /// Further flags of the kube-apiserver, as `--name=value`.
     pub apiserver_flags: Vec<String>,
     /// Start a kube-controller-manager with these further flags: for garbage collection, workload and HPA controllers
-    /// (which look every 2 s).
+    /// (the HPA controller works every 2 s).
     pub controller_manager_flags: Option<Vec<String>>,
 }
 
 /// A running control plane. Dropping it ends it and removes its data.
 pub struct TestApiServer {
-    // Order matters: clients end before their servers, and the folder last.
+    // The order is the order of drop: clients end before their servers, and the folder last.
     controller_manager: Option<GuardedProcess>,
     apiserver: Option<GuardedProcess>,
     _etcd: GuardedProcess,
@@ -99,7 +99,7 @@ macro_rules! require_apiserver {
     };
 }
 
-/// As [`require_apiserver!`], with a kube-controller-manager at work: objects are collected, Deployments make pods.
+/// As [`require_apiserver!`], with a kube-controller-manager: objects are garbage-collected, Deployments make pods.
 #[macro_export]
 macro_rules! require_controller_manager {
     () => {
@@ -111,8 +111,8 @@ macro_rules! require_controller_manager {
 }
 
 impl TestApiServer {
-    /// The apiserver that all tests of this binary share, started by the first; `None`, with a loud line, when
-    /// `KUBEBUILDER_ASSETS` is not set. Keep to your own [`TestApiServer::namespace`] in it.
+    /// The apiserver that all tests of this binary share, started by the first; `None`, with a line on stderr,
+    /// when `KUBEBUILDER_ASSETS` is not set. Use only your own [`TestApiServer::namespace`] in it.
     pub async fn shared() -> Option<&'static Self> {
         static SHARED: OnceCell<Option<TestApiServer>> = OnceCell::const_new();
         present(SHARED.get_or_init(|| Self::start_if_there(ApiServerOptions::default())).await.as_ref())
@@ -188,7 +188,7 @@ impl TestApiServer {
         &self.front_proxy
     }
 
-    /// Creates a namespace that no other test has, and tells its name.
+    /// Creates a namespace that no other test has, and returns its name.
     pub async fn namespace(&self, prefix: &str) -> String {
         let name = format!("{prefix}-{}", self.namespaces.fetch_add(1, Ordering::Relaxed));
         let mut namespace = Namespace::default();
@@ -220,8 +220,8 @@ impl TestApiServer {
         }
     }
 
-    /// Makes a Service in that namespace that leads the apiserver to 127.0.0.1, so that an APIService may name it with
-    /// the port that the test listens on. The certificate there must be for `<service>.<namespace>.svc`.
+    /// Creates a Service in that namespace that resolves to 127.0.0.1 for the apiserver, so that an APIService may name
+    /// it with the port that the test listens on. The certificate there must be for `<service>.<namespace>.svc`.
     pub async fn expose_on_loopback(&self, namespace: &str, service: &str) {
         let object = json!({
             "apiVersion": "v1",

@@ -1,4 +1,4 @@
-//! Objects of our four kinds in a good state; a test changes only the field it is about.
+//! Objects of the four kinds in a good state; a test changes only the field that it tests.
 //!
 //! ```
 //! use test_support::builders;
@@ -11,8 +11,8 @@
 //!
 //! `cluster`, `tenant`, `process` and `worker` give what a user applies: accepted by the apiserver, without anything a
 //! server or controller adds. `running_…`, `active_…` and `deployed_…` give the same as read back when all is well:
-//! with uid, generation 1, and the status that the object's controller reports. Statuses hold what other controllers
-//! act on, and `Ready`; what only the own controller computes is for that controller's tests.
+//! with uid, generation 1, and the status that the object's controller reports. Statuses have what other controllers
+//! read, and `Ready`. The tests of a controller add what only that controller computes.
 
 use api_types::cluster::{ClusterPhase, ClusterReason, Endpoint, ExternalPostgres, Postgres, PostgresStatus};
 use api_types::engine_access::Access;
@@ -97,8 +97,8 @@ pub fn running_cluster(namespace: &str, name: &str) -> WorkflowCluster {
     cluster
 }
 
-/// What the cluster-controller makes for callers of the engine of that cluster: the CA, the tokens and the keys. The CA
-/// is none that a real connection would take; token and keys are the same for every cluster of the name.
+/// What the cluster-controller makes for the callers of that cluster's engine: the CA, the tokens and the keys. The CA
+/// is not valid for a real connection. Tokens and keys are the same for every cluster of the name.
 pub fn engine_access(cluster: &WorkflowCluster) -> (ConfigMap, [Secret; 4]) {
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
     let mut ca = ConfigMap::default();
@@ -134,7 +134,7 @@ pub fn tenant(namespace: &str, name: &str, cluster: &WorkflowCluster) -> Workflo
     in_namespace(namespace, WorkflowTenant::new(name, spec))
 }
 
-/// [`tenant`], held by the engine.
+/// [`tenant`], as after it was written to the engine.
 pub fn active_tenant(namespace: &str, name: &str, cluster: &WorkflowCluster) -> WorkflowTenant {
     let mut tenant = stored(tenant(namespace, name, cluster));
     tenant.status = Some(WorkflowTenantStatus {

@@ -1,4 +1,5 @@
-//! A certificate authority for tests, and what it signs. Keys are ECDSA P-256; nothing ever expires.
+//! A certificate authority for tests, and the certificates that it signs. Keys are ECDSA P-256; no certificate expires
+//! during a test.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,

@@ -1,5 +1,5 @@
-//! The crash test: a controller killed before and after every one of its writes, then started again, ends where an
-//! undisturbed one ends.
+//! The crash test: a controller is killed before and after each of its writes and then started again. Its end state
+//! must be that of an undisturbed run.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -40,7 +40,7 @@ use crate::snapshot::{Snapshot, difference};
 #[cfg(test)]
 mod tests;
 
-/// What the crash test went through.
+/// What the crash test did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrashReport {
     /// The writes of the undisturbed run, in order: assert on them, so that the test cannot pass by doing nothing.
@@ -49,18 +49,18 @@ pub struct CrashReport {
     pub crashes: usize,
 }
 
-/// Runs undisturbed in a fresh world; then, for each of its writes, stops a run in another fresh world before and after
-/// that write, runs again to the end, and compares.
+/// Runs undisturbed in a fresh world. Then, for each write of that run, stops a run in another fresh world before it,
+/// and one after it, runs again to the end, and compares the end states.
 ///
 /// - `fresh` makes the same world each time: apiserver seeded, engine empty, children's status as the test needs it.
-/// - `run` is one life of the controller: it builds its context from the world anew, with each client behind the
+/// - `run` is one process of the controller: it builds its context from the world, with each client behind the
 ///   faults, and reconciles until it settles (see [`run_until_settled`]) or fails.
-/// - `end_state` gives everything that must be equal, comparable between runs: a fake apiserver's
+/// - `end_state` returns everything that must be equal, comparable between runs: a fake apiserver's
 ///   [`snapshot`](crate::FakeApiServer::snapshot), and whatever the engine holds as further keys.
 ///
 /// # Panics
-/// When the undisturbed run writes nothing or fails, when a settled world is written to again, when a run after a crash
-/// fails or ends elsewhere. The message names the write.
+/// When the undisturbed run writes nothing or fails, when a settled world is written to again, or when a run after a
+/// crash fails or has another end state. The message names the write.
 pub async fn survives_crash_at_every_write<W, E: fmt::Debug>(
     fresh: impl AsyncFn() -> W,
     run: impl AsyncFn(&W, &Faults) -> Result<(), E>,
@@ -80,7 +80,7 @@ pub async fn survives_crash_at_every_write<W, E: fmt::Debug>(
         let at = format!("the run after a stop at {stop:?} of {}, {}", writes.len(), writes[n - 1]);
         let world = fresh().await;
         let faults = Faults::stop(stop);
-        // Whether the stopped run tells of it is its own business: its process is dead.
+        // The result of the stopped run does not matter: its process counts as killed.
         let _ = run(&world, &faults).await;
         assert!(faults.stopped(), "{at}: that write was never reached; are the runs alike?");
         crashes += 1;
@@ -105,7 +105,7 @@ async fn run_to_the_end<W, E: fmt::Debug>(
 }
 
 /// Repeats `pass` (one reconcile, or one of each controller) until one makes no write. A pass that fails ends it with
-/// its error, as a killed process would; a controller that is meant to retry by itself catches inside `pass`.
+/// its error, as if the process were killed. For a controller that retries by itself, `pass` must handle the error.
 ///
 /// # Panics
 /// When `most` passes were not enough.

@@ -1,5 +1,5 @@
-//! BPMN documents with the verdict that everyone who is asked about them has to give: `workflow-engine lint`,
-//! `ValidateProcess`, `DeployProcess` and the process-controller. Each plays all of them in tests of its own.
+//! BPMN documents with the result that every check of them must give: `workflow-engine lint`, `ValidateProcess`,
+//! `DeployProcess` and the process-controller. Each of these runs all documents in its own tests.
 
 /// A document, and what makes a deployment refuse it.
 pub struct Judged {
@@ -11,7 +11,7 @@ pub struct Judged {
     pub refusal: Option<(&'static str, u32, u32)>,
 }
 
-/// Documents about which judges have disagreed or easily would.
+/// Documents about which these checks have disagreed, or might.
 pub fn judged() -> Vec<Judged> {
     let order = process("order", "true", &body("order", "charge", "=total &gt; 3"));
     let second = |executable| process("refund", executable, &body("refund", "charge", "=total &gt; 3"));
@@ -88,7 +88,7 @@ fn process(id: &str, executable: &str, body: &str) -> String {
     format!("<process id=\"{id}\" isExecutable=\"{executable}\">\n{body}</process>\n")
 }
 
-/// A decision and a job, without anything that the strict mode would mention.
+/// A decision and a job, without a finding in strict mode.
 fn body(id: &str, job_type: &str, condition: &str) -> String {
     format!(
         r#"<startEvent id="{id}_S" name="s"><outgoing>{id}_1</outgoing></startEvent>

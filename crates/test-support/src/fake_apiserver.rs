@@ -1,5 +1,5 @@
-//! A small apiserver in memory, good enough to run a whole reconcile (observe, plan, execute, status) to convergence
-//! in a unit test, again and again.
+//! A small apiserver in memory. With it, a unit test runs whole passes (observe, plan, execute, status) until nothing
+//! changes any more.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -18,7 +18,7 @@
 //! # });
 //! ```
 //!
-//! What it does as the real one does (`fake_apiserver/tests/same_script.rs` runs one script against both):
+//! What it does like the real one (`fake_apiserver/tests/same_script.rs` runs one script against both):
 //!
 //! - GET, LIST (label selectors; field selectors on any dotted path), POST (`generateName` too), PUT, PATCH (server-side
 //!   apply, merge, JSON), DELETE (one and collection), metadata-only reads, `dryRun=All`, the `status` subresource;
@@ -26,15 +26,15 @@
 //! - optimistic locking and delete preconditions: 409; finalizers and `deletionTimestamp`;
 //! - field managers: apply removes what the manager no longer sends, and without force it conflicts with others.
 //!
-//! Where it ends, and the real one ([`crate::apiserver`]) begins:
+//! What only the real one ([`crate::apiserver`]) does, and where they differ:
 //!
 //! - no schemas: no validation, no defaulting, no pruning, no CEL, no strategic merge patch (415);
 //! - server-side apply knows as keyed lists only `conditions` (type), `ownerReferences` (uid), `finalizers` (set), and
 //!   `containers`, `initContainers`, `volumes`, `env` (name), `volumeMounts` (mountPath); every other list is replaced
 //!   whole. `metadata.managedFields` is kept inside and not shown;
-//! - any kind and any namespace exists, unless [`FakeApiServer::without_api`] takes a kind away;
+//! - every kind and every namespace exists, unless [`FakeApiServer::without_api`] removes a kind;
 //! - no watch (501), no paging (always the whole list), no authentication, no garbage collection;
-//! - time stands still at [`FakeApiServer::set_now`], and uids count upwards, so that runs can be compared.
+//! - the time is always that of [`FakeApiServer::set_now`], and uids count upwards, so that runs can be compared.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -61,7 +61,7 @@ mod tests;
 use path::Key;
 use store::Store;
 
-/// The time at which a fake apiserver stands until a test sets it.
+/// The time of a fake apiserver until a test sets another.
 pub(crate) const EPOCH: &str = "2026-01-01T00:00:00Z";
 
 /// See the [module](self). Clones share one store.
@@ -98,8 +98,8 @@ impl FakeApiServer {
         Client::new(service, "default")
     }
 
-    /// Answers for the store where `interceptor` gives a reply: for access reviews and other calls that are not CRUD,
-    /// and for refusals. The latest one added is asked first.
+    /// If `interceptor` returns a reply, it is the answer instead of the store's: for access reviews and other calls
+    /// that are not CRUD, and for refusals. The latest one added is asked first.
     pub fn intercept(&self, interceptor: impl Fn(&RecordedRequest) -> Option<Reply> + Send + 'static) {
         self.state().interceptors.push(Box::new(interceptor));
     }
@@ -122,7 +122,7 @@ impl FakeApiServer {
         self.state().store.now = now;
     }
 
-    /// Puts an object in place with its status and all, as if it had always been there. Not counted as a request.
+    /// Stores an object together with its status, as if it had always been there. Not counted as a request.
     ///
     /// # Panics
     /// When the object has no name.
@@ -150,7 +150,7 @@ impl FakeApiServer {
         self.state().store.edit(&key, change);
     }
 
-    /// Takes an object away at once, whatever its finalizers. Not counted as a request; absent is fine.
+    /// Removes an object at once, even with finalizers. Not counted as a request; no error if it is absent.
     pub fn remove<K: Resource<DynamicType = ()>>(&self, namespace: &str, name: &str) {
         self.state().store.remove(&Key::of::<K>(Some(namespace), name));
     }
@@ -179,7 +179,7 @@ impl FakeApiServer {
         objects.expect("stored objects should decode as their kind")
     }
 
-    /// The same of a kind that is known by name only, as it is stored.
+    /// The same for a kind that is known by name only: the objects as they are stored.
     pub fn list_of(&self, resource: &ApiResource) -> Vec<Value> {
         self.state().store.list(&resource.group, &resource.plural, "").cloned().collect()
     }
@@ -200,7 +200,7 @@ impl FakeApiServer {
         self.state().requests.iter().filter(|r| r.is_mutating()).cloned().collect()
     }
 
-    /// Starts counting anew: the usual step between "let it converge" and "now nothing may be written".
+    /// Forgets the recorded requests: usually after convergence, before a pass that must write nothing.
     pub fn forget_requests(&self) {
         self.state().requests.clear();
     }

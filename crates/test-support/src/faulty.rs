@@ -12,7 +12,7 @@
 //! let mut config = ConfigMap::default();
 //! config.metadata.name = Some("config".into());
 //!
-//! // The first write is done, but the process that asked for it is dead before the answer comes.
+//! // The first write is done, but its process counts as killed before the answer arrives.
 //! assert!(config_maps.create(&PostParams::default(), &config).await.is_err());
 //! assert!(config_maps.get("config").await.is_err());
 //! assert!(apiserver.get::<ConfigMap>("acme", "config").is_some());
@@ -38,7 +38,7 @@ mod engine;
 mod tests;
 
 /// Counts the writes that pass through, and disturbs the chosen ones. Writes count from 1. Clones share the count, so
-/// one `Faults` may stand before several clients, and before a fake engine by way of [`Faults::pass`].
+/// one `Faults` may be in front of several clients, and of a fake engine by [`Faults::pass`].
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     state: Arc<Mutex<State>>,
@@ -62,7 +62,7 @@ pub enum Stop {
     After(usize),
 }
 
-/// What a caller gets from the stop on, for reads as for writes.
+/// The error of every call from the stop on, of reads and of writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
@@ -74,7 +74,7 @@ impl fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-enum Verdict {
+enum Decision {
     Pass(Option<Duration>),
     PassAndStop,
     Answer(Box<Status>),
@@ -87,7 +87,7 @@ impl Faults {
         Self::default()
     }
 
-    /// Stops there; nothing gets through afterwards.
+    /// Stops there; no call passes afterwards.
     pub fn stop(stop: Stop) -> Self {
         let faults = Self::default();
         faults.state().stop = Some(stop);
@@ -139,9 +139,9 @@ impl Faults {
         Client::new(service, default_namespace)
     }
 
-    /// Passes a call to something else than an apiserver under the same faults, so that "the n-th write" counts both:
-    /// for instance each call of a fake engine. `write` names a mutating call, `None` marks a read. Scheduled refusals
-    /// are for apiservers; here they act as a stop of this one call.
+    /// Passes a call to another server than an apiserver, for instance a fake engine, with the same faults and the same
+    /// count of writes. `write` names a mutating call, `None` marks a read. A refusal of [`Faults::fail_write`] is for
+    /// apiservers; here it acts as a stop of this one call.
     pub async fn pass<T, E>(
         &self,
         write: Option<&str>,
@@ -149,15 +149,15 @@ impl Faults {
         stopped: impl FnOnce(Stopped) -> E,
     ) -> Result<T, E> {
         match self.admit(write.map(str::to_owned)) {
-            Verdict::Pass(delay) => {
+            Decision::Pass(delay) => {
                 wait(delay).await;
                 call.await
             }
-            Verdict::PassAndStop => {
+            Decision::PassAndStop => {
                 let _ = call.await;
                 Err(stopped(Stopped))
             }
-            Verdict::Answer(_) | Verdict::Refuse => Err(stopped(Stopped)),
+            Decision::Answer(_) | Decision::Refuse => Err(stopped(Stopped)),
         }
     }
 
@@ -170,38 +170,38 @@ impl Faults {
         let is_write = is_mutating(request.method()) && !is_dry_run;
         let write = is_write.then(|| format!("{} {}", request.method(), request.uri().path()));
         match self.admit(write) {
-            Verdict::Pass(delay) => {
+            Decision::Pass(delay) => {
                 wait(delay).await;
                 Ok(client.send(request).await?)
             }
-            Verdict::PassAndStop => {
+            Decision::PassAndStop => {
                 client.send(request).await?;
                 Err(Stopped.into())
             }
-            Verdict::Answer(status) => Ok(Reply::from(*status).into_response()),
-            Verdict::Refuse => Err(Stopped.into()),
+            Decision::Answer(status) => Ok(Reply::from(*status).into_response()),
+            Decision::Refuse => Err(Stopped.into()),
         }
     }
 
-    fn admit(&self, write: Option<String>) -> Verdict {
+    fn admit(&self, write: Option<String>) -> Decision {
         let mut state = self.state();
         if state.stopped {
-            return Verdict::Refuse;
+            return Decision::Refuse;
         }
-        let Some(write) = write else { return Verdict::Pass(None) };
+        let Some(write) = write else { return Decision::Pass(None) };
         let n = state.writes.len() + 1;
         if state.stop == Some(Stop::Before(n)) {
             state.stopped = true;
-            return Verdict::Refuse;
+            return Decision::Refuse;
         }
         state.writes.push(write);
         if state.stop == Some(Stop::After(n)) {
             state.stopped = true;
-            return Verdict::PassAndStop;
+            return Decision::PassAndStop;
         }
         match state.answers.get(&n) {
-            Some(status) => Verdict::Answer(Box::new(status.clone())),
-            None => Verdict::Pass(state.delays.get(&n).copied()),
+            Some(status) => Decision::Answer(Box::new(status.clone())),
+            None => Decision::Pass(state.delays.get(&n).copied()),
         }
     }
 

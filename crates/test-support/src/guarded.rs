@@ -1,7 +1,7 @@
 //! Servers and folders that end with the test process, however it ends, SIGKILL included.
 //!
 //! Each is watched by a small `sh` that waits on a pipe whose other end only this process holds: the kernel closes it
-//! when the process is gone. That needs no unsafe code, no signal handler and no cooperation of the test.
+//! when the process is gone. That needs no unsafe code, no signal handler and nothing in the test.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -73,7 +73,7 @@ impl GuardedProcess {
         Ok(Self { supervisor: command.spawn()?, log: log.to_owned() })
     }
 
-    /// How it ended, if it did by itself.
+    /// Its exit status, if it has ended by itself.
     pub(crate) fn exited(&mut self) -> io::Result<Option<ExitStatus>> {
         self.supervisor.try_wait()
     }

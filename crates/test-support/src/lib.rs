@@ -1,19 +1,19 @@
-//! Everything a test of this workspace stands on: apiservers from scripted to real, a real PostgreSQL, faults
-//! between a client and its server, and waits that explain themselves.
+//! What the tests of this workspace use: apiservers from scripted to real, a real PostgreSQL, faults between a client
+//! and its server, and waits that report why they failed.
 //!
-//! Take the weakest that can fail:
+//! Use the first of these that can show the error:
 //!
 //! 1. no server at all: plan, validate and status are pure, compare whole values;
 //! 2. [`mock_apiserver`] for one `execute` step: which calls, in which order, and what each refusal leads to;
-//! 3. [`fake_apiserver`] for a whole reconcile run to convergence, and with [`crash`] for "killed between any two
-//!    writes";
+//! 3. [`fake_apiserver`] for a whole reconcile run to convergence, and with [`crash`] for a process that is killed
+//!    between any two writes;
 //! 4. [`apiserver`] and [`postgres`], the real ones, for what only they decide: CRD rules, field ownership, RBAC,
 //!    garbage collection, SQL.
 //!
-//! [`builders`] make objects of our kinds, [`wait`] waits and explains itself.
+//! [`builders`] make objects of the four kinds, [`wait`] waits and reports why it failed.
 //!
-//! This crate never ships: no binary depends on it outside `[dev-dependencies]`. It expects nothing of the
-//! controllers: that stays with their tests.
+//! This crate is never part of a release: no binary depends on it outside `[dev-dependencies]`. It has no expectations
+//! about the controllers: these are in their tests.
 #![allow(
     clippy::panic,
     clippy::missing_panics_doc,

@@ -163,14 +163,14 @@ impl MockApiServer {
         Client::new(service, "default")
     }
 
-    /// Fails the test if a call is missing or was not expected, else tells what was asked, in order.
+    /// Fails the test if a call is missing or was not expected, else returns the requests in order.
     pub fn finish(self) -> Vec<RecordedRequest> {
         self.assert_fulfilled();
         lock(&self.script).recorded.clone()
     }
 
     fn assert_fulfilled(&self) {
-        // Taken, so that the drop that follows a failure here does not fail a second time.
+        // Both are taken out, so that the drop after a failure here does not panic again.
         let (unexpected, outstanding) = {
             let mut script = lock(&self.script);
             (std::mem::take(&mut script.unexpected), std::mem::take(&mut script.outstanding))

@@ -52,7 +52,7 @@ pub struct PostgresOptions {
 
 /// A running server, or one that [`TestPostgres::stop`] stopped. Dropping it ends it and removes its data.
 pub struct TestPostgres {
-    // Order matters: the server goes before its folder.
+    // The order is the order of drop: the server ends before its folder is removed.
     server: Option<GuardedProcess>,
     folder: GuardedFolder,
     bindir: PathBuf,
@@ -89,8 +89,8 @@ macro_rules! require_postgres {
 }
 
 impl TestPostgres {
-    /// The server that all tests of this binary share, started by the first; `None`, with a loud line, when this
-    /// machine has no PostgreSQL. Do not stop this one: [`TestPostgres::start`] your own for that.
+    /// The server that all tests of this binary share, started by the first; `None`, with a line on stderr, when
+    /// this machine has no PostgreSQL. Do not stop this one: [`TestPostgres::start`] your own for that.
     pub async fn shared() -> Option<&'static Self> {
         static SHARED: OnceCell<Option<TestPostgres>> = OnceCell::const_new();
         present(SHARED.get_or_init(|| Self::start_if_there(PostgresOptions::default())).await.as_ref())
@@ -155,7 +155,7 @@ impl TestPostgres {
         if to.exists() {
             std::fs::remove_dir_all(&to).expect("the former data should be removed");
         }
-        // With its owners and rights, on which the server insists.
+        // With owners and permissions, which the server requires.
         let copied = Command::new("cp").arg("-a").arg(&from).arg(&to).status().expect("cp should start");
         assert!(copied.success(), "{} was not copied", from.display());
     }
@@ -177,10 +177,10 @@ impl TestPostgres {
         for statement in [
             format!("CREATE ROLE {user} LOGIN CREATEROLE PASSWORD '{password}'"),
             format!("CREATE DATABASE {name} OWNER {user}"),
-            // As on a well-kept server: what a role may do is granted, not given by PUBLIC.
+            // As on a well-managed server: permissions are granted to a role, not to PUBLIC.
             format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"),
         ] {
-            // The names are made here.
+            // Safe: the names are made above, not by others.
             let done = sqlx::query(AssertSqlSafe(statement.as_str())).execute(&mut connection).await;
             done.unwrap_or_else(|error| panic!("{statement}: {error}"));
         }
@@ -285,7 +285,7 @@ impl TestPostgres {
         }
     }
 
-    /// Writes a file that only the server's account may read, as it demands for keys.
+    /// Writes a file that only the server's account may read, as the server requires for keys.
     fn write_file(&self, name: &str, content: &str) -> PathBuf {
         use std::os::unix::fs::PermissionsExt as _;
         let path = self.folder.path().join(name);
@@ -346,7 +346,7 @@ fn find_bindir() -> Option<PathBuf> {
     major.and_then(|_| Some(PathBuf::from(output("--bindir")?.trim()))).filter(has_server)
 }
 
-/// The account to run as: `None` (our own) unless we are root.
+/// The account to run as: `None` (the account of this process) unless that is root.
 fn unprivileged_account() -> Option<Account> {
     use std::os::unix::fs::MetadataExt as _;
     let own = std::fs::metadata("/proc/self").expect("/proc should be mounted").uid();

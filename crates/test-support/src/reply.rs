@@ -42,7 +42,7 @@ impl Reply {
         Self { code, body: ReplyBody::Json(body) }
     }
 
-    /// What the apiserver says to a path of an API it does not serve, for instance of a CRD that is not installed.
+    /// The apiserver's answer to a path of an API that it does not serve, for instance of a CRD that is not installed.
     pub fn no_such_api() -> Self {
         Self { code: 404, body: ReplyBody::Text("404 page not found\n".to_owned()) }
     }
@@ -133,7 +133,7 @@ pub(crate) fn apply_conflict_with(fields: &[(String, String)]) -> Status {
     failure(409, "Conflict", &message).with_details(details)
 }
 
-/// 403: admission or RBAC refuses, `why` tells the cause.
+/// 403: admission or RBAC refuses; `why` is the cause.
 pub fn forbidden(resource: &str, name: &str, why: &str) -> Status {
     failure(403, "Forbidden", &format!("{resource} \"{name}\" is forbidden: {why}"))
         .with_details(details(resource, name))

@@ -16,9 +16,9 @@ pub struct RecordedRequest {
     pub path: String,
     /// The query, decoded; a repeated key keeps its last value.
     pub query: BTreeMap<String, String>,
-    /// `Content-Type`: it tells a server-side apply from a merge patch.
+    /// `Content-Type`: it distinguishes a server-side apply from a merge patch.
     pub content_type: Option<String>,
-    /// `Accept`: it tells a metadata-only read.
+    /// `Accept`: it marks a metadata-only read.
     pub accept: Option<String>,
     /// The body: JSON, or a JSON string of the raw text when it is not JSON; `None` when empty.
     pub body: Option<Value>,

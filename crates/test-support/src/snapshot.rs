@@ -1,7 +1,7 @@
 //! Objects made comparable between runs and between servers.
 //!
-//! Identity and time are no part of an end state: what differs by nature on each run is masked, the fact that it is
-//! there is kept.
+//! Identity and time are not part of an end state: values that differ in each run are masked, but that a field exists
+//! is kept.
 
 use std::collections::BTreeMap;
 
@@ -46,9 +46,9 @@ fn mask(value: &mut Value) {
     }
 }
 
-/// All objects of these kinds (`ApiResource::erase::<ConfigMap>(&())`) in a namespace of a real apiserver, without what
-/// the controller-manager puts into every namespace. The namespace's name is masked wherever it occurs, so that runs in
-/// different namespaces can be compared.
+/// All objects of these kinds (`ApiResource::erase::<ConfigMap>(&())`) in a namespace of a real apiserver, except those
+/// that the controller-manager creates in every namespace. The namespace's name is masked wherever it occurs, so that
+/// runs in different namespaces can be compared.
 pub async fn snapshot_of(
     client: &Client,
     namespace: &str,

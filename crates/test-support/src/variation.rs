@@ -1,4 +1,4 @@
-//! One manifest, said in many other ways: what users type and no example shows.
+//! Variations of one manifest: inputs that users write and examples do not show.
 //!
 //! ```
 //! use serde_json::json;
@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-/// `value` again and again, each time with nothing at one of its places: an empty text, list or object, zero, `false`.
-/// With the place in words; outer places come first.
+/// Copies of `value`, each with an empty value at one of its places: an empty text, list or object, zero, or `false`.
+/// Each with its place as text, for instance `a[0].b = ""`. Outer places come first.
 #[must_use]
 pub fn emptied(value: &Value) -> Vec<(String, Value)> {
     let mut places = Vec::new();
@@ -21,17 +21,17 @@ pub fn emptied(value: &Value) -> Vec<(String, Value)> {
     let emptied = |(pointer, path): (String, String)| {
         let mut variant = value.clone();
         let place = variant.pointer_mut(&pointer)?;
-        let nothing = nothing_like(place);
-        if *place == nothing {
+        let empty = empty_like(place);
+        if *place == empty {
             return None;
         }
-        *place = nothing.clone();
-        Some((format!("{path} = {nothing}"), variant))
+        *place = empty.clone();
+        Some((format!("{path} = {empty}"), variant))
     };
     places.into_iter().filter_map(emptied).collect()
 }
 
-/// `value` again and again, each time without one of its fields, and the field in words.
+/// Copies of `value`, each without one of its fields; with that field as text, for instance `no a[0].b`.
 #[must_use]
 pub fn shortened(value: &Value) -> Vec<(String, Value)> {
     let mut places = Vec::new();
@@ -46,7 +46,7 @@ pub fn shortened(value: &Value) -> Vec<(String, Value)> {
     places.into_iter().filter_map(shortened).collect()
 }
 
-/// The fields that `value` has, in whichever element of a list: `a[].b`.
+/// The fields of `value`, with those of all elements of a list together: `a[].b`.
 #[must_use]
 pub fn fields(value: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
@@ -68,7 +68,8 @@ pub fn fields(value: &Value) -> BTreeSet<String> {
     found
 }
 
-/// The fields that an OpenAPI schema knows, in the words of [`fields`]. The keys of maps are the user's and not among them.
+/// The fields that an OpenAPI schema has, written as [`fields`] does. The keys of maps are not among them: users choose
+/// them.
 #[must_use]
 pub fn known_fields(schema: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
@@ -110,7 +111,7 @@ fn collect(value: &Value, pointer: &str, path: &str, places: &mut Vec<(String, S
     }
 }
 
-fn nothing_like(value: &Value) -> Value {
+fn empty_like(value: &Value) -> Value {
     match value {
         Value::Null => Value::Null,
         Value::Bool(_) => json!(false),

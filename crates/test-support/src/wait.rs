@@ -1,4 +1,4 @@
-//! Waiting for something to become true, and telling why it did not.
+//! Waits until something becomes true, and reports why it did not.
 
 use std::fmt::{Debug, Display, Write as _};
 use std::time::{Duration, Instant};
@@ -14,11 +14,11 @@ mod tests;
 
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// What one attempt gave: `Some` and `Ok` are there, `None` and `Err` are not yet there.
+/// The result of one look: `Some` and `Ok` mean that it is there, `None` and `Err` that it is not there yet.
 pub trait Attempt {
     /// What is waited for.
     type Found;
-    /// It, or why it is not there.
+    /// What was found, or why it is not there.
     fn found(self) -> Result<Self::Found, String>;
 }
 
@@ -70,7 +70,7 @@ pub async fn eventually<L: Attempt, F: Future<Output = L>>(
     }
 }
 
-/// How long to wait for an object, and what else to show when it was in vain. A [`Duration`] will do.
+/// How long to wait for an object, and what else to show on a timeout. A [`Duration`] can be given instead.
 #[derive(Clone, Debug)]
 pub struct Patience {
     timeout: Duration,
@@ -92,10 +92,10 @@ impl From<Duration> for Patience {
     }
 }
 
-/// Waits until the object is there and `condition` holds (`what` says it in words: `"is ready"`), and gives it.
+/// Waits until the object is there and `condition` holds (`what` says it in words: `"is ready"`), and returns it.
 ///
 /// # Panics
-/// In vain: with the object as YAML, its events, and logs if [`Patience`] asks for them.
+/// On a timeout: with the object as YAML, its events, and logs if [`Patience`] asks for them.
 pub async fn await_condition<K>(
     api: &Api<K>,
     name: &str,
@@ -121,7 +121,7 @@ where
 /// Waits until the object is gone.
 ///
 /// # Panics
-/// In vain: as [`await_condition`]; the YAML shows the finalizers left.
+/// On a timeout: as [`await_condition`]; the YAML shows the remaining finalizers.
 pub async fn await_gone<K>(api: &Api<K>, name: &str, patience: impl Into<Patience>)
 where
     K: Resource + Clone + DeserializeOwned + Serialize + Debug,
@@ -146,7 +146,7 @@ async fn try_until<T, F: Future<Output = Result<T, String>>>(
     let start = Instant::now();
     let mut last = "not one attempt was answered".to_owned();
     loop {
-        // Also an attempt that hangs must not outlive the patience.
+        // The timeout also ends a look that hangs.
         match tokio::time::timeout(timeout.saturating_sub(start.elapsed()), attempt()).await {
             Ok(Ok(found)) => return Ok(found),
             Ok(Err(why)) => last = why,
@@ -186,7 +186,7 @@ where
         Err(error) => return (format!("and now: {error}\n"), String::new()),
     };
     let mut text = serde_saphyr::to_string(&object).unwrap_or_else(|error| error.to_string());
-    // Events of cluster-scoped objects go there.
+    // Events of cluster-scoped objects are in the namespace `default`.
     let namespace = object.namespace().unwrap_or_else(|| "default".to_owned());
     let events: Api<Event> = Api::namespaced(api.clone().into_client(), &namespace);
     let of_object = ListParams::default().fields(&format!("involvedObject.name={name}"));

@@ -1,5 +1,6 @@
-//! Fields that another writer set to values of its own. They are set back, because only fields that are ours to decide
-//! are sent; it is reported, and when it happens again and again, the pauses between two writes grow.
+//! Fields that another writer set to values of its own. They are set back, because an apply sends only fields that this
+//! controller decides. The conflict is reported. Fields that are changed again and again are set back after growing
+//! pauses.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -14,11 +15,11 @@ use crate::events::{Event, EventType};
 use crate::message::bounded;
 use crate::plan::Desired;
 
-/// An object that nobody else changed for so long starts anew.
+/// After so long without a conflict, the pauses of an object begin again with the shortest.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(10);
 /// A field is set back at once the first time, then after 2 s, 4 s, … up to this.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// Beyond so many remembered objects those that nobody else changes any more are forgotten.
+/// With so many records, those older than [`FORGOTTEN_AFTER`] are dropped.
 const REMEMBERED: usize = 1_000;
 
 /// The fields of one object that others set, by writer.
@@ -31,21 +32,21 @@ pub struct FieldConflict {
 }
 
 impl FieldConflict {
-    /// From the refusal of an apply that was not forced: `None` when it was refused for something else, when every
-    /// field is one of `shared`, or when it was this controller that set them, by a patch.
+    /// From the refusal of an apply that was not forced. `None` when it was refused for another reason, when every
+    /// field is one of `shared`, or when controllers of this operator set the fields, by a patch.
     pub(super) fn of(refusal: &Status, object: &str, shared: &[&str]) -> Option<Self> {
         let mut managers: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for cause in refusal.details.iter().flat_map(|details| &details.causes) {
             let manager = manager_in(&cause.message);
             let is_shared = shared.contains(&cause.field.as_str());
-            if is_field_manager_conflict(&cause.reason) && !is_shared && !is_ours(&manager) {
+            if is_field_manager_conflict(&cause.reason) && !is_shared && !is_of_this_operator(&manager) {
                 managers.entry(manager).or_default().push(cause.field.clone());
             }
         }
         (!managers.is_empty()).then(|| Self { object: object.to_owned(), managers })
     }
 
-    /// Who set which field of what.
+    /// The object, and which field manager set which of its fields.
     #[must_use]
     pub fn message(&self) -> String {
         let reported =
@@ -63,13 +64,13 @@ impl FieldConflict {
     }
 }
 
-/// Was an apply refused because fields belong to others?
+/// Was an apply refused because other field managers own its fields?
 pub(crate) fn is_field_conflict(refusal: &Status) -> bool {
     let mut causes = refusal.details.iter().flat_map(|details| &details.causes);
     refusal.code == 409 && causes.any(|cause| is_field_manager_conflict(&cause.reason))
 }
 
-fn is_ours(manager: &str) -> bool {
+fn is_of_this_operator(manager: &str) -> bool {
     [CLUSTER_CONTROLLER, TENANT_CONTROLLER, PROCESS_CONTROLLER, WORKER_CONTROLLER]
         .iter()
         .any(|owner| owner.field_manager == manager)
@@ -84,18 +85,18 @@ fn manager_in(message: &str) -> String {
     message.split('"').nth(1).unwrap_or("another writer").to_owned()
 }
 
-/// What was set back recently, by object.
+/// Recent conflicts, by `Kind namespace/name` of the object.
 #[derive(Default)]
 pub(super) struct FieldConflicts(Mutex<HashMap<String, Record>>);
 
 struct Record {
-    /// Digest of what was to be applied: what differs from it is no conflict any more.
+    /// Digest of the desired object: the pause does not count for another one.
     desired: String,
     /// How often it was set back.
     times: u32,
-    /// The last time.
+    /// When it was set back last.
     at: Instant,
-    /// The refusal since then, if there was one.
+    /// The last refusal since then, if there was one.
     refusal: Option<Status>,
 }
 
@@ -107,8 +108,8 @@ impl Record {
 }
 
 impl FieldConflicts {
-    /// The refusal that still holds for this object as it shall be: it is not even tried.
-    pub(super) fn held(&self, desired: &Desired, now: Instant) -> Option<Status> {
+    /// The refusal of the same desired object, while it pauses: then it is not tried again.
+    pub(super) fn refusal_during_pause(&self, desired: &Desired, now: Instant) -> Option<Status> {
         let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let record = records.get(&desired.display())?;
         record.refusal.clone().filter(|_| record.is_pausing(desired.digest(), now))

@@ -1,4 +1,5 @@
-//! A child that the API server refuses as invalid: through a field that the user's spec feeds, or by our own mistake.
+//! A child that the API server refuses as invalid: because of a field of the user's spec, or because of a defect of the
+//! controller.
 
 use api_types::child_fields::CHILD_FIELDS;
 use kube::core::Status;
@@ -6,9 +7,9 @@ use kube::core::response::StatusCause;
 
 const CONTAINER: &str = "spec.template.spec.containers[0]";
 
-/// What the user is reported, if the refusal is about the spec; `None`: about something that the spec does not feed.
+/// The message for the user, if the refused field comes from the spec; else `None`.
 ///
-/// The words are ours: the API server's quote what was written, and differ between its versions.
+/// It does not repeat the API server's message, which quotes the refused value and differs between versions.
 #[must_use]
 pub(super) fn spec_refusal_message(status: &Status, object: &str) -> Option<String> {
     if status.code != 422 {
@@ -16,21 +17,21 @@ pub(super) fn spec_refusal_message(status: &Status, object: &str) -> Option<Stri
     }
     let mut causes = status.details.iter().flat_map(|details| &details.causes);
     causes.find_map(|StatusCause { field, reason, .. }| {
-        // A migration's container has resources of our own.
+        // The resources of a migration's container do not come from the spec.
         if object.starts_with("Job ") && rest_below(field, CONTAINER).is_some() {
             return None;
         }
-        let (fed, rest, explained) = CHILD_FIELDS
+        let (field, rest, explained) = CHILD_FIELDS
             .iter()
             .find_map(|known| Some((known.fed_by, rest_below(field, known.below)?, known.explained)))?;
-        // Our variables stand before the user's: an index among all of them is none of the spec's.
-        let rest = if fed == "spec.env" { "" } else { rest };
-        let problem = problem_message(reason, fed, rest);
-        Some(format!("{fed}{rest} {problem}: Kubernetes refuses {object}; see kubectl explain {explained}"))
+        // The operator's variables precede the user's, so an index in the container is not the index in the spec.
+        let rest = if field == "spec.env" { "" } else { rest };
+        let problem = problem_message(reason, field, rest);
+        Some(format!("{field}{rest} {problem}: Kubernetes refuses {object}; see kubectl explain {explained}"))
     })
 }
 
-/// What is left of `path` behind `prefix`.
+/// The rest of `path` after `prefix`.
 fn rest_below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }

@@ -100,7 +100,7 @@ async fn an_object_is_applied_whole_under_the_managers_name() {
 
 /// Another controller that writes the same field whenever it differs from what it wants.
 #[tokio::test(start_paused = true)]
-async fn what_others_changed_is_set_back_reported_and_not_fought_at_full_speed() {
+async fn fields_that_others_changed_are_set_back_and_reported_and_later_only_after_a_pause() {
     let apiserver = FakeApiServer::new();
     let config_map = |value: &str| {
         let mut config_map = ConfigMap::default();
@@ -165,7 +165,7 @@ async fn only_the_version_that_was_seen_is_deleted_where_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn what_is_there_is_not_created_over_and_a_trial_is_a_dry_run() {
+async fn create_does_not_overwrite_and_try_create_is_a_dry_run() {
     let path = "/api/v1/namespaces/acme/configmaps";
     let apiserver = MockApiServer::in_order([
         post(path)
@@ -188,7 +188,7 @@ async fn what_is_there_is_not_created_over_and_a_trial_is_a_dry_run() {
 }
 
 #[tokio::test]
-async fn a_namesake_of_the_object_that_was_seen_survives() {
+async fn a_new_object_of_the_same_name_is_not_deleted() {
     let apiserver = MockApiServer::in_order([
         delete("/api/v1/namespaces/acme/configmaps/a").reply(reply::conflict("configmaps", "a"))
     ]);
@@ -219,7 +219,7 @@ async fn a_finalizer_is_added_to_those_of_others_and_only_on_the_version_that_wa
 }
 
 #[tokio::test]
-async fn a_note_comes_with_the_finalizer_which_is_there_once() {
+async fn an_annotation_is_written_with_the_finalizer_which_is_listed_once() {
     let mut object = process();
     object.metadata.finalizers = Some(vec!["our/finalizer".into(), "their/finalizer".into()]);
     let apiserver = MockApiServer::in_order([patch(PATH)
@@ -235,7 +235,7 @@ async fn a_note_comes_with_the_finalizer_which_is_there_once() {
 }
 
 #[tokio::test]
-async fn a_finalizer_of_a_changed_object_is_a_conflict_and_of_a_gone_one_no_error() {
+async fn removing_a_finalizer_from_a_changed_object_is_a_conflict_and_from_a_deleted_one_no_error() {
     let apiserver = MockApiServer::in_order([
         patch(PATH).reply(reply::conflict("workflowprocesses.workflow.example.com", "order")),
         patch(PATH).reply(reply::not_found("workflowprocesses.workflow.example.com", "order")),
@@ -247,7 +247,7 @@ async fn a_finalizer_of_a_changed_object_is_a_conflict_and_of_a_gone_one_no_erro
 }
 
 #[tokio::test]
-async fn a_status_is_written_once_and_not_onto_a_namesake() {
+async fn a_status_is_written_once_and_only_to_the_object_with_the_same_uid() {
     let status = status(Readiness::Ready);
     let body = json!({
         "apiVersion": "workflow.example.com/v1alpha1",
@@ -266,7 +266,7 @@ async fn a_status_is_written_once_and_not_onto_a_namesake() {
 }
 
 #[tokio::test]
-async fn a_status_of_an_object_that_went_away_is_nobodys_loss_and_a_refused_one_is_reported() {
+async fn a_status_of_a_deleted_object_is_no_error_and_a_refused_one_is() {
     let path = format!("{PATH}/status");
     let resource = "workflowprocesses.workflow.example.com";
     let apiserver = MockApiServer::in_order([
@@ -281,7 +281,7 @@ async fn a_status_of_an_object_that_went_away_is_nobodys_loss_and_a_refused_one_
     assert_eq!(error.to_string(), "failed to write the status of WorkflowProcess acme/order");
 }
 
-/// The API server keeps a condition where it first came, so a list that is read back can be in another order.
+/// The API server keeps a condition at its first place, so a list that is read back can be in another order.
 #[tokio::test]
 async fn the_order_of_conditions_is_no_difference() {
     let apiserver = FakeApiServer::new();
@@ -298,7 +298,7 @@ async fn the_order_of_conditions_is_no_difference() {
     assert_eq!(writer.apply_status(&stored, Some(&reversed), &wanted).await.unwrap(), None);
 }
 
-/// A live object of ours that lacks a field, and what an apply of it answers.
+/// A live object in which not every applied field is stored; also the answer to its apply.
 fn half_stored(version: &str, data: &[(&str, &str)]) -> ConfigMap {
     let mut live: ConfigMap = serde_json::from_value(desired().body).unwrap();
     live.metadata.resource_version = Some(version.to_owned());
@@ -311,7 +311,7 @@ fn half_stored(version: &str, data: &[(&str, &str)]) -> ConfigMap {
     live
 }
 
-fn over(live: &ConfigMap) -> Desired {
+fn planned_over(live: &ConfigMap) -> Desired {
     let mut wanted = half_stored("0", &[("a", "stored"), ("b", "not stored")]);
     wanted.metadata.resource_version = None;
     match plan_child("owner", Desired::of(&wanted), Some(live)) {
@@ -321,7 +321,7 @@ fn over(live: &ConfigMap) -> Desired {
 }
 
 #[tokio::test]
-async fn an_apply_that_changed_nothing_is_known_until_either_object_changes() {
+async fn an_ineffective_apply_is_known_until_the_desired_or_the_live_object_changes() {
     let live = half_stored("7", &[("a", "stored")]);
     let answer = |version| {
         let stored = serde_json::to_value(half_stored(version, &[("a", "stored")])).unwrap();
@@ -329,21 +329,24 @@ async fn an_apply_that_changed_nothing_is_known_until_either_object_changes() {
     };
     let apiserver = MockApiServer::in_order([answer("7"), answer("9")]);
     let writer = Writer::new(apiserver.client(), MANAGER);
-    assert!(!writer.is_ineffective(&over(&live)), "not tried yet");
-    writer.apply(&over(&live)).await.unwrap();
-    assert!(writer.is_ineffective(&over(&live)));
-    assert!(writer.clone().is_ineffective(&over(&live)), "clones know it");
+    assert!(!writer.is_ineffective(&planned_over(&live)), "not tried yet");
+    writer.apply(&planned_over(&live)).await.unwrap();
+    assert!(writer.is_ineffective(&planned_over(&live)));
+    assert!(writer.clone().is_ineffective(&planned_over(&live)), "clones know it");
     assert!(
-        writer.is_ineffective(&over(&half_stored("8", &[("a", "stored")]))),
+        writer.is_ineffective(&planned_over(&half_stored("8", &[("a", "stored")]))),
         "only its version is another"
     );
 
-    assert!(!writer.is_ineffective(&over(&half_stored("8", &[("a", "changed")]))), "somebody changed it");
-    let mut otherwise = over(&live);
+    assert!(
+        !writer.is_ineffective(&planned_over(&half_stored("8", &[("a", "changed")]))),
+        "somebody changed it"
+    );
+    let mut otherwise = planned_over(&live);
     otherwise.body["metadata"]["annotations"][APPLIED_HASH] = json!("another");
     assert!(!writer.is_ineffective(&otherwise), "another desired object");
-    writer.apply(&over(&live)).await.unwrap();
-    assert!(!writer.is_ineffective(&over(&live)), "it changed something, or was read too early");
+    writer.apply(&planned_over(&live)).await.unwrap();
+    assert!(!writer.is_ineffective(&planned_over(&live)), "it changed something, or was read too early");
 }
 
 #[tokio::test]
@@ -361,7 +364,7 @@ async fn an_unreachable_apiserver_is_transient() {
 #[case::the_lists_of_others_were_the_cause(Reply::ok(desired().body), None)]
 #[case::they_were_not(Reply::json(422, reply::invalid("configmaps", "a", "data", "second")), Some("first"))]
 #[tokio::test]
-async fn lists_that_others_made_impossible_are_replaced_as_a_whole(
+async fn lists_that_others_made_invalid_are_replaced_as_a_whole(
     #[case] answer: Reply,
     #[case] refused: Option<&str>,
 ) {

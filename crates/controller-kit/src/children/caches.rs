@@ -1,4 +1,4 @@
-//! The watches on children and what they keep.
+//! The watches on children and their caches.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use super::{AnyChild, ChildObject, ChildSet};
 use crate::controller::Queue;
 use crate::watch::{Watch, WatchContext};
 
-/// What the watches show, by kind: only objects with our `managed-by` label.
+/// The watched objects by kind: only those with the operator's `managed-by` label.
 #[derive(Default)]
 pub struct ChildCaches(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
 
@@ -41,8 +41,10 @@ impl ChildCaches {
     }
 }
 
-/// Watches every kind that a child of this set has and that is watched at all, once. A change of what begins a pass
-/// queues the owner.
+/// Watches every kind of the set's watched children, each kind once. A change of a child's [`trigger`] queues the
+/// owner.
+///
+/// [`trigger`]: super::Child::trigger
 pub fn watch_children<S: ChildSet>(
     context: &WatchContext,
     managed_by: &str,
@@ -76,7 +78,7 @@ fn kinds<S: ChildSet>() -> Vec<(&'static dyn AnyChild<S>, Children<S>)> {
     kinds
 }
 
-/// They are kept for every object that is watched, and only ever compared.
+/// A digest instead of the values, because it is kept for every watched object and only compared.
 pub(super) fn digest_of(triggers: impl Iterator<Item = Value>) -> u64 {
     let mut hasher = DefaultHasher::new();
     triggers.for_each(|trigger| trigger.hash(&mut hasher));

@@ -17,7 +17,7 @@ use crate::controller::Queue;
 use crate::plan::{ChildVerdict, Desired, plan_child, plan_removal};
 use crate::watch::{Watch, WatchContext, watch_children_by};
 
-/// A [`Child`] of whatever kind. Every child is one.
+/// A [`Child`] of any kind; implemented for every one.
 pub trait AnyChild<S: ChildSet>: Send + Sync {
     /// Which one it is.
     fn id(&self) -> ChildId;
@@ -34,7 +34,7 @@ pub trait AnyChild<S: ChildSet>: Send + Sync {
     /// Compares it with what exists.
     fn plan(&self, owner: &S::Owner, input: &S::Input<'_>, live: &LiveChildren<S>) -> ChildVerdict;
 
-    /// Its removal, whether it is wanted or not.
+    /// Plans its removal, whether it is wanted or not.
     fn plan_removal(&self, owner: &S::Owner, live: &LiveChildren<S>) -> ChildVerdict;
 
     #[doc(hidden)]

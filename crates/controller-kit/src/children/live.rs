@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{Child, ChildCaches, ChildId, ChildSet};
 
-/// A live object of whatever kind.
+/// A live object of any kind.
 pub(super) type Shared = Arc<dyn Any + Send + Sync>;
 
 /// The children of one owner as they are. An object that has the name of a child and belongs to somebody else is here too:
@@ -69,7 +69,7 @@ impl<S> Clone for LiveChildren<S> {
     }
 }
 
-/// Which there are; what is in them, for instance in a Secret, never reaches a log.
+/// Shows only which children there are: their content, for instance of a Secret, must never reach a log.
 impl<S> fmt::Debug for LiveChildren<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.found.iter().map(|(id, _)| id)).finish()
@@ -94,7 +94,7 @@ pub struct Lookups<'a, S: ChildSet> {
     pub(super) owner: &'a S::Owner,
 }
 
-/// Looks up all children of `owner`, those that no cache has in parallel.
+/// Looks up all children of `owner`; those that no cache has are read in parallel.
 pub async fn observe_children<S: ChildSet>(
     client: &Client,
     caches: &ChildCaches,

@@ -59,7 +59,7 @@ impl Child for Reader {
     }
 }
 
-/// The second is wanted only for more than one replica, and is applied only over what was seen.
+/// The second is wanted only for more than one replica, and is applied only to the version that was read.
 struct Settings(&'static str);
 
 impl Child for Settings {
@@ -112,7 +112,7 @@ async fn observed(apiserver: &FakeApiServer, caches: &ChildCaches, replicas: i32
     observe_children(&apiserver.client(), caches, &owner(replicas)).await.unwrap()
 }
 
-/// Reads, compares and writes; the verdicts that asked for something.
+/// Reads, compares and writes; returns the verdicts that required something.
 async fn pass(apiserver: &FakeApiServer, replicas: i32, value: Option<&str>) -> Vec<String> {
     let (owner, writer) = (owner(replicas), Writer::new(apiserver.client(), "cluster-controller"));
     let live = observed(apiserver, &caches(apiserver), replicas).await;
@@ -155,7 +155,7 @@ async fn children_are_made_in_the_order_of_the_list_and_then_left_alone() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_somebody_else_is_neither_overwritten_nor_deleted() {
+async fn an_object_of_somebody_else_is_neither_overwritten_nor_deleted() {
     let apiserver = FakeApiServer::new();
     pass(&apiserver, 2, Some("a")).await;
     for name in ["prod-first", "prod-second"] {
@@ -171,7 +171,7 @@ async fn what_belongs_to_somebody_else_is_neither_overwritten_nor_deleted() {
 #[case::not_wanted_and_not_cached(1, &[], &["first"])]
 #[case::not_wanted_and_cached(1, &["first", "second"], &[])]
 #[tokio::test]
-async fn the_api_server_is_asked_for_what_no_cache_has(
+async fn children_that_no_cache_has_are_read_from_the_api_server(
     #[case] replicas: i32,
     #[case] cached: &[&str],
     #[case] asked: &[&str],
@@ -206,7 +206,7 @@ async fn a_child_that_cannot_be_read_ends_the_pass() {
 }
 
 #[test]
-fn what_was_built_from_a_live_object_is_applied_over_that_version_only() {
+fn a_child_built_from_a_live_object_is_applied_to_that_version_only() {
     let owner = owner(2);
     let (before, after) = (input(&owner, Some("a")), input(&owner, Some("b")));
     let stored = |part| {
@@ -229,20 +229,20 @@ fn what_was_built_from_a_live_object_is_applied_over_that_version_only() {
 }
 
 #[test]
-fn what_goes_already_is_not_deleted_again() {
+fn a_child_that_is_being_deleted_is_not_deleted_again() {
     let owner = owner(2);
     let input = input(&owner, Some("a"));
-    let mut going = Settings("first").build(&input, None).unwrap();
-    let live = LiveChildren::default().with(&Settings("first"), going.clone());
+    let mut deleting = Settings("first").build(&input, None).unwrap();
+    let live = LiveChildren::default().with(&Settings("first"), deleting.clone());
     let removal = |live: &LiveChildren<Set>| Set::LIST[1].plan_removal(&owner, live);
-    assert_eq!(removal(&live), ChildVerdict::Delete(Deletion::of(&going)));
-    going.metadata.deletion_timestamp = owner.metadata.creation_timestamp.clone();
-    assert!(going.metadata.deletion_timestamp.is_some());
-    assert_eq!(removal(&live.with(&Settings("first"), going)), ChildVerdict::Converged);
+    assert_eq!(removal(&live), ChildVerdict::Delete(Deletion::of(&deleting)));
+    deleting.metadata.deletion_timestamp = owner.metadata.creation_timestamp.clone();
+    assert!(deleting.metadata.deletion_timestamp.is_some());
+    assert_eq!(removal(&live.with(&Settings("first"), deleting)), ChildVerdict::Converged);
 }
 
 #[test]
-fn what_is_wanted_and_not_allowed_goes() {
+fn a_child_that_is_wanted_and_not_allowed_is_deleted() {
     let owner = owner(2);
     let input = Input { allows_reader: false, ..input(&owner, Some("a")) };
     let role = Reader.build(&input, None).unwrap();
@@ -253,7 +253,7 @@ fn what_is_wanted_and_not_allowed_goes() {
 }
 
 #[test]
-fn what_children_hold_is_not_shown() {
+fn the_content_of_live_children_is_not_shown() {
     let owner = owner(2);
     let child = Settings("first");
     let object = child.build(&input(&owner, Some("a secret")), None).unwrap();

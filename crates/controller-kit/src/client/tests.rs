@@ -56,7 +56,7 @@ async fn a_call_without_answer_ends_at_the_deadline() {
     );
 }
 
-/// Sends a write that is answered with `status`, or never, and returns what came of it and the URI as it was sent.
+/// Sends a write that is answered with `status`, or never, and returns the result and the URI as it was sent.
 async fn write_with(fence: &Fence, status: Option<u16>, uri: &str) -> (Result<Response<()>, String>, String) {
     let sent = Arc::new(Mutex::new(String::new()));
     let seen = sent.clone();
@@ -109,7 +109,7 @@ async fn a_write_whose_outcome_is_not_known_is_remembered() {
     }
 }
 
-/// The admission of ConfigMaps hangs for 3 s and is then passed over, so that a write takes effect long after it was sent.
+/// The admission of ConfigMaps hangs for 3 s and is then ignored, so that a write takes effect long after it was sent.
 #[tokio::test]
 async fn the_api_server_gives_a_write_up_after_the_time_in_its_query() {
     let apiserver = require_apiserver!();

@@ -22,7 +22,7 @@ fn object(namespace: &str, name: &str, version: &str) -> ConfigMap {
 }
 
 #[test]
-fn our_own_write_counts_until_the_watch_has_caught_up() {
+fn an_own_write_is_used_until_the_watch_shows_it() {
     let memory = Memory::default();
     let reference = ObjectRef::from_obj(&object("ns", "a", "5"));
     memory.remember(reference, object("ns", "a", "10"));
@@ -31,7 +31,7 @@ fn our_own_write_counts_until_the_watch_has_caught_up() {
     assert_eq!(seen("9"), "10");
     assert_eq!(seen("10"), "10");
     assert_eq!(seen("11"), "11");
-    assert_eq!(seen("9"), "9", "what has been caught up with is forgotten");
+    assert_eq!(seen("9"), "9", "the watch showed it once, so it is forgotten");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn run(reconciler: &Arc<SlowNamespace>, objects: &[ConfigMap], deadline: Duratio
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespace_that_hangs_takes_half_of_the_places_and_others_go_on() {
+async fn a_namespace_that_hangs_uses_half_of_the_permits_and_others_go_on() {
     let reconciler =
         Arc::new(SlowNamespace { entered: AtomicUsize::new(0), done: Notify::new(), never: Notify::new() });
     let mut objects: Vec<_> = (0..20).map(|n| object("slow", &n.to_string(), "1")).collect();
@@ -170,7 +170,7 @@ async fn a_write_that_the_watch_shows_is_not_kept_until_the_next_pass() {
     task.abort();
 }
 
-/// Its first pass holds the namespace's only place until it is released; notes which version each pass worked on.
+/// Its first pass holds the namespace's only permit until it is released. Records which version each pass worked on.
 struct Queued {
     release: Notify,
     seen: std::sync::Mutex<Vec<(String, String)>>,
@@ -190,7 +190,7 @@ impl Reconciler for Queued {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waited_for_its_turn_works_on_what_the_watch_shows_then() {
+async fn a_pass_that_waited_for_its_permit_works_on_what_the_watch_shows_then() {
     let (reader, mut writer) = store();
     let (queue, end) = Queue::new();
     writer.apply_watcher_event(&Event::Init);
@@ -217,7 +217,7 @@ async fn what_waited_for_its_turn_works_on_what_the_watch_shows_then() {
     task.abort();
 }
 
-/// Notes when its passes begin; all of them fail.
+/// Records when its passes begin; all of them fail.
 struct Failing(std::sync::Mutex<Vec<tokio::time::Instant>>);
 
 impl Reconciler for Failing {
@@ -230,7 +230,7 @@ impl Reconciler for Failing {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_is_looked_at_at_once_and_begins_the_backoff_anew() {
+async fn a_change_begins_a_pass_at_once_and_resets_the_backoff() {
     let reconciler = Arc::new(Failing(std::sync::Mutex::default()));
     let (reader, mut writer) = store();
     let (queue, end) = Queue::new();

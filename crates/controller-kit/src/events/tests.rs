@@ -27,7 +27,7 @@ fn published(apiserver: &FakeApiServer) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn an_event_is_about_its_object_and_says_who_tells_it() {
+async fn an_event_names_its_object_and_who_reports_it() {
     let apiserver = FakeApiServer::new();
     publisher(&apiserver).publish(&object("a"), event("it\nbroke")).await;
     let mut events = published(&apiserver);
@@ -58,7 +58,7 @@ async fn an_event_is_about_its_object_and_says_who_tells_it() {
 }
 
 #[tokio::test]
-async fn the_same_event_in_a_short_time_is_published_once_also_when_withdrawn_in_between() {
+async fn the_same_event_in_a_short_time_is_published_once_also_with_another_in_between() {
     let apiserver = FakeApiServer::new();
     let publisher = publisher(&apiserver);
     for note in ["one", "two", "one", "two"] {

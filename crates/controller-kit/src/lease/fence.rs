@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::protocol::write_deadline;
 use crate::clock::since_boot;
 
-/// May this process write, until when, and as which holder? Cheap to clone; all clones are one gate.
+/// May this process write, until when, and as which holder? Cheap to clone; all clones share one state.
 #[derive(Clone, Debug)]
 pub struct Fence {
     /// Milliseconds after the machine's start until which writing is safe; `u64::MAX` = always.
@@ -54,9 +54,10 @@ impl Fence {
 
     /// The fencing token: a number that grows with every change of the holder and stays the same for as long as one
     /// holder leads. A receiver of writes that remembers the largest token it has seen can refuse a former holder that
-    /// was suspended. No clock of that holder can do that. Microseconds from 1970 to the Lease's `spec.acquireTime`, so
-    /// it grows on when the Lease is deleted and made anew. `None` for a service without a lease, and before the first
-    /// acquisition; it stays after the fence has closed, because a call under way is still this holder's.
+    /// was suspended; no clock of that holder could prevent its writes. Microseconds from 1970 to the Lease's
+    /// `spec.acquireTime`, so it still grows when the Lease is deleted and created again. `None` for a service without
+    /// a lease, and before the first acquisition; it stays after the fence has closed, because a call under way is
+    /// still this holder's.
     #[must_use]
     pub fn token(&self) -> Option<u64> {
         Some(self.token.load(Ordering::Acquire)).filter(|token| *token > 0)
@@ -83,18 +84,19 @@ impl Fence {
         Some(write_deadline(now, until, longest)).filter(|time| !time.is_zero())
     }
 
-    /// Does anybody take over when this process stops renewing?
+    /// Does another process take over when this one stops renewing?
     pub(crate) fn is_bounded(&self) -> bool {
         self.open_until.load(Ordering::Acquire) != u64::MAX
     }
 
-    /// Notes a write that begins, until [`WriteUnderWay::answered`]. Dropped before that, it counts for `deadline` more.
+    /// Records a write that begins, until [`WriteUnderWay::answered`]. If it is dropped before that, the write counts
+    /// until `deadline` after its begin.
     pub(crate) fn begin_write(&self, deadline: Duration) -> WriteUnderWay {
         self.lock().under_way += 1;
         WriteUnderWay { fence: self.clone(), until: since_boot() + deadline, answered: false }
     }
 
-    /// May a write of this process still take effect? `margin` is the time that one may be under way after its deadline.
+    /// May a write of this process still take effect? `margin` is how long one may be under way after its deadline.
     pub(crate) fn has_unanswered_writes(&self, margin: Duration) -> bool {
         let writes = self.lock();
         writes.under_way > 0
@@ -125,7 +127,7 @@ pub(crate) struct WriteUnderWay {
 }
 
 impl WriteUnderWay {
-    /// What came of it is known: it will not take effect later.
+    /// Its result is known: it will not take effect later.
     pub(crate) fn answered(mut self) {
         self.answered = true;
     }

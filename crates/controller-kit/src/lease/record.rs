@@ -26,7 +26,7 @@ pub(super) fn record_of(lease: &Lease) -> Record<String, String> {
     }
 }
 
-/// `former` is what it is written over: its uid and version are the condition of the write.
+/// `former` is the Lease that is replaced: its uid and version are the precondition of the write.
 pub(super) fn build_lease(
     name: &str,
     former: Option<&Lease>,
@@ -37,7 +37,7 @@ pub(super) fn build_lease(
     let spec = former.and_then(|lease| lease.spec.clone()).unwrap_or_default();
     let transitions = spec.lease_transitions.unwrap_or(0);
     let is_change = matches!(&draft.holder, Holder::Held(new) if spec.holder_identity.as_ref() != Some(new));
-    // The first holder is no change from another one.
+    // The first holder does not count as a change.
     let is_change = is_change && spec.holder_identity.is_some();
     let metadata = former.map(|lease| lease.metadata.clone());
     Lease {

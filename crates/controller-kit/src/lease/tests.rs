@@ -41,12 +41,12 @@ fn leader() -> Member<String, String> {
     leader
 }
 
-fn ours(token: u64) -> Draft<String> {
+fn held_by_me(token: u64) -> Draft<String> {
     Draft { holder: Holder::Held("me".into()), duration: DURATION, token }
 }
 
 #[test]
-fn what_a_candidate_does_about_the_record() {
+fn a_candidate_takes_the_record_only_when_no_other_holder_can_write() {
     let wall = TOKEN + 7;
     let nearly = Duration::from_millis(14_999);
     let rest = Step::Wait(Duration::from_millis(1));
@@ -58,16 +58,16 @@ fn what_a_candidate_does_about_the_record() {
             "and the whole duration has passed since",
             Some(Holder::Nobody),
             DURATION,
-            Step::Replace(ours(wall)),
+            Step::Replace(held_by_me(wall)),
         ),
-        ("it was given away", Some(Holder::Released), Duration::ZERO, Step::Replace(ours(wall))),
+        ("it was released", Some(Holder::Released), Duration::ZERO, Step::Replace(held_by_me(wall))),
         ("another holds it", Some(Holder::Held("other")), nearly, rest),
-        ("another went silent", Some(Holder::Held("other")), DURATION, Step::Replace(ours(wall))),
+        ("another stopped renewing", Some(Holder::Held("other")), DURATION, Step::Replace(held_by_me(wall))),
         (
             "our write was taken without an answer",
             Some(Holder::Held("me")),
             nearly,
-            Step::Replace(ours(TOKEN)),
+            Step::Replace(held_by_me(TOKEN)),
         ),
     ];
     for (case, holder, later, expected) in cases {
@@ -77,15 +77,15 @@ fn what_a_candidate_does_about_the_record() {
 }
 
 #[test]
-fn what_a_holder_does_about_the_record() {
+fn a_holder_renews_its_record_and_ends_when_the_record_is_another() {
     let other = Holder::Held("other");
-    let anew = Record { uid: "another".into(), ..record(&Holder::Held("me"), "9") };
+    let recreated = Record { uid: "another".into(), ..record(&Holder::Held("me"), "9") };
     let cases = [
-        ("it is as it was left", Some(record(&Holder::Held("me"), "2")), Step::Replace(ours(TOKEN))),
+        ("it is as it was left", Some(record(&Holder::Held("me"), "2")), Step::Replace(held_by_me(TOKEN))),
         ("somebody else is in it", Some(record(&other, "3")), Step::Lost(Some("other".into()))),
-        ("somebody took the holder out", Some(record(&Holder::Released, "3")), Step::Lost(None)),
+        ("somebody removed the holder", Some(record(&Holder::Released, "3")), Step::Lost(None)),
         ("it was deleted", None, Step::Lost(None)),
-        ("it was restored from a backup", Some(anew), Step::Lost(None)),
+        ("it was restored from a backup", Some(recreated), Step::Lost(None)),
     ];
     for (case, seen, expected) in cases {
         let mut leader = leader();
@@ -103,7 +103,7 @@ fn a_holder_counts_from_before_its_write_and_a_candidate_from_the_answer() {
     let mut candidate = member(None);
     candidate.observe(Some(of_another.clone()), SEEN);
     candidate.observe(Some(of_another), SEEN + Duration::from_secs(10));
-    assert_eq!(candidate.decide(SEEN + DURATION, 0), Step::Replace(ours(TOKEN + 1)), "unchanged since");
+    assert_eq!(candidate.decide(SEEN + DURATION, 0), Step::Replace(held_by_me(TOKEN + 1)), "unchanged since");
     candidate.observe(Some(record(&Holder::Held("other"), "2")), SEEN + Duration::from_secs(10));
     assert_eq!(candidate.decide(SEEN + DURATION, 0), Step::Wait(Duration::from_secs(10)), "renewed since");
 }
@@ -113,7 +113,7 @@ fn a_longer_duration_of_the_holder_is_respected() {
     let held = Record { duration: Duration::from_mins(1), ..record(&Holder::Held("other"), "1") };
     let candidate = member(Some(held));
     assert_eq!(candidate.decide(SEEN + DURATION, 0), Step::Wait(Duration::from_secs(45)));
-    assert_eq!(candidate.decide(SEEN + Duration::from_mins(1), 0), Step::Replace(ours(TOKEN + 1)));
+    assert_eq!(candidate.decide(SEEN + Duration::from_mins(1), 0), Step::Replace(held_by_me(TOKEN + 1)));
 }
 
 #[test]
@@ -128,23 +128,23 @@ fn every_change_of_the_holder_makes_the_token_larger_whatever_the_clocks_say() {
     assert_eq!(taken(&silent, 3), TOKEN + 1, "a clock that lags behind the former holder's");
     let mut remembers = silent;
     remembers.observe(None, SEEN);
-    let anew = Record { uid: "v".into(), token: 0, ..record(&Holder::Nobody, "9") };
-    remembers.observe(Some(anew), SEEN);
+    let recreated = Record { uid: "v".into(), token: 0, ..record(&Holder::Nobody, "9") };
+    remembers.observe(Some(recreated), SEEN);
     assert_eq!(taken(&remembers, 3), TOKEN + 1, "the Lease was deleted in between");
 }
 
 #[test]
-fn the_lease_is_given_away_only_when_every_write_has_its_answer() {
+fn the_lease_is_released_only_when_every_write_has_its_answer() {
     let given = Draft { holder: Holder::Released, duration: DURATION, token: TOKEN };
     assert_eq!(leader().release(false), Some(given));
     assert_eq!(leader().release(true), None);
     let mut lost = leader();
     lost.observe(Some(record(&Holder::Held("other"), "3")), SEEN);
-    assert_eq!(lost.release(false), None, "it is not ours to give");
+    assert_eq!(lost.release(false), None, "another one holds it");
 }
 
 #[test]
-fn a_lease_is_read_and_written_over_with_all_else_that_is_in_it() {
+fn a_lease_is_replaced_together_with_all_its_other_fields() {
     let read: Lease = serde_json::from_value(json!({
         "metadata": {"name": "l", "uid": "u", "resourceVersion": "1", "labels": {"a": "b"}},
         "spec": {"holderIdentity": "other", "leaseDurationSeconds": 15, "leaseTransitions": 4,
@@ -156,7 +156,7 @@ fn a_lease_is_read_and_written_over_with_all_else_that_is_in_it() {
     let written =
         |former: Option<&Lease>, draft| serde_json::to_value(build_lease("l", former, draft, wall)).unwrap();
     assert_eq!(
-        written(Some(&read), ours(TOKEN + 1)),
+        written(Some(&read), held_by_me(TOKEN + 1)),
         json!({
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -172,7 +172,7 @@ fn a_lease_is_read_and_written_over_with_all_else_that_is_in_it() {
     );
     let unheld: Lease = serde_json::from_value(made).unwrap();
     assert_eq!((record_of(&unheld).holder, record_of(&unheld).token), (Holder::Nobody, 0));
-    let taken = build_lease("l", Some(&unheld), ours(TOKEN), wall);
+    let taken = build_lease("l", Some(&unheld), held_by_me(TOKEN), wall);
     assert_eq!(taken.spec.unwrap().lease_transitions, Some(0), "the first holder follows nobody");
 }
 
@@ -189,7 +189,7 @@ fn the_fence_closes_by_itself_and_no_write_outlasts_it() {
 }
 
 #[test]
-fn a_fence_tells_its_token_once_it_has_one() {
+fn a_fence_has_a_token_from_its_first_renewal_on() {
     assert_eq!(Fence::open().token(), None);
     assert_eq!(Fence::open_with(3).token(), Some(3));
     let fence = Fence::closed();

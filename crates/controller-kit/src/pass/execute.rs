@@ -10,21 +10,21 @@ use crate::apply::{FieldConflict, WriteError};
 use crate::plan::Step;
 use crate::problem::Problem;
 
-/// What became of the steps.
+/// The results of the steps.
 pub struct Applied<K: Kind> {
-    /// Our object as the last write of it returned it.
+    /// The object as the last write to it returned it.
     pub object: Option<K::Object>,
-    /// Children as the API server returned them: what was observed of them before is out of date.
+    /// Children as the API server returned them: what the pass read of them before is out of date.
     pub children: Vec<DynamicObject>,
-    /// What other writers had changed, and was set back.
+    /// Fields that other writers had changed and that were set back.
     pub reverted: Vec<FieldConflict>,
-    /// Our finalizer is off the object, or the object was gone before.
+    /// The finalizer was removed, or the object was gone before.
     pub released: bool,
     /// Steps that were done.
     pub done: usize,
     /// Steps that failed, in order.
     pub failures: Vec<Problem<K::Reason>>,
-    /// What steps of the kind's own gave.
+    /// Results of the kind's own steps.
     pub results: K::Results,
 }
 
@@ -56,18 +56,18 @@ impl<K: Kind> Applied<K> {
     }
 }
 
-/// Whether the steps behind one that was done are wanted.
+/// Whether the steps after a successful one are executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// The next step follows.
     GoOn,
-    /// The pass ends here: its answer makes what was planned behind it wrong or too early.
+    /// No further step: the result of this one makes the planned steps after it wrong or too early.
     End,
 }
 
 impl<K: Kind> Passes<K> {
-    /// Executes `steps`. After a failure only independent steps go on, and none when the Kubernetes API does not answer:
-    /// they would only wait for it too.
+    /// Executes `steps`. After a failure only independent steps are executed, and none when the Kubernetes API does not
+    /// answer: they would wait for it too.
     pub(super) async fn execute(&self, scene: &Scene<'_, K>, steps: &[Step<K::OwnStep>]) -> Applied<K> {
         let mut applied = Applied::default();
         for step in steps {
@@ -132,7 +132,7 @@ impl<K: Kind> Passes<K> {
     }
 }
 
-/// A write that the Kubernetes API did not take, with the permission that is lacking if that is why.
+/// The problem of a failed write, with the missing permission if that is the cause.
 pub fn problem_of<K: Kind>(error: &WriteError) -> Problem<K::Reason> {
     let class = error.class();
     match K::missing_permission(&error.source) {

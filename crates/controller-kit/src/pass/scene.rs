@@ -1,4 +1,4 @@
-//! What the rooms after `observe` are given.
+//! The input of the stages of a pass that follow the reads.
 
 use jiff::Timestamp;
 use kube::Resource;
@@ -6,7 +6,7 @@ use kube::Resource;
 use super::Kind;
 use crate::problem::Problem;
 
-/// An object and the world around it, as one pass sees them.
+/// An object and what one pass has read for it.
 pub struct Scene<'a, K: Kind> {
     /// The object.
     pub object: &'a K::Object,

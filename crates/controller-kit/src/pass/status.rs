@@ -14,11 +14,11 @@ use crate::message::bounded;
 
 /// The kind's part of a status.
 pub struct OwnStatus<K: Kind> {
-    /// Its fields. The head is put in afterwards.
+    /// Its fields. The head is set afterwards.
     pub fields: K::Status,
     /// Its conditions.
     pub conditions: Vec<DesiredCondition<K::Reason>>,
-    /// Former conditions that stay as they are, because nothing new was read.
+    /// Former conditions that stay as they are, because this pass did not check them.
     pub kept: Vec<Condition>,
 }
 

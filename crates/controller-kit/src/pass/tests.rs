@@ -21,21 +21,21 @@ const FINALIZER: &str = "example.com/test";
 
 type Own = Result<Flow, Problem<TenantReason>>;
 
-/// A kind that does what a test says, and notes in which room it is.
+/// A kind that does what a test says, and records the stages of its pass.
 #[derive(Default)]
 struct Scripted {
-    rooms: Mutex<Vec<&'static str>>,
+    stages: Mutex<Vec<&'static str>>,
     unread: Option<Problem<TenantReason>>,
     steps: Mutex<Vec<Step<Own>>>,
 }
 
 impl Scripted {
-    fn enter(&self, room: &'static str) {
-        self.rooms.lock().unwrap().push(room);
+    fn record(&self, stage: &'static str) {
+        self.stages.lock().unwrap().push(stage);
     }
 
-    fn rooms(&self) -> Vec<&'static str> {
-        self.rooms.lock().unwrap().clone()
+    fn stages(&self) -> Vec<&'static str> {
+        self.stages.lock().unwrap().clone()
     }
 }
 
@@ -65,12 +65,12 @@ impl Kind for Scripted {
         _tenant: &WorkflowTenant,
         spec: &Result<(), Problem<TenantReason>>,
     ) -> Result<(), Problem<TenantReason>> {
-        self.enter(if spec.is_ok() { "observe" } else { "observe what is invalid" });
+        self.record(if spec.is_ok() { "observe" } else { "observe what is invalid" });
         self.unread.clone().map_or(Ok(()), Err)
     }
 
     fn plan(&self, _scene: &Scene<'_, Self>) -> Self::Plan {
-        self.enter("plan");
+        self.record("plan");
         Plan { steps: std::mem::take(&mut self.steps.lock().unwrap()), wait: None }
     }
 
@@ -84,7 +84,7 @@ impl Kind for Scripted {
         step: &Own,
         applied: &mut Applied<Self>,
     ) -> Result<Flow, Problem<TenantReason>> {
-        self.enter("step");
+        self.record("step");
         applied.results += 1;
         step.clone()
     }
@@ -144,7 +144,7 @@ impl Kind for Scripted {
     }
 
     fn forget(&self, _tenant: &WorkflowTenant) {
-        self.enter("forget");
+        self.record("forget");
     }
 }
 
@@ -174,7 +174,7 @@ fn own() -> Step<Own> {
     Step::Own(Ok(Flow::GoOn))
 }
 
-/// One pass over `tenant`, with the rooms that it came through.
+/// One pass over `tenant`, with its stages.
 async fn pass(
     apiserver: &FakeApiServer,
     tenant: &WorkflowTenant,
@@ -189,7 +189,7 @@ async fn pass(
         clock,
     };
     let pass = passes.reconcile(Arc::new(tenant.clone())).await;
-    (pass, passes.kind.rooms())
+    (pass, passes.kind.stages())
 }
 
 async fn pass_with(
@@ -210,12 +210,12 @@ fn writes(apiserver: &FakeApiServer) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_rooms_follow_each_other_and_the_status_is_written_last() {
+async fn the_stages_follow_each_other_and_the_status_is_written_last() {
     let apiserver = FakeApiServer::new();
     apiserver.seed(&tenant());
     let steps = vec![apply("config"), own()].into();
-    let (pass, rooms) = pass(&apiserver, &tenant(), Scripted { steps, ..Scripted::default() }).await;
-    assert_eq!(rooms, ["observe", "plan", "step"]);
+    let (pass, stages) = pass(&apiserver, &tenant(), Scripted { steps, ..Scripted::default() }).await;
+    assert_eq!(stages, ["observe", "plan", "step"]);
     assert_eq!(writes(&apiserver), ["PATCH config", "PATCH status", "POST events"]);
     assert_eq!(pass.next, Next::Settled { resync: Duration::from_secs(9) });
     let status = pass.written.and_then(|tenant| tenant.status).unwrap_or_default();
@@ -236,13 +236,13 @@ async fn a_pass_that_changes_nothing_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_world_that_could_not_be_read_is_reported_with_what_to_do_and_nothing_is_planned() {
+async fn a_failed_read_is_reported_with_what_to_do_and_nothing_is_planned() {
     let apiserver = FakeApiServer::new();
     apiserver.seed(&tenant());
     let missing = MissingPermission { message: "no permission".into(), hint: "create it".into() };
     let unread = Some(missing.into_problem(ErrorClass::Denied));
-    let (pass, rooms) = pass(&apiserver, &tenant(), Scripted { unread, ..Scripted::default() }).await;
-    assert_eq!(rooms, ["observe"]);
+    let (pass, stages) = pass(&apiserver, &tenant(), Scripted { unread, ..Scripted::default() }).await;
+    assert_eq!(stages, ["observe"]);
     let status = pass.written.and_then(|tenant| tenant.status).unwrap_or_default();
     assert_eq!(status.message.as_deref(), Some("no permission: create it"));
     let conditions: Vec<_> = status
@@ -260,8 +260,8 @@ async fn an_invalid_spec_is_still_observed_and_planned_for() {
     invalid.spec.display_name = Some(String::new());
     let apiserver = FakeApiServer::new();
     apiserver.seed(&invalid);
-    let (pass, rooms) = pass(&apiserver, &invalid, Scripted::default()).await;
-    assert_eq!(rooms, ["observe what is invalid", "plan"]);
+    let (pass, stages) = pass(&apiserver, &invalid, Scripted::default()).await;
+    assert_eq!(stages, ["observe what is invalid", "plan"]);
     assert_eq!(pass.next, Next::Failed(ErrorClass::Invalid));
 }
 
@@ -277,13 +277,13 @@ async fn after_a_failure_only_independent_steps_go_on(#[case] code: u16, #[case]
         request.path.ends_with("/b").then(|| reply::failure(code, "Reason", "why").into())
     });
     let steps = vec![apply("b"), own(), Step::Delete(Deletion::of(&child("c"))), apply("d")].into();
-    let (pass, rooms) = pass(&apiserver, &tenant(), Scripted { steps, ..Scripted::default() }).await;
-    assert_eq!(rooms, ["observe", "plan"]);
+    let (pass, stages) = pass(&apiserver, &tenant(), Scripted { steps, ..Scripted::default() }).await;
+    assert_eq!(stages, ["observe", "plan"]);
     assert_eq!(writes(&apiserver), expected);
     let message = pass.written.and_then(|tenant| tenant.status?.message).unwrap_or_default();
     let denied = "no permission in namespace acme: create a RoleBinding";
-    let away = "failed to apply ConfigMap acme/b: why";
-    assert_eq!(message, if code == 403 { denied } else { away });
+    let unavailable = "failed to apply ConfigMap acme/b: why";
+    assert_eq!(message, if code == 403 { denied } else { unavailable });
 }
 
 #[tokio::test]
@@ -311,23 +311,23 @@ async fn the_finalizer_comes_first_and_with_its_annotation() {
 
 #[tokio::test]
 async fn an_object_that_is_released_gets_its_last_events_and_no_status() {
-    let mut leaving = tenant();
-    leaving.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    let mut deleting = tenant();
+    deleting.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
     let apiserver = FakeApiServer::new();
-    apiserver.seed(&leaving);
+    apiserver.seed(&deleting);
     let steps = vec![Step::RemoveFinalizer].into();
-    let (pass, rooms) = pass(&apiserver, &leaving, Scripted { steps, ..Scripted::default() }).await;
-    assert_eq!(rooms, ["forget", "observe", "plan"]);
+    let (pass, stages) = pass(&apiserver, &deleting, Scripted { steps, ..Scripted::default() }).await;
+    assert_eq!(stages, ["forget", "observe", "plan"]);
     assert_eq!((pass.next, writes(&apiserver)), (Next::Gone, vec!["PATCH a".into(), "POST events".into()]));
     assert!(apiserver.get::<WorkflowTenant>(HOME, "a").is_none());
 }
 
 #[tokio::test]
-async fn what_others_hold_after_us_is_left_to_them() {
-    let mut leaving = tenant();
-    leaving.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
-    leaving.metadata.finalizers = Some(vec!["example.com/other".into()]);
-    let (next, writes, _) = pass_with(&leaving, vec![own()]).await;
+async fn an_object_that_has_only_finalizers_of_others_is_left_to_them() {
+    let mut deleting = tenant();
+    deleting.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    deleting.metadata.finalizers = Some(vec!["example.com/other".into()]);
+    let (next, writes, _) = pass_with(&deleting, vec![own()]).await;
     assert_eq!((next, writes), (Next::Gone, Vec::new()));
 }
 
@@ -355,7 +355,7 @@ async fn a_pause_is_a_condition_of_every_kind() {
 }
 
 #[tokio::test]
-async fn what_others_had_changed_is_reported_beside_the_change_of_ready() {
+async fn fields_that_others_changed_are_reported_in_addition_to_the_change_of_ready() {
     let apiserver = FakeApiServer::new();
     apiserver.seed(&tenant());
     let is_refused = std::sync::atomic::AtomicBool::new(true);
@@ -377,9 +377,9 @@ async fn what_others_had_changed_is_reported_beside_the_change_of_ready() {
     assert_eq!(reasons, ["Conflict", "Synced"]);
 }
 
-/// Others may have made a list impossible, so it is replaced as a whole; when that does not help, the first answer counts.
+/// Others may have made a list invalid, so it is replaced as a whole. When that does not help, the first answer counts.
 #[tokio::test]
-async fn an_object_that_is_refused_as_invalid_is_written_once_more_and_reported_as_it_was_refused() {
+async fn an_object_that_is_refused_as_invalid_is_written_again_and_its_first_refusal_is_reported() {
     let apiserver = FakeApiServer::new();
     apiserver.seed(&tenant());
     apiserver.intercept(|request| {

@@ -1,15 +1,15 @@
-//! Does a live object already have every field that we want?
+//! Does a live object already have every desired field?
 
 use api_types::quantity::billionths;
 use serde_json::{Map, Value};
 
-/// `true` when each field of `wanted` stands in `live` with an equal value. Fields that only `live` has (defaults,
-/// other writers) do not count. Lists are compared in order, element by element, and `live` may not be longer; but of a
-/// list that server-side apply merges by key only our own elements count, in whatever order: others may extend it, and
-/// no apply of ours would change that.
+/// `true` when each field of `wanted` is in `live` with an equal value. Fields that only `live` has (defaults,
+/// other writers) do not count. Lists are compared in order, element by element, and `live` may not be longer. But in a
+/// list that server-side apply merges by key only the wanted elements count, in any order: others may extend it, and an
+/// apply does not change that.
 ///
-/// The API server stores some values in other words, and those are equal here: what is empty and it leaves out, and
-/// quantities, which it writes anew.
+/// The API server stores some values in another form, which is equal here: it leaves out empty values, and writes
+/// quantities in a form of its own.
 #[must_use]
 pub fn is_subset(wanted: &Value, live: &Value) -> bool {
     match (wanted, live) {
@@ -25,7 +25,7 @@ pub fn is_subset(wanted: &Value, live: &Value) -> bool {
     }
 }
 
-/// Lists that may have more than one author, each merging by key.
+/// Lists that several writers may extend, because server-side apply merges them by key.
 const SHARED_LISTS: [&str; 9] = [
     "containers",
     "env",
@@ -38,16 +38,16 @@ const SHARED_LISTS: [&str; 9] = [
     "volumes",
 ];
 
-/// Maps whose keys are anybody's words and not fields: no value of theirs is left out or written anew.
+/// Maps whose keys are free text and not fields: the API server neither leaves out nor rewrites their values.
 const MAPS: [&str; 7] =
     ["annotations", "binaryData", "data", "labels", "matchLabels", "nodeSelector", "stringData"];
 
 /// Fields, and maps, that hold quantities.
 const QUANTITIES: [&str; 6] = ["averageValue", "divisor", "limits", "requests", "sizeLimit", "tolerance"];
 
-/// Texts, numbers and switches that the API server leaves out when they are empty, zero or false: in Go they are no
-/// pointers. Only those that are known to be so: where it does keep an empty value apart from none, as for
-/// `automountServiceAccountToken`, one that is gone was taken away by somebody.
+/// Texts, numbers and booleans that the API server leaves out when they are empty, zero or false: in Go they are no
+/// pointers. Only fields that are known to be so. Where the API server distinguishes an empty value from none, as for
+/// `automountServiceAccountToken`, somebody has removed a value that is absent.
 const LEFT_OUT_WHEN_EMPTY: [&str; 19] = [
     "effect",
     "host",

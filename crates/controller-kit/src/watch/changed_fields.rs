@@ -7,10 +7,10 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::feed::Change;
 
-/// What dependants read of each object that is there.
+/// What dependants read of each existing object.
 pub(super) struct ChangedFields<F, C> {
     fields: F,
-    /// By namespace and name: it is what references name.
+    /// By namespace and name, which references have too.
     known: HashMap<(Option<String>, Option<String>), C>,
 }
 
@@ -19,7 +19,7 @@ impl<F, C: Clone + PartialEq> ChangedFields<F, C> {
         Self { fields, known: HashMap::new() }
     }
 
-    /// Dependants of what has changed, each once: a list can tell of many objects.
+    /// Dependants of what has changed, each once: a list can report many objects.
     pub(super) fn dependants_of<K, Owner>(
         &mut self,
         changes: &[Change<K>],
@@ -34,7 +34,7 @@ impl<F, C: Clone + PartialEq> ChangedFields<F, C> {
         both.flat_map(|fields| dependants(&fields)).collect()
     }
 
-    /// What it was and what it is, if that differs.
+    /// The former and the present fields, if they differ.
     fn accept<K: Resource<DynamicType = ()>>(&mut self, change: &Change<K>) -> Vec<C>
     where
         F: Fn(&K) -> C,

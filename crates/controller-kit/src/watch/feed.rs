@@ -1,4 +1,4 @@
-//! From the events of a watch to a store, and to what is worth a pass.
+//! Writes the events of a watch to a store, and returns the changes that may need a pass.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use kube::{Resource, ResourceExt as _};
 
 use super::slim::slim;
 
-/// What a watch reports, once the store shows it: the pass that it begins must find it there.
+/// A change that a watch reports, once the store has it: the pass that it begins must find it there.
 pub(super) enum Change<K> {
     /// It is new, or may have changed.
     Present(Arc<K>),
@@ -31,8 +31,8 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Feed<K> {
         (store.clone(), Self { store, writer })
     }
 
-    /// A list shows in the store only when it is complete, and only then is anything reported of it, also what went away
-    /// while nobody watched.
+    /// The store gets a list only when it is complete. Only then are its changes reported, also objects that were
+    /// deleted while the watch was interrupted.
     pub(super) fn accept(&mut self, mut event: Event<K>) -> Vec<Change<K>> {
         if let Event::Apply(object) | Event::InitApply(object) = &mut event {
             slim(object.meta_mut());
@@ -64,7 +64,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Feed<K> {
         }
     }
 
-    /// An object that cannot be decoded is none; what the store had of it before is taken out.
+    /// An object that cannot be decoded counts as absent: its former version is removed from the store.
     pub(super) fn accept_guarded(
         &mut self,
         event: Event<DeserializeGuard<K>>,

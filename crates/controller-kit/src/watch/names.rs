@@ -1,5 +1,5 @@
-//! What a watch that keeps no objects has seen: their names and versions, to tell what changed or went away while nobody
-//! watched.
+//! Names and versions of the objects of a watch without a store. They show what changed or was deleted while the watch
+//! was interrupted.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -8,22 +8,23 @@ use kube::Resource;
 use kube::api::{ObjectMeta, PartialObjectMeta, PartialObjectMetaExt as _};
 use kube::runtime::watcher::Event;
 
-/// Namespace and name. There may be many more of these than objects of ours.
+/// Namespace and name, in little memory: there may be many more of these than custom resources.
 type Name = (Option<Box<str>>, Box<str>);
 
-/// Stands for the uid and the resource version, which are text.
+/// A hash of the uid and the resource version, which are text.
 type Version = u64;
 
-/// Names of what is there.
+/// Names of the existing objects.
 #[derive(Default)]
 pub(super) struct Names {
     present: HashMap<Name, Version>,
-    /// Of the list that is being read.
+    /// The same of the list that is being read.
     listed: HashMap<Name, Version>,
 }
 
 impl Names {
-    /// Objects that came, changed or went. Of what went away while nobody watched only the name is known.
+    /// Objects that were created, changed or deleted. Of one that was deleted while the watch was interrupted, only the
+    /// name is known.
     pub(super) fn accept<K: Resource<DynamicType = ()>>(
         &mut self,
         event: Event<PartialObjectMeta<K>>,

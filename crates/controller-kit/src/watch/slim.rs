@@ -1,4 +1,4 @@
-//! What a store does not keep of an object. Of a small object the bookkeeping of the API server is the larger part.
+//! Metadata that a store does not keep: it is the larger part of a small object.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
 use kube::api::ObjectMeta;
@@ -7,8 +7,8 @@ use serde_json::json;
 /// The copy of an object that `kubectl apply` without server-side apply keeps in the object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// Takes out what no controller reads: the copy of the object in an annotation, and who wrote which field. Of the latter
-/// stays who wrote a status, and when, and who wrote `spec.replicas`, which autoscalers share with us.
+/// Removes what no controller reads: the copy of the object in an annotation, and the managed fields. Of these it keeps
+/// who wrote a status and when, and who wrote `spec.replicas`, which autoscalers write too.
 pub(super) fn slim(meta: &mut ObjectMeta) {
     if let Some(annotations) = &mut meta.annotations {
         annotations.remove(LAST_APPLIED);
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_wrote_status_and_replicas_is_kept_and_the_rest_of_the_bookkeeping_is_not() {
+    fn only_managed_fields_of_status_and_replicas_are_kept() {
         let mut meta: ObjectMeta = serde_json::from_value(json!({
             "name": "a",
             "annotations": {(LAST_APPLIED): "{\"spec\": {}}", "workflow.example.com/force-delete": "true"},

@@ -18,11 +18,11 @@ fn a_status_write_is_no_trigger_and_a_new_generation_is() {
 }
 
 #[test]
-fn a_silent_watch_grows_old_and_an_answer_makes_it_young() {
-    let (progress, born) = (Progress::of(LOCAL_CLUSTER), Instant::now());
-    assert_eq!(progress.age("/apis/a", born, born + WEDGED_AFTER), WEDGED_AFTER);
-    progress.note("/apis/a", born + WEDGED_AFTER);
-    assert_eq!(progress.age("/apis/a", born, born + WEDGED_AFTER), Duration::ZERO);
+fn a_watch_ages_without_answers_and_an_answer_resets_its_age() {
+    let (progress, started) = (Progress::of(LOCAL_CLUSTER), Instant::now());
+    assert_eq!(progress.age("/apis/a", started, started + WEDGED_AFTER), WEDGED_AFTER);
+    progress.note("/apis/a", started + WEDGED_AFTER);
+    assert_eq!(progress.age("/apis/a", started, started + WEDGED_AFTER), Duration::ZERO);
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn context(apiserver: &FakeApiServer) -> WatchContext {
     }
 }
 
-/// Both are there at first, and `gone` no more when the watch, which has expired, lists again.
+/// The first list has `gone` and `there`. The watch expires, and the second list has only `there`.
 fn with_an_expired_watch() -> FakeApiServer {
     let apiserver = FakeApiServer::new();
     let lists = std::sync::atomic::AtomicUsize::new(0);
@@ -61,7 +61,7 @@ fn with_an_expired_watch() -> FakeApiServer {
     apiserver
 }
 
-/// Names for which dependants were asked, until `gone` was the second time.
+/// Runs a watch until dependants were asked for `gone` twice. Returns `gone` as often as they were asked for it.
 async fn asked_for(build: impl FnOnce(&WatchContext, Queue<ConfigMap>, Asked) -> Watch) -> Vec<String> {
     let apiserver = with_an_expired_watch();
     let (queue, _end) = Queue::new();
@@ -90,7 +90,7 @@ impl Asked {
 }
 
 #[tokio::test]
-async fn what_went_away_while_nobody_watched_is_reported_to_its_dependants() {
+async fn an_object_deleted_while_the_watch_was_interrupted_is_reported_to_its_dependants() {
     let expected = ["gone", "gone"];
     let of_metadata = asked_for(|context, queue, asked| {
         watch_metadata::<Secret, _, _>(context, "Secret", queue, move |object| asked.note(&object.name_any()))

@@ -10,7 +10,7 @@ fn cluster() -> WorkflowCluster {
     builders::running_cluster("workflow-system", "prod")
 }
 
-fn furnished() -> FakeApiServer {
+fn seeded_apiserver() -> FakeApiServer {
     let apiserver = FakeApiServer::new();
     let (ca, secrets) = builders::engine_access(&cluster());
     apiserver.seed(&ca);
@@ -36,7 +36,7 @@ const BOTH: [&str; 2] = ["prod-engine-ca", "prod-engine-controller-token"];
 #[case::monitor(EngineRole::Monitor, "monitor-token-of-prod")]
 #[tokio::test]
 async fn each_role_has_its_own_token(#[case] role: EngineRole, #[case] token: &str) {
-    let apiserver = furnished();
+    let apiserver = seeded_apiserver();
     let access = connector(&apiserver, role).access(&cluster()).await.unwrap();
     assert_eq!(access.credential.expose(), token);
     assert_eq!(access.address.to_string(), "prod-engine.workflow-system.svc:26500");
@@ -45,7 +45,7 @@ async fn each_role_has_its_own_token(#[case] role: EngineRole, #[case] token: &s
 
 #[tokio::test]
 async fn access_is_read_once_and_again_after_it_was_forgotten_or_endpoint_or_keys_changed() {
-    let apiserver = furnished();
+    let apiserver = seeded_apiserver();
     let connector = connector(&apiserver, EngineRole::Controller);
     for _ in 0..3 {
         connector.connect(&cluster()).await.unwrap();
@@ -74,7 +74,7 @@ async fn access_is_read_once_and_again_after_it_was_forgotten_or_endpoint_or_key
 
 #[tokio::test]
 async fn a_new_cluster_of_the_same_name_is_another_one() {
-    let apiserver = furnished();
+    let apiserver = seeded_apiserver();
     let connector = connector(&apiserver, EngineRole::Controller);
     connector.connect(&cluster()).await.unwrap();
     let mut recreated = cluster();
@@ -109,7 +109,7 @@ async fn what_is_missing_or_malformed_is_reported_without_its_contents(
     #[case] object: Option<Value>,
     #[case] reported: &str,
 ) {
-    let apiserver = furnished();
+    let apiserver = seeded_apiserver();
     apiserver.intercept(move |request| {
         let answer = object
             .clone()
@@ -121,8 +121,8 @@ async fn what_is_missing_or_malformed_is_reported_without_its_contents(
 }
 
 #[tokio::test]
-async fn a_refused_read_keeps_its_class_and_a_cluster_without_endpoint_is_not_read_at_all() {
-    let apiserver = furnished();
+async fn a_refused_read_keeps_its_class_and_without_an_endpoint_nothing_is_read() {
+    let apiserver = seeded_apiserver();
     apiserver.intercept(|request| {
         let refusal = reply::forbidden("secrets", "prod-engine-controller-token", "no permission");
         request.path.contains("/secrets/").then(|| refusal.into())
@@ -130,7 +130,7 @@ async fn a_refused_read_keeps_its_class_and_a_cluster_without_endpoint_is_not_re
     let connector = connector(&apiserver, EngineRole::Controller);
     let error = connector.access(&cluster()).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Denied);
-    // No RoleBinding of a person would help: the cluster-controller permits this Secret, and this one only.
+    // A RoleBinding by a person would not help: the cluster-controller grants this Secret, and this one only.
     assert_eq!(
         error.message(),
         "no permission yet to read Secret prod-engine-controller-token of WorkflowCluster workflow-system/prod: \
@@ -144,12 +144,12 @@ async fn a_refused_read_keeps_its_class_and_a_cluster_without_endpoint_is_not_re
 }
 
 #[tokio::test]
-async fn an_engine_can_be_called_once_it_has_an_endpoint_and_until_its_cluster_goes() {
+async fn an_engine_can_be_called_once_it_has_an_endpoint_and_until_its_cluster_is_deleted() {
     assert!(is_callable(&cluster()));
     assert!(!is_callable(&builders::cluster("workflow-system", "prod")));
-    let mut going = cluster();
-    going.metadata.deletion_timestamp = cluster().metadata.creation_timestamp;
-    assert!(!is_callable(&going));
+    let mut deleting = cluster();
+    deleting.metadata.deletion_timestamp = cluster().metadata.creation_timestamp;
+    assert!(!is_callable(&deleting));
 }
 
 #[rstest]
@@ -161,7 +161,7 @@ async fn a_key_is_checked_and_read_once_for_all_tenants_of_a_cluster(
     #[case] expected: &str,
     #[case] name: &str,
 ) {
-    let apiserver = furnished();
+    let apiserver = seeded_apiserver();
     let connector = connector(&apiserver, EngineRole::Monitor);
     apiserver.edit::<Secret>("workflow-system", name, |secret| {
         secret["data"] = json!({"current": "YSBiCmM="});

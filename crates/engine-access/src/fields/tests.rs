@@ -53,7 +53,7 @@ fn a_tenant_is_meant_by_its_full_reference(
 }
 
 #[test]
-fn what_a_status_tells_people_is_no_concern_and_what_dependants_read_is() {
+fn fields_change_with_what_dependants_read_and_not_with_the_rest_of_the_status() {
     let cluster = running_cluster("home", "east");
     let mut reported = cluster.clone();
     let status = reported.status.as_mut().unwrap();
@@ -94,7 +94,7 @@ fn what_a_status_tells_people_is_no_concern_and_what_dependants_read_is() {
 }
 
 #[test]
-fn of_a_namespace_only_the_grant_counts() {
+fn of_a_namespace_only_the_tenant_label_counts() {
     let namespace = |labels| -> PartialObjectMeta<Namespace> {
         serde_json::from_value(json!({"metadata": {"name": "acme", "labels": labels}})).unwrap()
     };

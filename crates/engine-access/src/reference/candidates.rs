@@ -6,7 +6,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::cluster_homes;
 
-/// The clusters that a reference from namespace `own` may mean, in the order in which they count: the first that exists.
+/// The clusters that a reference from namespace `own` may mean: it means the first of them that exists.
 #[must_use]
 pub fn cluster_candidates(
     cluster_namespace: &str,
@@ -27,7 +27,7 @@ mod tests {
     #[case::given(Some("engines"), "acme", &["engines"])]
     #[case::own_first(None, "acme", &["acme", "workflow-system"])]
     #[case::the_same(None, "workflow-system", &["workflow-system"])]
-    fn the_first_that_exists_counts(
+    fn candidates_are_in_the_order_of_the_search(
         #[case] given: Option<&str>,
         #[case] own: &str,
         #[case] expected: &[&str],

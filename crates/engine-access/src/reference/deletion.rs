@@ -1,7 +1,8 @@
-//! The cluster whose engine has to be asked before an object that is being deleted may go.
+//! The cluster whose engine must be called before the finalizer of a deleted object is removed.
 //!
-//! "It is gone", "it cannot be read" and "its engine cannot be asked now" are three answers. Only the first lets an
-//! object go unasked: what the object owns in the engine would be left behind otherwise.
+//! The cluster is gone, it cannot be read, and its engine cannot be called now: these are three different results. Only
+//! in the first case is the finalizer removed without a call. Otherwise what the object owns in the engine would be
+//! left behind.
 
 use std::sync::Arc;
 
@@ -15,25 +16,26 @@ use kube::{Api, Client, ResourceExt as _};
 use super::{Directory, cluster_candidates, find_cluster};
 use crate::grant::{NamespaceRole, missing_permission};
 
-/// Why no engine can be asked.
+/// Why no engine can be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unasked<R> {
-    /// No such cluster exists: the Kubernetes API said so just now.
+    /// No such cluster exists: the Kubernetes API answered so in this call.
     ClusterGone,
     /// The cluster exists and has no endpoint yet.
     NoEndpoint {
         /// `namespace/name`.
         cluster: String,
     },
-    /// Whether the cluster exists, or what it says, is not known.
+    /// It is not known whether the cluster exists, or what its status is.
     Unread(Problem<R>),
 }
 
-/// The cluster that a reference names, whether or not the referrer may use it: a deletion only gives up what the engine
-/// records as the object's own. A cluster that is being deleted too is asked as well: it waits for that.
+/// The cluster that a reference names, whether or not the referrer may use it: a deletion removes only what the engine
+/// records as owned by the object. A cluster that is being deleted too is returned as well: it waits for its
+/// dependants.
 ///
-/// What the cache does not show is looked up at the API server. The cache may be behind, and may lack what this version
-/// cannot decode.
+/// A cluster that is not in the cache is read from the API server. The cache may be out of date, and lacks objects that
+/// this version cannot decode.
 pub async fn observe_cluster_of_deleted<R: Reason>(
     client: &Client,
     directory: &dyn Directory,

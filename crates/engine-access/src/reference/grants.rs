@@ -1,4 +1,4 @@
-//! The grants of a tenant, seen from the tenant: where its processes and workers may be.
+//! The grants of a tenant: the namespaces in which its processes and workers may be.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ use kube::ResourceExt as _;
 use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-/// Which namespaces there are: a watch cache in production, an API server in memory in tests.
+/// The existing namespaces: a watch cache in production, an API server in memory in tests.
 pub trait Namespaces: Send + Sync {
     /// Is there one of this name?
     fn contains(&self, name: &str) -> bool;
-    /// Those that carry the label of this tenant.
+    /// Those with the label of this tenant.
     fn labelled(&self, tenant: &str) -> Vec<String>;
 }
 
@@ -30,9 +30,9 @@ impl Namespaces for Store<PartialObjectMeta<Namespace>> {
     }
 }
 
-/// The namespaces from which [`resolve`](super::resolve) lets a reference to this tenant through, provided that the tenant
-/// itself may refer to its cluster: its own, those that it lists (also what does not exist), those that carry its name. Each
-/// once, in this order.
+/// The namespaces from which [`resolve`](super::resolve) permits a reference to this tenant, provided that the tenant
+/// itself may refer to its cluster: its own, those that it lists (also if they do not exist), those that are labelled
+/// with its name. Each once, in this order.
 #[must_use]
 pub fn granted_namespaces(tenant: &WorkflowTenant, namespaces: &dyn Namespaces) -> Vec<String> {
     let mut labelled = namespaces.labelled(&tenant.name_any());

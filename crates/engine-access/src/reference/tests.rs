@@ -125,7 +125,7 @@ fn a_tenant_can_list_the_namespace_instead() {
 #[case::label_of_another_tenant(seed().label("acme-tenant", "beta"))]
 #[case::tenant_is_missing(World::default().cluster("workflow-system", "prod-east").label("acme-tenant", "acme"))]
 #[case::cluster_is_missing(World::default().tenant("workflow-system", "acme", "prod-east", &[]).label("acme-tenant", "acme"))]
-#[case::tenant_leads_to_another_cluster(
+#[case::tenant_refers_to_another_cluster(
     World::default()
         .cluster("workflow-system", "prod-east")
         .cluster("workflow-system", "prod-west")
@@ -135,7 +135,7 @@ fn a_tenant_can_list_the_namespace_instead() {
 #[case::a_tenant_grants_itself_from_a_foreign_namespace(
     World::default().cluster("workflow-system", "prod-east").tenant("acme-tenant", "acme", "prod-east", &["acme-tenant"])
 )]
-fn missing_and_not_granted_read_the_same(#[case] world: World) {
+fn a_missing_target_and_one_that_is_not_granted_give_the_same_message(#[case] world: World) {
     assert_eq!(
         outcome(&world, "acme-tenant", ("prod-east", None), Some(("acme", None))),
         Err("spec.clusterRef prod-east, spec.tenantRef acme: not found or not permitted from namespace acme-tenant; \
@@ -164,7 +164,7 @@ fn an_object_that_names_no_tenant_belongs_to_the_one_that_its_namespace_is_label
 }
 
 #[test]
-fn a_tenant_that_is_named_wins_over_the_label() {
+fn a_tenant_ref_takes_precedence_over_the_label() {
     let world = seed().label("workflow-system", "acme").tenant("workflow-system", "beta", "prod-east", &[]);
     assert_eq!(
         outcome(&world, "workflow-system", ("prod-east", None), Some(("beta", None))),
@@ -184,7 +184,7 @@ fn an_empty_label_names_no_tenant() {
 #[rstest]
 #[case::tenant_is_missing(World::default().cluster("workflow-system", "prod-east"))]
 #[case::cluster_is_missing(World::default().tenant("workflow-system", "acme", "prod-east", &[]))]
-#[case::tenant_leads_to_another_cluster(
+#[case::tenant_refers_to_another_cluster(
     World::default()
         .cluster("workflow-system", "prod-east")
         .cluster("workflow-system", "prod-west")
@@ -218,7 +218,7 @@ fn a_tenant_needs_a_grant_too(#[case] namespace: &str, #[case] world: World, #[c
     assert_eq!(resolve_tenant(&world, "workflow-system", &tenant).is_ok(), permitted);
 }
 
-/// Seen from the tenant and from the namespace a grant is the same.
+/// `granted_namespaces` (from the tenant) and `resolve` (from the namespace) agree.
 #[test]
 fn exactly_the_granted_namespaces_may_refer() {
     let world = World::default()

@@ -78,7 +78,7 @@ impl TestApiServer {
         ];
         flags.extend(self.options.apiserver_flags.iter().cloned());
         let log = self.file("kube-apiserver.log");
-        // KILL: its graceful end waits for open watches, and there is nothing of its own to lose.
+        // KILL: its graceful end waits for open watches, and it has no data of its own.
         let mut process =
             GuardedProcess::start(&self.assets.join("kube-apiserver"), &flags, "KILL", None, &log)
                 .map_err(|error| format!("kube-apiserver: {error}"))?;
@@ -120,7 +120,7 @@ impl TestApiServer {
         let program = self.assets.join("kube-controller-manager");
         let mut process = GuardedProcess::start(&program, &flags, "KILL", None, &log)
             .map_err(|error| format!("{}: {error}", program.display()))?;
-        // Its first visible work; before that it serves nothing to wait for.
+        // The ServiceAccount is the first object that it creates; before that it serves nothing to wait for.
         let client = self.client().await;
         await_ready("kube-controller-manager", &mut process, async || {
             let accounts: kube::Api<k8s_openapi::api::core::v1::ServiceAccount> =
@@ -170,7 +170,7 @@ async fn await_ready<T>(
 ) -> Result<(), String> {
     let start = Instant::now();
     loop {
-        // Asked first: an answer could come from another process that took the port.
+        // Read before the probe: the probe could be answered by another process that took the port.
         let exited = process.exited().map_err(|error| error.to_string())?;
         let answer = probe().await;
         match (answer, exited) {

@@ -16,16 +16,15 @@ async fn built_objects_and_statuses_are_accepted_by_the_apiserver() {
     let namespace = &apiserver.namespace("builders").await;
     let client = &apiserver.client().await;
     let cluster_object = cluster(namespace, "orders");
-    let in_engine = running_cluster(namespace, "orders");
-    accept(client, &cluster_object, &in_engine).await;
-    accept(client, &tenant(namespace, "acme", &in_engine), &active_tenant(namespace, "acme", &in_engine))
-        .await;
+    let running = running_cluster(namespace, "orders");
+    accept(client, &cluster_object, &running).await;
+    accept(client, &tenant(namespace, "acme", &running), &active_tenant(namespace, "acme", &running)).await;
     let (fresh, deployed) =
-        (process(namespace, "order", &in_engine), deployed_process(namespace, "order", &in_engine));
+        (process(namespace, "order", &running), deployed_process(namespace, "order", &running));
     accept(client, &fresh, &deployed).await;
-    let (fresh, running) =
-        (worker(namespace, "payments", &in_engine), running_worker(namespace, "payments", &in_engine));
-    accept(client, &fresh, &running).await;
+    let (fresh, rolled_out) =
+        (worker(namespace, "payments", &running), running_worker(namespace, "payments", &running));
+    accept(client, &fresh, &rolled_out).await;
 }
 
 /// Creates `fresh`, gives it the status of `good`, and compares what comes back.
@@ -43,7 +42,7 @@ where
     let created = api.create(&PostParams::default(), fresh).await.unwrap();
     assert_eq!(as_json(&created)["spec"], as_json(fresh)["spec"], "{name}: defaulted or pruned");
     let mut status = as_json(good)["status"].clone();
-    // The default of an object that nobody has seen would stay.
+    // Else the default message of an object that no controller has seen would stay.
     if status.get("message").is_none() {
         status["message"] = serde_json::Value::Null;
     }

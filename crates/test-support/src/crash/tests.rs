@@ -69,10 +69,10 @@ async fn resumable_reconcile_survives_on_the_real_apiserver() {
     assert_eq!((report.writes.len(), report.crashes), (2, 4));
 }
 
-/// Takes "a is there" as proof that b was written: wrong exactly when killed in between.
+/// Takes the existence of `a` as proof that `b` was written, which is wrong when it is killed between the two.
 #[tokio::test]
 #[should_panic(expected = "ends elsewhere:\n- configmaps/acme/b")]
-async fn reconcile_that_forgets_its_second_half_is_found() {
+async fn reconcile_that_does_not_resume_its_second_write_is_found() {
     test_crashes(async |client| {
         if config_maps(client).get_opt("a").await?.is_none() {
             ensure(&config_maps(client), "a", &json!({})).await?;
@@ -111,7 +111,7 @@ async fn reconcile_that_always_writes_is_found() {
 
 #[tokio::test]
 #[should_panic(expected = "the undisturbed run wrote nothing")]
-async fn reconcile_that_does_nothing_proves_nothing() {
+async fn reconcile_that_writes_nothing_is_refused() {
     test_crashes(async |_| Ok(())).await;
 }
 

@@ -1,14 +1,14 @@
 //! Who owns which field: server-side apply on plain JSON.
 //!
 //! A field is the path to a leaf: a scalar, an empty map, or a list that is replaced whole. Items of the few lists that
-//! are keyed in every kind we use are stepped into by their key, as the apiserver does by schema.
+//! are keyed in every used kind are addressed by their key, as the apiserver does by schema.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-/// A writer, as managedFields tells them apart.
+/// A writer, as managedFields distinguishes them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Manager {
     pub(super) name: String,
@@ -47,7 +47,7 @@ enum Step {
 }
 
 impl Ownership {
-    /// Takes over what `manager` changed from `old` to `new` by anything but an apply.
+    /// Makes `manager` the owner of what it changed from `old` to `new`, by a write that is not an apply.
     pub(super) fn record_update(&mut self, manager: &Manager, old: &Value, new: &Value) {
         let (old, new) = (leaves(old), leaves(new));
         let gone = |path: &FieldPath| !new.contains_key(path);
@@ -90,17 +90,17 @@ impl Ownership {
         for (path, value) in &wanted {
             insert(&mut new, path, value);
         }
-        let mine: BTreeSet<FieldPath> = wanted.keys().cloned().collect();
+        let applied: BTreeSet<FieldPath> = wanted.keys().cloned().collect();
         let before = self.0.remove(manager).unwrap_or_default();
-        for path in before.difference(&mine) {
+        for path in before.difference(&applied) {
             if !self.0.values().any(|owned| owned.contains(path)) {
                 remove(&mut new, path);
             }
         }
         for owned in self.0.values_mut() {
-            owned.retain(|path| !(mine.contains(path) && differs(path)));
+            owned.retain(|path| !(applied.contains(path) && differs(path)));
         }
-        self.0.insert(manager.clone(), mine);
+        self.0.insert(manager.clone(), applied);
         self.0.retain(|_, owned| !owned.is_empty());
         Ok(new)
     }
@@ -162,7 +162,7 @@ fn collect_leaves(value: &Value, name: &str, path: &mut FieldPath, found: &mut B
     }
 }
 
-/// How to step into each item, or `None` for a list that is replaced whole.
+/// The step of each item, or `None` for a list that is replaced whole.
 fn item_steps(items: &[Value], list: &str) -> Option<Vec<Step>> {
     let key = list_key(list)?;
     let step = |item: &Value| match key {

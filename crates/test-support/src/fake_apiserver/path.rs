@@ -2,7 +2,7 @@
 
 use kube::Resource;
 
-/// An object's identity, whatever version it is read in.
+/// An object's identity, the same in every API version.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     pub(super) group: String,

@@ -1,4 +1,4 @@
-//! The objects, and what becomes of one by a write.
+//! The objects, and what a write makes of one.
 
 use std::collections::BTreeMap;
 
@@ -95,7 +95,7 @@ impl Store {
         object
     }
 
-    /// A write that is no apply: what it changed goes over to its manager.
+    /// A write that is not an apply: its manager becomes the owner of what it changed.
     fn update(&mut self, write: &Write, object: Value) -> Result<Value, Refusal> {
         let stored = self.existing(&write.target.key)?;
         let mut ownership = stored.ownership.clone();

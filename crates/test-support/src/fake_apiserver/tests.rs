@@ -53,7 +53,7 @@ async fn apply(api: &Api<Deployment>, manager: &str, config: &Value) -> Result<D
 }
 
 #[tokio::test]
-async fn create_sets_what_only_the_server_knows() {
+async fn create_sets_the_fields_that_only_the_server_sets() {
     let apiserver = FakeApiServer::new();
     let created = config_maps(&apiserver).create(&PostParams::default(), &named("a", &[])).await.unwrap();
     assert_eq!(created.uid().as_deref(), Some("00000000-0000-4000-8000-000000000001"));
@@ -107,7 +107,7 @@ async fn unchanged_object_keeps_its_resource_version() {
     let merged = api.patch("worker", &PatchParams::default(), &merge).await.unwrap();
     let replaced = api.replace("worker", &PostParams::default(), &merged).await.unwrap();
     assert_eq!([&again, &merged, &replaced], [&first; 3]);
-    assert_eq!(apiserver.mutations().len(), 4, "a write without effect is a write");
+    assert_eq!(apiserver.mutations().len(), 4, "a write without effect counts too");
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn status_is_written_only_through_its_subresource() {
     assert_eq!(updated.status.clone().unwrap().ready_replicas, Some(2));
     assert_eq!(updated.spec.as_ref().unwrap().replicas, Some(2));
 
-    // A later apply of the spec leaves the status, and the other way round.
+    // A later apply of the spec does not change the status.
     let applied = apply(&api, "ours", &deployment(Some(3), "a:1")).await.unwrap();
     assert_eq!(applied.status, updated.status);
 }
@@ -189,7 +189,7 @@ async fn apply_conflicts_with_another_owner_unless_forced() {
     let params = PatchParams::apply("ours").force();
     let forced = api.patch("worker", &params, &Patch::Apply(&deployment(Some(3), "a:1"))).await.unwrap();
     assert_eq!(forced.spec.unwrap().replicas, Some(3));
-    // Now it is ours: the other side conflicts.
+    // Now `ours` owns the field: an apply of `theirs` conflicts.
     assert_eq!(refusal(apply(&api, "theirs", &deployment(Some(2), "a:1")).await).code, 409);
 }
 
@@ -218,7 +218,7 @@ async fn keyed_lists_are_merged_and_sets_too() {
 }
 
 #[tokio::test]
-async fn apply_with_a_uid_never_recreates() {
+async fn apply_with_a_uid_does_not_create() {
     let apiserver = FakeApiServer::new();
     let api = deployments(&apiserver);
     let mut config = deployment(None, "a:1");
@@ -265,7 +265,7 @@ async fn deletion_waits_for_the_last_finalizer() {
 }
 
 #[tokio::test]
-async fn delete_preconditions_protect_the_successor() {
+async fn delete_preconditions_protect_a_new_object_of_the_same_name() {
     let apiserver = FakeApiServer::new();
     let api = config_maps(&apiserver);
     let first = api.create(&PostParams::default(), &named("a", &[])).await.unwrap();
@@ -369,7 +369,7 @@ async fn interceptor_answers_first() {
 }
 
 #[tokio::test]
-async fn snapshots_of_like_runs_are_equal_and_events_are_left_out() {
+async fn snapshots_of_equal_runs_are_equal_and_events_are_left_out() {
     let run = async |names: [&str; 2]| {
         let apiserver = FakeApiServer::new();
         for name in names {

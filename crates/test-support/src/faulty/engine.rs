@@ -40,7 +40,7 @@ struct FaultyEngine {
     faults: Faults,
 }
 
-/// A caller that is dead learns nothing; one that lives sees a lost connection.
+/// A caller that counts as killed ignores it; for any other it is a lost connection.
 fn lost(operation: Operation) -> impl FnOnce(Stopped) -> EngineError {
     move |stopped| EngineError::new(operation, ErrorClass::Unavailable, stopped.to_string())
 }

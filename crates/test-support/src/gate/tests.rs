@@ -2,7 +2,7 @@ use std::process::{Command, Output};
 
 use rstest::rstest;
 
-/// Runs two tests of this binary that need the servers, in a process that knows of none.
+/// Runs three tests of this binary that need the servers, in a process that finds no server.
 fn run_without_servers(env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command

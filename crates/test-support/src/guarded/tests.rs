@@ -2,7 +2,8 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// The helper program of this test: holds a server and a folder for ever, to be killed.
+/// Environment variable with the path of a report. If it is set, the test below is the helper process: it holds a
+/// server and a folder until it is killed.
 const HOLD: &str = "HOLD_GUARDED_AND_WAIT";
 
 fn wait_until(what: &str, condition: impl Fn() -> bool) {

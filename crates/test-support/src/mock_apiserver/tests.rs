@@ -32,7 +32,7 @@ async fn answers_in_order_and_records() {
 }
 
 #[tokio::test]
-async fn any_order_takes_each_once() {
+async fn in_any_order_each_call_is_answered_once() {
     let apiserver =
         MockApiServer::in_any_order([get(CONFIG), get("/api/v1/namespaces/acme/configmaps/other")]);
     let api = config_maps(&apiserver);
@@ -43,7 +43,7 @@ async fn any_order_takes_each_once() {
 
 #[tokio::test]
 #[should_panic(expected = "unexpected requests")]
-async fn unexpected_call_fails_even_if_its_error_is_swallowed() {
+async fn unexpected_call_fails_even_if_its_error_is_ignored() {
     let apiserver = MockApiServer::in_order([]);
     let _ = config_maps(&apiserver).get("config").await;
 }
@@ -56,7 +56,7 @@ async fn missing_call_fails_on_drop() {
 
 #[tokio::test]
 #[should_panic(expected = "unexpected requests")]
-async fn order_matters() {
+async fn call_out_of_order_fails() {
     let apiserver = MockApiServer::in_order([delete(CONFIG), get(CONFIG)]);
     let _ = config_maps(&apiserver).get("config").await;
 }

@@ -9,7 +9,7 @@ async fn scalar(options: &PgConnectOptions, query: &'static str) -> Result<Strin
     row.try_get(0)
 }
 
-/// The SQLSTATE of a refusal, or the words of any other error.
+/// The SQLSTATE of a refusal, or the text of any other error.
 fn code(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(database) => database.code().unwrap_or_default().into_owned(),
@@ -18,7 +18,7 @@ fn code(error: &sqlx::Error) -> String {
 }
 
 #[tokio::test]
-async fn fresh_databases_are_apart_and_owned_by_a_plain_role() {
+async fn fresh_databases_are_separate_and_owned_by_a_role_without_privileges() {
     let postgres = crate::require_postgres!();
     let (first, second) = (postgres.fresh_database().await, postgres.fresh_database().await);
     assert_eq!(scalar(&first.options(), "SELECT current_database()::text").await.unwrap(), first.name);

@@ -31,18 +31,18 @@ async fn tries_until_it_is_there() {
 
 #[tokio::test]
 #[should_panic(expected = "waited 150ms in vain until it rains: the sky is blue")]
-async fn tells_the_last_reason() {
+async fn timeout_reports_the_last_reason() {
     eventually("it rains", SHORT, async || Err::<(), _>("the sky is blue")).await;
 }
 
 #[tokio::test]
 #[should_panic(expected = "in vain until it answers: not one attempt was answered")]
-async fn attempt_that_hangs_ends_with_the_patience() {
+async fn attempt_that_hangs_ends_at_the_timeout() {
     eventually("it answers", SHORT, async || std::future::pending::<Option<()>>().await).await;
 }
 
 #[tokio::test]
-async fn object_that_changes_is_given() {
+async fn object_is_returned_once_it_meets_the_condition() {
     let apiserver = seeded();
     let api: Api<ConfigMap> = Api::namespaced(apiserver.client(), "acme");
     let later = apiserver.clone();

@@ -34,28 +34,28 @@ fn the_writers_and_their_fields_are_reported() {
 }
 
 #[test]
-fn what_others_may_set_is_no_conflict() {
+fn shared_fields_are_no_conflict() {
     let fields = [(".spec.replicas", "kube-controller-manager")];
     assert_eq!(conflict(&fields, &[".spec.replicas"]), None);
     assert!(conflict(&fields, &[]).is_some());
 }
 
 #[test]
-fn our_own_patches_are_no_conflict() {
+fn patches_of_this_operator_are_no_conflict() {
     assert_eq!(conflict(&[(".data.a", "workflow-cluster-controller")], &[]), None);
 }
 
-/// Another writer that writes as often as it can, for an hour.
+/// The other writer writes as often as it can, for an hour.
 #[tokio::test(start_paused = true)]
-async fn an_endless_fight_is_fought_ever_more_slowly() {
-    let (conflicts, refusal, ours) =
-        (FieldConflicts::default(), apply_conflict(&[(".data.a", "x")]), desired("ours"));
+async fn fields_that_are_changed_all_the_time_are_set_back_after_growing_pauses() {
+    let (conflicts, refusal, desired) =
+        (FieldConflicts::default(), apply_conflict(&[(".data.a", "x")]), desired("own"));
     let began = Instant::now();
     let (mut asked, mut reverted) = (0, Vec::new());
     while began.elapsed() < Duration::from_hours(1) {
-        if conflicts.held(&ours, Instant::now()).is_none() {
+        if conflicts.refusal_during_pause(&desired, Instant::now()).is_none() {
             asked += 1;
-            if conflicts.may_set_back(&ours, &refusal, Instant::now()) {
+            if conflicts.may_set_back(&desired, &refusal, Instant::now()) {
                 reverted.push(began.elapsed().as_secs());
             }
         }
@@ -72,11 +72,11 @@ async fn another_desired_object_is_tried_at_once_and_success_is_remembered() {
     let (conflicts, refusal) = (FieldConflicts::default(), apply_conflict(&[(".data.a", "x")]));
     assert!(conflicts.may_set_back(&desired("one"), &refusal, Instant::now()));
     assert!(!conflicts.may_set_back(&desired("one"), &refusal, Instant::now()));
-    assert_eq!(conflicts.held(&desired("one"), Instant::now()), Some(refusal.clone()));
-    assert_eq!(conflicts.held(&desired("two"), Instant::now()), None);
+    assert_eq!(conflicts.refusal_during_pause(&desired("one"), Instant::now()), Some(refusal.clone()));
+    assert_eq!(conflicts.refusal_during_pause(&desired("two"), Instant::now()), None);
     assert!(conflicts.may_set_back(&desired("two"), &refusal, Instant::now()));
     assert_eq!(
-        conflicts.held(&desired("two"), Instant::now()),
+        conflicts.refusal_during_pause(&desired("two"), Instant::now()),
         None,
         "it was set back, and nobody refused since"
     );

@@ -26,7 +26,7 @@ fn reported(object: &str, field: &str) -> Option<String> {
     "spec.template.spec.containers[0].resources.requests",
     "spec.resources.requests asks for more than the limit: Kubernetes refuses Deployment acme/a; see kubectl explain pod.spec.containers.resources"
 )]
-#[case::no_index_of_ours(
+#[case::index_of_a_variable_is_left_out(
     "Deployment acme/a",
     "spec.template.spec.containers[0].env[7].name",
     "spec.env has a value that is not valid: Kubernetes refuses Deployment acme/a; see kubectl explain pod.spec.containers.env"
@@ -36,7 +36,7 @@ fn reported(object: &str, field: &str) -> Option<String> {
     "spec.behavior.scaleUp.stabilizationWindowSeconds",
     "spec.autoscaling.behavior.scaleUp.stabilizationWindowSeconds has a value that is not valid: Kubernetes refuses HorizontalPodAutoscaler acme/a; see kubectl explain hpa.spec.behavior"
 )]
-fn a_field_that_the_spec_feeds_is_reported_by_its_name_there(
+fn a_field_that_comes_from_the_spec_is_reported_by_its_path_in_the_spec(
     #[case] object: &str,
     #[case] field: &str,
     #[case] expected: &str,
@@ -45,10 +45,10 @@ fn a_field_that_the_spec_feeds_is_reported_by_its_name_there(
 }
 
 #[rstest]
-#[case::ours("StatefulSet acme/a", "spec.template.spec.containers[0].ports[0].name")]
+#[case::set_by_the_controller("StatefulSet acme/a", "spec.template.spec.containers[0].ports[0].name")]
 #[case::immutable("StatefulSet acme/a", "spec")]
-#[case::only_alike("StatefulSet acme/a", "spec.template.spec.affinityTerms")]
+#[case::similar_path("StatefulSet acme/a", "spec.template.spec.affinityTerms")]
 #[case::resources_of_a_migration("Job acme/a", "spec.template.spec.containers[0].resources.limits[cpu]")]
-fn what_the_spec_does_not_feed_is_our_own_mistake(#[case] object: &str, #[case] field: &str) {
+fn a_field_that_does_not_come_from_the_spec_is_not_reported(#[case] object: &str, #[case] field: &str) {
     assert_eq!(reported(object, field), None);
 }

@@ -11,14 +11,14 @@ use crate::watch::{LOCAL_CLUSTER, Progress};
 /// Long enough for one renewal before the fence closes.
 const SHORT: Duration = Duration::from_secs(5);
 
-fn contender(api: Api<Lease>, identity: &str) -> (LeaderLease, Fence) {
+fn candidate(api: Api<Lease>, identity: &str) -> (LeaderLease, Fence) {
     let fence = Fence::closed();
     let lease = LeaderLease::new(api, "leader", identity.into(), SHORT, Clock::precise(), fence.clone());
     (lease, fence)
 }
 
-/// A Lease that is free, as after an orderly end: one that is missing takes its whole duration.
-async fn give_away(api: &Api<Lease>) {
+/// Creates a Lease that is released, as after an orderly end: to acquire a missing one takes its whole duration.
+async fn create_released(api: &Api<Lease>) {
     let free = Draft { holder: Holder::Released, duration: SHORT, token: 0 };
     let wall = Clock::precise().now();
     api.create(&PostParams::default(), &build_lease("leader", None, free, wall)).await.unwrap();
@@ -26,7 +26,7 @@ async fn give_away(api: &Api<Lease>) {
 
 async fn leases(apiserver: &TestApiServer) -> Api<Lease> {
     let api = Api::namespaced(apiserver.client().await, &apiserver.namespace("lease").await);
-    give_away(&api).await;
+    create_released(&api).await;
     api
 }
 
@@ -34,12 +34,12 @@ async fn leases(apiserver: &TestApiServer) -> Api<Lease> {
 async fn a_paused_holder_has_stopped_writing_before_another_takes_over() {
     let apiserver = require_apiserver!();
     let api = leases(apiserver).await;
-    let (mut paused, paused_fence) = contender(api.clone(), "paused");
-    let (mut other, other_fence) = contender(api.clone(), "other");
+    let (mut paused, paused_fence) = candidate(api.clone(), "paused");
+    let (mut other, other_fence) = candidate(api.clone(), "other");
     assert!(paused.acquire(&CancellationToken::new()).await);
     assert!(paused_fence.is_open());
 
-    // Nobody drives `paused` from here on, as if its process were stopped.
+    // Nothing runs `paused` from here on, as if its process were suspended.
     let began = since_boot();
     let closed_after = async {
         while paused_fence.is_open() {
@@ -56,7 +56,7 @@ async fn a_paused_holder_has_stopped_writing_before_another_takes_over() {
     assert!(closed_after < SHORT && taken_after >= SHORT, "closed {closed_after:?}, taken {taken_after:?}");
     assert!(other_fence.is_open());
 
-    // It continues, and its first read shows it.
+    // It runs again, and its first look shows the other holder.
     let lost = paused.hold(CancellationToken::new()).await.unwrap_err();
     assert_eq!(lost.to_string(), "lost lease leader: it is held by \"other\" now");
     assert!(!paused_fence.is_open());
@@ -67,18 +67,18 @@ async fn a_paused_holder_has_stopped_writing_before_another_takes_over() {
 }
 
 #[tokio::test]
-async fn a_released_lease_is_free_at_once_and_of_two_who_want_it_one_gets_it() {
+async fn a_released_lease_is_free_at_once_and_one_of_two_candidates_gets_it() {
     let apiserver = require_apiserver!();
     let api = leases(apiserver).await;
-    let (mut first, fence) = contender(api.clone(), "first");
+    let (mut first, fence) = candidate(api.clone(), "first");
     let stop = CancellationToken::new();
     assert!(first.acquire(&stop).await);
     stop.cancel();
     first.hold(stop).await.unwrap();
     assert!(!fence.is_open());
 
-    let (mut a, a_fence) = contender(api.clone(), "a");
-    let (mut b, b_fence) = contender(api.clone(), "b");
+    let (mut a, a_fence) = candidate(api.clone(), "a");
+    let (mut b, b_fence) = candidate(api.clone(), "b");
     let stop = CancellationToken::new();
     let race = async {
         tokio::join!(a.acquire(&stop), b.acquire(&stop));
@@ -107,7 +107,7 @@ async fn a_client_without_the_lease_cannot_write() {
     assert_eq!(config_maps.get_opt("a").await.unwrap(), None);
 
     let leases = Api::namespaced(client, &namespace);
-    give_away(&leases).await;
+    create_released(&leases).await;
     let mut lease = LeaderLease::new(leases, "leader", "me".into(), SHORT, Clock::precise(), fence);
     assert!(lease.acquire(&CancellationToken::new()).await);
     config_maps.create(&PostParams::default(), &object).await.unwrap();
@@ -116,9 +116,9 @@ async fn a_client_without_the_lease_cannot_write() {
 #[tokio::test]
 async fn a_holder_that_cannot_renew_gives_up_within_its_window() {
     let (apiserver, faults) = (FakeApiServer::new(), Faults::stop_before_write(2));
-    give_away(&Api::namespaced(apiserver.client(), "ns")).await;
+    create_released(&Api::namespaced(apiserver.client(), "ns")).await;
     let api = Api::namespaced(faults.wrap(apiserver.client()), "ns");
-    let (mut lease, fence) = contender(api, "cut off");
+    let (mut lease, fence) = candidate(api, "cut off");
     assert!(lease.acquire(&CancellationToken::new()).await);
     let began = since_boot();
     let lost = lease.hold(CancellationToken::new()).await.unwrap_err();
@@ -131,13 +131,13 @@ async fn a_holder_that_cannot_renew_gives_up_within_its_window() {
 async fn a_holder_whose_lease_is_deleted_ends_and_the_next_one_waits_for_the_whole_duration() {
     let apiserver = require_apiserver!();
     let api = leases(apiserver).await;
-    let (mut holder, holder_fence) = contender(api.clone(), "holder");
-    let (mut paused, paused_fence) = contender(api.clone(), "paused");
+    let (mut holder, holder_fence) = candidate(api.clone(), "holder");
+    let (mut paused, paused_fence) = candidate(api.clone(), "paused");
     assert!(paused.acquire(&CancellationToken::new()).await);
     let renewed = api.get("leader").await.unwrap();
     api.delete("leader", &kube::api::DeleteParams::default()).await.unwrap();
 
-    // A renewal that was under way does not make it anew.
+    // A renewal that was under way does not create it again.
     let late = api.replace("leader", &PostParams::default(), &renewed).await.unwrap_err();
     assert!(matches!(&late, kube::Error::Api(status) if matches!(status.code, 404 | 409)), "{late}");
     assert_eq!(api.get_opt("leader").await.unwrap(), None);
@@ -154,14 +154,14 @@ async fn a_holder_whose_lease_is_deleted_ends_and_the_next_one_waits_for_the_who
     let lost = holder.hold(CancellationToken::new()).await.unwrap_err();
     assert_eq!(lost.to_string(), "lost lease leader: somebody deleted it or took its holder out");
     assert!(!holder_fence.is_open());
-    assert_eq!(api.get_opt("leader").await.unwrap(), None, "it is not made anew by the one that ends");
+    assert_eq!(api.get_opt("leader").await.unwrap(), None, "the process that ends does not create it again");
 }
 
 #[tokio::test]
 async fn a_lease_with_a_write_under_way_is_left_to_expire() {
     let apiserver = require_apiserver!();
     let api = leases(apiserver).await;
-    let (mut holder, fence) = contender(api.clone(), "holder");
+    let (mut holder, fence) = candidate(api.clone(), "holder");
     let stop = CancellationToken::new();
     assert!(holder.acquire(&stop).await);
     drop(fence.begin_write(Duration::from_secs(3)));

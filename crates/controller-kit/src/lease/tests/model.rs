@@ -1,6 +1,6 @@
-//! The protocol, proved by going through every order of events: two processes with clocks of their own, an API server
-//! that keeps the Lease, calls that take any time or get no answer, processes that stand still, crash, are restarted or
-//! end in order, and somebody who deletes the Lease. What a process does is [`Member`]'s own code.
+//! The protocol, checked in every order of events: two processes with clocks of their own, an API server that keeps the
+//! Lease, calls that take any time or get no answer, processes that are suspended, crash, are restarted or end in
+//! order, and somebody who deletes the Lease. What a process does is [`Member`]'s own code.
 //!
 //! Time is counted in ticks, of which the Lease lasts [`DURATION`]. States hold ages, not times, so that there are finitely
 //! many of them and none is cut off: each process's clock always shows [`NOW`], and a tick moves what it remembers back.
@@ -33,15 +33,15 @@ enum Event {
     Read(usize),
     /// The answer is there: the process decides, and may send a write.
     Receive(usize),
-    /// The API server takes the write.
+    /// The API server handles the write.
     Apply(usize),
-    /// The process learns of it.
+    /// The process receives the answer.
     Learn(usize),
     /// The process waits no longer for an answer; its write may still arrive.
     GiveUp(usize),
     /// A write that nobody waits for arrives.
     ApplyStray(usize),
-    /// It never will.
+    /// A write that nobody waits for never arrives.
     LoseStray(usize),
     /// The process is killed and another one is started in its place. What it had sent may still arrive.
     Crash(usize),
@@ -67,7 +67,7 @@ struct Faults {
     deletions: u8,
     /// Writes to the Lease without an answer, which arrive late or never.
     losses: u8,
-    /// Ticks by which clocks may come apart.
+    /// Ticks by which clocks may differ.
     drift: u8,
     /// Ticks after its deadline within which a write that was given up may still take effect.
     transit: u8,
@@ -76,7 +76,7 @@ struct Faults {
 struct Protocol {
     rules: Rules,
     faults: Faults,
-    /// Take two states that differ only in which process is the first for one. Runs are hard to read then.
+    /// Treat two states that differ only in the order of the processes as one. Runs are then hard to read.
     symmetric: bool,
 }
 
@@ -167,7 +167,8 @@ impl Protocol {
 
 const NOTHING: Faults = Faults { crashes: 0, deletions: 0, losses: 0, drift: 0, transit: 1 };
 
-/// Goes through all runs of so many events; there is an end to them, without faults after 63. One thread: `cargo test` runs the cases side by side.
+/// Checks all runs of at most `deepest` events. The states are finite: without faults, no run of new states has more
+/// than 63 events. One thread, because `cargo test` runs the cases in parallel.
 fn prove(faults: Faults, deepest: usize) {
     let model = Protocol { rules: Rules::default(), faults, symmetric: true };
     let checker = model.checker().target_max_depth(deepest).spawn_bfs().join();
@@ -182,7 +183,7 @@ fn prove(faults: Faults, deepest: usize) {
 #[case::an_answer_is_lost(Faults { losses: 1, ..NOTHING })]
 #[case::clocks_run_differently(Faults { drift: 1, transit: 0, ..NOTHING })]
 fn one_process_writes(#[case] faults: Faults) {
-    // The rules that were wrong are found out after 20 events at most.
+    // The wrong rules of the test below show after 20 events at most.
     prove(faults, 27);
 }
 
@@ -210,7 +211,7 @@ fn counterexample(rules: Rules, faults: Faults) -> Vec<Event> {
     checker.discovery(ONE_WRITER).map(stateright::Path::into_actions).unwrap_or_default()
 }
 
-/// The rules that this protocol had once, one at a time: what each of them leads to.
+/// Wrong rules that this protocol once had, one at a time. Each leads to two writers.
 #[rstest]
 #[case::counting_from_before_the_read(
     Rules { counts_from_before_its_read: true, ..Rules::default() }, NOTHING, "Read("
@@ -224,7 +225,7 @@ fn counterexample(rules: Rules, faults: Faults) -> Vec<Event> {
 #[case::giving_it_away_while_a_write_is_under_way(
     Rules { releases_while_writing: true, ..Rules::default() }, NOTHING, "Release("
 )]
-fn a_rule_that_was_wrong_makes_two_writers(#[case] rules: Rules, #[case] faults: Faults, #[case] by: &str) {
+fn each_wrong_rule_leads_to_two_writers(#[case] rules: Rules, #[case] faults: Faults, #[case] by: &str) {
     let run = counterexample(rules, faults);
     println!("{run:?}");
     assert!(run.iter().any(|event| format!("{event:?}").starts_with(by)), "{run:?}");
@@ -244,7 +245,7 @@ fn most_writers(run: &[Event], faults: Faults) -> usize {
         .unwrap_or_default()
 }
 
-/// The margin is used up to its end: the assumptions of the ADR are needed.
+/// The margin has no reserve: each assumption of the ADR is needed.
 #[rstest]
 #[case::a_write_that_is_under_way_for_longer(Faults { transit: 2, ..NOTHING })]
 #[case::clocks_that_use_it_too(Faults { drift: 1, ..NOTHING })]

@@ -68,7 +68,7 @@ fn a_change_is_reported_as_the_store_shows_it() {
 }
 
 #[test]
-fn what_happened_while_nobody_watched_is_reported_after_the_next_list() {
+fn changes_while_the_watch_was_interrupted_are_reported_after_the_next_list() {
     let (store, mut feed) = Feed::new();
     listed(&mut feed, &[object("a", "1", "old"), object("b", "2", "old"), object("c", "3", "old")]);
     let now = [object("a", "1", "new"), object("c", "4", "recreated"), object("d", "5", "created")];

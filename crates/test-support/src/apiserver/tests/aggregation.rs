@@ -1,4 +1,4 @@
-//! An aggregated API served by the test itself: what the adapter's tests rely on.
+//! An aggregated API that the test itself serves, as the adapter's tests do.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use super::*;
 use crate::certificates::TestCa;
 
-/// TLS that takes only clients of `client_ca`.
+/// TLS that accepts only clients with a certificate of `client_ca`.
 fn acceptor(certificate: &TestCertificate, client_ca: &str) -> TlsAcceptor {
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
@@ -36,7 +36,7 @@ fn acceptor(certificate: &TestCertificate, client_ca: &str) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-/// Discovery, and `whoami` with the user that the apiserver vouches for.
+/// Discovery, and `whoami` with the user that the apiserver has authenticated.
 fn answer(request: &Request<Incoming>) -> serde_json::Value {
     if request.uri().path().ends_with("/whoami") {
         let user = request.headers().get("x-remote-user").map(|user| user.to_str().unwrap_or_default());

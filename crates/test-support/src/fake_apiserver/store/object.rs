@@ -1,4 +1,4 @@
-//! Questions to and small changes of one object, as plain JSON.
+//! Reads and small changes of one object, as plain JSON.
 
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ pub(super) fn without_type(object: &Value) -> Value {
     object
 }
 
-/// The core group and a few more never got a generation.
+/// The kinds of the core group and a few more have no generation.
 pub(super) fn has_generation(group: &str) -> bool {
     !matches!(
         group,

@@ -1,4 +1,4 @@
-//! What each HTTP verb asks of the store, and its refusals in the real words.
+//! What each HTTP verb does to the store, and its refusals in the words of the real apiserver.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ impl Store {
         write.target.key.name.clone_from(&name);
         if metadata["resourceVersion"].as_str().is_some_and(|version| !version.is_empty()) {
             let why = "resourceVersion should not be set on objects to be created";
-            // The code is the real one's.
+            // 500 is also what the real apiserver answers.
             return Err(reply::failure(500, "", why).boxed());
         }
         if self.objects.contains_key(&write.target.key) {

@@ -1,4 +1,4 @@
-//! A write as it came in, as far as the store must know.
+//! The parts of a write request that the store uses.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ impl Write {
         Self { target, manager, dry_run }
     }
 
-    /// The part of an applied object that this endpoint takes: only the status, or everything else.
+    /// The part of an applied object that this endpoint accepts: only the status, or everything else.
     pub(super) fn relevant_part(&self, config: &Value) -> Value {
         match self.target.subresource {
             None => without_status(config),
@@ -37,7 +37,8 @@ impl Write {
         }
     }
 
-    /// `new` as this endpoint would store it over `old`: the other part stays, and so does what only the server sets.
+    /// `new` as this endpoint would store it over `old`: the other part stays, and so do the fields that only the
+    /// server sets.
     pub(super) fn on_top_of(&self, old: &Value, new: Value) -> Value {
         if self.target.subresource.is_some() {
             let mut object = old.clone();

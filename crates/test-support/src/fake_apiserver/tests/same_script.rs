@@ -43,7 +43,7 @@ impl Transcript {
             }
             Err(kube::Error::Api(status)) => {
                 let mut status = serde_json::to_value(status).unwrap();
-                // Only the fake leaves out what only decorates.
+                // The fake leaves the uid out of the details.
                 status["details"]["uid"] = Value::Null;
                 status
             }
@@ -170,7 +170,7 @@ impl Script {
         assert!(matches!(refused, Err(kube::Error::Api(status)) if status.code == 409));
     }
 
-    /// Merge and JSON patches; the status is apart from the rest.
+    /// Merge and JSON patches, of the status and of the rest.
     async fn patch(&mut self) {
         let Self { api, seen, merger, .. } = self;
         let patch = Patch::Merge(json!({"metadata": {"labels": {"a": "1"}}, "spec": {"weight": 3}}));
@@ -198,7 +198,7 @@ impl Script {
         seen.note("delete a", api.delete("a", &DeleteParams::default()).await.map(|_| ()));
     }
 
-    /// Server-side apply: what goes, what stays, who conflicts.
+    /// Server-side apply: what is removed, what stays, and which managers conflict.
     async fn apply(&mut self) {
         let Self { api, seen, ours, theirs, merger, .. } = self;
         let mine = |weight: i32, labels: Value| {

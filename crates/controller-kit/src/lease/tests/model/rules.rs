@@ -9,11 +9,11 @@ use super::*;
 pub(super) struct Rules {
     /// A candidate counts from the time at which it asked, not from the answer.
     pub(super) counts_from_before_its_read: bool,
-    /// Who finds no Lease makes it as its holder.
+    /// A process that finds no Lease creates it with itself as the holder.
     pub(super) takes_a_missing_lease_at_once: bool,
-    /// A call may take its whole time, although its holder's is over before.
+    /// A call may take its whole time, although its holder's time ends before.
     pub(super) writes_beyond_the_window: bool,
-    /// The Lease is given away although a write of the holder has no answer yet.
+    /// The Lease is released although a write of the holder has no answer yet.
     pub(super) releases_while_writing: bool,
 }
 
@@ -58,7 +58,7 @@ impl Rules {
     fn call(self, state: &mut State, at: usize, event: Event) {
         let call = std::mem::replace(&mut state.nodes[at].call, Call::Idle);
         state.nodes[at].call = match (event, call) {
-            // When it asked makes a difference only to whom counts from then.
+            // The time of the request matters only for the rule that counts from it.
             (Event::Ask(_), Call::Idle) if !self.counts_from_before_its_read => {
                 Call::Answered { sent: NOW - DURATION, record: state.lease.clone() }
             }

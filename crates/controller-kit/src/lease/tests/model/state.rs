@@ -1,4 +1,4 @@
-//! What there is at one moment.
+//! The state of the model at one moment.
 
 use super::*;
 
@@ -74,7 +74,7 @@ impl Node {
         if let Some(hold) = &mut self.member.hold {
             hold.until = (hold.until - by).max(NOW);
         }
-        // What is as old as the Lease lasts is as good as any older, and a write that old opens no window.
+        // A greater age than the Lease's duration makes no difference, and a write that old opens no window.
         let back = |time: &mut Duration, oldest: Duration| *time = (*time - by).max(NOW - oldest);
         if let Some(seen) = &mut self.member.seen {
             back(&mut seen.since, DURATION);
@@ -86,15 +86,15 @@ impl Node {
         }
     }
 
-    /// Without what makes no difference to it: a holder does not wait for a record to grow old.
-    fn forget(&mut self) {
+    /// Resets what makes no difference: a holder does not wait until a record is old.
+    fn normalize(&mut self) {
         if let (Some(_), Some(seen)) = (&self.member.hold, &mut self.member.seen) {
             seen.since = NOW - DURATION;
         }
     }
 
-    /// What distinguishes it from the other one, names aside.
-    fn place(&self) -> (u8, bool, Duration, Duration, Duration, bool, u8) {
+    /// What distinguishes it from the other one, except names.
+    fn sort_key(&self) -> (u8, bool, Duration, Duration, Duration, bool, u8) {
         let (call, sent) = match &self.call {
             Call::Idle => (0, NOW),
             Call::Asked { sent } => (1, *sent),
@@ -128,7 +128,7 @@ impl Node {
 pub(super) struct State {
     pub(super) lease: Option<Shown>,
     pub(super) nodes: [Node; 2],
-    /// For how many ticks writes of processes that are no more may take effect.
+    /// For how many ticks writes of processes that have ended may take effect.
     pub(super) left_behind: u8,
     /// What may still go wrong.
     pub(super) faults: Faults,
@@ -147,7 +147,7 @@ impl State {
         self.nodes.iter().filter(|node| node.is_writing()).count() + usize::from(self.left_behind > 0)
     }
 
-    /// The API server's part: a write takes effect if the Lease is what it was written over.
+    /// The API server's part: a write takes effect if the Lease has the uid and version in `over`.
     pub(super) fn apply(&mut self, write: &Write) -> Option<Shown> {
         if write.over != self.lease.as_ref().map(|lease| (lease.uid, lease.version)) {
             return None;
@@ -185,7 +185,7 @@ impl State {
 
     /// Which process is the first makes no difference.
     pub(super) fn sort(&mut self) {
-        if self.nodes[0].place() > self.nodes[1].place() {
+        if self.nodes[0].sort_key() > self.nodes[1].sort_key() {
             self.nodes.swap(0, 1);
             self.rename();
         }
@@ -198,7 +198,7 @@ impl State {
             rename_record(lease, &mut uids, &mut versions, &mut identities);
         }
         for node in &mut self.nodes {
-            node.forget();
+            node.normalize();
             identities.rename(&mut node.member.identity);
             if let Some(hold) = &mut node.member.hold {
                 uids.rename(&mut hold.uid);
@@ -217,7 +217,7 @@ impl State {
     }
 }
 
-/// Names in the order in which they are met.
+/// Names in the order in which they are found.
 #[derive(Default)]
 struct Names {
     met: [Name; 8],
