@@ -14,8 +14,8 @@ mod tenant;
 
 pub use cluster::{Capability, EngineHealth, EngineInfo, HealthCheck, HealthComponent, HealthState, Node};
 pub use instance::{
-    CancelInstances, CanceledInstances, Incident, IncidentCount, IncidentFilter, Instance, InstanceFilter,
-    InstanceState, InstanceSummary, OpenElement, OpenJob, ResolveIncident, ResolveIncidents,
+    CancelInstances, CanceledInstances, Incident, IncidentCount, IncidentFilter, IncidentKind, Instance,
+    InstanceFilter, InstanceState, InstanceSummary, OpenElement, OpenJob, ResolveIncident, ResolveIncidents,
     ResolvedIncidents, Selection, SetVariables, UnresolvedIncident,
 };
 pub use job::{

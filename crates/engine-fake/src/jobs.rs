@@ -10,8 +10,8 @@ use super::{FakeEngine, World};
 use engine_client::{
     EngineError, ErrorClass, Operation,
     model::{
-        CompleteJob, DefinitionRef, FailJob, Incident, Instance, InstanceState, Job, JobRef, StartInstance,
-        StartedInstance, StreamJobs, Variables,
+        CompleteJob, DefinitionRef, FailJob, Incident, IncidentKind, Instance, InstanceState, Job, JobRef,
+        StartInstance, StartedInstance, StreamJobs, Variables,
     },
 };
 
@@ -228,6 +228,7 @@ impl World {
         if let Some((_, instance)) = self.instances.get_mut(&instance_key) {
             let incident = Incident {
                 key: incident_key,
+                kind: Some(IncidentKind::JobNoRetries),
                 element_id,
                 message: request.error_message.clone(),
                 raised_at: now,

@@ -19,6 +19,7 @@ pub mod lag;
 pub mod lint;
 pub mod metrics;
 pub mod node;
+pub mod release;
 pub mod runtime;
 pub mod schema;
 pub mod serve;

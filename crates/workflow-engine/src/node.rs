@@ -14,7 +14,7 @@ use crate::database::{self, Database};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::schema::migrate::OWN_VERSION;
+use crate::release::{self, Defect};
 use crate::schema::{self, State, isolation, roles};
 use crate::storage::nodes::{self, Node as SeenNode};
 use crate::upkeep;
@@ -216,6 +216,11 @@ impl Node {
         }
         let options = self.connect_options()?;
         let database = Database::open(&options, self.args.database_max_connections, roles).map_err(failed)?;
+        if release::defect() == Some(Defect::NeverReady) {
+            return Err(Obstacle::schema(
+                "this version was made for a test: it never becomes ready".to_owned(),
+            ));
+        }
         let engine = Engine::new(database, self.metrics.clone(), self.stop.clone());
         self.record_heartbeat(&engine).await?;
         let engine = self.engine.get_or_init(|| Arc::new(engine));
@@ -253,7 +258,7 @@ impl Node {
     async fn record_heartbeat(&self, engine: &Engine) -> Result<(), Obstacle> {
         let heartbeat = async {
             let mut tx = engine.database.cluster().await?;
-            nodes::record_heartbeat(&mut tx, &self.id, OWN_VERSION).await?;
+            nodes::record_heartbeat(&mut tx, &self.id, release::version()).await?;
             let nodes = nodes::list_nodes(&mut tx).await?;
             let state = schema::observe_state(tx.connection()).await?;
             tx.commit().await?;

@@ -60,8 +60,8 @@ pub fn newest_known() -> i64 {
     known_steps().last().map_or(0, |step| step.migration.version)
 }
 
-/// The oldest schema that this binary can serve on.
-pub const OLDEST_SERVED: i64 = 1;
+/// The oldest schema that this binary can serve on: the one with `incident.kind`.
+pub const OLDEST_SERVED: i64 = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {

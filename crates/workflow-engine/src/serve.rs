@@ -20,11 +20,14 @@ use crate::args::{self, ServeArgs};
 use crate::grpc::{Api, Authenticate, Credentials};
 use crate::metrics::{Metrics, RefusedConnection};
 use crate::node::Node;
+use crate::release::{self, Defect};
 use crate::{admin, gateway, grpc, tls};
 use connections::{Connections, Limits, Placed};
 
 /// Time for running calls to end at shutdown. Must be shorter than the pod's termination grace period.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of a version that was made for a test.
+const CRASH_AFTER: Duration = Duration::from_secs(1);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Detects dead clients, whose streams would hold leases.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -61,6 +64,8 @@ pub enum Error {
     ServeAdmin(#[source] io::Error),
     #[error("a part of the engine ended before its time")]
     EndedEarly,
+    #[error("this version was made for a test: it ends soon after its start")]
+    MadeToCrash,
 }
 
 /// Serves until `stop`. Then streams end, and running calls get [`DRAIN_TIMEOUT`] to end.
@@ -109,6 +114,12 @@ pub async fn run(args: ServeArgs, stop: CancellationToken) -> Result<(), Error> 
             Ok(())
         }
     });
+    if release::defect() == Some(Defect::Crashes) {
+        tasks.spawn(async {
+            tokio::time::sleep(CRASH_AFTER).await;
+            Err(Error::MadeToCrash)
+        });
+    }
     tasks.spawn(async move {
         node.run().await;
         Ok(())

@@ -3,10 +3,46 @@
 services=(cluster-controller process-controller worker-controller tenant-controller job-lag-metrics-adapter)
 profile=${PROFILE:-dev}
 
+# Versions of the engine, each an image of its own: workflow-engine-<version>.
+engine_versions=$cluster_dir/engine-versions
+
+# A column of the table: 2 = revision, 3 = defect.
+engine_column() { # <image> <column>
+  awk -v version="${1#workflow-engine-}" -v column="$2" '$1 == version { print $column }' "$engine_versions"
+}
+
+# Made from a commit, not from this checkout.
+is_former() { # <image>
+  [[ $1 == workflow-engine-* && $(engine_column "$1" 2) != source ]]
+}
+
+# Made from this checkout, and said to be another version.
+is_successor() { # <image>
+  [[ $1 == workflow-engine-* && $1 != "workflow-engine-$(crate_version workflow-engine)" ]] && ! is_former "$1"
+}
+
+# Successors need a feature that no release has.
+list_images() {
+  local version
+  printf '%s\n' "${services[@]}" sample-worker postgres
+  while read -r version _; do
+    [[ $profile != dev ]] && is_successor "workflow-engine-$version" || printf 'workflow-engine-%s\n' "$version"
+  done < <(grep '^[0-9]' "$engine_versions")
+}
+
+# The crate whose binary the image runs.
+image_crate() { # <name>
+  case $1 in
+    workflow-engine-*) printf 'workflow-engine\n' ;;
+    *) printf '%s\n' "$1" ;;
+  esac
+}
+
 # Every image: its name here -> its repository. A service's tag is a hash of its content, so that a rebuilt binary rolls its
-# Deployment; the others have the tags that the sample's manifests name.
+# Deployment; the others have the tags that manifests name.
 image_repository() { # <name>
   case $1 in
+    workflow-engine-*) printf 'localhost/workflow-operator/workflow-engine\n' ;;
     sample-worker) printf 'ghcr.io/example/workflow-operator/sample-worker\n' ;;
     *) printf 'localhost/workflow-operator/%s\n' "$1" ;;
   esac
@@ -14,24 +50,19 @@ image_repository() { # <name>
 
 image_tag() { # <name> <hash of the content>
   case $1 in
-    workflow-engine) crate_version workflow-engine ;;
+    workflow-engine-*) printf '%s\n' "${1#workflow-engine-}" ;;
     sample-worker) printf '1.2.3\n' ;;
     postgres) printf '15\n' ;;
     *) printf '%s-%s\n' "$profile" "$2" ;;
   esac
 }
 
-crate_version() { # <crate>
-  cargo metadata --no-deps --format-version 1 --manifest-path "$repository/crates/$1/Cargo.toml" |
-    grep -o "\"name\":\"$1\",\"version\":\"[^\"]*\"" | cut -d'"' -f8
-}
-
 build_and_load_images() { # [name...]
-  local names=("$@") name
-  ((${#names[@]} > 0)) || names=("${services[@]}" workflow-engine sample-worker postgres)
+  local names=("$@") name known
+  mapfile -t known < <(list_images)
+  ((${#names[@]} > 0)) || names=("${known[@]}")
   for name in "${names[@]}"; do
-    [[ " ${services[*]} workflow-engine sample-worker postgres " == *" $name "* ]] ||
-      fail "images: no image is named '$name'; there are: ${services[*]} workflow-engine sample-worker postgres"
+    [[ " ${known[*]} " == *" $name "* ]] || fail "images: no image is named '$name'; there are: ${known[*]}"
   done
   require_root images
   ensure_image_packages
@@ -72,8 +103,9 @@ build_project_binaries() { # <name...>
   # As the justfile has it.
   export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target/$(printf '%s' "$repository" | sha256sum | cut -d' ' -f1)}
   for name in "$@"; do
-    [[ $name == postgres ]] || wanted+=("$name")
+    [[ $name == postgres ]] || is_former "$name" || wanted+=("$(image_crate "$name")")
   done
+  mapfile -t wanted < <(printf '%s\n' "${wanted[@]}" | sort -u)
   for of_profile in "$profile" release-engine; do
     binaries=()
     for name in "${wanted[@]}"; do
@@ -90,18 +122,25 @@ build_project_binaries() { # <name...>
 
 # Builds the image unless its archive is cached, and notes "<repository> <tag> <archive>" under refs/.
 ensure_image() { # <name>
-  local name=$1 context hash archive reference
+  local name=$1 context hash archive reference crate environment
   context=$(mktemp -d)
+  crate=$(image_crate "$name")
+  mapfile -t environment < <(image_environment "$name")
   if [[ $name == postgres ]]; then
     hash=$(digest_of docker/postgres)
   else
     ensure_base
-    strip --strip-debug -o "$context/$name" "$(binary_path "$name")"
     # With the repository: an archive holds its name.
     hash=$({
-      sha256sum <"$context/$name"
+      if is_former "$name"; then
+        printf '%s %s\n' "$(engine_column "$name" 2)" "$profile"
+      else
+        strip --strip-debug -o "$context/$crate" "$(binary_path "$crate")"
+        sha256sum <"$context/$crate"
+      fi
       digest_of docker/Dockerfile docker/base-rootfs.sh docker/base.Dockerfile
       image_repository "$name"
+      printf '%s\n' "${environment[@]}"
     } | sha256sum | cut -c1-12)
   fi
   archive=$image_cache/$name-$hash.tar
@@ -110,14 +149,49 @@ ensure_image() { # <name>
     if [[ $name == postgres ]]; then
       step "$cache/log/image-$name.log" "building the image $reference" make_postgres_image "$context" "$archive" "$reference"
     else
+      ! is_former "$name" || build_former_engine "$name" "$context/$crate"
       step "$cache/log/image-$name.log" "building the image $reference" \
         build_image "$reference" "$repository/docker/Dockerfile" "$context" "$archive" \
-        --build-arg "BASE=$(base_image)" --build-arg "BINARY=$name"
+        --build-arg "BASE=$(base_image)" --build-arg "BINARY=$crate" "${environment[@]}"
     fi
     forget_older_archives "$archive"
   fi
   printf '%s %s %s\n' "${reference%:*}" "${reference##*:}" "$archive" >"$image_cache/refs/$name"
   rm -rf "$context"
+}
+
+# Arguments that tell a version for tests what it is; none for a real version.
+image_environment() { # <name>
+  local defect
+  is_successor "$1" || return 0
+  printf -- '--env\nWORKFLOW_ENGINE_SUCCESSOR_VERSION=%s\n' "${1#workflow-engine-}"
+  defect=$(engine_column "$1" 3)
+  [[ $defect == - ]] || printf -- '--env\nWORKFLOW_ENGINE_SUCCESSOR_DEFECT=%s\n' "$defect"
+}
+
+crate_version() { # <crate>
+  sed -n '0,/^version = "\(.*\)"$/s//\1/p' "$repository/crates/$1/Cargo.toml"
+}
+
+# Builds the engine of a former version from its commit, in a target folder of its own: cargo would mix up two checkouts in one.
+build_former_engine() { # <name> <where the binary goes>
+  local revision sources target
+  revision=$(engine_column "$1" 2)
+  sources=$(mktemp -d)
+  target=$cache/target/former-$revision-$profile
+  ensure_commit "$1" "$revision"
+  git -C "$repository" archive "$revision" | tar -x -C "$sources"
+  step "$cache/log/cargo-$1.log" "compiling the engine ${1#workflow-engine-} from commit ${revision:0:12} (cargo)" \
+    env CARGO_TARGET_DIR="$target" CARGO_INCREMENTAL=0 cargo build --locked --manifest-path "$sources/Cargo.toml" \
+    --profile "$(cargo_profile workflow-engine)" --package workflow-engine --bin workflow-engine
+  strip --strip-debug -o "$2" "$(CARGO_TARGET_DIR=$target binary_path workflow-engine)"
+  rm -rf "$sources" "$target"
+}
+
+ensure_commit() { # <name> <revision>
+  ! git -C "$repository" cat-file -e "$2^{commit}" 2>/dev/null || return 0
+  git -C "$repository" fetch --quiet --depth 1 origin "$2" 2>/dev/null ||
+    fail "images: commit $2, which $1 is built from, is not in this clone and cannot be fetched from its origin: clone the repository with its history"
 }
 
 make_postgres_image() { # <context> <archive> <reference>

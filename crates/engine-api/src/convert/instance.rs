@@ -51,11 +51,26 @@ impl TryFrom<proto::OpenElement> for model::OpenElement {
     }
 }
 
+/// A kind that this version does not know is none: the message still says what happened.
+impl From<proto::IncidentKind> for Option<model::IncidentKind> {
+    fn from(kind: proto::IncidentKind) -> Self {
+        match kind {
+            proto::IncidentKind::Unspecified => None,
+            proto::IncidentKind::JobNoRetries => Some(model::IncidentKind::JobNoRetries),
+            proto::IncidentKind::ConditionError => Some(model::IncidentKind::ConditionError),
+            proto::IncidentKind::ExtractValueError => Some(model::IncidentKind::ExtractValueError),
+            proto::IncidentKind::EndlessLoop => Some(model::IncidentKind::EndlessLoop),
+            proto::IncidentKind::StuckJoin => Some(model::IncidentKind::StuckJoin),
+        }
+    }
+}
+
 impl TryFrom<proto::Incident> for model::Incident {
     type Error = Malformed;
 
     fn try_from(incident: proto::Incident) -> Result<Self, Malformed> {
         Ok(Self {
+            kind: incident.kind().into(),
             key: incident.key,
             element_id: incident.element_id,
             message: incident.message,

@@ -64,11 +64,28 @@ pub struct OpenJob {
     pub retries: u32,
 }
 
+/// Why an instance needs a person. The first three are Zeebe's error types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IncidentKind {
+    /// A worker failed a job, which has no attempts left.
+    JobNoRetries,
+    /// No condition of a gateway is true, and it has no default flow.
+    ConditionError,
+    /// An expression of an element gives no usable value.
+    ExtractValueError,
+    /// The process moved very often without reaching a task or an end.
+    EndlessLoop,
+    /// A join waits for a token that can no longer come.
+    StuckJoin,
+}
+
 /// Something that stopped an instance and that a person must look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incident {
     /// Unique over all tenants.
     pub key: i64,
+    /// Why; `None` = the engine does not tell it, because it is older than 1.3.0.
+    pub kind: Option<IncidentKind>,
     /// Where in the model.
     pub element_id: String,
     /// What happened.

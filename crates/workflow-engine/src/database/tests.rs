@@ -16,7 +16,7 @@ const APPLICATION: &str = "the pool under test";
 async fn open_one(database: &TestDatabase) -> Database {
     let mut session = PgConnection::connect_with(&database.options()).await.expect("should connect");
     let order = migrate::Order {
-        to: migrate::OWN_VERSION.parse().expect("should be a version"),
+        to: crate::release::version().parse().expect("should be a version"),
         up_to: UpTo::All,
         approve_breaking: false,
         lock_timeout: Duration::from_secs(30),

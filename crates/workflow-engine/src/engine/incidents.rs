@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine_api::model::{
-    self, IncidentCount, IncidentFilter, Page, PageRequest, ResolveIncident, ResolveIncidents,
+    self, IncidentCount, IncidentFilter, IncidentKind, Page, PageRequest, ResolveIncident, ResolveIncidents,
     ResolvedIncidents, Selection, UnresolvedIncident, Variables,
 };
 use serde_json::{Map, Value};
@@ -386,7 +386,9 @@ impl Retry<'_> {
         let advance = tokens::advance_retried(&definition.process, &self.marking, held, variables)
             .map_err(|error| Error::Defect(format!("instance {}: {error}", self.instance.key)))?;
         let is_raised_again = |new: &tokens::NewIncident| {
-            new.message == message && (new.element_id == element_id || message == tokens::ENDLESS_LOOP)
+            // A retry of a loop stops at another element.
+            let is_there = new.element_id == element_id || incident.kind == IncidentKind::EndlessLoop;
+            new.kind == incident.kind && new.message == message && is_there
         };
         let raised_again = advance.incidents.iter().any(is_raised_again);
         if raised_again {
@@ -417,6 +419,7 @@ async fn page_of(
 pub(super) fn build_incident(incident: Incident) -> model::Incident {
     model::Incident {
         key: incident.key,
+        kind: Some(incident.kind),
         element_id: incident.element_id,
         message: incident.message,
         raised_at: incident.raised_at,

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use engine_api::Role;
-use engine_api::proto::{self, resolve_incidents_request};
+use engine_api::proto::{self, IncidentKind, resolve_incidents_request};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -32,6 +32,8 @@ pub(super) struct Incident {
     process_definition_key: Key,
     bpmn_process_id: String,
     version: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     element_id: String,
     message: String,
     raised_at: Option<Timestamp>,
@@ -42,6 +44,7 @@ pub(super) struct Incident {
 impl From<proto::Incident> for Incident {
     fn from(incident: proto::Incident) -> Self {
         Self {
+            kind: kind_word(incident.kind()),
             key: Key(incident.key),
             instance_key: Key(incident.instance_key),
             process_definition_key: Key(incident.process_definition_key),
@@ -53,6 +56,11 @@ impl From<proto::Incident> for Incident {
             job_key: named(incident.job_key),
         }
     }
+}
+
+/// Zeebe's word, or one made in its way.
+fn kind_word(kind: IncidentKind) -> Option<&'static str> {
+    kind.as_str_name().strip_prefix("INCIDENT_KIND_").filter(|_| kind != IncidentKind::Unspecified)
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Api, Method};
 use crate::node::{Component, Node, NodeInfo};
-use crate::schema::{self, migrate::OWN_VERSION};
+use crate::{release, schema};
 
 #[tonic::async_trait]
 impl ClusterService for Api {
@@ -28,7 +28,7 @@ impl ClusterService for Api {
 fn build_info(node: &Node, info: NodeInfo) -> EngineInfo {
     EngineInfo {
         engine_kind: ENGINE_KIND.to_owned(),
-        version: OWN_VERSION.to_owned(),
+        version: release::version().to_owned(),
         schema_version: info.schema_version,
         min_schema_version: schema::OLDEST_SERVED,
         max_schema_version: schema::newest_known(),

@@ -11,7 +11,8 @@ use tonic::{Request, Response, Status};
 
 use super::{Api, Method};
 use crate::error::Error;
-use crate::schema::{self, Applied, Kind, State, Step, migrate::OWN_VERSION};
+use crate::release;
+use crate::schema::{self, Applied, Kind, State, Step};
 use crate::wire;
 
 #[tonic::async_trait]
@@ -25,7 +26,7 @@ impl MigrationService for Api {
             let target = Version::from_str(&request.target_version)
                 .map_err(|_| Error::Invalid("target_version must be a version such as 1.2.3".to_owned()))?;
             let state = self.node.observe_schema().await?;
-            let from = state.engine_version.as_deref().unwrap_or(OWN_VERSION);
+            let from = state.engine_version.as_deref().unwrap_or(release::version());
             let from = Version::from_str(from)
                 .map_err(|_| Error::Defect(format!("the database records engine version {from:?}")))?;
             Ok(PlanMigrationResponse {

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bpmn::{ElementIndex, ElementKind, FlowIndex, Process, feel};
+use engine_api::model::IncidentKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// When tokens move this often without reaching a task or an end, the process has an endless loop.
 const MAX_MOVES: usize = 1_000;
-/// Message of the incident of such a loop. It is also used to recognize it: the element is not, because a retry stops
-/// at another element.
+/// Message of the incident of such a loop.
 pub const ENDLESS_LOOP: &str = "the process moved 1000 times without reaching a task or an end: it loops";
+/// Message of the incident of a task whose number of retries is unknown.
+pub const NO_NUMBER: &str = "the retries expression gives no number";
 
 /// Where an instance's tokens are between two transactions. It contains ids of elements, since indexes into the parsed
 /// model may change with the parser.
@@ -38,6 +40,7 @@ pub struct NewJob {
 /// An incident to create: tokens that cannot move until somebody resolves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewIncident {
+    pub kind: IncidentKind,
     pub element_id: String,
     pub message: String,
     /// The incoming flow of the held tokens.
@@ -161,7 +164,7 @@ impl<'model> Execution<'model> {
                         job_type: task.job_type.clone(),
                         retries: retries.max(1),
                     }),
-                    None => self.raise(index, flow, 1, "the retries expression gives no number".to_owned()),
+                    None => self.raise(IncidentKind::ExtractValueError, index, flow, 1, NO_NUMBER),
                 }
             }
             ElementKind::ExclusiveGateway { default } => match self.choose(index, *default) {
@@ -170,8 +173,8 @@ impl<'model> Execution<'model> {
                 None if element.outgoing.is_empty() => {}
                 None => {
                     self.result.marking.resting += 1;
-                    let message = "no condition is true and there is no default flow".to_owned();
-                    self.raise(index, flow, 1, message);
+                    let message = "no condition is true and there is no default flow";
+                    self.raise(IncidentKind::ConditionError, index, flow, 1, message);
                 }
             },
             ElementKind::ParallelGateway => match flow {
@@ -228,10 +231,18 @@ impl<'model> Execution<'model> {
         self.moving.push_back((element, flow));
     }
 
-    fn raise(&mut self, element: ElementIndex, flow: Option<FlowIndex>, tokens: u32, message: String) {
+    fn raise(
+        &mut self,
+        kind: IncidentKind,
+        element: ElementIndex,
+        flow: Option<FlowIndex>,
+        tokens: u32,
+        message: &str,
+    ) {
         self.result.incidents.push(NewIncident {
+            kind,
             element_id: self.process.element(element).id.clone(),
-            message,
+            message: message.to_owned(),
             flow_id: flow.map(|flow| self.process.flow(flow).id.clone()),
             tokens,
         });
@@ -249,7 +260,7 @@ impl<'model> Execution<'model> {
         }
         for ((element, flow), tokens) in positions {
             self.result.marking.resting = self.result.marking.resting.saturating_add(tokens);
-            self.raise(element, flow, tokens, ENDLESS_LOOP.to_owned());
+            self.raise(IncidentKind::EndlessLoop, element, flow, tokens, ENDLESS_LOOP);
         }
     }
 
@@ -259,7 +270,8 @@ impl<'model> Execution<'model> {
             self.result.marking.arrived.keys().next().and_then(|flow| self.process.flow_by_id(flow));
         if let Some(flow) = waiting {
             let gateway = self.process.flow(flow).target;
-            self.raise(gateway, None, 0, "the join waits for a token that can no longer come".to_owned());
+            let message = "the join waits for a token that can no longer come";
+            self.raise(IncidentKind::StuckJoin, gateway, None, 0, message);
         }
     }
 }

@@ -10,17 +10,16 @@ use sqlx::{Executor, PgConnection};
 
 use super::{Kind, MIGRATION_TABLE, State, Step, newest_known, observe_state, roles};
 use crate::args::UpTo;
+use crate::release;
 
 /// Advisory lock number of all migrations of a database.
 pub const LOCK: i64 = 0x0077_6662_706d_6e31;
 
-/// The version that this binary migrates to.
-pub const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
-
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "cannot migrate to {asked}: this binary migrates to {OWN_VERSION} only, run the image of {asked}"
+        "cannot migrate to {asked}: this binary migrates to {} only, run the image of {asked}",
+        release::version()
     )]
     NotOwnVersion { asked: Version },
     #[error("cannot migrate from {from} to {to}: {}", verdict.explanation())]
@@ -78,7 +77,7 @@ pub struct Outcome {
 /// Waits for the lock, then plans and applies the steps. The connection must be used for nothing else: it holds the
 /// lock until it is closed.
 pub async fn run(connection: &mut PgConnection, order: &Order) -> Result<Outcome, Error> {
-    if order.to.to_string() != OWN_VERSION {
+    if order.to.to_string() != release::version() {
         return Err(Error::NotOwnVersion { asked: order.to.clone() });
     }
     connection
@@ -100,7 +99,7 @@ pub async fn run(connection: &mut PgConnection, order: &Order) -> Result<Outcome
         sqlx::query(
             "UPDATE workflow.schema_state SET engine_version = $1 WHERE engine_version IS DISTINCT FROM $1",
         )
-        .bind(OWN_VERSION)
+        .bind(release::version())
         .execute(&mut *connection)
         .await
         .map_err(Error::Bootstrap)?;

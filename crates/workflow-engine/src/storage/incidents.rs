@@ -1,5 +1,6 @@
 //! Open incidents: reading, counting and resolving them.
 
+use engine_api::model::IncidentKind;
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::FromRow;
@@ -7,11 +8,12 @@ use sqlx::types::Json;
 
 use super::usage::count_usage;
 use crate::database::TenantTx;
-use crate::runtime::tokens::Marking;
+use crate::runtime::tokens::{self, Marking};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incident {
     pub key: i64,
+    pub kind: IncidentKind,
     pub instance_key: i64,
     pub definition_key: i64,
     pub process_id: String,
@@ -28,6 +30,8 @@ pub struct Incident {
 #[derive(FromRow)]
 struct IncidentColumns {
     key: i64,
+    /// `None` = the version before 1.3.0 raised it, and the schema is not contracted yet.
+    kind: Option<i16>,
     instance_key: i64,
     definition_key: i64,
     process_id: String,
@@ -40,10 +44,40 @@ struct IncidentColumns {
     tokens: i32,
 }
 
+/// The kind as it is stored.
+pub const fn kind_number(kind: IncidentKind) -> i16 {
+    match kind {
+        IncidentKind::JobNoRetries => 1,
+        IncidentKind::ConditionError => 2,
+        IncidentKind::ExtractValueError => 3,
+        IncidentKind::EndlessLoop => 4,
+        IncidentKind::StuckJoin => 5,
+    }
+}
+
+impl IncidentColumns {
+    /// A row without a kind is judged as the contracting migration does it.
+    fn kind(&self) -> IncidentKind {
+        match self.kind {
+            Some(1) => IncidentKind::JobNoRetries,
+            Some(2) => IncidentKind::ConditionError,
+            Some(3) => IncidentKind::ExtractValueError,
+            Some(4) => IncidentKind::EndlessLoop,
+            Some(_) => IncidentKind::StuckJoin,
+            None if self.job_key.is_some() => IncidentKind::JobNoRetries,
+            None if self.tokens == 0 => IncidentKind::StuckJoin,
+            None if self.message == tokens::ENDLESS_LOOP => IncidentKind::EndlessLoop,
+            None if self.message == tokens::NO_NUMBER => IncidentKind::ExtractValueError,
+            None => IncidentKind::ConditionError,
+        }
+    }
+}
+
 impl From<IncidentColumns> for Incident {
     fn from(row: IncidentColumns) -> Self {
         Self {
             key: row.key,
+            kind: row.kind(),
             instance_key: row.instance_key,
             definition_key: row.definition_key,
             process_id: row.process_id,
@@ -62,7 +96,7 @@ impl From<IncidentColumns> for Incident {
 macro_rules! select_incident {
     ($rest:literal) => {
         concat!(
-            "SELECT n.key, n.instance_key, n.definition_key, d.process_id, d.version, n.element_id, n.message, n.raised_at,
+            "SELECT n.key, n.kind, n.instance_key, n.definition_key, d.process_id, d.version, n.element_id, n.message, n.raised_at,
                     n.job_key, n.flow_id, n.tokens ",
             $rest
         )

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sqlx::types::Json;
 
+use super::incidents::kind_number;
 use super::tenants::Quotas;
 use super::usage::count_usage;
 use crate::database::TenantTx;
@@ -251,10 +252,11 @@ async fn insert_incidents(tx: &mut TenantTx, incidents: &[IncidentRow]) -> Resul
     let tokens = |row: &IncidentRow| i32::try_from(row.incident.tokens).unwrap_or(i32::MAX);
     sqlx::query(
         "INSERT INTO workflow.incident
-             (tenant_id, key, instance_key, definition_key, element_id, message, flow_id, tokens)
-         SELECT $1, n.key, n.instance_key, n.definition_key, n.element_id, n.message, n.flow_id, n.tokens
-         FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::integer[])
-              AS n(key, instance_key, definition_key, element_id, message, flow_id, tokens)",
+             (tenant_id, key, instance_key, definition_key, element_id, message, flow_id, tokens, kind)
+         SELECT $1, n.key, n.instance_key, n.definition_key, n.element_id, n.message, n.flow_id, n.tokens, n.kind
+         FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::integer[],
+                     $9::smallint[])
+              AS n(key, instance_key, definition_key, element_id, message, flow_id, tokens, kind)",
     )
     .bind(tenant.as_str())
     .bind(incidents.iter().map(|row| row.key).collect::<Vec<_>>())
@@ -264,6 +266,7 @@ async fn insert_incidents(tx: &mut TenantTx, incidents: &[IncidentRow]) -> Resul
     .bind(incidents.iter().map(|row| row.incident.message.as_str()).collect::<Vec<_>>())
     .bind(incidents.iter().map(|row| row.incident.flow_id.as_deref()).collect::<Vec<_>>())
     .bind(incidents.iter().map(tokens).collect::<Vec<_>>())
+    .bind(incidents.iter().map(|row| kind_number(row.incident.kind)).collect::<Vec<_>>())
     .execute(tx.connection())
     .await?;
     Ok(())

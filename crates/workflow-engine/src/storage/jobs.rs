@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
+use engine_api::model::IncidentKind;
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 
+use super::incidents::kind_number;
 use crate::database::TenantTx;
 use crate::runtime::tokens::Marking;
 
@@ -234,8 +236,9 @@ pub async fn record_incident(
              WHERE tenant_id = $1 AND key = $2 AND lease_epoch = $3 AND worker IS NOT NULL
              RETURNING instance_key, definition_key, element_id, type
          ), raised AS (
-             INSERT INTO workflow.incident (tenant_id, key, instance_key, definition_key, element_id, message, job_key, tokens)
-             SELECT $1, $4, instance_key, definition_key, element_id, $5, $2, 1 FROM parked
+             INSERT INTO workflow.incident
+                 (tenant_id, key, instance_key, definition_key, element_id, message, job_key, tokens, kind)
+             SELECT $1, $4, instance_key, definition_key, element_id, $5, $2, 1, $6 FROM parked
          )
          SELECT type FROM parked",
     )
@@ -244,6 +247,7 @@ pub async fn record_incident(
     .bind(epoch)
     .bind(incident_key)
     .bind(message)
+    .bind(kind_number(IncidentKind::JobNoRetries))
     .fetch_optional(tx.connection())
     .await
 }

@@ -2,16 +2,16 @@ use std::time::Duration;
 
 use engine_api::proto::resolve_incidents_request::Selection;
 use engine_api::proto::{
-    CountIncidentsRequest, FailJobRequest, Incident, IncidentCount, IncidentFilter, InstanceState, Job, Keys,
-    ListIncidentsRequest, ResolveIncidentRequest, ResolveIncidentsRequest, ResolveIncidentsResponse,
-    SetVariablesRequest, TenantQuotas,
+    CountIncidentsRequest, FailJobRequest, Incident, IncidentCount, IncidentFilter, IncidentKind,
+    InstanceState, Job, Keys, ListIncidentsRequest, ResolveIncidentRequest, ResolveIncidentsRequest,
+    ResolveIncidentsResponse, SetVariablesRequest, TenantQuotas,
 };
 use engine_api::refusal::reason;
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use crate::models::{decision_without_default, endless_loop, fork_and_join, one_task, stuck_join};
-use crate::support::{Caller, World, activation, database, wire_variables};
+use crate::support::{Caller, World, activation, database, stderr, wire_variables};
 
 pub(crate) async fn fail_for_good(caller: &Caller, job: &Job) {
     let request = FailJobRequest {
@@ -79,6 +79,7 @@ async fn a_resolved_job_can_be_activated_again_and_its_former_lease_is_lost() {
         Incident { raised_at: None, key: 0, ..incident.clone() },
         Incident {
             key: 0,
+            kind: IncidentKind::JobNoRetries.into(),
             element_id: "work".to_owned(),
             message: "card declined".to_owned(),
             raised_at: None,
@@ -390,4 +391,56 @@ async fn a_tenant_neither_sees_nor_resolves_anothers_incidents() {
     let many = resolve_many(&caller, "acme", Selection::Keys(Keys { keys: vec![key] })).await;
     assert_eq!((many.resolved, &*many.unresolved[0].reason), (0, "INCIDENT_UNKNOWN"));
     assert_eq!(incidents(&caller, "globex", IncidentFilter::default()).await.len(), 1);
+}
+
+/// The version before 1.3.0 works on the schema until that is contracted, and writes no kind.
+#[tokio::test]
+async fn incidents_of_the_version_before_have_the_same_kind_before_and_after_the_contraction() {
+    let world = World::unmigrated(database!());
+    let expanded = world.migrate(&["--up-to", "expand"]);
+    assert!(expanded.status.success(), "{}", stderr(&expanded));
+    let engine = world.serve("engine-0").await;
+    let caller = engine.controller();
+    let definition = caller.deploy("_default", &one_task("order", "charge")).await.definition.expect("is");
+    let mut owner = world.session().await;
+    sqlx::query("SELECT set_config('workflow.tenant_id', '_default', false)")
+        .execute(&mut owner)
+        .await
+        .expect("should set");
+    sqlx::query(
+        "INSERT INTO workflow.incident
+             (tenant_id, key, instance_key, definition_key, element_id, message, job_key, tokens)
+         SELECT '_default', key, 1, $1, 'work', message, job_key, tokens
+         FROM (VALUES (1, 'card declined', 7, 1),
+                      (2, 'no condition is true and there is no default flow', NULL, 1),
+                      (3, 'the retries expression gives no number', NULL, 1),
+                      (4, 'the process moved 1000 times without reaching a task or an end: it loops', NULL, 2),
+                      (5, 'the join waits for a token that can no longer come', NULL, 0)
+              ) AS former (key, message, job_key, tokens)",
+    )
+    .bind(definition.key)
+    .execute(&mut owner)
+    .await
+    .expect("should insert");
+    let kinds = async || -> Vec<IncidentKind> {
+        let listed = incidents(&caller, "_default", IncidentFilter::default()).await;
+        listed.iter().map(Incident::kind).collect()
+    };
+    let expected = [
+        IncidentKind::JobNoRetries,
+        IncidentKind::ConditionError,
+        IncidentKind::ExtractValueError,
+        IncidentKind::EndlessLoop,
+        IncidentKind::StuckJoin,
+    ];
+    assert_eq!(kinds().await, expected);
+
+    let contracted = world.migrate(&["--up-to", "all"]);
+    assert!(contracted.status.success(), "{}", stderr(&contracted));
+    let stored: Vec<i16> = sqlx::query_scalar("SELECT kind FROM workflow.incident ORDER BY key")
+        .fetch_all(&mut owner)
+        .await
+        .expect("should read");
+    assert_eq!(stored, [1, 2, 3, 4, 5]);
+    assert_eq!(kinds().await, expected);
 }

@@ -202,12 +202,12 @@ async fn a_change_of_the_version_follows_the_version_policy() {
     let engine = world.serve("engine-0").await;
     for (target, verdict) in [
         (VERSION, VersionVerdict::Same),
-        ("1.3.0", VersionVerdict::Compatible),
-        ("1.4.0", VersionVerdict::SkippedMinor),
+        ("1.4.0", VersionVerdict::Compatible),
+        ("1.5.0", VersionVerdict::SkippedMinor),
         ("2.0.0", VersionVerdict::Breaking),
         ("3.0.0", VersionVerdict::SkippedMajor),
-        ("1.2.2", VersionVerdict::Downgrade),
-        ("1.3.0-rc.1", VersionVerdict::Prerelease),
+        ("1.2.3", VersionVerdict::Downgrade),
+        ("1.4.0-rc.1", VersionVerdict::Prerelease),
     ] {
         let request = PlanMigrationRequest { target_version: target.to_owned() };
         let plan =

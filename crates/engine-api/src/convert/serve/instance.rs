@@ -37,9 +37,22 @@ impl From<model::OpenElement> for proto::OpenElement {
     }
 }
 
+impl From<model::IncidentKind> for proto::IncidentKind {
+    fn from(kind: model::IncidentKind) -> Self {
+        match kind {
+            model::IncidentKind::JobNoRetries => Self::JobNoRetries,
+            model::IncidentKind::ConditionError => Self::ConditionError,
+            model::IncidentKind::ExtractValueError => Self::ExtractValueError,
+            model::IncidentKind::EndlessLoop => Self::EndlessLoop,
+            model::IncidentKind::StuckJoin => Self::StuckJoin,
+        }
+    }
+}
+
 impl From<model::Incident> for proto::Incident {
     fn from(incident: model::Incident) -> Self {
         Self {
+            kind: incident.kind.map_or(proto::IncidentKind::Unspecified, Into::into).into(),
             key: incident.key,
             element_id: incident.element_id,
             message: incident.message,

@@ -11,12 +11,12 @@ use crate::{
         ActivateJobs, CancelInstances, CanceledInstances, CompleteJob, DefinitionRef, DeleteProcess,
         DeleteTenant, DeleteTenantMode, DeployOutcome, DeployProcess, DeployResult, EngineHealth, EngineInfo,
         FailJob, Finding, HealthCheck, HealthComponent, HealthState, Incident, IncidentCount, IncidentFilter,
-        Instance, InstanceFilter, InstanceState, InstanceSummary, Isolation, Job, JobLag, JobLagUpdate,
-        JobRef, JobSeries, LintMode, ManagedDefinition, Node, OnInstances, OpenElement, OpenJob, Owner, Page,
-        ProcessDefinition, ProcessDeletion, PutOutcome, PutTenant, QuotaKind, ResolveIncidents,
-        ResolvedIncidents, Selection, SetVariables, Severity, StartInstance, StartInstances, StartedInstance,
-        StartedInstances, StreamJobs, Tenant, TenantDeletion, TenantQuotas, TenantUsage, UnresolvedIncident,
-        ValidateProcess, Validation, Variables,
+        IncidentKind, Instance, InstanceFilter, InstanceState, InstanceSummary, Isolation, Job, JobLag,
+        JobLagUpdate, JobRef, JobSeries, LintMode, ManagedDefinition, Node, OnInstances, OpenElement,
+        OpenJob, Owner, Page, ProcessDefinition, ProcessDeletion, PutOutcome, PutTenant, QuotaKind,
+        ResolveIncidents, ResolvedIncidents, Selection, SetVariables, Severity, StartInstance,
+        StartInstances, StartedInstance, StartedInstances, StreamJobs, Tenant, TenantDeletion, TenantQuotas,
+        TenantUsage, UnresolvedIncident, ValidateProcess, Validation, Variables,
     },
     proto,
 };
@@ -387,6 +387,7 @@ fn answers_to_workers() {
 fn answers_to_people() {
     let incident = Incident {
         key: 1,
+        kind: Some(IncidentKind::JobNoRetries),
         element_id: text("task-1"),
         message: text("declined"),
         raised_at: time(2),

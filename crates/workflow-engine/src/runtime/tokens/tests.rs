@@ -1,3 +1,4 @@
+use engine_api::model::IncidentKind;
 use rstest::rstest;
 use serde_json::json;
 
@@ -129,6 +130,7 @@ fn a_join_that_no_token_can_reach_any_more_raises_an_incident() {
         Advance {
             marking: marking(0, &[("a_join", 1)]),
             incidents: vec![NewIncident {
+                kind: IncidentKind::StuckJoin,
                 element_id: "join".to_owned(),
                 message: "the join waits for a token that can no longer come".to_owned(),
                 flow_id: None,
@@ -177,6 +179,7 @@ fn a_gateway_without_a_true_condition_holds_its_token_in_an_incident() {
         Advance {
             marking: marking(1, &[]),
             incidents: vec![NewIncident {
+                kind: IncidentKind::ConditionError,
                 element_id: "x".to_owned(),
                 message: "no condition is true and there is no default flow".to_owned(),
                 flow_id: Some("s_x".to_owned()),
@@ -202,6 +205,7 @@ fn retries_may_depend_on_variables(#[case] variables: Value, #[case] retries: Op
         None => Advance {
             marking: marking(1, &[]),
             incidents: vec![NewIncident {
+                kind: IncidentKind::ExtractValueError,
                 element_id: "a".to_owned(),
                 message: "the retries expression gives no number".to_owned(),
                 flow_id: Some("s_a".to_owned()),

@@ -23,7 +23,7 @@ fn planned(state: &State, order: &Order) -> Result<Vec<i64>, String> {
 #[test]
 fn an_empty_database_gets_every_step() {
     let all: Vec<i64> = (1..=newest_known()).collect();
-    assert_eq!(planned(&State::default(), &order(OWN_VERSION, UpTo::All, false)), Ok(all));
+    assert_eq!(planned(&State::default(), &order(release::version(), UpTo::All, false)), Ok(all));
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn expanding_ends_before_the_first_step_that_contracts() {
         .take_while(|step| step.kind == Kind::Expand)
         .map(|step| step.migration.version)
         .collect();
-    assert_eq!(planned(&State::default(), &order(OWN_VERSION, UpTo::Expand, false)), Ok(expand));
+    assert_eq!(planned(&State::default(), &order(release::version(), UpTo::Expand, false)), Ok(expand));
 }
 
 #[rstest]
@@ -67,7 +67,8 @@ fn a_schema_newer_than_known_is_refused() {
         applied_at: Timestamp::UNIX_EPOCH,
     };
     let state = State { applied: vec![unknown], ..State::default() };
-    let message = planned(&state, &order(OWN_VERSION, UpTo::All, false)).expect_err("should be refused");
+    let message =
+        planned(&state, &order(release::version(), UpTo::All, false)).expect_err("should be refused");
     assert!(message.contains("run the image that made it"), "{message}");
 }
 
@@ -80,6 +81,7 @@ fn a_step_with_another_text_is_refused() {
         applied_at: Timestamp::UNIX_EPOCH,
     };
     let state = State { applied: vec![changed], ..State::default() };
-    let message = planned(&state, &order(OWN_VERSION, UpTo::All, false)).expect_err("should be refused");
+    let message =
+        planned(&state, &order(release::version(), UpTo::All, false)).expect_err("should be refused");
     assert!(message.contains("another text"), "{message}");
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use engine_client::model::{
     ActivateJobs, CancelInstances, CanceledInstances, CompleteJob, DEFAULT_TENANT, DeployProcess, FailJob,
-    Incident, IncidentCount, IncidentFilter, InstanceFilter, InstanceState, Job, JobRef, OpenElement,
-    OpenJob, QuotaKind, ResolveIncidents, ResolvedIncidents, Selection, SetVariables, StartInstance,
-    StartInstances, StreamJobs, Tenant, TenantQuotas, UnresolvedIncident, Variables,
+    Incident, IncidentCount, IncidentFilter, IncidentKind, InstanceFilter, InstanceState, Job, JobRef,
+    OpenElement, OpenJob, QuotaKind, ResolveIncidents, ResolvedIncidents, Selection, SetVariables,
+    StartInstance, StartInstances, StreamJobs, Tenant, TenantQuotas, UnresolvedIncident, Variables,
 };
 use engine_client::{Engine as _, EngineClient, ErrorClass};
 use futures::StreamExt as _;
@@ -185,6 +185,7 @@ async fn people_read_instances_and_incidents() {
     let incident = shown.incidents[0].clone();
     let expected = Incident {
         key: incident.key,
+        kind: Some(IncidentKind::JobNoRetries),
         element_id: "work".to_owned(),
         message: "card declined".to_owned(),
         raised_at: incident.raised_at,
