@@ -12,9 +12,14 @@ use crate::schema::CelRule;
 
 mod reason;
 mod status;
+mod upgrade;
 
 pub use reason::ClusterReason;
 pub use status::{AccessKeyIds, ClusterPhase, Endpoint, PostgresStatus, WorkflowClusterStatus};
+pub use upgrade::{
+    Canary, DEFAULT_HEALTH_SECONDS, Finalize, StableTemplate, Upgrade, UpgradeFailure, UpgradeStage,
+    UpgradeStatus,
+};
 
 /// Port of Postgres when the spec names none.
 pub const DEFAULT_POSTGRES_PORT: u16 = 5432;
@@ -85,6 +90,7 @@ const STORAGE_IMMUTABLE_CLASS: CelRule = (
     printcolumn(name = "Ready", type_ = "boolean", json_path = ".status.ready"),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
     printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas", description = "Ready engine pods"),
+    printcolumn(name = "Upgrade", type_ = "string", json_path = ".status.upgrade.stage", description = "How far the last upgrade is"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -119,6 +125,9 @@ pub struct WorkflowClusterSpec {
     /// Who may use the engine's API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<ClusterAuthentication>,
+    /// How another version, or another pod template, reaches the engine's pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<Upgrade>,
     /// Where the pods run: engine and migration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduling: Option<Scheduling>,
@@ -141,6 +150,11 @@ impl WorkflowClusterSpec {
     /// What happens on deletion; `Delete` when the spec says nothing.
     pub fn deletion_policy(&self) -> DeletionPolicy {
         self.deletion_policy.unwrap_or_default()
+    }
+
+    /// How another template reaches the pods; the defaults when the spec says nothing.
+    pub fn upgrade(&self) -> Upgrade {
+        self.upgrade.clone().unwrap_or_default()
     }
 
     /// The ingress, if it is switched on.

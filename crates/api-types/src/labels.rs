@@ -20,6 +20,11 @@ pub const DEPLOYED_FOR: &str = "workflow.example.com/deployed-for";
 /// Annotation on a `WorkflowCluster`, written by a person: the version with the next MAJOR that it may be upgraded to.
 /// It counts only while it equals `spec.version`.
 pub const APPROVE_UPGRADE: &str = "workflow.example.com/approve-upgrade";
+/// Annotation on a `WorkflowCluster`, written by a person, `"true"`: no pod is watched alone before the others follow.
+pub const SKIP_CANARY: &str = "workflow.example.com/skip-canary";
+/// Annotation on a `WorkflowCluster`, written by a person: the version whose upgrade may become final, when
+/// `spec.upgrade.finalize` is `Manual`.
+pub const FINALIZE_UPGRADE: &str = "workflow.example.com/finalize-upgrade";
 /// Annotation on the StatefulSet of an engine: digest of the pod template that was applied last.
 pub const TEMPLATE_DIGEST: &str = "workflow.example.com/template-digest";
 /// Annotation on the Deployment of a fleet: the value of `spec.replicas` that its number of pods does not follow,

@@ -7,6 +7,7 @@ pub mod obstacles;
 pub mod pods;
 pub mod postgres;
 pub mod secrets;
+pub mod stable_template;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use controller_kit::pass::is_deleting;
 use controller_kit::problem::Problem;
 use engine_access::grant::{NamespaceRole, missing_permission};
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::ResourceExt as _;
 
 use crate::children::service_monitor::{ServiceMonitorView, observe_service_monitor};
@@ -29,6 +31,7 @@ use obstacles::{Obstacles, observe_obstacles};
 use pods::{PodView, observe_pods};
 use postgres::PostgresView;
 use secrets::{AccessView, observe_access, observe_login};
+use stable_template::observe_stable_template;
 
 /// The world as one pass sees it.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub struct Observed {
     pub children: Children,
     /// The pods of the engine, and those of a migration that is not finished.
     pub pods: Vec<PodView>,
+    /// The pod template that every pod had last, while another one is wanted or live.
+    pub stable_template: Option<PodTemplateSpec>,
     /// What keeps pods from being made or started.
     pub obstacles: Obstacles,
     /// What an engine pod says of itself.
@@ -104,7 +109,7 @@ async fn observe_world(
     target: &Target,
 ) -> Result<Observed, Problem<ClusterReason>> {
     let children = observe_children(context, cluster).await?;
-    let (login, access, (pods, obstacles), engine, service_monitor) = futures::try_join!(
+    let (login, access, (pods, obstacles), stable_template, engine, service_monitor) = futures::try_join!(
         observe_login(context, cluster, target),
         observe_access(context, cluster),
         async {
@@ -112,6 +117,7 @@ async fn observe_world(
             let obstacles = Box::pin(observe_obstacles(context, cluster, &children, &pods)).await?;
             Ok((pods, obstacles))
         },
+        observe_stable_template(context, cluster, &children),
         async { Ok(observe_engine(context, cluster, &children).await) },
         async { Ok(observe_service_monitor(context, cluster).await) },
     )?;
@@ -130,5 +136,15 @@ async fn observe_world(
         }
         Err(problem) => PostgresView::Unusable(problem),
     };
-    Ok(Observed { postgres, database, access, children, pods, obstacles, engine, service_monitor })
+    Ok(Observed {
+        postgres,
+        database,
+        access,
+        children,
+        pods,
+        stable_template,
+        obstacles,
+        engine,
+        service_monitor,
+    })
 }

@@ -22,7 +22,6 @@ use crate::children::stateful_set::{self, EnginePods};
 use crate::children::{BuildInput, Input, service_monitor};
 use crate::cleanup::{self, plan_cleanup};
 use crate::observe::{Observed, View};
-use crate::upgrade::migration::{JobState, Migration};
 use crate::upgrade::withdrawal::unwanted_by_refused;
 use crate::upgrade::{Upgrade, plan_upgrade};
 use crate::validate::Target;
@@ -171,7 +170,7 @@ pub fn plan(
         // An engine would accept whatever these Secrets hold.
         let are_ours = observed.access.proof.is_some() && draft.taken.is_empty() && draft.unproven.is_empty();
         if !are_ours && observed.children.stateful_set().is_none() {
-            upgrade.rollout.version = None;
+            upgrade.rollout.template = None;
         }
         draft.steps.extend(upgrade.unwanted.iter().cloned().map(ClusterStep::WithdrawJob).map(Step::Own));
         let input = Input {
@@ -180,7 +179,7 @@ pub fn plan(
             rollout: &upgrade.rollout,
             live: &observed.children.live,
         };
-        plan_all(&input, observed, &upgrade.migration, &mut draft);
+        plan_all(&input, observed, upgrade.missing_job(), &mut draft);
     }
     let key_id = |access| key_id_of(&input, &observed.access, access);
     Plan {
@@ -196,13 +195,11 @@ pub fn plan(
 
 /// The list's order, and in it what is no child: the schema is migrated before the engine's pods are made or changed, and
 /// pods that are stuck go once their template is the wanted one.
-fn plan_all(input: &Input<'_>, observed: &Observed, migration: &Migration, draft: &mut Draft) {
+fn plan_all(input: &Input<'_>, observed: &Observed, missing_job: Option<&Job>, draft: &mut Draft) {
     for (child, verdict) in plan_children(input.build.cluster, input, input.live) {
         let is_engine = child.is(&EnginePods);
-        if let Migration::Needed { job, state: JobState::Missing, .. } = migration
-            && is_engine
-        {
-            draft.steps.push(Step::Own(ClusterStep::CreateJob(Desired::of(&**job))));
+        if let Some(job) = missing_job.filter(|_| is_engine) {
+            draft.steps.push(Step::Own(ClusterStep::CreateJob(Desired::of(job))));
         }
         draft.add(verdict);
         if is_engine {

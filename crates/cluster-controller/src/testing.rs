@@ -31,6 +31,7 @@ use crate::observe::postgres::{Database, PostgresProblem, PostgresView};
 use crate::observe::secrets::{AccessView, RedactedSecret};
 use crate::plan::access;
 use crate::proof::ProofKey;
+use crate::upgrade::rollout::EngineTemplate;
 use crate::validate::{Target, validate};
 
 pub(crate) const SEED: &str = include_str!("../testdata/seed.yaml");
@@ -121,6 +122,7 @@ pub(crate) fn nothing() -> Observed {
         access: AccessView { proof: proof(), ..AccessView::default() },
         children: Children::default(),
         pods: Vec::new(),
+        stable_template: None,
         obstacles: Obstacles::default(),
         engine: EngineView::NotAsked,
         service_monitor: ServiceMonitorView::CrdMissing,
@@ -153,7 +155,9 @@ pub(crate) fn serving() -> EngineView {
 pub(crate) fn settled_set(cluster: &WorkflowCluster, version: &str) -> StatefulSet {
     let version: Version = version.parse().unwrap();
     let replicas = cluster.spec.replicas;
-    let mut set = with_input(cluster, |input| stateful_set::build(input, &version, replicas));
+    let mut set = with_input(cluster, |input| {
+        stateful_set::build(input, &EngineTemplate::Wanted(version.clone()), replicas)
+    });
     set.metadata.uid = Some("uid-set".to_owned());
     set.metadata.generation = Some(1);
     set.status = Some(StatefulSetStatus {
@@ -188,6 +192,7 @@ pub(crate) fn pod(ordinal: i32, revision: &str, ready: bool) -> PodView {
         health: if ready { PodHealth::Ready } else { PodHealth::Unready { since: Some(today()) } },
         terminating: false,
         problem: None,
+        restarts: 0,
     }
 }
 

@@ -1,31 +1,47 @@
 //! How a cluster gets from the version and template that it runs to those that its spec asks for: first the schema takes in
-//! what the new version needs, then one pod after the other is replaced, and when all of them are new the schema gives up
-//! what only the former version needed.
+//! what the new version needs, then one pod is replaced and watched, then the others, one after the other, and when all of
+//! them have been healthy for a while the schema gives up what only the former version needed. Until then pods that do not
+//! get healthy are replaced by those of the former template.
 //!
-//! One state machine, pure: facts and `now` go in, and an [`Upgrade`] comes out, which says how far the cluster is and what
-//! may be done next. Nothing is remembered between passes. What counts is the marker in the database, the Jobs, the
-//! revisions of the StatefulSet and the labels and health of each pod.
+//! One state machine ([`machine`]), pure: the stage in the status, facts and `now` go in, and an [`Upgrade`] comes out, which
+//! says what may be done next and what the status shall say. What counts are the facts: the marker in the database, the
+//! Jobs, the revisions of the StatefulSet and the labels and health of each pod.
 
+pub mod health;
+pub mod machine;
 pub mod migration;
 pub mod revisions;
 pub mod rollout;
-pub mod stage;
 pub mod withdrawal;
 
+use api_types::cluster::{Finalize, StableTemplate, UpgradeStage, UpgradeStatus};
+use api_types::labels::{FINALIZE_UPGRADE, SKIP_CANARY};
 use controller_kit::plan::Deletion;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt as _;
 
 use crate::children::BuildInput;
+use crate::children::stateful_set::{applied_digest, version_of, wanted_digest};
 use crate::observe::Observed;
-use migration::{Migration, plan_migration};
-use rollout::{Rollout, plan_rollout};
-use stage::{UpgradeStage, stage_of};
+use crate::observe::children::is_observed;
+use crate::observe::pods::{PodHealth, PodView};
+use health::{START_DEADLINE, judge_new_pods};
+use machine::{Facts, Permit, Pods, Policy, Schema, Spread, Template, advance, permit};
+use migration::{JobState, Migration, plan_migration};
+use revisions::{is_rolling, wanted_revision};
+use rollout::{EngineTemplate, Rollout, plan_rollout};
 
 /// Where the cluster stands on its way to its spec, and the next step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upgrade {
-    /// How far it is; `None` before there is an engine.
-    pub stage: Option<UpgradeStage>,
+    /// What the status shall say of it; `None` before the first.
+    pub record: Option<UpgradeStatus>,
+    /// What a failed upgrade goes back to; `None` before the engine was complete for the first time.
+    pub stable: Option<StableTemplate>,
+    /// What this pass may do.
+    pub permit: Permit,
+    /// The upgrade may become final as soon as it has soaked.
+    pub may_finalize: bool,
     /// Where the schema stands.
     pub migration: Migration,
     /// Migration Jobs that the spec does not ask for.
@@ -34,11 +50,99 @@ pub struct Upgrade {
     pub rollout: Rollout,
 }
 
+impl Upgrade {
+    /// The stage; `None` before the first upgrade.
+    #[must_use]
+    pub fn stage(&self) -> Option<UpgradeStage> {
+        self.record.as_ref().map(|record| record.stage)
+    }
+
+    /// The Job to create, if one is missing and allowed.
+    #[must_use]
+    pub fn missing_job(&self) -> Option<&k8s_openapi::api::batch::v1::Job> {
+        match &self.migration {
+            Migration::Needed { job, state: JobState::Missing, .. } if self.permit.job => Some(job),
+            _ => None,
+        }
+    }
+}
+
 /// Judges the facts.
 #[must_use]
 pub fn plan_upgrade(input: &BuildInput<'_>, observed: &Observed, now: Timestamp) -> Upgrade {
+    let status = input.cluster.status.as_ref();
+    let former = status.and_then(|status| status.upgrade.as_ref());
+    let stable = status.and_then(|status| status.last_stable.as_ref());
     let (migration, unwanted) = plan_migration(input, observed, now);
-    let rollout = plan_rollout(input, observed, &migration);
-    let stage = stage_of(input, observed, &migration, &rollout);
-    Upgrade { stage, migration, unwanted, rollout }
+    let (to, wanted) = (input.target.version.to_string(), wanted_digest(input, &input.target.version));
+    let set = observed.children.stateful_set();
+    let canary = format!("{}-{}", input.engine_name(), input.cluster.spec.replicas - 1);
+    let facts = Facts {
+        to: &to,
+        wanted: &wanted,
+        live: set.and_then(applied_digest),
+        stable: stable.filter(|_| set.is_some()),
+        schema: schema_of(&migration),
+        pods: Pods {
+            exist: input.cluster.spec.replicas > 0,
+            spread: match set {
+                _ if observed.is_rolled_out(input.cluster.spec.replicas) => Spread::Settled,
+                Some(set) if is_observed(set) && !is_rolling(set, &observed.pods) => Spread::Uniform,
+                _ => Spread::Mixed,
+            },
+            is_moving: observed.engine_pods().any(|pod| is_moving(pod, now)),
+            of_live: i32::try_from(observed.replaced_pods()).unwrap_or(i32::MAX),
+            canary: Some(&canary),
+            revision: set.and_then(wanted_revision),
+            health: judge_new_pods(observed, now),
+        },
+        policy: policy_of(input),
+    };
+    let (permit, may_finalize) = (permit(former, &facts), facts.policy.may_finalize);
+    let template = match permit.template {
+        Template::Wanted => Some(EngineTemplate::Wanted(input.target.version.clone())),
+        Template::Live => set.and_then(version_of).map(EngineTemplate::Wanted),
+        Template::Stable => stable.and_then(|stable| EngineTemplate::of_stable(stable, observed)),
+    };
+    let rollout = plan_rollout(input, observed, template, permit.pods);
+    let advance = if input.cluster.spec.is_paused() {
+        machine::Advance { upgrade: former.cloned(), stable: stable.cloned() }
+    } else {
+        advance(former, &facts, now)
+    };
+    let (record, stable) = (advance.upgrade, advance.stable);
+    Upgrade { record, stable, permit, may_finalize, migration, unwanted, rollout }
+}
+
+fn schema_of(migration: &Migration) -> Schema {
+    match migration {
+        Migration::Done => Schema::Current,
+        Migration::Unknown | Migration::Refused { .. } | Migration::Withdrawn { .. } => Schema::Closed,
+        admitting if admitting.admits_target() => Schema::Expanded,
+        Migration::Needed { .. } | Migration::Expanded => Schema::Former,
+    }
+}
+
+fn is_moving(pod: &PodView, now: Timestamp) -> bool {
+    let starts = match pod.health {
+        PodHealth::Unready { since: Some(since) } => {
+            now.duration_since(since) < SignedDuration::try_from(START_DEADLINE).unwrap_or_default()
+        }
+        PodHealth::Unready { since: None } | PodHealth::Ready => false,
+    };
+    pod.terminating || (starts && pod.problem.is_none())
+}
+
+fn policy_of(input: &BuildInput<'_>) -> Policy {
+    let spec = input.cluster.spec.upgrade();
+    let annotation = |name: &str| input.cluster.annotations().get(name).map(String::as_str);
+    let seconds = |seconds: u32| SignedDuration::from_secs(seconds.into());
+    Policy {
+        canary: spec.has_canary() && annotation(SKIP_CANARY) != Some("true"),
+        health: seconds(spec.health_seconds()),
+        soak: seconds(spec.soak_seconds()),
+        rolls_back: spec.rolls_back(),
+        may_finalize: spec.finalize() == Finalize::Automatic
+            || annotation(FINALIZE_UPGRADE) == Some(input.cluster.spec.version.as_str()),
+    }
 }

@@ -67,6 +67,7 @@ pub fn cluster(namespace: &str, name: &str) -> WorkflowCluster {
         observability: None,
         authentication: None,
         scheduling: None,
+        upgrade: None,
         deletion_policy: None,
     };
     in_namespace(namespace, WorkflowCluster::new(name, spec))

@@ -88,6 +88,27 @@ crate::reason::kind_reasons! {
         UpgradeRefused Warning
             "The change of `spec.version` is a downgrade or skips a major version; the running version is kept."
             => "Set `spec.version` to a version that the message allows.",
+        UpgradePlanned Normal
+            "Everything that an upgrade needs is there; nothing has begun."
+            => "Wait.",
+        CanaryWatched Normal
+            "One engine pod has the new version or template, and is watched before the others follow."
+            => "Wait; `spec.upgrade.canary.healthSeconds` says how long.",
+        UpgradeSoaking Normal
+            "Every engine pod has the new version and is watched; the engine can still go back."
+            => "Wait; `spec.upgrade.soakSeconds` says how long.",
+        FinalizeAwaited Normal
+            "Every engine pod has the new version and is healthy; `spec.upgrade.finalize: Manual` waits for a person."
+            => "Annotate the WorkflowCluster with `workflow.example.com/finalize-upgrade: \"<version>\"`, or set `spec.version` back.",
+        UpgradeRollingBack Warning
+            "The new version or template did not get healthy, or the spec does not ask for it any more: the engine pods get the former one again."
+            => "Wait.",
+        UpgradeRolledBack Warning
+            "The new version or template did not get healthy, and every engine pod has the former one again; the message says what was wrong."
+            => "Correct the spec: another version, image or template begins anew. Setting it back ends the upgrade.",
+        UpgradeFailed Warning
+            "The new version or template did not get healthy, and `spec.upgrade.autoRollback` is false: the upgrade stays where it is."
+            => "Set the spec back, or to another version, image or template.",
         AwaitingDependants Normal
             "The cluster is being deleted, and its engine keeps serving until the tenants and processes that are deleted with it are cleaned up; the message names them."
             => "Wait, at most five minutes, or give up what they have in the database with the annotation `workflow.example.com/force-delete: \"true\"` on the WorkflowCluster.",

@@ -5,6 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::upgrade::{StableTemplate, UpgradeStatus};
 use crate::{grammar, schema};
 
 /// What the cluster-controller last saw.
@@ -67,6 +68,12 @@ pub struct WorkflowClusterStatus {
     /// Ids of the keys that tokens are minted from now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_key_ids: Option<AccessKeyIds>,
+    /// The upgrade that runs, or the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<UpgradeStatus>,
+    /// What a failed upgrade goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_stable: Option<StableTemplate>,
 }
 
 /// Ids of the keys that tokens are minted from. A key cannot be derived from its id.
@@ -96,6 +103,8 @@ pub enum ClusterPhase {
     Running,
     /// The engine is being changed to another version.
     Upgrading,
+    /// The engine goes back to its former version or template.
+    RollingBack,
     /// `replicas` is 0.
     Stopped,
     /// The engine serves, but not with all that the spec asks for.

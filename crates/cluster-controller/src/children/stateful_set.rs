@@ -24,6 +24,7 @@ use super::pod::{
 };
 use super::service::{ADMIN_PORT_NAME, GRPC_PORT_NAME};
 use super::{BuildInput, ClusterChildren, Input, body_of};
+use crate::upgrade::rollout::EngineTemplate;
 
 /// Name of the container.
 pub const CONTAINER: &str = "engine";
@@ -44,17 +45,26 @@ impl Child for EnginePods {
     }
 
     fn build(&self, input: &Input<'_>, _live: Option<&StatefulSet>) -> Option<StatefulSet> {
-        let version = input.rollout.version.as_ref()?;
-        Some(build(&input.build, version, input.rollout.partition))
+        let template = input.rollout.template.as_ref()?;
+        Some(build(&input.build, template, input.rollout.partition))
     }
 }
 
 /// Builds it. `partition` holds back the pods below it from a new template.
 #[must_use]
-pub fn build(input: &BuildInput<'_>, version: &Version, partition: i32) -> StatefulSet {
-    let template = build_template(input, version);
+pub fn build(input: &BuildInput<'_>, template: &EngineTemplate, partition: i32) -> StatefulSet {
+    let (template, digest) = match template {
+        EngineTemplate::Former { digest, template: Some(template), .. } => {
+            ((**template).clone(), digest.clone())
+        }
+        EngineTemplate::Wanted(version) | EngineTemplate::Former { version, template: None, .. } => {
+            let template = build_template(input, version);
+            let digest = digest_of(&template);
+            (template, digest)
+        }
+    };
     let mut metadata = input.metadata(input.engine_name(), Component::Engine);
-    metadata.annotations = Some([(TEMPLATE_DIGEST.to_owned(), digest_of(&template))].into());
+    metadata.annotations = Some([(TEMPLATE_DIGEST.to_owned(), digest)].into());
     StatefulSet {
         metadata,
         spec: Some(StatefulSetSpec {
@@ -88,6 +98,18 @@ pub fn changes_template(desired: &StatefulSet, live: &StatefulSet) -> bool {
     desired.annotations().get(TEMPLATE_DIGEST) != live.annotations().get(TEMPLATE_DIGEST)
         // The annotation stays when somebody else changes the template, for instance with `kubectl rollout undo`.
         || !is_subset(&template(desired), &template(live))
+}
+
+/// Digest of the pod template that the spec asks for.
+#[must_use]
+pub fn wanted_digest(input: &BuildInput<'_>, version: &Version) -> String {
+    digest_of(&build_template(input, version))
+}
+
+/// Digest of the pod template that was applied last.
+#[must_use]
+pub fn applied_digest(set: &StatefulSet) -> Option<&str> {
+    set.annotations().get(TEMPLATE_DIGEST).map(String::as_str)
 }
 
 /// The version in the pod template.

@@ -35,6 +35,8 @@ pub struct PodView {
     pub terminating: bool,
     /// Why it cannot start, if Kubernetes says so: `ImagePullBackOff`, `Unschedulable`, …
     pub problem: Option<String>,
+    /// How often its containers ended.
+    pub restarts: i32,
 }
 
 /// What a pod says of itself. That is its readiness, as Kubernetes asks for it.
@@ -115,6 +117,7 @@ pub fn view(pod: &Pod) -> PodView {
         health: health(pod),
         terminating: pod.metadata.deletion_timestamp.is_some(),
         problem: problem(pod),
+        restarts: restarts(pod),
         name,
     }
 }
@@ -130,6 +133,11 @@ fn health(pod: &Pod) -> PodHealth {
 
 fn condition<'a>(pod: &'a Pod, type_: &str) -> Option<&'a PodCondition> {
     pod.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == type_)
+}
+
+fn restarts(pod: &Pod) -> i32 {
+    let containers = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    containers.map(|container| container.restart_count).sum()
 }
 
 /// Kubernetes' words for a container that is being created.

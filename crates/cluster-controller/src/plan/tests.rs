@@ -21,6 +21,7 @@ use crate::observe::secrets::{AccessView, RedactedSecret};
 use crate::testing::{
     FULL, MINIMAL, SEED, minimal, nothing, reachable, reported, serving, settings, target, today,
 };
+use crate::upgrade::migration::Migration;
 use crate::upgrade::rollout::Change;
 
 fn planned(cluster: &WorkflowCluster, observed: &Observed) -> Plan {

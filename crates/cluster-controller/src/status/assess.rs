@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason as Reason;
-use api_types::cluster::{ClusterPhase, ClusterReason};
+use api_types::cluster::{ClusterPhase, ClusterReason, UpgradeStage};
 use api_types::condition::{POSTGRES_REACHABLE, RECONCILING};
 use api_types::labels::ADOPT;
 use api_types::reason::Reason as _;
@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt as _;
 
-use super::facts::migration_message;
+use super::facts::{migration_message, upgrade_message};
 use super::{Assessment, Facts, RESYNC};
 use crate::children::migration_job::UpTo;
 use crate::kind::{Applied, Clusters};
@@ -34,6 +34,7 @@ use crate::observe::postgres::{PostgresProblem, PostgresView};
 use crate::observe::{Observed, View};
 use crate::plan::{ClusterPlan, Plan, Step, Unproven};
 use crate::upgrade::migration::{JobState, Migration};
+use crate::upgrade::rollout::EngineTemplate;
 use crate::validate::Target;
 use phase::has_run;
 
@@ -127,6 +128,7 @@ pub fn assess(
         .or_else(|| judge.judge_scaling())
         .or_else(|| judge.judge_postgres())
         .or_else(|| judge.judge_migration())
+        .or_else(|| judge.judge_upgrade())
         .or_else(|| judge.judge_pods())
         .unwrap_or_else(|| judge.judge_engine());
     // A key's id is reported when it was read, and workers wait for it.
@@ -258,6 +260,9 @@ impl Judge<'_> {
             return Some(self.moving(reason, message, RECHECK_AT_ONCE * 2));
         }
         let Migration::Needed { up_to, state, .. } = &self.plan.upgrade.migration else { return None };
+        if !self.plan.upgrade.permit.job {
+            return None;
+        }
         if *up_to == UpTo::Expand && *state == JobState::Succeeded {
             return None;
         }
@@ -279,6 +284,32 @@ impl Judge<'_> {
         })
     }
 
+    /// An upgrade that is watched, waits or went wrong. What holds a pod up is reported first, and so is a roll.
+    fn judge_upgrade(&self) -> Option<Judgement> {
+        let (reason, message) = upgrade_message(self.target, self.plan)?;
+        let moving = || self.moving(reason, message.clone(), RECHECK_MOVING);
+        match self.plan.upgrade.stage()? {
+            UpgradeStage::Canary => self.judge_problem().or_else(|| Some(moving())),
+            UpgradeStage::RollingBack => Some(Judgement { phase: ClusterPhase::RollingBack, ..moving() }),
+            // The former template may have a problem of its own.
+            UpgradeStage::RolledBack | UpgradeStage::Failed => {
+                self.judge_problem().or_else(|| Some(self.stalled(reason, message)))
+            }
+            UpgradeStage::Soaking => self.judge_pods().or_else(|| Some(moving())),
+            UpgradeStage::Preflight
+            | UpgradeStage::Planned
+            | UpgradeStage::Expanding
+            | UpgradeStage::Contracting => Some(self.moving(reason, message, RECHECK_AT_ONCE)),
+            UpgradeStage::Rolling | UpgradeStage::Done => None,
+        }
+    }
+
+    fn judge_problem(&self) -> Option<Judgement> {
+        let problem = self.observed.pods.iter().find_map(|pod| self.problem_of_pod(pod))?;
+        let phase = self.missing_pods_phase();
+        Some(Judgement { phase, ..self.moving(Reason::EngineUnhealthy, problem, RECHECK_MOVING) })
+    }
+
     fn judge_pods(&self) -> Option<Judgement> {
         let (children, replicas) = (&self.observed.children, self.cluster.spec.replicas);
         let Some(set) = children.stateful_set() else {
@@ -298,12 +329,8 @@ impl Judge<'_> {
                 ..self.moving(Reason::FailedCreate, failed.message(), RECHECK_MOVING)
             });
         }
-        if let Some(problem) = self.observed.pods.iter().find_map(|pod| self.problem_of_pod(pod)) {
-            let phase = self.missing_pods_phase();
-            return Some(Judgement {
-                phase,
-                ..self.moving(Reason::EngineUnhealthy, problem, RECHECK_MOVING)
-            });
+        if let Some(problem) = self.judge_problem() {
+            return Some(problem);
         }
         if !is_observed(set)
             && let Some(unchanged) = self.judge_as_before()
@@ -389,7 +416,8 @@ impl Judge<'_> {
     fn running_version(&self) -> String {
         let running = self.observed.running_version().map(str::to_owned);
         running.unwrap_or_else(|| {
-            self.plan.upgrade.rollout.version.as_ref().unwrap_or(&self.target.version).to_string()
+            let template = self.plan.upgrade.rollout.template.as_ref();
+            template.map_or(&self.target.version, EngineTemplate::version).to_string()
         })
     }
 

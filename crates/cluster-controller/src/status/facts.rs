@@ -3,13 +3,15 @@
 use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason as Reason;
 use api_types::cluster::{
-    AccessKeyIds, ClusterReason, Endpoint, PostgresStatus, SslMode, WorkflowClusterStatus,
+    AccessKeyIds, ClusterReason, Endpoint, PostgresStatus, SslMode, StableTemplate, UpgradeStage,
+    UpgradeStatus, WorkflowClusterStatus,
 };
 use api_types::condition::{
     AVAILABLE, MIGRATED, POSTGRES_ENCRYPTED, POSTGRES_REACHABLE, ROTATING_CREDENTIALS, SUPPORTED,
     UPGRADE_COMPLETE,
 };
 use api_types::engine_access::{GRPC_PORT, engine_host, engine_url};
+use api_types::labels::FINALIZE_UPGRADE;
 use api_types::reason::Reason as _;
 use controller_kit::condition::{ConditionStatus, DesiredCondition, find};
 use controller_kit::events::Event;
@@ -49,6 +51,10 @@ pub struct Facts {
     pub accepts_deployments: bool,
     /// Ids of the keys that tokens are minted from.
     pub access_key_ids: AccessKeyIds,
+    /// The upgrade that runs, or the last one.
+    pub upgrade: Option<UpgradeStatus>,
+    /// What a failed upgrade goes back to.
+    pub last_stable: Option<StableTemplate>,
     /// Of what was done, beside the change of `Ready`.
     pub events: Vec<Event>,
 }
@@ -68,15 +74,11 @@ impl Facts {
         let ready_replicas = observed.children.ready_replicas();
         let is_uniform = observed.is_rolled_out(cluster.spec.replicas) && !plan.upgrade.rollout.is_rolling;
         let (name, namespace) = (cluster.name_any(), cluster.namespace().unwrap_or_default());
-        let endpoint = plan.upgrade.rollout.version.is_some().then(|| Endpoint {
+        let endpoint = plan.upgrade.rollout.template.is_some().then(|| Endpoint {
             host: engine_host(&name, &namespace),
             port: GRPC_PORT.into(),
             url: engine_url(&name, &namespace),
         });
-        let is_migrating = matches!(
-            plan.upgrade.migration,
-            Migration::Needed { .. } | Migration::Expanded | Migration::Withdrawn { .. }
-        );
         Self {
             replicas: set_status.map_or(0, |status| status.replicas),
             ready_replicas,
@@ -96,7 +98,9 @@ impl Facts {
             events: Vec::new(),
             accepts_deployments: observed.engine.is_serving()
                 && !plan.upgrade.rollout.is_rolling
-                && !is_migrating,
+                && !is_migrating(plan),
+            upgrade: plan.upgrade.record.clone(),
+            last_stable: plan.upgrade.stable.clone(),
             conditions: vec![
                 build_available(cluster, ready_replicas),
                 build_postgres_reachable(observed),
@@ -124,9 +128,88 @@ impl Facts {
             accepts_deployments: self.accepts_deployments,
             access_key_ids: (self.access_key_ids != AccessKeyIds::default())
                 .then(|| self.access_key_ids.clone()),
+            upgrade: self.upgrade.clone(),
+            last_stable: self.last_stable.clone(),
             ..WorkflowClusterStatus::default()
         }
     }
+}
+
+/// The schema is being changed, or the engine is about to be.
+fn is_migrating(plan: &Plan) -> bool {
+    let needs_job = matches!(
+        plan.upgrade.migration,
+        Migration::Needed { .. } | Migration::Expanded | Migration::Withdrawn { .. }
+    );
+    match plan.upgrade.stage() {
+        Some(
+            UpgradeStage::Expanding
+            | UpgradeStage::Canary
+            | UpgradeStage::Rolling
+            | UpgradeStage::Contracting
+            | UpgradeStage::RollingBack,
+        ) => true,
+        Some(UpgradeStage::Preflight | UpgradeStage::Planned) => {
+            matches!(plan.upgrade.migration, Migration::Withdrawn { .. })
+        }
+        Some(UpgradeStage::Soaking | UpgradeStage::RolledBack | UpgradeStage::Failed) => false,
+        Some(UpgradeStage::Done) | None => needs_job,
+    }
+}
+
+/// An upgrade that is on its way, or that failed, in words.
+pub(super) fn upgrade_message(target: &Target, plan: &Plan) -> Option<(ClusterReason, String)> {
+    let record = plan.upgrade.record.as_ref()?;
+    let (from, to) = (record.from.as_deref().unwrap_or_default(), record.to.as_deref().unwrap_or_default());
+    let (what, back) = if from == to {
+        (format!("the new pod template of {to}"), "the former one".to_owned())
+    } else {
+        (to.to_owned(), from.to_owned())
+    };
+    let failure = record.last_failure.as_ref().map(|failure| failure.message.as_str()).unwrap_or_default();
+    let pod = record.canary_pod.as_deref().unwrap_or_default();
+    Some(match record.stage {
+        UpgradeStage::Preflight => {
+            (Reason::UpgradePlanned, format!("{what} waits until no engine pod starts or ends"))
+        }
+        UpgradeStage::Planned | UpgradeStage::Expanding => {
+            (Reason::UpgradePlanned, format!("{what} follows {back}"))
+        }
+        UpgradeStage::Canary => match record.healthy_since.as_ref() {
+            Some(_) => (Reason::CanaryWatched, format!("engine pod {pod} has {what} and is watched")),
+            None => (Reason::CanaryWatched, format!("engine pod {pod} gets {what}")),
+        },
+        UpgradeStage::Soaking if record.healthy_since.is_some() && !plan.upgrade.may_finalize => (
+            Reason::FinalizeAwaited,
+            format!("every engine pod runs {to}; annotate the WorkflowCluster with {FINALIZE_UPGRADE}={to}"),
+        ),
+        UpgradeStage::Soaking => {
+            (Reason::UpgradeSoaking, format!("every engine pod runs {to} and is watched"))
+        }
+        UpgradeStage::RollingBack if failure.is_empty() => {
+            (Reason::UpgradeRollingBack, format!("the engine pods go back to {back}"))
+        }
+        UpgradeStage::RollingBack => (
+            Reason::UpgradeRollingBack,
+            format!("the engine pods go back to {back}, because of {what}: {failure}"),
+        ),
+        UpgradeStage::RolledBack => (
+            Reason::UpgradeRolledBack,
+            format!("{what} failed and the engine runs {back} again: {failure}; correct the spec"),
+        ),
+        UpgradeStage::Failed => (
+            Reason::UpgradeFailed,
+            format!("{what} failed: {failure}; go back to {back}, or correct the spec"),
+        ),
+        UpgradeStage::Rolling => {
+            (Reason::RollingOut, format!("the pods are on their way to {}", target.version))
+        }
+        UpgradeStage::Contracting => (
+            Reason::MigrationRunning,
+            format!("every engine pod runs {to}; the schema gives up what {from} needed"),
+        ),
+        UpgradeStage::Done => return None,
+    })
 }
 
 fn build_available(cluster: &WorkflowCluster, ready: i32) -> DesiredCondition<ClusterReason> {
@@ -285,8 +368,13 @@ fn build_upgrade_complete(
     let version = &target.version;
     let pending =
         |reason, message| DesiredCondition::new(UPGRADE_COMPLETE, ConditionStatus::False, reason, message);
+    if let Migration::Refused { reason, message } = &plan.upgrade.migration {
+        return pending(*reason, message.clone());
+    }
+    if let Some((reason, message)) = upgrade_message(target, plan).filter(|_| !plan.upgrade.permit.job) {
+        return pending(reason, message);
+    }
     match (&plan.upgrade.migration, running) {
-        (Migration::Refused { reason, message }, _) => pending(*reason, message.clone()),
         (Migration::Needed { .. } | Migration::Withdrawn { .. }, _) => {
             let (reason, message) =
                 migration_message(plan).unwrap_or((Reason::MigrationRunning, String::new()));

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use api_types::cluster::{ClusterPhase, ClusterReason};
+use api_types::WorkflowCluster;
+use api_types::cluster::{ClusterPhase, ClusterReason, UpgradeStage, WorkflowClusterStatus};
 use api_types::labels::{CLUSTER_CONTROLLER, MANAGED_BY, OPERATOR};
 use async_trait::async_trait;
 use controller_kit::apply::Writer;
@@ -18,7 +19,7 @@ use controller_testing::caches::{children_in_memory, store_of};
 use engine_access::engine::{EngineConnector, EngineRole};
 use engine_fake::{FakeEngine, FakeEngines};
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use kube::ResourceExt as _;
@@ -208,6 +209,7 @@ impl World {
             }
             state.templates.insert(revision.clone(), spec.template.clone());
         }
+        self.seed_revision(set, &revision);
 
         for ordinal in 0..replicas {
             let pod = format!("{name}-{ordinal}");
@@ -259,6 +261,46 @@ impl World {
         }
         self.apiserver.edit::<StatefulSet>(&namespace, &name, |set| set["status"] = status);
         true
+    }
+
+    /// Kubernetes keeps every template that pods may have.
+    fn seed_revision(&self, set: &StatefulSet, revision: &str) {
+        let namespace = set.namespace().unwrap();
+        if self.apiserver.get::<ControllerRevision>(&namespace, revision).is_some() {
+            return;
+        }
+        let template = &set.spec.as_ref().unwrap().template;
+        let kept: ControllerRevision = serde_json::from_value(json!({
+            "metadata": {
+                "name": revision,
+                "namespace": namespace,
+                "ownerReferences": [{
+                    "apiVersion": "apps/v1", "kind": "StatefulSet", "name": set.name_any(), "uid": set.uid(),
+                    "controller": true,
+                }],
+            },
+            "revision": 1,
+            "data": {"spec": {"template": template}},
+        }))
+        .unwrap();
+        self.apiserver.seed(&kept);
+    }
+
+    /// While an upgrade waits for something, time passes; not for ever, since it may wait for a person.
+    fn pass_time_of_upgrade(&self) -> bool {
+        let Some(upgrade) = self.status_if_any().and_then(|status| status.upgrade) else { return false };
+        let waits = [UpgradeStage::Canary, UpgradeStage::Rolling, UpgradeStage::Soaking];
+        let since = upgrade.stage_since.max(upgrade.healthy_since).map_or(self.now(), |since| since.0);
+        let has_time = self.now().duration_since(since) < jiff::SignedDuration::from_secs(200);
+        if !waits.contains(&upgrade.stage) || !has_time {
+            return false;
+        }
+        self.pass_time(jiff::SignedDuration::from_secs(20));
+        true
+    }
+
+    fn status_if_any(&self) -> Option<WorkflowClusterStatus> {
+        self.apiserver.get::<WorkflowCluster>(&self.namespace, &self.name)?.status
     }
 
     /// The engine's pods, in order.
@@ -330,17 +372,21 @@ impl controller_testing::World for World {
             .map(|job| self.answer_job(job))
             .chain(sets.iter().map(|set| self.answer_set(set)))
             .collect();
-        answered.contains(&true)
+        answered.contains(&true) || self.pass_time_of_upgrade()
     }
 
-    /// Everything but what is random by nature: keys, certificates, tokens and digests of them; and Pods, which are not
-    /// the controller's.
+    /// Everything but what is random by nature: keys, certificates, tokens and digests of them, times of an upgrade; and
+    /// Pods and ControllerRevisions, which are not the controller's.
     fn end_state(&self) -> Snapshot {
         let mut snapshot = self.apiserver.snapshot();
-        snapshot.retain(|key, _| !key.starts_with("pods/"));
+        snapshot.retain(|key, _| !key.starts_with("pods/") && !key.starts_with("controllerrevisions."));
         for (key, object) in &mut snapshot {
             if key.starts_with("workflowclusters.") {
                 object["status"]["accessKeyIds"] = Value::Null;
+                for time in ["startedAt", "stageSince", "healthySince", "unhealthySince"] {
+                    mask(&mut object["status"]["upgrade"][time]);
+                }
+                mask(&mut object["status"]["upgrade"]["lastFailure"]["at"]);
             }
             if key.starts_with("secrets/") || key.starts_with("configmaps/") {
                 object["metadata"]["annotations"] = Value::Null;
@@ -350,6 +396,12 @@ impl controller_testing::World for World {
             }
         }
         snapshot
+    }
+}
+
+fn mask(value: &mut Value) {
+    if !value.is_null() {
+        *value = json!("<masked>");
     }
 }
 

@@ -117,6 +117,10 @@ fn judge_migration(input: &BuildInput<'_>, observed: &Observed, now: Timestamp) 
     let PostgresView::Reachable(database) = &observed.postgres else { return Migration::Unknown };
     let target = &input.target.version;
     let set = observed.children.stateful_set();
+    // A step that became final is not taken back, though the database may not record it as complete yet.
+    if let Some(final_version) = final_version(input).filter(|stable| target < stable && set.is_some()) {
+        return refuse(Verdict::Downgrade, &final_version, target, set);
+    }
     let verdict = match recorded_version(database) {
         Ok(Some(recorded)) => Some((judge(&recorded, target), recorded)),
         Ok(None) => None,
@@ -149,6 +153,11 @@ fn judge_migration(input: &BuildInput<'_>, observed: &Observed, now: Timestamp) 
     let job = build_job(input, up_to, is_breaking);
     let state = job_state(&job, observed, up_to, now);
     Migration::Needed { up_to, job: Box::new(job), state }
+}
+
+/// Version that every pod had last, healthy, and that the schema may be contracted to.
+fn final_version(input: &BuildInput<'_>) -> Option<Version> {
+    input.cluster.status.as_ref()?.last_stable.as_ref()?.version.parse().ok()
 }
 
 fn recorded_version(database: &Database) -> Result<Option<Version>, String> {

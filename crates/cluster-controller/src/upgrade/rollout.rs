@@ -1,27 +1,67 @@
 //! How a new template reaches the pods: one pod at a time by the StatefulSet's partition, each step only while every pod
 //! that has the template is ready and the engine answers that it is healthy. Readiness is a pod's own judgement of itself;
-//! that answer is the same of whichever pod gave it, over the way that callers go. A canary is the same with a longer look
-//! at the first step.
+//! that answer is the same of whichever pod gave it, over the way that callers go.
 
+use api_types::cluster::StableTemplate;
 use controller_kit::plan::Deletion;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use kube::api::ApiResource;
 use semver::Version;
 
-use super::migration::Migration;
 use super::revisions::{is_rolling, restores_wanted, wanted_revision};
 use crate::children::BuildInput;
-use crate::children::stateful_set::{self, changes_template, version_of};
+use crate::children::stateful_set::{self, applied_digest, changes_template};
 use crate::observe::Observed;
 use crate::observe::pods::PodView;
 use crate::observe::postgres::PostgresView;
 
+/// The pod template of the StatefulSet.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EngineTemplate {
+    /// As the spec says, at this version.
+    Wanted(Version),
+    /// As it was before an upgrade.
+    Former {
+        /// Version of the engine.
+        version: Version,
+        /// Digest under which it was applied.
+        digest: String,
+        /// The template itself; `None` = it is lost, and what the spec says at that version takes its place.
+        template: Option<Box<PodTemplateSpec>>,
+    },
+}
+
+impl EngineTemplate {
+    /// The template that every pod had last: as its ControllerRevision holds it, or as it still is on the StatefulSet.
+    #[must_use]
+    pub fn of_stable(stable: &StableTemplate, observed: &Observed) -> Option<Self> {
+        let is_live = |set: &&StatefulSet| applied_digest(set) == Some(stable.template_digest.as_str());
+        let live = || {
+            let set = observed.children.stateful_set().filter(is_live)?;
+            set.spec.as_ref().map(|spec| spec.template.clone())
+        };
+        Some(Self::Former {
+            version: stable.version.parse().ok()?,
+            digest: stable.template_digest.clone(),
+            template: observed.stable_template.clone().or_else(live).map(Box::new),
+        })
+    }
+
+    /// Version of the engine.
+    #[must_use]
+    pub fn version(&self) -> &Version {
+        match self {
+            Self::Wanted(version) | Self::Former { version, .. } => version,
+        }
+    }
+}
+
 /// Where the pods stand, and the next step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rollout {
-    /// Version of the pod template; `None` while there must be no StatefulSet yet.
-    pub version: Option<Version>,
+    /// The pod template; `None` while there must be no StatefulSet yet.
+    pub template: Option<EngineTemplate>,
     /// Pods below this ordinal keep the former template. Equal to the replicas when nothing is rolled: a new template
     /// then begins with nobody.
     pub partition: i32,
@@ -42,32 +82,40 @@ pub struct Change {
     pub template: bool,
 }
 
-/// Plans the next step of the roll.
+/// Plans the next step of the roll. At most `limit` pods may get the template.
 #[must_use]
-pub fn plan_rollout(input: &BuildInput<'_>, observed: &Observed, migration: &Migration) -> Rollout {
-    let live = observed.children.stateful_set();
-    let target = &input.target.version;
-    let version = if migration.admits_target() { Some(target.clone()) } else { live.and_then(version_of) };
+pub fn plan_rollout(
+    input: &BuildInput<'_>,
+    observed: &Observed,
+    template: Option<EngineTemplate>,
+    limit: Option<i32>,
+) -> Rollout {
     let replicas = input.cluster.spec.replicas;
-    let (Some(version), Some(live)) = (version.clone(), live) else {
+    let (Some(template), Some(live)) = (&template, observed.children.stateful_set()) else {
         return Rollout {
-            version,
+            template,
             partition: replicas,
             stuck: Vec::new(),
             is_rolling: false,
             change: Change::default(),
         };
     };
-    let template = changes_template(&stateful_set::build(input, &version, replicas), live);
+    let changes = changes_template(&stateful_set::build(input, template, replicas), live);
     let former = live.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    let replaces = template || replicas > former;
+    let replaces = changes || replicas > former;
+    let lowest = match limit {
+        None => 0,
+        // Where it is.
+        Some(0) => partition_of(live),
+        Some(pods) => (replicas - pods).max(0),
+    };
     Rollout {
-        version: Some(version),
         // Pods that are added in the middle of a roll begin with the former template, as all others did.
-        partition: if replaces { replicas } else { next_partition(replicas, live, observed) },
-        stuck: if template { Vec::new() } else { stuck_pods(replicas, live, observed) },
-        is_rolling: template || is_rolling(live, &observed.pods),
-        change: Change { scale: (former != replicas).then_some((former, replicas)), template },
+        partition: if replaces { replicas } else { next_partition(replicas, live, observed).max(lowest) },
+        stuck: if changes { Vec::new() } else { stuck_pods(replicas, live, observed) },
+        is_rolling: changes || is_rolling(live, &observed.pods),
+        change: Change { scale: (former != replicas).then_some((former, replicas)), template: changes },
+        template: Some(template.clone()),
     }
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::children::{migration_job, stateful_set};
 use crate::observe::secrets::build_login;
 use crate::testing::{MINIMAL, SEED, cluster, minimal, secret, target, with_input};
+use crate::upgrade::rollout::EngineTemplate;
 
 #[test]
 fn a_valid_spec_gives_its_target() {
@@ -29,7 +30,7 @@ fn controller_engine_and_migration_look_the_host_up_by_the_same_name(#[case] hos
     let secret = secret("db", &[("username", "u"), ("password", "p")]);
     let login = build_login(&target(&cluster), Some(&secret), None).unwrap();
     let names = with_input(&cluster, |input| {
-        let set = stateful_set::build(input, &Version::new(1, 2, 3), 1);
+        let set = stateful_set::build(input, &EngineTemplate::Wanted(Version::new(1, 2, 3)), 1);
         let job = migration_job::build_job(input, migration_job::UpTo::All, false);
         [set.spec.unwrap().template, job.spec.unwrap().template].map(|template| {
             let env = template.spec.unwrap().containers.remove(0).env.unwrap();

@@ -46,6 +46,8 @@ async fn a_new_cluster_comes_up_and_then_costs_nothing() {
          spec.observability.tracing (no OTLP is sent yet; use the metrics), \
          spec.observability.metrics.serviceMonitor (install the CRDs of monitoring.coreos.com/v1)"
     );
+    let stable = found.last_stable.clone();
+    assert_eq!(stable.as_ref().map(|stable| stable.version.as_str()), Some("1.2.3"));
     assert_eq!(
         WorkflowClusterStatus { conditions: Vec::new(), ..found },
         WorkflowClusterStatus {
@@ -71,6 +73,8 @@ async fn a_new_cluster_comes_up_and_then_costs_nothing() {
             }),
             accepts_deployments: true,
             access_key_ids: Some(rotation::key_ids(&world, "workflow-system", "prod-east")),
+            upgrade: None,
+            last_stable: stable,
         }
     );
     world.apiserver.forget_requests();

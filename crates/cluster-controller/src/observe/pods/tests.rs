@@ -37,6 +37,7 @@ fn a_ready_pod_is_read() {
             health: PodHealth::Ready,
             terminating: false,
             problem: None,
+            restarts: 0,
         }
     );
 }

@@ -16,8 +16,11 @@ impl Judge<'_> {
     }
 
     fn is_upgrading(&self) -> bool {
+        let record = self.plan.upgrade.record.as_ref();
+        let is_on_its_way =
+            record.is_some_and(|record| record.from != record.to && record.stage.is_on_its_way());
         let former = self.cluster.status.as_ref().and_then(|status| status.version.as_ref());
-        former.is_some_and(|former| *former != self.cluster.spec.version)
+        is_on_its_way || former.is_some_and(|former| *former != self.cluster.spec.version)
     }
 
     pub(super) fn settled_phase(&self) -> ClusterPhase {

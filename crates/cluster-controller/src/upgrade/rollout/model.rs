@@ -92,9 +92,9 @@ impl Model {
         let before = (self.set.clone(), self.pods.clone());
         let observed = self.observed();
         let (rollout, desired) = with_input(&self.cluster, |input| {
-            let rollout = plan_rollout(input, &observed, &Migration::Done);
-            let version = rollout.version.clone().unwrap();
-            let desired = stateful_set::build(input, &version, rollout.partition);
+            let wanted = EngineTemplate::Wanted(input.target.version.clone());
+            let rollout = plan_rollout(input, &observed, Some(wanted.clone()), None);
+            let desired = stateful_set::build(input, &wanted, rollout.partition);
             (rollout, desired)
         });
         for stuck in &rollout.stuck {

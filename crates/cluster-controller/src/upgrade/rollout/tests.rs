@@ -11,21 +11,21 @@ fn three() -> api_types::WorkflowCluster {
     minimal(|cluster| cluster.spec.replicas = 3)
 }
 
-fn version() -> Version {
-    Version::new(1, 2, 3)
+fn wanted() -> EngineTemplate {
+    EngineTemplate::Wanted(Version::new(1, 2, 3))
 }
 
 fn planned(cluster: &api_types::WorkflowCluster, observed: &Observed) -> Rollout {
-    with_input(cluster, |input| plan_rollout(input, observed, &Migration::Done))
+    with_input(cluster, |input| plan_rollout(input, observed, Some(wanted()), None))
 }
 
 #[test]
 fn without_a_migrated_schema_there_is_no_engine() {
-    let rollout = with_input(&three(), |input| plan_rollout(input, &nothing(), &Migration::Unknown));
+    let rollout = with_input(&three(), |input| plan_rollout(input, &nothing(), None, None));
     assert_eq!(
         rollout,
         Rollout {
-            version: None,
+            template: None,
             partition: 3,
             stuck: Vec::new(),
             is_rolling: false,
@@ -41,7 +41,7 @@ fn a_settled_engine_is_held_so_that_a_new_template_begins_with_nobody() {
     assert_eq!(
         planned(&three(), &observed),
         Rollout {
-            version: Some(version()),
+            template: Some(wanted()),
             partition: 3,
             stuck: Vec::new(),
             is_rolling: false,
@@ -58,21 +58,13 @@ fn a_changed_template_is_applied_before_any_pod_is_replaced() {
     assert_eq!(
         planned(&three(), &observed),
         Rollout {
-            version: Some(version()),
+            template: Some(wanted()),
             partition: 3,
             stuck: Vec::new(),
             is_rolling: true,
             change: Change { scale: None, template: true },
         }
     );
-}
-
-#[test]
-fn the_running_version_is_kept_while_the_schema_does_not_admit_the_new_one() {
-    let mut observed = nothing();
-    observed.children = with_set(settled_set(&three(), "1.2.2"));
-    let rollout = with_input(&three(), |input| plan_rollout(input, &observed, &Migration::Unknown));
-    assert_eq!((rollout.version, rollout.change), (Some(Version::new(1, 2, 2)), Change::default()));
 }
 
 #[rstest]

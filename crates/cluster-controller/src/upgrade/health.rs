@@ -1,0 +1,63 @@
+//! Whether the pods of a new template are well.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::revisions::wanted_revision;
+use crate::observe::Observed;
+use crate::observe::pods::{PodHealth, PodView};
+use crate::observe::postgres::PostgresView;
+
+/// A pod that does not become ready, without a word from Kubernetes why, has so long for its start.
+pub const START_DEADLINE: Duration = Duration::from_mins(2);
+/// A container that ended once may have been unlucky.
+const TOLERATED_RESTARTS: i32 = 1;
+
+/// Health of the pods that have the live template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Every one is ready, and the engine serves.
+    Healthy,
+    /// Something is on its way, or it cannot be judged now.
+    Undecided,
+    /// One is not well: its name, and what is wrong.
+    Faulty(String),
+}
+
+/// Judges the pods that have the live template. While the database is away nothing can be said about them.
+#[must_use]
+pub fn judge_new_pods(observed: &Observed, now: Timestamp) -> Health {
+    let Some(wanted) = observed.children.stateful_set().and_then(wanted_revision) else {
+        return Health::Undecided;
+    };
+    if !matches!(observed.postgres, PostgresView::Reachable(_)) {
+        return Health::Undecided;
+    }
+    let pods: Vec<&PodView> =
+        observed.engine_pods().filter(|pod| pod.revision.as_deref() == Some(wanted)).collect();
+    if let Some(fault) = pods.iter().find_map(|pod| fault_of(observed, pod, now)) {
+        return Health::Faulty(fault);
+    }
+    let is_ready = !pods.is_empty() && pods.iter().all(|pod| pod.is_good(wanted));
+    if is_ready && observed.engine.is_serving() { Health::Healthy } else { Health::Undecided }
+}
+
+fn fault_of(observed: &Observed, pod: &PodView, now: Timestamp) -> Option<String> {
+    if pod.terminating {
+        return None;
+    }
+    if pod.restarts > TOLERATED_RESTARTS {
+        return Some(format!("engine pod {}: its container ended {} times", pod.name, pod.restarts));
+    }
+    if let Some(problem) = observed.problem_message(pod) {
+        return Some(format!("engine pod {}: {problem}", pod.name));
+    }
+    let PodHealth::Unready { since: Some(since) } = pod.health else { return None };
+    let deadline = SignedDuration::try_from(START_DEADLINE).unwrap_or_default();
+    (now.duration_since(since) >= deadline)
+        .then(|| format!("engine pod {} does not become ready: look at its events and log", pod.name))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+use rstest::rstest;
+
+use super::*;
+use crate::observe::engine::EngineView;
+use crate::testing::{minimal, nothing, pod, reachable, rolling_set, serving, today, unreachable, with_set};
+
+fn later(seconds: i64) -> Timestamp {
+    today().checked_add(SignedDuration::from_secs(seconds)).unwrap()
+}
+
+/// One pod of the new template, one of the former, both ready.
+fn observed(change: impl FnOnce(&mut Observed)) -> Observed {
+    let cluster = minimal(|cluster| cluster.spec.replicas = 2);
+    let mut observed = nothing();
+    (observed.postgres, observed.engine) = (reachable(Some("1.2.3")), serving());
+    observed.children = with_set(rolling_set(&cluster, "1.2.3", 1));
+    observed.pods = vec![pod(0, "old", true), pod(1, "new", true)];
+    change(&mut observed);
+    observed
+}
+
+fn fault(message: &str) -> Health {
+    Health::Faulty(message.to_owned())
+}
+
+#[rstest]
+#[case::well(|_: &mut Observed| (), Health::Healthy)]
+#[case::nobody_has_it_yet(|it: &mut Observed| it.pods[1] = pod(1, "old", true), Health::Undecided)]
+#[case::starting(|it: &mut Observed| it.pods[1] = pod(1, "new", false), Health::Undecided)]
+#[case::ending(|it: &mut Observed| it.pods[1].terminating = true, Health::Undecided)]
+#[case::the_engine_does_not_answer(
+    |it: &mut Observed| it.engine = EngineView::Unreachable("refused".to_owned()),
+    Health::Undecided
+)]
+#[case::nobody_to_blame_without_a_database(
+    |it: &mut Observed| {
+        it.postgres = unreachable();
+        it.pods[1].problem = Some("CrashLoopBackOff".to_owned());
+    },
+    Health::Undecided
+)]
+#[case::cannot_start(
+    |it: &mut Observed| it.pods[1].problem = Some("ImagePullBackOff".to_owned()),
+    fault("engine pod dev-engine-1: ImagePullBackOff")
+)]
+#[case::the_former_template_is_not_judged(
+    |it: &mut Observed| it.pods[0].problem = Some("ImagePullBackOff".to_owned()),
+    Health::Healthy
+)]
+#[case::one_restart_may_be_bad_luck(|it: &mut Observed| it.pods[1].restarts = 1, Health::Healthy)]
+#[case::ends_again_and_again(
+    |it: &mut Observed| it.pods[1].restarts = 2,
+    fault("engine pod dev-engine-1: its container ended 2 times")
+)]
+fn the_pods_of_the_new_template_are_judged(#[case] change: fn(&mut Observed), #[case] expected: Health) {
+    assert_eq!(judge_new_pods(&observed(change), later(60)), expected);
+}
+
+#[test]
+fn a_pod_has_two_minutes_to_become_ready() {
+    let observed = observed(|it| it.pods[1] = pod(1, "new", false));
+    assert_eq!(judge_new_pods(&observed, later(119)), Health::Undecided);
+    let message = "engine pod dev-engine-1 does not become ready: look at its events and log";
+    assert_eq!(judge_new_pods(&observed, later(120)), fault(message));
+}
