@@ -104,10 +104,16 @@ pub struct WorkflowClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = grammar::IMAGE_MAX), regex(pattern = grammar::IMAGE_REPOSITORY))]
     pub image: Option<String>,
-    /// Number of engine pods, 0 to 64. 0 stops the engine and keeps its data.
+    /// Number of engine pods, 0 to 64. With 0 no engine runs, and its data is kept; to stop it for a while, `stopped`
+    /// leaves this number as it is.
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 64))]
     pub replicas: i32,
+    /// Stops the engine: its pods end what they have begun, and no pod runs. Services, certificates, tokens, data and
+    /// status stay, and so do tenants, processes and workers, which wait. `false`, or leaving it out, starts the engine
+    /// again with `replicas` pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<bool>,
     /// Stops all writes to owned objects; the status is still reported and deletion still works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
@@ -145,6 +151,16 @@ impl WorkflowClusterSpec {
     /// Whether writes to owned objects are stopped.
     pub fn is_paused(&self) -> bool {
         self.paused == Some(true)
+    }
+
+    /// Whether the engine is stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped == Some(true)
+    }
+
+    /// Engine pods that shall run: none while the engine is stopped.
+    pub fn engine_pods(&self) -> i32 {
+        if self.is_stopped() { 0 } else { self.replicas }
     }
 
     /// What happens on deletion; `Delete` when the spec says nothing.

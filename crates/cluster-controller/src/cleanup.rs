@@ -78,7 +78,7 @@ fn judge(cluster: &WorkflowCluster, remains: &Remains, now: Timestamp) -> Verdic
     match engine {
         EngineLife::Gone => return go("could not be cleaned up: the engine is gone already"),
         EngineLife::Stopped => {
-            return go("could not be cleaned up: the engine is stopped (spec.replicas is 0)");
+            return go("could not be cleaned up: the engine is stopped (spec.stopped, or spec.replicas 0)");
         }
         EngineLife::Lives => {}
     }

@@ -124,7 +124,7 @@ async fn observe_world(
     let database = login.as_ref().ok().map(|login| login.database.clone());
     let postgres = match login {
         Ok(login) => {
-            let is_rolled_out = is_rolled_out(&children, &pods, cluster.spec.replicas);
+            let is_rolled_out = is_rolled_out(&children, &pods, cluster.spec.engine_pods());
             let freshness = postgres::freshness(cluster, is_rolled_out);
             let uid = cluster.uid().unwrap_or_default();
             let view = context.postgres.observe(&uid, &login, freshness).await;

@@ -156,7 +156,7 @@ pub(crate) fn settled_set(cluster: &WorkflowCluster, version: &str) -> StatefulS
     let version: Version = version.parse().unwrap();
     let replicas = cluster.spec.replicas;
     let mut set = with_input(cluster, |input| {
-        stateful_set::build(input, &EngineTemplate::Wanted(version.clone()), replicas)
+        stateful_set::build(input, &EngineTemplate::Wanted(version.clone()), replicas, replicas)
     });
     set.metadata.uid = Some("uid-set".to_owned());
     set.metadata.generation = Some(1);

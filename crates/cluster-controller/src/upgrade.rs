@@ -76,7 +76,7 @@ pub fn plan_upgrade(input: &BuildInput<'_>, observed: &Observed, now: Timestamp)
     let (migration, unwanted) = plan_migration(input, observed, now);
     let (to, wanted) = (input.target.version.to_string(), wanted_digest(input, &input.target.version));
     let set = observed.children.stateful_set();
-    let canary = format!("{}-{}", input.engine_name(), input.cluster.spec.replicas - 1);
+    let canary = format!("{}-{}", input.engine_name(), input.cluster.spec.engine_pods() - 1);
     let facts = Facts {
         to: &to,
         wanted: &wanted,
@@ -84,9 +84,9 @@ pub fn plan_upgrade(input: &BuildInput<'_>, observed: &Observed, now: Timestamp)
         stable: stable.filter(|_| set.is_some()),
         schema: schema_of(&migration),
         pods: Pods {
-            exist: input.cluster.spec.replicas > 0,
+            exist: input.cluster.spec.engine_pods() > 0,
             spread: match set {
-                _ if observed.is_rolled_out(input.cluster.spec.replicas) => Spread::Settled,
+                _ if observed.is_rolled_out(input.cluster.spec.engine_pods()) => Spread::Settled,
                 Some(set) if is_observed(set) && !is_rolling(set, &observed.pods) => Spread::Uniform,
                 _ => Spread::Mixed,
             },

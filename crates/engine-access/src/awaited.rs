@@ -4,12 +4,19 @@
 use api_types::{WorkflowCluster, WorkflowTenant};
 use kube::{Resource, ResourceExt as _};
 
-use crate::engine::is_callable;
+use crate::engine::has_engine;
 
-/// The engine of the cluster takes nothing new: see [`is_callable`].
+/// The engine of the cluster takes nothing new: see [`has_engine`].
 #[must_use]
-pub fn cluster_not_callable(cluster: &WorkflowCluster) -> Option<String> {
-    (!is_callable(cluster)).then(|| format!("{} has no endpoint yet or is being deleted", named(cluster)))
+pub fn cluster_without_engine(cluster: &WorkflowCluster) -> Option<String> {
+    (!has_engine(cluster)).then(|| format!("{} has no endpoint yet or is being deleted", named(cluster)))
+}
+
+/// The engine of the cluster is stopped: nobody is called before it runs again.
+#[must_use]
+pub fn cluster_stopped(cluster: &WorkflowCluster) -> Option<String> {
+    let is_stopped = cluster.spec.engine_pods() == 0;
+    is_stopped.then(|| format!("{} is stopped; this goes on when its engine runs again", named(cluster)))
 }
 
 /// The engine of the cluster takes no definitions now.

@@ -297,12 +297,18 @@ pub fn leading_pool(service: &Service) -> Result<EnginePool, EngineError> {
     Ok(EnginePool::new(Timeouts::default()).fenced(writer))
 }
 
-/// May anything new be written to this cluster's engine? Not if the cluster is being deleted, nor without an endpoint:
-/// then there is no engine yet.
+/// May anything new be written to this cluster's engine, now or as soon as it runs? Not if the cluster is being deleted,
+/// nor without an endpoint: then there is no engine yet.
 #[must_use]
-pub fn is_callable(cluster: &WorkflowCluster) -> bool {
+pub fn has_engine(cluster: &WorkflowCluster) -> bool {
     cluster.metadata.deletion_timestamp.is_none()
         && cluster.status.as_ref().is_some_and(|status| status.endpoint.is_some())
+}
+
+/// May this cluster's engine be called now? An engine that is stopped would not answer.
+#[must_use]
+pub fn is_callable(cluster: &WorkflowCluster) -> bool {
+    has_engine(cluster) && cluster.spec.engine_pods() > 0
 }
 
 fn endpoint_of(cluster: &WorkflowCluster) -> Result<(String, u16), AccessError> {

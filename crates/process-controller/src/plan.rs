@@ -17,7 +17,8 @@ use controller_kit::pass::is_deleting;
 use controller_kit::plan::Wait;
 use controller_kit::problem::Problem;
 use engine_access::awaited::{
-    cluster_not_callable, cluster_updating, tenant_being_deleted, tenant_not_ready, tenant_suspended,
+    cluster_stopped, cluster_updating, cluster_without_engine, tenant_being_deleted, tenant_not_ready,
+    tenant_suspended,
 };
 use engine_access::engine::owner_of;
 use engine_access::reference::Resolved;
@@ -134,7 +135,8 @@ pub fn is_owned_by(latest: &ManagedDefinition, process: &WorkflowProcess) -> boo
 fn plan_wait(resolved: &Resolved) -> Option<Wait<ProcessReason>> {
     let wait = |reason| move |message| Wait { reason, message, recheck: RECHECK_WATCHED };
     let (cluster, tenant) = (&resolved.cluster, resolved.tenant.as_deref());
-    None.or_else(|| cluster_not_callable(cluster).map(wait(Reason::ClusterNotReady)))
+    None.or_else(|| cluster_without_engine(cluster).map(wait(Reason::ClusterNotReady)))
+        .or_else(|| cluster_stopped(cluster).map(wait(Reason::ClusterStopped)))
         .or_else(|| cluster_updating(cluster).map(wait(Reason::ClusterUpdating)))
         .or_else(|| tenant.and_then(tenant_being_deleted).map(wait(Reason::TenantNotReady)))
         .or_else(|| tenant.and_then(tenant_suspended).map(wait(Reason::TenantSuspended)))

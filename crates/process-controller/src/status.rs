@@ -231,6 +231,12 @@ fn assess_deletion(observed: &Observed, failures: &[Problem<ProcessReason>]) -> 
         (None, EngineView::NotReady(error)) => {
             blocked(&format!("the engine cannot be called: {error}"), error.class())
         }
+        (None, EngineView::Unasked(Unasked::Stopped { cluster })) => {
+            let message = format!(
+                "WorkflowCluster {cluster} is stopped, so its engine cannot be asked; start it, or delete that cluster"
+            );
+            deleting(Reason::ClusterStopped, &message, Next::Wait { recheck: RECHECK_CLUSTER })
+        }
         (None, EngineView::Unasked(Unasked::NoEndpoint { cluster })) => {
             let message = format!(
                 "WorkflowCluster {cluster} has no endpoint, so its engine cannot be asked; correct or delete that cluster"

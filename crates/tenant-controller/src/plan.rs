@@ -11,7 +11,7 @@ use api_types::tenant::TenantReason;
 use controller_kit::pass::is_deleting;
 use controller_kit::plan::{Deletion, Wait};
 use controller_kit::problem::Problem;
-use engine_access::awaited::cluster_not_callable;
+use engine_access::awaited::{cluster_stopped, cluster_without_engine};
 use engine_access::engine::owner_of;
 use engine_client::model::{DeleteTenant, Tenant, TenantQuotas};
 use kube::ResourceExt as _;
@@ -76,8 +76,12 @@ pub fn plan_tenant(tenant: &WorkflowTenant, is_valid: bool, observed: &Observed)
         return Plan::converged();
     }
     let Ok(cluster) = &observed.cluster else { return Plan::converged() };
-    if let Some(message) = cluster_not_callable(cluster) {
+    if let Some(message) = cluster_without_engine(cluster) {
         let wait = Wait { reason: TenantReason::ClusterNotReady, message, recheck: RECHECK_WATCHED };
+        return Plan { steps: Vec::new(), wait: Some(wait) };
+    }
+    if let Some(message) = cluster_stopped(cluster) {
+        let wait = Wait { reason: TenantReason::ClusterStopped, message, recheck: RECHECK_WATCHED };
         return Plan { steps: Vec::new(), wait: Some(wait) };
     }
     let EngineView::Answered { tenant: found, .. } = &observed.engine else { return Plan::converged() };

@@ -189,6 +189,12 @@ fn assess_deletion(
             let message = format!("the engine cannot be called: {}", error.message());
             deleting(Reason::DeletionBlocked, message, Next::Failed(error.class()))
         }
+        (None, EngineView::Unasked(Unasked::Stopped { cluster })) => {
+            let message = format!(
+                "WorkflowCluster {cluster} is stopped, so its engine cannot be asked; start it, or delete that cluster"
+            );
+            deleting(Reason::ClusterStopped, message, Next::Wait { recheck: RECHECK_CLUSTER })
+        }
         (None, EngineView::Unasked(Unasked::NoEndpoint { cluster })) => {
             let message = format!(
                 "WorkflowCluster {cluster} has no endpoint, so its engine cannot be asked; correct or delete that cluster"
@@ -209,7 +215,7 @@ fn assess_deletion(
     }
 }
 
-/// An engine that is away does not undo what it holds; else an outage would rewrite every status twice.
+/// An engine that is away or stopped does not undo what it holds; else an outage would rewrite every status twice.
 #[must_use]
 pub fn keep_status(
     tenant: &WorkflowTenant,
@@ -217,7 +223,7 @@ pub fn keep_status(
     assessment: &Assessment,
     now: Timestamp,
 ) -> Option<WorkflowTenantStatus> {
-    let is_kept = assessment.reason == Reason::EngineUnreachable
+    let is_kept = matches!(assessment.reason, Reason::EngineUnreachable | Reason::ClusterStopped)
         && former.ready
         && former.observed_generation == tenant.metadata.generation;
     is_kept.then(|| clients::update_clients(tenant, former, assessment, now))

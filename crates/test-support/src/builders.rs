@@ -60,6 +60,7 @@ pub fn cluster(namespace: &str, name: &str) -> WorkflowCluster {
         version: VERSION.to_owned(),
         image: None,
         replicas: 2,
+        stopped: None,
         paused: None,
         resources: None,
         postgres: Postgres { external_ref: Some(postgres), managed: None },

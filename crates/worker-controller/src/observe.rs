@@ -10,7 +10,7 @@ use api_types::worker::WorkerReason;
 use api_types::{WorkflowCluster, WorkflowTenant, WorkflowWorker};
 use controller_kit::children::{ReadError, observe_children};
 use controller_kit::problem::Problem;
-use engine_access::engine::{AccessError, TenantAccess, is_callable};
+use engine_access::engine::{AccessError, TenantAccess, has_engine};
 use engine_access::grant::{NamespaceRole, missing_permission};
 use engine_access::reference::{Referrer, Resolved, meant_tenant, resolve, tenant_label};
 use engine_client::{Credential, TenantEpoch, TokenRole, join_host_port};
@@ -195,7 +195,7 @@ async fn observe_access(context: &Context, references: &References) -> AccessVie
     let References::Resolved(resolved) = references else { return AccessView::NotAsked };
     let cluster = &resolved.cluster;
     let endpoint = cluster.status.as_ref().and_then(|status| status.endpoint.as_ref());
-    let Some(endpoint) = endpoint.filter(|_| is_callable(cluster)) else { return AccessView::NotAsked };
+    let Some(endpoint) = endpoint.filter(|_| has_engine(cluster)) else { return AccessView::NotAsked };
     // Nobody owns the default tenant, so it has one life only.
     let epoch = resolved.tenant.as_ref().and_then(|tenant| tenant.uid()).unwrap_or_default();
     let tenant = TenantEpoch { tenant_id: resolved.tenant_id(), epoch };

@@ -8,7 +8,7 @@ use api_types::worker::WorkerReason as Reason;
 use controller_kit::children::{ChildSet as _, plan_children};
 use controller_kit::plan::{ChildVerdict, Wait};
 use controller_kit::problem::Problem;
-use engine_access::awaited::{cluster_not_callable, tenant_being_deleted, tenant_not_ready};
+use engine_access::awaited::{cluster_without_engine, tenant_being_deleted, tenant_not_ready};
 use engine_access::reference::Resolved;
 
 use crate::children::access_secret::AccessSecret;
@@ -67,7 +67,7 @@ fn plan_wait(resolved: &Resolved, children: &Children) -> Option<Wait<Reason>> {
     let tenant = resolved.tenant.as_deref();
     // A fleet that exists is kept up to date whatever its tenant goes through; a new one would only be refused.
     let is_new = children.get(&WorkerPods).is_none();
-    None.or_else(|| cluster_not_callable(&resolved.cluster).map(wait(Reason::ClusterNotReady)))
+    None.or_else(|| cluster_without_engine(&resolved.cluster).map(wait(Reason::ClusterNotReady)))
         .or_else(|| tenant.and_then(tenant_being_deleted).map(wait(Reason::TenantNotReady)))
         .or_else(|| tenant.filter(|_| is_new).and_then(tenant_not_ready).map(wait(Reason::TenantNotReady)))
 }

@@ -113,8 +113,13 @@ build_project_binaries() { # <name...>
     done
     ((${#binaries[@]} > 0)) || continue
     selection=("${binaries[@]/#/--bin=}")
-    # What is released has no feature that only a test or a bench of the workspace asks for.
-    [[ $of_profile == dev ]] || selection+=("${binaries[@]/#/--package=}")
+    if [[ $of_profile == dev ]]; then
+      # As it is compiled for the tests of the whole workspace.
+      selection+=(--features=workflow-engine/successors)
+    else
+      # What is released has no feature that only a test or a bench of the workspace asks for.
+      selection+=("${binaries[@]/#/--package=}")
+    fi
     step "$cache/log/cargo-$of_profile.log" "compiling ${#binaries[@]} programs (cargo, profile $of_profile)" \
       cargo build --manifest-path "$repository/Cargo.toml" --profile "$of_profile" "${selection[@]}"
   done

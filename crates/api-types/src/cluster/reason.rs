@@ -5,8 +5,8 @@ crate::reason::kind_reasons! {
             "The engine serves at the version and with the replicas of the spec."
             => "Nothing.",
         Stopped Normal
-            "`spec.replicas` is 0: no engine pod runs, the data is kept."
-            => "Raise `spec.replicas` to start the engine.",
+            "`spec.stopped` is true or `spec.replicas` is 0: no engine pod runs, the data is kept."
+            => "Set `spec.stopped` to false, or raise `spec.replicas`, to start the engine.",
         Reconciling Normal
             "Owned objects are being changed to match the spec; the message says which."
             => "Wait.",

@@ -105,7 +105,7 @@ pub enum ClusterPhase {
     Upgrading,
     /// The engine goes back to its former version or template.
     RollingBack,
-    /// `replicas` is 0.
+    /// No engine pod runs: `stopped` is true, or `replicas` is 0.
     Stopped,
     /// The engine serves, but not with all that the spec asks for.
     Degraded,

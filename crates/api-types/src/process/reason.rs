@@ -19,6 +19,9 @@ crate::reason::kind_reasons! {
         SourceInvalid Warning
             "The source is empty."
             => "Put the BPMN into the source that the message names.",
+        ClusterStopped Normal
+            "The engine of the cluster is stopped; what is in it stays."
+            => "Nothing; it goes on when the cluster is started (`spec.stopped: false`).",
         ClusterNotReady Warning
             "The cluster has no endpoint yet, or is being deleted."
             => "Look at the `WorkflowCluster` that the message names.",

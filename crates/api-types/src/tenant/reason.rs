@@ -40,6 +40,9 @@ crate::reason::kind_reasons! {
         ClientSecretsLeft Warning
             "The object was deleted, and its Secret `<tenant>-client` could not be deleted in the namespaces that the message names (event)."
             => "Delete it there; the engine refuses its token.",
+        ClusterStopped Normal
+            "The engine of the cluster is stopped; what is in it stays."
+            => "Nothing; it goes on when the cluster is started (`spec.stopped: false`).",
         ClusterNotReady Warning
             "The cluster has no endpoint yet, or is being deleted."
             => "Look at the `WorkflowCluster` that the message names.",

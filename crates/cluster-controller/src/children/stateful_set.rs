@@ -46,13 +46,13 @@ impl Child for EnginePods {
 
     fn build(&self, input: &Input<'_>, _live: Option<&StatefulSet>) -> Option<StatefulSet> {
         let template = input.rollout.template.as_ref()?;
-        Some(build(&input.build, template, input.rollout.partition))
+        Some(build(&input.build, template, input.rollout.size, input.rollout.partition))
     }
 }
 
-/// Builds it. `partition` holds back the pods below it from a new template.
+/// Builds it with `size` pods. `partition` holds back the pods below it from a new template.
 #[must_use]
-pub fn build(input: &BuildInput<'_>, template: &EngineTemplate, partition: i32) -> StatefulSet {
+pub fn build(input: &BuildInput<'_>, template: &EngineTemplate, size: i32, partition: i32) -> StatefulSet {
     let (template, digest) = match template {
         EngineTemplate::Former { digest, template: Some(template), .. } => {
             ((**template).clone(), digest.clone())
@@ -68,7 +68,7 @@ pub fn build(input: &BuildInput<'_>, template: &EngineTemplate, partition: i32) 
     StatefulSet {
         metadata,
         spec: Some(StatefulSetSpec {
-            replicas: Some(input.cluster.spec.replicas),
+            replicas: Some(size),
             selector: LabelSelector {
                 match_labels: Some(selector(Component::Engine, &input.name())),
                 ..LabelSelector::default()

@@ -75,7 +75,7 @@ use EngineLife::{Gone, Lives, Stopped};
 #[case::almost_too_long(deleted(), Lives, &[flow()], 299, waits("the engine serves on, for at most 5 minutes, until these are cleaned up: WorkflowProcess acme/flow"))]
 #[case::too_long(deleted(), Lives, &[flow(), staying()], 300, gone("LeftInDatabase", "the database keeps what was not cleaned up within five minutes; the same objects applied again take it over: WorkflowProcess acme/flow, WorkflowTenant acme/beta"))]
 #[case::engine_gone(deleted(), Gone, &[flow()], 0, gone("LeftInDatabase", "the database keeps what could not be cleaned up: the engine is gone already; the same objects applied again take it over: WorkflowProcess acme/flow"))]
-#[case::engine_stopped(deleted(), Stopped, &[solo()], 0, gone("LeftInDatabase", "the database keeps what could not be cleaned up: the engine is stopped (spec.replicas is 0); the same objects applied again take it over: WorkflowTenant acme/solo"))]
+#[case::engine_stopped(deleted(), Stopped, &[solo()], 0, gone("LeftInDatabase", "the database keeps what could not be cleaned up: the engine is stopped (spec.stopped, or spec.replicas 0); the same objects applied again take it over: WorkflowTenant acme/solo"))]
 #[case::forced(forced(), Lives, &[flow()], 0, gone("DeletionForced", "the database keeps what was not awaited; the same objects applied again take it over: WorkflowProcess acme/flow"))]
 fn a_cluster_that_is_deleted(
     #[case] cluster: WorkflowCluster,

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt as _;
 
-use super::facts::{migration_message, upgrade_message};
+use super::facts::{migration_message, upgrade_message, why_stopped};
 use super::{Assessment, Facts, RESYNC};
 use crate::children::migration_job::UpTo;
 use crate::kind::{Applied, Clusters};
@@ -174,7 +174,7 @@ impl Judge<'_> {
     }
 
     fn judge_paused(&self) -> Option<Judgement> {
-        let is_served = self.observed.is_rolled_out(self.cluster.spec.replicas);
+        let is_served = self.observed.is_rolled_out(self.cluster.spec.engine_pods());
         let stays = match &self.plan.upgrade.migration {
             Migration::Withdrawn { job, version } => format!(
                 "; migration Job {job} for version {version}, which the spec does not ask for, stays until then"
@@ -311,7 +311,7 @@ impl Judge<'_> {
     }
 
     fn judge_pods(&self) -> Option<Judgement> {
-        let (children, replicas) = (&self.observed.children, self.cluster.spec.replicas);
+        let (children, replicas) = (&self.observed.children, self.cluster.spec.engine_pods());
         let Some(set) = children.stateful_set() else {
             return Some(self.moving(
                 Reason::Reconciling,
@@ -382,9 +382,9 @@ impl Judge<'_> {
     }
 
     fn judge_engine(&self) -> Judgement {
-        let replicas = self.cluster.spec.replicas;
+        let replicas = self.cluster.spec.engine_pods();
         if replicas == 0 {
-            let message = "spec.replicas is 0: no engine pod runs, the data is kept".to_owned();
+            let message = format!("{}: no engine pod runs, the data is kept", why_stopped(self.cluster));
             return self.settled(Reason::Stopped, message);
         }
         let unhealthy = |problem: String| Judgement {

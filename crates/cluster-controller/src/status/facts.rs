@@ -72,7 +72,8 @@ impl Facts {
         let set = observed.children.stateful_set();
         let set_status = set.and_then(|set| set.status.as_ref());
         let ready_replicas = observed.children.ready_replicas();
-        let is_uniform = observed.is_rolled_out(cluster.spec.replicas) && !plan.upgrade.rollout.is_rolling;
+        let is_uniform =
+            observed.is_rolled_out(cluster.spec.engine_pods()) && !plan.upgrade.rollout.is_rolling;
         let (name, namespace) = (cluster.name_any(), cluster.namespace().unwrap_or_default());
         let endpoint = plan.upgrade.rollout.template.is_some().then(|| Endpoint {
             host: engine_host(&name, &namespace),
@@ -212,10 +213,15 @@ pub(super) fn upgrade_message(target: &Target, plan: &Plan) -> Option<(ClusterRe
     })
 }
 
+/// Which field says that no pod shall run.
+pub(super) fn why_stopped(cluster: &WorkflowCluster) -> &'static str {
+    if cluster.spec.is_stopped() { "spec.stopped is true" } else { "spec.replicas is 0" }
+}
+
 fn build_available(cluster: &WorkflowCluster, ready: i32) -> DesiredCondition<ClusterReason> {
-    match (ready, cluster.spec.replicas) {
+    match (ready, cluster.spec.engine_pods()) {
         (0, 0) => {
-            DesiredCondition::new(AVAILABLE, ConditionStatus::False, Reason::Stopped, "spec.replicas is 0")
+            DesiredCondition::new(AVAILABLE, ConditionStatus::False, Reason::Stopped, why_stopped(cluster))
         }
         (0, _) => DesiredCondition::new(
             AVAILABLE,

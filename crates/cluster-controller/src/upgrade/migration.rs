@@ -140,7 +140,7 @@ fn judge_migration(input: &BuildInput<'_>, observed: &Observed, now: Timestamp) 
     let up_to = match set {
         Some(set) if !is_fresh && runs_pods(set) => match version_of(set) {
             Some(version) if version == *target => {
-                if !observed.is_rolled_out(input.cluster.spec.replicas) {
+                if !observed.is_rolled_out(input.cluster.spec.engine_pods()) {
                     return Migration::Expanded;
                 }
                 UpTo::All

@@ -62,6 +62,8 @@ impl EngineTemplate {
 pub struct Rollout {
     /// The pod template; `None` while there must be no StatefulSet yet.
     pub template: Option<EngineTemplate>,
+    /// How many pods there shall be after this pass.
+    pub size: i32,
     /// Pods below this ordinal keep the former template. Equal to the replicas when nothing is rolled: a new template
     /// then begins with nobody.
     pub partition: i32,
@@ -90,18 +92,20 @@ pub fn plan_rollout(
     template: Option<EngineTemplate>,
     limit: Option<i32>,
 ) -> Rollout {
-    let replicas = input.cluster.spec.replicas;
+    let wanted = input.cluster.spec.engine_pods();
     let (Some(template), Some(live)) = (&template, observed.children.stateful_set()) else {
         return Rollout {
             template,
-            partition: replicas,
+            size: wanted,
+            partition: wanted,
             stuck: Vec::new(),
             is_rolling: false,
             change: Change::default(),
         };
     };
-    let changes = changes_template(&stateful_set::build(input, template, replicas), live);
     let former = live.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let replicas = next_size(wanted, former, observed);
+    let changes = changes_template(&stateful_set::build(input, template, replicas, replicas), live);
     let replaces = changes || replicas > former;
     let lowest = match limit {
         None => 0,
@@ -110,6 +114,7 @@ pub fn plan_rollout(
         Some(pods) => (replicas - pods).max(0),
     };
     Rollout {
+        size: replicas,
         // Pods that are added in the middle of a roll begin with the former template, as all others did.
         partition: if replaces { replicas } else { next_partition(replicas, live, observed).max(lowest) },
         stuck: if changes { Vec::new() } else { stuck_pods(replicas, live, observed) },
@@ -117,6 +122,16 @@ pub fn plan_rollout(
         change: Change { scale: (former != replicas).then_some((former, replicas)), template: changes },
         template: Some(template.clone()),
     }
+}
+
+/// Pods are taken away one by one, so that each hands over what it does before the next one ends. All end at once when
+/// nobody shall serve.
+fn next_size(wanted: i32, former: i32, observed: &Observed) -> i32 {
+    if wanted == 0 || wanted >= former {
+        return wanted;
+    }
+    let is_ending = |pod: &PodView| pod.terminating || pod.ordinal.is_some_and(|ordinal| ordinal >= former);
+    if observed.engine_pods().any(is_ending) { former } else { former - 1 }
 }
 
 /// One step down when every pod that has the wanted template is good and the engine is healthy. A step goes to the

@@ -30,7 +30,7 @@ fn controller_engine_and_migration_look_the_host_up_by_the_same_name(#[case] hos
     let secret = secret("db", &[("username", "u"), ("password", "p")]);
     let login = build_login(&target(&cluster), Some(&secret), None).unwrap();
     let names = with_input(&cluster, |input| {
-        let set = stateful_set::build(input, &EngineTemplate::Wanted(Version::new(1, 2, 3)), 1);
+        let set = stateful_set::build(input, &EngineTemplate::Wanted(Version::new(1, 2, 3)), 1, 1);
         let job = migration_job::build_job(input, migration_job::UpTo::All, false);
         [set.spec.unwrap().template, job.spec.unwrap().template].map(|template| {
             let env = template.spec.unwrap().containers.remove(0).env.unwrap();

@@ -64,7 +64,16 @@ impl Upgrade {
     }
 
     async fn set_version(&self, version: &str) {
-        self.home.apply(|cluster| cluster["spec"]["version"] = json!(version)).await;
+        self.apply(|cluster| cluster["spec"]["version"] = json!(version)).await;
+    }
+
+    /// Pods are watched for a few seconds only.
+    async fn apply(&self, change: impl FnOnce(&mut Value)) {
+        let change = |cluster: &mut Value| {
+            cluster["spec"]["upgrade"] = json!({"canary": {"healthSeconds": 5}, "soakSeconds": 1});
+            change(cluster);
+        };
+        self.home.apply(change).await;
     }
 
     /// One pass, and what the nodes make of it.
@@ -243,7 +252,6 @@ async fn a_step_that_is_not_allowed_is_refused_with_the_version_to_set_and_touch
 
     // The approval is for this very version.
     upgrade
-        .home
         .apply(|cluster| {
             cluster["spec"]["version"] = json!("2.0.0");
             cluster["metadata"]["annotations"] = json!({APPROVE_UPGRADE: "2.0.0"});

@@ -26,6 +26,11 @@ pub enum Unasked<R> {
         /// `namespace/name`.
         cluster: String,
     },
+    /// The engine of the cluster is stopped.
+    Stopped {
+        /// `namespace/name`.
+        cluster: String,
+    },
     /// It is not known whether the cluster exists, or what its status is.
     Unread(Problem<R>),
 }
@@ -45,11 +50,13 @@ pub async fn observe_cluster_of_deleted<R: Reason>(
 ) -> Result<Arc<WorkflowCluster>, Unasked<R>> {
     if let Some(cluster) = find_cluster(directory, cluster_namespace, own, reference) {
         let has_endpoint = cluster.status.as_ref().is_some_and(|status| status.endpoint.is_some());
-        return if has_endpoint {
-            Ok(cluster)
+        let named = format!("{}/{}", cluster.namespace().unwrap_or_default(), cluster.name_any());
+        return if !has_endpoint {
+            Err(Unasked::NoEndpoint { cluster: named })
+        } else if cluster.spec.engine_pods() == 0 {
+            Err(Unasked::Stopped { cluster: named })
         } else {
-            let cluster = format!("{}/{}", cluster.namespace().unwrap_or_default(), cluster.name_any());
-            Err(Unasked::NoEndpoint { cluster })
+            Ok(cluster)
         };
     }
     for candidate in cluster_candidates(cluster_namespace, own, reference) {

@@ -67,6 +67,7 @@ fn everything_that_the_engine_holds_of_the_object_is_retired() {
 
 #[rstest]
 #[case::no_answer(failed())]
+#[case::stopped(EngineView::Unasked(Unasked::Stopped { cluster: "workflow-system/prod-east".into() }))]
 #[case::no_endpoint(EngineView::Unasked(Unasked::NoEndpoint { cluster: "workflow-system/prod-east".into() }))]
 #[case::unread(EngineView::Unasked(Unasked::Unread(controller_kit::problem::Problem::new(
     ProcessReason::KubernetesUnavailable,

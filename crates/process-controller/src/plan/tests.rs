@@ -87,6 +87,8 @@ fn refused_references_and_silent_engines_stop_the_plan() {
 #[rstest]
 #[case::no_endpoint(|c: &mut api_types::WorkflowCluster, _: &mut api_types::WorkflowTenant| c.status = None,
     Reason::ClusterNotReady, "WorkflowCluster workflow-system/prod-east has no endpoint yet or is being deleted")]
+#[case::stopped(|c: &mut api_types::WorkflowCluster, _: &mut api_types::WorkflowTenant| c.spec.stopped = Some(true),
+    Reason::ClusterStopped, "WorkflowCluster workflow-system/prod-east is stopped; this goes on when its engine runs again")]
 #[case::rolling(|c: &mut api_types::WorkflowCluster, _: &mut api_types::WorkflowTenant| c.status.as_mut().unwrap().accepts_deployments = false,
     Reason::ClusterUpdating, "WorkflowCluster workflow-system/prod-east does not accept deployments now; the deployment follows by itself")]
 #[case::suspended(|_: &mut api_types::WorkflowCluster, t: &mut api_types::WorkflowTenant| t.spec.suspended = Some(true),

@@ -68,7 +68,7 @@ pub fn keep_status(
     is_kept.then(|| WorkflowProcessStatus { open_incidents, ..former.clone() })
 }
 
-/// An engine that is away does not undo what it runs: the status of a process that is deployed as it should be stays,
+/// An engine that is away or stopped does not undo what it runs: the status of a process that is deployed as it should be stays,
 /// else an outage would rewrite every status twice. The same holds for a document that a new controller has to fetch again.
 fn is_passing(process: &WorkflowProcess, former: &WorkflowProcessStatus, assessment: &Assessment) -> bool {
     let is_judged = assessment.facts.valid.is_some();
@@ -76,6 +76,7 @@ fn is_passing(process: &WorkflowProcess, former: &WorkflowProcessStatus, assessm
         Reason::EngineUnreachable
         | Reason::ClusterUpdating
         | Reason::ClusterNotReady
+        | Reason::ClusterStopped
         | Reason::KubernetesUnavailable => true,
         Reason::Validating => !is_judged,
         _ => false,

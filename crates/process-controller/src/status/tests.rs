@@ -219,6 +219,8 @@ fn cases() -> Vec<Case> {
             .change(|process| process.spec.paused = Some(true)),
         Case { wait: Some(awaited(Reason::ClusterNotReady)),
             ..case("cluster", (Pending, InProgress, Reason::ClusterNotReady, "why", recheck)) },
+        Case { wait: Some(awaited(Reason::ClusterStopped)),
+            ..case("stopped", (Pending, InProgress, Reason::ClusterStopped, "why", recheck)) },
         Case { wait: Some(awaited(Reason::ClusterUpdating)),
             ..case("rolling", (Pending, InProgress, Reason::ClusterUpdating, "why", recheck)) },
         Case { wait: Some(awaited(Reason::TenantNotReady)),
@@ -270,6 +272,11 @@ fn deletions() -> Vec<Case> {
             "the engine cannot be called: WorkflowCluster workflow-system/prod-east has no status.endpoint yet", TRANSIENT))
             .change(deleting)
             .engine(EngineView::NotReady(no_endpoint())),
+        case("deletion: stopped", (Deleting, InProgress, Reason::ClusterStopped,
+            "WorkflowCluster workflow-system/prod-east is stopped, so its engine cannot be asked; start it, or delete that cluster",
+            Next::Wait { recheck: RECHECK_CLUSTER }))
+            .change(deleting)
+            .engine(EngineView::Unasked(Unasked::Stopped { cluster: "workflow-system/prod-east".into() })),
         case("deletion: no endpoint", (Deleting, InProgress, Reason::DeletionBlocked,
             "WorkflowCluster workflow-system/prod-east has no endpoint, so its engine cannot be asked; correct or delete that cluster",
             Next::Wait { recheck: RECHECK_CLUSTER }))
@@ -373,7 +380,7 @@ fn the_whole_status_of_a_deployed_process() {
 #[test]
 fn what_passes_by_itself_does_not_rewrite_the_status_of_a_deployed_process() {
     let settled = case("deployed", cases().remove(0).expected).runs().status();
-    let passing = ["deployed", "unreachable", "stale", "rolling", "cluster", "apiserver away"];
+    let passing = ["deployed", "unreachable", "stale", "rolling", "stopped", "cluster", "apiserver away"];
     for mut case in cases() {
         case.process.status = Some(settled.clone());
         let kept = case.status() == settled;

@@ -60,6 +60,7 @@ fn what_an_earlier_life_left_goes_too() {
 
 #[rstest]
 #[case::no_answer(failed())]
+#[case::stopped(EngineView::Unasked(Unasked::Stopped { cluster: "workflow-system/prod-east".into() }))]
 #[case::no_endpoint(EngineView::Unasked(Unasked::NoEndpoint { cluster: "workflow-system/prod-east".into() }))]
 #[case::unread(EngineView::Unasked(Unasked::Unread(controller_kit::problem::Problem::new(
     TenantReason::KubernetesUnavailable,

@@ -76,6 +76,21 @@ fn a_cluster_without_an_endpoint_is_awaited() {
 }
 
 #[test]
+fn a_cluster_that_is_stopped_is_awaited() {
+    let mut stopped = cluster();
+    stopped.spec.stopped = Some(true);
+    let world = Observed { cluster: Ok(Arc::new(stopped)), engine: EngineView::NotAsked, clients: None };
+    let wait = Wait {
+        reason: TenantReason::ClusterStopped,
+        message:
+            "WorkflowCluster workflow-system/prod-east is stopped; this goes on when its engine runs again"
+                .into(),
+        recheck: Duration::from_mins(1),
+    };
+    assert_eq!(planned(&tenant(), &world), Plan { steps: Vec::new(), wait: Some(wait) });
+}
+
+#[test]
 fn nothing_is_planned_for_what_may_not_or_cannot_be_written() {
     let mut paused = tenant();
     paused.spec.paused = Some(true);

@@ -138,6 +138,10 @@ fn cases() -> Vec<Case> {
             wait: Some(Wait { reason: Reason::ClusterNotReady, message: "why".into(), recheck }),
             ..case("cluster", (Pending, InProgress, Reason::ClusterNotReady, "why", Next::Wait { recheck }))
         },
+        Case {
+            wait: Some(Wait { reason: Reason::ClusterStopped, message: "why".into(), recheck }),
+            ..case("stopped", (Pending, InProgress, Reason::ClusterStopped, "why", Next::Wait { recheck }))
+        },
         case("not asked", (Pending, InProgress, Reason::Reconciling, "the engine was not asked", TRANSIENT))
             .engine(EngineView::NotAsked),
         case(
@@ -218,6 +222,10 @@ fn deletions() -> Vec<Case> {
             .engine(EngineView::Failed(engine_error(EngineClass::Unavailable))),
         case("deletion: refused", (Deleting, InProgress, Reason::DeletionBlocked, why, DENIED))
             .failure(of_engine_deletion(&engine_error(EngineClass::Invalid))),
+        case("deletion: stopped", (Deleting, InProgress, Reason::ClusterStopped,
+            "WorkflowCluster workflow-system/prod-east is stopped, so its engine cannot be asked; start it, or delete that cluster",
+            Next::Wait { recheck: RECHECK_CLUSTER }))
+            .engine(EngineView::Unasked(Unasked::Stopped { cluster: "workflow-system/prod-east".into() })),
         case("deletion: no endpoint", (Deleting, InProgress, Reason::DeletionBlocked,
             "WorkflowCluster workflow-system/prod-east has no endpoint, so its engine cannot be asked; correct or delete that cluster",
             Next::Wait { recheck: RECHECK_CLUSTER }))
@@ -406,12 +414,12 @@ fn what_is_left_behind_is_the_last_event() {
 }
 
 #[test]
-fn an_outage_does_not_rewrite_the_status_of_an_active_tenant() {
+fn an_outage_or_a_stop_does_not_rewrite_the_status_of_an_active_tenant() {
     let settled = active().status();
     for mut case in cases().into_iter().chain(failed_writes()) {
         case.tenant.status = Some(settled.clone());
         let kept = case.status() == settled;
-        assert_eq!(kept, ["active", "unreachable", "stale"].contains(&case.name), "{}", case.name);
+        assert_eq!(kept, ["active", "unreachable", "stale", "stopped"].contains(&case.name), "{}", case.name);
     }
 }
 

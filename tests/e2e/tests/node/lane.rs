@@ -36,6 +36,8 @@ pub(crate) struct Lane {
     pub(crate) name: String,
     cluster: Cluster,
     image: Option<String>,
+    version: &'static str,
+    replicas: i32,
 }
 
 impl Lane {
@@ -44,7 +46,13 @@ impl Lane {
         let engines: Api<WorkflowCluster> = api(cluster, e2e::sample::SYSTEM_NAMESPACE);
         let sample = engines.get(e2e::sample::CLUSTER).await.expect("should read the sample's cluster");
         // `spec.image` is a repository, without a tag.
-        let lane = Self { name: name.to_owned(), cluster: cluster.clone(), image: sample.spec.image };
+        let lane = Self {
+            name: name.to_owned(),
+            cluster: cluster.clone(),
+            image: sample.spec.image,
+            version: "1.3.0",
+            replicas: 1,
+        };
         lane.remove().await;
         let login = lane.login().await;
         for statement in ["drop database if exists NAME with (force)", "create database NAME"] {
@@ -52,6 +60,11 @@ impl Lane {
             psql(cluster, &login, &statement).await.expect("should make the database anew");
         }
         lane
+    }
+
+    /// With this version of the engine, and with as many pods.
+    pub(crate) fn with_engine(self, version: &'static str, replicas: i32) -> Self {
+        Self { version, replicas, ..self }
     }
 
     fn database(&self) -> String {
@@ -83,7 +96,8 @@ impl Lane {
         apply::<Secret>(cluster, ALL, &secret, &login).await;
         let postgres = json!({"externalRef": {"host": "postgres-primary.workflow.svc", "database": self.database(),
             "databaseSecret": secret}});
-        let engine = json!({"version": "1.2.3", "replicas": 1, "postgres": postgres, "image": self.image,
+        let engine = json!({"version": self.version, "replicas": self.replicas, "postgres": postgres, "image": self.image,
+            "upgrade": {"canary": {"healthSeconds": 5}},
             "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}});
         apply::<WorkflowCluster>(cluster, ALL, name, &self.object("WorkflowCluster", &engine)).await;
         let reference = json!({"name": name});

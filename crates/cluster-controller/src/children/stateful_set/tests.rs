@@ -12,7 +12,9 @@ fn a_template_tells_its_version_and_its_database() {
 fn replicas_and_partition_are_no_change_of_the_template() {
     let build = |replicas, partition| {
         let cluster = minimal(|cluster| cluster.spec.replicas = replicas);
-        with_input(&cluster, |input| build(input, &EngineTemplate::Wanted(Version::new(1, 2, 3)), partition))
+        with_input(&cluster, |input| {
+            build(input, &EngineTemplate::Wanted(Version::new(1, 2, 3)), 3, partition)
+        })
     };
     assert!(!changes_template(&build(3, 0), &build(1, 1)));
 }
@@ -26,15 +28,16 @@ fn resources_are_a_change_of_the_template() {
         cluster
     };
     let build = |cluster| {
-        with_input(cluster, |input| build(input, &EngineTemplate::Wanted(Version::new(1, 2, 3)), 3))
+        with_input(cluster, |input| build(input, &EngineTemplate::Wanted(Version::new(1, 2, 3)), 3, 3))
     };
     assert!(changes_template(&build(&smaller), &build(&seed)));
 }
 
 #[test]
 fn the_selector_never_changes() {
-    let set =
-        with_input(&cluster(SEED), |input| build(input, &EngineTemplate::Wanted(Version::new(9, 9, 9)), 0));
+    let set = with_input(&cluster(SEED), |input| {
+        build(input, &EngineTemplate::Wanted(Version::new(9, 9, 9)), 3, 0)
+    });
     let expected = [
         ("app.kubernetes.io/component", "engine"),
         ("app.kubernetes.io/instance", "prod-east"),

@@ -226,6 +226,53 @@ async fn an_engine_without_replicas_is_stopped_and_starts_again() {
 }
 
 #[tokio::test]
+async fn a_stopped_engine_keeps_everything_but_its_pods_and_starts_with_as_many() {
+    let world = World::running(&minimal_with(3)).await;
+    let without_pods = || {
+        let mut state = world.end_state();
+        state.retain(|key, _| !key.contains("statefulsets") && !key.contains("workflowclusters"));
+        state
+    };
+    let (before, former) = (without_pods(), world.status("dev"));
+    world.edit("dev", |cluster| cluster["spec"]["stopped"] = json!(true));
+    world.settle("dev").await;
+    let message = "spec.stopped is true: no engine pod runs, the data is kept";
+    assert_eq!(world.reported(), as_reported(ClusterPhase::Stopped, Reason::Stopped, message));
+    let stopped = world.status("dev");
+    assert_eq!((stopped.ready, stopped.accepts_deployments, stopped.replicas), (true, false, Some(0)));
+    assert_eq!((&stopped.version, &stopped.endpoint), (&former.version, &former.endpoint));
+    assert_eq!(world.object("dev").unwrap().spec.replicas, 3);
+    assert_eq!(without_pods(), before);
+    world.converge("dev").await;
+
+    world.edit("dev", |cluster| cluster["spec"]["stopped"] = json!(false));
+    world.settle("dev").await;
+    assert_eq!(
+        world.reported(),
+        as_reported(ClusterPhase::Running, Reason::Running, "3 engine pods serve at version 1.2.3")
+    );
+    assert_eq!(world.status("dev").upgrade, former.upgrade, "a stop is no upgrade");
+}
+
+#[tokio::test]
+async fn scaling_in_takes_one_pod_after_the_other() {
+    let world = World::running(&minimal_with(4)).await;
+    world.edit("dev", |cluster| cluster["spec"]["replicas"] = json!(1));
+    world.settle("dev").await;
+    let steps: Vec<_> =
+        world.event_lines("dev").into_iter().filter(|line| line.contains("ScalingDown")).collect();
+    assert_eq!(
+        steps,
+        [
+            "Normal ScalingDown Reconciling cluster, replicas 4 → 3",
+            "Normal ScalingDown Reconciling cluster, replicas 3 → 2",
+            "Normal ScalingDown Reconciling cluster, replicas 2 → 1",
+        ]
+    );
+    assert!(world.status("dev").ready);
+}
+
+#[tokio::test]
 async fn deleted_children_are_made_again_with_the_keys_that_are_left() {
     let world = World::running(MINIMAL).await;
     let credentials = || world.apiserver.get::<Secret>("acme", "dev-engine-worker-key").unwrap().data;

@@ -24,7 +24,7 @@ impl Judge<'_> {
     }
 
     pub(super) fn settled_phase(&self) -> ClusterPhase {
-        if self.cluster.spec.replicas == 0 { ClusterPhase::Stopped } else { ClusterPhase::Running }
+        if self.cluster.spec.engine_pods() == 0 { ClusterPhase::Stopped } else { ClusterPhase::Running }
     }
 
     /// Something changes, and nothing is wrong with that.
@@ -35,7 +35,7 @@ impl Judge<'_> {
             ClusterPhase::Upgrading
         } else if self.observed.children.ready_replicas() > 0 {
             ClusterPhase::Running
-        } else if self.cluster.spec.replicas == 0 {
+        } else if self.cluster.spec.engine_pods() == 0 {
             ClusterPhase::Stopped
         } else if self.is_starting() {
             ClusterPhase::Provisioning

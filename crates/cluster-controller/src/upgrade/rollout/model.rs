@@ -94,7 +94,7 @@ impl Model {
         let (rollout, desired) = with_input(&self.cluster, |input| {
             let wanted = EngineTemplate::Wanted(input.target.version.clone());
             let rollout = plan_rollout(input, &observed, Some(wanted.clone()), None);
-            let desired = stateful_set::build(input, &wanted, rollout.partition);
+            let desired = stateful_set::build(input, &wanted, rollout.size, rollout.partition);
             (rollout, desired)
         });
         for stuck in &rollout.stuck {

@@ -26,6 +26,7 @@ fn without_a_migrated_schema_there_is_no_engine() {
         rollout,
         Rollout {
             template: None,
+            size: 3,
             partition: 3,
             stuck: Vec::new(),
             is_rolling: false,
@@ -42,6 +43,7 @@ fn a_settled_engine_is_held_so_that_a_new_template_begins_with_nobody() {
         planned(&three(), &observed),
         Rollout {
             template: Some(wanted()),
+            size: 3,
             partition: 3,
             stuck: Vec::new(),
             is_rolling: false,
@@ -59,6 +61,7 @@ fn a_changed_template_is_applied_before_any_pod_is_replaced() {
         planned(&three(), &observed),
         Rollout {
             template: Some(wanted()),
+            size: 3,
             partition: 3,
             stuck: Vec::new(),
             is_rolling: true,
@@ -201,8 +204,8 @@ fn below_the_partition_only_what_comes_back_with_the_wanted_template_is_stuck() 
 
 #[rstest]
 #[case::up(1, 3, Some((1, 3)), 3)]
-#[case::down(3, 1, Some((3, 1)), 1)]
-#[case::to_none(3, 0, Some((3, 0)), 0)]
+#[case::down_by_one_pod_at_a_time(3, 1, Some((3, 2)), 2)]
+#[case::to_none_at_once(3, 0, Some((3, 0)), 0)]
 fn scaling_holds_all_pods(
     #[case] from: i32,
     #[case] to: i32,
@@ -213,4 +216,17 @@ fn scaling_holds_all_pods(
     observed.children = with_set(settled_set(&minimal(|cluster| cluster.spec.replicas = from), "1.2.3"));
     let rollout = planned(&minimal(|cluster| cluster.spec.replicas = to), &observed);
     assert_eq!((rollout.change, rollout.partition), (Change { scale, template: false }, partition));
+}
+
+#[test]
+fn the_next_pod_goes_when_the_one_before_it_has_ended() {
+    let mut observed = nothing();
+    observed.children = with_set(settled_set(&minimal(|cluster| cluster.spec.replicas = 3), "1.2.3"));
+    observed.pods = (0..4).map(|ordinal| pod(ordinal, "new", true)).collect();
+    let wanted = minimal(|cluster| cluster.spec.replicas = 1);
+    assert_eq!(planned(&wanted, &observed).size, 3, "pod 3 is still there");
+    observed.pods.pop();
+    assert_eq!(planned(&wanted, &observed).size, 2);
+    observed.pods[0].terminating = true;
+    assert_eq!(planned(&wanted, &observed).size, 3, "a node is drained");
 }

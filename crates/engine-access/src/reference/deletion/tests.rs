@@ -56,6 +56,10 @@ async fn a_cluster_that_the_cache_shows_is_taken_without_a_read() {
     let without = WorkflowCluster { status: None, ..cluster() };
     let no_endpoint = Unasked::NoEndpoint { cluster: "workflow-system/prod".into() };
     assert_eq!(observe(&apiserver, Some(without), None).await, Err(no_endpoint));
+    let mut stopped = cluster();
+    stopped.spec.stopped = Some(true);
+    let is_stopped = Unasked::Stopped { cluster: "workflow-system/prod".into() };
+    assert_eq!(observe(&apiserver, Some(stopped), None).await, Err(is_stopped));
     assert_eq!(apiserver.requests().len(), 0);
 }
 
