@@ -145,6 +145,11 @@ pub fn engine_host(cluster: &str, namespace: &str) -> String {
     format!("{}.{namespace}.svc", engine_name(cluster))
 }
 
+/// DNS name of one pod of the engine, as in its certificate.
+pub fn engine_pod_host(cluster: &str, namespace: &str, pod: &str) -> String {
+    format!("{pod}.{}.{namespace}.svc", headless_service_name(cluster))
+}
+
 /// `https://<host>:26500`.
 pub fn engine_url(cluster: &str, namespace: &str) -> String {
     format!("https://{}:{GRPC_PORT}", engine_host(cluster, namespace))

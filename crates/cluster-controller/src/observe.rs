@@ -1,5 +1,6 @@
 //! All reads. What is absent or cannot be reached is a value.
 
+pub mod canaries;
 pub mod children;
 pub mod dependants;
 pub mod engine;
@@ -9,6 +10,7 @@ pub mod postgres;
 pub mod secrets;
 pub mod stable_template;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api_types::WorkflowCluster;
@@ -24,6 +26,7 @@ use crate::children::service_monitor::{ServiceMonitorView, observe_service_monit
 use crate::context::Context;
 use crate::upgrade::revisions::is_rolled_out;
 use crate::validate::Target;
+use canaries::{CanaryView, observe_canaries};
 use children::{Children, is_finished, observe_children, observe_jobs};
 use dependants::{Remains, observe_remains};
 use engine::{EngineView, observe_engine};
@@ -48,6 +51,8 @@ pub struct Observed {
     pub pods: Vec<PodView>,
     /// The pod template that every pod had last, while another one is wanted or live.
     pub stable_template: Option<PodTemplateSpec>,
+    /// What pods with a new template did, by name, while an upgrade watches them.
+    pub canaries: BTreeMap<String, CanaryView>,
     /// What keeps pods from being made or started.
     pub obstacles: Obstacles,
     /// What an engine pod says of itself.
@@ -109,13 +114,16 @@ async fn observe_world(
     target: &Target,
 ) -> Result<Observed, Problem<ClusterReason>> {
     let children = observe_children(context, cluster).await?;
-    let (login, access, (pods, obstacles), stable_template, engine, service_monitor) = futures::try_join!(
+    let (login, access, (pods, obstacles, canaries), stable_template, engine, service_monitor) = futures::try_join!(
         observe_login(context, cluster, target),
         observe_access(context, cluster),
         async {
             let pods = observe_pods(context, cluster, &children).await?;
-            let obstacles = Box::pin(observe_obstacles(context, cluster, &children, &pods)).await?;
-            Ok((pods, obstacles))
+            let (obstacles, canaries) = futures::join!(
+                Box::pin(observe_obstacles(context, cluster, &children, &pods)),
+                observe_canaries(context, cluster, &children, &pods),
+            );
+            Ok((pods, obstacles?, canaries))
         },
         observe_stable_template(context, cluster, &children),
         async { Ok(observe_engine(context, cluster, &children).await) },
@@ -143,6 +151,7 @@ async fn observe_world(
         children,
         pods,
         stable_template,
+        canaries,
         obstacles,
         engine,
         service_monitor,

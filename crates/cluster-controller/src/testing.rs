@@ -123,6 +123,7 @@ pub(crate) fn nothing() -> Observed {
         children: Children::default(),
         pods: Vec::new(),
         stable_template: None,
+        canaries: std::collections::BTreeMap::new(),
         obstacles: Obstacles::default(),
         engine: EngineView::NotAsked,
         service_monitor: ServiceMonitorView::CrdMissing,

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use api_types::WorkflowCluster;
 use api_types::cluster::AccessKeyIds;
-use api_types::engine_access::{Access, CA_CERT_KEY, CURRENT_KEY, access_secret_name, ca_config_map_name};
+use api_types::engine_access::{
+    Access, CA_CERT_KEY, CURRENT_KEY, access_secret_name, ca_config_map_name, engine_pod_host,
+};
 use engine_client::model::Owner;
 use engine_client::{
     Credential, Engine, EngineAccess, EngineAddress, EngineError, EnginePool, EngineProvider, EngineTls,
@@ -157,6 +159,18 @@ impl EngineConnector {
     /// The engine of a cluster. The first call shows whether it answers.
     pub async fn connect(&self, cluster: &WorkflowCluster) -> Result<Arc<dyn Engine>, AccessError> {
         let access = self.access(cluster).await?;
+        Ok(self.provider.engine(&access).await?)
+    }
+
+    /// One pod of the engine of a cluster, by its own name.
+    pub async fn connect_pod(
+        &self,
+        cluster: &WorkflowCluster,
+        pod: &str,
+    ) -> Result<Arc<dyn Engine>, AccessError> {
+        let mut access = self.access(cluster).await?;
+        access.address.host =
+            engine_pod_host(&cluster.name_any(), &cluster.namespace().unwrap_or_default(), pod);
         Ok(self.provider.engine(&access).await?)
     }
 

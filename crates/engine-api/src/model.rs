@@ -12,7 +12,10 @@ mod page;
 mod process;
 mod tenant;
 
-pub use cluster::{Capability, EngineHealth, EngineInfo, HealthCheck, HealthComponent, HealthState, Node};
+pub use cluster::{
+    CanaryFailure, CanaryReport, CanaryStep, Capability, EngineHealth, EngineInfo, HealthCheck,
+    HealthComponent, HealthState, Node,
+};
 pub use instance::{
     CancelInstances, CanceledInstances, Incident, IncidentCount, IncidentFilter, IncidentKind, Instance,
     InstanceFilter, InstanceState, InstanceSummary, OpenElement, OpenJob, ResolveIncident, ResolveIncidents,

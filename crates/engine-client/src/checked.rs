@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use crate::{
     Engine, EngineError, ErrorClass, JobLagStream, Operation,
     model::{
-        Capability, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeleteTenantMode,
-        DeployProcess, DeployResult, EngineHealth, EngineInfo, IncidentCount, JobLagFilter,
+        CanaryReport, Capability, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant,
+        DeleteTenantMode, DeployProcess, DeployResult, EngineHealth, EngineInfo, IncidentCount, JobLagFilter,
         ManagedDefinition, ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion,
         TenantQuotas, TenantUsage,
     },
@@ -74,6 +74,11 @@ impl<E: Engine> Engine for CheckedEngine<E> {
 
     async fn health(&self) -> Result<EngineHealth, EngineError> {
         self.engine.health().await
+    }
+
+    async fn run_canary(&self) -> Result<CanaryReport, EngineError> {
+        self.require(Operation::RunCanary, [Some(Capability::Canary)]).await?;
+        self.engine.run_canary().await
     }
 
     async fn deploy_process(&self, request: &DeployProcess) -> Result<DeployResult, EngineError> {

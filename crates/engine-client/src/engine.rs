@@ -8,8 +8,8 @@ use futures::stream::BoxStream;
 use crate::{
     EngineAccess, EngineError,
     model::{
-        DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,
-        EngineHealth, EngineInfo, IncidentCount, JobLagFilter, JobLagUpdate, ManagedDefinition,
+        CanaryReport, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess,
+        DeployResult, EngineHealth, EngineInfo, IncidentCount, JobLagFilter, JobLagUpdate, ManagedDefinition,
         ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage,
     },
 };
@@ -33,6 +33,9 @@ pub trait Engine: fmt::Debug + Send + Sync {
 
     /// The health of the engine.
     async fn health(&self) -> Result<EngineHealth, EngineError>;
+
+    /// Has the answering node do a small piece of work. A piece that could not be done is an `Ok` with the failed step.
+    async fn run_canary(&self) -> Result<CanaryReport, EngineError>;
 
     /// Makes a document the latest version of its process. A refused document is an `Ok` with findings.
     async fn deploy_process(&self, request: &DeployProcess) -> Result<DeployResult, EngineError>;

@@ -31,6 +31,7 @@ operations! {
     Connect => "connect to engine",
     GetInfo => "get engine info",
     GetHealth => "get engine health",
+    RunCanary => "run the engine's canary",
     DeployProcess => "deploy process",
     GetProcessDefinition => "get process definition",
     ListProcessDefinitions => "list process definitions",

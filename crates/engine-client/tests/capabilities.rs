@@ -44,6 +44,7 @@ async fn failed_calls(engine: &dyn Engine) -> Vec<&'static str> {
         ("list usage", engine.list_tenant_usage(&[]).await.err()),
         ("keep tenant", engine.delete_tenant(&tenant_deletion(DeleteTenantMode::Retain)).await.err()),
         ("purge tenant", engine.delete_tenant(&tenant_deletion(DeleteTenantMode::Purge)).await.err()),
+        ("run canary", engine.run_canary().await.err()),
         ("count incidents", engine.count_incidents(DEFAULT_TENANT).await.err()),
         (
             "watch lag",
@@ -66,6 +67,7 @@ async fn failed_calls(engine: &dyn Engine) -> Vec<&'static str> {
 #[case(Capability::TenantQuotas, &["put with quotas"])]
 #[case(Capability::TenantRls, &["put", "put with quotas"])]
 #[case(Capability::TenantPurge, &["purge tenant"])]
+#[case(Capability::Canary, &["run canary"])]
 #[case(Capability::Incidents, &["count incidents"])]
 #[case(Capability::JobLag, &["watch lag"])]
 #[case(Capability::JsonGateway, &[])]

@@ -6,7 +6,8 @@ use std::{
 };
 
 use engine_api::proto::{
-    GetHealthRequest, GetHealthResponse, GetInfoRequest, GetInfoResponse,
+    GetHealthRequest, GetHealthResponse, GetInfoRequest, GetInfoResponse, RunCanaryRequest,
+    RunCanaryResponse,
     cluster_service_server::{ClusterService, ClusterServiceServer},
 };
 use engine_client::{
@@ -233,6 +234,10 @@ impl ClusterService for Talkative {
 
     async fn get_health(&self, _: Request<GetHealthRequest>) -> Result<Response<GetHealthResponse>, Status> {
         Ok(Response::new(GetHealthResponse::default()))
+    }
+
+    async fn run_canary(&self, _: Request<RunCanaryRequest>) -> Result<Response<RunCanaryResponse>, Status> {
+        Err(Status::unimplemented("not asked for"))
     }
 }
 

@@ -8,8 +8,8 @@ use super::FakeEngine;
 use engine_client::{
     Engine, EngineError, JobLagStream, Operation,
     model::{
-        DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,
-        EngineHealth, EngineInfo, HealthState, IncidentCount, JobLagFilter, ManagedDefinition,
+        CanaryReport, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess,
+        DeployResult, EngineHealth, EngineInfo, HealthState, IncidentCount, JobLagFilter, ManagedDefinition,
         ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage,
     },
 };
@@ -24,6 +24,11 @@ impl Engine for FakeEngine {
     async fn health(&self) -> Result<EngineHealth, EngineError> {
         self.admit(Operation::GetHealth, "").await?;
         Ok(EngineHealth { overall: HealthState::Serving, checks: Vec::new() })
+    }
+
+    async fn run_canary(&self) -> Result<CanaryReport, EngineError> {
+        self.admit(Operation::RunCanary, "").await?;
+        Ok(CanaryReport { failure: self.world().canary_failure.clone(), took: Duration::from_millis(20) })
     }
 
     async fn deploy_process(&self, request: &DeployProcess) -> Result<DeployResult, EngineError> {

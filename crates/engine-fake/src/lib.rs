@@ -36,8 +36,8 @@ pub use self::{
 use engine_client::{
     CheckedEngine, Engine, EngineAccess, EngineAddress, EngineError, EngineProvider, ErrorClass, Operation,
     model::{
-        Capability, DEFAULT_TENANT, ENGINE_KIND, EngineInfo, Finding, IncidentCount, Instance, JobLag,
-        JobSeries, Tenant, TenantQuotas, TenantUsage,
+        CanaryFailure, Capability, DEFAULT_TENANT, ENGINE_KIND, EngineInfo, Finding, IncidentCount, Instance,
+        JobLag, JobSeries, Tenant, TenantQuotas, TenantUsage,
     },
 };
 
@@ -53,6 +53,7 @@ struct World {
     now: Timestamp,
     next_key: i64,
     info: EngineInfo,
+    canary_failure: Option<CanaryFailure>,
     tenants: BTreeMap<String, Tenant>,
     usages: BTreeMap<String, TenantUsage>,
     incidents: BTreeMap<String, Vec<IncidentCount>>,
@@ -91,6 +92,7 @@ impl FakeEngine {
         let world = World {
             now,
             next_key: 1,
+            canary_failure: None,
             info: EngineInfo {
                 engine_kind: ENGINE_KIND.to_owned(),
                 version: "1.0.0".to_owned(),
@@ -117,6 +119,11 @@ impl FakeEngine {
             faults: Faults::default(),
         };
         Self { world: Arc::new(Mutex::new(world)), changes: watch::Sender::new(0) }
+    }
+
+    /// How the canary ends from now on; at first well.
+    pub fn set_canary_failure(&self, failure: Option<CanaryFailure>) {
+        self.change(|world| world.canary_failure = failure);
     }
 
     /// Moves the clock.
@@ -219,6 +226,13 @@ impl FakeEngines {
         let address = EngineAddress { host: host.to_owned(), port, tls: None };
         let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
         engines.entry(address.to_string()).or_default().clone()
+    }
+
+    /// This fake at another address too.
+    pub fn put(&self, host: &str, port: u16, engine: &FakeEngine) {
+        let address = EngineAddress { host: host.to_owned(), port, tls: None };
+        let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        engines.insert(address.to_string(), engine.clone());
     }
 }
 

@@ -2,6 +2,7 @@
 //! Authorization was checked before.
 
 mod batcher;
+pub mod canary;
 mod deploy;
 mod fences;
 mod incidents;
@@ -47,6 +48,8 @@ pub struct Engine {
     pub waiting: Waiting,
     completing: Batcher<(i64, Completion), bool>,
     starting: Batcher<Start, StartedInstances>,
+    /// One canary at a time.
+    canary: tokio::sync::Mutex<()>,
     pub lag: LagSampler,
     pub metrics: Metrics,
     /// Cancelled when the node shuts down: it ends everything that waits.
@@ -65,6 +68,7 @@ impl Engine {
             waiting: Waiting::default(),
             completing: Batcher::default(),
             starting: Batcher::default(),
+            canary: tokio::sync::Mutex::default(),
             database,
             metrics,
             stop,

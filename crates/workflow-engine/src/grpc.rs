@@ -46,6 +46,7 @@ use health::NodeHealth;
 pub enum Method {
     GetInfo,
     GetHealth,
+    RunCanary,
     PlanMigration,
     GetMigrationStatus,
     ValidateProcess,
@@ -85,6 +86,7 @@ impl Method {
         match self {
             Self::GetInfo => "GetInfo",
             Self::GetHealth => "GetHealth",
+            Self::RunCanary => "RunCanary",
             Self::PlanMigration => "PlanMigration",
             Self::GetMigrationStatus => "GetMigrationStatus",
             Self::ValidateProcess => "ValidateProcess",
@@ -132,6 +134,8 @@ impl Method {
             Self::ActivateJobs => Duration::from_secs(40),
             // Deletions wait for running starts and delete many rows.
             Self::DeleteTenant | Self::DeleteProcess => Duration::from_secs(90),
+            // Its own steps end after 10 s, and then what they left is deleted.
+            Self::RunCanary => Duration::from_secs(20),
             // Up to a thousand instances.
             Self::CancelInstances | Self::ResolveIncidents => Duration::from_secs(30),
             _ => Duration::from_secs(10),
@@ -165,7 +169,8 @@ impl Method {
             // So that clients see which processes they can start. The answers do not contain the documents.
             | Self::GetProcessDefinition
             | Self::ListProcessDefinitions => Audience::Clients,
-            Self::PlanMigration
+            Self::RunCanary
+            | Self::PlanMigration
             | Self::ValidateProcess
             | Self::DeployProcess
             | Self::DeleteProcess

@@ -17,6 +17,8 @@ pub enum Invalid {
 impl TenantId {
     /// The tenant for callers without tenants.
     pub const DEFAULT: &'static str = "_default";
+    /// Begins the ids of tenants in which a node shows that it works.
+    pub const CANARY_PREFIX: &'static str = "_canary-";
 
     pub fn parse(id: &str) -> Result<Self, Invalid> {
         if id.is_empty() {
@@ -28,6 +30,21 @@ impl TenantId {
             && !label.starts_with('-')
             && !label.ends_with('-');
         if is_label { Ok(Self(id.to_owned())) } else { Err(Invalid::NotALabel) }
+    }
+
+    /// As it stands in the database: also of a canary, which no caller can name.
+    pub fn stored(id: &str) -> Result<Self, Invalid> {
+        if id.starts_with(Self::CANARY_PREFIX) { Ok(Self(id.to_owned())) } else { Self::parse(id) }
+    }
+
+    /// Of a canary that begins at this second.
+    pub fn canary(second: i64) -> Self {
+        Self(format!("{}{second}-{}", Self::CANARY_PREFIX, uuid::Uuid::new_v4().simple()))
+    }
+
+    /// The second in which a canary began; `None` = it is not one of a canary.
+    pub fn canary_began(&self) -> Option<i64> {
+        self.0.strip_prefix(Self::CANARY_PREFIX)?.split_once('-')?.0.parse().ok()
     }
 
     pub fn as_str(&self) -> &str {

@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::database::{Database, in_time};
 use crate::deletion;
+use crate::engine::canary;
 use crate::error::Error;
 use crate::node::Node;
 use crate::storage::{instances, purge, request_log, tenants};
@@ -22,6 +24,8 @@ const SLICE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Shorter, since users wait for a deletion.
 const DELETION_INTERVAL: Duration = Duration::from_secs(5);
+/// Seconds after which a canary's tenant was left behind by its node.
+const CANARY_AGE: i64 = 60;
 /// Time for one tenant per round, so that a big tenant does not delay small ones for long.
 const TENANT_BUDGET: Duration = Duration::from_secs(20);
 
@@ -45,9 +49,14 @@ async fn finish_deletions(database: &Database) -> Result<(), Error> {
     })
     .await?;
     for (id, being_deleted) in unfinished {
-        let tenant = TenantScope::any_epoch(TenantId::parse(&id)?);
+        let tenant = TenantScope::any_epoch(TenantId::stored(&id)?);
         let until = Instant::now() + TENANT_BUDGET;
-        let ended = if being_deleted {
+        let ended = if let Some(began) = tenant.canary_began() {
+            if clock::now().as_second() - began < CANARY_AGE {
+                continue;
+            }
+            canary::remove(database, &tenant, until).await
+        } else if being_deleted {
             deletion::purge_and_delete(database, &tenant, until).await
         } else {
             deletion::cancel_retired(database, &tenant, until).await

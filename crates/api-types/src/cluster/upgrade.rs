@@ -168,7 +168,6 @@ pub struct UpgradeStatus {
     #[schemars(length(max = grammar::SEMVER_MAX))]
     pub to: Option<String>,
     /// How far it is.
-    #[serde(default)]
     pub stage: UpgradeStage,
     /// Since when it is in this stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -191,7 +190,6 @@ pub struct UpgradeStatus {
     #[schemars(length(max = grammar::DNS_SUBDOMAIN_MAX))]
     pub canary_pod: Option<String>,
     /// Whether the engine can go back to `from`.
-    #[serde(default)]
     pub rollbackable: bool,
     /// Since when every pod with the new template has been healthy without a break.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,10 +209,8 @@ pub struct UpgradeStatus {
 #[serde(rename_all = "camelCase")]
 pub struct UpgradeFailure {
     /// Stage that it failed in.
-    #[serde(default)]
     pub stage: UpgradeStage,
     /// What was wrong, with the name of the pod.
-    #[serde(default)]
     #[schemars(length(max = crate::MAX_MESSAGE_CHARS))]
     pub message: String,
     /// When.
@@ -228,15 +224,12 @@ pub struct UpgradeFailure {
 #[serde(rename_all = "camelCase")]
 pub struct StableTemplate {
     /// Version of the engine.
-    #[serde(default)]
     #[schemars(length(max = grammar::SEMVER_MAX))]
     pub version: String,
     /// Digest of the pod template.
-    #[serde(default)]
     #[schemars(length(max = 64))]
     pub template_digest: String,
     /// Name of the ControllerRevision that holds the template.
-    #[serde(default)]
     #[schemars(length(max = grammar::DNS_SUBDOMAIN_MAX))]
     pub revision: String,
 }

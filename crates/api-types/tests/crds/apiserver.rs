@@ -311,9 +311,10 @@ async fn kubectl_get_shows_phase_readiness_and_each_kinds_own_figures() {
         (
             "WorkflowCluster",
             "workflowclusters",
-            json!({"phase": "Running", "ready": true, "version": "1.2.3", "readyReplicas": 3, "message": "m"}),
-            ["Name", "Phase", "Ready", "Version", "Replicas", "Message"].as_slice(),
-            json!(["prod-east", "Running", true, "1.2.3", 3, "m"]),
+            json!({"phase": "Running", "ready": true, "version": "1.2.3", "readyReplicas": 3, "message": "m",
+                "upgrade": {"stage": "Soaking", "rollbackable": true}}),
+            ["Name", "Phase", "Ready", "Version", "Replicas", "Upgrade", "Message"].as_slice(),
+            json!(["prod-east", "Running", true, "1.2.3", 3, "Soaking", "m"]),
         ),
         (
             "WorkflowTenant",

@@ -36,6 +36,8 @@ use crate::observe::dependants::DependantCaches;
 use crate::observe::postgres::{Databases, Login, PostgresProbe, PostgresView};
 use crate::proof::ProofKeeper;
 
+/// More pods than any test has.
+const MAX_PODS: usize = 8;
 /// The engine's image, without its tag.
 pub(crate) const IMAGE: &str = "ghcr.io/example/workflow-engine";
 
@@ -94,6 +96,11 @@ impl World {
             partitions: Vec::new(),
         };
         let engine = engines.at(&host, 26500);
+        for ordinal in 0..MAX_PODS {
+            let pod = format!("{name}-engine-{ordinal}");
+            let host = api_types::engine_access::engine_pod_host(&name, &namespace, &pod);
+            engines.put(&host, 26500, &engine);
+        }
         Self { apiserver, engine, name, namespace, engines, state: Arc::new(Mutex::new(state)) }
     }
 

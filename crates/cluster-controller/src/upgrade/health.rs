@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::revisions::wanted_revision;
 use crate::observe::Observed;
+use crate::observe::canaries::CanaryView;
 use crate::observe::pods::{PodHealth, PodView};
 use crate::observe::postgres::PostgresView;
 
@@ -17,7 +18,7 @@ const TOLERATED_RESTARTS: i32 = 1;
 /// Health of the pods that have the live template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// Every one is ready, and the engine serves.
+    /// Every one is ready and does its work, and the engine serves.
     Healthy,
     /// Something is on its way, or it cannot be judged now.
     Undecided,
@@ -39,8 +40,12 @@ pub fn judge_new_pods(observed: &Observed, now: Timestamp) -> Health {
     if let Some(fault) = pods.iter().find_map(|pod| fault_of(observed, pod, now)) {
         return Health::Faulty(fault);
     }
-    let is_ready = !pods.is_empty() && pods.iter().all(|pod| pod.is_good(wanted));
-    if is_ready && observed.engine.is_serving() { Health::Healthy } else { Health::Undecided }
+    let is_well = |pod: &&PodView| {
+        let canary = observed.canaries.get(&pod.name);
+        pod.is_good(wanted) && matches!(canary, Some(CanaryView::Worked | CanaryView::Unsupported))
+    };
+    let are_well = !pods.is_empty() && pods.iter().all(is_well);
+    if are_well && observed.engine.is_serving() { Health::Healthy } else { Health::Undecided }
 }
 
 fn fault_of(observed: &Observed, pod: &PodView, now: Timestamp) -> Option<String> {
@@ -52,6 +57,16 @@ fn fault_of(observed: &Observed, pod: &PodView, now: Timestamp) -> Option<String
     }
     if let Some(problem) = observed.problem_message(pod) {
         return Some(format!("engine pod {}: {problem}", pod.name));
+    }
+    match observed.canaries.get(&pod.name) {
+        Some(CanaryView::Failed(failure)) => {
+            return Some(format!("engine pod {} is ready, but {failure}", pod.name));
+        }
+        // When nobody answers, it is not this pod's fault.
+        Some(CanaryView::Silent(problem)) if observed.engine.is_serving() => {
+            return Some(format!("engine pod {} is ready, but does not answer: {problem}", pod.name));
+        }
+        _ => {}
     }
     let PodHealth::Unready { since: Some(since) } = pod.health else { return None };
     let deadline = SignedDuration::try_from(START_DEADLINE).unwrap_or_default();

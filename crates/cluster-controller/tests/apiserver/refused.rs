@@ -12,7 +12,19 @@ async fn reported_after(home: &World, change: Value) -> (String, String, bool) {
         }
     })
     .await;
-    home.pass().await;
+    // An upgrade checks and announces what it will do before it changes the pod template.
+    for _ in 0..6 {
+        home.pass().await;
+        let reported = reported(home).await;
+        if reported.0 != "UpgradePlanned" && reported.0 != "CanaryWatched" {
+            return reported;
+        }
+    }
+    reported(home).await
+}
+
+/// Reason and message of `Ready`, and whether the cluster is stalled.
+async fn reported(home: &World) -> (String, String, bool) {
     let status = home.cluster().await.status.unwrap();
     let found = |type_: &str| status.conditions.iter().find(|condition| condition.type_ == type_).cloned();
     let ready = found("Ready").unwrap();

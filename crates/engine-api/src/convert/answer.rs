@@ -82,6 +82,29 @@ impl TryFrom<proto::HealthCheck> for model::HealthCheck {
     }
 }
 
+impl TryFrom<proto::RunCanaryResponse> for model::CanaryReport {
+    type Error = Malformed;
+
+    fn try_from(report: proto::RunCanaryResponse) -> Result<Self, Malformed> {
+        let step = match report.failed_step() {
+            proto::CanaryStep::Unspecified if report.failed_step != 0 => {
+                return Err(Malformed { field: "failed_step", expected: "a known step" });
+            }
+            proto::CanaryStep::Unspecified => None,
+            proto::CanaryStep::Prepare => Some(model::CanaryStep::Prepare),
+            proto::CanaryStep::Deploy => Some(model::CanaryStep::Deploy),
+            proto::CanaryStep::Start => Some(model::CanaryStep::Start),
+            proto::CanaryStep::Activate => Some(model::CanaryStep::Activate),
+            proto::CanaryStep::Complete => Some(model::CanaryStep::Complete),
+            proto::CanaryStep::ReadBack => Some(model::CanaryStep::ReadBack),
+        };
+        Ok(Self {
+            failure: step.map(|step| model::CanaryFailure { step, message: report.message }),
+            took: report.took.and_then(|took| took.try_into().ok()).unwrap_or_default(),
+        })
+    }
+}
+
 impl TryFrom<proto::Finding> for model::Finding {
     type Error = Malformed;
 

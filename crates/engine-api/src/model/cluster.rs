@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use jiff::Timestamp;
 
@@ -70,6 +70,8 @@ capabilities! {
     JsonGateway => "json-gateway",
     /// Instances and incidents are listed, changed and ended.
     Instances => "instances",
+    /// A node does a small piece of work to show that it can.
+    Canary => "canary",
 }
 
 impl fmt::Display for Capability {
@@ -133,4 +135,53 @@ pub struct HealthCheck {
     pub reason: Option<String>,
     /// Since when the state has been what it is; `None` when the engine does not say.
     pub since: Option<Timestamp>,
+}
+
+/// What a node did to show that it works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CanaryReport {
+    /// What went wrong; `None` = everything was done.
+    pub failure: Option<CanaryFailure>,
+    /// How long the steps took.
+    pub took: Duration,
+}
+
+/// Why a node did not do its piece of work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CanaryFailure {
+    /// The step that failed.
+    pub step: CanaryStep,
+    /// Why; at most 256 characters.
+    pub message: String,
+}
+
+/// The steps of a piece of work, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CanaryStep {
+    /// Its tenant is made.
+    Prepare,
+    /// A process is deployed.
+    Deploy,
+    /// An instance is started.
+    Start,
+    /// Its job is activated.
+    Activate,
+    /// The job is completed.
+    Complete,
+    /// The instance is read, and has ended.
+    ReadBack,
+}
+
+impl CanaryStep {
+    /// The step in words, as in "failed to …".
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prepare => "make a tenant",
+            Self::Deploy => "deploy a process",
+            Self::Start => "start an instance",
+            Self::Activate => "activate its job",
+            Self::Complete => "complete the job",
+            Self::ReadBack => "read the ended instance",
+        }
+    }
 }

@@ -8,7 +8,7 @@ use engine_api::{
     proto::{
         CountIncidentsRequest, GetHealthRequest, GetInfoRequest, GetProcessDefinitionRequest,
         ListJobLagRequest, ListProcessDefinitionsRequest, ListTenantUsageRequest, ListTenantsRequest,
-        PutTenantRequest, WatchJobLagRequest, cluster_service_client::ClusterServiceClient,
+        PutTenantRequest, RunCanaryRequest, WatchJobLagRequest, cluster_service_client::ClusterServiceClient,
         instance_service_client::InstanceServiceClient, job_service_client::JobServiceClient,
         process_service_client::ProcessServiceClient, tenant_service_client::TenantServiceClient,
     },
@@ -19,8 +19,8 @@ use super::EngineClient;
 use crate::{
     Engine, EngineError, ErrorClass, JobLagStream, Operation,
     model::{
-        DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,
-        EngineHealth, EngineInfo, IncidentCount, JobLagFilter, JobLagReport, ManagedDefinition,
+        CanaryReport, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess,
+        DeployResult, EngineHealth, EngineInfo, IncidentCount, JobLagFilter, JobLagReport, ManagedDefinition,
         ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage,
     },
 };
@@ -46,6 +46,16 @@ impl Engine for EngineClient {
         let answer = self
             .read(operation, self.timeouts.read, GetHealthRequest {}, |channel, request| async {
                 ClusterServiceClient::new(channel).get_health(request).await
+            })
+            .await?;
+        convert(operation, answer)
+    }
+
+    async fn run_canary(&self) -> Result<CanaryReport, EngineError> {
+        let operation = Operation::RunCanary;
+        let answer = self
+            .write(operation, self.timeouts.deploy, RunCanaryRequest {}, |channel, request| async {
+                ClusterServiceClient::new(channel).run_canary(request).await
             })
             .await?;
         convert(operation, answer)

@@ -53,6 +53,10 @@ impl ClusterService for FakeEngine {
     async fn get_health(&self, _: Request<proto::GetHealthRequest>) -> Answer<proto::GetHealthResponse> {
         self.answer(self.health()).await
     }
+
+    async fn run_canary(&self, _: Request<proto::RunCanaryRequest>) -> Answer<proto::RunCanaryResponse> {
+        self.answer(Engine::run_canary(self)).await
+    }
 }
 
 #[async_trait]

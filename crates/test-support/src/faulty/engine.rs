@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use engine_client::model::{
-    DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult, EngineHealth,
-    EngineInfo, IncidentCount, JobLagFilter, ManagedDefinition, ProcessDefinition, ProcessDeletion,
-    PutTenant, Tenant, TenantDeletion, TenantUsage,
+    CanaryReport, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,
+    EngineHealth, EngineInfo, IncidentCount, JobLagFilter, ManagedDefinition, ProcessDefinition,
+    ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage,
 };
 use engine_client::{Engine, EngineAccess, EngineError, EngineProvider, ErrorClass, JobLagStream, Operation};
 
@@ -63,6 +63,11 @@ impl Engine for FaultyEngine {
 
     async fn health(&self) -> Result<EngineHealth, EngineError> {
         pass!(self, read GetHealth, health())
+    }
+
+    // Nothing of it stays, so it is no write.
+    async fn run_canary(&self) -> Result<CanaryReport, EngineError> {
+        pass!(self, read RunCanary, run_canary())
     }
 
     async fn deploy_process(&self, request: &DeployProcess) -> Result<DeployResult, EngineError> {

@@ -61,7 +61,17 @@ impl Engine {
         remembered: Option<Remembered>,
         fence: Option<&Fence>,
     ) -> Result<DeployResult, Error> {
-        let tenant = any_epoch(&request.tenant_id)?;
+        self.deploy_for(&any_epoch(&request.tenant_id)?, request, remembered, fence).await
+    }
+
+    /// For this tenant, whatever the request says.
+    pub(super) async fn deploy_for(
+        &self,
+        tenant: &TenantScope,
+        request: DeployProcess,
+        remembered: Option<Remembered>,
+        fence: Option<&Fence>,
+    ) -> Result<DeployResult, Error> {
         let version_tag = request.version_tag.as_deref().unwrap_or_default();
         require_short("resource_name", &request.resource_name, 255)?;
         require_short("version_tag", version_tag, 255)?;
@@ -85,7 +95,7 @@ impl Engine {
             content: &content,
             job_types: &report.job_types,
         };
-        settle_races(&self.keys, || self.deploy_judged(&tenant, &caller, &candidate, remembered.as_ref()))
+        settle_races(&self.keys, || self.deploy_judged(tenant, &caller, &candidate, remembered.as_ref()))
             .await
     }
 

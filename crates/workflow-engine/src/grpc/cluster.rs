@@ -1,11 +1,16 @@
+use std::sync::Arc;
+
 use engine_api::model::{
     self, Capability, ENGINE_KIND, EngineHealth, EngineInfo, HealthCheck, HealthComponent, HealthState,
 };
 use engine_api::proto::cluster_service_server::ClusterService;
-use engine_api::proto::{GetHealthRequest, GetHealthResponse, GetInfoRequest, GetInfoResponse};
+use engine_api::proto::{
+    GetHealthRequest, GetHealthResponse, GetInfoRequest, GetInfoResponse, RunCanaryRequest, RunCanaryResponse,
+};
 use tonic::{Request, Response, Status};
 
 use super::{Api, Method};
+use crate::engine::Engine;
 use crate::node::{Component, Node, NodeInfo};
 use crate::{release, schema};
 
@@ -22,6 +27,14 @@ impl ClusterService for Api {
     ) -> Result<Response<GetHealthResponse>, Status> {
         let work = async { Ok(build_health(&self.node).into()) };
         self.call_node(Method::GetHealth, request.extensions(), "", work).await
+    }
+
+    async fn run_canary(
+        &self,
+        request: Request<RunCanaryRequest>,
+    ) -> Result<Response<RunCanaryResponse>, Status> {
+        let run = |engine: Arc<Engine>| async move { engine.run_canary().await.map(Into::into) };
+        self.call(Method::RunCanary, request.extensions(), run).await
     }
 }
 

@@ -37,7 +37,8 @@ pub async fn observe_oldest(tx: &mut MonitorTx) -> Result<(Vec<Lag>, Timestamp),
          ), known AS (
              SELECT all_pairs.tenant_id, all_pairs.type
              FROM (SELECT tenant_id, type FROM pair UNION SELECT tenant_id, type FROM workflow.job_type) all_pairs
-             WHERE NOT EXISTS (SELECT FROM workflow.tenant t
+             WHERE all_pairs.tenant_id NOT LIKE '\\_canary-%'
+               AND NOT EXISTS (SELECT FROM workflow.tenant t
                                WHERE t.tenant_id = all_pairs.tenant_id AND t.deleting_since IS NOT NULL)
          )
          SELECT known.tenant_id, known.type, oldest.run_at, taken.count
@@ -76,8 +77,8 @@ pub async fn observe_oldest(tx: &mut MonitorTx) -> Result<(Vec<Lag>, Timestamp),
 /// a million.
 pub async fn count_activatable(tx: &mut MonitorTx) -> Result<Vec<(String, String, i64)>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT tenant_id, type, count(*) FROM workflow.job WHERE NOT parked AND run_at <= now()
-         GROUP BY tenant_id, type",
+        "SELECT tenant_id, type, count(*) FROM workflow.job
+         WHERE NOT parked AND run_at <= now() AND tenant_id NOT LIKE '\\_canary-%' GROUP BY tenant_id, type",
     )
     .fetch_all(tx.connection())
     .await

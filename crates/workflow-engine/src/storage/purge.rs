@@ -53,10 +53,13 @@ macro_rules! is_there {
     };
 }
 
-/// Tenants with an unfinished deletion: of the tenant itself (true), or of instances of retired versions (false).
+/// Tenants with an unfinished deletion: of the tenant itself (true), or of instances of retired versions (false). Also
+/// tenants of canaries, which their node may have left behind.
 pub async fn list_unfinished(tx: &mut MonitorTx) -> Result<Vec<(String, bool)>, sqlx::Error> {
     sqlx::query_as(
         "SELECT tenant_id, deleting_since IS NOT NULL FROM workflow.tenant WHERE deleting_since IS NOT NULL OR canceling
+         UNION SELECT tenant_id, deleting_since IS NOT NULL FROM workflow.tenant
+               WHERE tenant_id >= '_canary-' AND tenant_id < '_canary.'
          ORDER BY tenant_id",
     )
     .fetch_all(tx.connection())

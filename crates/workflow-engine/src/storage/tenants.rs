@@ -76,14 +76,16 @@ pub async fn find_tenant(tx: &mut TenantTx) -> Result<Option<Tenant>, sqlx::Erro
 }
 
 pub async fn list_tenants(tx: &mut MonitorTx, after: &str, limit: i64) -> Result<Vec<Tenant>, sqlx::Error> {
-    sqlx::query(select_tenant!("WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2"))
-        .bind(after)
-        .bind(limit)
-        .fetch_all(tx.connection())
-        .await?
-        .iter()
-        .map(Tenant::from_row)
-        .collect()
+    sqlx::query(select_tenant!(
+        r"WHERE tenant_id > $1 AND tenant_id NOT LIKE '\_canary-%' ORDER BY tenant_id LIMIT $2"
+    ))
+    .bind(after)
+    .bind(limit)
+    .fetch_all(tx.connection())
+    .await?
+    .iter()
+    .map(Tenant::from_row)
+    .collect()
 }
 
 /// Inserts or updates the tenant's row.
@@ -152,7 +154,8 @@ pub async fn observe_usage(
              FROM workflow.tenant_counter c, (SELECT floor(extract(epoch FROM now()) / 60)::bigint AS minute) this
              WHERE c.tenant_id = t.tenant_id
          ) used
-         WHERE cardinality($1::text[]) = 0 OR t.tenant_id = ANY ($1) ORDER BY t.tenant_id",
+         WHERE t.tenant_id NOT LIKE '\\_canary-%' AND (cardinality($1::text[]) = 0 OR t.tenant_id = ANY ($1))
+         ORDER BY t.tenant_id",
     )
     .bind(tenant_ids)
     .fetch_all(tx.connection())

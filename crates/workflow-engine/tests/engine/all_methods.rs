@@ -9,7 +9,7 @@ use engine_api::proto::{
     GetInfoRequest, GetInstanceRequest, GetMigrationStatusRequest, GetProcessDefinitionRequest,
     GetTenantRequest, Keys, ListIncidentsRequest, ListInstancesRequest, ListJobLagRequest,
     ListProcessDefinitionsRequest, ListTenantUsageRequest, ListTenantsRequest, PlanMigrationRequest,
-    PutTenantRequest, ResolveIncidentRequest, ResolveIncidentsRequest, SetVariablesRequest,
+    PutTenantRequest, ResolveIncidentRequest, ResolveIncidentsRequest, RunCanaryRequest, SetVariablesRequest,
     StartInstanceRequest, StartInstancesRequest, StreamActivatedJobsRequest, ValidateProcessRequest,
     VerifyIsolationRequest, WatchJobLagRequest, cancel_instances_request, get_process_definition_request,
     resolve_incidents_request,
@@ -192,6 +192,7 @@ async fn call_other_methods(caller: &Caller, tenant_id: &str) -> Vec<(&'static s
     let verify = VerifyIsolationRequest { tenant_id: id };
     vec![
         ("GetInfo", code(cluster.get_info(GetInfoRequest {}).await)),
+        ("RunCanary", code(caller.cluster().run_canary(RunCanaryRequest {}).await)),
         ("GetHealth", code(cluster.get_health(GetHealthRequest {}).await)),
         ("PlanMigration", code(migration.plan_migration(PlanMigrationRequest::default()).await)),
         ("GetMigrationStatus", code(migration.get_migration_status(GetMigrationStatusRequest {}).await)),

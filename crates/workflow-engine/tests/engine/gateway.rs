@@ -121,7 +121,7 @@ async fn the_json_gateway_shows_and_changes_instances_as_the_grpc_api_does() {
         json!({
             "incidents": [{
                 "key": incident["key"], "instanceKey": stuck.to_string(), "processDefinitionKey": definition.to_string(),
-                "bpmnProcessId": "order", "version": 1, "elementId": "work", "message": "card declined",
+                "bpmnProcessId": "order", "version": 1, "kind": "JOB_NO_RETRIES", "elementId": "work", "message": "card declined",
                 "raisedAt": incident["raisedAt"], "jobKey": job.key.to_string(),
             }],
             "nextPageToken": "",

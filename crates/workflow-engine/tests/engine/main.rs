@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod all_methods;
+mod canary;
 mod client;
 mod connections;
 mod deploy;

@@ -76,9 +76,9 @@ async fn await_stage(
 }
 
 /// From 1.2.3, which is built from its commit, to 1.3.0, which has steps that expand and contract the schema; then to a
-/// version whose container ends again and again, which is taken back.
+/// version that says that it is well and completes no job, which is taken back.
 #[tokio::test]
-async fn an_upgrade_reaches_every_pod_and_one_that_crashes_goes_back_by_itself() {
+async fn an_upgrade_reaches_every_pod_and_a_sick_version_goes_back_by_itself() {
     let Some(cluster) = named_cluster("an_upgrade_reaches_every_pod").await else { return };
     let lane = Lane::fresh(&cluster, "upgraded").await.with_engine("1.2.3", 2);
     lane.apply().await;
@@ -92,16 +92,41 @@ async fn an_upgrade_reaches_every_pod_and_one_that_crashes_goes_back_by_itself()
     assert_eq!((done.version.as_deref(), done.schema_version), (Some("1.3.0"), Some(3)), "{done:?}");
     lane.await_ready().await;
 
-    set_version(&clusters, &lane, "1.3.2").await;
-    let back = await_stage(&clusters, &lane, UpgradeStage::RolledBack, "1.3.2").await;
-    let failure = back.upgrade.and_then(|upgrade| upgrade.last_failure).expect("should say why");
-    assert_eq!(failure.stage, UpgradeStage::Canary, "{failure:?}");
-    assert!(failure.message.starts_with("engine pod upgraded-engine-1: "), "{failure:?}");
-    assert_eq!((back.ready, back.version.as_deref()), (false, Some("1.3.0")));
-
+    let failure = fail_to_upgrade(&clusters, &lane, "1.3.1").await;
+    let expected = "engine pod upgraded-engine-1 is ready, but it fails to complete the job: ";
+    assert!(failure.starts_with(expected), "{failure}");
     set_version(&clusters, &lane, "1.3.0").await;
     lane.await_ready().await;
     lane.remove().await;
+}
+
+/// Two more ways to be bad; each costs minutes.
+#[tokio::test]
+#[ignore = "takes minutes: `./dev nightly`"]
+async fn versions_that_crash_or_never_get_ready_go_back_by_themselves() {
+    let Some(cluster) = named_cluster("versions_that_crash").await else { return };
+    let lane = Lane::fresh(&cluster, "bad-versions").await.with_engine("1.3.0", 2);
+    lane.apply().await;
+    lane.await_ready().await;
+    let clusters: Api<WorkflowCluster> = api(&cluster, ALL);
+    for (version, expected) in [("1.3.2", ""), ("1.3.3", "does not become ready")] {
+        let failure = fail_to_upgrade(&clusters, &lane, version).await;
+        assert!(failure.starts_with("engine pod bad-versions-engine-1"), "{failure}");
+        assert!(failure.contains(expected), "{failure}");
+        set_version(&clusters, &lane, "1.3.0").await;
+        lane.await_ready().await;
+    }
+    lane.remove().await;
+}
+
+/// The version is taken back while 1.3.0 serves; why.
+async fn fail_to_upgrade(clusters: &Api<WorkflowCluster>, lane: &Lane, version: &str) -> String {
+    set_version(clusters, lane, version).await;
+    let back = await_stage(clusters, lane, UpgradeStage::RolledBack, version).await;
+    assert_eq!((back.ready, back.version.as_deref()), (false, Some("1.3.0")));
+    let failure = back.upgrade.and_then(|upgrade| upgrade.last_failure).expect("should say why");
+    assert_eq!(failure.stage, UpgradeStage::Canary, "{failure:?}");
+    failure.message
 }
 
 /// One field, both ways; the process stays deployed, and as many pods come back.

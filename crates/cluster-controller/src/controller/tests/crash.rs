@@ -29,6 +29,53 @@ async fn an_upgrade_survives() {
 }
 
 #[tokio::test]
+async fn a_rollback_survives() {
+    let fresh = async || {
+        let world = World::running(&minimal_with(2)).await;
+        world.set_bad_image("registry.example/bad:1.2.3");
+        world.edit("dev", |cluster| cluster["spec"]["image"] = json!("registry.example/bad"));
+        world
+    };
+    let writes = crash_at_every_write(fresh, "dev").await;
+    assert!(writes.len() > 8, "{writes:#?}");
+}
+
+#[tokio::test]
+async fn a_stop_survives() {
+    let fresh = async || {
+        let world = World::running(&minimal_with(2)).await;
+        world.edit("dev", |cluster| cluster["spec"]["stopped"] = json!(true));
+        world
+    };
+    let writes = crash_at_every_write(fresh, "dev").await;
+    assert!(writes.len() >= 3, "{writes:#?}");
+}
+
+#[tokio::test]
+async fn a_start_survives() {
+    let fresh = async || {
+        let world = World::running(&minimal_with(2)).await;
+        world.edit("dev", |cluster| cluster["spec"]["stopped"] = json!(true));
+        world.settle("dev").await;
+        world.edit("dev", |cluster| cluster["spec"]["stopped"] = json!(false));
+        world
+    };
+    let writes = crash_at_every_write(fresh, "dev").await;
+    assert!(writes.len() >= 3, "{writes:#?}");
+}
+
+#[tokio::test]
+async fn scaling_in_survives() {
+    let fresh = async || {
+        let world = World::running(&minimal_with(3)).await;
+        world.edit("dev", |cluster| cluster["spec"]["replicas"] = json!(1));
+        world
+    };
+    let writes = crash_at_every_write(fresh, "dev").await;
+    assert!(writes.len() >= 4, "{writes:#?}");
+}
+
+#[tokio::test]
 async fn a_rotation_survives() {
     let report = survives_crash_at_every_write(
         async || {

@@ -3,6 +3,7 @@
 use api_types::cluster::{ClusterPhase, ClusterReason as Reason};
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_testing::World as _;
+use engine_client::model::{CanaryFailure, CanaryStep};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
@@ -443,4 +444,35 @@ async fn there_and_back_and_there_again_is_an_upgrade_like_any_other() {
         world.reported(),
         as_reported(ClusterPhase::Running, Reason::Running, "2 engine pods serve at version 1.3.0")
     );
+}
+
+#[tokio::test]
+async fn a_version_that_is_ready_and_fails_its_work_goes_back_by_itself() {
+    let world = World::running(&minimal_with(3)).await;
+    let failure = CanaryFailure { step: CanaryStep::Complete, message: "no".to_owned() };
+    world.engine.set_canary_failure(Some(failure));
+    world.edit("dev", |cluster| cluster["spec"]["version"] = json!("1.3.0"));
+    world.settle("dev").await;
+    assert_eq!(
+        world.reported(),
+        as_reported(
+            ClusterPhase::Degraded,
+            Reason::UpgradeRolledBack,
+            "1.3.0 failed and the engine runs 1.2.3 again: engine pod dev-engine-2 is ready, but it fails to complete the \
+             job: no; correct the spec"
+        )
+    );
+    assert_eq!(world.partitions(), [3, 2, 3, 2, 3], "no other pod followed");
+    assert_eq!(world.pods_reported(), vec![(format!("{IMAGE}:1.2.3"), true); 3]);
+    let found = world.status("dev");
+    assert_eq!((found.ready, found.accepts_deployments), (false, true));
+    world.apiserver.forget_requests();
+    world.pass("dev").await;
+    assert_eq!(world.apiserver.mutations(), [], "it waits for another spec");
+
+    // The same version, corrected, begins when the spec says so.
+    world.engine.set_canary_failure(None);
+    world.edit("dev", |cluster| cluster["spec"]["version"] = json!("1.3.1"));
+    world.settle("dev").await;
+    assert!(world.status("dev").ready, "{:?}", world.status("dev"));
 }

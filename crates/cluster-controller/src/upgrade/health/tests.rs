@@ -15,8 +15,13 @@ fn observed(change: impl FnOnce(&mut Observed)) -> Observed {
     (observed.postgres, observed.engine) = (reachable(Some("1.2.3")), serving());
     observed.children = with_set(rolling_set(&cluster, "1.2.3", 1));
     observed.pods = vec![pod(0, "old", true), pod(1, "new", true)];
+    observed.canaries = [("dev-engine-1".to_owned(), CanaryView::Worked)].into();
     change(&mut observed);
     observed
+}
+
+fn canary(observed: &mut Observed, view: CanaryView) {
+    observed.canaries.insert("dev-engine-1".to_owned(), view);
 }
 
 fn fault(message: &str) -> Health {
@@ -25,6 +30,23 @@ fn fault(message: &str) -> Health {
 
 #[rstest]
 #[case::well(|_: &mut Observed| (), Health::Healthy)]
+#[case::it_was_not_asked_to_work_yet(|it: &mut Observed| it.canaries.clear(), Health::Undecided)]
+#[case::its_version_cannot_be_asked(|it: &mut Observed| canary(it, CanaryView::Unsupported), Health::Healthy)]
+#[case::ready_but_sick(
+    |it: &mut Observed| canary(it, CanaryView::Failed("it fails to complete the job: no".to_owned())),
+    fault("engine pod dev-engine-1 is ready, but it fails to complete the job: no")
+)]
+#[case::ready_but_silent(
+    |it: &mut Observed| canary(it, CanaryView::Silent("refused".to_owned())),
+    fault("engine pod dev-engine-1 is ready, but does not answer: refused")
+)]
+#[case::all_are_silent(
+    |it: &mut Observed| {
+        canary(it, CanaryView::Silent("refused".to_owned()));
+        it.engine = EngineView::Unreachable("refused".to_owned());
+    },
+    Health::Undecided
+)]
 #[case::nobody_has_it_yet(|it: &mut Observed| it.pods[1] = pod(1, "old", true), Health::Undecided)]
 #[case::starting(|it: &mut Observed| it.pods[1] = pod(1, "new", false), Health::Undecided)]
 #[case::ending(|it: &mut Observed| it.pods[1].terminating = true, Health::Undecided)]

@@ -1,6 +1,6 @@
 //! Answers: model → proto.
 
-use crate::convert::{wire_count, wire_object, wire_small_count, wire_timestamp};
+use crate::convert::{wire_count, wire_duration, wire_object, wire_small_count, wire_timestamp};
 use crate::{model, proto};
 
 fn all<Wire, Model>(values: Vec<Model>) -> Vec<Wire>
@@ -56,6 +56,29 @@ impl From<model::HealthCheck> for proto::HealthCheck {
             state: proto::HealthState::from(check.state).into(),
             reason: check.reason.unwrap_or_default(),
             since: check.since.map(wire_timestamp),
+        }
+    }
+}
+
+impl From<model::CanaryReport> for proto::RunCanaryResponse {
+    fn from(report: model::CanaryReport) -> Self {
+        let (step, message) = match report.failure {
+            None => (proto::CanaryStep::Unspecified, String::new()),
+            Some(failure) => (failure.step.into(), failure.message),
+        };
+        Self { failed_step: step.into(), message, took: Some(wire_duration(report.took)) }
+    }
+}
+
+impl From<model::CanaryStep> for proto::CanaryStep {
+    fn from(step: model::CanaryStep) -> Self {
+        match step {
+            model::CanaryStep::Prepare => Self::Prepare,
+            model::CanaryStep::Deploy => Self::Deploy,
+            model::CanaryStep::Start => Self::Start,
+            model::CanaryStep::Activate => Self::Activate,
+            model::CanaryStep::Complete => Self::Complete,
+            model::CanaryStep::ReadBack => Self::ReadBack,
         }
     }
 }

@@ -8,15 +8,16 @@ use serde_json::json;
 use super::object;
 use crate::{
     model::{
-        ActivateJobs, CancelInstances, CanceledInstances, CompleteJob, DefinitionRef, DeleteProcess,
-        DeleteTenant, DeleteTenantMode, DeployOutcome, DeployProcess, DeployResult, EngineHealth, EngineInfo,
-        FailJob, Finding, HealthCheck, HealthComponent, HealthState, Incident, IncidentCount, IncidentFilter,
-        IncidentKind, Instance, InstanceFilter, InstanceState, InstanceSummary, Isolation, Job, JobLag,
-        JobLagUpdate, JobRef, JobSeries, LintMode, ManagedDefinition, Node, OnInstances, OpenElement,
-        OpenJob, Owner, Page, ProcessDefinition, ProcessDeletion, PutOutcome, PutTenant, QuotaKind,
-        ResolveIncidents, ResolvedIncidents, Selection, SetVariables, Severity, StartInstance,
-        StartInstances, StartedInstance, StartedInstances, StreamJobs, Tenant, TenantDeletion, TenantQuotas,
-        TenantUsage, UnresolvedIncident, ValidateProcess, Validation, Variables,
+        ActivateJobs, CanaryFailure, CanaryReport, CanaryStep, CancelInstances, CanceledInstances,
+        CompleteJob, DefinitionRef, DeleteProcess, DeleteTenant, DeleteTenantMode, DeployOutcome,
+        DeployProcess, DeployResult, EngineHealth, EngineInfo, FailJob, Finding, HealthCheck,
+        HealthComponent, HealthState, Incident, IncidentCount, IncidentFilter, IncidentKind, Instance,
+        InstanceFilter, InstanceState, InstanceSummary, Isolation, Job, JobLag, JobLagUpdate, JobRef,
+        JobSeries, LintMode, ManagedDefinition, Node, OnInstances, OpenElement, OpenJob, Owner, Page,
+        ProcessDefinition, ProcessDeletion, PutOutcome, PutTenant, QuotaKind, ResolveIncidents,
+        ResolvedIncidents, Selection, SetVariables, Severity, StartInstance, StartInstances, StartedInstance,
+        StartedInstances, StreamJobs, Tenant, TenantDeletion, TenantQuotas, TenantUsage, UnresolvedIncident,
+        ValidateProcess, Validation, Variables,
     },
     proto,
 };
@@ -285,6 +286,26 @@ fn answers_to_controllers() {
                 since: Some(time(3)),
             }],
         }
+    );
+    for step in [
+        CanaryStep::Prepare,
+        CanaryStep::Deploy,
+        CanaryStep::Start,
+        CanaryStep::Activate,
+        CanaryStep::Complete,
+        CanaryStep::ReadBack,
+    ] {
+        let failure = Some(CanaryFailure { step, message: text("no") });
+        answered!(
+            proto::RunCanaryResponse,
+            CanaryReport,
+            CanaryReport { failure, took: Duration::from_millis(1500) }
+        );
+    }
+    answered!(
+        proto::RunCanaryResponse,
+        CanaryReport,
+        CanaryReport { failure: None, took: Duration::from_millis(20) }
     );
     answered!(
         proto::DeployProcessResponse,

@@ -1,0 +1,69 @@
+//! Whether each pod with a new template does its work. Readiness and health are what a pod says of itself; this is work that it
+//! did, asked of that very pod.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use api_types::WorkflowCluster;
+use api_types::cluster::UpgradeStage;
+use engine_client::ErrorClass;
+use futures::future::join_all;
+
+use super::children::Children;
+use super::pods::PodView;
+use crate::context::Context;
+use crate::upgrade::revisions::wanted_revision;
+
+/// Longest wait for CA, token and answer of one pod. The engine gives up after 10 s, and then deletes what it left.
+const DEADLINE: Duration = Duration::from_secs(16);
+
+/// What a pod did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CanaryView {
+    /// A small piece of work, from a deployment to a finished instance.
+    Worked,
+    /// Its version cannot be asked for that.
+    Unsupported,
+    /// It tried and failed: at which step, and why.
+    Failed(String),
+    /// It did not answer, or it could not be asked.
+    Silent(String),
+}
+
+/// Asks each pod that is ready with the live template, while an upgrade watches it. By name of the pod.
+pub async fn observe_canaries(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    children: &Children,
+    pods: &[PodView],
+) -> BTreeMap<String, CanaryView> {
+    let stage =
+        cluster.status.as_ref().and_then(|status| status.upgrade.as_ref()).map(|upgrade| upgrade.stage);
+    let is_watched =
+        matches!(stage, Some(UpgradeStage::Canary | UpgradeStage::Rolling | UpgradeStage::Soaking));
+    let Some(wanted) = children.stateful_set().and_then(wanted_revision).filter(|_| is_watched) else {
+        return BTreeMap::new();
+    };
+    let new = pods.iter().filter(|pod| pod.ordinal.is_some() && pod.is_good(wanted));
+    join_all(new.map(|pod| observe_canary(context, cluster, &pod.name))).await.into_iter().collect()
+}
+
+async fn observe_canary(context: &Context, cluster: &WorkflowCluster, pod: &str) -> (String, CanaryView) {
+    let view = tokio::time::timeout(DEADLINE, ask(context, cluster, pod)).await;
+    let silent = || CanaryView::Silent(format!("no answer within {} s", DEADLINE.as_secs()));
+    (pod.to_owned(), view.unwrap_or_else(|_| silent()))
+}
+
+async fn ask(context: &Context, cluster: &WorkflowCluster, pod: &str) -> CanaryView {
+    let engine = match context.engines.connect_pod(cluster, pod).await {
+        Ok(engine) => engine,
+        Err(error) => return CanaryView::Silent(error.to_string()),
+    };
+    match engine.run_canary().await {
+        Ok(report) => report.failure.map_or(CanaryView::Worked, |failure| {
+            CanaryView::Failed(format!("it fails to {}: {}", failure.step.as_str(), failure.message))
+        }),
+        Err(error) if *error.class() == ErrorClass::Unsupported => CanaryView::Unsupported,
+        Err(error) => CanaryView::Silent(error.to_string()),
+    }
+}
