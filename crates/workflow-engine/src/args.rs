@@ -99,6 +99,15 @@ pub struct ServeArgs {
     /// while it is being replaced `next` or `previous`.
     #[arg(long, env = "WORKFLOW_CREDENTIALS_DIR")]
     pub credentials_dir: PathBuf,
+    /// Seconds in which a node that was told to end still serves whoever is sent to it, so that nobody is refused before the
+    /// network knows.
+    #[arg(
+        long,
+        env = "WORKFLOW_DRAIN_SECONDS",
+        default_value_t = 5,
+        value_parser = clap::value_parser!(u64).range(0..=15)
+    )]
+    pub drain_seconds: u64,
     /// How long a finished instance can still be read.
     #[arg(
         long,

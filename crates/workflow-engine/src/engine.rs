@@ -52,12 +52,19 @@ pub struct Engine {
     canary: tokio::sync::Mutex<()>,
     pub lag: LagSampler,
     pub metrics: Metrics,
-    /// Cancelled when the node shuts down: it ends everything that waits.
+    /// Cancelled when the node begins to shut down: no job is given out any more, and everything that waits ends.
+    pub drain: CancellationToken,
+    /// Cancelled when the node is drained: background work ends.
     pub stop: CancellationToken,
 }
 
 impl Engine {
-    pub fn new(database: Database, metrics: Metrics, stop: CancellationToken) -> Self {
+    pub fn new(
+        database: Database,
+        metrics: Metrics,
+        drain: CancellationToken,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             lag: LagSampler::default(),
             keys: Keys::default(),
@@ -71,6 +78,7 @@ impl Engine {
             canary: tokio::sync::Mutex::default(),
             database,
             metrics,
+            drain,
             stop,
         }
     }

@@ -55,6 +55,9 @@ pub struct Node {
     pub started_at: Timestamp,
     pub metrics: Metrics,
     args: ServeArgs,
+    /// The node takes nothing new that lasts, and is not ready.
+    drain: CancellationToken,
+    /// The node serves nothing any more.
     stop: CancellationToken,
     engine: OnceLock<Arc<Engine>>,
     health: Mutex<Health>,
@@ -79,7 +82,13 @@ impl Obstacle {
 }
 
 impl Node {
-    pub fn new(id: String, args: ServeArgs, metrics: Metrics, stop: CancellationToken) -> Self {
+    pub fn new(
+        id: String,
+        args: ServeArgs,
+        metrics: Metrics,
+        drain: CancellationToken,
+        stop: CancellationToken,
+    ) -> Self {
         let started_at = clock::now();
         let starting = Check { reason: Some("starting".to_owned()), since: started_at };
         let health = [Component::Database, Component::Schema, Component::Leases]
@@ -91,6 +100,7 @@ impl Node {
             started_at,
             metrics,
             args,
+            drain,
             stop,
             engine: OnceLock::new(),
             health: Mutex::new(health),
@@ -113,7 +123,7 @@ impl Node {
 
     /// Why this node is not ready; `None` = it is ready.
     pub fn obstacle(&self) -> Option<String> {
-        if self.stop.is_cancelled() {
+        if self.drain.is_cancelled() {
             return Some("shutting down".to_owned());
         }
         self.health().into_values().find_map(|check| check.reason)
@@ -221,7 +231,7 @@ impl Node {
                 "this version was made for a test: it never becomes ready".to_owned(),
             ));
         }
-        let engine = Engine::new(database, self.metrics.clone(), self.stop.clone());
+        let engine = Engine::new(database, self.metrics.clone(), self.drain.clone(), self.stop.clone());
         self.record_heartbeat(&engine).await?;
         let engine = self.engine.get_or_init(|| Arc::new(engine));
         tracing::info!(node = self.id, schema = state.current(), "serving");

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::transport::Server;
 
 use crate::args::{self, ServeArgs};
@@ -24,7 +25,8 @@ use crate::release::{self, Defect};
 use crate::{admin, gateway, grpc, tls};
 use connections::{Connections, Limits, Placed};
 
-/// Time for running calls to end at shutdown. Must be shorter than the pod's termination grace period.
+/// Time for running calls to end at shutdown, after the drain. Both together must be shorter than the pod's termination
+/// grace period.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of a version that was made for a test.
 const CRASH_AFTER: Duration = Duration::from_secs(1);
@@ -68,8 +70,10 @@ pub enum Error {
     MadeToCrash,
 }
 
-/// Serves until `stop`. Then streams end, and running calls get [`DRAIN_TIMEOUT`] to end.
-pub async fn run(args: ServeArgs, stop: CancellationToken) -> Result<(), Error> {
+/// Serves until `drain`. Then the node is not ready, gives out no more jobs, and asks its clients to connect elsewhere
+/// (GOAWAY); whoever was still sent here is served for a while. Then running calls get [`DRAIN_TIMEOUT`] to end.
+pub async fn run(args: ServeArgs, drain: CancellationToken) -> Result<(), Error> {
+    let (stop, delay) = (CancellationToken::new(), Duration::from_secs(args.drain_seconds));
     let metrics = Metrics::default();
     let credentials = Credentials::load(args.credentials_dir.clone()).map_err(Error::Credentials)?;
     let authenticate = Authenticate { credentials: Arc::new(credentials), metrics: metrics.clone() };
@@ -78,7 +82,7 @@ pub async fn run(args: ServeArgs, stop: CancellationToken) -> Result<(), Error> 
     let admin_listener = listen(args.admin_address).await?;
     let id = args::node_id(args.node_id.as_deref());
     tracing::info!(node = id, api = %args.grpc_address, admin = %args.admin_address, "listening");
-    let node = Arc::new(Node::new(id, args, metrics, stop.clone()));
+    let node = Arc::new(Node::new(id, args, metrics, drain.clone(), stop.clone()));
 
     let mut tasks = JoinSet::new();
     tasks.spawn({
@@ -97,8 +101,21 @@ pub async fn run(args: ServeArgs, stop: CancellationToken) -> Result<(), Error> 
     });
     tasks.spawn({
         let acceptor = TlsAcceptor::from(Arc::new(certificate.server_config()));
-        let (node, authenticate, stop) = (Arc::clone(&node), authenticate.clone(), stop.clone());
-        async move { serve_api(node, authenticate, api_listener, acceptor, stop).await }
+        let (node, authenticate) = (Arc::clone(&node), authenticate.clone());
+        let (drain, stop) = (drain.clone(), stop.clone());
+        async move { serve_api(node, authenticate, api_listener, acceptor, drain, stop).await }
+    });
+    tasks.spawn({
+        let (drain, stop) = (drain.clone(), stop.clone());
+        async move {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = drain.cancelled() => {}
+            }
+            stop.run_until_cancelled(tokio::time::sleep(delay)).await;
+            stop.cancel();
+            Ok(())
+        }
     });
     tasks.spawn({
         let stop = stop.clone();
@@ -127,7 +144,7 @@ pub async fn run(args: ServeArgs, stop: CancellationToken) -> Result<(), Error> 
     supervise(tasks, &stop).await
 }
 
-/// Waits for `stop`, or for the first task that ends before it, which is an error. Then all other tasks get
+/// Waits for `stop`, or for the first task that ends before it, which is an error. Then all tasks that are left get
 /// [`DRAIN_TIMEOUT`] to end.
 async fn supervise(mut tasks: JoinSet<Result<(), Error>>, stop: &CancellationToken) -> Result<(), Error> {
     let early = tokio::select! {
@@ -137,7 +154,7 @@ async fn supervise(mut tasks: JoinSet<Result<(), Error>>, stop: &CancellationTok
         ended = tasks.join_next() => Some(ended),
     };
     stop.cancel();
-    let drained = async {
+    let ended = async {
         let mut first_error = Ok(());
         while let Some(ended) = tasks.join_next().await {
             if first_error.is_ok() {
@@ -146,11 +163,11 @@ async fn supervise(mut tasks: JoinSet<Result<(), Error>>, stop: &CancellationTok
         }
         first_error
     };
-    let drained = tokio::time::timeout(DRAIN_TIMEOUT, drained).await;
+    let ended = tokio::time::timeout(DRAIN_TIMEOUT, ended).await;
     match early {
         Some(Some(Ok(Err(error)))) => Err(error),
         Some(_) => Err(Error::EndedEarly),
-        None => drained.unwrap_or_else(|_| {
+        None => ended.unwrap_or_else(|_| {
             tracing::warn!(
                 "calls were still under way after {} s; they are cut off",
                 DRAIN_TIMEOUT.as_secs()
@@ -204,6 +221,7 @@ async fn serve_api(
     authenticate: Authenticate,
     listener: TcpListener,
     acceptor: TlsAcceptor,
+    drain: CancellationToken,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let metrics = node.metrics.clone();
@@ -211,9 +229,25 @@ async fn serve_api(
     let mut routes = api.routes(&authenticate).map_err(Error::Reflection)?;
     let grpc = std::mem::take(routes.axum_router_mut());
     *routes.axum_router_mut() = grpc.merge(gateway::router(api, authenticate));
-    let (sender, connections) = mpsc::channel(64);
-    let accepting = tokio::spawn(accept(listener, acceptor, metrics, sender, stop.clone()));
-    let served = Server::builder()
+    let ((usual, connections), (late, late_connections)) = (mpsc::channel(64), mpsc::channel(64));
+    let senders = Senders { usual, late, drain: drain.clone() };
+    let accepting = tokio::spawn(accept(listener, acceptor, metrics, senders, stop.clone()));
+    // Two servers: the connections of the first one get their GOAWAY while the second one still takes new ones.
+    let served = tokio::try_join!(
+        serve_connections(routes.clone(), connections, drain),
+        serve_connections(routes, late_connections, stop),
+    );
+    accepting.abort();
+    served.map(|_| ())
+}
+
+/// Serves these connections until `stop`, when each gets a GOAWAY and ends with its last call.
+async fn serve_connections(
+    routes: Routes,
+    connections: mpsc::Receiver<io::Result<TlsStream<Placed>>>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    Server::builder()
         .accept_http1(true)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -222,9 +256,25 @@ async fn serve_api(
         .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
         .add_routes(routes)
         .serve_with_incoming_shutdown(ReceiverStream::new(connections), stop.cancelled_owned())
-        .await;
-    accepting.abort();
-    served.map_err(Error::ServeApi)
+        .await
+        .map_err(Error::ServeApi)
+}
+
+/// Where accepted connections go.
+#[derive(Clone)]
+struct Senders {
+    usual: mpsc::Sender<io::Result<TlsStream<Placed>>>,
+    /// From the beginning of the drain on.
+    late: mpsc::Sender<io::Result<TlsStream<Placed>>>,
+    drain: CancellationToken,
+}
+
+impl Senders {
+    async fn send(&self, stream: TlsStream<Placed>) {
+        let sender = if self.drain.is_cancelled() { &self.late } else { &self.usual };
+        // The server may have ended.
+        let _ = sender.send(Ok(stream)).await;
+    }
 }
 
 /// Accepts connections. Handshakes run concurrently, so that a slow client does not block others.
@@ -232,7 +282,7 @@ async fn accept(
     listener: TcpListener,
     acceptor: TlsAcceptor,
     metrics: Metrics,
-    accepted: mpsc::Sender<io::Result<TlsStream<Placed>>>,
+    accepted: Senders,
     stop: CancellationToken,
 ) {
     let connections = Connections::new(API, metrics.clone());
@@ -256,7 +306,7 @@ async fn accept(
             let _ = stream.set_nodelay(true);
             let handshake = acceptor.accept(Placed { stream, place });
             match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
-                Ok(Ok(stream)) => return drop(accepted.send(Ok(stream)).await),
+                Ok(Ok(stream)) => return accepted.send(stream).await,
                 Ok(Err(error)) => tracing::debug!(error = %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!("TLS handshake took too long"),
             }

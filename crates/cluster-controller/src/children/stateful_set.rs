@@ -30,7 +30,7 @@ use crate::upgrade::rollout::EngineTemplate;
 pub const CONTAINER: &str = "engine";
 const TLS_DIR: &str = "/etc/workflow/tls";
 const CREDENTIALS_DIR: &str = "/etc/workflow/credentials";
-/// The engine drains for at most ten seconds.
+/// The engine serves for five seconds more, and then waits at most ten for calls under way.
 const TERMINATION_SECONDS: i64 = 30;
 
 /// The child.

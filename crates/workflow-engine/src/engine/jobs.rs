@@ -61,6 +61,9 @@ impl Engine {
     /// Long poll: answers when there are jobs, when the wait is over, or when the node stops.
     pub async fn activate(&self, tenant: &TenantScope, request: ActivateJobs) -> Result<Vec<Job>, Error> {
         let demand = build_demand(request.job_types, request.worker, request.max_jobs, request.lease)?;
+        if self.drain.is_cancelled() {
+            return Err(Error::ShuttingDown);
+        }
         let deadline = Instant::now() + request.wait;
         // Before the first query, so that no wake-up between query and wait is missed.
         let mut wakeups = self.wakeups.subscribe(tenant, &demand.job_types);
@@ -85,7 +88,7 @@ impl Engine {
         tokio::select! {
             () = wakeups.notified() => true,
             () = poll => true,
-            () = self.stop.cancelled() => false,
+            () = self.drain.cancelled() => false,
         }
     }
 

@@ -80,7 +80,13 @@ fn api() -> Api {
         unreachable!()
     };
     Api {
-        node: Arc::new(Node::new("engine-0".to_owned(), args, Metrics::default(), CancellationToken::new())),
+        node: Arc::new(Node::new(
+            "engine-0".to_owned(),
+            args,
+            Metrics::default(),
+            CancellationToken::new(),
+            CancellationToken::new(),
+        )),
     }
 }
 

@@ -73,6 +73,9 @@ impl Drop for JobStream {
 /// Checks the request and starts the stream's task, which runs until the client disconnects or the node stops.
 pub fn open(engine: Arc<Engine>, tenant: TenantScope, request: StreamJobs) -> Result<JobStream, Error> {
     let demand = build_demand(request.job_types, request.worker, request.max_in_flight, request.lease)?;
+    if engine.drain.is_cancelled() {
+        return Err(Error::ShuttingDown);
+    }
     let waiter = engine.waiting.enter(&tenant)?;
     let wakeups = engine.wakeups.subscribe(&tenant, &demand.job_types);
     let (sender, batches) = mpsc::channel(1);
@@ -107,7 +110,7 @@ impl Feeder {
         let ended = tokio::select! {
             ended = self.feed_until_failure(&sender) => ended,
             () = sender.closed() => Ok(()),
-            () = engine.stop.cancelled() => Err(Error::ShuttingDown),
+            () = engine.drain.cancelled() => Err(Error::ShuttingDown),
         };
         engine.in_flight.finished(self.held.into_keys());
         if let Err(error) = ended {

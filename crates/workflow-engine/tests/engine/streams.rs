@@ -1,11 +1,12 @@
 use std::time::Duration;
 
-use engine_api::proto::{Job, StreamActivatedJobsRequest, StreamActivatedJobsResponse};
+use engine_api::proto::{ActivateJobsRequest, Job, StreamActivatedJobsRequest, StreamActivatedJobsResponse};
 use serde_json::json;
+use test_support::wait::eventually;
 use tonic::{Code, Streaming};
 
 use crate::models::one_task;
-use crate::support::{Caller, World, database};
+use crate::support::{Caller, World, activation, database};
 
 fn request(max_in_flight: i32) -> StreamActivatedJobsRequest {
     StreamActivatedJobsRequest {
@@ -123,4 +124,47 @@ async fn a_node_that_stops_ends_its_streams_with_unavailable() {
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     let refusal = ended.await.expect("should end").expect_err("should say why");
     assert_eq!(refusal.code(), Code::Unavailable, "{}", refusal.message());
+}
+
+/// The network still sends callers to a node for a while after it was told to end.
+#[tokio::test]
+async fn a_node_that_was_told_to_end_finishes_what_runs_and_serves_who_comes_late_but_gives_out_no_job() {
+    let world = World::new(database!());
+    let mut engine = world.serve("engine-0").await;
+    let caller = engine.controller();
+    caller.deploy("_default", &one_task("order", "charge")).await;
+    caller.start("_default", "order", &json!({})).await;
+    let worker = engine.worker("_default");
+    let job = worker.activate("_default", "charge", 1).await.remove(0);
+    let waiting = tokio::spawn({
+        let worker = engine.worker("_default");
+        let wait = Some(prost_types::Duration { seconds: 20, nanos: 0 });
+        async move {
+            let request = ActivateJobsRequest { wait, ..activation("_default", "charge", 1) };
+            worker.jobs().activate_jobs(request).await.map(|answer| answer.into_inner().jobs)
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+
+    engine.tell_to_end();
+    let (code, reason) = eventually("the node says so", Duration::from_secs(2), || async {
+        Some(engine.readiness().await).filter(|(code, _)| *code == 503)
+    })
+    .await;
+    assert_eq!((code, reason.as_str()), (503, "shutting down"));
+    assert_eq!(waiting.await.expect("should end").expect("a wait ends without an error"), []);
+
+    // Who connected before is asked to go elsewhere, which is here still: a call that met the end of the connection was
+    // not sent, and the next one connects again. So does who comes now.
+    eventually("the job is completed", Duration::from_secs(2), async || {
+        worker.try_complete(&job, &json!({})).await
+    })
+    .await;
+    let late = engine.controller();
+    late.start("_default", "order", &json!({})).await;
+    let refused = engine.worker("_default").try_activate(activation("_default", "charge", 1)).await;
+    assert_eq!(refused.expect_err("should be refused").code(), Code::Unavailable);
+
+    let status = tokio::task::spawn_blocking(move || engine.await_end()).await.expect("should end");
+    assert!(status.success(), "{status}");
 }

@@ -38,10 +38,19 @@ impl Engine {
 
     /// Sends SIGTERM and waits for the exit status.
     pub(crate) fn terminate(&mut self) -> std::process::ExitStatus {
-        let mut child = self.child.take().expect("should run");
-        let pid = child.id().to_string();
+        self.tell_to_end();
+        self.await_end()
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn tell_to_end(&self) {
+        let pid = self.child.as_ref().expect("should run").id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("should run").success());
-        child.wait().expect("should end")
+    }
+
+    /// Waits for the exit status.
+    pub(crate) fn await_end(&mut self) -> std::process::ExitStatus {
+        self.child.take().expect("should run").wait().expect("should end")
     }
 
     pub(crate) fn log(&self) -> String {
