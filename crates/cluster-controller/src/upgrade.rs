@@ -23,12 +23,11 @@ use kube::ResourceExt as _;
 use crate::children::BuildInput;
 use crate::children::stateful_set::{applied_digest, version_of, wanted_digest};
 use crate::observe::Observed;
-use crate::observe::children::is_observed;
 use crate::observe::pods::{PodHealth, PodView};
 use health::{START_DEADLINE, judge_new_pods};
 use machine::{Facts, Permit, Pods, Policy, Schema, Spread, Template, advance, permit};
 use migration::{JobState, Migration, plan_migration};
-use revisions::{is_rolling, wanted_revision};
+use revisions::{is_uniform, wanted_revision};
 use rollout::{EngineTemplate, Rollout, plan_rollout};
 
 /// Where the cluster stands on its way to its spec, and the next step.
@@ -87,7 +86,7 @@ pub fn plan_upgrade(input: &BuildInput<'_>, observed: &Observed, now: Timestamp)
             exist: input.cluster.spec.engine_pods() > 0,
             spread: match set {
                 _ if observed.is_rolled_out(input.cluster.spec.engine_pods()) => Spread::Settled,
-                Some(set) if is_observed(set) && !is_rolling(set, &observed.pods) => Spread::Uniform,
+                Some(set) if is_uniform(set, &observed.pods) => Spread::Uniform,
                 _ => Spread::Mixed,
             },
             is_moving: observed.engine_pods().any(|pod| is_moving(pod, now)),
@@ -117,7 +116,8 @@ pub fn plan_upgrade(input: &BuildInput<'_>, observed: &Observed, now: Timestamp)
 fn schema_of(migration: &Migration) -> Schema {
     match migration {
         Migration::Done => Schema::Current,
-        Migration::Unknown | Migration::Refused { .. } | Migration::Withdrawn { .. } => Schema::Closed,
+        Migration::Unknown | Migration::Withdrawn { .. } => Schema::Closed,
+        Migration::Refused { .. } => Schema::Refused,
         admitting if admitting.admits_target() => Schema::Expanded,
         Migration::Needed { .. } | Migration::Expanded => Schema::Former,
     }
@@ -146,3 +146,6 @@ fn policy_of(input: &BuildInput<'_>) -> Policy {
             || annotation(FINALIZE_UPGRADE) == Some(input.cluster.spec.version.as_str()),
     }
 }
+
+#[cfg(test)]
+mod model;

@@ -54,13 +54,15 @@ impl Child for EnginePods {
 #[must_use]
 pub fn build(input: &BuildInput<'_>, template: &EngineTemplate, size: i32, partition: i32) -> StatefulSet {
     let (template, digest) = match template {
-        EngineTemplate::Former { digest, template: Some(template), .. } => {
-            ((**template).clone(), digest.clone())
-        }
-        EngineTemplate::Wanted(version) | EngineTemplate::Former { version, template: None, .. } => {
+        EngineTemplate::Wanted(version) => {
             let template = build_template(input, version);
             let digest = digest_of(&template);
             (template, digest)
+        }
+        EngineTemplate::Former { version, digest, template } => {
+            let template = template.as_ref().map(|template| (**template).clone());
+            // Under its digest also what takes its place: no other one will come.
+            (template.unwrap_or_else(|| build_template(input, version)), digest.clone())
         }
     };
     let mut metadata = input.metadata(input.engine_name(), Component::Engine);

@@ -290,7 +290,10 @@ impl Judge<'_> {
         let moving = || self.moving(reason, message.clone(), RECHECK_MOVING);
         match self.plan.upgrade.stage()? {
             UpgradeStage::Canary => self.judge_problem().or_else(|| Some(moving())),
-            UpgradeStage::RollingBack => Some(Judgement { phase: ClusterPhase::RollingBack, ..moving() }),
+            UpgradeStage::RollingBack => {
+                let judged = self.judge_problem().unwrap_or_else(moving);
+                Some(Judgement { phase: ClusterPhase::RollingBack, ..judged })
+            }
             // The former template may have a problem of its own.
             UpgradeStage::RolledBack | UpgradeStage::Failed => {
                 self.judge_problem().or_else(|| Some(self.stalled(reason, message)))

@@ -38,8 +38,10 @@ pub struct Facts<'a> {
 /// Where the schema stands, as far as the stages depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schema {
-    /// The step is refused, or the database cannot be asked, or a Job of another spec must end first.
+    /// The database cannot be asked, or a Job of another spec must end first.
     Closed,
+    /// The step to the spec's version is not allowed.
+    Refused,
     /// It must take in what the new version needs.
     Former,
     /// It serves both versions.
@@ -148,6 +150,13 @@ impl Facts<'_> {
         self.has_stable() && self.pods.spread != Spread::Mixed
     }
 
+    /// The way back leads nowhere: the stable template is no longer well. Another spec may be what mends it.
+    fn is_way_back_blocked(&self, former: &UpgradeStatus) -> bool {
+        former.stage == Stage::RollingBack
+            && self.has_stable()
+            && matches!(self.pods.health, Health::Faulty(_))
+    }
+
     fn has_wanted(&self) -> bool {
         self.live == Some(self.wanted)
     }
@@ -155,23 +164,19 @@ impl Facts<'_> {
     fn changes_version(&self) -> bool {
         self.stable.is_some_and(|stable| stable.version != self.to)
     }
-
-    /// Nobody would notice, or nothing is known that could be gone back to.
-    fn is_free(&self) -> bool {
-        self.stable.is_none() || !self.pods.exist
-    }
 }
 
 /// What the stage in the status allows.
 #[must_use]
 pub fn permit(former: Option<&UpgradeStatus>, facts: &Facts<'_>) -> Permit {
-    if facts.is_free() {
+    if facts.stable.is_none() {
         let admits_wanted = matches!(facts.schema, Schema::Expanded | Schema::Current);
         let template = if admits_wanted { Template::Wanted } else { Template::Live };
         return Permit { template, job: true, pods: None };
     }
     if facts.wants_stable() {
-        return Permit { template: Template::Wanted, job: true, pods: None };
+        let template = if facts.schema == Schema::Refused { Template::Live } else { Template::Wanted };
+        return Permit { template, job: true, pods: None };
     }
     let hash = facts.plan_hash();
     let stage = former.filter(|former| former.plan_hash.as_ref() == Some(&hash)).map(|former| former.stage);
@@ -191,17 +196,22 @@ pub fn permit(former: Option<&UpgradeStatus>, facts: &Facts<'_>) -> Permit {
 #[must_use]
 pub fn advance(former: Option<&UpgradeStatus>, facts: &Facts<'_>, now: Timestamp) -> Advance {
     let stable = facts.stable.cloned();
-    if facts.is_free() {
-        return advance_freely(former, facts, now);
+    if stable.is_none() {
+        return advance_first(former, facts, now);
     }
     if facts.wants_stable() {
-        return Advance { upgrade: advance_to_stable(former, facts, now), stable };
+        let is_complete = facts.has_wanted() && facts.pods.spread == Spread::Settled;
+        let known = if is_complete { stable_of(facts) } else { None };
+        return Advance { upgrade: advance_to_stable(former, facts, now), stable: known.or(stable) };
+    }
+    if !facts.pods.exist {
+        return advance_unwatched(former, facts, now);
     }
     let hash = facts.plan_hash();
     match former {
         Some(former) if former.plan_hash.as_ref() == Some(&hash) => advance_plan(former, facts, now),
         // Pods have a template of another plan: they get the stable one first.
-        Some(former) if !facts.is_back() => {
+        Some(former) if !facts.is_back() && !facts.is_way_back_blocked(former) => {
             let upgrade = enter(former.clone(), Stage::RollingBack, now);
             Advance { upgrade: Some(UpgradeStatus { step: step(facts, false), ..upgrade }), stable }
         }
@@ -213,8 +223,8 @@ pub fn advance(former: Option<&UpgradeStatus>, facts: &Facts<'_>, now: Timestamp
     }
 }
 
-/// There is no engine that serves, or none was ever complete: the first template that settles is the stable one.
-fn advance_freely(former: Option<&UpgradeStatus>, facts: &Facts<'_>, now: Timestamp) -> Advance {
+/// The engine was never complete, as far as is known: the first template that settles is the stable one.
+fn advance_first(former: Option<&UpgradeStatus>, facts: &Facts<'_>, now: Timestamp) -> Advance {
     let is_complete =
         facts.has_wanted() && facts.pods.spread == Spread::Settled && facts.schema == Schema::Current;
     if !is_complete {
@@ -225,6 +235,28 @@ fn advance_freely(former: Option<&UpgradeStatus>, facts: &Facts<'_>, now: Timest
         _ => UpgradeStatus { to: Some(facts.to.to_owned()), ..enter(former.clone(), Stage::Done, now) },
     });
     Advance { upgrade, stable: stable_of(facts) }
+}
+
+/// There are no pods that could be watched: what is wanted becomes the stable template at once, and only then is anything
+/// done for it.
+fn advance_unwatched(former: Option<&UpgradeStatus>, facts: &Facts<'_>, now: Timestamp) -> Advance {
+    let is_open = match facts.schema {
+        Schema::Closed | Schema::Refused => false,
+        Schema::Former | Schema::Expanded => facts.changes_version(),
+        Schema::Current => true,
+    };
+    if !is_open {
+        return Advance { upgrade: former.cloned(), stable: facts.stable.cloned() };
+    }
+    let stage = if facts.changes_version() { Stage::Contracting } else { Stage::Done };
+    let upgrade = finish(begin(facts, facts.plan_hash(), now), stage, now);
+    let stable = StableTemplate {
+        version: facts.to.to_owned(),
+        template_digest: facts.wanted.to_owned(),
+        // Kubernetes has not seen it yet.
+        revision: String::new(),
+    };
+    Advance { upgrade: Some(upgrade), stable: Some(stable) }
 }
 
 /// The spec asks for what every pod had last: an upgrade becomes final, or is taken back.
@@ -278,7 +310,7 @@ fn advance_plan(former: &UpgradeStatus, facts: &Facts<'_>, now: Timestamp) -> Ad
     match former.stage {
         Stage::Preflight => {
             let is_open = match facts.schema {
-                Schema::Closed => false,
+                Schema::Closed | Schema::Refused => false,
                 Schema::Former | Schema::Expanded => facts.changes_version(),
                 Schema::Current => true,
             };

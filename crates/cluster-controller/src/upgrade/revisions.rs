@@ -23,12 +23,18 @@ pub fn restores_wanted(set: &StatefulSet) -> bool {
 /// Kubernetes has not seen the latest template yet, or some pod is not of it, or a lost pod would not be.
 #[must_use]
 pub fn is_rolling(set: &StatefulSet, pods: &[PodView]) -> bool {
-    let Some(wanted) = wanted_revision(set) else { return true };
+    !restores_wanted(set) || !is_uniform(set, pods)
+}
+
+/// Kubernetes has seen the latest template, and every pod that is there is of it, ready or not.
+#[must_use]
+pub fn is_uniform(set: &StatefulSet, pods: &[PodView]) -> bool {
+    let Some(wanted) = wanted_revision(set) else { return false };
     let replicas = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let is_foreign = |pod: &PodView| {
         pod.ordinal.is_some_and(|ordinal| ordinal < replicas) && pod.revision.as_deref() != Some(wanted)
     };
-    !restores_wanted(set) || pods.iter().any(is_foreign)
+    !pods.iter().any(is_foreign)
 }
 
 /// Every pod is there, of the wanted revision and ready, and there is no other one.

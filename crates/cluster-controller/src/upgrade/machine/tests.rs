@@ -10,7 +10,7 @@ fn stable(version: &str, digest: &str) -> StableTemplate {
     StableTemplate {
         version: version.to_owned(),
         template_digest: digest.to_owned(),
-        revision: "revision".to_owned(),
+        revision: "revision-of-live".to_owned(),
     }
 }
 
@@ -266,6 +266,20 @@ fn another_plan_begins_once_no_pod_is_left_of_the_one_before(
     assert!(!permit(Some(&former), &facts).job);
 }
 
+/// Else a stable template that broke would hold up the spec that mends it.
+#[test]
+fn another_plan_does_not_wait_for_a_way_back_that_leads_nowhere() {
+    let stable = stable("1.2.3", OLD);
+    let mut facts = facts(&stable);
+    rolling(&mut facts);
+    let former = in_stage(&facts, Stage::RollingBack);
+    facts.live = Some(OLD);
+    facts.wanted = "digest-of-a-third-template";
+    assert_eq!(stage_after(Some(&former), &facts, later(5)), Some(Stage::RollingBack));
+    facts.pods.health = Health::Faulty("engine pod prod-engine-2: CrashLoopBackOff".to_owned());
+    assert_eq!(stage_after(Some(&former), &facts, later(5)), Some(Stage::Preflight));
+}
+
 #[test]
 fn pods_of_another_template_without_a_status_go_back_first() {
     let stable = stable("1.2.3", OLD);
@@ -286,16 +300,49 @@ fn what_was_complete_for_the_first_time_is_stable_without_an_upgrade() {
     assert_eq!(advance(None, &facts, today()), Advance { upgrade: None, stable: Some(reached) });
 }
 
+/// Nobody is watched, and the decision is in the status before the schema is contracted.
 #[test]
-fn without_pods_nobody_is_watched() {
+fn without_pods_what_is_wanted_becomes_stable_at_once() {
+    let former = stable("1.2.3", OLD);
+    let mut facts = facts(&former);
+    facts.pods.exist = false;
+    let nothing = Permit { template: Template::Stable, job: false, pods: None };
+    assert_eq!(permit(None, &facts), nothing);
+    let Advance { upgrade, stable: reached } = advance(None, &facts, today());
+    let contracting = upgrade.unwrap();
+    assert_eq!((contracting.stage, contracting.rollbackable), (Stage::Contracting, false));
+    let decided = StableTemplate { revision: String::new(), ..stable("1.3.0", NEW) };
+    assert_eq!(reached.as_ref(), Some(&decided));
+
+    facts.stable = Some(&decided);
+    assert_eq!(
+        permit(Some(&contracting), &facts),
+        Permit { template: Template::Wanted, job: true, pods: None }
+    );
+    (facts.schema, facts.live) = (Schema::Current, Some(NEW));
+    let done = advance(Some(&contracting), &facts, today());
+    assert_eq!(done.upgrade.unwrap().stage, Stage::Done);
+    assert_eq!(done.stable.unwrap().revision, "revision-of-live", "now it is known");
+}
+
+#[rstest]
+#[case::refused(Schema::Refused, false)]
+#[case::nobody_to_ask(Schema::Closed, false)]
+#[case::allowed(Schema::Former, true)]
+fn without_pods_only_an_allowed_step_is_decided(#[case] schema: Schema, #[case] expected: bool) {
     let stable = stable("1.2.3", OLD);
     let mut facts = facts(&stable);
-    facts.pods.exist = false;
-    let live = Permit { template: Template::Live, job: true, pods: None };
-    assert_eq!(permit(None, &facts), live);
-    (facts.schema, facts.live) = (Schema::Current, Some(NEW));
-    assert_eq!(permit(None, &facts).template, Template::Wanted);
-    assert_eq!(advance(None, &facts, today()).stable.unwrap().version, "1.3.0");
+    (facts.pods.exist, facts.schema) = (false, schema);
+    let decided = advance(None, &facts, today()).stable.unwrap().version == "1.3.0";
+    assert_eq!(decided, expected);
+}
+
+#[test]
+fn a_stable_version_that_the_schema_refuses_is_not_put_back() {
+    let stable = stable("1.2.3", OLD);
+    let mut facts = facts(&stable);
+    (facts.to, facts.wanted, facts.live, facts.schema) = ("1.2.3", OLD, Some(NEW), Schema::Refused);
+    assert_eq!(permit(None, &facts).template, Template::Live);
 }
 
 /// What each stage allows, when it is in the status.
