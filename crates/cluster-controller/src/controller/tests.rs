@@ -1,6 +1,7 @@
 mod convergence;
 mod crash;
 mod deletion;
+mod gates;
 mod permissions;
 mod rotation;
 mod upgrade;

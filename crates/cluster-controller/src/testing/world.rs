@@ -108,6 +108,10 @@ impl World {
         self.state.lock().unwrap().postgres = view;
     }
 
+    pub(crate) fn postgres(&self) -> PostgresView {
+        self.state.lock().unwrap().postgres.clone()
+    }
+
     pub(crate) fn set_bad_image(&self, image: &str) {
         self.state.lock().unwrap().bad_images.insert(image.to_owned());
     }

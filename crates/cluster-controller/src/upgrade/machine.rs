@@ -164,6 +164,15 @@ impl Facts<'_> {
     fn changes_version(&self) -> bool {
         self.stable.is_some_and(|stable| stable.version != self.to)
     }
+
+    /// The step may begin, as far as the database decides. A template needs the schema of its version.
+    fn is_open(&self) -> bool {
+        match self.schema {
+            Schema::Closed | Schema::Refused => false,
+            Schema::Former | Schema::Expanded => self.changes_version(),
+            Schema::Current => true,
+        }
+    }
 }
 
 /// What the stage in the status allows.
@@ -240,12 +249,7 @@ fn advance_first(former: Option<&UpgradeStatus>, facts: &Facts<'_>, now: Timesta
 /// There are no pods that could be watched: what is wanted becomes the stable template at once, and only then is anything
 /// done for it.
 fn advance_unwatched(former: Option<&UpgradeStatus>, facts: &Facts<'_>, now: Timestamp) -> Advance {
-    let is_open = match facts.schema {
-        Schema::Closed | Schema::Refused => false,
-        Schema::Former | Schema::Expanded => facts.changes_version(),
-        Schema::Current => true,
-    };
-    if !is_open {
+    if !facts.is_open() {
         return Advance { upgrade: former.cloned(), stable: facts.stable.cloned() };
     }
     let stage = if facts.changes_version() { Stage::Contracting } else { Stage::Done };
@@ -308,14 +312,7 @@ fn advance_plan(former: &UpgradeStatus, facts: &Facts<'_>, now: Timestamp) -> Ad
     let to = |stage| same(enter(former.clone(), stage, now));
     let pods = if facts.policy.canary { Stage::Canary } else { Stage::Rolling };
     match former.stage {
-        Stage::Preflight => {
-            let is_open = match facts.schema {
-                Schema::Closed | Schema::Refused => false,
-                Schema::Former | Schema::Expanded => facts.changes_version(),
-                Schema::Current => true,
-            };
-            if is_open && !facts.pods.is_moving { to(Stage::Planned) } else { same(former.clone()) }
-        }
+        Stage::Preflight if facts.is_open() && !facts.pods.is_moving => to(Stage::Planned),
         Stage::Planned if facts.changes_version() => to(Stage::Expanding),
         Stage::Planned => to(pods),
         Stage::Expanding if matches!(facts.schema, Schema::Expanded | Schema::Current) => to(pods),
@@ -324,7 +321,7 @@ fn advance_plan(former: &UpgradeStatus, facts: &Facts<'_>, now: Timestamp) -> Ad
         Stage::RollingBack => same(UpgradeStatus { step: step(facts, false), ..former.clone() }),
         // Done is only reached with the stable template: its pods were replaced behind our back.
         Stage::Contracting | Stage::Done => same(begin(facts, facts.plan_hash(), now)),
-        Stage::Expanding | Stage::RolledBack | Stage::Failed => same(former.clone()),
+        Stage::Preflight | Stage::Expanding | Stage::RolledBack | Stage::Failed => same(former.clone()),
     }
 }
 

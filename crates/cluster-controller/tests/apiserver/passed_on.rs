@@ -15,6 +15,7 @@ async fn writes_once_settled(home: &mut World, scheduling: &Value, resources: &V
     home.apply(|cluster| {
         cluster["spec"]["scheduling"] = scheduling.clone();
         cluster["spec"]["resources"] = resources.clone();
+        cluster["spec"]["upgrade"] = json!({"canary": {"enabled": false}});
     })
     .await;
     home.settle_with_fresh_rights().await;

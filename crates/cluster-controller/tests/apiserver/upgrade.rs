@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api_types::cluster::ClusterPhase;
-use api_types::engine_access::{engine_host, engine_pod_host};
+use api_types::engine_access::engine_host;
 use api_types::labels::APPROVE_UPGRADE;
 use engine_fake::FakeEngine;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -56,10 +56,6 @@ impl Upgrade {
     async fn from_1_2_2(apiserver: &TestApiServer, prefix: &str) -> Self {
         let home = World::new(apiserver, prefix).await;
         let engine = home.engines.at(&engine_host(CLUSTER, &home.name), 26500);
-        for ordinal in 0..3 {
-            let pod = engine_pod_host(CLUSTER, &home.name, &format!("{ENGINE}-{ordinal}"));
-            home.engines.put(&pod, 26500, &engine);
-        }
         let upgrade = Self { home, engine };
         upgrade.set_version("1.2.2").await;
         upgrade.home.await_rights().await;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use api_types::WorkflowCluster;
-use api_types::engine_access::engine_host;
+use api_types::engine_access::{engine_host, engine_pod_host};
 use async_trait::async_trait;
 use cluster_controller::args::{Account, PullPolicy, Readers, Settings};
 use cluster_controller::children::ClusterChildren;
@@ -43,6 +43,8 @@ use test_support::wait::eventually;
 pub(crate) const CLUSTER: &str = "prod-east";
 pub(crate) const PROOF_SECRET: &str = "proof";
 pub(crate) const ENGINE: &str = "prod-east-engine";
+/// More pods than any test has.
+const MAX_PODS: usize = 8;
 /// The seed's manifest.
 pub(crate) const SEED: &str = include_str!("../../testdata/seed.yaml");
 
@@ -86,7 +88,11 @@ impl World {
     pub(crate) async fn new(apiserver: &TestApiServer, prefix: &str) -> Self {
         let namespace = TestNamespace::create(apiserver, prefix).await;
         let engines = FakeEngines::new();
-        engines.at(&engine_host(CLUSTER, &namespace.name), 26500);
+        let engine = engines.at(&engine_host(CLUSTER, &namespace.name), 26500);
+        for ordinal in 0..MAX_PODS {
+            let pod = engine_pod_host(CLUSTER, &namespace.name, &format!("{ENGINE}-{ordinal}"));
+            engines.put(&pod, 26500, &engine);
+        }
         let user = format!("cluster-controller-{}", namespace.name);
         permit_everywhere(&namespace.client, &user, &chart_rules("cluster-controller", Scope::Everywhere))
             .await;
