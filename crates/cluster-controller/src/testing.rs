@@ -1,5 +1,6 @@
 //! Objects, observations and a whole world for this crate's tests.
 
+pub(crate) mod stateful_set_controller;
 pub(crate) mod world;
 
 use api_types::WorkflowCluster;

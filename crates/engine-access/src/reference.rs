@@ -187,8 +187,8 @@ pub fn resolve_tenant(
     }
 }
 
-/// Does this tenant itself refer to this cluster, and may it? Without this check, whoever creates a tenant in a foreign
-/// namespace could get access by listing that namespace in it.
+/// Whether the tenant's own `clusterRef` names this cluster and is permitted. Without this check, a user who may create
+/// tenants in another namespace could get access by listing that namespace in `spec.namespaces`.
 fn tenant_is_entitled(
     directory: &dyn Directory,
     cluster_namespace: &str,

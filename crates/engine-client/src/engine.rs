@@ -34,7 +34,7 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// The health of the engine.
     async fn health(&self) -> Result<EngineHealth, EngineError>;
 
-    /// Has the answering node do a small piece of work. A piece that could not be done is an `Ok` with the failed step.
+    /// Runs a small process on the called node. A step that failed is an `Ok` that names it.
     async fn run_canary(&self) -> Result<CanaryReport, EngineError>;
 
     /// Makes a document the latest version of its process. A refused document is an `Ok` with findings.

@@ -1,6 +1,6 @@
 -- CONTRACT
--- Every incident has a kind: the version before, which writes none, can raise no incident any more.
--- The wall between tenants also holds the owner of the table, who must see every row here, and only within this transaction.
+-- The kind of an incident is required. Version 1.2, which writes NULL, cannot raise incidents any more.
+-- FORCE applies row-level security to the table's owner too. It is off within this transaction, so that every row is updated.
 ALTER TABLE workflow.incident NO FORCE ROW LEVEL SECURITY;
 
 UPDATE workflow.incident SET kind = CASE

@@ -99,8 +99,7 @@ pub struct ServeArgs {
     /// while it is being replaced `next` or `previous`.
     #[arg(long, env = "WORKFLOW_CREDENTIALS_DIR")]
     pub credentials_dir: PathBuf,
-    /// Seconds in which a node that was told to end still serves whoever is sent to it, so that nobody is refused before the
-    /// network knows.
+    /// Seconds for which the node accepts connections after SIGTERM, 0 to 15: endpoints are updated with a delay.
     #[arg(
         long,
         env = "WORKFLOW_DRAIN_SECONDS",

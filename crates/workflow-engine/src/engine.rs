@@ -52,9 +52,9 @@ pub struct Engine {
     canary: tokio::sync::Mutex<()>,
     pub lag: LagSampler,
     pub metrics: Metrics,
-    /// Cancelled when the node begins to shut down: no job is given out any more, and everything that waits ends.
+    /// Cancelled on SIGTERM: no job is activated any more, and long polls and streams end.
     pub drain: CancellationToken,
-    /// Cancelled when the node is drained: background work ends.
+    /// Cancelled after the drain: background tasks end.
     pub stop: CancellationToken,
 }
 

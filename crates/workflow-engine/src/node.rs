@@ -55,9 +55,9 @@ pub struct Node {
     pub started_at: Timestamp,
     pub metrics: Metrics,
     args: ServeArgs,
-    /// The node takes nothing new that lasts, and is not ready.
+    /// Cancelled on SIGTERM: the node is not ready.
     drain: CancellationToken,
-    /// The node serves nothing any more.
+    /// Cancelled after the drain: the node serves no more calls.
     stop: CancellationToken,
     engine: OnceLock<Arc<Engine>>,
     health: Mutex<Health>,

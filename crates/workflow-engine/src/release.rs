@@ -1,12 +1,12 @@
-//! The version of this binary. A build for tests (feature `successors`) can be told to be another version, or a bad one:
-//! images of such versions are made for the tests of upgrades, see `tests/cluster/engine-versions`.
+//! The version of this binary. With the feature `successors`, which only tests enable, the version and a defect are read
+//! from environment variables. The images of `tests/cluster/engine-versions` set them.
 
-/// What is wrong with a version that was made for a test.
+/// A defect of a version that exists only for tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
-    /// It says that it is well, and completes no job.
+    /// It is ready, and completes no job.
     FailsWork,
-    /// It ends soon after its start.
+    /// It exits soon after its start.
     Crashes,
     /// It runs and never becomes ready.
     NeverReady,
@@ -18,7 +18,7 @@ pub fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
 
-/// What is wrong with this binary: nothing that is known.
+/// The defect of this binary: none.
 #[cfg(not(feature = "successors"))]
 pub const fn defect() -> Option<Defect> {
     None
@@ -46,12 +46,12 @@ mod successors {
             _ => None,
         });
 
-    /// The version that the image says.
+    /// The version that the image sets.
     pub fn version() -> &'static str {
         &VERSION
     }
 
-    /// What the image says is wrong.
+    /// The defect that the image sets.
     pub fn defect() -> Option<Defect> {
         *DEFECT
     }

@@ -70,8 +70,8 @@ pub enum Error {
     MadeToCrash,
 }
 
-/// Serves until `drain`. Then the node is not ready, gives out no more jobs, and asks its clients to connect elsewhere
-/// (GOAWAY); whoever was still sent here is served for a while. Then running calls get [`DRAIN_TIMEOUT`] to end.
+/// Serves until `drain` is cancelled. From then on the node is not ready and activates no more jobs. Existing connections
+/// get a GOAWAY; new connections are accepted for `drain_seconds`. After that, running calls get [`DRAIN_TIMEOUT`] to end.
 pub async fn run(args: ServeArgs, drain: CancellationToken) -> Result<(), Error> {
     let (stop, delay) = (CancellationToken::new(), Duration::from_secs(args.drain_seconds));
     let metrics = Metrics::default();
@@ -232,7 +232,7 @@ async fn serve_api(
     let ((usual, connections), (late, late_connections)) = (mpsc::channel(64), mpsc::channel(64));
     let senders = Senders { usual, late, drain: drain.clone() };
     let accepting = tokio::spawn(accept(listener, acceptor, metrics, senders, stop.clone()));
-    // Two servers: the connections of the first one get their GOAWAY while the second one still takes new ones.
+    // Two servers: the first one sends GOAWAY to its connections while the second one accepts new connections.
     let served = tokio::try_join!(
         serve_connections(routes.clone(), connections, drain),
         serve_connections(routes, late_connections, stop),
@@ -264,7 +264,7 @@ async fn serve_connections(
 #[derive(Clone)]
 struct Senders {
     usual: mpsc::Sender<io::Result<TlsStream<Placed>>>,
-    /// From the beginning of the drain on.
+    /// For connections that are accepted during the drain.
     late: mpsc::Sender<io::Result<TlsStream<Placed>>>,
     drain: CancellationToken,
 }

@@ -1,5 +1,5 @@
-//! Whether each pod with a new template does its work. Readiness and health are what a pod says of itself; this is work that it
-//! did, asked of that very pod.
+//! Whether each pod with a new template can run a process. Readiness and health are what a pod reports about itself; this is
+//! the result of a small process that the pod was asked to run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,16 +17,16 @@ use crate::upgrade::revisions::wanted_revision;
 /// Longest wait for CA, token and answer of one pod. The engine gives up after 10 s, and then deletes what it left.
 const DEADLINE: Duration = Duration::from_secs(16);
 
-/// What a pod did.
+/// The result of one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CanaryView {
-    /// A small piece of work, from a deployment to a finished instance.
+    /// It ran the process, from the deployment to the completed instance.
     Worked,
-    /// Its version cannot be asked for that.
+    /// Its version has no RunCanary.
     Unsupported,
-    /// It tried and failed: at which step, and why.
+    /// A step failed: which one, and why.
     Failed(String),
-    /// It did not answer, or it could not be asked.
+    /// It did not answer, or it could not be called.
     Silent(String),
 }
 

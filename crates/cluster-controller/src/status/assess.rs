@@ -1,12 +1,13 @@
 //! The judgement of a pass; what comes first counts.
 
 mod phase;
+mod upgrade;
 
 use std::time::Duration;
 
 use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason as Reason;
-use api_types::cluster::{ClusterPhase, ClusterReason, UpgradeStage};
+use api_types::cluster::{ClusterPhase, ClusterReason};
 use api_types::condition::{POSTGRES_REACHABLE, RECONCILING};
 use api_types::labels::ADOPT;
 use api_types::reason::Reason as _;
@@ -22,7 +23,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt as _;
 
-use super::facts::{migration_message, upgrade_message, why_stopped};
+use super::facts::{migration_message, why_stopped};
 use super::{Assessment, Facts, RESYNC};
 use crate::children::migration_job::UpTo;
 use crate::kind::{Applied, Clusters};
@@ -284,31 +285,13 @@ impl Judge<'_> {
         })
     }
 
-    /// An upgrade that is watched, waits or went wrong. What holds a pod up is reported first, and so is a roll.
-    fn judge_upgrade(&self) -> Option<Judgement> {
-        let (reason, message) = upgrade_message(self.target, self.plan)?;
-        let moving = || self.moving(reason, message.clone(), RECHECK_MOVING);
-        match self.plan.upgrade.stage()? {
-            UpgradeStage::Canary => self.judge_problem().or_else(|| Some(moving())),
-            UpgradeStage::RollingBack => {
-                let judged = self.judge_problem().unwrap_or_else(moving);
-                Some(Judgement { phase: ClusterPhase::RollingBack, ..judged })
-            }
-            // The former template may have a problem of its own.
-            UpgradeStage::RolledBack | UpgradeStage::Failed => {
-                self.judge_problem().or_else(|| Some(self.stalled(reason, message)))
-            }
-            UpgradeStage::Soaking => self.judge_pods().or_else(|| Some(moving())),
-            UpgradeStage::Preflight
-            | UpgradeStage::Planned
-            | UpgradeStage::Expanding
-            | UpgradeStage::Contracting => Some(self.moving(reason, message, RECHECK_AT_ONCE)),
-            UpgradeStage::Rolling | UpgradeStage::Done => None,
-        }
+    fn judge_problem(&self) -> Option<Judgement> {
+        self.judge_problem_of(|_| true)
     }
 
-    fn judge_problem(&self) -> Option<Judgement> {
-        let problem = self.observed.pods.iter().find_map(|pod| self.problem_of_pod(pod))?;
+    fn judge_problem_of(&self, is_judged: impl Fn(&PodView) -> bool) -> Option<Judgement> {
+        let mut judged = self.observed.pods.iter().filter(|pod| is_judged(pod));
+        let problem = judged.find_map(|pod| self.problem_of_pod(pod))?;
         let phase = self.missing_pods_phase();
         Some(Judgement { phase, ..self.moving(Reason::EngineUnhealthy, problem, RECHECK_MOVING) })
     }

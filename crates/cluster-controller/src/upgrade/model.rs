@@ -19,6 +19,7 @@ use semver::Version;
 use super::*;
 use crate::children::stateful_set;
 use crate::observe::canaries::CanaryView;
+use crate::testing::stateful_set_controller::{self, ModelPod, applied, revision_of};
 use crate::testing::{
     ended, minimal, nothing, pod, reachable, serving, today, unreachable, with_input, with_set,
 };
@@ -54,13 +55,6 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-#[derive(Clone, Debug, PartialEq)]
-struct ModelPod {
-    revision: String,
-    ready: bool,
-    since: Timestamp,
-}
-
 #[derive(Debug)]
 struct Model {
     cluster: WorkflowCluster,
@@ -73,10 +67,6 @@ struct Model {
     now: Timestamp,
     /// No version below it may be put on a pod any more.
     contracted_to: Version,
-}
-
-fn image_of(template: &PodTemplateSpec) -> String {
-    template.spec.as_ref().unwrap().containers[0].image.clone().unwrap()
 }
 
 impl Model {
@@ -175,7 +165,7 @@ impl Model {
             self.jobs.push(job.clone());
         }
         if let Some(desired) = desired.filter(|_| writes > 2) {
-            self.apply(desired);
+            self.set = Some(applied(desired, self.set.take()));
         }
         if writes > 3 {
             for stuck in &upgrade.rollout.stuck {
@@ -209,21 +199,11 @@ impl Model {
         }
     }
 
-    fn apply(&mut self, mut desired: StatefulSet) {
-        let former = self.set.take();
-        let generation = former.as_ref().and_then(|set| set.metadata.generation).unwrap_or_default();
-        let is_changed = former.as_ref().is_none_or(|former| former.spec != desired.spec);
-        desired.metadata.uid = Some("uid-set".to_owned());
-        desired.status = former.and_then(|former| former.status);
-        desired.metadata.generation = Some(generation + i64::from(is_changed));
-        self.set = Some(desired);
-    }
-
     /// Jobs end, and the StatefulSet controller and the kubelets make one step.
     fn sync(&mut self) {
         for job in &mut self.jobs {
             let template = &job.spec.as_ref().unwrap().template;
-            if job.status.is_none() && self.postgres && !image_of(template).contains("bad") {
+            if job.status.is_none() && self.postgres && !revision_of(template).contains("bad") {
                 let args = template.spec.as_ref().unwrap().containers[0].args.clone().unwrap();
                 *job = ended(job.clone(), "Complete", self.now);
                 if args[4] == "all" {
@@ -231,43 +211,11 @@ impl Model {
                 }
             }
         }
-        let Some(set) = self.set.as_mut() else { return };
-        let spec = set.spec.clone().unwrap();
-        let (replicas, update) = (spec.replicas.unwrap(), image_of(&spec.template));
-        self.templates.insert(update.clone(), spec.template.clone());
-        let partition = spec.update_strategy.unwrap().rolling_update.unwrap().partition.unwrap();
-        let former = set.status.clone().unwrap_or_default();
-        let current = former.current_revision.unwrap_or_else(|| update.clone());
-        for ordinal in 0..replicas {
-            let revision = if ordinal < partition { &current } else { &update };
-            let made = ModelPod { revision: revision.clone(), ready: false, since: self.now };
-            self.pods.entry(ordinal).or_insert(made);
+        if let Some(set) = &mut self.set {
+            let template = &set.spec.as_ref().unwrap().template;
+            self.templates.insert(revision_of(template), template.clone());
+            stateful_set_controller::sync(set, &mut self.pods, self.now);
         }
-        self.pods.retain(|ordinal, _| *ordinal < replicas);
-        for ordinal in (partition..replicas).rev() {
-            let found = &self.pods[&ordinal];
-            if found.revision != update {
-                self.pods.remove(&ordinal);
-                break;
-            }
-            if !found.ready {
-                break;
-            }
-        }
-        for found in self.pods.values_mut() {
-            found.ready = !found.revision.contains("bad");
-        }
-        let count = |is: &dyn Fn(&ModelPod) -> bool| {
-            i32::try_from(self.pods.values().filter(|found| is(found)).count()).unwrap()
-        };
-        let (all, ready) = (count(&|_| true), count(&|found| found.ready));
-        let updated = count(&|found| found.revision == update);
-        let is_complete = [all, ready, updated] == [replicas; 3];
-        let status = set.status.get_or_insert_default();
-        status.observed_generation = set.metadata.generation;
-        (status.replicas, status.ready_replicas, status.updated_replicas) = (all, Some(ready), Some(updated));
-        status.current_revision = Some(if is_complete { update.clone() } else { current });
-        status.update_revision = Some(update);
     }
 
     fn run(&mut self, passes: usize, writes: usize) {

@@ -70,7 +70,7 @@ capabilities! {
     JsonGateway => "json-gateway",
     /// Instances and incidents are listed, changed and ended.
     Instances => "instances",
-    /// A node does a small piece of work to show that it can.
+    /// A node can run a small process as a test of itself.
     Canary => "canary",
 }
 
@@ -137,7 +137,7 @@ pub struct HealthCheck {
     pub since: Option<Timestamp>,
 }
 
-/// What a node did to show that it works.
+/// The result of a small process that a node ran as a test of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanaryReport {
     /// What went wrong; `None` = everything was done.
@@ -146,7 +146,7 @@ pub struct CanaryReport {
     pub took: Duration,
 }
 
-/// Why a node did not do its piece of work.
+/// Why a node did not complete its test process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanaryFailure {
     /// The step that failed.
@@ -155,7 +155,7 @@ pub struct CanaryFailure {
     pub message: String,
 }
 
-/// The steps of a piece of work, in order.
+/// The steps of the test process, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CanaryStep {
     /// Its tenant is made.

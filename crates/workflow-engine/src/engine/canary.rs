@@ -1,5 +1,5 @@
-//! A small piece of work that shows that this node works: the same use cases as for everybody, in a tenant of its own that no
-//! caller can name and no list shows.
+//! A small process that this node runs as a test of itself: the same use cases as for other callers, in a tenant of its own
+//! that no caller can name and no list shows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ const BUDGET: Duration = Duration::from_secs(10);
 const REMOVAL: Duration = Duration::from_secs(5);
 
 impl Engine {
-    /// Reports how far it came. The work goes on to its end when the caller goes away, so that nothing stays.
+    /// Runs in a task of its own: when the caller disconnects, the tenant is deleted all the same.
     pub async fn run_canary(self: &Arc<Self>) -> Result<CanaryReport, Error> {
         let engine = Arc::clone(self);
         let run = tokio::spawn(async move { engine.run_canary_to_its_end().await });

@@ -126,9 +126,9 @@ async fn a_node_that_stops_ends_its_streams_with_unavailable() {
     assert_eq!(refusal.code(), Code::Unavailable, "{}", refusal.message());
 }
 
-/// The network still sends callers to a node for a while after it was told to end.
+/// Endpoints are updated with a delay, so connections still arrive after SIGTERM.
 #[tokio::test]
-async fn a_node_that_was_told_to_end_finishes_what_runs_and_serves_who_comes_late_but_gives_out_no_job() {
+async fn a_draining_node_serves_late_connections_and_activates_no_job() {
     let world = World::new(database!());
     let mut engine = world.serve("engine-0").await;
     let caller = engine.controller();
@@ -144,7 +144,8 @@ async fn a_node_that_was_told_to_end_finishes_what_runs_and_serves_who_comes_lat
             worker.jobs().activate_jobs(request).await.map(|answer| answer.into_inner().jobs)
         }
     });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // The long poll must have begun: afterwards it would be refused.
+    tokio::time::sleep(Duration::from_secs(1)).await;
 
     engine.tell_to_end();
     let (code, reason) = eventually("the node says so", Duration::from_secs(2), || async {
@@ -154,8 +155,7 @@ async fn a_node_that_was_told_to_end_finishes_what_runs_and_serves_who_comes_lat
     assert_eq!((code, reason.as_str()), (503, "shutting down"));
     assert_eq!(waiting.await.expect("should end").expect("a wait ends without an error"), []);
 
-    // Who connected before is asked to go elsewhere, which is here still: a call that met the end of the connection was
-    // not sent, and the next one connects again. So does who comes now.
+    // The existing connection is closed. A call that was not sent because of that is repeated on a new connection.
     eventually("the job is completed", Duration::from_secs(2), async || {
         worker.try_complete(&job, &json!({})).await
     })

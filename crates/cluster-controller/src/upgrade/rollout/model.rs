@@ -1,12 +1,13 @@
 //! Whatever was asked for on the way, the end is that of a fresh install: random changes of template and replicas, lost
-//! pods and a lost status against a small model of Kubernetes' StatefulSet controller (of 1.34; `Parallel`, `RollingUpdate`).
+//! pods and a lost status against a small model of Kubernetes' StatefulSet controller.
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{minimal, nothing, pod, serving, with_input, with_set};
+use crate::testing::stateful_set_controller::{self, ModelPod, applied};
+use crate::testing::{minimal, nothing, pod, serving, today, with_input, with_set};
 use crate::upgrade::revisions;
 
 /// Templates of this name make pods that never become ready.
@@ -34,21 +35,11 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-#[derive(Clone, Debug, PartialEq)]
-struct ModelPod {
-    revision: String,
-    ready: bool,
-}
-
 #[derive(Debug)]
 struct Model {
     cluster: api_types::WorkflowCluster,
     set: Option<StatefulSet>,
     pods: BTreeMap<i32, ModelPod>,
-}
-
-fn revision_of(set: &StatefulSet) -> String {
-    set.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0].image.clone().unwrap()
 }
 
 impl Model {
@@ -101,56 +92,10 @@ impl Model {
             let ordinal: i32 = stuck.name.rsplit('-').next().unwrap().parse().unwrap();
             assert!(!self.pods.remove(&ordinal).unwrap().ready, "a pod that serves is not stuck");
         }
-        let former = self.set.take();
-        let generation = former.as_ref().and_then(|set| set.metadata.generation).unwrap_or_default();
-        let is_changed = former.as_ref().is_none_or(|former| former.spec != desired.spec);
-        let mut set = desired;
-        set.status = former.and_then(|former| former.status);
-        set.metadata.generation = Some(generation + i64::from(is_changed));
+        let mut set = applied(desired, self.set.take());
+        stateful_set_controller::sync(&mut set, &mut self.pods, today());
         self.set = Some(set);
-        self.sync();
         before != (self.set.clone(), self.pods.clone())
-    }
-
-    /// `updateStatefulSet` of the StatefulSet controller, then pods of good templates become ready.
-    fn sync(&mut self) {
-        let set = self.set.as_mut().unwrap();
-        let spec = set.spec.as_ref().unwrap();
-        let (replicas, update) = (spec.replicas.unwrap(), revision_of(set));
-        let partition = partition_of(set);
-        let former = set.status.clone().unwrap_or_default();
-        // A status that was lost begins with the latest revision.
-        let current = former.current_revision.unwrap_or_else(|| update.clone());
-        for ordinal in 0..replicas {
-            let revision = if ordinal < partition { &current } else { &update };
-            let made = ModelPod { revision: revision.clone(), ready: false };
-            self.pods.entry(ordinal).or_insert(made);
-        }
-        self.pods.retain(|ordinal, _| *ordinal < replicas);
-        for ordinal in (partition..replicas).rev() {
-            let found = &self.pods[&ordinal];
-            if found.revision != update {
-                self.pods.remove(&ordinal);
-                break;
-            }
-            if !found.ready {
-                break;
-            }
-        }
-        for found in self.pods.values_mut() {
-            found.ready = !found.revision.contains("bad");
-        }
-        let count = |is: &dyn Fn(&ModelPod) -> bool| {
-            i32::try_from(self.pods.values().filter(|found| is(found)).count()).unwrap()
-        };
-        let (all, ready) = (count(&|_| true), count(&|found| found.ready));
-        let updated = count(&|found| found.revision == update);
-        let is_complete = [all, ready, updated] == [replicas; 3];
-        let status = set.status.get_or_insert_default();
-        status.observed_generation = set.metadata.generation;
-        (status.replicas, status.ready_replicas, status.updated_replicas) = (all, Some(ready), Some(updated));
-        status.current_revision = Some(if is_complete { update.clone() } else { current });
-        status.update_revision = Some(update);
     }
 
     fn run(&mut self, passes: usize) {
@@ -192,7 +137,7 @@ proptest! {
         model.settle();
         let revision = format!("registry.example/good-{last}:1.2.3");
         let fresh: BTreeMap<_, _> =
-            (0..replicas).map(|ordinal| (ordinal, ModelPod { revision: revision.clone(), ready: true })).collect();
+            (0..replicas).map(|ordinal| (ordinal, ModelPod { revision: revision.clone(), ready: true, since: today() })).collect();
         prop_assert_eq!(&model.pods, &fresh);
         prop_assert_eq!(partition_of(model.set.as_ref().unwrap()), replicas);
         let observed = model.observed();
