@@ -4,4 +4,5 @@ mod deletion;
 mod gates;
 mod permissions;
 mod rotation;
+mod stages;
 mod upgrade;
