@@ -91,6 +91,13 @@ pub const QUANTITY: &str = r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTP
 /// Most characters of a [`QUANTITY`].
 pub const QUANTITY_MAX: u32 = 32;
 
+/// Time of a day, hours and minutes.
+pub const TIME_OF_DAY: &str = r"^([01][0-9]|2[0-3]):[0-5][0-9]$";
+/// Name of a time zone in the IANA database.
+pub const TIME_ZONE: &str = r"^[A-Za-z0-9_+/-]+$";
+/// Most characters of a [`TIME_ZONE`].
+pub const TIME_ZONE_MAX: u32 = 64;
+
 /// A pattern of this module in words: what to write instead.
 pub fn words(pattern: &str) -> Option<&'static str> {
     let words = match pattern {
@@ -119,6 +126,8 @@ pub fn words(pattern: &str) -> Option<&'static str> {
             "a label value: letters, digits, '-', '_' and '.', starting and ending with a letter or digit"
         }
         QUANTITY => "a quantity like 500m, 2 or 4Gi, not negative",
+        TIME_OF_DAY => "a time from 00:00 to 23:59",
+        TIME_ZONE => "an IANA time zone like Europe/Berlin",
         _ => return None,
     };
     Some(words)

@@ -17,14 +17,20 @@ pub const FORCE_DELETE: &str = "workflow.example.com/force-delete";
 /// its definitions belong to. It is kept because the label of the Namespace can change, and deployed definitions stay
 /// with their tenant.
 pub const DEPLOYED_FOR: &str = "workflow.example.com/deployed-for";
-/// Annotation on a `WorkflowCluster`, written by a person: the version with the next MAJOR that it may be upgraded to.
-/// It counts only while it equals `spec.version`.
+/// Annotation on a `WorkflowCluster`, written by a person: the version with the next MAJOR that it may be upgraded to,
+/// `2.0.0`, or that version by one plan only, `2.0.0@<planHash>`. It counts only while the version is `spec.version`, and
+/// the hash that of `status.upgrade`.
 pub const APPROVE_UPGRADE: &str = "workflow.example.com/approve-upgrade";
 /// Annotation on a `WorkflowCluster`, written by a person, `"true"`: no pod is watched alone before the others follow.
 pub const SKIP_CANARY: &str = "workflow.example.com/skip-canary";
 /// Annotation on a `WorkflowCluster`, written by a person: the version whose upgrade may become final, when
 /// `spec.upgrade.finalize` is `Manual`.
 pub const FINALIZE_UPGRADE: &str = "workflow.example.com/finalize-upgrade";
+/// Annotation on a `WorkflowCluster`, written by a person, `"true"`: an upgrade to another version waits for a backup.
+pub const BACKUP_BEFORE_UPGRADE: &str = "workflow.example.com/backup-before-upgrade";
+/// Annotation on a `WorkflowCluster`, written by a person or by the tool that makes backups: `planHash` of the upgrade that
+/// a backup was made for.
+pub const BACKUP_COMPLETED: &str = "workflow.example.com/backup-completed";
 /// Annotation on the StatefulSet of an engine: digest of the pod template that was applied last.
 pub const TEMPLATE_DIGEST: &str = "workflow.example.com/template-digest";
 /// Annotation on the Deployment of a fleet: the value of `spec.replicas` that its number of pods does not follow,

@@ -215,6 +215,11 @@ pub struct WorkflowProcessStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub refused_by_version: Option<String>,
+    /// Version of the engine that confirmed last that it has the current definition. After an upgrade every definition is
+    /// confirmed anew, and deployed again where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub confirmed_by_version: Option<String>,
     /// Job types that the definition needs, sorted; the first 256 of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(max = 255)))]

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use api_types::engine_access::Access;
 use controller_kit::args::ServiceArgs;
 
+use crate::versions::EngineVersions;
+
 /// Runs the engine of each WorkflowCluster.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(version)]
@@ -53,6 +55,10 @@ pub struct Settings {
     /// Seconds that an engine still accepts a token or key after callers were given the next one.
     #[arg(long, env = "CREDENTIAL_OVERLAP_SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u32).range(600..=31_536_000))]
     pub credential_overlap_seconds: u32,
+
+    /// Which versions of the engine are run, as YAML or JSON: `supported`, `denied`, `steps`. Without it every version is.
+    #[arg(long, env = "ENGINE_VERSIONS", default_value = "{}", hide_default_value = true)]
+    pub engine_versions: EngineVersions,
 
     /// Who may read which Secret of an engine.
     #[command(flatten)]

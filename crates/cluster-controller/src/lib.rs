@@ -25,6 +25,7 @@ pub mod proof;
 pub mod status;
 pub mod upgrade;
 pub mod validate;
+pub mod versions;
 
 #[cfg(test)]
 mod testing;

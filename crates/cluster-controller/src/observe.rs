@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api_types::WorkflowCluster;
-use api_types::cluster::ClusterReason;
+use api_types::cluster::{ClusterReason, UpgradeStage};
 use controller_kit::pass::is_deleting;
 use controller_kit::problem::Problem;
 use engine_access::grant::{NamespaceRole, missing_permission};
@@ -28,7 +28,7 @@ use crate::upgrade::revisions::is_rolled_out;
 use crate::validate::Target;
 use canaries::{CanaryView, observe_canaries};
 use children::{Children, is_finished, observe_children, observe_jobs};
-use dependants::{Remains, observe_remains};
+use dependants::{Remains, observe_remains, observe_unconfirmed};
 use engine::{EngineView, observe_engine};
 use obstacles::{Obstacles, observe_obstacles};
 use pods::{PodView, observe_pods};
@@ -53,6 +53,8 @@ pub struct Observed {
     pub stable_template: Option<PodTemplateSpec>,
     /// What pods with a new template did, by name, while an upgrade watches them.
     pub canaries: BTreeMap<String, CanaryView>,
+    /// Processes whose definition the new version has not confirmed, while an upgrade waits for them.
+    pub unconfirmed: Vec<String>,
     /// What keeps pods from being made or started.
     pub obstacles: Obstacles,
     /// What an engine pod says of itself.
@@ -108,6 +110,16 @@ pub async fn observe(
     }
 }
 
+fn observe_verification(context: &Context, cluster: &WorkflowCluster) -> Vec<String> {
+    let upgrade = cluster.status.as_ref().and_then(|status| status.upgrade.as_ref());
+    match upgrade {
+        Some(upgrade) if upgrade.stage == UpgradeStage::Verifying => {
+            observe_unconfirmed(context, cluster, &cluster.spec.version)
+        }
+        _ => Vec::new(),
+    }
+}
+
 async fn observe_world(
     context: &Context,
     cluster: &WorkflowCluster,
@@ -152,6 +164,7 @@ async fn observe_world(
         pods,
         stable_template,
         canaries,
+        unconfirmed: observe_verification(context, cluster),
         obstacles,
         engine,
         service_monitor,

@@ -77,6 +77,8 @@ pub(crate) fn settings() -> Settings {
         proof_secret: "proof".to_owned(),
         credential_settle_seconds: 600,
         credential_overlap_seconds: 86_400,
+        engine_versions:
+            r#"denied: [{ versions: "=1.3.66", reason: "it is denied; use 1.3.0" }]"#.parse().unwrap(),
         readers: readers(),
     }
 }
@@ -125,6 +127,7 @@ pub(crate) fn nothing() -> Observed {
         pods: Vec::new(),
         stable_template: None,
         canaries: std::collections::BTreeMap::new(),
+        unconfirmed: Vec::new(),
         obstacles: Obstacles::default(),
         engine: EngineView::NotAsked,
         service_monitor: ServiceMonitorView::CrdMissing,

@@ -4,9 +4,10 @@
 //! get healthy are replaced by those of the former template.
 //!
 //! One state machine ([`machine`]), pure: the stage in the status, facts and `now` go in, and an [`Upgrade`] comes out, which
-//! says what may be done next and what the status shall say. What counts are the facts: the marker in the database, the
+//! says what may be done next and what the status shall say. What holds it in a stage is a gate ([`gates`]). What counts are the facts: the marker in the database, the
 //! Jobs, the revisions of the StatefulSet and the labels and health of each pod.
 
+pub mod gates;
 pub mod health;
 pub mod machine;
 pub mod migration;
@@ -14,8 +15,8 @@ pub mod revisions;
 pub mod rollout;
 pub mod withdrawal;
 
-use api_types::cluster::{Finalize, StableTemplate, UpgradeStage, UpgradeStatus};
-use api_types::labels::{FINALIZE_UPGRADE, SKIP_CANARY};
+use api_types::cluster::{StableTemplate, UpgradeStage, UpgradeStatus};
+use api_types::labels::{BACKUP_BEFORE_UPGRADE, SKIP_CANARY};
 use controller_kit::plan::Deletion;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
@@ -23,8 +24,8 @@ use kube::ResourceExt as _;
 use crate::children::BuildInput;
 use crate::children::stateful_set::{applied_digest, version_of, wanted_digest};
 use crate::observe::Observed;
-use crate::observe::pods::{PodHealth, PodView};
-use health::{START_DEADLINE, judge_new_pods};
+use gates::{Scene, closed_gate};
+use health::judge_new_pods;
 use machine::{Facts, Permit, Pods, Policy, Schema, Spread, Template, advance, permit};
 use migration::{JobState, Migration, plan_migration};
 use revisions::{is_uniform, wanted_revision};
@@ -39,8 +40,6 @@ pub struct Upgrade {
     pub stable: Option<StableTemplate>,
     /// What this pass may do.
     pub permit: Permit,
-    /// The upgrade may become final as soon as it has soaked.
-    pub may_finalize: bool,
     /// Where the schema stands.
     pub migration: Migration,
     /// Migration Jobs that the spec does not ask for.
@@ -82,6 +81,7 @@ pub fn plan_upgrade(input: &BuildInput<'_>, observed: &Observed, now: Timestamp)
         live: set.and_then(applied_digest),
         stable: stable.filter(|_| set.is_some()),
         schema: schema_of(&migration),
+        gate: None,
         pods: Pods {
             exist: input.cluster.spec.engine_pods() > 0,
             spread: match set {
@@ -89,7 +89,6 @@ pub fn plan_upgrade(input: &BuildInput<'_>, observed: &Observed, now: Timestamp)
                 Some(set) if is_uniform(set, &observed.pods) => Spread::Uniform,
                 _ => Spread::Mixed,
             },
-            is_moving: observed.engine_pods().any(|pod| is_moving(pod, now)),
             of_live: i32::try_from(observed.replaced_pods()).unwrap_or(i32::MAX),
             canary: Some(&canary),
             revision: set.and_then(wanted_revision),
@@ -97,7 +96,12 @@ pub fn plan_upgrade(input: &BuildInput<'_>, observed: &Observed, now: Timestamp)
         },
         policy: policy_of(input),
     };
-    let (permit, may_finalize) = (permit(former, &facts), facts.policy.may_finalize);
+    let gate = former.and_then(|record| {
+        let plan_hash = facts.plan_hash();
+        closed_gate(&Scene { input, observed, migration: &migration, record, plan_hash: &plan_hash, now })
+    });
+    let facts = Facts { gate: gate.as_ref(), ..facts };
+    let permit = permit(former, &facts);
     let template = match permit.template {
         Template::Wanted => Some(EngineTemplate::Wanted(input.target.version.clone())),
         Template::Live => set.and_then(version_of).map(EngineTemplate::Wanted),
@@ -110,7 +114,7 @@ pub fn plan_upgrade(input: &BuildInput<'_>, observed: &Observed, now: Timestamp)
         advance(former, &facts, now)
     };
     let (record, stable) = (advance.upgrade, advance.stable);
-    Upgrade { record, stable, permit, may_finalize, migration, unwanted, rollout }
+    Upgrade { record, stable, permit, migration, unwanted, rollout }
 }
 
 fn schema_of(migration: &Migration) -> Schema {
@@ -123,16 +127,6 @@ fn schema_of(migration: &Migration) -> Schema {
     }
 }
 
-fn is_moving(pod: &PodView, now: Timestamp) -> bool {
-    let starts = match pod.health {
-        PodHealth::Unready { since: Some(since) } => {
-            now.duration_since(since) < SignedDuration::try_from(START_DEADLINE).unwrap_or_default()
-        }
-        PodHealth::Unready { since: None } | PodHealth::Ready => false,
-    };
-    pod.terminating || (starts && pod.problem.is_none())
-}
-
 fn policy_of(input: &BuildInput<'_>) -> Policy {
     let spec = input.cluster.spec.upgrade();
     let annotation = |name: &str| input.cluster.annotations().get(name).map(String::as_str);
@@ -142,8 +136,7 @@ fn policy_of(input: &BuildInput<'_>) -> Policy {
         health: seconds(spec.health_seconds()),
         soak: seconds(spec.soak_seconds()),
         rolls_back: spec.rolls_back(),
-        may_finalize: spec.finalize() == Finalize::Automatic
-            || annotation(FINALIZE_UPGRADE) == Some(input.cluster.spec.version.as_str()),
+        backs_up: annotation(BACKUP_BEFORE_UPGRADE) == Some("true"),
     }
 }
 

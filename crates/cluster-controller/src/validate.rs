@@ -5,6 +5,7 @@ use api_types::cluster::ExternalPostgres;
 use api_types::{WorkflowCluster, violations};
 use controller_kit::outcome::ErrorClass;
 use controller_kit::problem::Problem;
+use jiff::tz::TimeZone;
 use kube::ResourceExt as _;
 use semver::Version;
 
@@ -31,6 +32,15 @@ pub fn validate(cluster: &WorkflowCluster) -> Result<Target, Problem<ClusterReas
     let Ok(version) = Version::parse(&cluster.spec.version) else {
         return refuse(ClusterReason::InvalidSpec, "spec.version must be a SemVer version".to_owned());
     };
+    for (index, window) in cluster.spec.upgrade().maintenance_windows.iter().enumerate() {
+        if TimeZone::get(window.time_zone()).is_err() {
+            let message = format!(
+                "spec.upgrade.maintenanceWindows[{index}].timeZone: {} is no time zone of the IANA database, like Europe/Berlin",
+                window.time_zone()
+            );
+            return refuse(ClusterReason::InvalidSpec, message);
+        }
+    }
     match &cluster.spec.postgres.external_ref {
         Some(postgres) => {
             let host = resolvable(&postgres.host, &cluster.namespace().unwrap_or_default());

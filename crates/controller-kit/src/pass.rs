@@ -204,7 +204,7 @@ impl<K: Kind> Reconciler for Passes<K> {
             self.kind.forget(&object);
             if !has_finalizer::<K>(&object) {
                 return match K::assess_released(&object) {
-                    Some(assessment) => self.report(&object, assessment, Applied::default()).await,
+                    Some(assessment) => Box::pin(self.report(&object, assessment, Applied::default())).await,
                     None => Pass::unwritten(Next::Gone),
                 };
             }
@@ -215,7 +215,7 @@ impl<K: Kind> Reconciler for Passes<K> {
             Err(problem) => {
                 tracing::warn!(%problem, "the world could not be read");
                 let assessment = K::assess_unread(&object, &problem);
-                return self.report(&object, assessment, Applied::default()).await;
+                return Box::pin(self.report(&object, assessment, Applied::default())).await;
             }
         };
         let scene = Scene { object: &*object, spec: &spec, observed: &observed, now: self.clock.now() };
@@ -231,7 +231,7 @@ impl<K: Kind> Reconciler for Passes<K> {
         }
         let assessment = K::assess(&scene, &plan, &applied);
         self.kind.remember(&scene, &assessment);
-        self.report(&object, assessment, applied).await
+        Box::pin(self.report(&object, assessment, applied)).await
     }
 }
 

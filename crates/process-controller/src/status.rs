@@ -6,6 +6,7 @@ mod fields;
 use std::time::Duration;
 
 use api_types::WorkflowProcess;
+use api_types::cluster::UpgradeStage;
 use api_types::process::ProcessReason as Reason;
 use api_types::process::{ProcessPhase, ProcessReason};
 use controller_kit::condition::{DesiredCondition, Readiness};
@@ -65,6 +66,8 @@ pub struct Facts {
     pub is_same_source: bool,
     /// Which version of the engine refused the document.
     pub refused_by_version: Option<String>,
+    /// Version of the engine that has the definition, unless it is being changed.
+    pub confirmed_by_version: Option<String>,
     /// Open incidents, if the engine was asked.
     pub open_incidents: Option<u64>,
     /// Whose the definitions are.
@@ -335,10 +338,19 @@ fn read_facts(
             Reason::RejectedByEngine => former.and_then(|former| former.refused_by_version.clone()),
             _ => None,
         },
+        confirmed_by_version: definition.as_ref().and_then(|_| settled_version(observed)),
         open_incidents: observed.open_incidents,
         tenant_id: observed.tenancy.id().to_owned(),
         definition,
     }
+}
+
+/// While an upgrade can still go back, or changes the schema, the engine's answer is not the last word.
+fn settled_version(observed: &Observed) -> Option<String> {
+    let status = observed.references.as_ref().ok()?.cluster.status.as_ref()?;
+    let stage = status.upgrade.as_ref().map(|upgrade| upgrade.stage);
+    let is_settled = stage.is_none_or(|stage| !stage.is_on_its_way() || stage == UpgradeStage::Verifying);
+    status.version.clone().filter(|_| is_settled)
 }
 
 #[cfg(test)]

@@ -88,9 +88,18 @@ crate::reason::kind_reasons! {
         UpgradeRefused Warning
             "The change of `spec.version` is a downgrade or skips a major version; the running version is kept."
             => "Set `spec.version` to a version that the message allows.",
+        VersionUnsupported Warning
+            "This installation does not run `spec.version`: it is outside the supported range, on the list of denied versions, or reached by way of another version only. The running version is kept."
+            => "Set `spec.version` to a version that the message allows; the list is the value `cluster-controller.engineVersions` of the chart.",
         UpgradePlanned Normal
             "Everything that an upgrade needs is there; nothing has begun."
             => "Wait.",
+        MaintenanceWindowAwaited Normal
+            "The next step of the upgrade waits for a window of `spec.upgrade.maintenanceWindows`; the message says when it opens."
+            => "Wait, or change the windows.",
+        BackupAwaited Normal
+            "The upgrade waits for a backup, because the annotation `workflow.example.com/backup-before-upgrade` asks for one; nothing has begun."
+            => "Make a backup, then annotate the WorkflowCluster with `workflow.example.com/backup-completed: \"<planHash>\"`; or remove the annotation.",
         CanaryWatched Normal
             "One engine pod has the new version or template, and is watched before the others follow."
             => "Wait; `spec.upgrade.canary.healthSeconds` says how long.",
@@ -100,6 +109,9 @@ crate::reason::kind_reasons! {
         FinalizeAwaited Normal
             "Every engine pod has the new version and is healthy; `spec.upgrade.finalize: Manual` waits for a person."
             => "Annotate the WorkflowCluster with `workflow.example.com/finalize-upgrade: \"<version>\"`, or set `spec.version` back.",
+        DefinitionsVerified Normal
+            "The upgrade is final; each process asks the engine of the new version for its definition, and deploys it again if it is missing. The message names those that have not yet."
+            => "Wait; a process that cannot be asked for is left out after five minutes.",
         UpgradeRollingBack Warning
             "The new version or template did not get healthy, or the spec does not ask for it any more: the engine pods get the former one again."
             => "Wait.",

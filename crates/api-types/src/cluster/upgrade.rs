@@ -7,6 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{grammar, schema};
 
+mod gate;
+mod window;
+
+pub use gate::{UpgradeGate, UpgradeGateName};
+pub use window::{MaintenanceWindow, Weekday};
+
 /// Seconds that a new pod is watched when the spec names none.
 pub const DEFAULT_HEALTH_SECONDS: u32 = 60;
 
@@ -30,6 +36,11 @@ pub struct Upgrade {
     /// left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finalize: Option<Finalize>,
+    /// When pods may be replaced and the schema may be changed, at most 16 windows; at any time when left out. Outside of
+    /// them an upgrade stays where it is. Going back, scaling, stopping and starting do not wait.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub maintenance_windows: Vec<MaintenanceWindow>,
 }
 
 /// The first pod that gets a new template.
@@ -96,6 +107,9 @@ pub enum UpgradeStage {
     Preflight,
     /// Every condition is met, and nothing has begun.
     Planned,
+    /// Nothing has begun: a backup is awaited, because the annotation `workflow.example.com/backup-before-upgrade` asks for
+    /// one.
+    BackingUp,
     /// The schema takes in what the new version needs. The former version still works on it.
     Expanding,
     /// One pod has the new template and is watched.
@@ -106,7 +120,9 @@ pub enum UpgradeStage {
     Soaking,
     /// The schema gives up what only the former version needed: there is no way back.
     Contracting,
-    /// Pods and schema are as the spec says.
+    /// Pods and schema are as the spec says; each process confirms that the engine still has its definition.
+    Verifying,
+    /// Pods and schema are as the spec says, and nothing is left to do.
     Done,
     /// Pods get the former template again.
     RollingBack,
@@ -118,14 +134,16 @@ pub enum UpgradeStage {
 
 impl UpgradeStage {
     /// Every stage, in the order of an upgrade.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Preflight,
         Self::Planned,
+        Self::BackingUp,
         Self::Expanding,
         Self::Canary,
         Self::Rolling,
         Self::Soaking,
         Self::Contracting,
+        Self::Verifying,
         Self::Done,
         Self::RollingBack,
         Self::RolledBack,
@@ -142,11 +160,13 @@ impl UpgradeStage {
         match self {
             Self::Preflight => "Preflight",
             Self::Planned => "Planned",
+            Self::BackingUp => "BackingUp",
             Self::Expanding => "Expanding",
             Self::Canary => "Canary",
             Self::Rolling => "Rolling",
             Self::Soaking => "Soaking",
             Self::Contracting => "Contracting",
+            Self::Verifying => "Verifying",
             Self::Done => "Done",
             Self::RollingBack => "RollingBack",
             Self::RolledBack => "RolledBack",
@@ -181,6 +201,9 @@ pub struct UpgradeStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub plan_hash: Option<String>,
+    /// What holds the upgrade in its stage, and what lets it go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<UpgradeGate>,
     /// Engine pods that have the new template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = i32::MAX))]

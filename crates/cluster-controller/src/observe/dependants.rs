@@ -43,13 +43,17 @@ struct ReferrerSpec {
     cluster_ref: ClusterRef,
 }
 
-/// Of a tenant and of a worker: which key the tokens in its Secrets were minted from.
+/// Of a tenant and of a worker: which key the tokens in its Secrets were minted from. Of a process: which definition it has,
+/// and which version of the engine confirmed it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct ReferrerStatus {
     access_key_id: Option<String>,
     client_key_id: Option<String>,
     client_namespaces: Vec<IgnoredAny>,
+    phase: Option<String>,
+    process_definition_key: Option<i64>,
+    confirmed_by_version: Option<String>,
 }
 
 /// Labels, annotations and bookkeeping are not read.
@@ -105,6 +109,27 @@ pub struct DependantCaches {
     pub processes: Store<Referrer<WorkflowProcess>>,
     /// All workers.
     pub workers: Store<Referrer<WorkflowWorker>>,
+}
+
+/// Processes of this cluster that have a definition, as `namespace/name`, in order, which this version of the engine has not
+/// confirmed. One that is wrong or blocked says so itself, and is not waited for.
+#[must_use]
+pub fn observe_unconfirmed(context: &Context, cluster: &WorkflowCluster, version: &str) -> Vec<String> {
+    let is_live = |process: &Referrer<WorkflowProcess>| {
+        let status = &process.status;
+        process.metadata.deletion_timestamp.is_none()
+            && status.process_definition_key.is_some()
+            && !matches!(status.phase.as_deref(), Some("Failed" | "Blocked"))
+    };
+    let processes = context.dependants.processes.state();
+    let mut unconfirmed: Vec<String> = processes
+        .iter()
+        .filter(|process| process.status.confirmed_by_version.as_deref() != Some(version))
+        .filter(|process| is_live(process) && refers_to(context, process, cluster))
+        .map(|process| format!("{}/{}", process.namespace().unwrap_or_default(), process.name_any()))
+        .collect();
+    unconfirmed.sort();
+    unconfirmed
 }
 
 /// An object for which tokens were minted.

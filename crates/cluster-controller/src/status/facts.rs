@@ -3,15 +3,14 @@
 use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason as Reason;
 use api_types::cluster::{
-    AccessKeyIds, ClusterReason, Endpoint, PostgresStatus, SslMode, StableTemplate, UpgradeStage,
-    UpgradeStatus, WorkflowClusterStatus,
+    AccessKeyIds, ClusterReason, Endpoint, PostgresStatus, SslMode, StableTemplate, UpgradeGateName,
+    UpgradeStage, UpgradeStatus, WorkflowClusterStatus,
 };
 use api_types::condition::{
     AVAILABLE, MIGRATED, POSTGRES_ENCRYPTED, POSTGRES_REACHABLE, ROTATING_CREDENTIALS, SUPPORTED,
     UPGRADE_COMPLETE,
 };
 use api_types::engine_access::{GRPC_PORT, engine_host, engine_url};
-use api_types::labels::FINALIZE_UPGRADE;
 use api_types::reason::Reason as _;
 use controller_kit::condition::{ConditionStatus, DesiredCondition, find};
 use controller_kit::events::Event;
@@ -150,10 +149,12 @@ fn is_migrating(plan: &Plan) -> bool {
             | UpgradeStage::Contracting
             | UpgradeStage::RollingBack,
         ) => true,
-        Some(UpgradeStage::Preflight | UpgradeStage::Planned) => {
+        Some(UpgradeStage::Preflight | UpgradeStage::Planned | UpgradeStage::BackingUp) => {
             matches!(plan.upgrade.migration, Migration::Withdrawn { .. })
         }
-        Some(UpgradeStage::Soaking | UpgradeStage::RolledBack | UpgradeStage::Failed) => false,
+        Some(
+            UpgradeStage::Soaking | UpgradeStage::Verifying | UpgradeStage::RolledBack | UpgradeStage::Failed,
+        ) => false,
         Some(UpgradeStage::Done) | None => needs_job,
     }
 }
@@ -169,21 +170,19 @@ pub(super) fn upgrade_message(target: &Target, plan: &Plan) -> Option<(ClusterRe
     };
     let failure = record.last_failure.as_ref().map(|failure| failure.message.as_str()).unwrap_or_default();
     let pod = record.canary_pod.as_deref().unwrap_or_default();
+    if let Some(reason) = gate_reason(record) {
+        let opens_when = record.gate.as_ref().map(|gate| gate.opens_when.as_str()).unwrap_or_default();
+        return Some((reason, format!("{what} waits until {opens_when}")));
+    }
     Some(match record.stage {
-        UpgradeStage::Preflight => {
-            (Reason::UpgradePlanned, format!("{what} waits until no engine pod starts or ends"))
-        }
-        UpgradeStage::Planned | UpgradeStage::Expanding => {
-            (Reason::UpgradePlanned, format!("{what} follows {back}"))
-        }
+        UpgradeStage::Preflight
+        | UpgradeStage::Planned
+        | UpgradeStage::BackingUp
+        | UpgradeStage::Expanding => (Reason::UpgradePlanned, format!("{what} follows {back}")),
         UpgradeStage::Canary => match record.healthy_since.as_ref() {
             Some(_) => (Reason::CanaryWatched, format!("engine pod {pod} has {what} and is watched")),
             None => (Reason::CanaryWatched, format!("engine pod {pod} gets {what}")),
         },
-        UpgradeStage::Soaking if record.healthy_since.is_some() && !plan.upgrade.may_finalize => (
-            Reason::FinalizeAwaited,
-            format!("every engine pod runs {to}; annotate the WorkflowCluster with {FINALIZE_UPGRADE}={to}"),
-        ),
         UpgradeStage::Soaking => {
             (Reason::UpgradeSoaking, format!("every engine pod runs {to} and is watched"))
         }
@@ -209,8 +208,32 @@ pub(super) fn upgrade_message(target: &Target, plan: &Plan) -> Option<(ClusterRe
             Reason::MigrationRunning,
             format!("every engine pod runs {to}; the schema gives up what {from} needed"),
         ),
+        UpgradeStage::Verifying => {
+            (Reason::DefinitionsVerified, format!("{to} is final; processes confirm their definitions"))
+        }
         UpgradeStage::Done => return None,
     })
+}
+
+/// Which reason stands for what holds the upgrade. Pods that start are reported as such while others are replaced, and a
+/// person is asked only when all pods are healthy.
+fn gate_reason(record: &UpgradeStatus) -> Option<ClusterReason> {
+    let gate = record.gate.as_ref()?;
+    match (gate.name, record.stage) {
+        (UpgradeGateName::Database, _) | (UpgradeGateName::EnginePods, UpgradeStage::Preflight) => {
+            Some(Reason::UpgradePlanned)
+        }
+        (UpgradeGateName::MaintenanceWindow, UpgradeStage::Soaking) | (UpgradeGateName::Finalize, _)
+            if record.healthy_since.is_none() =>
+        {
+            None
+        }
+        (UpgradeGateName::MaintenanceWindow, _) => Some(Reason::MaintenanceWindowAwaited),
+        (UpgradeGateName::Backup, _) => Some(Reason::BackupAwaited),
+        (UpgradeGateName::Finalize, _) => Some(Reason::FinalizeAwaited),
+        (UpgradeGateName::Definitions, _) => Some(Reason::DefinitionsVerified),
+        (UpgradeGateName::Version | UpgradeGateName::EnginePods, _) => None,
+    }
 }
 
 /// Which field says that no pod shall run.

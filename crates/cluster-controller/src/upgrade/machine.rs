@@ -3,7 +3,7 @@
 //! A stage is written to the status before anything is done that it allows: what a pass may do is decided by the stage
 //! that an earlier pass wrote ([`permit`]), and what it writes is decided by the facts ([`advance`]).
 
-use api_types::cluster::{StableTemplate, UpgradeFailure, UpgradeStage as Stage, UpgradeStatus};
+use api_types::cluster::{StableTemplate, UpgradeFailure, UpgradeGate, UpgradeStage as Stage, UpgradeStatus};
 use controller_kit::plan::digest;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -29,6 +29,8 @@ pub struct Facts<'a> {
     pub stable: Option<&'a StableTemplate>,
     /// Where the schema stands.
     pub schema: Schema,
+    /// What holds the upgrade in the stage that the status shows.
+    pub gate: Option<&'a UpgradeGate>,
     /// The pods.
     pub pods: Pods<'a>,
     /// What the spec and a person's annotations ask for.
@@ -57,8 +59,6 @@ pub struct Pods<'a> {
     pub exist: bool,
     /// Whether all have the live template.
     pub spread: Spread,
-    /// A pod is starting or ending.
-    pub is_moving: bool,
     /// Pods of the live template.
     pub of_live: i32,
     /// The pod that gets a new template first.
@@ -91,8 +91,8 @@ pub struct Policy {
     pub soak: SignedDuration,
     /// A failed upgrade goes back by itself.
     pub rolls_back: bool,
-    /// The upgrade may become final as soon as it has soaked.
-    pub may_finalize: bool,
+    /// A backup is made before anything is changed for another version.
+    pub backs_up: bool,
 }
 
 /// The next status.
@@ -165,6 +165,11 @@ impl Facts<'_> {
         self.stable.is_some_and(|stable| stable.version != self.to)
     }
 
+    /// The stage in which the first pods get the new template.
+    fn first_of_pods(&self) -> Stage {
+        if self.policy.canary { Stage::Canary } else { Stage::Rolling }
+    }
+
     /// The step may begin, as far as the database decides. A template needs the schema of its version.
     fn is_open(&self) -> bool {
         match self.schema {
@@ -190,8 +195,15 @@ pub fn permit(former: Option<&UpgradeStatus>, facts: &Facts<'_>) -> Permit {
     let hash = facts.plan_hash();
     let stage = former.filter(|former| former.plan_hash.as_ref() == Some(&hash)).map(|former| former.stage);
     match stage {
-        Some(Stage::Canary) => Permit { template: Template::Wanted, job: false, pods: Some(1) },
+        // All pods that are made when the engine starts again would get it.
+        Some(Stage::Canary | Stage::Rolling | Stage::Soaking | Stage::Failed) if !facts.pods.exist => {
+            Permit { template: Template::Stable, job: false, pods: None }
+        }
         Some(Stage::Failed) => Permit { template: Template::Wanted, job: false, pods: Some(0) },
+        Some(Stage::Canary | Stage::Rolling) if facts.gate.is_some() => {
+            Permit { template: Template::Wanted, job: false, pods: Some(0) }
+        }
+        Some(Stage::Canary) => Permit { template: Template::Wanted, job: false, pods: Some(1) },
         Some(Stage::Rolling | Stage::Soaking) => {
             Permit { template: Template::Wanted, job: false, pods: None }
         }
@@ -246,21 +258,33 @@ fn advance_first(former: Option<&UpgradeStatus>, facts: &Facts<'_>, now: Timesta
     Advance { upgrade, stable: stable_of(facts) }
 }
 
-/// There are no pods that could be watched: what is wanted becomes the stable template at once, and only then is anything
-/// done for it.
+/// There are no pods that could be watched: what is wanted becomes the stable template as soon as the gates allow it, and only
+/// then is anything done for it. What pods had on trial before the engine was stopped is tried again when it runs, and what
+/// failed stays failed.
 fn advance_unwatched(former: Option<&UpgradeStatus>, facts: &Facts<'_>, now: Timestamp) -> Advance {
-    if !facts.is_open() {
-        return Advance { upgrade: former.cloned(), stable: facts.stable.cloned() };
-    }
-    let stage = if facts.changes_version() { Stage::Contracting } else { Stage::Done };
-    let upgrade = finish(begin(facts, facts.plan_hash(), now), stage, now);
-    let stable = StableTemplate {
-        version: facts.to.to_owned(),
-        template_digest: facts.wanted.to_owned(),
-        // Kubernetes has not seen it yet.
-        revision: String::new(),
+    let same = |upgrade| Advance { upgrade: Some(upgrade), stable: facts.stable.cloned() };
+    let hash = facts.plan_hash();
+    let Some(former) = former.filter(|former| former.plan_hash.as_ref() == Some(&hash)) else {
+        return same(begin(facts, hash, now));
     };
-    Advance { upgrade: Some(upgrade), stable: Some(stable) }
+    let awaits_backup = former.stage == Stage::Planned && facts.changes_version() && facts.policy.backs_up;
+    match former.stage {
+        Stage::Planned | Stage::BackingUp if facts.gate.is_none() && !awaits_backup => {
+            let stage = if facts.changes_version() { Stage::Contracting } else { Stage::Done };
+            let stable = StableTemplate {
+                version: facts.to.to_owned(),
+                template_digest: facts.wanted.to_owned(),
+                // Kubernetes has not seen it yet.
+                revision: String::new(),
+            };
+            Advance { upgrade: Some(finish(former.clone(), stage, now)), stable: Some(stable) }
+        }
+        Stage::Canary | Stage::Rolling | Stage::Soaking => {
+            let again = UpgradeStatus { step: None, ..enter(former.clone(), facts.first_of_pods(), now) };
+            same(held(again, facts))
+        }
+        _ => advance_plan(former, facts, now),
+    }
 }
 
 /// The spec asks for what every pod had last: an upgrade becomes final, or is taken back.
@@ -271,9 +295,13 @@ fn advance_to_stable(
 ) -> Option<UpgradeStatus> {
     match former {
         Some(former) if former.stage == Stage::Contracting => Some(if facts.schema == Schema::Current {
-            enter(former.clone(), Stage::Done, now)
+            enter(former.clone(), Stage::Verifying, now)
         } else {
             former.clone()
+        }),
+        Some(former) if former.stage == Stage::Verifying => Some(match facts.gate {
+            Some(_) => held(former.clone(), facts),
+            None => enter(former.clone(), Stage::Done, now),
         }),
         Some(former) if former.stage == Stage::Done => Some(former.clone()),
         None => None,
@@ -310,17 +338,21 @@ fn begin(facts: &Facts<'_>, hash: String, now: Timestamp) -> UpgradeStatus {
 fn advance_plan(former: &UpgradeStatus, facts: &Facts<'_>, now: Timestamp) -> Advance {
     let same = |upgrade| Advance { upgrade: Some(upgrade), stable: facts.stable.cloned() };
     let to = |stage| same(enter(former.clone(), stage, now));
-    let pods = if facts.policy.canary { Stage::Canary } else { Stage::Rolling };
+    let pods = facts.first_of_pods();
     match former.stage {
-        Stage::Preflight if facts.is_open() && !facts.pods.is_moving => to(Stage::Planned),
-        Stage::Planned if facts.changes_version() => to(Stage::Expanding),
-        Stage::Planned => to(pods),
+        Stage::Preflight | Stage::Planned | Stage::BackingUp if facts.gate.is_some() => {
+            same(held(former.clone(), facts))
+        }
+        Stage::Preflight if facts.is_open() => to(Stage::Planned),
+        Stage::Planned if facts.changes_version() && facts.policy.backs_up => to(Stage::BackingUp),
+        Stage::Planned | Stage::BackingUp if facts.changes_version() => to(Stage::Expanding),
+        Stage::Planned | Stage::BackingUp => to(pods),
         Stage::Expanding if matches!(facts.schema, Schema::Expanded | Schema::Current) => to(pods),
         Stage::Canary | Stage::Rolling | Stage::Soaking => advance_pods(former, facts, now),
         Stage::RollingBack if facts.is_back() => to(Stage::RolledBack),
         Stage::RollingBack => same(UpgradeStatus { step: step(facts, false), ..former.clone() }),
         // Done is only reached with the stable template: its pods were replaced behind our back.
-        Stage::Contracting | Stage::Done => same(begin(facts, facts.plan_hash(), now)),
+        Stage::Contracting | Stage::Verifying | Stage::Done => same(begin(facts, facts.plan_hash(), now)),
         Stage::Preflight | Stage::Expanding | Stage::RolledBack | Stage::Failed => same(former.clone()),
     }
 }
@@ -330,7 +362,7 @@ fn advance_pods(former: &UpgradeStatus, facts: &Facts<'_>, now: Timestamp) -> Ad
     let mut upgrade = UpgradeStatus {
         step: step(facts, true),
         canary_pod: former.canary_pod.clone().or_else(|| facts.pods.canary.map(str::to_owned)),
-        ..former.clone()
+        ..held(former.clone(), facts)
     };
     let same = |upgrade| Advance { upgrade: Some(upgrade), stable: facts.stable.cloned() };
     if !facts.has_wanted() {
@@ -363,7 +395,7 @@ fn advance_pods(former: &UpgradeStatus, facts: &Facts<'_>, now: Timestamp) -> Ad
         Stage::Rolling if facts.pods.spread == Spread::Settled => {
             Advance { upgrade: Some(finish(upgrade, Stage::Done, now)), stable: stable_of(facts) }
         }
-        Stage::Soaking if is_healthy_for(facts.policy.soak) && facts.policy.may_finalize => {
+        Stage::Soaking if is_healthy_for(facts.policy.soak) && facts.gate.is_none() => {
             Advance { upgrade: Some(finish(upgrade, Stage::Contracting, now)), stable: stable_of(facts) }
         }
         _ => same(upgrade),
@@ -374,6 +406,11 @@ fn finish(upgrade: UpgradeStatus, stage: Stage, now: Timestamp) -> UpgradeStatus
     UpgradeStatus { rollbackable: false, ..enter(upgrade, stage, now) }
 }
 
+/// In its stage, by what the facts say.
+fn held(former: UpgradeStatus, facts: &Facts<'_>) -> UpgradeStatus {
+    UpgradeStatus { gate: facts.gate.cloned(), ..former }
+}
+
 fn enter(former: UpgradeStatus, stage: Stage, now: Timestamp) -> UpgradeStatus {
     if former.stage == stage {
         return former;
@@ -381,6 +418,7 @@ fn enter(former: UpgradeStatus, stage: Stage, now: Timestamp) -> UpgradeStatus {
     UpgradeStatus {
         stage,
         stage_since: Some(Time(now)),
+        gate: None,
         healthy_since: None,
         unhealthy_since: None,
         ..former

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use api_types::cluster::ClusterReason as Reason;
+use api_types::cluster::{ClusterReason as Reason, UpgradeStage};
 use api_types::labels::APPROVE_UPGRADE;
 use controller_kit::plan::Deletion;
 use engine_client::version_policy::{Verdict, judge};
@@ -37,7 +37,7 @@ pub enum Migration {
     Expanded,
     /// The step is not allowed.
     Refused {
-        /// `UpgradeRefused` or `SchemaTooNew`.
+        /// `UpgradeRefused`, `VersionUnsupported` or `SchemaTooNew`.
         reason: Reason,
         /// Which step, and the rule.
         message: String,
@@ -128,13 +128,17 @@ fn judge_migration(input: &BuildInput<'_>, observed: &Observed, now: Timestamp) 
     };
     let is_breaking = match verdict {
         Some((Verdict::Same, _)) => return Migration::Done,
-        Some((Verdict::Compatible, _)) => false,
-        Some((Verdict::Breaking, _)) if is_approved(input) => true,
-        Some((verdict, recorded)) => return refuse(verdict, &recorded, target, set),
         None if !judge(target, target).is_allowed() => {
             return refuse(Verdict::Prerelease, target, target, set);
         }
-        None => false,
+        Some((Verdict::Compatible | Verdict::Breaking, _)) | None
+            if let Some(message) = unsupported(input, database) =>
+        {
+            return Migration::Refused { reason: Reason::VersionUnsupported, message };
+        }
+        Some((Verdict::Compatible, _)) | None => false,
+        Some((Verdict::Breaking, _)) if is_approved(input) => true,
+        Some((verdict, recorded)) => return refuse(verdict, &recorded, target, set),
     };
     let is_fresh = database.engine_version.is_none();
     let up_to = match set {
@@ -167,8 +171,33 @@ fn recorded_version(database: &Database) -> Result<Option<Version>, String> {
         .map_err(|_| "the database records an engine version that is no version".to_owned())
 }
 
+/// Asked before the upgrade begins: a version that runs, or that pods are on their way to, is not given up for a list.
+fn unsupported(input: &BuildInput<'_>, database: &Database) -> Option<String> {
+    let target = &input.target.version;
+    let status = input.cluster.status.as_ref();
+    let upgrade = status.and_then(|status| status.upgrade.as_ref());
+    let has_begun = upgrade.is_some_and(|upgrade| {
+        upgrade.to.as_ref() == Some(&input.cluster.spec.version)
+            && !matches!(upgrade.stage, UpgradeStage::Preflight | UpgradeStage::Planned)
+    });
+    if has_begun || final_version(input).as_ref() == Some(target) {
+        return None;
+    }
+    let from = recorded_version(database).ok().flatten();
+    input.settings.engine_versions.refusal(from.as_ref(), target)
+}
+
+/// For the version, or for the version by the plan that the status shows.
 fn is_approved(input: &BuildInput<'_>) -> bool {
-    input.cluster.annotations().get(APPROVE_UPGRADE) == Some(&input.cluster.spec.version)
+    let Some(approval) = input.cluster.annotations().get(APPROVE_UPGRADE) else { return false };
+    let upgrade = input.cluster.status.as_ref().and_then(|status| status.upgrade.as_ref());
+    match approval.split_once('@') {
+        None => *approval == input.cluster.spec.version,
+        Some((version, hash)) => {
+            version == input.cluster.spec.version
+                && upgrade.is_some_and(|upgrade| upgrade.plan_hash.as_deref() == Some(hash))
+        }
+    }
 }
 
 fn refuse(verdict: Verdict, from: &Version, to: &Version, set: Option<&StatefulSet>) -> Migration {

@@ -19,6 +19,7 @@ use semver::Version;
 use super::*;
 use crate::children::stateful_set;
 use crate::observe::canaries::CanaryView;
+use crate::observe::pods::PodHealth;
 use crate::testing::stateful_set_controller::{self, ModelPod, applied, revision_of};
 use crate::testing::{
     ended, minimal, nothing, pod, reachable, serving, today, unreachable, with_input, with_set,

@@ -43,6 +43,12 @@ fn controller_engine_and_migration_look_the_host_up_by_the_same_name(#[case] hos
 
 #[rstest]
 #[case::version("version: \"1.2.3\"", "version: latest", ClusterReason::InvalidSpec, "spec.version")]
+#[case::time_zone(
+    "replicas: 1",
+    "replicas: 1\n  upgrade: {maintenanceWindows: [{start: \"02:00\", durationMinutes: 60, timeZone: Europe/Berln}]}",
+    ClusterReason::InvalidSpec,
+    "spec.upgrade.maintenanceWindows[0].timeZone: Europe/Berln is no time zone of the IANA database, like Europe/Berlin"
+)]
 #[case::version_of_300_characters("version: \"1.2.3\"", &format!("version: 1.2.3-{}", "a".repeat(300)), ClusterReason::InvalidSpec, "spec.version")]
 #[case::version_with_a_path(
     "version: \"1.2.3\"",

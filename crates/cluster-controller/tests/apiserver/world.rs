@@ -14,6 +14,7 @@ use cluster_controller::kind::Clusters;
 use cluster_controller::observe::dependants::DependantCaches;
 use cluster_controller::observe::postgres::{Database, Databases, Login, PostgresProbe, PostgresView};
 use cluster_controller::proof::ProofKeeper;
+use cluster_controller::versions::EngineVersions;
 use controller_kit::apply::Writer;
 use controller_kit::clock::Clock;
 use controller_kit::controller::{Pass, Reconciler as _};
@@ -174,6 +175,7 @@ impl World {
                 proof_secret: PROOF_SECRET.to_owned(),
                 credential_settle_seconds: 600,
                 credential_overlap_seconds: 86_400,
+                engine_versions: EngineVersions::default(),
                 readers: self.readers(),
             },
             client,

@@ -4,4 +4,5 @@ mod deletion;
 mod load;
 mod permissions;
 mod tenancy;
+mod upgrade;
 mod version_tag;

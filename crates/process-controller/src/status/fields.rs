@@ -38,6 +38,10 @@ pub fn build_own_status(former: &WorkflowProcessStatus, assessment: &Assessment)
         version_tag: known.map_or_else(|| former.version_tag.clone(), |known| known.version_tag.clone()),
         deployed_at: known.map(|known| Time(known.deployed_at)).or_else(|| former.deployed_at.clone()),
         source_digest: facts.source_digest.clone().or_else(|| former.source_digest.clone()),
+        confirmed_by_version: facts
+            .confirmed_by_version
+            .clone()
+            .or_else(|| former.confirmed_by_version.clone()),
         job_types: job_types.iter().take(256).cloned().collect(),
         open_incidents: reported_incidents(former.open_incidents, facts.open_incidents),
         ..WorkflowProcessStatus::default()

@@ -53,6 +53,8 @@ async fn deployments_are_not_accepted_while_the_engine_is_upgraded() {
             // It soaks.
             (ClusterPhase::Upgrading, true),
             (ClusterPhase::Upgrading, false),
+            // Definitions are confirmed, and deployed again where they are missing.
+            (ClusterPhase::Upgrading, true),
             (ClusterPhase::Running, true),
         ]
     );

@@ -1,5 +1,7 @@
 //! The judgement of a cluster whose version or pod template is being changed.
 
+use std::time::Duration;
+
 use api_types::cluster::{ClusterPhase, ClusterReason as Reason, UpgradeStage};
 
 use super::super::RESYNC;
@@ -11,26 +13,38 @@ impl Judge<'_> {
     /// An upgrade that is watched, waits or went wrong. What holds a pod up is reported first, and so is a roll.
     pub(super) fn judge_upgrade(&self) -> Option<Judgement> {
         let (reason, message) = upgrade_message(self.target, self.plan)?;
-        let moving = || self.moving(reason, message.clone(), RECHECK_MOVING);
-        match self.plan.upgrade.stage()? {
-            UpgradeStage::Canary => self.judge_problem().or_else(|| Some(moving())),
+        let moving = |recheck| self.moving(reason, message.clone(), recheck);
+        let stage = self.plan.upgrade.stage()?;
+        // It goes on when the engine runs; until then a cluster that is stopped is as its spec says.
+        let waits_for_pods = matches!(
+            stage,
+            UpgradeStage::Canary | UpgradeStage::Rolling | UpgradeStage::RolledBack | UpgradeStage::Failed
+        );
+        if waits_for_pods && self.cluster.spec.engine_pods() == 0 {
+            return None;
+        }
+        match stage {
+            UpgradeStage::Canary => self.judge_problem().or_else(|| Some(moving(recheck_of(reason)))),
             UpgradeStage::RollingBack => {
-                let judged = self.judge_former_template().unwrap_or_else(moving);
+                let judged = self.judge_former_template().unwrap_or_else(|| moving(RECHECK_MOVING));
                 Some(Judgement { phase: ClusterPhase::RollingBack, ..judged })
             }
             UpgradeStage::RolledBack => {
                 self.judge_former_template().or_else(|| Some(self.stalled(reason, message)))
             }
             UpgradeStage::Failed => Some(self.stalled(reason, message)),
-            // Each pass runs a process on every pod: rarely, while a person is awaited.
-            UpgradeStage::Soaking => self.judge_pods().or_else(|| {
-                let recheck = if reason == Reason::FinalizeAwaited { RESYNC } else { RECHECK_MOVING };
-                Some(self.moving(reason, message, recheck))
-            }),
+            UpgradeStage::Soaking => self.judge_pods().or_else(|| Some(moving(recheck_of(reason)))),
+            UpgradeStage::Rolling if reason == Reason::MaintenanceWindowAwaited => {
+                self.judge_problem().or_else(|| Some(moving(recheck_of(reason))))
+            }
             UpgradeStage::Preflight
             | UpgradeStage::Planned
+            | UpgradeStage::BackingUp
             | UpgradeStage::Expanding
-            | UpgradeStage::Contracting => Some(self.moving(reason, message, RECHECK_AT_ONCE)),
+            | UpgradeStage::Contracting
+            | UpgradeStage::Verifying => {
+                Some(moving(if awaits_nobody(reason) { RECHECK_AT_ONCE } else { RESYNC }))
+            }
             UpgradeStage::Rolling | UpgradeStage::Done => None,
         }
     }
@@ -42,4 +56,14 @@ impl Judge<'_> {
         let wanted = wanted_revision(set)?;
         self.judge_problem_of(|pod| pod.revision.as_deref() == Some(wanted))
     }
+}
+
+/// A person or a time of day is awaited: nothing else shows that it came. Each pass runs a process on every pod of a new
+/// template, so it is looked at rarely.
+fn awaits_nobody(reason: Reason) -> bool {
+    !matches!(reason, Reason::FinalizeAwaited | Reason::MaintenanceWindowAwaited | Reason::BackupAwaited)
+}
+
+fn recheck_of(reason: Reason) -> Duration {
+    if awaits_nobody(reason) { RECHECK_MOVING } else { RESYNC }
 }

@@ -1,3 +1,6 @@
+mod table;
+
+use api_types::cluster::UpgradeGateName;
 use rstest::rstest;
 
 use super::*;
@@ -26,10 +29,10 @@ fn facts(stable: &StableTemplate) -> Facts<'_> {
         live: Some(OLD),
         stable: Some(stable),
         schema: Schema::Former,
+        gate: None,
         pods: Pods {
             exist: true,
             spread: Spread::Settled,
-            is_moving: false,
             of_live: 3,
             canary: Some("prod-engine-2"),
             revision: Some("revision-of-live"),
@@ -40,7 +43,7 @@ fn facts(stable: &StableTemplate) -> Facts<'_> {
             health: SignedDuration::from_secs(60),
             soak: SignedDuration::from_secs(120),
             rolls_back: true,
-            may_finalize: true,
+            backs_up: false,
         },
     }
 }
@@ -62,8 +65,24 @@ fn closed(facts: &mut Facts<'_>) {
     facts.schema = Schema::Closed;
 }
 
-fn moving(facts: &mut Facts<'_>) {
-    facts.pods.is_moving = true;
+static GATE: UpgradeGate = UpgradeGate { name: UpgradeGateName::EnginePods, opens_when: String::new() };
+
+fn held(facts: &mut Facts<'_>) {
+    facts.gate = Some(&GATE);
+}
+
+fn backed_up_first(facts: &mut Facts<'_>) {
+    facts.policy.backs_up = true;
+}
+
+fn held_for_a_backup(facts: &mut Facts<'_>) {
+    backed_up_first(facts);
+    held(facts);
+}
+
+fn template_only_and_backup(facts: &mut Facts<'_>) {
+    template_only(facts);
+    backed_up_first(facts);
 }
 
 fn template_only(facts: &mut Facts<'_>) {
@@ -97,9 +116,9 @@ fn rolled_template(facts: &mut Facts<'_>) {
     facts.live = Some(NEW);
 }
 
-fn held(facts: &mut Facts<'_>) {
+fn rolled_and_held(facts: &mut Facts<'_>) {
     rolled(facts);
-    facts.policy.may_finalize = false;
+    held(facts);
 }
 
 fn template_not_applied(facts: &mut Facts<'_>) {
@@ -109,7 +128,7 @@ fn template_not_applied(facts: &mut Facts<'_>) {
 /// From which stage, since 10 minutes, by which facts, to which stage.
 #[rstest]
 #[case::waits_for_the_database(Stage::Preflight, closed, Stage::Preflight)]
-#[case::waits_for_pods_that_move(Stage::Preflight, moving, Stage::Preflight)]
+#[case::a_gate_holds(Stage::Preflight, held, Stage::Preflight)]
 #[case::everything_is_there(Stage::Preflight, nothing, Stage::Planned)]
 #[case::a_template_needs_the_schema_that_it_has(
     Stage::Preflight,
@@ -117,6 +136,11 @@ fn template_not_applied(facts: &mut Facts<'_>) {
     Stage::Preflight
 )]
 #[case::a_template_is_planned(Stage::Preflight, template_only, Stage::Planned)]
+#[case::a_gate_holds_the_plan(Stage::Planned, held, Stage::Planned)]
+#[case::a_backup_first(Stage::Planned, backed_up_first, Stage::BackingUp)]
+#[case::a_template_needs_no_backup(Stage::Planned, template_only_and_backup, Stage::Canary)]
+#[case::the_backup_is_awaited(Stage::BackingUp, held_for_a_backup, Stage::BackingUp)]
+#[case::the_backup_is_made(Stage::BackingUp, backed_up_first, Stage::Expanding)]
 #[case::the_schema_first(Stage::Planned, nothing, Stage::Expanding)]
 #[case::a_template_goes_to_the_pods(Stage::Planned, template_only, Stage::Canary)]
 #[case::the_job_is_at_work(Stage::Expanding, nothing, Stage::Expanding)]
@@ -126,7 +150,7 @@ fn template_not_applied(facts: &mut Facts<'_>) {
 #[case::others_follow(Stage::Rolling, rolling, Stage::Rolling)]
 #[case::all_followed(Stage::Rolling, rolled, Stage::Soaking)]
 #[case::a_template_has_no_more_to_do(Stage::Rolling, rolled_template, Stage::Done)]
-#[case::a_person_is_waited_for(Stage::Soaking, held, Stage::Soaking)]
+#[case::a_gate_holds_the_end(Stage::Soaking, rolled_and_held, Stage::Soaking)]
 #[case::the_way_back(Stage::RollingBack, rolling, Stage::RollingBack)]
 #[case::back(Stage::RollingBack, expanded, Stage::RolledBack)]
 #[case::back_for_good(Stage::RolledBack, expanded, Stage::RolledBack)]
@@ -214,13 +238,21 @@ fn what_soaked_becomes_stable_before_the_schema_is_contracted() {
     assert!(permit(Some(&contracting), &facts).job);
     assert_eq!(stage_after(Some(&contracting), &facts, later(130)), Some(Stage::Contracting));
     facts.schema = Schema::Current;
-    assert_eq!(stage_after(Some(&contracting), &facts, later(140)), Some(Stage::Done));
+    let verifying = advance(Some(&contracting), &facts, later(140)).upgrade.unwrap();
+    assert_eq!(verifying.stage, Stage::Verifying);
+    held(&mut facts);
+    let waiting = advance(Some(&verifying), &facts, later(150)).upgrade.unwrap();
+    assert_eq!((waiting.stage, waiting.gate.as_ref()), (Stage::Verifying, Some(&GATE)));
+    facts.gate = None;
+    let done = advance(Some(&waiting), &facts, later(160)).upgrade.unwrap();
+    assert_eq!((done.stage, done.gate), (Stage::Done, None));
 }
 
 /// Every stage in which the former version still is the stable one.
 #[rstest]
 #[case(Stage::Preflight, nothing, Stage::Done)]
 #[case(Stage::Planned, nothing, Stage::Done)]
+#[case(Stage::BackingUp, held, Stage::Done)]
 #[case(Stage::Expanding, nothing, Stage::Done)]
 #[case(Stage::Canary, rolling, Stage::RollingBack)]
 #[case(Stage::Rolling, rolling, Stage::RollingBack)]
@@ -308,7 +340,8 @@ fn without_pods_what_is_wanted_becomes_stable_at_once() {
     facts.pods.exist = false;
     let nothing = Permit { template: Template::Stable, job: false, pods: None };
     assert_eq!(permit(None, &facts), nothing);
-    let Advance { upgrade, stable: reached } = advance(None, &facts, today());
+    let planned = in_stage(&facts, Stage::Planned);
+    let Advance { upgrade, stable: reached } = advance(Some(&planned), &facts, today());
     let contracting = upgrade.unwrap();
     assert_eq!((contracting.stage, contracting.rollbackable), (Stage::Contracting, false));
     let decided = StableTemplate { revision: String::new(), ..stable("1.3.0", NEW) };
@@ -321,20 +354,34 @@ fn without_pods_what_is_wanted_becomes_stable_at_once() {
     );
     (facts.schema, facts.live) = (Schema::Current, Some(NEW));
     let done = advance(Some(&contracting), &facts, today());
-    assert_eq!(done.upgrade.unwrap().stage, Stage::Done);
+    assert_eq!(done.upgrade.unwrap().stage, Stage::Verifying);
     assert_eq!(done.stable.unwrap().revision, "revision-of-live", "now it is known");
 }
 
 #[rstest]
-#[case::refused(Schema::Refused, false)]
-#[case::nobody_to_ask(Schema::Closed, false)]
-#[case::allowed(Schema::Former, true)]
-fn without_pods_only_an_allowed_step_is_decided(#[case] schema: Schema, #[case] expected: bool) {
+#[case::refused(Stage::Preflight, Schema::Refused, false, Stage::Preflight)]
+#[case::nobody_to_ask(Stage::Preflight, Schema::Closed, false, Stage::Preflight)]
+#[case::allowed(Stage::Preflight, Schema::Former, false, Stage::Planned)]
+#[case::a_backup_first(Stage::Planned, Schema::Former, true, Stage::BackingUp)]
+#[case::the_backup_is_made(Stage::BackingUp, Schema::Former, true, Stage::Contracting)]
+#[case::tried_again_when_it_runs(Stage::Canary, Schema::Expanded, false, Stage::Canary)]
+#[case::all_pods_had_it_on_trial(Stage::Soaking, Schema::Expanded, false, Stage::Canary)]
+#[case::it_failed(Stage::RolledBack, Schema::Expanded, false, Stage::RolledBack)]
+#[case::it_failed_and_stays(Stage::Failed, Schema::Expanded, false, Stage::Failed)]
+fn without_pods_only_what_was_not_tried_is_decided(
+    #[case] stage: Stage,
+    #[case] schema: Schema,
+    #[case] backs_up: bool,
+    #[case] expected: Stage,
+) {
     let stable = stable("1.2.3", OLD);
     let mut facts = facts(&stable);
-    (facts.pods.exist, facts.schema) = (false, schema);
-    let decided = advance(None, &facts, today()).stable.unwrap().version == "1.3.0";
-    assert_eq!(decided, expected);
+    (facts.pods.exist, facts.schema, facts.policy.backs_up) = (false, schema, backs_up);
+    let former = in_stage(&facts, stage);
+    let next = advance(Some(&former), &facts, today());
+    let is_decided = next.stable.unwrap().version == "1.3.0";
+    assert_eq!((next.upgrade.unwrap().stage, is_decided), (expected, expected == Stage::Contracting));
+    assert_eq!(permit(Some(&former), &facts).template, Template::Stable);
 }
 
 #[test]
@@ -349,6 +396,7 @@ fn a_stable_version_that_the_schema_refuses_is_not_put_back() {
 #[rstest]
 #[case(Stage::Preflight, Template::Stable, false, None)]
 #[case(Stage::Planned, Template::Stable, false, None)]
+#[case(Stage::BackingUp, Template::Stable, false, None)]
 #[case(Stage::Expanding, Template::Stable, true, None)]
 #[case(Stage::Canary, Template::Wanted, false, Some(1))]
 #[case(Stage::Rolling, Template::Wanted, false, None)]
@@ -366,4 +414,34 @@ fn a_stage_allows_this_and_no_more(
     let facts = facts(&stable);
     let former = in_stage(&facts, stage);
     assert_eq!(permit(Some(&former), &facts), Permit { template, job, pods });
+}
+
+/// Pods that have the new template stay, and no other gets it.
+#[rstest]
+#[case(Stage::Canary)]
+#[case(Stage::Rolling)]
+fn a_gate_holds_the_pods_where_they_are(#[case] stage: Stage) {
+    let stable = stable("1.2.3", OLD);
+    let mut facts = facts(&stable);
+    rolling(&mut facts);
+    held(&mut facts);
+    let former = in_stage(&facts, stage);
+    let permit = permit(Some(&former), &facts);
+    assert_eq!(permit, Permit { template: Template::Wanted, job: false, pods: Some(0) });
+    let next = advance(Some(&former), &facts, later(5)).upgrade.unwrap();
+    assert_eq!((next.stage, next.gate.as_ref()), (stage, Some(&GATE)));
+}
+
+/// What is held goes back all the same.
+#[test]
+fn a_gate_does_not_hold_the_way_back() {
+    let stable = stable("1.2.3", OLD);
+    let mut facts = facts(&stable);
+    rolling(&mut facts);
+    held(&mut facts);
+    facts.pods.health = Health::Faulty("engine pod prod-engine-2: CrashLoopBackOff".to_owned());
+    let former = in_stage(&facts, Stage::Rolling);
+    let faulty = advance(Some(&former), &facts, later(5)).upgrade.unwrap();
+    let back = advance(Some(&faulty), &facts, later(70)).upgrade.unwrap();
+    assert_eq!((back.stage, back.gate), (Stage::RollingBack, None));
 }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use api_types::cluster::UpgradeStatus;
 use rstest::rstest;
 
 use super::*;
@@ -103,6 +104,19 @@ fn refused(reason: Reason, message: &str) -> Migration {
         "spec.version 1.3.0-rc.1: pre-releases are neither a target nor a starting point; set it to a release"
     )
 )]
+#[case::denied(
+    "1.3.66",
+    Some("1.2.3"),
+    Some("1.2.3"),
+    refused(Reason::VersionUnsupported, "spec.version 1.3.66 must not be used: it is denied; use 1.3.0")
+)]
+#[case::denied_for_the_first_time(
+    "1.3.66",
+    None,
+    None,
+    refused(Reason::VersionUnsupported, "spec.version 1.3.66 must not be used: it is denied; use 1.3.0")
+)]
+#[case::denied_and_running("1.3.66", Some("1.3.66"), Some("1.3.66"), Migration::Done)]
 #[case::foreign_marker(
     "1.2.3",
     Some("banana"),
@@ -147,6 +161,42 @@ fn an_approved_major_step_is_reported_to_the_engine() {
     );
     let env = expected.spec.unwrap().template.spec.unwrap().containers.remove(0).env.unwrap();
     assert!(env.iter().any(|variable| variable.name == "WORKFLOW_MIGRATE_APPROVE_BREAKING"));
+}
+
+/// The list may change while pods are on their way: they are not left there.
+#[rstest]
+#[case::nothing_has_begun(UpgradeStage::Planned, true)]
+#[case::the_schema_is_expanded(UpgradeStage::Expanding, false)]
+#[case::a_pod_has_it(UpgradeStage::Canary, false)]
+fn a_version_is_denied_before_its_upgrade_begins(#[case] stage: UpgradeStage, #[case] expected: bool) {
+    let cluster = minimal(|cluster| {
+        "1.3.66".clone_into(&mut cluster.spec.version);
+        let upgrade = UpgradeStatus { to: Some("1.3.66".to_owned()), stage, ..UpgradeStatus::default() };
+        cluster.status.get_or_insert_default().upgrade = Some(upgrade);
+    });
+    let mut observed = nothing();
+    observed.postgres = reachable(Some("1.2.3"));
+    observed.children = with_set(settled_set(&cluster, "1.2.3"));
+    let migration = with_input(&cluster, |input| judge_migration(input, &observed, today()));
+    assert_eq!(matches!(migration, Migration::Refused { .. }), expected, "{migration:?}");
+}
+
+#[rstest]
+#[case::any_plan("2.0.0", true)]
+#[case::this_plan("2.0.0@0123456789abcdef", true)]
+#[case::another_plan("2.0.0@fedcba9876543210", false)]
+#[case::another_version("2.0.1", false)]
+#[case::another_version_of_this_plan("2.0.1@0123456789abcdef", false)]
+#[case::no_plan("2.0.0@", false)]
+fn a_major_step_is_approved_for_a_version_or_for_one_plan(#[case] approval: &str, #[case] expected: bool) {
+    let cluster = minimal(|cluster| {
+        "2.0.0".clone_into(&mut cluster.spec.version);
+        cluster.metadata.annotations = Some([(APPROVE_UPGRADE.to_owned(), approval.to_owned())].into());
+        let plan_hash = Some("0123456789abcdef".to_owned());
+        cluster.status.get_or_insert_default().upgrade =
+            Some(UpgradeStatus { plan_hash, ..UpgradeStatus::default() });
+    });
+    assert_eq!(with_input(&cluster, is_approved), expected);
 }
 
 #[test]
