@@ -2,6 +2,7 @@
 //! releases jobs at once that were activated but not sent.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -92,6 +93,21 @@ pub fn open(engine: Arc<Engine>, tenant: TenantScope, request: StreamJobs) -> Re
     Ok(JobStream { batches, engine, tenant, _waiter: waiter })
 }
 
+/// Cuts the work off when the client disconnects or the node drains.
+async fn unless_over<T>(
+    engine: &Engine,
+    sender: &mpsc::Sender<Result<Batch, Error>>,
+    work: impl Future<Output = T>,
+) -> Result<T, Option<Error>> {
+    tokio::select! {
+        // Checked first, so that nothing new is begun then.
+        biased;
+        () = sender.closed() => Err(None),
+        () = engine.drain.cancelled() => Err(Some(Error::ShuttingDown)),
+        done = work => Ok(done),
+    }
+}
+
 struct Feeder {
     engine: Arc<Engine>,
     tenant: TenantScope,
@@ -106,25 +122,28 @@ struct Feeder {
 
 impl Feeder {
     async fn feed(mut self, sender: mpsc::Sender<Result<Batch, Error>>) {
-        let engine = Arc::clone(&self.engine);
-        let ended = tokio::select! {
-            ended = self.feed_until_failure(&sender) => ended,
-            () = sender.closed() => Ok(()),
-            () = engine.drain.cancelled() => Err(Error::ShuttingDown),
-        };
-        engine.in_flight.finished(self.held.into_keys());
-        if let Err(error) = ended {
+        let Err(ended) = Box::pin(self.feed_until_end(&sender)).await;
+        self.engine.in_flight.finished(self.held.into_keys());
+        if let Some(error) = ended {
             // The client may have disconnected; then the error is not needed.
             let _ = sender.send(Err(error)).await;
         }
     }
 
-    async fn feed_until_failure(&mut self, sender: &mpsc::Sender<Result<Batch, Error>>) -> Result<(), Error> {
+    /// Ends with the error that the client is told; `None` = the client disconnected.
+    ///
+    /// An activation is never cut off. Postgres may commit it nevertheless, and then its jobs would wait for the end of a lease
+    /// that no worker has.
+    async fn feed_until_end(
+        &mut self,
+        sender: &mpsc::Sender<Result<Batch, Error>>,
+    ) -> Result<Infallible, Option<Error>> {
+        let engine = Arc::clone(&self.engine);
         let mut last_sent = Instant::now();
         loop {
             self.remove_finished().await?;
             // Reserves the place in the channel first, so that activated jobs can always be sent.
-            let Ok(place) = sender.reserve().await else { return Ok(()) };
+            let place = unless_over(&engine, sender, sender.reserve()).await?.map_err(|_| None)?;
             let room = self.room.saturating_sub(self.held.len());
             let batch = if room == 0 {
                 Batch::default()
@@ -132,6 +151,11 @@ impl Feeder {
                 let demand = Demand { max_jobs: room, ..self.demand.clone() };
                 in_time(QUERY_TIMEOUT, self.engine.activate_once(&self.tenant, &demand)).await?
             };
+            if !batch.is_empty() && sender.is_closed() {
+                // Nobody would receive them.
+                in_time(QUERY_TIMEOUT, self.engine.release(&self.tenant, &batch)).await?;
+                return Err(None);
+            }
             if !batch.is_empty() {
                 self.held.extend(batch.iter().map(|Activated { job, .. }| (job.key, job.lease_epoch)));
                 self.engine.in_flight.sent(&self.load, batch.iter().map(|activated| activated.job.key));
@@ -145,11 +169,14 @@ impl Feeder {
             } else {
                 drop(place);
             }
-            tokio::select! {
-                () = self.wakeups.notified(), if room > 0 => {}
-                () = self.load.changed() => {}
-                () = tokio::time::sleep(POLL_INTERVAL) => {}
-            }
+            let next = async {
+                tokio::select! {
+                    () = self.wakeups.notified(), if room > 0 => {}
+                    () = self.load.changed() => {}
+                    () = tokio::time::sleep(POLL_INTERVAL) => {}
+                }
+            };
+            unless_over(&engine, sender, next).await?;
         }
     }
 

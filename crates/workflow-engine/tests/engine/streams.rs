@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use engine_api::proto::{ActivateJobsRequest, Job, StreamActivatedJobsRequest, StreamActivatedJobsResponse};
 use serde_json::json;
+use sqlx::{ConnectOptions as _, Executor as _};
 use test_support::wait::eventually;
 use tonic::{Code, Streaming};
 
@@ -124,6 +125,66 @@ async fn a_node_that_stops_ends_its_streams_with_unavailable() {
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     let refusal = ended.await.expect("should end").expect_err("should say why");
     assert_eq!(refusal.code(), Code::Unavailable, "{}", refusal.message());
+}
+
+/// Makes each commit of an activation take this long, and tells when one has begun.
+async fn slow_down_activations(world: &World, seconds: f32) -> sqlx::PgConnection {
+    let mut owner = world.options.connect().await.expect("should connect");
+    let trigger = format!(
+        "CREATE FUNCTION workflow.slow_down() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER slow_down AFTER UPDATE ON workflow.job DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+             WHEN (NEW.worker IS NOT NULL AND OLD.worker IS NULL) EXECUTE FUNCTION workflow.slow_down()"
+    );
+    owner.execute(sqlx::AssertSqlSafe(trigger)).await.expect("should make the trigger");
+    owner
+}
+
+async fn await_commit_of_activation(owner: &mut sqlx::PgConnection) {
+    for _ in 0..100 {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&mut *owner).await.expect("should read");
+        if waiting > 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("no activation is being committed");
+}
+
+/// What Postgres commits although nobody waits for it any more would be held until the end of a lease that no worker has.
+#[tokio::test]
+async fn a_job_that_is_being_activated_when_its_node_drains_reaches_a_worker_at_once() {
+    let world = World::new(database!());
+    let (mut draining, other) = (world.serve("engine-0").await, world.serve("engine-1").await);
+    draining.controller().deploy("_default", &one_task("order", "charge")).await;
+    let mut owner = slow_down_activations(&world, 1.5).await;
+    let mut stream = open(&draining.worker("_default"), 5).await;
+    other.controller().start("_default", "order", &json!({})).await;
+    await_commit_of_activation(&mut owner).await;
+    draining.tell_to_end();
+    let mut jobs = received(&mut stream, Duration::from_secs(4)).await;
+    if jobs.is_empty() {
+        jobs = other.worker("_default").activate("_default", "charge", 1).await;
+    }
+    assert_eq!(jobs.len(), 1, "its lease of a minute is nobody's");
+    other.controller().complete(&jobs[0], &json!({})).await;
+    let status = tokio::task::spawn_blocking(move || draining.await_end()).await.expect("should end");
+    assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
+async fn a_job_that_is_being_activated_when_its_worker_goes_away_reaches_another_at_once() {
+    let world = World::new(database!());
+    let engine = world.serve("engine-0").await;
+    engine.controller().deploy("_default", &one_task("order", "charge")).await;
+    let mut owner = slow_down_activations(&world, 1.5).await;
+    let stream = open(&engine.worker("_default"), 5).await;
+    engine.controller().start("_default", "order", &json!({})).await;
+    await_commit_of_activation(&mut owner).await;
+    drop(stream);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(engine.worker("_default").activate("_default", "charge", 1).await.len(), 1);
 }
 
 /// Endpoints are updated with a delay, so connections still arrive after SIGTERM.
