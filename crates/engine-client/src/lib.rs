@@ -9,6 +9,7 @@ mod checked;
 mod client;
 mod engine;
 mod error;
+mod patience;
 mod pool;
 mod writer;
 
@@ -20,5 +21,6 @@ pub use engine_api::{
     ErrorClass, Role, TenantEpoch, TenantKey, TokenRole, join_host_port, model, request_id, version_policy,
 };
 pub use error::{EngineError, MAX_MESSAGE_CHARS, Operation};
+pub use patience::{reconnects, repetitions};
 pub use pool::EnginePool;
 pub use writer::{ReadFence, Writer};

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use backon::{BackoffBuilder as _, ExponentialBuilder, Retryable as _};
+use backon::{BackoffBuilder as _, Retryable as _};
 use engine_client::{
     Credential, EngineAccess, EngineAddress, EngineClient, EngineError, EnginePool, EngineTls, ErrorClass,
     Timeouts,
     model::{CompleteJob, FailJob, Job, StreamJobs},
+    reconnects, repetitions,
 };
 use futures::StreamExt as _;
 use tokio::{
@@ -55,17 +56,12 @@ pub(crate) async fn run(args: Args, shutdown: impl Future<Output = ()>) {
 impl Worker {
     /// Never ends: an engine that is gone comes back.
     async fn serve(self: &Arc<Self>) {
-        let fast_then_slow = ExponentialBuilder::new()
-            .with_jitter()
-            .with_min_delay(Duration::from_millis(200))
-            .with_max_delay(Duration::from_secs(10))
-            .without_max_times();
-        let mut delays = fast_then_slow.build();
+        let mut delays = reconnects().build();
         loop {
             let mut took_jobs = false;
             let Err(error) = self.take_jobs(&mut took_jobs).await;
             if took_jobs {
-                delays = fast_then_slow.build();
+                delays = reconnects().build();
             }
             let delay = delays.next().unwrap_or_default();
             warn!(error = format!("{error:#}"), ?delay, "no jobs for now");
@@ -140,14 +136,10 @@ impl Worker {
 
     /// Repeats the call until the engine answers; the lease makes a repetition harmless.
     async fn tell(&self, ended: &Ended) -> anyhow::Result<()> {
-        let patience = ExponentialBuilder::new()
-            .with_jitter()
-            .with_min_delay(Duration::from_millis(200))
-            .with_max_times(6);
         let may_change = |error: &anyhow::Error| {
             class(error).is_none_or(|class| matches!(class, ErrorClass::Unavailable | ErrorClass::Denied))
         };
-        (|| self.tell_once(ended)).retry(patience).when(may_change).await
+        (|| self.tell_once(ended)).retry(repetitions()).when(may_change).await
     }
 
     /// With the files as they are now: the token that the job was taken with may be good no more.
