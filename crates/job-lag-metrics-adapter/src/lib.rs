@@ -180,6 +180,7 @@ fn start_sampler(
         ))),
         store,
         probes,
+        clock: service.clock.clone(),
         broken,
     };
     supervise_forever(service, "sampler", sampler.sample());

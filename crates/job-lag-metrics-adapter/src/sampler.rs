@@ -4,7 +4,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use api_types::WorkflowCluster;
+use api_types::cluster::ClusterPhase;
 use backon::BackoffBuilder as _;
+use controller_kit::clock::Clock;
 use controller_kit::run::chain;
 use futures::StreamExt as _;
 use kube::runtime::reflector;
@@ -43,6 +45,8 @@ pub struct Sampler<S> {
     pub source: Arc<S>,
     pub store: Arc<Store>,
     pub probes: Probes,
+    /// When a stopped cluster was seen.
+    pub clock: Clock,
     /// Streams that ended.
     pub broken: Counter,
 }
@@ -63,8 +67,10 @@ impl<S: LagSource> Sampler<S> {
         loop {
             ticks.tick().await;
             self.probes.beat("sampler");
-            let wanted: BTreeMap<ClusterKey, Arc<WorkflowCluster>> =
-                self.clusters.state().into_iter().map(|cluster| (key_of(&cluster), cluster)).collect();
+            let clusters = self.clusters.state().into_iter().map(|cluster| (key_of(&cluster), cluster));
+            let (stopped, wanted): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                clusters.partition(|(_, cluster)| is_stopped(cluster));
+            self.store.set_stopped(stopped.into_keys().map(|key| (key, self.clock.now())).collect());
             open.retain(|key, open| {
                 let stays = wanted.get(key).is_some_and(|cluster| cluster.metadata.uid == open.uid);
                 if !stays {
@@ -94,6 +100,12 @@ impl<S: LagSource> Sampler<S> {
             broken: self.broken.clone(),
         }
     }
+}
+
+/// No engine pod is left that could be asked.
+fn is_stopped(cluster: &WorkflowCluster) -> bool {
+    let phase = cluster.status.as_ref().and_then(|status| status.phase);
+    cluster.spec.engine_pods() == 0 && phase == Some(ClusterPhase::Stopped)
 }
 
 struct LagStream<S> {

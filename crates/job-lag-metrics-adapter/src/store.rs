@@ -69,7 +69,11 @@ pub struct State {
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub struct Store(RwLock<BTreeMap<ClusterKey, Samples>>);
+pub struct Store {
+    samples: RwLock<BTreeMap<ClusterKey, Samples>>,
+    /// Clusters whose engine is stopped, and when that was seen last.
+    stopped: RwLock<BTreeMap<ClusterKey, Timestamp>>,
+}
 
 impl Store {
     /// Puts in what one lag stream of a cluster reports.
@@ -82,6 +86,12 @@ impl Store {
         self.write().remove(cluster);
     }
 
+    /// Takes in which clusters are stopped, all of them. Nobody takes jobs from their engines, so nothing waits for a worker: they
+    /// are known to have no lag and no backlog, of any job type.
+    pub fn set_stopped(&self, stopped: BTreeMap<ClusterKey, Timestamp>) {
+        *self.stopped.write().unwrap_or_else(PoisonError::into_inner) = stopped;
+    }
+
     /// The one value that stands for all series of the view that match: the longest lag, or the sum of the backlogs.
     pub fn read(
         &self,
@@ -91,11 +101,20 @@ impl Store {
         now: Instant,
         max_age: Duration,
     ) -> Result<Reading, NoReading> {
-        let clusters = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let clusters = self.samples.read().unwrap_or_else(PoisonError::into_inner);
+        let stopped = self.stopped.read().unwrap_or_else(PoisonError::into_inner);
         let mut reading: Option<Reading> = None;
-        let mut unheard = None;
+        let (mut unheard, mut idle) = (None, None::<Reading>);
         for (cluster, scope) in view.iter() {
             if !selector.admits(|key| cluster.label(key)) {
+                continue;
+            }
+            if let Some(measured_at) = stopped.get(cluster) {
+                let one = Reading { millis: 0, labels: cluster.labels(), measured_at: *measured_at };
+                idle = Some(match idle {
+                    None => one,
+                    Some(former) => former.and(metric, &one),
+                });
                 continue;
             }
             let Some(samples) = clusters.get(cluster) else {
@@ -127,12 +146,17 @@ impl Store {
         }
         // With a match, a silent cluster that never had a matching series does not count: it must not stop the
         // scaling of the others.
-        reading.ok_or_else(|| unheard.unwrap_or(NoReading::NothingMatches))
+        match (reading, unheard, idle) {
+            (Some(reading), ..) => Ok(reading),
+            (None, Some(unheard), _) => Err(unheard),
+            (None, None, Some(idle)) => Ok(idle),
+            (None, None, None) => Err(NoReading::NothingMatches),
+        }
     }
 
     /// Of each cluster: the age of the last update, and how many tenants have more series than are kept.
     pub fn state(&self, now: Instant) -> BTreeMap<ClusterKey, State> {
-        let clusters = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let clusters = self.samples.read().unwrap_or_else(PoisonError::into_inner);
         let state = |samples: &Samples| State {
             age: now.saturating_duration_since(samples.moved_at),
             cut_tenants: samples.cut(),
@@ -141,7 +165,7 @@ impl Store {
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<ClusterKey, Samples>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.samples.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -204,14 +228,15 @@ impl ClusterKey {
             _ => None,
         }
     }
+
+    fn labels(&self) -> BTreeMap<&'static str, String> {
+        [(label::CLUSTER, self.name.clone()), (label::CLUSTER_NAMESPACE, self.namespace.clone())].into()
+    }
 }
 
 fn labels(cluster: &ClusterKey, job_type: &str, tenant: &Tenant) -> BTreeMap<&'static str, String> {
-    let mut labels = BTreeMap::from([
-        (label::JOB_TYPE, job_type.to_owned()),
-        (label::CLUSTER, cluster.name.clone()),
-        (label::CLUSTER_NAMESPACE, cluster.namespace.clone()),
-    ]);
+    let mut labels = cluster.labels();
+    labels.insert(label::JOB_TYPE, job_type.to_owned());
     if let Some(tenant) = tenant {
         labels.insert(label::TENANT, tenant.clone());
     }

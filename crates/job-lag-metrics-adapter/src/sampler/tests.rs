@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{source::SourceError, store::ClusterKey};
+use crate::{source::SourceError, store::ClusterKey, visibility::Scope, wire::Metric};
 
 /// Opens streams that stay open, fail at once, or end after their snapshot; counts how often each was opened.
 #[derive(Default)]
@@ -86,6 +86,7 @@ impl World {
                 tokio::sync::watch::channel(None).1,
                 CancellationToken::new(),
             ),
+            clock: Clock::fixed(Timestamp::from_second(1_800_000_000).expect("a timestamp")),
             broken: broken.clone(),
         };
         Self { clusters: writer, source, store, broken, sampling: tokio::spawn(sampler.sample()) }
@@ -150,4 +151,28 @@ async fn engine_that_is_away_is_tried_every_few_seconds_and_holds_up_nobody() {
     let tries = world.source.opened("uid-away");
     assert!((15..=45).contains(&tries), "{tries} tries in a minute");
     assert_eq!(world.broken.get(), tries as u64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_cluster_is_known_to_be_idle_and_is_asked_again_when_it_starts() {
+    let mut world = World::start(&[]);
+    world.put("a", "uid-a");
+    sleep(Duration::from_secs(2)).await;
+    let mut stopped = cluster("a", "uid-a");
+    stopped.spec.stopped = Some(true);
+    world.clusters.apply_watcher_event(&Event::Apply(stopped.clone()));
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.heard_of(), keys(&["a"]), "its pods still end what they do");
+    stopped.status.get_or_insert_default().phase = Some(ClusterPhase::Stopped);
+    world.clusters.apply_watcher_event(&Event::Apply(stopped));
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!((world.heard_of(), world.source.opened("uid-a")), (Vec::new(), 1));
+    let view = keys(&["a"]).into_iter().map(|key| (key, Scope::All)).collect();
+    let selector = "job_type=charge".parse().expect("a selector");
+    let lag =
+        world.store.read(&view, Metric::JobLagSeconds, &selector, Instant::now(), Duration::from_mins(1));
+    assert_eq!(lag.map(|reading| reading.millis), Ok(0));
+    world.put("a", "uid-a");
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!((world.heard_of(), world.source.opened("uid-a")), (keys(&["a"]), 2));
 }

@@ -353,3 +353,43 @@ fn forgotten_cluster_was_never_heard_of() {
         Err(NoReading::NotFresh { cluster: key("prod"), age: None })
     );
 }
+
+/// Whether or not its engine was ever heard of: the adapter may have been started after it was stopped.
+#[test]
+fn a_stopped_cluster_has_no_lag_and_no_backlog_of_any_job_type() {
+    let born = Instant::now();
+    let store = filled(born);
+    store.set_stopped([(key("prod"), measured(9)), (key("other"), measured(8))].into());
+    let later = born + Duration::from_hours(9);
+    let asked = Asked { store: &store, view: everything(&["prod", "other"]), now: later };
+    let idle = |measured_at, labels: &[(&'static str, &str)]| {
+        let labels = labels.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        Ok(Reading { millis: 0, labels, measured_at })
+    };
+    for metric in [Metric::JobLagSeconds, Metric::JobBacklog] {
+        assert_eq!(
+            asked.reading(metric, "job_type=charge,cluster=prod"),
+            idle(measured(9), &[("cluster", "prod"), ("cluster_namespace", "workflow-system")])
+        );
+        let shared = [("cluster_namespace", "workflow-system")];
+        assert_eq!(asked.reading(metric, "job_type=unknown"), idle(measured(8), &shared));
+    }
+    store.set_stopped(BTreeMap::new());
+    assert!(matches!(
+        asked.reading(Metric::JobLagSeconds, "job_type=charge,cluster=prod"),
+        Err(NoReading::NotFresh { .. })
+    ));
+}
+
+/// Its 0 must not stand for those of whom nothing is known.
+#[test]
+fn a_stopped_cluster_does_not_speak_for_others() {
+    let born = Instant::now();
+    let store = filled(born);
+    store.set_stopped([(key("night"), measured(0))].into());
+    let asked = Asked { store: &store, view: everything(&["night", "prod"]), now: born };
+    assert_eq!(asked.millis(Metric::JobBacklog, "job_type=charge,tenant=acme"), Ok(3_000));
+    let asked = Asked { store: &store, view: everything(&["night", "silent"]), now: born };
+    let silent = NoReading::NotFresh { cluster: key("silent"), age: None };
+    assert_eq!(asked.millis(Metric::JobLagSeconds, "job_type=charge"), Err(silent));
+}

@@ -114,6 +114,7 @@ impl Adapter {
             clusters: clusters(&setup.clusters),
             source: engines.clone(),
             store: store.clone(),
+            clock: controller_kit::clock::Clock::system(),
             probes: probes.clone(),
             broken: prometheus_client::metrics::counter::Counter::default(),
         };
