@@ -177,3 +177,32 @@ func TestUnseenObjectIsInProgress(t *testing.T) {
 		}
 	}
 }
+
+// What the cluster-controller wrote in a test of its own at each stage of an upgrade, for kstatus and Argo CD. A stage that goes on is
+// never current, and one that waits for another spec is told as failed.
+func TestStagesOfAnUpgradeAreUnderstood(t *testing.T) {
+	type seen struct {
+		Name   string
+		Object map[string]any
+	}
+	final := map[string]verdict{
+		"Done, phase Running":        {"Current", "Healthy", "m"},
+		"RolledBack, phase Degraded": {"Failed", "Degraded", "m"},
+		"RolledBack, phase Stopped":  {"Current", "Suspended", "m"},
+		"Failed, phase Degraded":     {"Failed", "Degraded", "m"},
+	}
+	script := healthChecks(t)["WorkflowCluster"]
+	for _, s := range read[[]seen](t, "upgrade-stages.json") {
+		expected, isFinal := final[s.Name]
+		if !isFinal {
+			expected = verdict{"InProgress", "Progressing", "m"}
+		}
+		delete(final, s.Name)
+		if found := judged(t, "WorkflowCluster", script, s.Object); found != expected {
+			t.Errorf("%s: found %+v, expected %+v", s.Name, found, expected)
+		}
+	}
+	for name := range final {
+		t.Errorf("no status is %q", name)
+	}
+}

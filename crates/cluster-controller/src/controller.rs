@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use api_types::labels::{CLUSTER_CONTROLLER, OPERATOR};
-use api_types::{WorkflowProcess, WorkflowTenant, WorkflowWorker};
+use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
 use controller_kit::Service;
 use controller_kit::builder::ControllerBuilder;
 use engine_access::engine::{EngineConnector, EngineRole};
 use engine_client::{EnginePool, Timeouts};
 use k8s_openapi::api::batch::v1::Job;
+use kube::ResourceExt as _;
 
 use crate::args::Settings;
 use crate::children::ClusterChildren;
@@ -22,6 +23,7 @@ use crate::proof::ProofKeeper;
 pub fn start(service: &mut Service, settings: Settings) {
     let (client, home) = (service.client.clone(), service.args.cluster_namespace.clone());
     let own_namespace = service.args.pod_namespace.clone();
+    let (metrics, metrics_limit) = (service.metrics.clone(), service.args.resource_status_limit);
     let mut controller = ControllerBuilder::<Clusters>::new(service, CLUSTER_CONTROLLER.field_manager);
     let caches = controller.watch_children::<ClusterChildren>(OPERATOR);
     let jobs = controller.watch_owned::<Job>(OPERATOR);
@@ -46,7 +48,20 @@ pub fn start(service: &mut Service, settings: Settings) {
         client,
         settings,
     };
+    let clusters = controller.objects();
+    metrics.register_stages(
+        "workflow_cluster_upgrade_stage",
+        "Stage of each WorkflowCluster's upgrade, or of its last one",
+        metrics_limit,
+        move || clusters.state().iter().filter_map(|cluster| stage_row(cluster)).collect(),
+    );
     controller.run(Clusters { context });
+}
+
+/// Namespace, name and stage; `None` before the first upgrade.
+fn stage_row(cluster: &WorkflowCluster) -> Option<(String, String, String)> {
+    let stage = cluster.status.as_ref()?.upgrade.as_ref()?.stage;
+    Some((cluster.namespace().unwrap_or_default(), cluster.name_any(), stage.as_str().to_owned()))
 }
 
 #[cfg(test)]

@@ -47,6 +47,16 @@ struct ResourceStatus {
     status: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ObjectStage {
+    namespace: String,
+    name: String,
+    stage: String,
+}
+
+/// Namespace, name and a word about each object.
+type Rows = Box<dyn Fn() -> Vec<(String, String, String)> + Send + Sync>;
+
 /// The registry of one service and the series that the kit fills. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -131,6 +141,27 @@ impl Metrics {
         }
     }
 
+    /// Registers a metric `name{namespace,name,stage}`, computed from `list` at each scrape; with the limit of
+    /// [`Self::register_resource_status`].
+    pub fn register_stages(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        limit: usize,
+        list: impl Fn() -> Vec<(String, String, String)> + Send + Sync + 'static,
+    ) {
+        if limit > 0 {
+            self.with_registry(|registry| {
+                registry.register_collector(Box::new(StageCollector {
+                    name,
+                    help,
+                    limit,
+                    list: Box::new(list),
+                }));
+            });
+        }
+    }
+
     /// One finished reconcile.
     pub fn observe_reconcile(&self, kind: &'static str, outcome: &'static str, took: Duration) {
         self.reconciliations.get_or_create(&KindOutcome { kind, outcome }).inc();
@@ -177,7 +208,7 @@ impl Default for Metrics {
 struct ResourceStatusCollector {
     kind: &'static str,
     limit: usize,
-    list: Box<dyn Fn() -> Vec<(String, String, String)> + Send + Sync>,
+    list: Rows,
 }
 
 impl fmt::Debug for ResourceStatusCollector {
@@ -205,6 +236,32 @@ impl Collector for ResourceStatusCollector {
     }
 }
 
+struct StageCollector {
+    name: &'static str,
+    help: &'static str,
+    limit: usize,
+    list: Rows,
+}
+
+impl fmt::Debug for StageCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StageCollector").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Collector for StageCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut rows = (self.list)();
+        rows.sort();
+        let one = ConstGauge::<i64>::new(1);
+        let mut family = encoder.encode_descriptor(self.name, self.help, None, one.metric_type())?;
+        for (namespace, name, stage) in rows.into_iter().take(self.limit) {
+            one.encode(family.encode_family(&ObjectStage { namespace, name, stage })?)?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +282,18 @@ mod tests {
                 r#"operator_resource_status{kind="WorkflowProcess",namespace="ns",name="b",status="Deployed"} 1"#,
             ]
         );
+    }
+
+    #[test]
+    fn stages_are_capped_and_sorted() {
+        let metrics = Metrics::new();
+        metrics.register_stages("workflow_cluster_upgrade_stage", "Stage", 1, || {
+            ["b", "a"].map(|name| ("ns".to_owned(), name.to_owned(), "Canary".to_owned())).to_vec()
+        });
+        let text = metrics.encode().unwrap();
+        let shown: Vec<_> =
+            text.lines().filter(|line| line.starts_with("workflow_cluster_upgrade_stage{")).collect();
+        assert_eq!(shown, [r#"workflow_cluster_upgrade_stage{namespace="ns",name="a",stage="Canary"} 1"#]);
     }
 
     #[test]

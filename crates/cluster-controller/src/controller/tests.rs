@@ -2,6 +2,7 @@ mod convergence;
 mod crash;
 mod deletion;
 mod gates;
+mod kstatus;
 mod permissions;
 mod rotation;
 mod stages;

@@ -8,6 +8,7 @@ use engine_client::model::{CanaryFailure, CanaryStep};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use crate::controller::stage_row;
 use crate::status::RESYNC;
 use crate::testing::minimal_with;
 use crate::testing::world::{IMAGE, World, as_reported};
@@ -260,4 +261,17 @@ async fn a_version_that_failed_does_not_become_final_because_the_engine_is_stopp
         assert_eq!(world.status("dev").last_stable.unwrap().version, "1.2.3");
     }
     assert_eq!(world.pods_reported(), vec![(format!("{IMAGE}:1.2.3"), true); 2]);
+}
+
+#[tokio::test]
+async fn the_stage_of_each_upgrade_is_a_metric() {
+    let world = World::running(&minimal_with(1)).await;
+    let row = || stage_row(&world.object("dev").unwrap());
+    assert_eq!(row(), None);
+    world.edit("dev", |cluster| cluster["spec"]["version"] = json!("1.3.0"));
+    world.pass("dev").await;
+    let of = |stage: &str| Some(("acme".to_owned(), "dev".to_owned(), stage.to_owned()));
+    assert_eq!(row(), of("Preflight"));
+    world.settle("dev").await;
+    assert_eq!(row(), of("Done"));
 }
