@@ -9,6 +9,7 @@ mod figures;
 mod local;
 mod print;
 mod processes;
+mod upgrade;
 
 use clap::{Parser, Subcommand};
 
@@ -26,6 +27,8 @@ enum Bench {
     Adapter(adapter::Options),
     /// Job lifecycles of an engine on a PostgreSQL that syncs, beside pgbench with the same statements
     Engine(engine::Options),
+    /// An upgrade of an engine by the operator under constant load, beside a plain rolling update of the same pods
+    Upgrade(upgrade::Options),
     /// The bare TLS server that the adapter is compared with
     #[command(hide = true)]
     Stub(adapter::stub::Options),
@@ -38,6 +41,7 @@ async fn main() -> anyhow::Result<()> {
         Bench::Processes(options) => processes::measure(&options).await,
         Bench::Adapter(options) => adapter::measure(&options).await,
         Bench::Engine(options) => engine::measure(&options).await,
+        Bench::Upgrade(options) => upgrade::measure(&options).await,
         Bench::Stub(options) => adapter::stub::serve(&options).await,
     }
 }

@@ -81,7 +81,7 @@ pub async fn connect_with(cluster: &Cluster, credential: &ClientCredential) -> a
     Ok(Connection { client: EnginePool::new(Timeouts::default()).client(&access)?, _forward: forward })
 }
 
-fn entry(secret: &Secret, key: &str) -> anyhow::Result<String> {
+pub(crate) fn entry(secret: &Secret, key: &str) -> anyhow::Result<String> {
     let value = secret.data.as_ref().and_then(|data| data.get(key));
     let value = value.with_context(|| format!("Secret {} has no key {key}", secret.name_any()))?;
     Ok(String::from_utf8(value.0.clone())?)

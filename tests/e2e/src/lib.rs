@@ -6,6 +6,9 @@
 pub mod cluster;
 pub mod engine;
 pub mod fleet;
+pub mod postgres;
 pub mod progress;
 pub mod sample;
 pub mod story;
+pub mod testbed;
+pub mod traffic;

@@ -2,6 +2,8 @@
 
 /// Where the operator, the cluster and the tenants live.
 pub const SYSTEM_NAMESPACE: &str = "workflow-system";
+/// Where tests and demonstrations make engine clusters of their own; the operator may work there, too.
+pub const PLAYGROUND: &str = "e2e-all";
 /// Where tenant acme's processes and workers live.
 pub const ACME_NAMESPACE: &str = "acme-tenant";
 /// The WorkflowCluster.

@@ -12,7 +12,7 @@ use test_support::wait::await_gone;
 use crate::fixture::{api, named_cluster};
 use crate::lane::{KINDS, Kind, Lane};
 
-pub(crate) const ALL: &str = "e2e-all";
+pub(crate) const ALL: &str = e2e::sample::PLAYGROUND;
 
 /// Deleted all at once, the cluster waits at most five minutes for the others.
 const END: Duration = Duration::from_mins(7);

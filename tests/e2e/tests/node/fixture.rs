@@ -7,6 +7,7 @@ use std::time::Duration;
 use api_types::{WorkflowCluster, WorkflowProcess};
 use e2e::cluster::Cluster;
 use e2e::sample::{ACME_NAMESPACE, CLUSTER, SYSTEM_NAMESPACE, TENANT};
+pub(crate) use e2e::testbed::bpmn;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -68,26 +69,6 @@ pub(crate) fn process(name: &str, source: &Value) -> Value {
         "metadata": {"name": name, "namespace": ACME_NAMESPACE},
         "spec": {"clusterRef": {"name": CLUSTER}, "tenantRef": {"name": TENANT}, "source": source},
     })
-}
-
-/// A process with one service task under an id of its own.
-pub(crate) fn bpmn(process_id: &str, job_type: &str) -> String {
-    format!(
-        r#"<?xml version="1.0" encoding="UTF-8"?>
-<bpmn:definitions xmlns:bpmn="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:zeebe="http://camunda.org/schema/zeebe/1.0" id="Definitions_1" targetNamespace="http://workflow.example.com/e2e">
-  <bpmn:process id="{process_id}" name="{process_id}" isExecutable="true">
-    <bpmn:startEvent id="Start_1" name="Start"><bpmn:outgoing>Flow_1</bpmn:outgoing></bpmn:startEvent>
-    <bpmn:serviceTask id="Task_charge" name="Charge">
-      <bpmn:extensionElements><zeebe:taskDefinition type="{job_type}" /></bpmn:extensionElements>
-      <bpmn:incoming>Flow_1</bpmn:incoming><bpmn:outgoing>Flow_2</bpmn:outgoing>
-    </bpmn:serviceTask>
-    <bpmn:endEvent id="End_1" name="End"><bpmn:incoming>Flow_2</bpmn:incoming></bpmn:endEvent>
-    <bpmn:sequenceFlow id="Flow_1" sourceRef="Start_1" targetRef="Task_charge" />
-    <bpmn:sequenceFlow id="Flow_2" sourceRef="Task_charge" targetRef="End_1" />
-  </bpmn:process>
-</bpmn:definitions>
-"#
-    )
 }
 
 pub(crate) async fn await_deployed(

@@ -3,9 +3,9 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
 use e2e::cluster::Cluster;
+use e2e::postgres;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
@@ -54,11 +54,7 @@ impl Lane {
             replicas: 1,
         };
         lane.remove().await;
-        let login = lane.login().await;
-        for statement in ["drop database if exists NAME with (force)", "create database NAME"] {
-            let statement = statement.replace("NAME", &lane.database());
-            psql(cluster, &login, &statement).await.expect("should make the database anew");
-        }
+        postgres::recreate(cluster, &lane.database()).await.expect("should make the database anew");
         lane
     }
 
@@ -69,15 +65,6 @@ impl Lane {
 
     fn database(&self) -> String {
         format!("e2e_{}", self.name.replace('-', "_"))
-    }
-
-    async fn sample_login(&self) -> Secret {
-        let secrets: Api<Secret> = api(&self.cluster, e2e::sample::SYSTEM_NAMESPACE);
-        secrets.get("wf-db-credentials").await.expect("should read the sample's credentials")
-    }
-
-    async fn login(&self) -> Credentials {
-        read_credentials(&self.sample_login().await).expect("should have a username and a password")
     }
 
     fn object(&self, kind: &str, spec: &Value) -> Value {
@@ -91,10 +78,11 @@ impl Lane {
     pub(crate) async fn apply(&self) {
         let (cluster, name) = (&self.cluster, self.name.as_str());
         let secret = format!("{name}-db");
+        let login = postgres::read_login(cluster).await.expect("should read the sample's login");
         let login = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret, "namespace": ALL},
-            "data": self.sample_login().await.data});
+            "data": login.data});
         apply::<Secret>(cluster, ALL, &secret, &login).await;
-        let postgres = json!({"externalRef": {"host": "postgres-primary.workflow.svc", "database": self.database(),
+        let postgres = json!({"externalRef": {"host": postgres::HOST, "database": self.database(),
             "databaseSecret": secret}});
         let engine = json!({"version": self.version, "replicas": self.replicas, "postgres": postgres, "image": self.image,
             "upgrade": {"canary": {"healthSeconds": 5}},
@@ -233,37 +221,4 @@ impl Lane {
         let params = PatchParams::default();
         self.api::<K>().patch(&self.name, &params, &Patch::Merge(&force)).await.expect("should annotate");
     }
-}
-
-struct Credentials {
-    username: String,
-    password: String,
-}
-
-fn read_credentials(secret: &Secret) -> Option<Credentials> {
-    let text = |key: &str| String::from_utf8(secret.data.as_ref()?.get(key)?.0.clone()).ok();
-    Some(Credentials { username: text("username")?, password: text("password")? })
-}
-
-/// Runs a statement in the demo's Postgres, as the owner of its databases.
-async fn psql(cluster: &Cluster, credentials: &Credentials, statement: &str) -> anyhow::Result<()> {
-    let Credentials { username, password } = credentials;
-    let output = tokio::process::Command::new("kubectl")
-        .arg("--kubeconfig")
-        .arg(&cluster.kubeconfig)
-        .args([
-            "--namespace",
-            "workflow",
-            "exec",
-            "postgres-0",
-            "--",
-            "env",
-            &format!("PGPASSWORD={password}"),
-        ])
-        .args(["psql", "-h", "127.0.0.1", "-U", username, "-d", "postgres", "-c", statement])
-        .output()
-        .await
-        .context("starting kubectl")?;
-    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
 }
