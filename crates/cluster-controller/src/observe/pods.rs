@@ -140,13 +140,15 @@ fn restarts(pod: &Pod) -> i32 {
     containers.map(|container| container.restart_count).sum()
 }
 
+/// Kubernetes' word for a pod that fits on no node.
+pub const UNSCHEDULABLE: &str = "Unschedulable";
 /// Kubernetes' words for a container that is being created.
 const PASSING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 fn problem(pod: &Pod) -> Option<String> {
     let unschedulable = condition(pod, "PodScheduled").filter(|scheduled| scheduled.status == "False");
     if let Some(scheduled) = unschedulable {
-        return Some(scheduled.reason.clone().unwrap_or_else(|| "Unschedulable".to_owned()));
+        return Some(scheduled.reason.clone().unwrap_or_else(|| UNSCHEDULABLE.to_owned()));
     }
     let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
     containers.find_map(problem_of_pod)

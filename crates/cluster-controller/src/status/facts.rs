@@ -400,7 +400,8 @@ fn build_upgrade_complete(
     if let Migration::Refused { reason, message } = &plan.upgrade.migration {
         return pending(*reason, message.clone());
     }
-    if let Some((reason, message)) = upgrade_message(target, plan).filter(|_| !plan.upgrade.permit.job) {
+    let has_job = matches!(plan.upgrade.stage(), Some(UpgradeStage::Expanding | UpgradeStage::Contracting));
+    if let Some((reason, message)) = upgrade_message(target, plan).filter(|_| !has_job) {
         return pending(reason, message);
     }
     match (&plan.upgrade.migration, running) {

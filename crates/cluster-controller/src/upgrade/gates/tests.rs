@@ -5,8 +5,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rstest::rstest;
 
 use super::*;
+use crate::observe::obstacles::{FailedCreate, PodOwner};
 use crate::observe::pods::PodHealth;
-use crate::testing::{days, minimal, nothing, pod, today, unreachable, with_input};
+use crate::testing::{days, minimal, nothing, pod, settled_set, today, unreachable, with_input, with_set};
 
 const HASH: &str = "0123456789abcdef";
 
@@ -49,6 +50,29 @@ fn stopped_while_pods_end(cluster: &mut WorkflowCluster, observed: &mut Observed
 fn pod_is_broken(_: &mut WorkflowCluster, observed: &mut Observed) {
     observed.pods = vec![pod(0, "old", false)];
     observed.pods[0].problem = Some("CrashLoopBackOff".to_owned());
+}
+
+fn pod_fits_on_no_node(_: &mut WorkflowCluster, observed: &mut Observed) {
+    observed.pods = vec![pod(0, "old", false)];
+    observed.pods[0].problem = Some("Unschedulable".to_owned());
+}
+
+fn pod_fits_on_no_node_for_long(cluster: &mut WorkflowCluster, observed: &mut Observed) {
+    pod_fits_on_no_node(cluster, observed);
+    observed.pods[0].health = PodHealth::Unready { since: Some(today() - days(1)) };
+}
+
+fn pod_is_missing(_: &mut WorkflowCluster, observed: &mut Observed) {
+    let three = minimal(|cluster| cluster.spec.replicas = 3);
+    observed.children = with_set(settled_set(&three, "1.2.3"));
+    observed.pods = vec![pod(0, "new", true), pod(2, "new", true)];
+}
+
+fn pod_is_refused(cluster: &mut WorkflowCluster, observed: &mut Observed) {
+    pod_is_missing(cluster, observed);
+    let [namespace, name, cause] = ["acme", "dev-engine", "quota pods is exhausted"].map(str::to_owned);
+    observed.obstacles.failed_creates =
+        vec![FailedCreate { owner: PodOwner::StatefulSet, namespace, name, cause }];
 }
 
 fn pod_is_unready_for_long(_: &mut WorkflowCluster, observed: &mut Observed) {
@@ -121,6 +145,10 @@ const BACKUP: &str = "a backup is made and the WorkflowCluster is annotated with
 #[case(UpgradeStage::Preflight, pod_ends, Some((Name::EnginePods, "engine pod dev-engine-0 has ended")))]
 #[case(UpgradeStage::Preflight, pod_is_broken, None)]
 #[case(UpgradeStage::Preflight, pod_is_unready_for_long, None)]
+#[case(UpgradeStage::Preflight, pod_fits_on_no_node, Some((Name::EnginePods, "engine pod dev-engine-0 is ready")))]
+#[case(UpgradeStage::Preflight, pod_fits_on_no_node_for_long, None)]
+#[case(UpgradeStage::Rolling, pod_is_missing, Some((Name::EnginePods, "engine pod dev-engine-1 is made")))]
+#[case(UpgradeStage::Rolling, pod_is_refused, None)]
 #[case(UpgradeStage::Preflight, outside_of_its_window, None)]
 #[case(UpgradeStage::Planned, outside_of_its_window, Some((Name::MaintenanceWindow, WINDOW)))]
 #[case(UpgradeStage::Planned, inside_of_its_window, None)]
