@@ -91,6 +91,7 @@ const STORAGE_IMMUTABLE_CLASS: CelRule = (
     printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
     printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas", description = "Ready engine pods"),
     printcolumn(name = "Upgrade", type_ = "string", json_path = ".status.upgrade.stage", description = "How far the last upgrade is"),
+    printcolumn(name = "Step", type_ = "integer", json_path = ".status.upgrade.step", description = "Engine pods that have the new version or template, while it reaches them"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]

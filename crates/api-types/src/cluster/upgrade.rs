@@ -204,7 +204,7 @@ pub struct UpgradeStatus {
     /// What holds the upgrade in its stage, and what lets it go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<UpgradeGate>,
-    /// Engine pods that have the new template.
+    /// Engine pods that have the new template, while it reaches them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = i32::MAX))]
     pub step: Option<i32>,

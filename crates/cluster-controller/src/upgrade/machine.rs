@@ -415,9 +415,11 @@ fn enter(former: UpgradeStatus, stage: Stage, now: Timestamp) -> UpgradeStatus {
     if former.stage == stage {
         return former;
     }
+    let is_over = matches!(stage, Stage::Verifying | Stage::Done | Stage::RolledBack);
     UpgradeStatus {
         stage,
         stage_since: Some(Time(now)),
+        step: former.step.filter(|_| !is_over),
         gate: None,
         healthy_since: None,
         unhealthy_since: None,

@@ -78,7 +78,7 @@ async fn gitops_tools_are_asked_about_every_stage() {
     edit(&world, |it| it["metadata"]["annotations"]["workflow.example.com/backup-completed"] = json!(hash));
     seen.watch(&world).await;
     edit(&world, |it| {
-        it["metadata"]["annotations"]["workflow.example.com/finalize-upgrade"] = json!("1.3.0")
+        it["metadata"]["annotations"]["workflow.example.com/finalize-upgrade"] = json!("1.3.0");
     });
     seen.watch(&world).await;
 
