@@ -95,7 +95,7 @@ nightly: test-nightly e2e-nightly
 test-nightly:
     cargo test --workspace --locked --lib -- --ignored
 
-# The long end-to-end tests on the node (or KUBE_CONTEXT): all 24 orders of deletion, a rotation of tokens and keys
+# The long end-to-end tests on the node (or KUBE_CONTEXT): all 24 orders of deletion, a rotation of tokens and keys, upgrades under load
 e2e-nightly: sample
     REQUIRE_E2E=1 WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --workspace --locked --test node -- --test-threads=1 --ignored
 

@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// Where to write the picture of throughput and latency over time
     #[arg(long)]
     picture: Option<PathBuf>,
+    /// Where to write, as CSV, when each start was due, confirmed, taken by a worker and completed
+    #[arg(long)]
+    orders: Option<PathBuf>,
 }
 
 const FROM: &str = "1.2.3";
@@ -58,6 +61,11 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<()> {
     tell(options, &runs);
     if let Some(path) = &options.picture {
         fs::write(path, picture::draw(&runs)).with_context(|| format!("writing {}", path.display()))?;
+    }
+    if let Some(path) = &options.orders {
+        let orders: String = runs.iter().map(list_orders).collect();
+        let head = "change,order,due_ms,confirmed_ms,taken_ms,completed_ms\n";
+        fs::write(path, head.to_owned() + &orders).with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(())
 }
@@ -127,6 +135,17 @@ fn tell_errors(run: &Run) {
     for failure in &run.ledger.failures {
         say(&format!("- {} failed at {:.1} s: {}", failure.call, failure.at.as_secs_f64(), failure.error));
     }
+}
+
+/// Where the time of a slow job went.
+fn list_orders(run: &Run) -> String {
+    let tell = |time: Option<Duration>| time.map(|time| format!("{:.1}", millis(time))).unwrap_or_default();
+    let orders = run.ledger.orders.iter().enumerate();
+    let lines = orders.map(|(number, order)| {
+        let times = [Some(order.due), order.confirmed, order.taken, order.ended].map(tell);
+        format!("{},{number},{}\n", run.change, times.join(","))
+    });
+    lines.collect()
 }
 
 fn tell_millis(duration: Duration) -> String {

@@ -88,7 +88,7 @@ pub(crate) fn entry(secret: &Secret, key: &str) -> anyhow::Result<String> {
 }
 
 /// A free local port that leads to `target`; it closes when the child is dropped.
-async fn forward_port(
+pub(crate) async fn forward_port(
     cluster: &Cluster,
     namespace: &str,
     target: &str,

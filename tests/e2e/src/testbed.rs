@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::engine::{ClientCredential, entry};
+use crate::forwarder::Forwarder;
 use crate::postgres;
 use crate::progress::{Look, Progress};
 use crate::sample::{CLUSTER, PLAYGROUND, SYSTEM_NAMESPACE};
@@ -113,12 +114,14 @@ impl Testbed {
         let upgrade = status.upgrade.as_ref();
         let pods = set.status.clone().unwrap_or_default();
         let wanted = Some(self.shape.replicas);
+        // Until then the figures are about the former template.
+        let is_seen = pods.observed_generation == set.metadata.generation;
         Ok(Sight {
             stage: upgrade.map(|upgrade| upgrade.stage),
             to: upgrade.and_then(|upgrade| upgrade.to.clone()),
-            new_pods: pods.updated_replicas.unwrap_or_default(),
+            new_pods: pods.updated_replicas.filter(|_| is_seen).unwrap_or_default(),
             ready_pods: pods.ready_replicas.unwrap_or_default(),
-            is_rolled: pods.observed_generation == set.metadata.generation
+            is_rolled: is_seen
                 && pods.update_revision == pods.current_revision
                 && (pods.ready_replicas, Some(pods.replicas)) == (wanted, wanted),
             message: status.message.unwrap_or_default(),
@@ -171,6 +174,19 @@ impl Testbed {
         let service = self.api::<Service>().get(&engine_name(self.shape.name)).await?;
         let address = service.spec.and_then(|spec| spec.cluster_ip).context("the Service has no address")?;
         Ok((address, GRPC_PORT))
+    }
+
+    /// The same through the API server, which works from anywhere.
+    pub async fn forward(&self) -> anyhow::Result<Forwarder> {
+        let service = engine_name(self.shape.name);
+        Forwarder::start(&self.cluster, PLAYGROUND, &service, GRPC_PORT).await
+    }
+
+    /// Why the last upgrade failed, in the words of the status.
+    pub async fn last_failure(&self) -> anyhow::Result<Option<String>> {
+        let engine = self.api::<WorkflowCluster>().get(self.shape.name).await?;
+        let upgrade = engine.status.and_then(|status| status.upgrade);
+        Ok(upgrade.and_then(|upgrade| upgrade.last_failure).map(|failure| failure.message))
     }
 
     /// Holds what the traffic says against the engine's rows.

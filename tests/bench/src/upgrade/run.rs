@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
 use api_types::cluster::UpgradeStage;
+use e2e::passage::{Mark, follow, judge_upgrade};
 use e2e::progress::Progress;
 use e2e::testbed::{Sight, Testbed};
 use e2e::traffic::{Audit, Ledger, Plan, Traffic};
@@ -17,7 +17,6 @@ use crate::local::machine_cpu;
 const WARM_UP: Duration = Duration::from_secs(5);
 /// Load is never made for longer.
 const LONGEST: Duration = Duration::from_mins(6);
-const LOOK: Duration = Duration::from_millis(500);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What happens to the pods.
@@ -47,16 +46,10 @@ impl Change {
     }
 
     /// What is to be marked now, and whether it was the last.
-    fn progress(self, sight: &Sight) -> anyhow::Result<(String, bool)> {
+    fn judge(self, sight: &Sight) -> anyhow::Result<(String, bool)> {
         match self {
             Self::PlainRoll => Ok((format!("{} new", sight.new_pods), sight.is_rolled)),
-            Self::Version { to, .. } => match sight.stage.filter(|_| sight.to.as_deref() == Some(to)) {
-                Some(stage @ (UpgradeStage::RolledBack | UpgradeStage::Failed)) => {
-                    bail!("the upgrade is {}: {}", stage.as_str(), sight.message)
-                }
-                Some(stage) => Ok((stage.as_str().to_owned(), stage == UpgradeStage::Done)),
-                None => Ok(("asked for".to_owned(), false)),
-            },
+            Self::Version { to, .. } => judge_upgrade(sight, to, UpgradeStage::Done),
         }
     }
 }
@@ -66,13 +59,6 @@ impl Change {
 pub(super) struct Schedule {
     pub(super) plan: Plan,
     pub(super) beside: Duration,
-}
-
-/// When something came to be. Times count from the beginning of the load.
-#[derive(Clone, Debug)]
-pub(super) struct Mark {
-    pub(super) at: Duration,
-    pub(super) label: String,
 }
 
 /// What was seen.
@@ -106,22 +92,15 @@ impl Run {
         tokio::time::sleep(schedule.beside).await;
         let (began, during) = (traffic.record().elapsed(), Busy::now());
         change.begin(testbed).await?;
-        let mut marks = Vec::<Mark>::new();
-        loop {
-            let (label, is_last) = change.progress(&testbed.look().await?)?;
-            let at = traffic.record().elapsed();
-            if marks.last().is_none_or(|mark| mark.label != label) {
+        let mut told = String::new();
+        let judge = |sight: &Sight| change.judge(sight);
+        let marks = follow(testbed, traffic.record(), LONGEST, judge, |_, label| {
+            if told != label {
                 progress.say(&format!("{change}: {label}"));
-                marks.push(Mark { at, label });
+                label.clone_into(&mut told);
             }
-            if is_last {
-                break;
-            }
-            if at > LONGEST {
-                bail!("{change} takes too long");
-            }
-            tokio::time::sleep(LOOK).await;
-        }
+        })
+        .await?;
         let ended = traffic.record().elapsed();
         let busy = [before.until(&during), during.until(&Busy::now())];
         tokio::time::sleep(schedule.beside).await;

@@ -15,6 +15,10 @@ pub struct Order {
     pub due: Duration,
     /// The instance, once the engine said that it was started.
     pub instance: Option<i64>,
+    /// When the engine said so.
+    pub confirmed: Option<Duration>,
+    /// When a worker got its job, for the first time.
+    pub taken: Option<Duration>,
     /// When a worker heard that its job is completed.
     pub ended: Option<Duration>,
 }
@@ -115,9 +119,19 @@ impl Record {
     }
 
     pub(super) fn start_order(&self, order: usize, instance: i64) {
+        let now = self.elapsed();
         self.write(|ledger| {
             if let Some(order) = ledger.orders.get_mut(order) {
-                order.instance = Some(instance);
+                (order.instance, order.confirmed) = (Some(instance), Some(now));
+            }
+        });
+    }
+
+    pub(super) fn take(&self, order: Option<usize>) {
+        let now = self.elapsed();
+        self.write(|ledger| {
+            if let Some(order) = order.and_then(|order| ledger.orders.get_mut(order)) {
+                order.taken.get_or_insert(now);
             }
         });
     }

@@ -62,6 +62,7 @@ async fn complete(shared: Arc<Shared>, client: EngineClient, job: Job) {
     let is_ours = variables.get("run").and_then(serde_json::Value::as_str) == Some(&shared.target.run);
     let order = variables.get("order").and_then(serde_json::Value::as_u64);
     let order = order.filter(|_| is_ours).and_then(|order| usize::try_from(order).ok());
+    shared.record.take(order);
     let request = CompleteJob { job: job.job_ref(), variables: Variables::default() };
     let was_repeated = AtomicBool::new(false);
     let completed = (|| client.complete_job(&request))

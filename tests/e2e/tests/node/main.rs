@@ -11,4 +11,5 @@ mod processes;
 mod rotation;
 mod scaling;
 mod tenancy;
+mod upgrade_load;
 mod upgrades;

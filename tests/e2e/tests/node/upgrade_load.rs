@@ -1,0 +1,19 @@
+//! Upgrades while work goes on: nobody who starts or does work notices them.
+
+use e2e::progress::Progress;
+use e2e::upgrade_act::tell;
+
+use crate::fixture::named_cluster;
+
+/// From 1.2.3 to 1.3.0, then to a sick version that is taken back.
+#[tokio::test]
+#[ignore = "takes minutes: `./dev nightly`"]
+async fn no_call_fails_and_no_job_is_lost_or_doubled_by_an_upgrade_and_a_rollback_under_load() {
+    let Some(cluster) = named_cluster("no_call_fails").await else { return };
+    let outcome = tell(&cluster, Progress::default(), "upgrade-load", 50).await.expect("should tell it all");
+    outcome.require_unharmed().expect("nobody should notice");
+    assert!(outcome.failure.contains("fails to complete the job"), "{}", outcome.failure);
+    // The clock did not wait for the engine.
+    let orders = outcome.ledger.orders.len();
+    assert!(orders as u64 >= outcome.length.as_secs() * 50, "{orders} in {:?}", outcome.length);
+}
