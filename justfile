@@ -46,7 +46,7 @@ install:
 sample: install
     @tests/e2e/sample
 
-# The main job, end to end: cluster, operator, sample, and a worker fleet that scales on job lag
+# The main job, end to end: cluster, operator, sample, a worker fleet that scales on job lag, an engine that is upgraded under load
 demo: sample
     @cargo build --locked --workspace --bin demo
     @WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" "$CARGO_TARGET_DIR/debug/demo"

@@ -50,7 +50,7 @@ pub async fn follow(
 /// The stage of the upgrade to this version, which is to end with `end` and no other way.
 pub fn judge_upgrade(sight: &Sight, to: &str, end: UpgradeStage) -> anyhow::Result<(String, bool)> {
     let Some(stage) = sight.stage.filter(|_| sight.to.as_deref() == Some(to)) else {
-        return Ok(("asked for".to_owned(), false));
+        return Ok((format!("to {to}"), false));
     };
     if stage != end && !stage.is_on_its_way() {
         bail!("the upgrade to {to} is {} and not {}: {}", stage.as_str(), end.as_str(), sight.message);

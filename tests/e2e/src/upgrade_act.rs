@@ -160,11 +160,12 @@ impl Outcome {
         };
         let most = seconds(Duration::ZERO..self.length).map(count).max().unwrap_or_default().max(1);
         let ends = self.marks.iter().skip(1).map(|mark| mark.at).chain([self.length]);
-        let lines = self.marks.iter().zip(ends).map(|(mark, end)| {
+        let lines = self.marks.iter().zip(ends).filter_map(|(mark, end)| {
             let bars: String = seconds(mark.at..end).map(|second| bar(count(second), most)).collect();
-            format!("{:<12} {bars}", mark.label)
+            // A stage that was over within a second.
+            (!bars.is_empty()).then(|| format!("{:<12} {bars}", mark.label))
         });
-        lines.collect()
+        lines.chain([format!("{:<12} █ is {most}", "")]).collect()
     }
 }
 

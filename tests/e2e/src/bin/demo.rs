@@ -3,17 +3,27 @@
 use e2e::cluster::Cluster;
 use e2e::progress::Progress;
 use e2e::story::{Load, Summary, tell};
+use e2e::upgrade_act::{self, Outcome};
+
+/// Starts per second while an engine is upgraded: through the API server more would measure that.
+const RATE: u32 = 50;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let progress = Progress::default();
     let cluster = Cluster::named().await?;
-    let reported = tell(&cluster, progress, Load::default()).await;
-    if let Ok(summary) = &reported {
-        print_summary(progress, summary);
-    }
+    let told = tell_all(&cluster, progress).await;
     print_where_to_look(progress);
-    reported.map(|_| ())
+    told
+}
+
+async fn tell_all(cluster: &Cluster, progress: Progress) -> anyhow::Result<()> {
+    let summary = tell(cluster, progress, Load::default()).await?;
+    progress.row("");
+    let outcome = upgrade_act::tell(cluster, progress, "upgrade-demo", RATE).await?;
+    print_summary(progress, &summary);
+    print_upgrades(progress, &outcome);
+    outcome.require_unharmed()
 }
 
 fn print_summary(progress: Progress, summary: &Summary) {
@@ -27,6 +37,26 @@ fn print_summary(progress: Progress, summary: &Summary) {
         "  {:<58} {} -> {} -> {}",
         "worker replicas", summary.replicas_before, summary.replicas_peak, summary.replicas_after
     ));
+}
+
+fn print_upgrades(progress: Progress, outcome: &Outcome) {
+    progress.row("");
+    progress.row(&format!(
+        "Jobs completed per second while the engine was upgraded and a sick version went back, {} in all",
+        outcome.audit.ended
+    ));
+    for line in outcome.chart() {
+        progress.row(&format!("  {line}"));
+    }
+    progress.row(&format!("  why 1.3.1 went back: {}", outcome.failure));
+    let counts = [
+        ("calls that failed after the client's repetitions", outcome.ledger.failures.len()),
+        ("jobs lost", outcome.audit.lost),
+        ("jobs done twice", outcome.audit.doubled),
+    ];
+    for (what, count) in counts {
+        progress.row(&format!("  {what:<58} {count:>5}"));
+    }
 }
 
 /// Also after a failure: the custom resources say why.
