@@ -11,5 +11,6 @@ mod processes;
 mod rotation;
 mod scaling;
 mod tenancy;
+mod upgrade_faults;
 mod upgrade_load;
 mod upgrades;

@@ -33,6 +33,13 @@ async fn a_version_that_is_called_off_leaves_no_migration_behind() {
         Ok::<Vec<String>, String>(listed.items.iter().map(ResourceExt::name_any).collect())
     };
 
+    // tests/e2e/values.yaml denies it.
+    set_version("1.3.66").await;
+    await_condition(&clusters, &lane.name, EDIT, "refuses 1.3.66", |it: &WorkflowCluster| {
+        let message = it.status.as_ref().and_then(|status| status.message.as_deref());
+        message == Some("spec.version 1.3.66 must not be used: it is denied by the test; use 1.3.0")
+    })
+    .await;
     set_version("1.3.9").await;
     eventually("a migration to 1.3.9 is made", EDIT, async || {
         let names = migrations().await?;
@@ -54,13 +61,13 @@ async fn a_version_that_is_called_off_leaves_no_migration_behind() {
     lane.remove().await;
 }
 
-async fn set_version(clusters: &Api<WorkflowCluster>, lane: &Lane, version: &str) {
+pub(crate) async fn set_version(clusters: &Api<WorkflowCluster>, lane: &Lane, version: &str) {
     let spec = json!({"spec": {"version": version}});
     clusters.patch(&lane.name, &PatchParams::default(), &Patch::Merge(&spec)).await.expect("should patch");
 }
 
 /// Waits for this stage of the upgrade to this version, and gives the status.
-async fn await_stage(
+pub(crate) async fn await_stage(
     clusters: &Api<WorkflowCluster>,
     lane: &Lane,
     stage: UpgradeStage,
@@ -90,6 +97,9 @@ async fn an_upgrade_reaches_every_pod_and_a_sick_version_goes_back_by_itself() {
     assert_eq!((canary.from.as_deref(), canary.rollbackable), (Some("1.2.3"), true), "{canary:?}");
     let done = await_stage(&clusters, &lane, UpgradeStage::Done, "1.3.0").await;
     assert_eq!((done.version.as_deref(), done.schema_version), (Some("1.3.0"), Some(3)), "{done:?}");
+    let processes: Api<WorkflowProcess> = api(&cluster, ALL);
+    let process = processes.get(&lane.name).await.expect("should read").status.expect("should have a status");
+    assert_eq!(process.confirmed_by_version.as_deref(), Some("1.3.0"));
     lane.await_ready().await;
 
     let failure = fail_to_upgrade(&clusters, &lane, "1.3.1").await;
