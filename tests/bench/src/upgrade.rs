@@ -32,6 +32,12 @@ pub(crate) struct Options {
     /// Seconds that the operator watches new pods (`spec.upgrade.canary.healthSeconds`)
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(5..=60))]
     health_seconds: u32,
+    /// The engine's version before
+    #[arg(long, default_value = "1.2.3")]
+    from: String,
+    /// The engine's version afterwards
+    #[arg(long, default_value = "1.3.0")]
+    to: String,
     /// Where to write the picture of throughput and latency over time
     #[arg(long)]
     picture: Option<PathBuf>,
@@ -40,21 +46,18 @@ pub(crate) struct Options {
     orders: Option<PathBuf>,
 }
 
-const FROM: &str = "1.2.3";
-const TO: &str = "1.3.0";
-
 pub(crate) async fn measure(options: &Options) -> anyhow::Result<()> {
     let (cluster, progress) = (Cluster::named().await?, Progress::default());
     let shape = Shape {
         name: "bench-upgrade",
-        version: FROM,
+        version: options.from.clone(),
         replicas: i32::try_from(options.replicas)?,
         health_seconds: options.health_seconds,
     };
     let schedule =
         Schedule { plan: Plan::at(options.rate), beside: Duration::from_secs(options.beside.into()) };
     let testbed = Testbed::build(&cluster, shape, progress).await?;
-    let measured = measure_both(&testbed, schedule, progress).await;
+    let measured = measure_both(&testbed, schedule, options, progress).await;
     // Also after a failure: what is left would go on to take part of the machine.
     testbed.remove(progress).await?;
     let runs = measured?;
@@ -71,12 +74,18 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<()> {
 }
 
 /// The plain one first: both then end pods of the former version.
-async fn measure_both(testbed: &Testbed, schedule: Schedule, progress: Progress) -> anyhow::Result<[Run; 2]> {
+async fn measure_both(
+    testbed: &Testbed,
+    schedule: Schedule,
+    options: &Options,
+    progress: Progress,
+) -> anyhow::Result<[Run; 2]> {
     testbed.set_paused(true).await?;
     let plain = Run::observe(testbed, schedule, Change::PlainRoll, progress).await?;
     testbed.set_paused(false).await?;
     testbed.await_ready(progress).await?;
-    let upgrade = Run::observe(testbed, schedule, Change::Version { from: FROM, to: TO }, progress).await?;
+    let change = Change::Version { from: options.from.clone(), to: options.to.clone() };
+    let upgrade = Run::observe(testbed, schedule, change, progress).await?;
     Ok([plain, upgrade])
 }
 

@@ -32,12 +32,12 @@ const PATIENCE: Duration = Duration::from_mins(7);
 const JOB_TYPE: &str = "pass-on";
 
 /// What is wanted of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Shape {
     /// Of its objects and its database.
     pub name: &'static str,
     /// The engine's first version.
-    pub version: &'static str,
+    pub version: String,
     /// The engine's pods.
     pub replicas: i32,
     /// `spec.upgrade.canary.healthSeconds`.
@@ -199,7 +199,7 @@ impl Testbed {
     }
 
     async fn apply(&self) -> anyhow::Result<()> {
-        let Shape { name, version, replicas, health_seconds } = self.shape;
+        let Shape { name, version, replicas, health_seconds } = &self.shape;
         let sample: Api<WorkflowCluster> = Api::namespaced(self.cluster.client.clone(), SYSTEM_NAMESPACE);
         // `spec.image` is a repository, without a tag.
         let image = sample.get(CLUSTER).await.context("reading the sample's cluster")?.spec.image;

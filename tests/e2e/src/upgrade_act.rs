@@ -49,7 +49,8 @@ pub async fn tell(
     name: &'static str,
     rate: u32,
 ) -> anyhow::Result<Outcome> {
-    let shape = Shape { name, version: FORMER, replicas: REPLICAS, health_seconds: HEALTH_SECONDS };
+    let shape =
+        Shape { name, version: FORMER.to_owned(), replicas: REPLICAS, health_seconds: HEALTH_SECONDS };
     progress.say(&format!("an engine cluster of its own, {name}, begins at {FORMER}"));
     let testbed = Testbed::build(cluster, shape, progress).await?;
     let told = tell_on(&testbed, progress, rate).await;

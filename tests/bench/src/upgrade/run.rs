@@ -20,12 +20,12 @@ const LONGEST: Duration = Duration::from_mins(6);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What happens to the pods.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Change {
     /// Kubernetes replaces them, and nobody watches.
     PlainRoll,
     /// The operator brings them to another version.
-    Version { from: &'static str, to: &'static str },
+    Version { from: String, to: String },
 }
 
 impl fmt::Display for Change {
@@ -38,7 +38,7 @@ impl fmt::Display for Change {
 }
 
 impl Change {
-    async fn begin(self, testbed: &Testbed) -> anyhow::Result<()> {
+    async fn begin(&self, testbed: &Testbed) -> anyhow::Result<()> {
         match self {
             Self::PlainRoll => testbed.roll_plainly().await,
             Self::Version { to, .. } => testbed.set_version(to).await,
@@ -46,7 +46,7 @@ impl Change {
     }
 
     /// What is to be marked now, and whether it was the last.
-    fn judge(self, sight: &Sight) -> anyhow::Result<(String, bool)> {
+    fn judge(&self, sight: &Sight) -> anyhow::Result<(String, bool)> {
         match self {
             Self::PlainRoll => Ok((format!("{} new", sight.new_pods), sight.is_rolled)),
             Self::Version { to, .. } => judge_upgrade(sight, to, UpgradeStage::Done),
