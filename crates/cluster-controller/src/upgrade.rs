@@ -4,8 +4,9 @@
 //! get healthy are replaced by those of the former template.
 //!
 //! One state machine ([`machine`]), pure: the stage in the status, facts and `now` go in, and an [`Upgrade`] comes out, which
-//! says what may be done next and what the status shall say. What holds it in a stage is a gate ([`gates`]). What counts are the facts: the marker in the database, the
-//! Jobs, the revisions of the StatefulSet and the labels and health of each pod.
+//! says what may be done next and what the status shall say. What holds it in a stage is a gate ([`gates`]). What counts
+//! are the facts: the marker in the database, the Jobs, the revisions of the StatefulSet and the labels and health of each
+//! pod.
 
 pub mod gates;
 pub mod health;

@@ -39,7 +39,7 @@ struct ApiCall {
     code: &'static str,
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
 struct ResourceStatus {
     kind: &'static str,
     namespace: String,
@@ -47,15 +47,12 @@ struct ResourceStatus {
     status: String,
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
 struct ObjectStage {
     namespace: String,
     name: String,
     stage: String,
 }
-
-/// Namespace, name and a word about each object.
-type Rows = Box<dyn Fn() -> Vec<(String, String, String)> + Send + Sync>;
 
 /// The registry of one service and the series that the kit fills. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -130,15 +127,10 @@ impl Metrics {
         limit: usize,
         list: impl Fn() -> Vec<(String, String, String)> + Send + Sync + 'static,
     ) {
-        if limit > 0 {
-            self.with_registry(|registry| {
-                registry.register_collector(Box::new(ResourceStatusCollector {
-                    kind,
-                    limit,
-                    list: Box::new(list),
-                }));
-            });
-        }
+        self.register_objects("operator_resource_status", "Phase of each object", limit, move || {
+            let rows = list().into_iter();
+            rows.map(|(namespace, name, status)| ResourceStatus { kind, namespace, name, status }).collect()
+        });
     }
 
     /// Registers a metric `name{namespace,name,stage}`, computed from `list` at each scrape; with the limit of
@@ -150,15 +142,24 @@ impl Metrics {
         limit: usize,
         list: impl Fn() -> Vec<(String, String, String)> + Send + Sync + 'static,
     ) {
+        self.register_objects(name, help, limit, move || {
+            let rows = list().into_iter();
+            rows.map(|(namespace, name, stage)| ObjectStage { namespace, name, stage }).collect()
+        });
+    }
+
+    fn register_objects<L>(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        limit: usize,
+        list: impl Fn() -> Vec<L> + Send + Sync + 'static,
+    ) where
+        L: EncodeLabelSet + Ord + 'static,
+    {
         if limit > 0 {
-            self.with_registry(|registry| {
-                registry.register_collector(Box::new(StageCollector {
-                    name,
-                    help,
-                    limit,
-                    list: Box::new(list),
-                }));
-            });
+            let collector = ObjectCollector { name, help, limit, list: Box::new(list) };
+            self.with_registry(|registry| registry.register_collector(Box::new(collector)));
         }
     }
 
@@ -205,58 +206,28 @@ impl Default for Metrics {
     }
 }
 
-struct ResourceStatusCollector {
-    kind: &'static str,
-    limit: usize,
-    list: Rows,
-}
-
-impl fmt::Debug for ResourceStatusCollector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResourceStatusCollector").field("kind", &self.kind).finish_non_exhaustive()
-    }
-}
-
-impl Collector for ResourceStatusCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let mut rows = (self.list)();
-        rows.sort();
-        let one = ConstGauge::<i64>::new(1);
-        let mut family = encoder.encode_descriptor(
-            "operator_resource_status",
-            "Phase of each object",
-            None,
-            one.metric_type(),
-        )?;
-        for (namespace, name, status) in rows.into_iter().take(self.limit) {
-            let labels = ResourceStatus { kind: self.kind, namespace, name, status };
-            one.encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-}
-
-struct StageCollector {
+/// A series of value 1 per object, the first ones in order.
+struct ObjectCollector<L> {
     name: &'static str,
     help: &'static str,
     limit: usize,
-    list: Rows,
+    list: Box<dyn Fn() -> Vec<L> + Send + Sync>,
 }
 
-impl fmt::Debug for StageCollector {
+impl<L> fmt::Debug for ObjectCollector<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StageCollector").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("ObjectCollector").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl Collector for StageCollector {
+impl<L: EncodeLabelSet + Ord + 'static> Collector for ObjectCollector<L> {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let mut rows = (self.list)();
         rows.sort();
         let one = ConstGauge::<i64>::new(1);
         let mut family = encoder.encode_descriptor(self.name, self.help, None, one.metric_type())?;
-        for (namespace, name, stage) in rows.into_iter().take(self.limit) {
-            one.encode(family.encode_family(&ObjectStage { namespace, name, stage })?)?;
+        for labels in rows.into_iter().take(self.limit) {
+            one.encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

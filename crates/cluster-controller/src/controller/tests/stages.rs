@@ -187,7 +187,7 @@ async fn a_version_that_this_installation_does_not_run_is_refused_before_anythin
     assert_eq!((gate.name, gate.opens_when.as_str()), (UpgradeGateName::Version, message));
 }
 
-/// Processes are told by the status of the cluster that they may ask again, and say in their own what they found.
+/// The status of the cluster lets processes ask the engine again, and each says in its own status that it did.
 #[tokio::test]
 async fn an_upgrade_ends_when_the_processes_have_confirmed_their_definitions() {
     let world = World::running(&minimal_with(1)).await;
