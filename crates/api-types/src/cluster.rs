@@ -17,8 +17,8 @@ mod upgrade;
 pub use reason::ClusterReason;
 pub use status::{AccessKeyIds, ClusterPhase, Endpoint, PostgresStatus, WorkflowClusterStatus};
 pub use upgrade::{
-    Canary, DEFAULT_HEALTH_SECONDS, Finalize, MaintenanceWindow, StableTemplate, Upgrade, UpgradeFailure,
-    UpgradeGate, UpgradeGateName, UpgradeStage, UpgradeStatus, Weekday,
+    Canary, DEFAULT_HEALTH_SECONDS, DEFAULT_MAX_REGRESSION, Finalize, MaintenanceWindow, StableTemplate,
+    Upgrade, UpgradeFailure, UpgradeGate, UpgradeGateName, UpgradeStage, UpgradeStatus, Weekday,
 };
 
 /// Port of Postgres when the spec names none.

@@ -93,7 +93,7 @@ pub fn plan_upgrade(input: &BuildInput<'_>, observed: &Observed, now: Timestamp)
             of_live: i32::try_from(observed.replaced_pods()).unwrap_or(i32::MAX),
             canary: Some(&canary),
             revision: set.and_then(wanted_revision),
-            health: judge_new_pods(observed, now),
+            health: judge_new_pods(observed, input.cluster.spec.upgrade().max_regression(), now),
         },
         policy: policy_of(input),
     };

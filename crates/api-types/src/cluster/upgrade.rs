@@ -16,6 +16,9 @@ pub use window::{MaintenanceWindow, Weekday};
 /// Seconds that a new pod is watched when the spec names none.
 pub const DEFAULT_HEALTH_SECONDS: u32 = 60;
 
+/// Times as long as before that work may take when the spec names none.
+pub const DEFAULT_MAX_REGRESSION: u32 = 3;
+
 /// How another version, or another pod template, reaches the engine's pods.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,6 +31,12 @@ pub struct Upgrade {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86_400))]
     pub soak_seconds: Option<i32>,
+    /// How many times as long as the slowest pod of the former template a pod of the new one may take for the small process
+    /// that both are asked to run, 2 to 100; 3 when left out. A pod that stays slower than that is not healthy. Less than
+    /// half a second is never slow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 100))]
+    pub max_regression: Option<i32>,
     /// Whether pods that do not get healthy are replaced by those of the former template; true when left out. Otherwise
     /// the upgrade stops there and waits for another spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,6 +93,11 @@ impl Upgrade {
     pub fn soak_seconds(&self) -> u32 {
         let given = self.soak_seconds.and_then(|seconds| u32::try_from(seconds).ok());
         given.unwrap_or_else(|| self.health_seconds())
+    }
+
+    /// How many times as long as before work may take.
+    pub fn max_regression(&self) -> u32 {
+        self.max_regression.and_then(|times| u32::try_from(times).ok()).unwrap_or(DEFAULT_MAX_REGRESSION)
     }
 
     /// Whether a failed upgrade goes back by itself.

@@ -1,8 +1,9 @@
-//! Whether each pod with a new template can run a process. Readiness and health are what a pod reports about itself; this is
-//! the result of a small process that the pod was asked to run.
+//! Whether each pod can run a process, and how long it takes, while an upgrade watches the pods with a new template. Readiness
+//! and health are what a pod reports about itself; this is the result of a small process that the pod was asked to run. Those
+//! with the former template are what the new ones are compared with.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api_types::WorkflowCluster;
 use api_types::cluster::UpgradeStage;
@@ -20,8 +21,8 @@ const DEADLINE: Duration = Duration::from_secs(16);
 /// The result of one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CanaryView {
-    /// It ran the process, from the deployment to the completed instance.
-    Worked,
+    /// It ran the process, from the deployment to the completed instance, in this time.
+    Worked(Duration),
     /// Its version has no RunCanary.
     Unsupported,
     /// A step failed: which one, and why.
@@ -30,7 +31,7 @@ pub enum CanaryView {
     Silent(String),
 }
 
-/// Asks each pod that is ready with the live template, while an upgrade watches it. By name of the pod.
+/// Asks each pod that is ready, while an upgrade watches some. By name of the pod.
 pub async fn observe_canaries(
     context: &Context,
     cluster: &WorkflowCluster,
@@ -44,8 +45,12 @@ pub async fn observe_canaries(
     let Some(wanted) = children.stateful_set().and_then(wanted_revision).filter(|_| is_watched) else {
         return BTreeMap::new();
     };
-    let new = pods.iter().filter(|pod| pod.ordinal.is_some() && pod.is_good(wanted));
-    join_all(new.map(|pod| observe_canary(context, cluster, &pod.name))).await.into_iter().collect()
+    let is_new = |pod: &&PodView| pod.revision.as_deref() == Some(wanted);
+    if !pods.iter().any(|pod| is_new(&pod)) {
+        return BTreeMap::new();
+    }
+    let asked = pods.iter().filter(|pod| pod.ordinal.is_some() && pod.health.is_ready() && !pod.terminating);
+    join_all(asked.map(|pod| observe_canary(context, cluster, &pod.name))).await.into_iter().collect()
 }
 
 async fn observe_canary(context: &Context, cluster: &WorkflowCluster, pod: &str) -> (String, CanaryView) {
@@ -59,8 +64,9 @@ async fn ask(context: &Context, cluster: &WorkflowCluster, pod: &str) -> CanaryV
         Ok(engine) => engine,
         Err(error) => return CanaryView::Silent(error.to_string()),
     };
+    let began = Instant::now();
     match engine.run_canary().await {
-        Ok(report) => report.failure.map_or(CanaryView::Worked, |failure| {
+        Ok(report) => report.failure.map_or(CanaryView::Worked(began.elapsed()), |failure| {
             CanaryView::Failed(format!("it fails to {}: {}", failure.step.as_str(), failure.message))
         }),
         Err(error) if *error.class() == ErrorClass::Unsupported => CanaryView::Unsupported,

@@ -12,6 +12,8 @@ use crate::observe::postgres::PostgresView;
 
 /// A pod that does not become ready, without a word from Kubernetes why, has so long for its start.
 pub const START_DEADLINE: Duration = Duration::from_mins(2);
+/// Less than that is not slow: a process of a few milliseconds easily takes three times as long.
+const NEVER_SLOW: Duration = Duration::from_millis(500);
 /// A container that ended once may have been unlucky.
 const TOLERATED_RESTARTS: i32 = 1;
 
@@ -26,9 +28,10 @@ pub enum Health {
     Faulty(String),
 }
 
-/// Judges the pods that have the live template. While the database is away nothing can be said about them.
+/// Judges the pods that have the live template; none may take longer for its work than `max_regression` times the slowest other
+/// one. While the database is away nothing can be said about them.
 #[must_use]
-pub fn judge_new_pods(observed: &Observed, now: Timestamp) -> Health {
+pub fn judge_new_pods(observed: &Observed, max_regression: u32, now: Timestamp) -> Health {
     let Some(wanted) = observed.children.stateful_set().and_then(wanted_revision) else {
         return Health::Undecided;
     };
@@ -37,12 +40,15 @@ pub fn judge_new_pods(observed: &Observed, now: Timestamp) -> Health {
     }
     let pods: Vec<&PodView> =
         observed.engine_pods().filter(|pod| pod.revision.as_deref() == Some(wanted)).collect();
-    if let Some(fault) = pods.iter().find_map(|pod| fault_of(observed, pod, now)) {
+    let slow_from = slow_from(observed, wanted, max_regression);
+    let fault =
+        |pod: &&PodView| fault_of(observed, pod, now).or_else(|| slowness_of(observed, pod, slow_from));
+    if let Some(fault) = pods.iter().find_map(fault) {
         return Health::Faulty(fault);
     }
     let is_well = |pod: &&PodView| {
         let canary = observed.canaries.get(&pod.name);
-        pod.is_good(wanted) && matches!(canary, Some(CanaryView::Worked | CanaryView::Unsupported))
+        pod.is_good(wanted) && matches!(canary, Some(CanaryView::Worked(_) | CanaryView::Unsupported))
     };
     let are_well = !pods.is_empty() && pods.iter().all(is_well);
     if are_well && observed.engine.is_serving() { Health::Healthy } else { Health::Undecided }
@@ -72,6 +78,38 @@ fn fault_of(observed: &Observed, pod: &PodView, now: Timestamp) -> Option<String
     let deadline = SignedDuration::try_from(START_DEADLINE).unwrap_or_default();
     (now.duration_since(since) >= deadline)
         .then(|| format!("engine pod {} does not become ready: look at its events and log", pod.name))
+}
+
+/// What work takes on the slowest pod of another template, and what it must not take on a new one. `None` when there is
+/// nothing to compare with.
+fn slow_from(observed: &Observed, wanted: &str, max_regression: u32) -> Option<(Duration, Duration)> {
+    let former = observed.engine_pods().filter(|pod| pod.revision.as_deref() != Some(wanted));
+    let slowest = former.filter_map(|pod| work_of(observed, pod)).max()?;
+    Some((slowest, (slowest * max_regression).max(NEVER_SLOW)))
+}
+
+fn slowness_of(
+    observed: &Observed,
+    pod: &PodView,
+    slow_from: Option<(Duration, Duration)>,
+) -> Option<String> {
+    let ((former, limit), work) = (slow_from?, work_of(observed, pod)?);
+    (work > limit).then(|| {
+        format!(
+            "engine pod {} works, but takes {} ms for what takes the former pods {} ms",
+            pod.name,
+            work.as_millis(),
+            former.as_millis()
+        )
+    })
+}
+
+/// How long the process took that the pod was asked to run.
+fn work_of(observed: &Observed, pod: &PodView) -> Option<Duration> {
+    match observed.canaries.get(&pod.name) {
+        Some(CanaryView::Worked(took)) => Some(*took),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ impl Model {
             let canary = if found.revision.contains("sick") {
                 CanaryView::Failed("it fails to complete the job: no".to_owned())
             } else {
-                CanaryView::Worked
+                CanaryView::Worked(std::time::Duration::from_millis(9))
             };
             observed.canaries.insert(view.name.clone(), canary);
             observed.pods.push(view);

@@ -15,13 +15,23 @@ fn observed(change: impl FnOnce(&mut Observed)) -> Observed {
     (observed.postgres, observed.engine) = (reachable(Some("1.2.3")), serving());
     observed.children = with_set(rolling_set(&cluster, "1.2.3", 1));
     observed.pods = vec![pod(0, "old", true), pod(1, "new", true)];
-    observed.canaries = [("dev-engine-1".to_owned(), CanaryView::Worked)].into();
+    observed.canaries = [("dev-engine-1".to_owned(), worked(9))].into();
     change(&mut observed);
     observed
 }
 
 fn canary(observed: &mut Observed, view: CanaryView) {
     observed.canaries.insert("dev-engine-1".to_owned(), view);
+}
+
+fn worked(millis: u64) -> CanaryView {
+    CanaryView::Worked(Duration::from_millis(millis))
+}
+
+/// What the former and the new pod take.
+fn work(observed: &mut Observed, former: u64, new: u64) {
+    observed.canaries.insert("dev-engine-0".to_owned(), worked(former));
+    canary(observed, worked(new));
 }
 
 fn fault(message: &str) -> Health {
@@ -69,19 +79,34 @@ fn fault(message: &str) -> Health {
     |it: &mut Observed| it.pods[0].problem = Some("ImagePullBackOff".to_owned()),
     Health::Healthy
 )]
+#[case::as_fast_as_before(|it: &mut Observed| work(it, 400, 400), Health::Healthy)]
+#[case::slower_but_not_too_slow(|it: &mut Observed| work(it, 400, 1200), Health::Healthy)]
+#[case::too_slow(
+    |it: &mut Observed| work(it, 400, 1201),
+    fault("engine pod dev-engine-1 works, but takes 1201 ms for what takes the former pods 400 ms")
+)]
+#[case::a_few_milliseconds_say_nothing(|it: &mut Observed| work(it, 5, 500), Health::Healthy)]
+#[case::nothing_to_compare_with(|it: &mut Observed| canary(it, worked(9_000)), Health::Healthy)]
+#[case::the_former_version_cannot_be_asked(
+    |it: &mut Observed| {
+        work(it, 5, 9_000);
+        it.canaries.insert("dev-engine-0".to_owned(), CanaryView::Unsupported);
+    },
+    Health::Healthy
+)]
 #[case::one_restart_may_be_bad_luck(|it: &mut Observed| it.pods[1].restarts = 1, Health::Healthy)]
 #[case::ends_again_and_again(
     |it: &mut Observed| it.pods[1].restarts = 2,
     fault("engine pod dev-engine-1: its container ended 2 times")
 )]
 fn the_pods_of_the_new_template_are_judged(#[case] change: fn(&mut Observed), #[case] expected: Health) {
-    assert_eq!(judge_new_pods(&observed(change), later(60)), expected);
+    assert_eq!(judge_new_pods(&observed(change), 3, later(60)), expected);
 }
 
 #[test]
 fn a_pod_has_two_minutes_to_become_ready() {
     let observed = observed(|it| it.pods[1] = pod(1, "new", false));
-    assert_eq!(judge_new_pods(&observed, later(119)), Health::Undecided);
+    assert_eq!(judge_new_pods(&observed, 3, later(119)), Health::Undecided);
     let message = "engine pod dev-engine-1 does not become ready: look at its events and log";
-    assert_eq!(judge_new_pods(&observed, later(120)), fault(message));
+    assert_eq!(judge_new_pods(&observed, 3, later(120)), fault(message));
 }
