@@ -6,6 +6,8 @@
 pub enum Defect {
     /// It is ready, and completes no job.
     FailsWork,
+    /// It works, and takes a second for each job.
+    Slow,
     /// It exits soon after its start.
     Crashes,
     /// It runs and never becomes ready.
@@ -41,6 +43,7 @@ mod successors {
     static DEFECT: LazyLock<Option<Defect>> =
         LazyLock::new(|| match env::var("WORKFLOW_ENGINE_SUCCESSOR_DEFECT").as_deref() {
             Ok("fails-work") => Some(Defect::FailsWork),
+            Ok("slow") => Some(Defect::Slow),
             Ok("crashes") => Some(Defect::Crashes),
             Ok("never-ready") => Some(Defect::NeverReady),
             _ => None,

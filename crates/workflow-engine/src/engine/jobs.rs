@@ -33,6 +33,8 @@ const MAX_JOB_TYPES: usize = 100;
 const MAX_MESSAGE_CHARS: usize = 1024;
 /// Below the 4 MiB that clients accept. The jobs that do not fit are released.
 const MAX_ANSWER_BYTES: usize = 3 << 20;
+/// What a version that was made slow for tests takes for each job.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// Validates the parameters of an activation.
 pub fn build_demand(
@@ -202,8 +204,12 @@ impl Engine {
         tenant: &TenantScope,
         completions: &BTreeMap<i64, Completion>,
     ) -> Result<Vec<i64>, Error> {
-        if release::defect() == Some(Defect::FailsWork) {
-            return Err(Error::Defect("this version was made for a test: it completes no job".to_owned()));
+        match release::defect() {
+            Some(Defect::FailsWork) => {
+                return Err(Error::Defect("this version was made for a test: it completes no job".to_owned()));
+            }
+            Some(Defect::Slow) => tokio::time::sleep(SLOW).await,
+            Some(Defect::Crashes | Defect::NeverReady) | None => {}
         }
         let mut tx = self.database.tenant(tenant).await?;
         let keys: Vec<i64> = completions.keys().copied().collect();
