@@ -26,6 +26,8 @@ pub use history::History;
 /// Short, so that a request fails fast when Postgres is unavailable: its caller retries.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A node must get ready also when Postgres is slow.
+const WARM_UP: Duration = Duration::from_secs(1);
 /// How often the credential files are read.
 const CREDENTIALS_INTERVAL: Duration = Duration::from_secs(10);
 /// SQLSTATE that `workflow.require_epoch` raises.
@@ -136,6 +138,22 @@ impl Database {
         let replaced = std::mem::replace(&mut *pools, Pools::build(&options, limit, &self.roles));
         // In the background: closing waits for the connections that are in use.
         tokio::spawn(replaced.close());
+    }
+
+    /// Opens up to this many sessions, one after another, for at most [`WARM_UP`]. A request that finds none waits until one is
+    /// opened, and many that are opened at once take the processors from everybody. Fewer are no obstacle.
+    pub async fn open_sessions(&self, count: u32) {
+        let pool = self.current().serving;
+        let mut sessions = Vec::new();
+        let opened = tokio::time::timeout(WARM_UP, async {
+            for _ in 0..count {
+                sessions.push(pool.acquire().await?);
+            }
+            Ok::<(), sqlx::Error>(())
+        });
+        if !matches!(opened.await, Ok(Ok(()))) {
+            tracing::debug!(opened = sessions.len(), "the other sessions are opened by requests");
+        }
     }
 
     /// The history of the current pools; `None` until a connection was made. A transaction may still begin on another

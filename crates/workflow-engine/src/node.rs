@@ -233,6 +233,8 @@ impl Node {
         }
         let engine = Engine::new(database, self.metrics.clone(), self.drain.clone(), self.stop.clone());
         self.record_heartbeat(&engine).await?;
+        // The callers of a node that ended come here all at once.
+        engine.database.open_sessions(self.args.database_max_connections / 2).await;
         let engine = self.engine.get_or_init(|| Arc::new(engine));
         tracing::info!(node = self.id, schema = state.current(), "serving");
         self.spawn_background_tasks(engine);

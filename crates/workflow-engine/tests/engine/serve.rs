@@ -7,6 +7,23 @@ use test_support::wait::eventually;
 use crate::models::{one_task, without_task_definition};
 use crate::support::{World, activation, database, stderr};
 
+/// The callers of a node that ended come to another one all at once; there they must not wait for sessions to be opened.
+#[tokio::test]
+async fn a_node_that_is_ready_has_sessions_for_its_first_callers() {
+    let world = World::new(database!());
+    let _engine = world.serve("engine-0").await;
+    let mut session = world.session().await;
+    let opened: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid() AND query NOT ILIKE 'listen%'",
+    )
+    .fetch_one(&mut session)
+    .await
+    .expect("should read");
+    // Half of the six that it may have, without the one that listens.
+    assert!(opened >= 3, "{opened}");
+}
+
 #[tokio::test]
 async fn jobs_of_a_killed_node_are_activated_once_more_and_completed_once() {
     let world = World::new(database!());
