@@ -5,7 +5,8 @@ use e2e::upgrade_act::tell;
 
 use crate::fixture::named_cluster;
 
-/// From 1.2.3 to 1.3.0, then to a sick version that is taken back.
+/// From 1.2.3 to 1.3.0, then to a sick version that is taken back. Connections stay with their pod while it lives, so those of the
+/// traffic do not come to the sick one; a caller that connects anew in that half minute may, and its completions would be refused.
 #[tokio::test]
 #[ignore = "takes minutes: `./dev nightly`"]
 async fn no_call_fails_and_no_job_is_lost_or_doubled_by_an_upgrade_and_a_rollback_under_load() {
