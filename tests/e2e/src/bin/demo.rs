@@ -48,7 +48,8 @@ fn print_upgrades(progress: Progress, outcome: &Outcome) {
     for line in outcome.chart() {
         progress.row(&format!("  {line}"));
     }
-    progress.row(&format!("  why 1.3.1 went back: {}", outcome.failure));
+    let why = outcome.failure.as_deref().unwrap_or("it did not come: this cluster has no image of it");
+    progress.row(&format!("  why 1.3.1 went back: {why}"));
     let counts = [
         ("calls that failed after the client's repetitions", outcome.ledger.failures.len()),
         ("jobs lost", outcome.audit.lost),

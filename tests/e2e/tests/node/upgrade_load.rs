@@ -13,7 +13,8 @@ async fn no_call_fails_and_no_job_is_lost_or_doubled_by_an_upgrade_and_a_rollbac
     let Some(cluster) = named_cluster("no_call_fails").await else { return };
     let outcome = tell(&cluster, Progress::default(), "upgrade-load", 50).await.expect("should tell it all");
     outcome.require_unharmed().expect("nobody should notice");
-    assert!(outcome.failure.contains("fails to complete the job"), "{}", outcome.failure);
+    let failure = outcome.failure.expect("should have an image of the sick version");
+    assert!(failure.contains("fails to complete the job"), "{failure}");
     // The clock did not wait for the engine.
     let orders = outcome.ledger.orders.len();
     assert!(orders as u64 >= outcome.length.as_secs() * 50, "{orders} in {:?}", outcome.length);
