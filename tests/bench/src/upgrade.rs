@@ -61,7 +61,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<()> {
     // Also after a failure: what is left would go on to take part of the machine.
     testbed.remove(progress).await?;
     let runs = measured?;
-    tell(options, &runs);
+    print_table(options, &runs);
     if let Some(path) = &options.picture {
         fs::write(path, picture::draw(&runs)).with_context(|| format!("writing {}", path.display()))?;
     }
@@ -92,7 +92,7 @@ async fn measure_both(
 /// A line of the table: what it says, and how it is read from a run.
 type Line = (&'static str, fn(&Run) -> String);
 
-fn tell(options: &Options, runs: &[Run]) {
+fn print_table(options: &Options, runs: &[Run]) {
     say("");
     say(&format!(
         "{} starts/s, {} pods, healthSeconds {}; {} s of load before and after each change",
@@ -125,11 +125,11 @@ fn tell(options: &Options, runs: &[Run]) {
         row(&[&[what], cells.iter().map(String::as_str).collect::<Vec<_>>().as_slice()].concat());
     }
     for run in runs {
-        tell_errors(run);
+        print_errors(run);
     }
 }
 
-fn tell_errors(run: &Run) {
+fn print_errors(run: &Run) {
     say("");
     say(&format!("{}: {:?}", run.change, run.audit));
     for mark in &run.marks {

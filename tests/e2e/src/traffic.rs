@@ -23,7 +23,7 @@ pub use ledger::{Failure, Ledger, Order, Record, quantile};
 
 /// How long a job is the worker's, as with the sample worker.
 const LEASE: Duration = Duration::from_secs(30);
-/// Longer than a lease: a job that nobody told of comes again by then.
+/// Longer than a lease: a job that no worker completed is activated again by then.
 const STANDSTILL: Duration = Duration::from_secs(45);
 
 /// How much, by how many.

@@ -45,7 +45,7 @@ pub struct Outcome {
 }
 
 /// Tells it with this many starts per second, on objects of this name that are gone before and afterwards.
-pub async fn tell(
+pub async fn run(
     cluster: &Cluster,
     progress: Progress,
     name: &'static str,
@@ -55,14 +55,14 @@ pub async fn tell(
         Shape { name, version: FORMER.to_owned(), replicas: REPLICAS, health_seconds: HEALTH_SECONDS };
     progress.say(&format!("an engine cluster of its own, {name}, begins at {FORMER}"));
     let testbed = Testbed::build(cluster, shape, progress).await?;
-    let told = tell_on(&testbed, progress, rate).await;
+    let outcome = run_on(&testbed, progress, rate).await;
     let removed = testbed.remove(progress).await;
-    let outcome = told?;
+    let outcome = outcome?;
     removed?;
     Ok(outcome)
 }
 
-async fn tell_on(testbed: &Testbed, progress: Progress, rate: u32) -> anyhow::Result<Outcome> {
+async fn run_on(testbed: &Testbed, progress: Progress, rate: u32) -> anyhow::Result<Outcome> {
     let forwarder = testbed.forward().await?;
     let plan = Plan { clients: 2, workers: 4, ..Plan::at(rate) };
     let traffic = Traffic::begin(plan, testbed.target(RUN, forwarder.address()).await?)?;

@@ -206,7 +206,9 @@ impl Engine {
     ) -> Result<Vec<i64>, Error> {
         match release::defect() {
             Some(Defect::FailsWork) => {
-                return Err(Error::Defect("this version was made for a test: it completes no job".to_owned()));
+                return Err(Error::Defect(
+                    "this version was made for a test: it completes no job".to_owned(),
+                ));
             }
             Some(Defect::Slow) => tokio::time::sleep(SLOW).await,
             Some(Defect::Crashes | Defect::NeverReady) | None => {}

@@ -92,12 +92,12 @@ impl Run {
         tokio::time::sleep(schedule.beside).await;
         let (began, during) = (traffic.record().elapsed(), Busy::now());
         change.begin(testbed).await?;
-        let mut told = String::new();
+        let mut shown = String::new();
         let judge = |sight: &Sight| change.judge(sight);
         let marks = follow(testbed, traffic.record(), LONGEST, judge, |_, label| {
-            if told != label {
+            if shown != label {
                 progress.say(&format!("{change}: {label}"));
-                label.clone_into(&mut told);
+                label.clone_into(&mut shown);
             }
         })
         .await?;

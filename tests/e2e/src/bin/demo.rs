@@ -12,15 +12,15 @@ const RATE: u32 = 50;
 async fn main() -> anyhow::Result<()> {
     let progress = Progress::default();
     let cluster = Cluster::named().await?;
-    let told = tell_all(&cluster, progress).await;
+    let result = run_all(&cluster, progress).await;
     print_where_to_look(progress);
-    told
+    result
 }
 
-async fn tell_all(cluster: &Cluster, progress: Progress) -> anyhow::Result<()> {
+async fn run_all(cluster: &Cluster, progress: Progress) -> anyhow::Result<()> {
     let summary = tell(cluster, progress, Load::default()).await?;
     progress.row("");
-    let outcome = upgrade_act::tell(cluster, progress, "upgrade-demo", RATE).await?;
+    let outcome = upgrade_act::run(cluster, progress, "upgrade-demo", RATE).await?;
     print_summary(progress, &summary);
     print_upgrades(progress, &outcome);
     outcome.require_unharmed()

@@ -1,7 +1,7 @@
 //! Upgrades while work goes on: nobody who starts or does work notices them.
 
 use e2e::progress::Progress;
-use e2e::upgrade_act::tell;
+use e2e::upgrade_act;
 
 use crate::fixture::named_cluster;
 
@@ -11,7 +11,9 @@ use crate::fixture::named_cluster;
 #[ignore = "takes minutes: `./dev nightly`"]
 async fn no_call_fails_and_no_job_is_lost_or_doubled_by_an_upgrade_and_a_rollback_under_load() {
     let Some(cluster) = named_cluster("no_call_fails").await else { return };
-    let outcome = tell(&cluster, Progress::default(), "upgrade-load", 50).await.expect("should tell it all");
+    let outcome = upgrade_act::run(&cluster, Progress::default(), "upgrade-load", 50)
+        .await
+        .expect("should tell it all");
     outcome.require_unharmed().expect("nobody should notice");
     let failure = outcome.failure.expect("should have an image of the sick version");
     assert!(failure.contains("fails to complete the job"), "{failure}");
