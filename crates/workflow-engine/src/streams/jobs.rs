@@ -130,7 +130,7 @@ impl Feeder {
         }
     }
 
-    /// Ends with the error that the client is told; `None` = the client disconnected.
+    /// Ends with the error for the client; `None` = the client disconnected.
     ///
     /// An activation is never cut off. Postgres may commit it nevertheless, and then its jobs would wait for the end of a lease
     /// that no worker has.
