@@ -312,9 +312,9 @@ async fn kubectl_get_shows_phase_readiness_and_each_kinds_own_figures() {
             "WorkflowCluster",
             "workflowclusters",
             json!({"phase": "Running", "ready": true, "version": "1.2.3", "readyReplicas": 3, "message": "m",
-                "upgrade": {"stage": "Soaking", "rollbackable": true}}),
-            ["Name", "Phase", "Ready", "Version", "Replicas", "Upgrade", "Message"].as_slice(),
-            json!(["prod-east", "Running", true, "1.2.3", 3, "Soaking", "m"]),
+                "upgrade": {"stage": "Rolling", "step": 2, "rollbackable": true}}),
+            ["Name", "Phase", "Ready", "Version", "Replicas", "Upgrade", "Step", "Message"].as_slice(),
+            json!(["prod-east", "Running", true, "1.2.3", 3, "Rolling", 2, "m"]),
         ),
         (
             "WorkflowTenant",
