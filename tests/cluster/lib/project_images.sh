@@ -226,8 +226,11 @@ make_base() {
 load_project_image() { # <name>
   local repository_name tag archive
   read -r repository_name tag archive <"$image_cache/refs/$1"
-  [[ -f $state/loaded/${archive##*/} ]] ||
+  if [[ ! -f $state/loaded/${archive##*/} ]]; then
+    # The tag is that of the archive that was loaded last: one that was loaded before it must be loaded again.
+    rm -f "$state/loaded/$1"-*.tar
     step "$cache/log/load-$1.log" "loading $repository_name:$tag" load_image "$archive"
+  fi
   printf '%s %s\n' "$repository_name" "$tag" >"$state/loaded/$1"
 }
 
