@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::revisions::wanted_revision;
 use crate::observe::Observed;
 use crate::observe::canaries::CanaryView;
-use crate::observe::pods::{PodHealth, PodView};
+use crate::observe::pods::{PodHealth, PodView, UNSCHEDULABLE};
 use crate::observe::postgres::PostgresView;
 
 /// A pod that does not become ready, without a word from Kubernetes why, has so long for its start.
@@ -61,6 +61,15 @@ fn fault_of(observed: &Observed, pod: &PodView, now: Timestamp) -> Option<String
     if pod.restarts > TOLERATED_RESTARTS {
         return Some(format!("engine pod {}: its container ended {} times", pod.name, pod.restarts));
     }
+    let deadline = SignedDuration::try_from(START_DEADLINE).unwrap_or_default();
+    let is_young = match pod.health {
+        PodHealth::Unready { since: Some(since) } => now.duration_since(since) < deadline,
+        PodHealth::Unready { since: None } | PodHealth::Ready => false,
+    };
+    if is_young && pod.problem.as_deref() == Some(UNSCHEDULABLE) {
+        // Its node is drained, or another node is about to come: that says nothing about the template.
+        return None;
+    }
     if let Some(problem) = observed.problem_message(pod) {
         return Some(format!("engine pod {}: {problem}", pod.name));
     }
@@ -74,9 +83,7 @@ fn fault_of(observed: &Observed, pod: &PodView, now: Timestamp) -> Option<String
         }
         _ => {}
     }
-    let PodHealth::Unready { since: Some(since) } = pod.health else { return None };
-    let deadline = SignedDuration::try_from(START_DEADLINE).unwrap_or_default();
-    (now.duration_since(since) >= deadline)
+    (matches!(pod.health, PodHealth::Unready { since: Some(_) }) && !is_young)
         .then(|| format!("engine pod {} does not become ready: look at its events and log", pod.name))
 }
 

@@ -110,3 +110,14 @@ fn a_pod_has_two_minutes_to_become_ready() {
     let message = "engine pod dev-engine-1 does not become ready: look at its events and log";
     assert_eq!(judge_new_pods(&observed, 3, later(120)), fault(message));
 }
+
+/// A node that is drained evicts the canary, too.
+#[test]
+fn a_pod_has_two_minutes_to_find_a_node() {
+    let observed = observed(|it| {
+        it.pods[1] = pod(1, "new", false);
+        it.pods[1].problem = Some("Unschedulable".to_owned());
+    });
+    assert_eq!(judge_new_pods(&observed, 3, later(119)), Health::Undecided);
+    assert_eq!(judge_new_pods(&observed, 3, later(120)), fault("engine pod dev-engine-1: Unschedulable"));
+}
