@@ -54,6 +54,13 @@ pub fn judge_new_pods(observed: &Observed, max_regression: u32, now: Timestamp) 
     if are_well && observed.engine.is_serving() { Health::Healthy } else { Health::Undecided }
 }
 
+/// It is not ready, and not for as long as a start may take.
+#[must_use]
+pub fn has_time_to_start(pod: &PodView, now: Timestamp) -> bool {
+    let deadline = SignedDuration::try_from(START_DEADLINE).unwrap_or_default();
+    matches!(pod.health, PodHealth::Unready { since: Some(since) } if now.duration_since(since) < deadline)
+}
+
 fn fault_of(observed: &Observed, pod: &PodView, now: Timestamp) -> Option<String> {
     if pod.terminating {
         return None;
@@ -61,12 +68,8 @@ fn fault_of(observed: &Observed, pod: &PodView, now: Timestamp) -> Option<String
     if pod.restarts > TOLERATED_RESTARTS {
         return Some(format!("engine pod {}: its container ended {} times", pod.name, pod.restarts));
     }
-    let deadline = SignedDuration::try_from(START_DEADLINE).unwrap_or_default();
-    let is_young = match pod.health {
-        PodHealth::Unready { since: Some(since) } => now.duration_since(since) < deadline,
-        PodHealth::Unready { since: None } | PodHealth::Ready => false,
-    };
-    if is_young && pod.problem.as_deref() == Some(UNSCHEDULABLE) {
+    let has_time = has_time_to_start(pod, now);
+    if has_time && pod.problem.as_deref() == Some(UNSCHEDULABLE) {
         // Its node is drained, or another node is about to come: that says nothing about the template.
         return None;
     }
@@ -83,7 +86,7 @@ fn fault_of(observed: &Observed, pod: &PodView, now: Timestamp) -> Option<String
         }
         _ => {}
     }
-    (matches!(pod.health, PodHealth::Unready { since: Some(_) }) && !is_young)
+    (matches!(pod.health, PodHealth::Unready { since: Some(_) }) && !has_time)
         .then(|| format!("engine pod {} does not become ready: look at its events and log", pod.name))
 }
 

@@ -2,15 +2,15 @@
 //! drained. A pod that is not well is not waited for: the next template may be what mends it.
 
 use api_types::cluster::UpgradeStage;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt as _;
 
 use super::Scene;
 use crate::observe::Observed;
 use crate::observe::obstacles::PodOwner;
-use crate::observe::pods::{PodHealth, PodView, UNSCHEDULABLE};
-use crate::upgrade::health::START_DEADLINE;
+use crate::observe::pods::{PodView, UNSCHEDULABLE};
+use crate::upgrade::health::has_time_to_start;
 
 pub(super) fn closed(scene: &Scene<'_>) -> Option<String> {
     if scene.input.cluster.spec.engine_pods() == 0 {
@@ -27,15 +27,9 @@ pub(super) fn closed(scene: &Scene<'_>) -> Option<String> {
 }
 
 fn is_moving(pod: &PodView, now: Timestamp) -> bool {
-    let is_young = match pod.health {
-        PodHealth::Unready { since: Some(since) } => {
-            now.duration_since(since) < SignedDuration::try_from(START_DEADLINE).unwrap_or_default()
-        }
-        PodHealth::Unready { since: None } | PodHealth::Ready => false,
-    };
     // Where a node is drained, another one may have room in a moment.
     let may_start = pod.problem.as_deref().is_none_or(|problem| problem == UNSCHEDULABLE);
-    pod.terminating || (is_young && may_start)
+    pod.terminating || (may_start && has_time_to_start(pod, now))
 }
 
 /// One that Kubernetes is about to make, and does not refuse to.
