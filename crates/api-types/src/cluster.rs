@@ -5,15 +5,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::grammar;
-use crate::quantity::Quantity;
 use crate::reference::DeletionPolicy;
 use crate::scheduling::{Resources, Scheduling};
 use crate::schema::CelRule;
 
+mod managed;
 mod reason;
 mod status;
 mod upgrade;
 
+pub use managed::{DEFAULT_POSTGRES_REPLICAS, DEFAULT_STORAGE_SIZE, ManagedPostgres, PostgresProvider};
 pub use reason::ClusterReason;
 pub use status::{AccessKeyIds, ClusterPhase, Endpoint, PostgresStatus, WorkflowClusterStatus};
 pub use upgrade::{
@@ -63,11 +64,6 @@ pub(crate) const TRACING_ENDPOINT: CelRule = (
     "!self.enabled || has(self.otlpEndpoint)",
     "spec.observability.tracing.otlpEndpoint is required when tracing is enabled",
 );
-const STORAGE_IMMUTABLE_CLASS: CelRule = (
-    "has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
-    "spec.postgres.managed.storageClassName is immutable: volumes cannot change their class",
-);
-
 /// A workflow engine: its version, its Postgres, its replicas and how it is reached.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -138,8 +134,8 @@ pub struct WorkflowClusterSpec {
     /// Where the pods run: engine and migration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduling: Option<Scheduling>,
-    /// `Delete` (default) removes the Secrets and certificates made for the engine; `Retain` leaves them. The database
-    /// behind `externalRef` is never touched.
+    /// `Delete` (default) removes a managed Postgres with its data, and the Secrets and certificates made for the engine;
+    /// `Retain` leaves them. The database behind `externalRef` is never touched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
 }
@@ -201,8 +197,7 @@ pub struct Postgres {
     /// A Postgres that exists already, for example a Patroni cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_ref: Option<ExternalPostgres>,
-    /// A Postgres made by another operator. Stored but not acted on by this version: condition `Supported` says so and
-    /// the cluster stays Pending. Make one yourself, for example with `CloudNativePG`, and name it in `externalRef`.
+    /// A Postgres that another operator makes for this cluster, in this namespace: `<name>-postgres`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed: Option<ManagedPostgres>,
 }
@@ -277,24 +272,6 @@ impl SslMode {
             Self::VerifyFull => "verify-full",
         }
     }
-}
-
-/// A Postgres made by another operator; stored, not acted on.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[x_kube(validation = STORAGE_IMMUTABLE_CLASS)]
-#[serde(rename_all = "camelCase")]
-pub struct ManagedPostgres {
-    /// Number of Postgres instances.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 16))]
-    pub replicas: Option<i32>,
-    /// `StorageClass` of the volumes; the cluster's default when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::DNS_SUBDOMAIN))]
-    pub storage_class_name: Option<String>,
-    /// Size of each volume.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub storage_size: Option<Quantity>,
 }
 
 /// How the engine is reached.

@@ -103,6 +103,8 @@ pub enum Component {
     Engine,
     /// The migration Job of a cluster.
     Migration,
+    /// The Postgres that a provider makes for a cluster.
+    Postgres,
     /// A worker fleet.
     Worker,
     /// Applications that start a tenant's processes. The operator runs no pods for them; it only makes their Secret.
@@ -115,6 +117,7 @@ impl Component {
         match self {
             Self::Engine => "engine",
             Self::Migration => "migration",
+            Self::Postgres => "postgres",
             Self::Worker => "worker",
             Self::Client => "client",
         }
@@ -123,6 +126,7 @@ impl Component {
     const fn program(self) -> &'static str {
         match self {
             Self::Engine | Self::Migration => "workflow-engine",
+            Self::Postgres => "postgresql",
             Self::Worker => "workflow-worker",
             Self::Client => "workflow-client",
         }

@@ -17,7 +17,7 @@ pub(crate) const POD_LABELS_RESERVED: CelRule = (
 
 pub(crate) const RESOURCES_ORDER: CelRule = (
     "!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || !isQuantity(string(self.requests[name])) || !isQuantity(string(self.limits[name])) || quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",
-    "spec.resources.requests must not be greater than spec.resources.limits of the same resource",
+    "resources.requests must not be greater than resources.limits of the same resource",
 );
 
 /// CPU, memory and other resources of one container.

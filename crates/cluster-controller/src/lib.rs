@@ -1,4 +1,4 @@
-//! Reconciles WorkflowCluster: an engine on an existing Postgres, its schema, its pods, its Services, its certificates
+//! Reconciles WorkflowCluster: an engine, the Postgres that another operator makes for it or one that exists, its schema, its pods, its Services, its certificates
 //! and credentials.
 //!
 //! It owns the status of WorkflowClusters and the children that carry their uid as controller, and it is the only one
@@ -7,7 +7,8 @@
 //!
 //! The pass is the kit's; [`kind`] names the room for each part of it: [`validate`](mod@validate) →
 //! [`observe`](mod@observe) → [`plan`](mod@plan) → [`execute`] → [`status`]. What a cluster consists of is in
-//! [`children`], one module each; how its engine gets from one version to the next is judged in [`upgrade`]. A cluster that is deleted stays until the
+//! [`children`], one module each, and who makes a managed Postgres in [`provider`](mod@provider); how its engine gets from
+//! one version to the next is judged in [`upgrade`]. A cluster that is deleted stays until the
 //! tenants and processes that are deleted with it are cleaned up ([`cleanup`]); its children go with it, and the database
 //! is never touched. [`controller`] has the watches.
 
@@ -22,6 +23,7 @@ pub mod kind;
 pub mod observe;
 pub mod plan;
 pub mod proof;
+pub mod provider;
 pub mod status;
 pub mod upgrade;
 pub mod validate;

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api_types::WorkflowCluster;
-use api_types::cluster::{ClusterReason, UpgradeStage};
+use api_types::cluster::{ClusterReason, DEFAULT_DATABASE, UpgradeStage};
 use controller_kit::pass::is_deleting;
 use controller_kit::problem::Problem;
 use engine_access::grant::{NamespaceRole, missing_permission};
@@ -22,8 +22,10 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::ResourceExt as _;
 
+use crate::children::BuildInput;
 use crate::children::service_monitor::{ServiceMonitorView, observe_service_monitor};
 use crate::context::Context;
+use crate::provider::{Managed, explain_absence, judge_managed, may_answer, observe_provider};
 use crate::upgrade::revisions::is_rolled_out;
 use crate::validate::Target;
 use canaries::{CanaryView, observe_canaries};
@@ -32,7 +34,7 @@ use dependants::{Remains, observe_remains, observe_unconfirmed};
 use engine::{EngineView, observe_engine};
 use obstacles::{Obstacles, observe_obstacles};
 use pods::{PodView, observe_pods};
-use postgres::PostgresView;
+use postgres::{Login, PostgresProblem, PostgresView};
 use secrets::{AccessView, observe_access, observe_login};
 use stable_template::observe_stable_template;
 
@@ -41,6 +43,8 @@ use stable_template::observe_stable_template;
 pub struct Observed {
     /// The database.
     pub postgres: PostgresView,
+    /// Who makes it, if a provider does.
+    pub managed: Option<Managed>,
     /// Name of the database, if it can be known.
     pub database: Option<String>,
     /// The Secrets of the engine's TLS and credentials.
@@ -126,8 +130,14 @@ async fn observe_world(
     target: &Target,
 ) -> Result<Observed, Problem<ClusterReason>> {
     let children = observe_children(context, cluster).await?;
-    let (login, access, (pods, obstacles, canaries), stable_template, engine, service_monitor) = futures::try_join!(
+    let (login, provider, access, (pods, obstacles, canaries), stable_template, engine, service_monitor) = futures::try_join!(
         observe_login(context, cluster, target),
+        async {
+            Ok(match &target.managed {
+                Some(managed) => Some(observe_provider(context, cluster, managed).await),
+                None => None,
+            })
+        },
         observe_access(context, cluster),
         async {
             let pods = observe_pods(context, cluster, &children).await?;
@@ -142,22 +152,31 @@ async fn observe_world(
         async { Ok(observe_service_monitor(context, cluster).await) },
     )?;
     let database = login.as_ref().ok().map(|login| login.database.clone());
-    let postgres = match login {
-        Ok(login) => {
-            let is_rolled_out = is_rolled_out(&children, &pods, cluster.spec.engine_pods());
-            let freshness = postgres::freshness(cluster, is_rolled_out);
-            let uid = cluster.uid().unwrap_or_default();
-            let view = context.postgres.observe(&uid, &login, freshness).await;
-            if !children.jobs.iter().all(|job| is_finished(job)) {
-                // A migration may change what the database just said: it is asked again by the next pass.
-                context.postgres.forget(&uid);
-            }
-            view
+    let input = BuildInput {
+        cluster,
+        target,
+        settings: &context.settings,
+        database: database.as_deref().unwrap_or(DEFAULT_DATABASE),
+    };
+    let runs_nothing = pods.is_empty() && children.jobs.iter().all(|job| is_finished(job));
+    let may_sleep = cluster.spec.is_stopped() && runs_nothing;
+    let managed = provider.and_then(|view| judge_managed(&input, view, may_sleep));
+    let absence = managed.as_ref().and_then(|managed| explain_absence(&input, managed));
+    let postgres = match (absence, managed.as_ref()) {
+        (Some(absence), Some(managed)) if !may_answer(managed) => {
+            // What it said before it went away does not count when it comes back.
+            context.postgres.forget(&cluster.uid().unwrap_or_default());
+            PostgresView::Unusable(absence)
         }
-        Err(problem) => PostgresView::Unusable(problem),
+        (absence, _) => match (observe_database(context, &input, login, &children, &pods).await, absence) {
+            // What the provider says of its database explains more than a login that fails.
+            (PostgresView::Unusable(_), Some(absence)) => PostgresView::Unusable(absence),
+            (view, _) => view,
+        },
     };
     Ok(Observed {
         postgres,
+        managed,
         database,
         access,
         children,
@@ -169,4 +188,26 @@ async fn observe_world(
         engine,
         service_monitor,
     })
+}
+
+async fn observe_database(
+    context: &Context,
+    input: &BuildInput<'_>,
+    login: Result<Login, PostgresProblem>,
+    children: &Children,
+    pods: &[PodView],
+) -> PostgresView {
+    let login = match login {
+        Ok(login) => login,
+        Err(problem) => return PostgresView::Unusable(problem),
+    };
+    let is_rolled_out = is_rolled_out(children, pods, input.cluster.spec.engine_pods());
+    let freshness = postgres::freshness(input.cluster, is_rolled_out);
+    let uid = input.cluster.uid().unwrap_or_default();
+    let view = context.postgres.observe(&uid, &login, freshness).await;
+    if !children.jobs.iter().all(|job| is_finished(job)) {
+        // A migration may change what the database just said: it is asked again by the next pass.
+        context.postgres.forget(&uid);
+    }
+    view
 }

@@ -22,6 +22,7 @@ use crate::children::stateful_set::{self, EnginePods};
 use crate::children::{BuildInput, Input, service_monitor};
 use crate::cleanup::{self, plan_cleanup};
 use crate::observe::{Observed, View};
+use crate::provider::{Order, plan_provider};
 use crate::upgrade::withdrawal::unwanted_by_refused;
 use crate::upgrade::{Upgrade, plan_upgrade};
 use crate::validate::Target;
@@ -193,9 +194,14 @@ pub fn plan(
     }
 }
 
-/// The list's order, and in it what is no child: the schema is migrated before the engine's pods are made or changed, and
-/// pods that are stuck go once their template is the wanted one.
+/// The list's order, and in it what is no child: a managed Postgres comes before what needs it, the schema is migrated
+/// before the engine's pods are made or changed, and pods that are stuck go once their template is the wanted one.
 fn plan_all(input: &Input<'_>, observed: &Observed, missing_job: Option<&Job>, draft: &mut Draft) {
+    if let Some(managed) = &observed.managed
+        && let Some(order) = Order::of(&input.build, managed.asleep)
+    {
+        draft.add(plan_provider(&order, &managed.view));
+    }
     for (child, verdict) in plan_children(input.build.cluster, input, input.live) {
         let is_engine = child.is(&EnginePods);
         if let Some(job) = missing_job.filter(|_| is_engine) {

@@ -38,6 +38,7 @@ use crate::validate::{Target, validate};
 pub(crate) const SEED: &str = include_str!("../testdata/seed.yaml");
 pub(crate) const MINIMAL: &str = include_str!("../testdata/minimal.yaml");
 pub(crate) const FULL: &str = include_str!("../testdata/full.yaml");
+pub(crate) const MANAGED: &str = include_str!("../testdata/managed.yaml");
 
 /// The day on which the tests happen.
 pub(crate) fn today() -> Timestamp {
@@ -121,6 +122,7 @@ pub(crate) fn with_input<T>(cluster: &WorkflowCluster, build: impl FnOnce(&Build
 pub(crate) fn nothing() -> Observed {
     Observed {
         postgres: reachable(None),
+        managed: None,
         database: None,
         access: AccessView { proof: proof(), ..AccessView::default() },
         children: Children::default(),

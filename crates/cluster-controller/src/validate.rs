@@ -1,7 +1,7 @@
 //! From spec to something that can be built, or the one thing that stands in its way. Pure.
 
 use api_types::cluster::ClusterReason;
-use api_types::cluster::ExternalPostgres;
+use api_types::cluster::{ExternalPostgres, ManagedPostgres};
 use api_types::{WorkflowCluster, violations};
 use controller_kit::outcome::ErrorClass;
 use controller_kit::problem::Problem;
@@ -9,13 +9,18 @@ use jiff::tz::TimeZone;
 use kube::ResourceExt as _;
 use semver::Version;
 
+use crate::provider::provider_of;
+
 /// What the builders need beside the object itself; with it, no builder can fail.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// `spec.version`.
     pub version: Version,
-    /// `spec.postgres.externalRef`, its host as everybody looks it up and checks it in the server's certificate.
+    /// Where the database is: `spec.postgres.externalRef`, its host as everybody looks it up and checks it in the server's
+    /// certificate, or what the provider of `spec.postgres.managed` makes.
     pub postgres: ExternalPostgres,
+    /// `spec.postgres.managed`.
+    pub managed: Option<ManagedPostgres>,
 }
 
 /// Checks the rules of the CRD again (objects can be older than its rules), then what this version can do at all.
@@ -41,18 +46,18 @@ pub fn validate(cluster: &WorkflowCluster) -> Result<Target, Problem<ClusterReas
             return refuse(ClusterReason::InvalidSpec, message);
         }
     }
-    match &cluster.spec.postgres.external_ref {
-        Some(postgres) => {
-            let host = resolvable(&postgres.host, &cluster.namespace().unwrap_or_default());
-            Ok(Target { version, postgres: ExternalPostgres { host, ..postgres.clone() } })
+    let namespace = cluster.namespace().unwrap_or_default();
+    let postgres = match (&cluster.spec.postgres.external_ref, &cluster.spec.postgres.managed) {
+        (Some(postgres), _) => {
+            ExternalPostgres { host: resolvable(&postgres.host, &namespace), ..postgres.clone() }
         }
-        None => refuse(
-            ClusterReason::FieldsNotActedOn,
-            "spec.postgres.managed is stored but not acted on by this version: create a Postgres yourself and name it in \
-             spec.postgres.externalRef of a new WorkflowCluster"
-                .to_owned(),
-        ),
-    }
+        (None, Some(managed)) => provider_of(managed).connection(&cluster.name_any(), &namespace),
+        (None, None) => {
+            let message = "spec.postgres must have exactly one of externalRef and managed".to_owned();
+            return refuse(ClusterReason::InvalidSpec, message);
+        }
+    };
+    Ok(Target { version, postgres, managed: cluster.spec.postgres.managed.clone() })
 }
 
 /// A single word is a Service beside the engine, whose pods would find it by their search path. In full the name is the

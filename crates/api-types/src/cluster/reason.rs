@@ -70,6 +70,27 @@ crate::reason::kind_reasons! {
         PostgresVersionUnsupported Warning
             "The server is older than Postgres 15."
             => "Upgrade Postgres.",
+        ProviderMissing Warning
+            "`spec.postgres.managed` needs an operator that makes Postgres, and its CRD is not installed."
+            => "Install the operator; the message has the command. The cluster goes on by itself.",
+        PostgresProvisioning Normal
+            "The managed Postgres is being made, changed or started."
+            => "Wait; the message says what it is at.",
+        PostgresHibernating Normal
+            "The engine is stopped, and the managed Postgres goes to sleep after it."
+            => "Wait.",
+        PostgresHibernated Normal
+            "The engine is stopped, and the managed Postgres sleeps: its volumes are kept, no pod runs."
+            => "Set `spec.stopped` to false to start both.",
+        PostgresDegraded Warning
+            "The managed Postgres serves, but not with all its instances."
+            => "Look at the named object of the provider, its pods and their events.",
+        PostgresFailed Warning
+            "The provider reports that it cannot go on with the managed Postgres."
+            => "Look at the named object of the provider; it is looked at again each minute.",
+        StorageShrinkRefused Warning
+            "`spec.postgres.managed.storageSize` is less than the volumes have; they keep their size."
+            => "Set `storageSize` to the size in the message, or more.",
         MigrationRunning Normal
             "The migration Job brings the database schema to the version."
             => "Wait.",

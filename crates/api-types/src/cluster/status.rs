@@ -119,8 +119,12 @@ pub enum ClusterPhase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(description = "")] // each field of this type has its own description
 pub enum PostgresStatus {
+    /// A managed Postgres is being made or started.
+    Provisioning,
     /// It accepts the login of the operator.
     Healthy,
+    /// A managed Postgres sleeps, because the engine is stopped.
+    Hibernated,
     /// It cannot be used; condition `PostgresReachable` says why.
     Unreachable,
 }

@@ -29,15 +29,15 @@ impl Broken {
         self.unless(map.keys().all(|key| is_label_key(key)), path, LABEL_KEYS);
     }
 
-    fn resources(&mut self, resources: Option<&Resources>) {
+    fn resources(&mut self, path: &str, resources: Option<&Resources>) {
         let Some(resources) = resources else { return };
-        self.keys("spec.resources.requests", &resources.requests);
-        self.keys("spec.resources.limits", &resources.limits);
+        self.keys(&format!("{path}.requests"), &resources.requests);
+        self.keys(&format!("{path}.limits"), &resources.limits);
         let is_within = |(name, request): (&String, &Quantity)| {
             let limit = resources.limits.get(name).and_then(Quantity::billionths);
             limit.is_none_or(|limit| request.billionths().is_none_or(|request| request <= limit))
         };
-        self.unless(resources.requests.iter().all(is_within), "spec.resources", RESOURCES_ORDER);
+        self.unless(resources.requests.iter().all(is_within), path, RESOURCES_ORDER);
     }
 
     fn scheduling(&mut self, scheduling: Option<&Scheduling>) {
@@ -101,6 +101,9 @@ impl Checked for WorkflowCluster {
             let address_holds = !external.host.contains(':') || is_address(&external.host);
             broken.unless(address_holds, "spec.postgres.externalRef.host", cluster::POSTGRES_HOST);
         }
+        if let Some(managed) = &postgres.managed {
+            broken.resources("spec.postgres.managed.resources", managed.resources.as_ref());
+        }
         if let Some(ingress) = self.spec.enabled_ingress() {
             broken.unless(ingress.host.is_some(), "spec.network.ingress", cluster::INGRESS_HOST);
         }
@@ -116,7 +119,7 @@ impl Checked for WorkflowCluster {
                 cluster::TRACING_ENDPOINT,
             );
         }
-        broken.resources(self.spec.resources.as_ref());
+        broken.resources("spec.resources", self.spec.resources.as_ref());
         broken.scheduling(self.spec.scheduling.as_ref());
         broken.0
     }
@@ -194,7 +197,7 @@ impl Checked for WorkflowWorker {
             let both = variable.value.is_some() && variable.value_from.is_some();
             broken.unless(!both, format!("spec.env[{index}]"), worker::ENV_ONE_OF);
         }
-        broken.resources(self.spec.resources.as_ref());
+        broken.resources("spec.resources", self.spec.resources.as_ref());
         broken.scheduling(self.spec.scheduling.as_ref());
         broken.0
     }

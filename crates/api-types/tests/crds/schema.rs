@@ -205,5 +205,8 @@ fn rule_about_keys_is_the_grammar_of_label_keys() {
             rules += 1;
         }
     });
-    assert_eq!(rules, 10, "requests, limits, nodeSelector, podLabels and podAnnotations of two kinds");
+    assert_eq!(
+        rules, 12,
+        "requests, limits, nodeSelector, podLabels and podAnnotations of two kinds, requests and limits of Postgres"
+    );
 }

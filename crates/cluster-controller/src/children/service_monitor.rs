@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::BuildInput;
 use super::service::METRICS_PORT_NAME;
 use crate::context::Context;
+use crate::provider::names_object;
 
 /// The fields of monitoring.coreos.com/v1 that we mean.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -86,8 +87,7 @@ pub fn plan(input: &BuildInput<'_>, view: &ServiceMonitorView) -> ChildVerdict {
     }
 }
 
-/// Asks by name, while one is wanted each time: a kind that may not exist cannot be watched. An object that is absent and a kind that is
-/// absent both answer 404; only the first says which object.
+/// Asks by name, while one is wanted each time: a kind that may not exist cannot be watched.
 pub async fn observe_service_monitor(context: &Context, cluster: &WorkflowCluster) -> ServiceMonitorView {
     if is_known_to_be_dropped(cluster) {
         return ServiceMonitorView::Known(None);
@@ -115,8 +115,4 @@ fn is_known_to_be_dropped(cluster: &WorkflowCluster) -> bool {
         .as_ref()
         .is_some_and(|status| status.ready && status.observed_generation == cluster.metadata.generation);
     settled && !cluster.spec.wants_service_monitor()
-}
-
-fn names_object(status: &kube::core::Status) -> bool {
-    status.details.as_ref().is_some_and(|details| !details.name.is_empty())
 }

@@ -3,6 +3,7 @@ mod crash;
 mod deletion;
 mod gates;
 mod kstatus;
+mod managed;
 mod permissions;
 mod rotation;
 mod stages;

@@ -125,7 +125,7 @@ pub fn build_login(
     ca: Option<&RedactedSecret>,
 ) -> Result<Login, PostgresProblem> {
     let postgres = &target.postgres;
-    let database_secret = Named { field: "databaseSecret", name: &postgres.database_secret };
+    let database_secret = Named::of(target, "databaseSecret", &postgres.database_secret);
     let secret = database_secret.present(secret)?;
     let user = database_secret.line(secret, DATABASE_SECRET_USERNAME)?;
     let password = database_secret.line(secret, DATABASE_SECRET_PASSWORD)?;
@@ -134,7 +134,7 @@ pub fn build_login(
     let ca_pem = match &postgres.ca_secret {
         None => None,
         Some(name) => {
-            let named = Named { field: "caSecret", name };
+            let named = Named::of(target, "caSecret", name);
             let pem = named.key(named.present(ca)?, CA_SECRET_KEY)?;
             if crate::certificate::Lifetime::of(pem.as_bytes()).is_none() {
                 return Err(named.invalid(&format!("key {CA_SECRET_KEY} is no PEM certificate")));
@@ -154,18 +154,23 @@ pub fn build_login(
 }
 
 struct Named<'a> {
-    field: &'static str,
+    field: String,
     name: &'a str,
 }
 
-impl Named<'_> {
+impl<'a> Named<'a> {
+    fn of(target: &Target, field: &str, name: &'a str) -> Self {
+        let field = match target.managed {
+            Some(_) => "spec.postgres.managed".to_owned(),
+            None => format!("spec.postgres.externalRef.{field}"),
+        };
+        Self { field, name }
+    }
+
     fn present<'s>(&self, secret: Option<&'s RedactedSecret>) -> Result<&'s RedactedSecret, PostgresProblem> {
         secret.ok_or_else(|| PostgresProblem {
             reason: ClusterReason::PostgresSecretMissing,
-            cause: format!(
-                "spec.postgres.externalRef.{}: Secret {} does not exist in this namespace",
-                self.field, self.name
-            ),
+            cause: format!("{}: Secret {} does not exist in this namespace", self.field, self.name),
         })
     }
 
@@ -182,7 +187,7 @@ impl Named<'_> {
     fn invalid(&self, problem: &str) -> PostgresProblem {
         PostgresProblem {
             reason: ClusterReason::PostgresSecretInvalid,
-            cause: format!("spec.postgres.externalRef.{}: Secret {}: {problem}", self.field, self.name),
+            cause: format!("{}: Secret {}: {problem}", self.field, self.name),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The judgement of a pass; what comes first counts.
 
 mod phase;
+mod postgres;
 mod upgrade;
 
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason as Reason;
 use api_types::cluster::{ClusterPhase, ClusterReason};
-use api_types::condition::{POSTGRES_REACHABLE, RECONCILING};
+use api_types::condition::RECONCILING;
 use api_types::labels::ADOPT;
 use api_types::reason::Reason as _;
 use controller_kit::assessment::readiness_of;
@@ -31,7 +32,6 @@ use crate::observe::children::is_observed;
 use crate::observe::engine::EngineView;
 use crate::observe::obstacles::PodOwner;
 use crate::observe::pods::{PodHealth, PodView};
-use crate::observe::postgres::{PostgresProblem, PostgresView};
 use crate::observe::{Observed, View};
 use crate::plan::{ClusterPlan, Plan, Step, Unproven};
 use crate::upgrade::migration::{JobState, Migration};
@@ -43,8 +43,6 @@ use phase::has_run;
 const RECHECK_MOVING: Duration = Duration::from_secs(5);
 /// The next pass follows from what this one made.
 const RECHECK_AT_ONCE: Duration = Duration::from_secs(1);
-/// A database that is away is asked again after 5 s, later after half the time that it has been away, to 60 s.
-const RECHECK_POSTGRES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
 /// A pod that is not ready for so long is reported by name.
 const UNREADY_IS_A_PROBLEM_AFTER: Duration = Duration::from_mins(1);
 
@@ -131,6 +129,7 @@ pub fn assess(
         .or_else(|| judge.judge_migration())
         .or_else(|| judge.judge_upgrade())
         .or_else(|| judge.judge_pods())
+        .or_else(|| judge.judge_provider())
         .unwrap_or_else(|| judge.judge_engine());
     // A key's id is reported when it was read, and workers wait for it.
     let next = match next {
@@ -225,31 +224,6 @@ impl Judge<'_> {
             message: format!("Reconciling cluster, replicas {from} → {to}"),
             next: Next::Wait { recheck: RECHECK_AT_ONCE },
         })
-    }
-
-    fn judge_postgres(&self) -> Option<Judgement> {
-        let PostgresView::Unusable(PostgresProblem { reason, cause }) = &self.observed.postgres else {
-            return None;
-        };
-        let passes = *reason == Reason::PostgresUnreachable;
-        Some(Judgement {
-            phase: self.problem_phase(ClusterPhase::Pending),
-            readiness: if passes { Readiness::InProgress } else { Readiness::Stalled },
-            reason: *reason,
-            message: cause.clone(),
-            next: Next::Wait { recheck: self.postgres_recheck() },
-        })
-    }
-
-    fn postgres_recheck(&self) -> Duration {
-        let (min, max) = RECHECK_POSTGRES;
-        let conditions =
-            self.cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-        let since = find(conditions, POSTGRES_REACHABLE).filter(|reachable| reachable.status == "False");
-        let away = since.map_or(Duration::ZERO, |since| {
-            Duration::try_from(self.now.duration_since(since.last_transition_time.0)).unwrap_or_default()
-        });
-        (away / 2).clamp(min, max)
     }
 
     fn judge_migration(&self) -> Option<Judgement> {

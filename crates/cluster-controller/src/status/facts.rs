@@ -89,10 +89,7 @@ impl Facts {
                 PostgresView::Reachable(database) => database.schema_version,
                 PostgresView::Unusable(_) => None,
             },
-            postgres_status: match &observed.postgres {
-                PostgresView::Reachable(_) => PostgresStatus::Healthy,
-                PostgresView::Unusable(_) => PostgresStatus::Unreachable,
-            },
+            postgres_status: postgres_status_of(&observed.postgres),
             endpoint,
             access_key_ids: plan.key_ids.clone(),
             events: Vec::new(),
@@ -132,6 +129,15 @@ impl Facts {
             last_stable: self.last_stable.clone(),
             ..WorkflowClusterStatus::default()
         }
+    }
+}
+
+fn postgres_status_of(view: &PostgresView) -> PostgresStatus {
+    let PostgresView::Unusable(problem) = view else { return PostgresStatus::Healthy };
+    match problem.reason {
+        Reason::PostgresProvisioning => PostgresStatus::Provisioning,
+        Reason::PostgresHibernating | Reason::PostgresHibernated => PostgresStatus::Hibernated,
+        _ => PostgresStatus::Unreachable,
     }
 }
 

@@ -357,31 +357,6 @@ fn the_protection_is_one_event_for_each_change_also_over_an_outage() {
 }
 
 #[test]
-fn a_managed_postgres_leaves_the_cluster_pending_and_says_so() {
-    let cluster = minimal(|_| ());
-    let refusal = Problem::new(Reason::FieldsNotActedOn, ErrorClass::Invalid, "use externalRef");
-    let status = build_status::<Clusters>(&cluster, &assess_refusal(&cluster, &refusal, None), today());
-    let conditions: Vec<_> =
-        status.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str())).collect();
-    assert_eq!(
-        (status.phase, conditions),
-        (
-            Some(ClusterPhase::Pending),
-            vec![
-                ("Ready", "False", "FieldsNotActedOn"),
-                ("Stalled", "True", "FieldsNotActedOn"),
-                ("Supported", "False", "FieldsNotActedOn")
-            ]
-        )
-    );
-    let event: Vec<_> = events_of(&cluster, &status, &assess_refusal(&cluster, &refusal, None))
-        .into_iter()
-        .map(|n| n.note)
-        .collect();
-    assert_eq!(event, ["FieldsNotActedOn: use externalRef"]);
-}
-
-#[test]
 fn an_equal_world_gives_an_equal_status_at_any_time() {
     let mut cluster = cluster(true);
     let assessment = assessed(&cluster, &settled(), &Applied::default());
@@ -423,6 +398,8 @@ fn every_reason_is_used() {
         include_str!("../upgrade/migration.rs"),
         include_str!("../observe/postgres.rs"),
         include_str!("../observe/secrets.rs"),
+        include_str!("../provider.rs"),
+        include_str!("assess/postgres.rs"),
     ];
     let unused: Vec<&str> = ClusterReason::ALL
         .iter()

@@ -21,20 +21,21 @@ use engine_fake::{FakeEngine, FakeEngines};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Secret};
 use kube::ResourceExt as _;
 use kube::runtime::reflector::Store;
 use serde_json::{Value, json};
 use test_support::snapshot::Snapshot;
 use test_support::{FakeApiServer, Faults};
 
-use super::{reachable, secret, settings, today};
+use super::{reachable, settings, today};
 use crate::children::ClusterChildren;
 use crate::context::Context;
 use crate::kind::Clusters;
 use crate::observe::dependants::DependantCaches;
 use crate::observe::postgres::{Databases, Login, PostgresProbe, PostgresView};
 use crate::proof::ProofKeeper;
+use crate::provider::cloud_native_pg::Cluster;
 
 /// More pods than any test has.
 const MAX_PODS: usize = 8;
@@ -80,10 +81,11 @@ impl World {
         let cluster = super::cluster(yaml);
         apiserver.seed(&cluster);
         let namespace = cluster.namespace();
-        let name = &cluster.spec.postgres.external_ref.as_ref().unwrap().database_secret;
-        let mut login = secret(name, &[("username", "engine"), ("password", "hunter2")]).0;
-        login.metadata.namespace.clone_from(&namespace);
-        apiserver.seed(&login);
+        if let Some(external) = &cluster.spec.postgres.external_ref {
+            let mut login = login(&external.database_secret);
+            login.metadata.namespace.clone_from(&namespace);
+            apiserver.seed(&login);
+        }
         let engines = FakeEngines::new();
         let (name, namespace) = (cluster.name_any(), namespace.unwrap());
         let host = api_types::engine_access::engine_host(&name, &namespace);
@@ -171,6 +173,36 @@ impl World {
     fn jobs(&self) -> Store<Job> {
         let is_managed = |job: &Job| job.labels().get(MANAGED_BY).is_some_and(|manager| manager == OPERATOR);
         store_of(self.apiserver.list::<Job>("").into_iter().filter(is_managed).collect())
+    }
+
+    /// As CloudNativePG does it: first the Secrets, then all instances at once; asleep, none.
+    fn answer_provider(&self, cluster: &Cluster) -> bool {
+        let (name, namespace) = (cluster.name_any(), cluster.namespace().unwrap());
+        let instances = cluster.spec.instances;
+        let asleep = cluster.annotations().get("cnpg.io/hibernation").is_some_and(|value| value == "on");
+        if self.apiserver.get::<Secret>(&namespace, &format!("{name}-app")).is_none() {
+            let certificate = super::authority(today()).certificate;
+            let authority = super::secret(&format!("{name}-ca"), &[("ca.crt", &certificate)]).0;
+            for mut secret in [login(&format!("{name}-app")), authority] {
+                secret.metadata.namespace = Some(namespace.clone());
+                self.apiserver.seed(&secret);
+            }
+            return true;
+        }
+        let status = json!({
+            "phase": "Cluster in healthy state",
+            "instances": instances,
+            "readyInstances": if asleep { 0 } else { instances },
+            "currentPrimary": format!("{name}-1"),
+            "targetPrimary": format!("{name}-1"),
+            "conditions": [{"type": "cnpg.io/hibernation", "status": if asleep { "True" } else { "False" }}],
+        });
+        let mut changed = false;
+        self.apiserver.edit::<Cluster>(&namespace, &name, |live| {
+            changed = live["status"] != status;
+            live["status"] = status;
+        });
+        changed
     }
 
     fn answer_job(&self, job: &Job) -> bool {
@@ -374,13 +406,15 @@ impl controller_testing::World for World {
         passes.clock = Clock::fixed(self.now());
     }
 
-    /// Jobs end, and the StatefulSet controller and the kubelet make one step.
+    /// A provider's Postgres, Jobs and the StatefulSet controller and the kubelet make one step.
     fn answer(&self) -> bool {
+        let clusters = self.apiserver.list::<Cluster>("");
         let jobs = self.apiserver.list::<Job>("");
         let sets = self.apiserver.list::<StatefulSet>("");
-        let answered: Vec<bool> = jobs
+        let answered: Vec<bool> = clusters
             .iter()
-            .map(|job| self.answer_job(job))
+            .map(|cluster| self.answer_provider(cluster))
+            .chain(jobs.iter().map(|job| self.answer_job(job)))
             .chain(sets.iter().map(|set| self.answer_set(set)))
             .collect();
         answered.contains(&true) || self.pass_time_of_upgrade()
@@ -408,6 +442,10 @@ impl controller_testing::World for World {
         }
         snapshot
     }
+}
+
+fn login(secret: &str) -> Secret {
+    super::secret(secret, &[("username", "engine"), ("password", "hunter2")]).0
 }
 
 fn mask(value: &mut Value) {

@@ -125,8 +125,12 @@ pub fn plan_rollout(
 }
 
 /// Pods are taken away one by one, so that each hands over what it does before the next one ends. All end at once when
-/// nobody shall serve.
+/// nobody shall serve. None begins before a managed Postgres is awake.
 fn next_size(wanted: i32, former: i32, observed: &Observed) -> i32 {
+    let is_reachable = matches!(observed.postgres, PostgresView::Reachable(_));
+    if former == 0 && observed.managed.is_some() && !is_reachable {
+        return 0;
+    }
     if wanted == 0 || wanted >= former {
         return wanted;
     }

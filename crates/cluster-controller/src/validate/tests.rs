@@ -1,9 +1,10 @@
+use api_types::cluster::SslMode;
 use rstest::rstest;
 
 use super::*;
 use crate::children::{migration_job, stateful_set};
 use crate::observe::secrets::build_login;
-use crate::testing::{MINIMAL, SEED, cluster, minimal, secret, target, with_input};
+use crate::testing::{MANAGED, MINIMAL, SEED, cluster, minimal, secret, target, with_input};
 use crate::upgrade::rollout::EngineTemplate;
 
 #[test]
@@ -11,7 +12,7 @@ fn a_valid_spec_gives_its_target() {
     let cluster = cluster(MINIMAL);
     let mut postgres = cluster.spec.postgres.external_ref.clone().unwrap();
     postgres.host = "postgres.acme.svc".to_owned();
-    assert_eq!(validate(&cluster), Ok(Target { version: Version::new(1, 2, 3), postgres }));
+    assert_eq!(validate(&cluster), Ok(Target { version: Version::new(1, 2, 3), postgres, managed: None }));
 }
 
 /// `verify-full` compares this name with the certificate: one that only one of them checks locks the other one out.
@@ -87,17 +88,20 @@ fn what_admission_would_refuse_is_refused(
 }
 
 #[test]
-fn a_managed_postgres_is_reported_to_be_not_acted_on() {
-    let cluster = minimal(|cluster| {
-        cluster.spec.postgres.external_ref = None;
-        cluster.spec.postgres.managed = Some(api_types::cluster::ManagedPostgres::default());
-    });
+fn a_managed_postgres_is_where_its_provider_makes_it() {
+    let target = validate(&cluster(MANAGED)).unwrap();
     assert_eq!(
-        validate(&cluster),
-        Err(Problem::new(ClusterReason::FieldsNotActedOn, ErrorClass::Invalid, "spec.postgres.managed is stored but not acted on by this version: create a Postgres yourself and name \
-                      it in spec.postgres.externalRef of a new WorkflowCluster"
-                .to_owned()))
+        target.postgres,
+        ExternalPostgres {
+            host: "dev-postgres-rw.acme.svc".to_owned(),
+            port: None,
+            database: Some("workflow".to_owned()),
+            database_secret: "dev-postgres-app".to_owned(),
+            ssl_mode: Some(SslMode::VerifyFull),
+            ca_secret: Some("dev-postgres-ca".to_owned()),
+        }
     );
+    assert_eq!(target.managed, cluster(MANAGED).spec.postgres.managed);
 }
 
 #[test]

@@ -1,0 +1,275 @@
+//! Other operators that make Postgres for a cluster (`spec.postgres.managed`). A provider says what is to be applied, what
+//! the applied object says of itself, and where the database is then. Pure, but for [`observe_provider`].
+
+pub mod cloud_native_pg;
+
+use api_types::WorkflowCluster;
+use api_types::cluster::{ClusterReason, ExternalPostgres, ManagedPostgres, PostgresProvider};
+use api_types::labels::{CLUSTER, Component, MANAGED_BY, OPERATOR};
+use api_types::reference::DeletionPolicy;
+use controller_kit::plan::{ChildVerdict, Desired, is_controlled_by, is_converged, plan_child};
+use controller_kit::problem::Problem;
+use engine_access::grant::{NamespaceRole, missing_permission};
+use kube::api::{Api, ApiResource, DynamicObject, ObjectMeta};
+use kube::{Resource as _, ResourceExt as _};
+
+use crate::children::BuildInput;
+use crate::context::Context;
+use crate::observe::postgres::PostgresProblem;
+
+/// An operator that makes Postgres.
+pub trait Provider: Send + Sync {
+    /// Its name, as people know it.
+    fn name(&self) -> &'static str;
+
+    /// The kind that is applied.
+    fn resource(&self) -> ApiResource;
+
+    /// What a person types to install it.
+    fn install_command(&self) -> &'static str;
+
+    /// Name of the applied object.
+    fn object_name(&self, cluster: &str) -> String;
+
+    /// Where the database is, and which Secrets it makes for the login.
+    fn connection(&self, cluster: &str, namespace: &str) -> ExternalPostgres;
+
+    /// The object to apply. `live` is the one that was applied before: what cannot be taken back stays as it has it.
+    fn build(&self, order: &Order<'_>, live: Option<&DynamicObject>) -> Desired;
+
+    /// What the object says of itself, measured by what was asked for. `converged`: it was applied from this very order.
+    fn judge(&self, order: &Order<'_>, live: &DynamicObject, converged: bool) -> State;
+
+    /// Whether the object was applied last with the order to sleep.
+    fn was_sent_to_sleep(&self, live: &DynamicObject) -> bool;
+
+    /// The size that the volumes have and cannot give up, if the order asks for less.
+    fn refused_shrink(&self, order: &Order<'_>, live: &DynamicObject) -> Option<String>;
+}
+
+/// The provider that a spec names.
+#[must_use]
+pub fn provider_of(managed: &ManagedPostgres) -> &'static dyn Provider {
+    match managed.provider() {
+        PostgresProvider::CloudNativePg => &cloud_native_pg::CloudNativePg,
+    }
+}
+
+/// What a provider is asked for.
+#[derive(Clone, Debug)]
+pub struct Order<'a> {
+    /// For whom.
+    pub cluster: &'a WorkflowCluster,
+    /// `spec.postgres.managed`.
+    pub managed: &'a ManagedPostgres,
+    /// Name, namespace, labels and, if the database goes with the cluster, the owner.
+    pub metadata: ObjectMeta,
+    /// No instance shall run; the volumes stay.
+    pub asleep: bool,
+}
+
+impl<'a> Order<'a> {
+    /// The order of a cluster; `None` when no provider makes its database.
+    #[must_use]
+    pub fn of(input: &BuildInput<'a>, asleep: bool) -> Option<Self> {
+        let managed = input.target.managed.as_ref()?;
+        let name = provider_of(managed).object_name(&input.name());
+        let metadata = match input.cluster.spec.deletion_policy() {
+            DeletionPolicy::Delete => input.metadata(name, Component::Postgres),
+            DeletionPolicy::Retain => input.unowned_metadata(name, Component::Postgres),
+        };
+        Some(Self { cluster: input.cluster, managed, metadata, asleep })
+    }
+}
+
+/// How far a managed Postgres is. Each text is a phrase of ours for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is being made, changed or started.
+    Provisioning(String),
+    /// It is as it was asked for.
+    Ready,
+    /// It serves, but not with all its instances.
+    Degraded(String),
+    /// The provider cannot go on by itself.
+    Failed(String),
+    /// It goes to sleep.
+    Hibernating,
+    /// It sleeps.
+    Hibernated,
+    /// It slept, and is asked to serve again.
+    Waking,
+}
+
+/// A managed Postgres, as one pass sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Managed {
+    /// The provider's object.
+    pub view: ProviderView,
+    /// How far it is; `None` when its object could not be read, or is somebody else's.
+    pub state: Option<State>,
+    /// No instance shall run.
+    pub asleep: bool,
+    /// The size that the volumes keep, because the spec asks for less.
+    pub refused_shrink: Option<String>,
+}
+
+/// The provider's object, as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProviderView {
+    /// The provider is not installed.
+    CrdMissing,
+    /// The object could not be read.
+    Unread(Problem<ClusterReason>),
+    /// As it is.
+    Known(Option<Box<DynamicObject>>),
+}
+
+impl ProviderView {
+    /// The object, if there is one.
+    #[must_use]
+    pub fn live(&self) -> Option<&DynamicObject> {
+        match self {
+            Self::Known(live) => live.as_deref(),
+            Self::CrdMissing | Self::Unread(_) => None,
+        }
+    }
+}
+
+/// Asks by name, at each pass: a kind that may not exist cannot be watched.
+pub async fn observe_provider(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    managed: &ManagedPostgres,
+) -> ProviderView {
+    let provider = provider_of(managed);
+    let (name, namespace) =
+        (provider.object_name(&cluster.name_any()), cluster.namespace().unwrap_or_default());
+    let resource = provider.resource();
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
+    match api.get(&name).await {
+        Ok(found) => ProviderView::Known(Some(Box::new(found))),
+        Err(kube::Error::Api(status)) if status.code == 404 && names_object(&status) => {
+            ProviderView::Known(None)
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 => ProviderView::CrdMissing,
+        Err(error) => {
+            let object = format!("{} {namespace}/{name}", resource.kind);
+            let missing = missing_permission(&error, NamespaceRole::Cluster);
+            ProviderView::Unread(Problem::unread(&object, &error, missing))
+        }
+    }
+}
+
+/// An object that is absent and a kind that is absent both answer 404; only the first says which object.
+pub(crate) fn names_object(status: &kube::core::Status) -> bool {
+    status.details.as_ref().is_some_and(|details| !details.name.is_empty())
+}
+
+/// Judges what was read; `None` when no provider makes the database.
+#[must_use]
+pub fn judge_managed(input: &BuildInput<'_>, view: ProviderView, may_sleep: bool) -> Option<Managed> {
+    let awake = Order::of(input, false)?;
+    let provider = provider_of(awake.managed);
+    let Some(live) = view.live() else {
+        let state = matches!(view, ProviderView::Known(None))
+            .then(|| State::Provisioning("is being created".to_owned()));
+        return Some(Managed { view, state, asleep: false, refused_shrink: None });
+    };
+    if !is_ours(&awake, live) {
+        return Some(Managed { view, state: None, asleep: false, refused_shrink: None });
+    }
+    // One that is still being made is not put to sleep half done.
+    let is_made = || matches!(judge(&awake, live), State::Ready | State::Degraded(_));
+    let asleep = may_sleep && (provider.was_sent_to_sleep(live) || is_made());
+    let order = Order { asleep, ..awake };
+    let (state, refused_shrink) = (Some(judge(&order, live)), provider.refused_shrink(&order, live));
+    Some(Managed { view, state, asleep, refused_shrink })
+}
+
+fn judge(order: &Order<'_>, live: &DynamicObject) -> State {
+    let provider = provider_of(order.managed);
+    let is_converged = is_converged(&provider.build(order, Some(live)), live);
+    provider.judge(order, live, is_converged)
+}
+
+/// What is to be done, unless the kind is not there or could not be read.
+#[must_use]
+pub fn plan_provider(order: &Order<'_>, view: &ProviderView) -> ChildVerdict {
+    let ProviderView::Known(live) = view else { return ChildVerdict::Converged };
+    let desired = provider_of(order.managed).build(order, live.as_deref());
+    let Some(live) = live.as_deref() else { return ChildVerdict::Apply(desired) };
+    let owner = order.cluster.uid().unwrap_or_default();
+    if is_controlled_by(live.meta(), &owner) {
+        plan_child(&owner, desired, Some(live))
+    } else if !is_ours(order, live) {
+        ChildVerdict::NameTaken { object: desired.display() }
+    } else if is_converged(&desired, live) {
+        ChildVerdict::Converged
+    } else {
+        ChildVerdict::Apply(desired)
+    }
+}
+
+/// Controlled by this cluster; or no owner's and labelled as one of this name: `deletionPolicy: Retain` keeps it so, also for
+/// the next cluster of the name.
+fn is_ours(order: &Order<'_>, live: &DynamicObject) -> bool {
+    let label = |key: &str, value: &str| live.labels().get(key).is_some_and(|found| found == value);
+    let is_kept = live.owner_references().is_empty()
+        && label(MANAGED_BY, OPERATOR)
+        && label(CLUSTER, &order.cluster.name_any());
+    is_kept || is_controlled_by(live.meta(), &order.cluster.uid().unwrap_or_default())
+}
+
+/// Why the database cannot be used, when its provider is the reason: a login could only fail.
+#[must_use]
+pub fn explain_absence(input: &BuildInput<'_>, managed: &Managed) -> Option<PostgresProblem> {
+    let provider = provider_of(input.target.managed.as_ref()?);
+    let problem = |reason, cause: String| Some(PostgresProblem { reason, cause });
+    let object = format!("{} {}", provider.resource().kind, provider.object_name(&input.name()));
+    match (&managed.view, &managed.state) {
+        (ProviderView::CrdMissing, _) => problem(
+            ClusterReason::ProviderMissing,
+            format!(
+                "spec.postgres.managed needs {}, which is not installed: {}",
+                provider.name(),
+                provider.install_command()
+            ),
+        ),
+        (ProviderView::Unread(unread), _) => problem(unread.reason, unread.to_string()),
+        (ProviderView::Known(_), None) => {
+            problem(ClusterReason::NameTaken, format!("{object} exists and belongs to something else"))
+        }
+        (_, Some(State::Provisioning(what))) => {
+            problem(ClusterReason::PostgresProvisioning, format!("{object} {what}"))
+        }
+        (_, Some(State::Failed(what))) => {
+            problem(ClusterReason::PostgresFailed, format!("{object} {what}: look at it and its pods"))
+        }
+        (_, Some(State::Hibernating)) => {
+            problem(ClusterReason::PostgresHibernating, format!("{object} goes to sleep"))
+        }
+        (_, Some(State::Waking)) => {
+            problem(ClusterReason::PostgresProvisioning, format!("{object} wakes up"))
+        }
+        (_, Some(State::Hibernated)) => {
+            problem(ClusterReason::PostgresHibernated, format!("{object} sleeps; its volumes are kept"))
+        }
+        (_, Some(State::Ready | State::Degraded(_))) => None,
+    }
+}
+
+/// Whether a login is worth a try: a database that is not there, or not ours, is not asked.
+#[must_use]
+pub fn may_answer(managed: &Managed) -> bool {
+    match &managed.view {
+        ProviderView::CrdMissing | ProviderView::Known(None) => false,
+        ProviderView::Unread(_) => true,
+        ProviderView::Known(Some(_)) => {
+            !matches!(managed.state, None | Some(State::Hibernating | State::Hibernated | State::Waking))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,275 @@
+//! CloudNativePG: a `Cluster` of `postgresql.cnpg.io/v1`.
+
+use std::collections::BTreeMap;
+
+use api_types::cluster::{ExternalPostgres, SslMode};
+use api_types::quantity::Quantity;
+use controller_kit::plan::Desired;
+use k8s_openapi::api::core::v1::{
+    NodeAffinity, PodAffinity, PodAntiAffinity, ResourceRequirements, Toleration, TopologySpreadConstraint,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::api::{ApiResource, DynamicObject};
+use kube::{CustomResource, ResourceExt as _};
+use serde::{Deserialize, Serialize};
+
+use super::{Order, Provider, State};
+
+mod status;
+
+/// Annotation by which CloudNativePG sends a cluster to sleep.
+const HIBERNATION: &str = "cnpg.io/hibernation";
+/// Label of every pod of a `Cluster`.
+const CLUSTER_LABEL: &str = "cnpg.io/cluster";
+/// Database and owner that are made for the engine.
+const DATABASE: &str = "workflow";
+/// What an engine pod opens at most: its pool, one that listens, one that starts.
+const CONNECTIONS_OF_ENGINE_POD: i32 = 18;
+/// Migrations, backups and the operator.
+const OTHER_CONNECTIONS: i32 = 20;
+
+/// The provider.
+pub struct CloudNativePg;
+
+/// The fields of `Cluster` that we mean.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "postgresql.cnpg.io",
+    version = "v1",
+    kind = "Cluster",
+    plural = "clusters",
+    namespaced,
+    schema = "disabled",
+    derive = "PartialEq"
+)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ClusterSpec {
+    pub(crate) instances: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_name: Option<String>,
+    storage: Storage,
+    bootstrap: Bootstrap,
+    postgresql: PostgresConfiguration,
+    affinity: Placement,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    topology_spread_constraints: Vec<TopologySpreadConstraint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resources: Option<ResourceRequirements>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority_class_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inherited_metadata: Option<InheritedMetadata>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Storage {
+    size: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    storage_class: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Bootstrap {
+    initdb: InitDb,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct InitDb {
+    database: String,
+    owner: String,
+    encoding: String,
+    locale_collate: String,
+    locale_c_type: String,
+    data_checksums: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct PostgresConfiguration {
+    parameters: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    synchronous: Option<Synchronous>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Synchronous {
+    method: String,
+    number: i32,
+    data_durability: String,
+    /// Whether an instance is promoted only if it surely has every commit.
+    failover_quorum: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Placement {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    node_selector: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tolerations: Vec<Toleration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_affinity: Option<NodeAffinity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    additional_pod_affinity: Option<PodAffinity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    additional_pod_anti_affinity: Option<PodAntiAffinity>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct InheritedMetadata {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+}
+
+impl Provider for CloudNativePg {
+    fn name(&self) -> &'static str {
+        "CloudNativePG"
+    }
+
+    fn resource(&self) -> ApiResource {
+        ApiResource::erase::<Cluster>(&())
+    }
+
+    fn install_command(&self) -> &'static str {
+        "helm upgrade --install cnpg --repo https://cloudnative-pg.github.io/charts cloudnative-pg -n cnpg-system --create-namespace"
+    }
+
+    fn object_name(&self, cluster: &str) -> String {
+        format!("{cluster}-postgres")
+    }
+
+    /// The Service follows the primary, and the server's certificate is made for its name. Of the login's Secret only the
+    /// user and the password are read: its `host` is a name that only pods of this namespace can resolve.
+    fn connection(&self, cluster: &str, namespace: &str) -> ExternalPostgres {
+        let name = self.object_name(cluster);
+        ExternalPostgres {
+            host: format!("{name}-rw.{namespace}.svc"),
+            port: None,
+            database: Some(DATABASE.to_owned()),
+            database_secret: format!("{name}-app"),
+            ssl_mode: Some(SslMode::VerifyFull),
+            ca_secret: Some(format!("{name}-ca")),
+        }
+    }
+
+    fn build(&self, order: &Order<'_>, live: Option<&DynamicObject>) -> Desired {
+        let mut metadata = order.metadata.clone();
+        metadata.name = Some(self.object_name(&order.cluster.name_any()));
+        metadata
+            .annotations
+            .get_or_insert_default()
+            .insert(HIBERNATION.to_owned(), if order.asleep { "on" } else { "off" }.to_owned());
+        Desired::of(&Cluster { metadata, spec: build_spec(order, live) })
+    }
+
+    fn judge(&self, order: &Order<'_>, live: &DynamicObject, converged: bool) -> State {
+        status::judge(order.managed.replicas(), order.asleep, live, converged)
+    }
+
+    fn was_sent_to_sleep(&self, live: &DynamicObject) -> bool {
+        live.annotations().get(HIBERNATION).is_some_and(|value| value == "on")
+    }
+
+    fn refused_shrink(&self, order: &Order<'_>, live: &DynamicObject) -> Option<String> {
+        let (wanted, size) = (order.managed.storage_size(), live_size(live)?);
+        is_less(&wanted, &size).then(|| size.to_string())
+    }
+}
+
+fn build_spec(order: &Order<'_>, live: Option<&DynamicObject>) -> ClusterSpec {
+    let managed = order.managed;
+    let scheduling = order.cluster.spec.scheduling.clone().unwrap_or_default();
+    let name = CloudNativePg.object_name(&order.cluster.name_any());
+    let wanted = managed.storage_size();
+    let size = live.and_then(live_size).filter(|size| is_less(&wanted, size)).unwrap_or(wanted);
+    let affinity = scheduling.affinity.unwrap_or_default();
+    let has_metadata = !scheduling.pod_labels.is_empty() || !scheduling.pod_annotations.is_empty();
+    ClusterSpec {
+        instances: managed.replicas(),
+        image_name: managed.image.clone(),
+        storage: Storage { size: size.to_string(), storage_class: managed.storage_class_name.clone() },
+        bootstrap: Bootstrap { initdb: build_database() },
+        postgresql: PostgresConfiguration {
+            parameters: [("max_connections".to_owned(), max_connections(order.cluster.spec.replicas))].into(),
+            synchronous: build_synchronous(managed.replicas()),
+        },
+        affinity: Placement {
+            node_selector: scheduling.node_selector,
+            tolerations: scheduling.tolerations,
+            node_affinity: affinity.node_affinity,
+            additional_pod_affinity: affinity.pod_affinity,
+            additional_pod_anti_affinity: affinity.pod_anti_affinity,
+        },
+        topology_spread_constraints: scheduling
+            .topology_spread_constraints
+            .into_iter()
+            .map(|constraint| counting_own_pods(constraint, &name))
+            .collect(),
+        resources: managed.resources.as_ref().map(api_types::scheduling::Resources::to_kube),
+        priority_class_name: scheduling.priority_class_name,
+        inherited_metadata: has_metadata.then_some(InheritedMetadata {
+            labels: scheduling.pod_labels,
+            annotations: scheduling.pod_annotations,
+        }),
+    }
+}
+
+/// The same order of texts on every server, whatever its system's locale is.
+fn build_database() -> InitDb {
+    InitDb {
+        database: DATABASE.to_owned(),
+        owner: DATABASE.to_owned(),
+        encoding: "UTF8".to_owned(),
+        locale_collate: "C".to_owned(),
+        locale_c_type: "C".to_owned(),
+        data_checksums: true,
+    }
+}
+
+/// A commit counts when another instance has it too, so that none is lost with the primary. With two instances the loss of
+/// one would stop all writes: there the other is only preferred.
+fn build_synchronous(instances: i32) -> Option<Synchronous> {
+    let (data_durability, failover_quorum) = match instances {
+        ..=1 => return None,
+        2 => ("preferred", false),
+        3.. => ("required", true),
+    };
+    Some(Synchronous {
+        method: "any".to_owned(),
+        number: 1,
+        data_durability: data_durability.to_owned(),
+        failover_quorum,
+    })
+}
+
+/// In hundreds: another number restarts Postgres. One pod more than asked for runs while pods are replaced.
+fn max_connections(engine_pods: i32) -> String {
+    let needed = CONNECTIONS_OF_ENGINE_POD * (engine_pods + 1) + OTHER_CONNECTIONS;
+    ((needed + 99) / 100 * 100).max(100).to_string()
+}
+
+fn counting_own_pods(constraint: TopologySpreadConstraint, name: &str) -> TopologySpreadConstraint {
+    let own = || LabelSelector {
+        match_labels: Some([(CLUSTER_LABEL.to_owned(), name.to_owned())].into()),
+        ..LabelSelector::default()
+    };
+    TopologySpreadConstraint {
+        label_selector: constraint.label_selector.or_else(|| Some(own())),
+        ..constraint
+    }
+}
+
+fn live_size(live: &DynamicObject) -> Option<Quantity> {
+    serde_json::from_value(live.data.pointer("/spec/storage/size")?.clone()).ok()
+}
+
+fn is_less(wanted: &Quantity, size: &Quantity) -> bool {
+    matches!((wanted.billionths(), size.billionths()), (Some(wanted), Some(size)) if wanted < size)
+}

@@ -1,0 +1,88 @@
+//! The judgement of the database, and of the provider that makes it.
+
+use std::time::Duration;
+
+use api_types::cluster::ClusterPhase;
+use api_types::cluster::ClusterReason as Reason;
+use api_types::condition::POSTGRES_REACHABLE;
+use controller_kit::condition::{Readiness, find};
+use controller_kit::outcome::Next;
+
+use super::{Judge, Judgement, RECHECK_MOVING, why_stopped};
+use crate::observe::postgres::{PostgresProblem, PostgresView};
+use crate::provider::State;
+
+/// A database that is away is asked again after 5 s, later after half the time that it has been away, to 60 s.
+const RECHECK_POSTGRES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
+
+impl Judge<'_> {
+    pub(super) fn judge_postgres(&self) -> Option<Judgement> {
+        let PostgresView::Unusable(PostgresProblem { reason, cause }) = &self.observed.postgres else {
+            return None;
+        };
+        match reason {
+            Reason::PostgresHibernated if self.cluster.spec.is_stopped() => {
+                let message = format!(
+                    "{}: no engine pod runs and Postgres sleeps, the data is kept",
+                    why_stopped(self.cluster)
+                );
+                return Some(self.settled(Reason::Stopped, message));
+            }
+            // What it needs comes by itself.
+            Reason::PostgresProvisioning | Reason::PostgresHibernating => {
+                return Some(self.moving(*reason, cause.clone(), RECHECK_MOVING));
+            }
+            _ => {}
+        }
+        let passes = *reason == Reason::PostgresUnreachable;
+        Some(Judgement {
+            phase: self.problem_phase(ClusterPhase::Pending),
+            readiness: if passes { Readiness::InProgress } else { Readiness::Stalled },
+            reason: *reason,
+            message: cause.clone(),
+            next: Next::Wait { recheck: self.postgres_recheck() },
+        })
+    }
+
+    /// A database that serves, and is not as the spec asks for.
+    pub(super) fn judge_provider(&self) -> Option<Judgement> {
+        let managed = self.observed.managed.as_ref()?;
+        if let Some(size) = &managed.refused_shrink {
+            let message = format!(
+                "spec.postgres.managed.storageSize is less than the {size} that the volumes have: they cannot shrink"
+            );
+            return Some(self.stalled(Reason::StorageShrinkRefused, message));
+        }
+        match managed.state.as_ref()? {
+            State::Ready | State::Hibernated | State::Waking => None,
+            State::Provisioning(what) => Some(self.moving(
+                Reason::PostgresProvisioning,
+                format!("the managed Postgres {what}"),
+                RECHECK_MOVING,
+            )),
+            State::Hibernating => {
+                let message = "the engine is stopped, the managed Postgres goes to sleep".to_owned();
+                Some(self.moving(Reason::PostgresHibernating, message, RECHECK_MOVING))
+            }
+            State::Degraded(what) => {
+                let phase = self.problem_phase(ClusterPhase::Provisioning);
+                let message = format!("the managed Postgres serves, {what}");
+                Some(Judgement { phase, ..self.moving(Reason::PostgresDegraded, message, RECHECK_MOVING) })
+            }
+            State::Failed(what) => {
+                Some(self.stalled(Reason::PostgresFailed, format!("the managed Postgres {what}")))
+            }
+        }
+    }
+
+    fn postgres_recheck(&self) -> Duration {
+        let (min, max) = RECHECK_POSTGRES;
+        let conditions =
+            self.cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let since = find(conditions, POSTGRES_REACHABLE).filter(|reachable| reachable.status == "False");
+        let away = since.map_or(Duration::ZERO, |since| {
+            Duration::try_from(self.now.duration_since(since.last_transition_time.0)).unwrap_or_default()
+        });
+        (away / 2).clamp(min, max)
+    }
+}
