@@ -5,18 +5,22 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::grammar;
-use crate::reference::DeletionPolicy;
 use crate::scheduling::{Resources, Scheduling};
 use crate::schema::CelRule;
 
+mod backup;
 mod managed;
 mod reason;
 mod status;
 mod upgrade;
 
+pub use backup::{BackupRef, Bootstrap, ClusterBackup, Drill, Recovery};
+pub(crate) use backup::{RECOVERY_DESTINATION, RECOVERY_ONE_OF, SCHEDULE_NEEDS_DESTINATION};
 pub use managed::{DEFAULT_POSTGRES_REPLICAS, DEFAULT_STORAGE_SIZE, ManagedPostgres, PostgresProvider};
 pub use reason::ClusterReason;
-pub use status::{AccessKeyIds, ClusterPhase, Endpoint, PostgresStatus, WorkflowClusterStatus};
+pub use status::{
+    AccessKeyIds, ClusterPhase, Endpoint, LastBackup, PostgresStatus, RecoveryStatus, WorkflowClusterStatus,
+};
 pub use upgrade::{
     Canary, DEFAULT_HEALTH_SECONDS, DEFAULT_MAX_REGRESSION, Finalize, MaintenanceWindow, StableTemplate,
     Upgrade, UpgradeFailure, UpgradeGate, UpgradeGateName, UpgradeStage, UpgradeStatus, Weekday,
@@ -64,6 +68,15 @@ pub(crate) const TRACING_ENDPOINT: CelRule = (
     "!self.enabled || has(self.otlpEndpoint)",
     "spec.observability.tracing.otlpEndpoint is required when tracing is enabled",
 );
+pub(crate) const SNAPSHOT_DESTINATION: CelRule = (
+    "!has(self.deletionPolicy) || self.deletionPolicy != 'Snapshot' || (has(self.backup) && has(self.backup.destination))",
+    "spec.backup.destination is required with deletionPolicy Snapshot",
+);
+const BOOTSTRAP_IMMUTABLE: CelRule = (
+    "has(self.bootstrap) == has(oldSelf.bootstrap) && (!has(self.bootstrap) || self.bootstrap == oldSelf.bootstrap)",
+    "spec.bootstrap is immutable: a cluster begins once; create a new WorkflowCluster",
+);
+
 /// A workflow engine: its version, its Postgres, its replicas and how it is reached.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -91,6 +104,7 @@ pub(crate) const TRACING_ENDPOINT: CelRule = (
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
+#[x_kube(validation = SNAPSHOT_DESTINATION, validation = BOOTSTRAP_IMMUTABLE)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkflowClusterSpec {
     /// Version of the engine, SemVer without build metadata. Raising it rolls the engine; a lower one or a skipped major
@@ -134,10 +148,17 @@ pub struct WorkflowClusterSpec {
     /// Where the pods run: engine and migration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduling: Option<Scheduling>,
-    /// `Delete` (default) removes a managed Postgres with its data, and the Secrets and certificates made for the engine;
-    /// `Retain` leaves them. The database behind `externalRef` is never touched.
+    /// Backups of the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deletion_policy: Option<DeletionPolicy>,
+    pub backup: Option<ClusterBackup>,
+    /// What the database begins with. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<Bootstrap>,
+    /// `Delete` (default) removes a managed Postgres with its data, and the Secrets and certificates made for the engine;
+    /// `Retain` leaves them; `Snapshot` is `Delete` after a last backup, which outlives the cluster. The database behind
+    /// `externalRef` is never touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<ClusterDeletionPolicy>,
 }
 
 fn one() -> i32 {
@@ -161,8 +182,13 @@ impl WorkflowClusterSpec {
     }
 
     /// What happens on deletion; `Delete` when the spec says nothing.
-    pub fn deletion_policy(&self) -> DeletionPolicy {
+    pub fn deletion_policy(&self) -> ClusterDeletionPolicy {
         self.deletion_policy.unwrap_or_default()
+    }
+
+    /// The backup that the database begins with.
+    pub fn recovery(&self) -> Option<&Recovery> {
+        self.bootstrap.as_ref()?.recovery.as_ref()
     }
 
     /// How another template reaches the pods; the defaults when the spec says nothing.
@@ -187,6 +213,19 @@ impl WorkflowClusterSpec {
             .and_then(|observability| observability.metrics.as_ref())
             .is_some_and(|metrics| metrics.enabled && metrics.service_monitor == Some(true))
     }
+}
+
+/// What happens to what a cluster made when the cluster is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "")] // each field of this type has its own description
+pub enum ClusterDeletionPolicy {
+    /// It is deleted too.
+    #[default]
+    Delete,
+    /// It stays.
+    Retain,
+    /// It is deleted after a last backup.
+    Snapshot,
 }
 
 /// The Postgres of a cluster: exactly one member is set.

@@ -98,6 +98,22 @@ pub const TIME_ZONE: &str = r"^[A-Za-z0-9_+/-]+$";
 /// Most characters of a [`TIME_ZONE`].
 pub const TIME_ZONE_MAX: u32 = 64;
 
+/// Name of a bucket.
+pub const BUCKET: &str = r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$";
+/// Most characters of a [`BUCKET`].
+pub const BUCKET_MAX: u32 = 63;
+/// Plain names with `/` between them; `.` and `..` are refused by a rule of their own.
+pub const STORAGE_PATH: &str = r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$";
+/// Most characters of a [`STORAGE_PATH`].
+pub const STORAGE_PATH_MAX: u32 = 512;
+/// Five fields of cron.
+pub const CRON: &str = r"^[0-9*,/A-Za-z#?-]+( [0-9*,/A-Za-z#?-]+){4}$";
+/// Most characters of a [`CRON`].
+pub const CRON_MAX: u32 = 100;
+/// Time with an offset.
+pub const RFC3339: &str =
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$";
+
 /// A pattern of this module in words: what to write instead.
 pub fn words(pattern: &str) -> Option<&'static str> {
     let words = match pattern {
@@ -128,6 +144,10 @@ pub fn words(pattern: &str) -> Option<&'static str> {
         QUANTITY => "a quantity like 500m, 2 or 4Gi, not negative",
         TIME_OF_DAY => "a time from 00:00 to 23:59",
         TIME_ZONE => "an IANA time zone like Europe/Berlin",
+        BUCKET => "the name of a bucket: a-z, 0-9, '.' and '-', starting and ending with a letter or digit",
+        STORAGE_PATH => "plain names of letters, digits, '.', '_' and '-', with '/' between them",
+        CRON => "five fields of cron, like 0 3 * * *",
+        RFC3339 => "a time like 2026-11-27T03:00:00Z",
         _ => return None,
     };
     Some(words)

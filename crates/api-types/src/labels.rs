@@ -11,6 +11,13 @@ pub const CLUSTER: &str = "workflow.example.com/cluster";
 /// On owned objects: the `WorkflowWorker` that they belong to.
 pub const WORKER: &str = "workflow.example.com/worker";
 
+/// On owned objects: the `WorkflowBackup` that they belong to.
+pub const BACKUP: &str = "workflow.example.com/backup";
+/// Label of a `WorkflowBackup`: why it was made by itself, one of `schedule`, `upgrade`, `deletion`.
+pub const BACKUP_CAUSE: &str = "workflow.example.com/backup-cause";
+/// Annotation of a `WorkflowBackup` that was made before an upgrade: `planHash` of that upgrade.
+pub const BACKUP_FOR_PLAN: &str = "workflow.example.com/plan-hash";
+
 /// Annotation, `"true"`: gives up a cleanup that cannot end. What is left behind is reported in an event.
 pub const FORCE_DELETE: &str = "workflow.example.com/force-delete";
 /// Annotation on a `WorkflowProcess` that names no tenant, written together with the finalizer: id of the tenant that
@@ -96,6 +103,10 @@ pub const PROCESS_CONTROLLER: Owner =
 pub const WORKER_CONTROLLER: Owner =
     Owner { field_manager: "workflow-worker-controller", finalizer: "workflow.example.com/worker-cleanup" };
 
+/// backup-controller.
+pub const BACKUP_CONTROLLER: Owner =
+    Owner { field_manager: "workflow-backup-controller", finalizer: "workflow.example.com/backup-cleanup" };
+
 /// What a pod runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Component {
@@ -103,6 +114,10 @@ pub enum Component {
     Engine,
     /// The migration Job of a cluster.
     Migration,
+    /// A Job that makes, deletes or tries out a backup.
+    Backup,
+    /// The Job that loads a backup into the database of a new cluster.
+    Restore,
     /// The Postgres that a provider makes for a cluster.
     Postgres,
     /// A worker fleet.
@@ -117,6 +132,8 @@ impl Component {
         match self {
             Self::Engine => "engine",
             Self::Migration => "migration",
+            Self::Backup => "backup",
+            Self::Restore => "restore",
             Self::Postgres => "postgres",
             Self::Worker => "worker",
             Self::Client => "client",
@@ -126,6 +143,7 @@ impl Component {
     const fn program(self) -> &'static str {
         match self {
             Self::Engine | Self::Migration => "workflow-engine",
+            Self::Backup | Self::Restore => "backup-agent",
             Self::Postgres => "postgresql",
             Self::Worker => "workflow-worker",
             Self::Client => "workflow-client",

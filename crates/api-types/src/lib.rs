@@ -10,6 +10,7 @@
 // Clippy takes two printer columns of the same type for a duplicate.
 #![allow(clippy::duplicated_attributes)]
 
+pub mod backup;
 pub mod child_fields;
 pub mod cluster;
 pub mod condition;
@@ -31,6 +32,7 @@ pub mod violation;
 pub mod worker;
 pub mod worker_env;
 
+pub use backup::{WorkflowBackup, WorkflowBackupSpec, WorkflowBackupStatus};
 pub use cluster::{WorkflowCluster, WorkflowClusterSpec, WorkflowClusterStatus};
 pub use process::{WorkflowProcess, WorkflowProcessSpec, WorkflowProcessStatus};
 pub use tenant::{WorkflowTenant, WorkflowTenantSpec, WorkflowTenantStatus};
@@ -50,6 +52,12 @@ pub const UNSEEN_GENERATION: i64 = -1;
 pub const MAX_MESSAGE_CHARS: usize = 256;
 
 /// The CustomResourceDefinitions, in the order of their kinds.
-pub fn crds() -> [CustomResourceDefinition; 4] {
-    [WorkflowCluster::crd(), WorkflowTenant::crd(), WorkflowProcess::crd(), WorkflowWorker::crd()]
+pub fn crds() -> [CustomResourceDefinition; 5] {
+    [
+        WorkflowCluster::crd(),
+        WorkflowTenant::crd(),
+        WorkflowProcess::crd(),
+        WorkflowWorker::crd(),
+        WorkflowBackup::crd(),
+    ]
 }

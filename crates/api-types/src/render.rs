@@ -6,6 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 
+use crate::backup::BackupReason;
 use crate::cluster::ClusterReason;
 use crate::grammar;
 use crate::process::ProcessReason;
@@ -46,7 +47,7 @@ pub fn crd_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_saphyr::
 
 /// Every document that holds generated parts.
 pub fn documents() -> Vec<Document> {
-    let [cluster, tenant, process, worker] = crate::crds();
+    let [cluster, tenant, process, worker, backup] = crate::crds();
     let common = Section { name: "reasons", content: reason_table(CommonReason::ALL) };
     vec![
         Document { path: "conditions.md".to_owned(), sections: vec![common] },
@@ -54,6 +55,7 @@ pub fn documents() -> Vec<Document> {
         spec_document::<TenantReason>(&tenant),
         spec_document::<ProcessReason>(&process),
         spec_document::<WorkerReason>(&worker),
+        spec_document::<BackupReason>(&backup),
     ]
 }
 

@@ -104,6 +104,11 @@ pub(crate) fn autoscaler_behavior(generator: &mut SchemaGenerator) -> Schema {
     optional(embedded::<HorizontalPodAutoscalerBehavior>(generator))
 }
 
+/// A timestamp that is always there.
+pub(crate) fn time(generator: &mut SchemaGenerator) -> Schema {
+    Time::json_schema(generator)
+}
+
 /// A timestamp in a status.
 pub(crate) fn optional_time(generator: &mut SchemaGenerator) -> Schema {
     optional(Time::json_schema(generator))

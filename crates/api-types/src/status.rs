@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use crate::backup::{BackupPhase, WorkflowBackupStatus};
 use crate::cluster::{ClusterPhase, WorkflowClusterStatus};
 use crate::process::{ProcessPhase, WorkflowProcessStatus};
 use crate::tenant::{TenantPhase, WorkflowTenantStatus};
@@ -77,5 +78,6 @@ status!(
     WorkflowClusterStatus ClusterPhase,
     WorkflowTenantStatus TenantPhase,
     WorkflowProcessStatus ProcessPhase,
-    WorkflowWorkerStatus WorkerPhase
+    WorkflowWorkerStatus WorkerPhase,
+    WorkflowBackupStatus BackupPhase
 );

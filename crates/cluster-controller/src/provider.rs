@@ -4,9 +4,10 @@
 pub mod cloud_native_pg;
 
 use api_types::WorkflowCluster;
-use api_types::cluster::{ClusterReason, ExternalPostgres, ManagedPostgres, PostgresProvider};
+use api_types::cluster::{
+    ClusterDeletionPolicy, ClusterReason, ExternalPostgres, ManagedPostgres, PostgresProvider,
+};
 use api_types::labels::{CLUSTER, Component, MANAGED_BY, OPERATOR};
-use api_types::reference::DeletionPolicy;
 use controller_kit::plan::{ChildVerdict, Desired, is_controlled_by, is_converged, plan_child};
 use controller_kit::problem::Problem;
 use engine_access::grant::{NamespaceRole, missing_permission};
@@ -75,8 +76,10 @@ impl<'a> Order<'a> {
         let managed = input.target.managed.as_ref()?;
         let name = provider_of(managed).object_name(&input.name());
         let metadata = match input.cluster.spec.deletion_policy() {
-            DeletionPolicy::Delete => input.metadata(name, Component::Postgres),
-            DeletionPolicy::Retain => input.unowned_metadata(name, Component::Postgres),
+            ClusterDeletionPolicy::Delete | ClusterDeletionPolicy::Snapshot => {
+                input.metadata(name, Component::Postgres)
+            }
+            ClusterDeletionPolicy::Retain => input.unowned_metadata(name, Component::Postgres),
         };
         Some(Self { cluster: input.cluster, managed, metadata, asleep })
     }

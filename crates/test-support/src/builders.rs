@@ -69,6 +69,8 @@ pub fn cluster(namespace: &str, name: &str) -> WorkflowCluster {
         authentication: None,
         scheduling: None,
         upgrade: None,
+        backup: None,
+        bootstrap: None,
         deletion_policy: None,
     };
     in_namespace(namespace, WorkflowCluster::new(name, spec))

@@ -1,11 +1,12 @@
 //! The status of a `WorkflowCluster`.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::upgrade::{StableTemplate, UpgradeStatus};
+use crate::backup::DrillResult;
 use crate::{grammar, schema};
 
 /// What the cluster-controller last saw.
@@ -74,6 +75,59 @@ pub struct WorkflowClusterStatus {
     /// What a failed upgrade goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_stable: Option<StableTemplate>,
+    /// The last WorkflowBackup of this cluster that is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_backup: Option<LastBackup>,
+    /// The last restore of a backup into a throw-away database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_drill: Option<DrillResult>,
+    /// The backup that the database began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryStatus>,
+}
+
+/// A backup that is complete.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastBackup {
+    /// Name of the WorkflowBackup.
+    #[schemars(length(max = grammar::DNS_LABEL_MAX))]
+    pub name: String,
+    /// Its id at the destination.
+    #[schemars(length(max = grammar::DNS_LABEL_MAX))]
+    pub id: String,
+    /// When it was complete.
+    #[schemars(schema_with = "schema::time")]
+    pub completed_at: Time,
+}
+
+/// A backup that was restored.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecoveryStatus {
+    /// Its id at the destination.
+    #[schemars(length(max = grammar::DNS_LABEL_MAX))]
+    pub backup_id: String,
+    /// Version of the engine that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = grammar::SEMVER_MAX))]
+    pub engine_version: Option<String>,
+    /// When the database was complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_time")]
+    pub completed_at: Option<Time>,
+    /// Process definitions that came back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub definitions: Option<i64>,
+    /// Active instances that came back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub active_instances: Option<i64>,
+    /// Jobs that workers had when the backup was made: they are handed out again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub leased_jobs: Option<i64>,
 }
 
 /// Ids of the keys that tokens are minted from. A key cannot be derived from its id.

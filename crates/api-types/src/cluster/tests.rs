@@ -17,7 +17,10 @@ fn omitted_fields_have_the_documented_values() {
     let spec = spec(&json!({}));
     let external = spec.postgres.external_ref.clone().unwrap();
     assert_eq!((external.port(), external.ssl_mode().as_str()), (5432, "prefer"));
-    assert_eq!((spec.replicas, spec.is_paused(), spec.deletion_policy()), (1, false, DeletionPolicy::Delete));
+    assert_eq!(
+        (spec.replicas, spec.is_paused(), spec.deletion_policy()),
+        (1, false, ClusterDeletionPolicy::Delete)
+    );
     assert_eq!(
         (spec.enabled_ingress(), spec.enabled_tracing(), spec.wants_service_monitor()),
         (None, None, false)

@@ -8,11 +8,12 @@ use kube::{CustomResourceExt, ResourceExt};
 use regex::Regex;
 
 use super::{Bounds, Checked, Violation};
+use crate::backup::BackupDestination;
 use crate::quantity::Quantity;
 use crate::scheduling::{POD_LABELS_RESERVED, RESOURCES_ORDER, Resources, Scheduling};
 use crate::schema::{CelRule, LABEL_KEYS};
-use crate::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
-use crate::{cluster, grammar, job_type, process, tenant, worker, worker_env};
+use crate::{WorkflowBackup, WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
+use crate::{backup, cluster, grammar, job_type, process, tenant, worker, worker_env};
 
 /// Collects the rules that do not hold.
 #[derive(Default)]
@@ -38,6 +39,21 @@ impl Broken {
             limit.is_none_or(|limit| request.billionths().is_none_or(|request| request <= limit))
         };
         self.unless(resources.requests.iter().all(is_within), path, RESOURCES_ORDER);
+    }
+
+    fn destination(&mut self, path: &str, destination: Option<&BackupDestination>) {
+        let Some(destination) = destination else { return };
+        let one_of = destination.s3.is_some() != destination.volume.is_some();
+        self.unless(one_of, path, backup::DESTINATION_ONE_OF);
+        let is_inside = |inner: &Option<String>| {
+            inner.as_ref().is_none_or(|inner| !inner.split('/').any(|part| part == "." || part == ".."))
+        };
+        if let Some(s3) = &destination.s3 {
+            self.unless(is_inside(&s3.prefix), format!("{path}.s3.prefix"), backup::PATH_INSIDE);
+        }
+        if let Some(volume) = &destination.volume {
+            self.unless(is_inside(&volume.path), format!("{path}.volume.path"), backup::PATH_INSIDE);
+        }
     }
 
     fn scheduling(&mut self, scheduling: Option<&Scheduling>) {
@@ -119,8 +135,41 @@ impl Checked for WorkflowCluster {
                 cluster::TRACING_ENDPOINT,
             );
         }
+        if let Some(backup) = &self.spec.backup {
+            let asks = backup.schedule.is_some() || backup.drill.is_some();
+            broken.unless(
+                !asks || backup.destination.is_some(),
+                "spec.backup",
+                cluster::SCHEDULE_NEEDS_DESTINATION,
+            );
+            broken.destination("spec.backup.destination", backup.destination.as_ref());
+        }
+        if let Some(recovery) = self.spec.recovery() {
+            let one_of = recovery.backup_ref.is_some() != recovery.backup_id.is_some();
+            broken.unless(one_of, "spec.bootstrap.recovery", cluster::RECOVERY_ONE_OF);
+            let both = recovery.backup_id.is_some() == recovery.destination.is_some();
+            broken.unless(both, "spec.bootstrap.recovery", cluster::RECOVERY_DESTINATION);
+            broken.destination("spec.bootstrap.recovery.destination", recovery.destination.as_ref());
+        }
+        let takes_snapshot = self.spec.deletion_policy() == cluster::ClusterDeletionPolicy::Snapshot;
+        let has_destination = self.spec.backup.as_ref().is_some_and(|backup| backup.destination.is_some());
+        broken.unless(!takes_snapshot || has_destination, "spec", cluster::SNAPSHOT_DESTINATION);
         broken.resources("spec.resources", self.spec.resources.as_ref());
         broken.scheduling(self.spec.scheduling.as_ref());
+        broken.0
+    }
+}
+
+impl Checked for WorkflowBackup {
+    fn bounds() -> &'static Bounds {
+        static BOUNDS: LazyLock<Bounds> = LazyLock::new(|| Bounds::of_spec(&WorkflowBackup::crd()));
+        &BOUNDS
+    }
+
+    fn broken_rules(&self) -> Vec<Violation> {
+        let mut broken = Broken::default();
+        broken.unless(is_dns_label(&self.name_any(), 63), "metadata.name", backup::NAME);
+        broken.destination("spec.destination", self.spec.destination.as_ref());
         broken.0
     }
 }

@@ -1,6 +1,6 @@
 //! The CRDs in a real apiserver, which decides what is accepted, and with which message.
 
-use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
+use api_types::{WorkflowBackup, WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::Status;
 use kube::{Api, Client};
@@ -21,6 +21,7 @@ fn api(client: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
         "WorkflowTenant" => ApiResource::erase::<WorkflowTenant>(&()),
         "WorkflowProcess" => ApiResource::erase::<WorkflowProcess>(&()),
         "WorkflowWorker" => ApiResource::erase::<WorkflowWorker>(&()),
+        "WorkflowBackup" => ApiResource::erase::<WorkflowBackup>(&()),
         other => panic!("{other}"),
     };
     Api::namespaced_with(client.clone(), namespace, &resource)
@@ -213,7 +214,7 @@ async fn unseen_object_says_so_until_a_controller_writes_its_status() {
             "lastTransitionTime": "1970-01-01T00:00:00Z",
         }],
     });
-    for kind in ["WorkflowCluster", "WorkflowTenant", "WorkflowProcess", "WorkflowWorker"] {
+    for kind in ["WorkflowCluster", "WorkflowTenant", "WorkflowProcess", "WorkflowWorker", "WorkflowBackup"] {
         let api = api(&client, &namespace, kind);
         let manifest = fixture(&format!("minimal/{kind}.yaml"));
         apply(&api, &manifest).await.unwrap();

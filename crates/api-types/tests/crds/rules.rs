@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use api_types::violation::{Checked, Violation, violations};
-use api_types::{WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
+use api_types::{WorkflowBackup, WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -22,6 +22,7 @@ fn check_case(case: &Case) -> Result<Vec<Violation>, serde_json::Error> {
         "WorkflowTenant" => check::<WorkflowTenant>(object),
         "WorkflowProcess" => check::<WorkflowProcess>(object),
         "WorkflowWorker" => check::<WorkflowWorker>(object),
+        "WorkflowBackup" => check::<WorkflowBackup>(object),
         other => panic!("{other}"),
     }
 }
@@ -65,8 +66,8 @@ fn messages_name_value_and_expectation() {
 }
 
 /// An object of each kind with every field set.
-static COMPLETE: LazyLock<[Value; 4]> = LazyLock::new(|| {
-    ["cluster", "tenant", "process", "worker"].map(|kind| {
+static COMPLETE: LazyLock<[Value; 5]> = LazyLock::new(|| {
+    ["cluster", "tenant", "process", "worker", "backup"].map(|kind| {
         let name = format!("every field of a {kind}");
         cases().iter().find(|case| case.name == name).unwrap().created()
     })
@@ -112,7 +113,7 @@ fn places(value: &Value, at: &str, found: &mut Vec<String>) {
 proptest! {
     /// One broken object must never stop a controller: it is decoded and checked, or refused, without a panic.
     #[test]
-    fn broken_objects_are_refused_without_a_panic(kind in 0_usize..4, place in any::<prop::sample::Index>(), broken in any_json()) {
+    fn broken_objects_are_refused_without_a_panic(kind in 0_usize..5, place in any::<prop::sample::Index>(), broken in any_json()) {
         let mut object = COMPLETE[kind].clone();
         let mut found = Vec::new();
         places(&object["spec"], "/spec", &mut found);
@@ -121,7 +122,8 @@ proptest! {
             0 => check::<WorkflowCluster>(object),
             1 => check::<WorkflowTenant>(object),
             2 => check::<WorkflowProcess>(object),
-            _ => check::<WorkflowWorker>(object),
+            3 => check::<WorkflowWorker>(object),
+            _ => check::<WorkflowBackup>(object),
         };
     }
 }

@@ -111,6 +111,7 @@ fn only_absent_fields_are_defaulted() {
             "WorkflowProcess.status.ready = false",
             "WorkflowWorker.spec.replicas = 1",
             "WorkflowWorker.status.ready = false",
+            "WorkflowBackup.status.ready = false",
         ]
     );
 }
@@ -174,6 +175,7 @@ fn kubectl_get_has_these_columns() {
             r#"wft ["workflow"]: Phase, Ready, Instances, Message (wide), Age"#,
             r#"wfp ["workflow"]: Phase, Ready, Version, Tag (wide), Key (wide), Incidents (wide), Message (wide), Age"#,
             r#"wfw ["workflow"]: Phase, Ready, Replicas, Lag-Seconds, Message (wide), Age"#,
+            "wfb [\"workflow\"]: Phase, Ready, Cluster, Version, Size, Completed, Message (wide), Age",
         ]
     );
 }

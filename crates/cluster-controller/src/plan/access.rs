@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use api_types::cluster::ClusterDeletionPolicy;
 use api_types::engine_access::{
     CA_CERT_KEY, CA_PREVIOUS_CERT_KEY, CA_PRIVATE_KEY_KEY, TLS_CERT_KEY, TLS_PRIVATE_KEY_KEY,
     ca_key_secret_name, engine_host, headless_service_name, tls_secret_name,
 };
 use api_types::labels::{ADOPT, APPLIED_HASH, CLUSTER, Component, MANAGED_BY, OPERATOR, PROOF};
-use api_types::reference::DeletionPolicy;
 use controller_kit::plan::{Desired, is_controlled_by, is_subset};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -144,8 +144,10 @@ fn certificate_of(secret: &RedactedSecret) -> Option<Lifetime> {
 /// With `deletionPolicy: Retain` the Secrets outlive the cluster, and serve the next one of its name.
 pub(crate) fn metadata(input: &BuildInput<'_>, name: String) -> ObjectMeta {
     match input.cluster.spec.deletion_policy() {
-        DeletionPolicy::Delete => input.metadata(name, Component::Engine),
-        DeletionPolicy::Retain => input.unowned_metadata(name, Component::Engine),
+        ClusterDeletionPolicy::Delete | ClusterDeletionPolicy::Snapshot => {
+            input.metadata(name, Component::Engine)
+        }
+        ClusterDeletionPolicy::Retain => input.unowned_metadata(name, Component::Engine),
     }
 }
 

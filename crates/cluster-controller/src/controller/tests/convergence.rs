@@ -75,6 +75,9 @@ async fn a_new_cluster_comes_up_and_then_costs_nothing() {
             access_key_ids: Some(rotation::key_ids(&world, "workflow-system", "prod-east")),
             upgrade: None,
             last_stable: stable,
+            last_backup: None,
+            last_drill: None,
+            recovery: None,
         }
     );
     world.apiserver.forget_requests();

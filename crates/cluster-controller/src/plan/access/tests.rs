@@ -211,7 +211,7 @@ fn retained_secrets_lose_their_owner_and_serve_the_next_cluster_of_the_name() {
         credentials: credentials(),
         ..known()
     };
-    let (steps, _) = planned(|spec| spec.deletion_policy = Some(DeletionPolicy::Retain), &access);
+    let (steps, _) = planned(|spec| spec.deletion_policy = Some(ClusterDeletionPolicy::Retain), &access);
     let expected = [
         "apply Secret dev-engine-controller-token",
         "apply Secret dev-engine-monitor-token",
@@ -247,7 +247,8 @@ fn nothing_is_made_before_there_is_a_proof() {
 
 /// A Secret without owner and with our labels, as `deletionPolicy: Retain` leaves it, or as anybody may write it.
 fn left_behind(change: impl FnOnce(&mut Secret)) -> RedactedSecret {
-    let retained = |spec: &mut WorkflowClusterSpec| spec.deletion_policy = Some(DeletionPolicy::Retain);
+    let retained =
+        |spec: &mut WorkflowClusterSpec| spec.deletion_policy = Some(ClusterDeletionPolicy::Retain);
     let mut left =
         ours(retained, "dev-engine-worker-key", &[(CURRENT_KEY, &TenantKey::generate().unwrap().expose())]);
     left.0.metadata.uid = Some("uid-left".to_owned());
