@@ -23,16 +23,17 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::ResourceExt as _;
 
 use crate::children::service_monitor::{ServiceMonitorView, observe_service_monitor};
+use crate::claim::{Identity, Ownership, judge_ownership};
 use crate::context::Context;
 use crate::upgrade::revisions::is_rolled_out;
 use crate::validate::Target;
 use canaries::{CanaryView, observe_canaries};
 use children::{Children, is_finished, observe_children, observe_jobs};
-use dependants::{Remains, observe_remains, observe_unconfirmed};
+use dependants::{Release, Remains, observe_remains, observe_unconfirmed};
 use engine::{EngineView, observe_engine};
 use obstacles::{Obstacles, observe_obstacles};
 use pods::{PodView, observe_pods};
-use postgres::PostgresView;
+use postgres::{Login, PostgresView};
 use secrets::{AccessView, observe_access, observe_login};
 use stable_template::observe_stable_template;
 
@@ -41,8 +42,10 @@ use stable_template::observe_stable_template;
 pub struct Observed {
     /// The database.
     pub postgres: PostgresView,
-    /// Name of the database, if it can be known.
-    pub database: Option<String>,
+    /// Whose the database is.
+    pub ownership: Ownership,
+    /// How to log in to it, if that can be known.
+    pub login: Option<Login>,
     /// The Secrets of the engine's TLS and credentials.
     pub access: AccessView,
     /// All other children.
@@ -99,7 +102,8 @@ pub async fn observe(
     spec: &Result<Target, Problem<ClusterReason>>,
 ) -> Result<View, Problem<ClusterReason>> {
     if is_deleting(cluster) {
-        return Ok(View::Remains(observe_remains(context, cluster)));
+        let release = observe_release(context, cluster, spec).await;
+        return Ok(View::Remains(observe_remains(context, cluster, release)));
     }
     match spec {
         Ok(target) => {
@@ -120,45 +124,62 @@ fn observe_verification(context: &Context, cluster: &WorkflowCluster) -> Vec<Str
     }
 }
 
+/// What a cluster that is being deleted gives up, as far as it can be read: in a namespace that is being deleted the rights may
+/// be gone already.
+async fn observe_release(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    spec: &Result<Target, Problem<ClusterReason>>,
+) -> Option<Release> {
+    let target = spec.as_ref().ok()?;
+    let (installation, login) =
+        futures::try_join!(context.installation.observe(), observe_login(context, cluster, target)).ok()?;
+    let identity = Identity::of(&installation, cluster);
+    Some(Release { login: login.ok()?, identity, uid: cluster.uid().unwrap_or_default() })
+}
+
 async fn observe_world(
     context: &Context,
     cluster: &WorkflowCluster,
     target: &Target,
 ) -> Result<Observed, Problem<ClusterReason>> {
     let children = observe_children(context, cluster).await?;
-    let (login, access, (pods, obstacles, canaries), stable_template, engine, service_monitor) = futures::try_join!(
-        observe_login(context, cluster, target),
-        observe_access(context, cluster),
-        async {
-            let pods = observe_pods(context, cluster, &children).await?;
-            let (obstacles, canaries) = futures::join!(
-                Box::pin(observe_obstacles(context, cluster, &children, &pods)),
-                observe_canaries(context, cluster, &children, &pods),
-            );
-            Ok((pods, obstacles?, canaries))
-        },
-        observe_stable_template(context, cluster, &children),
-        async { Ok(observe_engine(context, cluster, &children).await) },
-        async { Ok(observe_service_monitor(context, cluster).await) },
-    )?;
-    let database = login.as_ref().ok().map(|login| login.database.clone());
-    let postgres = match login {
+    let (installation, login, access, (pods, obstacles, canaries), stable_template, engine, service_monitor) =
+        futures::try_join!(
+            context.installation.observe(),
+            observe_login(context, cluster, target),
+            observe_access(context, cluster),
+            async {
+                let pods = observe_pods(context, cluster, &children).await?;
+                let (obstacles, canaries) = futures::join!(
+                    Box::pin(observe_obstacles(context, cluster, &children, &pods)),
+                    observe_canaries(context, cluster, &children, &pods),
+                );
+                Ok((pods, obstacles?, canaries))
+            },
+            observe_stable_template(context, cluster, &children),
+            async { Ok(observe_engine(context, cluster, &children).await) },
+            async { Ok(observe_service_monitor(context, cluster).await) },
+        )?;
+    let postgres = match &login {
         Ok(login) => {
             let is_rolled_out = is_rolled_out(&children, &pods, cluster.spec.engine_pods());
             let freshness = postgres::freshness(cluster, is_rolled_out);
             let uid = cluster.uid().unwrap_or_default();
-            let view = context.postgres.observe(&uid, &login, freshness).await;
+            let view = context.postgres.observe(&uid, login, freshness).await;
             if !children.jobs.iter().all(|job| is_finished(job)) {
                 // A migration may change what the database just said: it is asked again by the next pass.
                 context.postgres.forget(&uid);
             }
             view
         }
-        Err(problem) => PostgresView::Unusable(problem),
+        Err(problem) => PostgresView::Unusable(problem.clone()),
     };
+    let (postgres, ownership) = judge_ownership(postgres, &installation, cluster);
     Ok(Observed {
         postgres,
-        database,
+        ownership,
+        login: login.ok(),
         access,
         children,
         pods,

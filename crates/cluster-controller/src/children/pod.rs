@@ -24,6 +24,8 @@ const DATABASE_DIR: &str = "/etc/workflow/database";
 const DATABASE_CA_DIR: &str = "/etc/workflow/database-ca";
 /// Name of the environment variable that names the database.
 pub const DATABASE_NAME_VARIABLE: &str = "WORKFLOW_DATABASE_NAME";
+/// Name of the environment variable that tells the engine whose the database must be.
+pub const CLAIM_VARIABLE: &str = "WORKFLOW_DATABASE_CLAIM";
 
 /// Labels and annotations of a pod. The version is a label of the pod and never part of a selector.
 #[must_use]
@@ -86,7 +88,7 @@ pub fn build_container(input: &BuildInput<'_>, name: &str, version: &Version) ->
         name: name.to_owned(),
         image: Some(input.image(version)),
         image_pull_policy: Some(input.settings.engine_image_pull_policy.as_str().to_owned()),
-        env: Some(build_database_env(input)),
+        env: Some(build_database_env(input, version)),
         volume_mounts: Some(build_database_mounts(input)),
         // The engine's last line says why it ended.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
@@ -95,7 +97,7 @@ pub fn build_container(input: &BuildInput<'_>, name: &str, version: &Version) ->
     }
 }
 
-fn build_database_env(input: &BuildInput<'_>) -> Vec<EnvVar> {
+fn build_database_env(input: &BuildInput<'_>, version: &Version) -> Vec<EnvVar> {
     let postgres = &input.target.postgres;
     let mut env = vec![
         EnvVar {
@@ -116,6 +118,7 @@ fn build_database_env(input: &BuildInput<'_>) -> Vec<EnvVar> {
         variable("WORKFLOW_DATABASE_USER_FILE", &format!("{DATABASE_DIR}/{DATABASE_SECRET_USERNAME}")),
         variable("WORKFLOW_DATABASE_PASSWORD_FILE", &format!("{DATABASE_DIR}/{DATABASE_SECRET_PASSWORD}")),
     ];
+    env.extend(input.told_claim(version).map(|claim| variable(CLAIM_VARIABLE, claim)));
     if postgres.ca_secret.is_some() {
         env.push(variable("WORKFLOW_DATABASE_CA_FILE", &format!("{DATABASE_CA_DIR}/{CA_SECRET_KEY}")));
     }

@@ -16,6 +16,7 @@ use crate::children::reader_role::ReaderRole;
 use crate::children::reader_role_binding::ReaderRoleBinding;
 use crate::children::service::ClientService;
 use crate::children::service_monitor::ServiceMonitorView;
+use crate::claim::Ownership;
 use crate::observe::postgres::{PostgresProblem, PostgresView};
 use crate::observe::secrets::{AccessView, RedactedSecret};
 use crate::testing::{
@@ -220,7 +221,7 @@ fn a_database_that_is_away_holds_up_no_scaling() {
         reason: api_types::cluster::ClusterReason::PostgresUnreachable,
         cause: "connection refused".to_owned(),
     });
-    observed.database = None;
+    observed.ownership = Ownership::Unknown;
     let mut after = before.clone();
     after.spec.replicas = 5;
     let plan = planned(&after, &observed);

@@ -31,7 +31,7 @@ use crate::observe::children::is_observed;
 use crate::observe::engine::EngineView;
 use crate::observe::obstacles::PodOwner;
 use crate::observe::pods::{PodHealth, PodView};
-use crate::observe::postgres::{PostgresProblem, PostgresView};
+use crate::observe::postgres::PostgresView;
 use crate::observe::{Observed, View};
 use crate::plan::{ClusterPlan, Plan, Step, Unproven};
 use crate::upgrade::migration::{JobState, Migration};
@@ -126,6 +126,7 @@ pub fn assess(
         .judge_failure(applied)
         .or_else(|| judge.judge_paused())
         .or_else(|| judge.judge_names())
+        .or_else(|| judge.judge_claim())
         .or_else(|| judge.judge_scaling())
         .or_else(|| judge.judge_postgres())
         .or_else(|| judge.judge_migration())
@@ -228,17 +229,20 @@ impl Judge<'_> {
     }
 
     fn judge_postgres(&self) -> Option<Judgement> {
-        let PostgresView::Unusable(PostgresProblem { reason, cause }) = &self.observed.postgres else {
-            return None;
-        };
-        let passes = *reason == Reason::PostgresUnreachable;
+        let PostgresView::Unusable(problem) = &self.observed.postgres else { return None };
         Some(Judgement {
             phase: self.problem_phase(ClusterPhase::Pending),
-            readiness: if passes { Readiness::InProgress } else { Readiness::Stalled },
-            reason: *reason,
-            message: cause.clone(),
+            readiness: if problem.may_pass() { Readiness::InProgress } else { Readiness::Stalled },
+            reason: problem.reason,
+            message: problem.cause.clone(),
             next: Next::Wait { recheck: self.postgres_recheck() },
         })
+    }
+
+    /// Only in the pass that does it.
+    fn judge_claim(&self) -> Option<Judgement> {
+        let message = || "the database is being claimed for this WorkflowCluster".to_owned();
+        self.plan.claims_database.then(|| self.moving(Reason::Reconciling, message(), RECHECK_AT_ONCE))
     }
 
     fn postgres_recheck(&self) -> Duration {
@@ -455,6 +459,11 @@ fn build_done(plan: &Plan, applied: &Applied) -> Vec<Event> {
         plan.steps.iter().any(|step| matches!(step, Step::Apply(desired) if desired.is_a::<StatefulSet>()));
     if writes_set && applied.failures.is_empty() && (change.scale.is_some() || change.template) {
         tell(Reason::StatefulSetUpdated, "StatefulSet updated successfully");
+    }
+    if let Some(former) = &applied.results.former_claim {
+        let uid = &former.uid;
+        let note = format!("the database was taken over from {} (uid {uid})", former.identity.in_words());
+        tell(Reason::DatabaseTakenOver, &note);
     }
     if applied.results.renewed_certificate {
         tell(

@@ -2,7 +2,7 @@
 //! that has the template is ready and the engine answers that it is healthy. Readiness is a pod's own judgement of itself;
 //! that answer is the same of whichever pod gave it, over the way that callers go.
 
-use api_types::cluster::StableTemplate;
+use api_types::cluster::{ClusterReason, StableTemplate};
 use controller_kit::plan::Deletion;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
@@ -104,6 +104,8 @@ pub fn plan_rollout(
         };
     };
     let former = live.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    // On a database that is another's no pod is added.
+    let wanted = if is_anothers(&observed.postgres) { wanted.min(former) } else { wanted };
     let replicas = next_size(wanted, former, observed);
     let changes = changes_template(&stateful_set::build(input, template, replicas, replicas), live);
     let replaces = changes || replicas > former;
@@ -122,6 +124,10 @@ pub fn plan_rollout(
         change: Change { scale: (former != replicas).then_some((former, replicas)), template: changes },
         template: Some(template.clone()),
     }
+}
+
+fn is_anothers(postgres: &PostgresView) -> bool {
+    matches!(postgres, PostgresView::Unusable(problem) if problem.reason == ClusterReason::DatabaseInUse)
 }
 
 /// Pods are taken away one by one, so that each hands over what it does before the next one ends. All end at once when
