@@ -8,6 +8,8 @@ use super::{Claim, ClaimChange, Identity};
 /// Advisory lock of the transactions that make the table, so that two controllers do not make it at the same time.
 const LOCK: i64 = 0x0077_6663_6c61_696d;
 
+const TABLE: &str = include_str!("table.sql");
+
 /// The claim; `None` before the first one.
 pub async fn observe_claim(connection: &mut PgConnection) -> Result<Option<Claim>, sqlx::Error> {
     let exists: bool = sqlx::query_scalar("SELECT to_regclass('workflow.database_claim') IS NOT NULL")
@@ -34,7 +36,8 @@ pub async fn observe_claim(connection: &mut PgConnection) -> Result<Option<Claim
 pub async fn apply_claim(connection: &mut PgConnection, change: &ClaimChange) -> Result<bool, sqlx::Error> {
     let mut tx = connection.begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
-    apply_table(&mut tx).await?;
+    // The engine's migration copes with a schema that is there.
+    tx.execute(TABLE).await?;
     let next = &change.next;
     let written = match &change.former {
         None => {
@@ -97,43 +100,6 @@ pub async fn apply_release(
     .execute(connection)
     .await?;
     Ok(released.rows_affected() == 1)
-}
-
-/// The engine's migration copes with a schema that is there. Whoever may use the schema, like the roles that an engine
-/// serves as, may read whose it is.
-async fn apply_table(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    connection
-        .execute(
-            "DO $$
-             DECLARE
-                 reader text;
-             BEGIN
-                 IF to_regclass('workflow.database_claim') IS NOT NULL THEN RETURN; END IF;
-                 IF to_regnamespace('workflow') IS NULL THEN
-                     CREATE SCHEMA workflow;
-                     REVOKE ALL ON SCHEMA workflow FROM PUBLIC;
-                 END IF;
-                 CREATE TABLE workflow.database_claim (
-                     singleton    boolean PRIMARY KEY DEFAULT true CHECK (singleton),
-                     installation text COLLATE \"C\" NOT NULL,
-                     namespace    text COLLATE \"C\" NOT NULL,
-                     name         text COLLATE \"C\" NOT NULL,
-                     uid          text COLLATE \"C\" NOT NULL,
-                     epoch        bigint NOT NULL CHECK (epoch > 0),
-                     claimed_at   timestamptz NOT NULL DEFAULT now(),
-                     released_at  timestamptz
-                 );
-                 FOR reader IN
-                     SELECT DISTINCT r.rolname
-                     FROM pg_namespace n, aclexplode(n.nspacl) a JOIN pg_roles r ON r.oid = a.grantee
-                     WHERE n.nspname = 'workflow' AND a.privilege_type = 'USAGE' AND a.grantee <> n.nspowner
-                 LOOP
-                     EXECUTE format('GRANT SELECT ON workflow.database_claim TO %I', reader);
-                 END LOOP;
-             END $$",
-        )
-        .await?;
-    Ok(())
 }
 
 /// Whether another transaction made the schema or the table at the same time, as a migration by hand may do.
