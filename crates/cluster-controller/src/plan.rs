@@ -168,9 +168,11 @@ pub fn plan(
     let database = database.or(target.postgres.database.clone()).or(live.and_then(stateful_set::database_of));
     let database = database.as_deref().unwrap_or(api_types::cluster::DEFAULT_DATABASE);
     let held = observed.ownership.held();
+    let input = BuildInput { cluster, target, settings, database, claim: None };
     // While the database does not say whose it is, its engine goes on with what it was told.
-    let claim = held.map(Claim::told).or(live.and_then(stateful_set::claim_of));
-    let input = BuildInput { cluster, target, settings, database, claim: claim.as_deref() };
+    let told = live.and_then(|live| stateful_set::claim_of(live, &input));
+    let claim = held.map(Claim::told).or(told);
+    let input = BuildInput { claim: claim.as_deref(), ..input };
 
     let mut draft = Draft::default();
     let mut upgrade = plan_upgrade(&input, observed, now);

@@ -104,11 +104,10 @@ pub fn plan_upgrade(input: &BuildInput<'_>, observed: &Observed, now: Timestamp)
     let facts = Facts { gate: gate.as_ref(), ..facts };
     let permit = permit(former, &facts);
     // An engine that knows claims is not started before it can be told its own.
-    let live = || set.and_then(version_of).map(EngineTemplate::Wanted);
     let lacks_claim = knows_claims(&input.target.version) && input.claim.is_none();
     let template = match permit.template {
-        Template::Live => live(),
-        Template::Wanted if lacks_claim => live(),
+        Template::Live => set.and_then(version_of).map(EngineTemplate::Wanted),
+        Template::Wanted if lacks_claim => set.and_then(EngineTemplate::of_live),
         Template::Wanted => Some(EngineTemplate::Wanted(input.target.version.clone())),
         Template::Stable => stable.and_then(|stable| EngineTemplate::of_stable(stable, observed)),
     };

@@ -9,7 +9,7 @@ use api_types::scheduling::Scheduling;
 use controller_kit::restricted::{build_container_security, build_pod_security};
 use k8s_openapi::api::core::v1::{
     Affinity, Container, EnvVar, EnvVarSource, KeyToPath, LocalObjectReference, ObjectFieldSelector,
-    PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, SecretVolumeSource,
+    PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, SecretVolumeSource,
     TopologySpreadConstraint, Volume, VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -22,6 +22,9 @@ use super::BuildInput;
 const USER: i64 = 65532;
 const DATABASE_DIR: &str = "/etc/workflow/database";
 const DATABASE_CA_DIR: &str = "/etc/workflow/database-ca";
+/// Names of the environment variables that say where the database is.
+const DATABASE_HOST_VARIABLE: &str = "WORKFLOW_DATABASE_HOST";
+const DATABASE_PORT_VARIABLE: &str = "WORKFLOW_DATABASE_PORT";
 /// Name of the environment variable that names the database.
 pub const DATABASE_NAME_VARIABLE: &str = "WORKFLOW_DATABASE_NAME";
 /// Name of the environment variable that tells the engine whose the database must be.
@@ -111,8 +114,8 @@ fn build_database_env(input: &BuildInput<'_>, version: &Version) -> Vec<EnvVar> 
             }),
             ..EnvVar::default()
         },
-        variable("WORKFLOW_DATABASE_HOST", &postgres.host),
-        variable("WORKFLOW_DATABASE_PORT", &postgres.port().to_string()),
+        variable(DATABASE_HOST_VARIABLE, &postgres.host),
+        variable(DATABASE_PORT_VARIABLE, &postgres.port().to_string()),
         variable(DATABASE_NAME_VARIABLE, input.database),
         variable("WORKFLOW_DATABASE_SSL_MODE", postgres.ssl_mode().as_str()),
         variable("WORKFLOW_DATABASE_USER_FILE", &format!("{DATABASE_DIR}/{DATABASE_SECRET_USERNAME}")),
@@ -123,6 +126,23 @@ fn build_database_env(input: &BuildInput<'_>, version: &Version) -> Vec<EnvVar> 
         env.push(variable("WORKFLOW_DATABASE_CA_FILE", &format!("{DATABASE_CA_DIR}/{CA_SECRET_KEY}")));
     }
     env
+}
+
+/// The value of a variable in a pod template.
+#[must_use]
+pub fn variable_of<'t>(template: &'t PodTemplateSpec, name: &str) -> Option<&'t str> {
+    let containers = template.spec.iter().flat_map(|spec| &spec.containers);
+    let mut env = containers.flat_map(|container| container.env.iter().flatten());
+    env.find(|variable| variable.name == name)?.value.as_deref()
+}
+
+/// Whether pods of this template work on the database that the spec names. What is known of the one says nothing of another.
+#[must_use]
+pub fn is_on_same_database(template: &PodTemplateSpec, input: &BuildInput<'_>) -> bool {
+    let postgres = &input.target.postgres;
+    variable_of(template, DATABASE_HOST_VARIABLE) == Some(&postgres.host)
+        && variable_of(template, DATABASE_PORT_VARIABLE) == Some(&postgres.port().to_string())
+        && variable_of(template, DATABASE_NAME_VARIABLE) == Some(input.database)
 }
 
 fn build_database_mounts(input: &BuildInput<'_>) -> Vec<VolumeMount> {

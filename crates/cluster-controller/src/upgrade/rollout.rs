@@ -11,7 +11,7 @@ use semver::Version;
 
 use super::revisions::{is_rolling, restores_wanted, wanted_revision};
 use crate::children::BuildInput;
-use crate::children::stateful_set::{self, applied_digest, changes_template};
+use crate::children::stateful_set::{self, applied_digest, changes_template, version_of};
 use crate::observe::Observed;
 use crate::observe::pods::PodView;
 use crate::observe::postgres::PostgresView;
@@ -45,6 +45,16 @@ impl EngineTemplate {
             version: stable.version.parse().ok()?,
             digest: stable.template_digest.clone(),
             template: observed.stable_template.clone().or_else(live).map(Box::new),
+        })
+    }
+
+    /// The template as it is on the StatefulSet.
+    #[must_use]
+    pub fn of_live(set: &StatefulSet) -> Option<Self> {
+        Some(Self::Former {
+            version: version_of(set)?,
+            digest: applied_digest(set)?.to_owned(),
+            template: set.spec.as_ref().map(|spec| Box::new(spec.template.clone())),
         })
     }
 

@@ -9,7 +9,8 @@ use k8s_openapi::api::batch::v1::Job;
 use rstest::rstest;
 use serde_json::json;
 
-use crate::children::stateful_set::{applied_digest, claim_of};
+use crate::children::pod::{CLAIM_VARIABLE, variable_of};
+use crate::children::stateful_set::applied_digest;
 use crate::claim::{Claim, Identity};
 use crate::testing::world::{IMAGE, World};
 use crate::testing::{INSTALLATION, MINIMAL, cluster, held, minimal_with, reachable, unreachable};
@@ -34,6 +35,15 @@ fn annotate(world: &World, value: &str) {
 
 fn set(world: &World) -> Option<StatefulSet> {
     world.apiserver.get("acme", "dev-engine")
+}
+
+/// The claim that the engine is told.
+fn told(world: &World) -> Option<String> {
+    in_template(world, CLAIM_VARIABLE)
+}
+
+fn in_template(world: &World, name: &str) -> Option<String> {
+    variable_of(&set(world)?.spec?.template, name).map(str::to_owned)
 }
 
 /// `Ready`, its reason, and the reason of `PostgresReachable`.
@@ -155,12 +165,12 @@ async fn an_engine_whose_database_was_taken_over_is_neither_stopped_nor_extended
 #[tokio::test]
 async fn an_engine_that_knows_claims_is_told_its_own() {
     let world = World::running(&minimal_with(2)).await;
-    assert_eq!(set(&world).as_ref().and_then(claim_of), None, "1.2.3 knows nothing of claims");
+    assert_eq!(told(&world), None, "1.2.3 knows nothing of claims");
     world.edit("dev", |cluster| cluster["spec"]["version"] = json!("1.3.0"));
     world.converge("dev").await;
-    let told = |epoch| Some(format!("{INSTALLATION}/acme/dev#{epoch}"));
+    let claim = |epoch| Some(format!("{INSTALLATION}/acme/dev#{epoch}"));
     let upgraded = set(&world).unwrap();
-    assert_eq!(claim_of(&upgraded), told(1));
+    assert_eq!(told(&world), claim(1));
 
     for postgres in [unreachable(), reachable(Some("1.3.0"))] {
         world.set_postgres(postgres);
@@ -175,8 +185,8 @@ async fn an_engine_that_knows_claims_is_told_its_own() {
     world.converge("dev").await;
     let rolled = set(&world).unwrap();
     assert_eq!(
-        (claim_of(&rolled), world.claim()),
-        (told(3), Some(Claim { epoch: 3, ..held(&cluster(&minimal_with(2))) }))
+        (told(&world), world.claim()),
+        (claim(3), Some(Claim { epoch: 3, ..held(&cluster(&minimal_with(2))) }))
     );
     assert_eq!(applied_digest(&rolled), applied_digest(&upgraded));
     let upgrade = world.status("dev").upgrade.unwrap();
@@ -197,16 +207,43 @@ async fn a_database_that_goes_away_in_an_upgrade_does_not_begin_it_anew() {
         world.set_postgres(unreachable());
         world.pass("dev").await;
         hashes.extend(world.status("dev").upgrade.and_then(|upgrade| upgrade.plan_hash));
-        let told = set(&world).unwrap();
-        let knows =
-            told.spec.as_ref().unwrap().template.spec.as_ref().unwrap().containers[0].image.as_deref()
-                == Some(&format!("{IMAGE}:1.3.0"));
-        assert_eq!(claim_of(&told).is_some(), knows, "an engine of 1.3.0 is told its claim");
+        let template = set(&world).unwrap().spec.unwrap().template;
+        let image = template.spec.unwrap().containers[0].image.clone().unwrap();
+        assert_eq!(told(&world).is_some(), image.ends_with(":1.3.0"), "{image} and its claim");
         world.set_postgres(postgres);
         world.answer();
     }
     hashes.dedup();
     assert_eq!(hashes.len(), 1, "{hashes:?}");
+    world.converge("dev").await;
+    assert!(world.status("dev").ready);
+}
+
+/// The engine that still works on the former database keeps the claim of that one, until it gets the new database and its
+/// claim with one template.
+#[tokio::test]
+async fn a_cluster_that_moves_to_another_database_is_told_the_claim_of_the_one_that_it_works_on() {
+    let world = World::running(&minimal_with(2).replace("1.2.3", "1.3.0")).await;
+    let claim = |epoch| Some(format!("{INSTALLATION}/acme/dev#{epoch}"));
+    let host = || in_template(&world, "WORKFLOW_DATABASE_HOST");
+    let former = (host(), told(&world));
+    assert_eq!(former.1, claim(1));
+    // The claim of the other database: this cluster had that one before, too.
+    world.set_claim(Some(Claim { epoch: 9, ..held(&cluster(&minimal_with(2))) }));
+    world.edit("dev", |cluster| cluster["spec"]["postgres"]["externalRef"]["host"] = json!("moved.example"));
+    let mut seen = vec![former.clone()];
+    for pass in 0..60 {
+        let postgres = world.postgres();
+        if pass % 3 == 1 {
+            world.set_postgres(unreachable());
+        }
+        world.pass("dev").await;
+        world.set_postgres(postgres);
+        seen.push((host(), told(&world)));
+        world.answer();
+    }
+    seen.dedup();
+    assert_eq!(seen, [former, (Some("moved.example".to_owned()), claim(9))]);
     world.converge("dev").await;
     assert!(world.status("dev").ready);
 }

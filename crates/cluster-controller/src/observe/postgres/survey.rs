@@ -96,21 +96,22 @@ pub(super) struct Rights {
     pub(super) may_create_schema: bool,
     /// Whether it owns schema `workflow`, directly or as a member of the owner; `None` = there is none.
     pub(super) owns_schema: Option<bool>,
-    /// Whether it owns what is in the schema.
-    pub(super) owns_content: bool,
+    /// Whether it owns the tables that every engine has, so far as they are there. Others may have tables beside them.
+    pub(super) owns_tables: bool,
 }
 
 async fn observe_rights(connection: &mut PgConnection) -> Result<Rights, sqlx::Error> {
-    let (may_create_schema, owns_schema, owns_content) = sqlx::query_as::<_, (bool, Option<bool>, bool)>(
+    let (may_create_schema, owns_schema, owns_tables) = sqlx::query_as::<_, (bool, Option<bool>, bool)>(
         "SELECT has_database_privilege(current_database(), 'CREATE'),
                 (SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'workflow'),
                 NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                            WHERE n.nspname = 'workflow' AND c.relkind IN ('r', 'p', 'S')
+                            WHERE n.nspname = 'workflow'
+                              AND c.relname IN ('schema_migration', 'schema_state', 'database_claim')
                               AND NOT pg_has_role(c.relowner, 'USAGE'))",
     )
     .fetch_one(connection)
     .await?;
-    Ok(Rights { may_create_schema, owns_schema, owns_content })
+    Ok(Rights { may_create_schema, owns_schema, owns_tables })
 }
 
 impl Rights {
@@ -122,8 +123,8 @@ impl Rights {
             Self { owns_schema: Some(false), .. } => {
                 "the role does not own schema workflow: ALTER SCHEMA workflow OWNER TO it, and what is in it"
             }
-            Self { owns_content: false, .. } => {
-                "the role does not own all that is in schema workflow: ALTER TABLE … OWNER TO it"
+            Self { owns_tables: false, .. } => {
+                "the role does not own the tables of schema workflow: ALTER TABLE … OWNER TO it, or REASSIGN OWNED"
             }
             _ => return None,
         };

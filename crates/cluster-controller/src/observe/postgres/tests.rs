@@ -71,14 +71,14 @@ fn a_server_that_is_too_old_is_refused() {
 #[case::owns_it(false, Some(true), true, None)]
 #[case::may_not_create_it(false, None, true, Some("may not create schema workflow"))]
 #[case::anothers(true, Some(false), true, Some("does not own schema workflow"))]
-#[case::anothers_table(true, Some(true), false, Some("does not own all that is in schema workflow"))]
+#[case::anothers_table(true, Some(true), false, Some("does not own the tables of schema workflow"))]
 fn a_role_needs_rights(
     #[case] may_create_schema: bool,
     #[case] owns_schema: Option<bool>,
-    #[case] owns_content: bool,
+    #[case] owns_tables: bool,
     #[case] expected: Option<&str>,
 ) {
-    let problem = Rights { may_create_schema, owns_schema, owns_content }.problem();
+    let problem = Rights { may_create_schema, owns_schema, owns_tables }.problem();
     assert_eq!(problem.is_some(), expected.is_some());
     for (problem, expected) in problem.into_iter().zip(expected) {
         assert_eq!(problem.reason, Reason::PostgresPrivilegeMissing);

@@ -100,11 +100,13 @@ async fn a_role_without_the_rights_is_told_what_to_grant() {
 
     run_as(
         &inside,
-        &format!("CREATE TABLE workflow.node (id text);\nALTER TABLE workflow.node OWNER TO {user}"),
+        &format!(
+            "CREATE TABLE workflow.schema_state (id text);\nALTER TABLE workflow.schema_state OWNER TO {user}"
+        ),
     )
     .await;
     assert_unusable(&plain, Reason::PostgresPrivilegeMissing, "ALTER TABLE … OWNER TO").await;
-    run_as(&inside, &format!("ALTER TABLE workflow.node OWNER TO {role}")).await;
+    run_as(&inside, &format!("ALTER TABLE workflow.schema_state OWNER TO {role}")).await;
     assert_usable(&plain).await;
 }
 
