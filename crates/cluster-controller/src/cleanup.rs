@@ -45,6 +45,8 @@ pub fn plan_cleanup(cluster: &WorkflowCluster, remains: &Remains, now: Timestamp
             Plan { steps, wait: Some(wait) }
         }
         Verdict::Go(_) => {
+            let release = remains.release.clone();
+            steps.extend(release.map(ClusterStep::ReleaseDatabase).map(Step::Own));
             steps.push(Step::RemoveFinalizer);
             Plan { steps, wait: None }
         }

@@ -8,6 +8,7 @@ use kube::Client;
 use kube::runtime::reflector::Store;
 
 use crate::args::Settings;
+use crate::installation::Installation;
 use crate::observe::dependants::DependantCaches;
 use crate::observe::postgres::PostgresProbe;
 use crate::proof::ProofKeeper;
@@ -26,6 +27,8 @@ pub struct Context {
     pub dependants: DependantCaches,
     /// Where a `clusterRef` without namespace leads when the referrer's own namespace has no such cluster.
     pub cluster_namespace: String,
+    /// Which Kubernetes cluster this is.
+    pub installation: Installation,
     /// Databases.
     pub postgres: PostgresProbe,
     /// Engines.

@@ -14,6 +14,7 @@ use kube::ResourceExt as _;
 use crate::args::Settings;
 use crate::children::ClusterChildren;
 use crate::context::Context;
+use crate::installation::Installation;
 use crate::kind::Clusters;
 use crate::observe::dependants::{DependantCaches, Referrer};
 use crate::observe::postgres::{PostgresProbe, Servers};
@@ -42,6 +43,7 @@ pub fn start(service: &mut Service, settings: Settings) {
         jobs,
         dependants,
         cluster_namespace: home,
+        installation: Installation::new(client.clone()),
         postgres: PostgresProbe::new(Arc::new(Servers::default())),
         engines: EngineConnector::new(client.clone(), provider, EngineRole::Controller),
         proof: ProofKeeper::new(client.clone(), &own_namespace, &settings.proof_secret),

@@ -15,10 +15,12 @@
 pub mod args;
 pub mod certificate;
 pub mod children;
+pub mod claim;
 pub mod cleanup;
 pub mod context;
 pub mod controller;
 pub mod execute;
+pub mod installation;
 pub mod kind;
 pub mod observe;
 pub mod plan;

@@ -23,6 +23,7 @@ use crate::certificate::{self, Issued};
 use crate::children::BuildInput;
 use crate::children::service_monitor::ServiceMonitorView;
 use crate::children::stateful_set::{self, EnginePods};
+use crate::claim::{Claim, Identity, Ownership};
 use crate::observe::Observed;
 use crate::observe::children::Children;
 use crate::observe::engine::EngineView;
@@ -39,6 +40,9 @@ pub(crate) const SEED: &str = include_str!("../testdata/seed.yaml");
 pub(crate) const MINIMAL: &str = include_str!("../testdata/minimal.yaml");
 pub(crate) const FULL: &str = include_str!("../testdata/full.yaml");
 pub(crate) const MANAGED: &str = include_str!("../testdata/managed.yaml");
+
+/// uid of the namespace `kube-system`.
+pub(crate) const INSTALLATION: &str = "11111111-2222-3333-4444-555555555555";
 
 /// The day on which the tests happen.
 pub(crate) fn today() -> Timestamp {
@@ -115,15 +119,33 @@ fn readers() -> Readers {
 pub(crate) fn with_input<T>(cluster: &WorkflowCluster, build: impl FnOnce(&BuildInput<'_>) -> T) -> T {
     let (target, settings) = (target(cluster), settings());
     let database = target.postgres.database.clone().unwrap_or_else(|| "workflow".to_owned());
-    build(&BuildInput { cluster, target: &target, settings: &settings, database: &database })
+    let claim = held(cluster).told();
+    build(&BuildInput {
+        cluster,
+        target: &target,
+        settings: &settings,
+        database: &database,
+        claim: Some(&claim),
+    })
 }
 
-/// A world in which nothing exists but an empty database.
+/// The claim that this cluster made first.
+pub(crate) fn held(cluster: &WorkflowCluster) -> Claim {
+    Claim {
+        identity: Identity::of(INSTALLATION, cluster),
+        uid: cluster.uid().unwrap_or_default(),
+        epoch: 1,
+        is_released: false,
+    }
+}
+
+/// A world in which nothing exists but an empty database, which is the minimal cluster's.
 pub(crate) fn nothing() -> Observed {
     Observed {
         postgres: reachable(None),
         managed: None,
-        database: None,
+        ownership: Ownership::Held(held(&cluster(MINIMAL))),
+        login: None,
         access: AccessView { proof: proof(), ..AccessView::default() },
         children: Children::default(),
         pods: Vec::new(),
@@ -143,6 +165,7 @@ pub(crate) fn reachable(engine_version: Option<&str>) -> PostgresView {
         server_version: 150_004,
         schema_version: engine_version.map(|_| 1),
         engine_version: engine_version.map(str::to_owned),
+        claim: None,
     })
 }
 
@@ -276,6 +299,8 @@ pub(crate) fn reported(steps: &[crate::plan::Step]) -> Vec<String> {
             Step::Own(ClusterStep::CreateCredential { metadata, .. }) => {
                 format!("create credential {}", name(metadata))
             }
+            Step::Own(ClusterStep::ClaimDatabase(change)) => format!("claim {}", change.next.told()),
+            Step::Own(ClusterStep::ReleaseDatabase(release)) => format!("release {}", release.identity),
             Step::Apply(desired) => format!("apply {} {}", desired.resource.kind, desired.name),
             Step::Own(ClusterStep::CreateJob(desired)) => {
                 format!("create {} {}", desired.resource.kind, desired.name)

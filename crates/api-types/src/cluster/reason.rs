@@ -50,8 +50,20 @@ crate::reason::kind_reasons! {
             "The Secret named by `databaseSecret` or `caSecret` lacks a key, or a key's value cannot be used."
             => "Set the named key.",
         PostgresAuthenticationFailed Warning
-            "Postgres refused the user, the password or the database."
-            => "Correct the Secret or the database's grants.",
+            "Postgres refused the user or the password."
+            => "Correct keys `username` and `password` of `databaseSecret`, or the role and `pg_hba.conf` in Postgres.",
+        PostgresDatabaseMissing Warning
+            "The server has no database of this name."
+            => "Create the database, or correct `database` in the spec or key `dbname` of `databaseSecret`.",
+        PostgresPrivilegeMissing Warning
+            "The role may log in, and lacks a privilege: to connect to the database, to create the schema `workflow`, or to own it; the message says which."
+            => "Grant what the message names.",
+        PostgresReadOnly Warning
+            "The server is a standby, or `default_transaction_read_only` is on: nothing can be written."
+            => "Set `host` to the primary, or to an address that follows it; or reset the setting that the message names.",
+        PostgresConnectionLimit Warning
+            "The server, the database or the role has no connection left; the message says which."
+            => "Raise the limit that the message names, or end other connections; it is retried with backoff.",
         PostgresTlsFailed Warning
             "TLS to Postgres failed: not offered, or its certificate is not trusted or not made for the host."
             => "Correct `sslMode` or `caSecret`, or the server's certificate.",
@@ -91,6 +103,12 @@ crate::reason::kind_reasons! {
         StorageShrinkRefused Warning
             "`spec.postgres.managed.storageSize` is less than the volumes have; they keep their size."
             => "Set `storageSize` to the size in the message, or more.",
+        DatabaseInUse Warning
+            "Another WorkflowCluster, of this or of another Kubernetes cluster, has claimed the database; nothing is written to it."
+            => "Name another database; or, when the other cluster is gone, take the database over with the annotation `workflow.example.com/take-over-database: \"<Kubernetes cluster>/<namespace>/<name>\"`, see operations/postgres.md.",
+        DatabaseTakenOver Normal
+            "The database was claimed by another WorkflowCluster before; the message names it (event)."
+            => "Nothing.",
         MigrationRunning Normal
             "The migration Job brings the database schema to the version."
             => "Wait.",

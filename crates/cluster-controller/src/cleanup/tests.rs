@@ -35,7 +35,7 @@ fn staying() -> Dependant {
 }
 
 fn remains(engine: EngineLife, dependants: &[Dependant]) -> Remains {
-    Remains { engine, dependants: dependants.to_vec(), jobs: Vec::new() }
+    Remains { engine, dependants: dependants.to_vec(), jobs: Vec::new(), release: None }
 }
 
 /// The plan, and the last event of a cluster that goes.

@@ -54,6 +54,8 @@ pub struct Facts {
     pub upgrade: Option<UpgradeStatus>,
     /// What a failed upgrade goes back to.
     pub last_stable: Option<StableTemplate>,
+    /// The database was claimed in this pass: the next one knows more.
+    pub claims_database: bool,
     /// Of what was done, beside the change of `Ready`.
     pub events: Vec<Event>,
 }
@@ -92,6 +94,7 @@ impl Facts {
             postgres_status: postgres_status_of(&observed.postgres),
             endpoint,
             access_key_ids: plan.key_ids.clone(),
+            claims_database: plan.claims_database,
             events: Vec::new(),
             accepts_deployments: observed.engine.is_serving()
                 && !plan.upgrade.rollout.is_rolling
@@ -337,11 +340,11 @@ fn build_migrated(target: &Target, observed: &Observed, plan: &Plan) -> DesiredC
             format!("the schema is that of {version}"),
         ),
         Migration::Unknown => {
-            let reason = match &observed.postgres {
-                PostgresView::Unusable(problem) => problem.reason,
-                PostgresView::Reachable(_) => Reason::Reconciling,
+            let (reason, message) = match &observed.postgres {
+                PostgresView::Unusable(problem) => (problem.reason, "the database cannot be asked"),
+                PostgresView::Reachable(_) => (Reason::Reconciling, "the database is being claimed"),
             };
-            DesiredCondition::new(MIGRATED, ConditionStatus::Unknown, reason, "the database cannot be asked")
+            DesiredCondition::new(MIGRATED, ConditionStatus::Unknown, reason, message)
         }
         Migration::Expanded => {
             let message = format!(

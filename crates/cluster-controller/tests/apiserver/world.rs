@@ -9,10 +9,14 @@ use api_types::engine_access::{engine_host, engine_pod_host};
 use async_trait::async_trait;
 use cluster_controller::args::{Account, PullPolicy, Readers, Settings};
 use cluster_controller::children::ClusterChildren;
+use cluster_controller::claim::{Claim, ClaimChange, Identity};
 use cluster_controller::context::Context;
+use cluster_controller::installation::Installation;
 use cluster_controller::kind::Clusters;
 use cluster_controller::observe::dependants::DependantCaches;
-use cluster_controller::observe::postgres::{Database, Databases, Login, PostgresProbe, PostgresView};
+use cluster_controller::observe::postgres::{
+    Database, Databases, Login, PostgresProbe, PostgresProblem, PostgresView,
+};
 use cluster_controller::proof::ProofKeeper;
 use cluster_controller::versions::EngineVersions;
 use controller_kit::apply::Writer;
@@ -49,9 +53,9 @@ const MAX_PODS: usize = 8;
 /// The seed's manifest.
 pub(crate) const SEED: &str = include_str!("../../testdata/seed.yaml");
 
-/// A database whose marker is set by the migration Job of [`World::answer`].
+/// A database whose marker is set by the migration Job of [`World::answer`], and its claim.
 #[derive(Clone, Default)]
-pub(crate) struct FakeDatabase(pub(crate) Arc<Mutex<Option<String>>>);
+pub(crate) struct FakeDatabase(pub(crate) Arc<Mutex<Option<String>>>, pub(crate) Arc<Mutex<Option<Claim>>>);
 
 #[async_trait]
 impl Databases for FakeDatabase {
@@ -63,7 +67,27 @@ impl Databases for FakeDatabase {
             server_version: 150_004,
             schema_version: Some(1),
             engine_version,
+            claim: self.1.lock().unwrap().clone(),
         })
+    }
+
+    async fn claim(&self, _: &Login, change: &ClaimChange) -> Result<bool, PostgresProblem> {
+        let mut claim = self.1.lock().unwrap();
+        let is_first = *claim == change.former;
+        if is_first {
+            *claim = Some(change.next.clone());
+        }
+        Ok(is_first)
+    }
+
+    async fn release(&self, _: &Login, identity: &Identity, uid: &str) -> Result<bool, PostgresProblem> {
+        let mut claim = self.1.lock().unwrap();
+        let ours = claim.as_mut().filter(|claim| claim.identity == *identity && claim.uid == uid);
+        let is_ours = ours.is_some();
+        if let Some(claim) = ours {
+            claim.is_released = true;
+        }
+        Ok(is_ours)
     }
 }
 
@@ -160,6 +184,7 @@ impl World {
                 workers: listed(Api::all(self.client.clone()), &everything).await,
             },
             cluster_namespace: "workflow-system".to_owned(),
+            installation: Installation::new(client.clone()),
             postgres: PostgresProbe::new(Arc::new(self.database.clone())),
             engines: EngineConnector::new(
                 client.clone(),

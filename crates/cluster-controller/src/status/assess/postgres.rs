@@ -17,9 +17,8 @@ const RECHECK_POSTGRES: (Duration, Duration) = (Duration::from_secs(5), Duration
 
 impl Judge<'_> {
     pub(super) fn judge_postgres(&self) -> Option<Judgement> {
-        let PostgresView::Unusable(PostgresProblem { reason, cause }) = &self.observed.postgres else {
-            return None;
-        };
+        let PostgresView::Unusable(problem) = &self.observed.postgres else { return None };
+        let PostgresProblem { reason, cause } = problem;
         match reason {
             Reason::PostgresHibernated if self.cluster.spec.is_stopped() => {
                 let message = format!(
@@ -34,10 +33,9 @@ impl Judge<'_> {
             }
             _ => {}
         }
-        let passes = *reason == Reason::PostgresUnreachable;
         Some(Judgement {
             phase: self.problem_phase(ClusterPhase::Pending),
-            readiness: if passes { Readiness::InProgress } else { Readiness::Stalled },
+            readiness: if problem.may_pass() { Readiness::InProgress } else { Readiness::Stalled },
             reason: *reason,
             message: cause.clone(),
             next: Next::Wait { recheck: self.postgres_recheck() },
