@@ -212,8 +212,11 @@ pub fn failed(doing: &str, error: &sqlx::Error) -> Failure {
 fn unreachable(error: &sqlx::Error) -> Failure {
     tracing::warn!(%error, "no session with the database");
     let why = match error {
-        sqlx::Error::Io(error) => format!("the database cannot be reached: {}", error.kind()),
-        sqlx::Error::Tls(_) => {
+        // A certificate that rustls refuses is invalid data of the connection.
+        sqlx::Error::Io(error) if error.kind() != std::io::ErrorKind::InvalidData => {
+            format!("the database cannot be reached: {}", error.kind())
+        }
+        sqlx::Error::Tls(_) | sqlx::Error::Io(_) => {
             "the database cannot be reached over TLS: check its certificate, the ssl mode and the CA".to_owned()
         }
         error if postgres_guard::is_clear_text_refused(error) => {

@@ -278,7 +278,7 @@ mod tests {
         const GIB: u64 = 1024 * 1024 * 1024;
         for expected in [0, GIB, 100 * GIB, 2000 * GIB] {
             let part = plan_part_size(expected);
-            assert!(part >= MIN_UPLOAD_PART && part <= MAX_UPLOAD_PART);
+            assert!((MIN_UPLOAD_PART..=MAX_UPLOAD_PART).contains(&part));
             assert!(part * 10_000 >= 2 * expected, "a dump may be twice as large as its tables: {expected}");
         }
     }
