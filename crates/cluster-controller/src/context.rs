@@ -1,5 +1,6 @@
 //! What a pass works with.
 
+use api_types::WorkflowBackup;
 use controller_kit::apply::Writer;
 use controller_kit::children::ChildCaches;
 use engine_access::engine::EngineConnector;
@@ -23,6 +24,8 @@ pub struct Context {
     pub caches: ChildCaches,
     /// Watched migration Jobs.
     pub jobs: Store<Job>,
+    /// All WorkflowBackups.
+    pub backups: Store<WorkflowBackup>,
     /// Who refers to the clusters.
     pub dependants: DependantCaches,
     /// Where a `clusterRef` without namespace leads when the referrer's own namespace has no such cluster.

@@ -16,6 +16,7 @@ use crate::children::ClusterChildren;
 use crate::context::Context;
 use crate::installation::Installation;
 use crate::kind::Clusters;
+use crate::observe::backups;
 use crate::observe::dependants::{DependantCaches, Referrer};
 use crate::observe::postgres::{PostgresProbe, Servers};
 use crate::proof::ProofKeeper;
@@ -36,11 +37,15 @@ pub fn start(service: &mut Service, settings: Settings) {
         processes: controller.watch_referenced(|_: &Referrer<WorkflowProcess>| (), |_, ()| false),
         workers: controller.watch_referenced(|_: &Referrer<WorkflowWorker>| (), |_, ()| false),
     };
+    let backups = controller.watch_referenced(backups::shown, |cluster, (namespace, name, ..)| {
+        cluster.namespace().as_ref() == Some(namespace) && cluster.name_any() == *name
+    });
     let provider = Arc::new(EnginePool::new(Timeouts::default()));
     let context = Context {
         writer: controller.writer(),
         caches,
         jobs,
+        backups,
         dependants,
         cluster_namespace: home,
         installation: Installation::new(client.clone()),

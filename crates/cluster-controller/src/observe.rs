@@ -1,5 +1,6 @@
 //! All reads. What is absent or cannot be reached is a value.
 
+pub mod backups;
 pub mod canaries;
 pub mod children;
 pub mod dependants;
@@ -29,6 +30,7 @@ use crate::context::Context;
 use crate::provider::{Managed, explain_absence, judge_managed, may_answer, observe_provider};
 use crate::upgrade::revisions::is_rolled_out;
 use crate::validate::Target;
+use backups::{Backups, observe_backups};
 use canaries::{CanaryView, observe_canaries};
 use children::{Children, is_finished, observe_children, observe_jobs};
 use dependants::{Release, Remains, observe_remains, observe_unconfirmed};
@@ -46,6 +48,8 @@ pub struct Observed {
     pub postgres: PostgresView,
     /// Who makes it, if a provider does.
     pub managed: Option<Managed>,
+    /// Its WorkflowBackups.
+    pub backups: Backups,
     /// Whose the database is.
     pub ownership: Ownership,
     /// How to log in to it, if that can be known.
@@ -182,7 +186,8 @@ async fn observe_world(
     let settings = &context.settings;
     let input = BuildInput { cluster, target, settings, database: DEFAULT_DATABASE, claim: None };
     let runs_nothing = pods.is_empty() && children.jobs.iter().all(|job| is_finished(job));
-    let may_sleep = cluster.spec.is_stopped() && runs_nothing;
+    let backups = observe_backups(context, cluster);
+    let may_sleep = cluster.spec.is_stopped() && runs_nothing && !backups.need_database();
     let managed = provider.and_then(|view| judge_managed(&input, view, may_sleep));
     let absence = managed.as_ref().and_then(|managed| explain_absence(&input, managed));
     let postgres = match (absence, managed.as_ref()) {
@@ -201,6 +206,7 @@ async fn observe_world(
     Ok(Observed {
         postgres,
         managed,
+        backups,
         ownership,
         login: login.ok(),
         access,

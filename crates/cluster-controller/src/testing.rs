@@ -25,6 +25,7 @@ use crate::children::service_monitor::ServiceMonitorView;
 use crate::children::stateful_set::{self, EnginePods};
 use crate::claim::{Claim, Identity, Ownership};
 use crate::observe::Observed;
+use crate::observe::backups::Backups;
 use crate::observe::children::Children;
 use crate::observe::engine::EngineView;
 use crate::observe::obstacles::Obstacles;
@@ -144,6 +145,7 @@ pub(crate) fn nothing() -> Observed {
     Observed {
         postgres: reachable(None),
         managed: None,
+        backups: Backups::default(),
         ownership: Ownership::Held(held(&cluster(MINIMAL))),
         login: None,
         access: AccessView { proof: proof(), ..AccessView::default() },

@@ -138,7 +138,7 @@ crate::reason::kind_reasons! {
             => "Wait, or change the windows.",
         BackupAwaited Normal
             "The upgrade waits for a backup, because the annotation `workflow.example.com/backup-before-upgrade` asks for one; nothing has begun."
-            => "Make a backup, then annotate the WorkflowCluster with `workflow.example.com/backup-completed: \"<planHash>\"`; or remove the annotation.",
+            => "With `spec.backup.destination`: wait, it is made. Without: make a backup, then annotate the WorkflowCluster with `workflow.example.com/backup-completed: \"<planHash>\"`; or remove the annotation.",
         CanaryWatched Normal
             "One engine pod has the new version or template, and is watched before the others follow."
             => "Wait; `spec.upgrade.canary.healthSeconds` says how long.",
@@ -163,6 +163,12 @@ crate::reason::kind_reasons! {
         AwaitingDependants Normal
             "The cluster is being deleted, and its engine keeps serving until the tenants and processes that are deleted with it are cleaned up; the message names them."
             => "Wait, at most five minutes, or give up what they have in the database with the annotation `workflow.example.com/force-delete: \"true\"` on the WorkflowCluster.",
+        SnapshotAwaited Normal
+            "The cluster is being deleted with `deletionPolicy: Snapshot`; its last backup is being made, and its engine serves until then."
+            => "Wait; or give the backup up with `deletionPolicy: Delete`.",
+        SnapshotFailed Warning
+            "The cluster is being deleted with `deletionPolicy: Snapshot`, and its last backup failed: the cluster stays."
+            => "Correct the cause and delete the named WorkflowBackup, which makes another one; or give the backup up with `deletionPolicy: Delete`, or the annotation `workflow.example.com/force-delete: \"true\"`.",
         LeftInDatabase Warning
             "The cluster is gone, and the database still holds the data of the named tenants and processes (event)."
             => "Nothing, or apply a cluster on the same database and the same objects again: they take it over, and can then be deleted in order.",

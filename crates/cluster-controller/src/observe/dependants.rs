@@ -20,6 +20,7 @@ use kube::{Resource, ResourceExt as _};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
+use super::backups::{Awaited, observe_backups};
 use super::children::observe_jobs;
 use super::postgres::Login;
 use crate::claim::Identity;
@@ -231,6 +232,8 @@ pub struct Remains {
     pub jobs: Vec<Arc<Job>>,
     /// Its claim, if it is known how to give it up.
     pub release: Option<Box<Release>>,
+    /// The backup that is made before it goes.
+    pub last_backup: Awaited,
 }
 
 /// Reads the caches; nothing is asked of the API server.
@@ -248,7 +251,8 @@ pub fn observe_remains(context: &Context, cluster: &WorkflowCluster, release: Op
     ));
     dependants.sort();
     let (engine, jobs) = (observe_life(context, cluster), observe_jobs(context, cluster));
-    Remains { engine, dependants, jobs, release: release.map(Box::new) }
+    let last_backup = observe_backups(context, cluster).for_deletion(&cluster.uid().unwrap_or_default());
+    Remains { engine, dependants, jobs, release: release.map(Box::new), last_backup }
 }
 
 /// Those that carry their controller's finalizer, which is there before anything of them is in an engine.

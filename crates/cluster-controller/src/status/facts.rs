@@ -1,10 +1,11 @@
 //! What was seen, as conditions and fields.
 
 use api_types::WorkflowCluster;
+use api_types::backup::DrillResult;
 use api_types::cluster::ClusterReason as Reason;
 use api_types::cluster::{
-    AccessKeyIds, ClusterReason, Endpoint, PostgresStatus, SslMode, StableTemplate, UpgradeGateName,
-    UpgradeStage, UpgradeStatus, WorkflowClusterStatus,
+    AccessKeyIds, ClusterReason, Endpoint, LastBackup, PostgresStatus, SslMode, StableTemplate,
+    UpgradeGateName, UpgradeStage, UpgradeStatus, WorkflowClusterStatus,
 };
 use api_types::condition::{
     AVAILABLE, MIGRATED, POSTGRES_ENCRYPTED, POSTGRES_REACHABLE, ROTATING_CREDENTIALS, SUPPORTED,
@@ -54,6 +55,10 @@ pub struct Facts {
     pub upgrade: Option<UpgradeStatus>,
     /// What a failed upgrade goes back to.
     pub last_stable: Option<StableTemplate>,
+    /// The newest backup.
+    pub last_backup: Option<LastBackup>,
+    /// The newest drill.
+    pub last_drill: Option<DrillResult>,
     /// The database was claimed in this pass: the next one knows more.
     pub claims_database: bool,
     /// Of what was done, beside the change of `Ready`.
@@ -101,6 +106,8 @@ impl Facts {
                 && !is_migrating(plan),
             upgrade: plan.upgrade.record.clone(),
             last_stable: plan.upgrade.stable.clone(),
+            last_backup: observed.backups.last(),
+            last_drill: observed.backups.last_drill(),
             conditions: vec![
                 build_available(cluster, ready_replicas),
                 build_postgres_reachable(observed),
@@ -130,6 +137,8 @@ impl Facts {
                 .then(|| self.access_key_ids.clone()),
             upgrade: self.upgrade.clone(),
             last_stable: self.last_stable.clone(),
+            last_backup: self.last_backup.clone(),
+            last_drill: self.last_drill.clone(),
             ..WorkflowClusterStatus::default()
         }
     }

@@ -392,6 +392,7 @@ impl controller_testing::World for World {
             writer: writer.clone(),
             caches: children_in_memory::<ClusterChildren>(&self.apiserver),
             jobs: self.jobs(),
+            backups: store_of(self.apiserver.list("")),
             dependants: self.dependants(),
             cluster_namespace: "workflow-system".to_owned(),
             installation: Installation::new(client.clone()),
@@ -408,6 +409,7 @@ impl controller_testing::World for World {
         let context = &mut passes.kind.context;
         context.caches = children_in_memory::<ClusterChildren>(&self.apiserver);
         context.jobs = self.jobs();
+        context.backups = store_of(self.apiserver.list(""));
         context.dependants = self.dependants();
         // Between two passes goes more time than an answer of the database is kept.
         let uid = self.object(&self.name).and_then(|cluster| cluster.uid()).unwrap_or_default();

@@ -177,6 +177,7 @@ impl World {
             writer: writer.clone(),
             caches: children::<ClusterChildren>(&self.client, &self.name).await,
             jobs: listed(self.api(), &managed()).await,
+            backups: listed(Api::all(self.client.clone()), &everything).await,
             dependants: DependantCaches {
                 clusters: listed(Api::all(self.client.clone()), &everything).await,
                 tenants: listed(Api::all(self.client.clone()), &everything).await,

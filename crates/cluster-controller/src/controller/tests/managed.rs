@@ -1,8 +1,8 @@
 //! A Postgres that a provider makes, through its life.
 
-use api_types::WorkflowCluster;
 use api_types::cluster::ClusterPhase::{Degraded, Provisioning, Running, Stopped};
 use api_types::cluster::{ClusterReason as Reason, PostgresStatus};
+use api_types::{WorkflowBackup, WorkflowCluster};
 use controller_testing::World as _;
 use kube::ResourceExt as _;
 use serde_json::json;
@@ -187,4 +187,40 @@ async fn a_retained_postgres_outlives_its_cluster_and_serves_the_next_one_of_the
     });
     world.settle("dev").await;
     assert_eq!(postgres(&world).owner_references()[0].uid, "uid-next");
+}
+
+#[tokio::test]
+async fn a_backup_wakes_the_postgres_of_a_stopped_engine_and_is_shown_on_the_cluster() {
+    let world = World::running(MANAGED).await;
+    world.edit("dev", |it| it["spec"]["stopped"] = json!(true));
+    world.settle("dev").await;
+    assert!(is_asleep(&world));
+
+    let backup: WorkflowBackup = serde_json::from_value(json!({
+        "metadata": {"name": "nightly", "namespace": "acme"},
+        "spec": {"clusterRef": {"name": "dev"}},
+    }))
+    .unwrap();
+    world.apiserver.seed(&backup);
+    world.settle("dev").await;
+    assert!(!is_asleep(&world));
+    assert_eq!(world.pods_reported(), [], "the engine stays stopped");
+    assert_eq!(world.status("dev").postgres_status, Some(PostgresStatus::Healthy));
+
+    world.apiserver.edit::<WorkflowBackup>("acme", "nightly", |it| {
+        it["status"] = json!({
+            "phase": "Completed", "ready": true, "backupId": "nightly-1", "completedAt": "2026-06-01T12:00:00Z",
+            "lastDrill": {"at": "2026-06-01T13:00:00Z", "succeeded": true, "seconds": 9},
+        });
+    });
+    world.settle("dev").await;
+    assert!(is_asleep(&world));
+    let status = serde_json::to_value(world.status("dev")).unwrap();
+    assert_eq!(
+        (&status["lastBackup"], &status["lastDrill"]),
+        (
+            &json!({"name": "nightly", "id": "nightly-1", "completedAt": "2026-06-01T12:00:00Z"}),
+            &json!({"at": "2026-06-01T13:00:00Z", "succeeded": true, "seconds": 9, "backupName": "nightly"}),
+        )
+    );
 }
