@@ -33,6 +33,10 @@ status:
 images *names:
     @{{ cluster }} images {{ names }}
 
+# Install CloudNativePG on the local node, for clusters with `postgres.managed`
+provider:
+    @{{ cluster }} provider
+
 # Run kubectl against the local cluster (or KUBE_CONTEXT)
 [positional-arguments]
 @kubectl *args:
