@@ -33,6 +33,14 @@ status:
 images *names:
     @{{ cluster }} images {{ names }}
 
+# Install CloudNativePG on the local node, for clusters with `postgres.managed`
+provider:
+    @{{ cluster }} provider
+
+# Install an S3 server on the local node, with TLS, credentials and a bucket `backups`
+s3:
+    @{{ cluster }} s3
+
 # Run kubectl against the local cluster (or KUBE_CONTEXT)
 [positional-arguments]
 @kubectl *args:
