@@ -27,7 +27,9 @@ use crate::children::BuildInput;
 use crate::children::service_monitor::{ServiceMonitorView, observe_service_monitor};
 use crate::claim::{Identity, Ownership, judge_ownership};
 use crate::context::Context;
-use crate::provider::{Managed, explain_absence, judge_managed, may_answer, observe_provider};
+use crate::provider::{
+    Managed, explain_absence, judge_managed, may_answer, observe_fixed_class, observe_provider,
+};
 use crate::upgrade::revisions::is_rolled_out;
 use crate::validate::Target;
 use backups::{Backups, observe_backups};
@@ -166,7 +168,11 @@ async fn observe_world(
         observe_login(context, cluster, target),
         async {
             Ok(match &target.managed {
-                Some(managed) => Some(observe_provider(context, cluster, managed).await),
+                Some(managed) => {
+                    let view = observe_provider(context, cluster, managed).await;
+                    let fixed_class = observe_fixed_class(context, cluster, managed, &view).await;
+                    Some((view, fixed_class))
+                }
                 None => None,
             })
         },
@@ -188,10 +194,11 @@ async fn observe_world(
     let runs_nothing = pods.is_empty() && children.jobs.iter().all(|job| is_finished(job));
     let backups = observe_backups(context, cluster);
     let may_sleep = cluster.spec.is_stopped() && runs_nothing && !backups.need_database();
-    let managed = provider.and_then(|view| judge_managed(&input, view, may_sleep));
+    let managed =
+        provider.and_then(|(view, fixed_class)| judge_managed(&input, view, fixed_class, may_sleep));
     let absence = managed.as_ref().and_then(|managed| explain_absence(&input, managed));
     let postgres = match (absence, managed.as_ref()) {
-        (Some(absence), Some(managed)) if !may_answer(managed) => {
+        (Some(absence), Some(managed)) if !may_answer(managed, children.stateful_set().is_some()) => {
             // What it said before it went away does not count when it comes back.
             context.postgres.forget(&cluster.uid().unwrap_or_default());
             PostgresView::Unusable(absence)

@@ -216,7 +216,7 @@ pub fn plan(
 /// before the engine's pods are made or changed, and pods that are stuck go once their template is the wanted one.
 fn plan_all(input: &Input<'_>, observed: &Observed, missing_job: Option<&Job>, draft: &mut Draft) {
     if let Some(managed) = &observed.managed
-        && let Some(order) = Order::of(&input.build, managed.asleep)
+        && let Some(order) = Order::of(&input.build, managed.asleep, managed.fixed_class.as_deref())
     {
         draft.add(plan_provider(&order, &managed.view));
     }

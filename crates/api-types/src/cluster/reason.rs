@@ -100,6 +100,9 @@ crate::reason::kind_reasons! {
         PostgresFailed Warning
             "The provider reports that it cannot go on with the managed Postgres."
             => "Look at the named object of the provider; it is looked at again each minute.",
+        StorageCannotGrow Warning
+            "`spec.postgres.managed.storageSize` was raised, and the StorageClass of the volumes does not let them grow; they keep their size."
+            => "Set `allowVolumeExpansion: true` in the StorageClass if its driver can do it; or set `storageSize` back.",
         StorageShrinkRefused Warning
             "`spec.postgres.managed.storageSize` is less than the volumes have; they keep their size."
             => "Set `storageSize` to the size in the message, or more.",

@@ -4,6 +4,7 @@ use api_types::cluster::ClusterPhase::{Degraded, Provisioning, Running, Stopped}
 use api_types::cluster::{ClusterReason as Reason, PostgresStatus};
 use api_types::{WorkflowBackup, WorkflowCluster};
 use controller_testing::World as _;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt as _;
 use serde_json::json;
 
@@ -87,6 +88,7 @@ async fn a_stopped_engine_takes_its_managed_postgres_to_sleep_and_wakes_it_first
 #[tokio::test]
 async fn more_instances_and_storage_are_followed_and_less_storage_is_refused() {
     let world = World::running(MANAGED).await;
+    world.apiserver.seed(&storage_class(true));
     let edit = |size: &str, replicas: i32| {
         world.apiserver.edit::<WorkflowCluster>("acme", "dev", |it| {
             it["spec"]["postgres"]["managed"]["storageSize"] = json!(size);
@@ -120,6 +122,36 @@ async fn more_instances_and_storage_are_followed_and_less_storage_is_refused() {
     );
     let live = serde_json::to_value(postgres(&world)).unwrap();
     assert_eq!(live["spec"]["storage"], json!({"size": "200Gi", "storageClass": "fast-ssd"}));
+}
+
+fn storage_class(grows: bool) -> StorageClass {
+    serde_json::from_value(json!({
+        "metadata": {"name": "fast-ssd"}, "provisioner": "example.com/ssd", "allowVolumeExpansion": grows,
+    }))
+    .unwrap()
+}
+
+/// CloudNativePG takes a size that the volumes cannot get, and never looks at its object again.
+#[tokio::test]
+async fn volumes_whose_class_does_not_let_them_grow_keep_their_size() {
+    let world = World::running(MANAGED).await;
+    world.apiserver.seed(&storage_class(false));
+    world.edit("dev", |it| it["spec"]["postgres"]["managed"]["storageSize"] = json!("200Gi"));
+    world.settle("dev").await;
+    assert_eq!(
+        world.reported(),
+        as_reported(
+            Degraded,
+            Reason::StorageCannotGrow,
+            "StorageClass fast-ssd does not let volumes grow (allowVolumeExpansion): they keep their 100Gi"
+        )
+    );
+    assert_eq!(serde_json::to_value(postgres(&world)).unwrap()["spec"]["storage"]["size"], json!("100Gi"));
+
+    world.apiserver.edit::<StorageClass>("", "fast-ssd", |it| it["allowVolumeExpansion"] = json!(true));
+    world.settle("dev").await;
+    assert!(world.status("dev").ready);
+    assert_eq!(serde_json::to_value(postgres(&world)).unwrap()["spec"]["storage"]["size"], json!("200Gi"));
 }
 
 #[tokio::test]

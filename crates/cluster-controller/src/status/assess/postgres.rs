@@ -10,7 +10,7 @@ use controller_kit::outcome::Next;
 
 use super::{Judge, Judgement, RECHECK_MOVING, why_stopped};
 use crate::observe::postgres::{PostgresProblem, PostgresView};
-use crate::provider::State;
+use crate::provider::{KeptSize, State, WhyKept};
 
 /// A database that is away is asked again after 5 s, later after half the time that it has been away, to 60 s.
 const RECHECK_POSTGRES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
@@ -45,11 +45,21 @@ impl Judge<'_> {
     /// A database that serves, and is not as the spec asks for.
     pub(super) fn judge_provider(&self) -> Option<Judgement> {
         let managed = self.observed.managed.as_ref()?;
-        if let Some(size) = &managed.refused_shrink {
-            let message = format!(
-                "spec.postgres.managed.storageSize is less than the {size} that the volumes have: they cannot shrink"
-            );
-            return Some(self.stalled(Reason::StorageShrinkRefused, message));
+        if let Some(KeptSize { size, why }) = &managed.kept_size {
+            return Some(match why {
+                WhyKept::Shrinks => self.stalled(
+                    Reason::StorageShrinkRefused,
+                    format!(
+                        "spec.postgres.managed.storageSize is less than the {size} that the volumes have: they cannot shrink"
+                    ),
+                ),
+                WhyKept::ClassIsFixed(class) => self.stalled(
+                    Reason::StorageCannotGrow,
+                    format!(
+                        "StorageClass {class} does not let volumes grow (allowVolumeExpansion): they keep their {size}"
+                    ),
+                ),
+            });
         }
         match managed.state.as_ref()? {
             State::Ready | State::Hibernated | State::Waking => None,
