@@ -38,7 +38,6 @@ pub async fn observe_manifest(storage: &Storage, id: &BackupId) -> Result<Manife
 pub fn check_identity(manifest: &Manifest, identity: Option<&Identity>) -> Result<(), Failure> {
     let id = &manifest.backup_id;
     match (&manifest.encryption, identity) {
-        (None, _) => Ok(()),
         (Some(encryption), _) if encryption.scheme != SCHEME_AGE => Err(Failure::new(
             Reason::FormatUnsupported,
             format!("backup {id} is encrypted in a way that this agent does not know"),
@@ -232,5 +231,74 @@ fn unreadable(id: &BackupId, error: &HandOverError) -> Failure {
             Reason::ArtefactAltered,
             format!("the data of backup {id} has no readable dump in it"),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use backup_format::{Destination, FORMAT, Totals, overall_digest};
+    use object_store::memory::InMemory;
+    use rstest::rstest;
+
+    use super::*;
+    use crate::hash::hex_sha256;
+
+    const NAME: &str = "data-1.pgdump";
+
+    async fn stored(data: &[u8]) -> (Storage, BackupId) {
+        let destination = Destination::S3 { bucket: "test".to_owned(), prefix: String::new() };
+        let storage = Storage::on(Arc::new(InMemory::new()), destination);
+        let id: BackupId = "b1".parse().expect("is an id");
+        let mut upload = storage.begin_upload(&id, NAME, 0).await.expect("begins");
+        upload.write(data.to_vec()).await.expect("is written");
+        upload.finish().await.expect("is finished");
+        (storage, id)
+    }
+
+    fn manifest(id: &BackupId, data: &[u8]) -> Manifest {
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let part = Part { name: NAME.to_owned(), size: data.len() as u64, sha256: hex_sha256(data) };
+        Manifest {
+            format: FORMAT,
+            backup_id: id.clone(),
+            owner: "a/b/c".to_owned(),
+            started_at: at,
+            snapshot_at: at,
+            completed_at: at,
+            engine_version: "1.3.0".to_owned(),
+            recorded_engine_version: None,
+            schema_version: 3,
+            server_version: "15".to_owned(),
+            pg_dump_version: "15".to_owned(),
+            totals: Totals::default(),
+            key_block: 1,
+            parts: vec![part],
+            encryption: None,
+            digest: overall_digest(&[]),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Data that is altered between the check and the load is found by the load itself, while it can still be taken back.
+    #[rstest]
+    #[case::small(100)]
+    #[case::large(3 * PIECE + 17)]
+    #[tokio::test]
+    async fn the_end_of_altered_data_is_never_handed_over(#[case] length: usize) {
+        let written = vec![7; length];
+        let (storage, id) = stored(&written).await;
+        let mut sink = Vec::new();
+        let whole = manifest(&id, &written);
+        read_data(&storage, &whole, None, &mut sink, OnEarlyEnd::Stop).await.expect("is whole");
+        assert!(sink == written);
+
+        let mut other = written.clone();
+        other[0] ^= 1;
+        let mut sink = Vec::new();
+        let result = read_data(&storage, &manifest(&id, &other), None, &mut sink, OnEarlyEnd::Stop).await;
+        assert_eq!(result.map_err(|failure| failure.reason), Err(Reason::ArtefactAltered));
+        assert!(sink.len() < length, "{} of {length} bytes were handed over", sink.len());
     }
 }

@@ -35,6 +35,7 @@ pub async fn run(
     if let Some(report) = observe_existing(&storage, &id, &args.owner).await? {
         return Ok(report);
     }
+    storage.check(&id).await?;
     let backup = Backup { args, programs, id, storage, recipient };
     backup.write(stop).await
 }

@@ -46,16 +46,17 @@ pub async fn dump(
         .stdout(std::process::Stdio::piped());
     let mut dumping = start(&mut command, "pg_dump")?;
     let (output, errors) = (dumping.stdout.take(), dumping.stderr.take());
-    let mut counter = Counter::start(programs)?;
+    let mut script = ScriptReader::start(programs)?;
 
-    let split = split(output, counter.input.take(), sealer, upload);
-    let (split, counted, messages) = tokio::join!(split, counter.finish(), Messages::read(errors, "pg_dump"));
+    let splitting = split(output, script.input.take(), sealer, upload);
+    let (stored, counts, messages) =
+        tokio::join!(splitting, script.count_rows(), Messages::read(errors, "pg_dump"));
     let status = ended(&mut dumping, "pg_dump").await?;
-    let (size, sha256) = split?;
+    let (size, sha256) = stored?;
     if !status.success() {
         return Err(describe(&messages));
     }
-    Ok(Dumped { size, sha256, counts: counted? })
+    Ok(Dumped { size, sha256, counts: counts? })
 }
 
 async fn split(
@@ -81,14 +82,14 @@ async fn split(
         }
         // A counter that ended early says why itself.
         let _ = counter.write_all(&piece[..length]).await;
-        let sealed = sealer.seal(&piece[..length])?;
-        hash.add(&sealed);
-        upload.write(sealed).await?;
+        let stored = sealer.seal(&piece[..length])?;
+        hash.add(&stored);
+        upload.write(stored).await?;
     }
     drop(counter);
-    let sealed = sealer.finish()?;
-    hash.add(&sealed);
-    upload.write(sealed).await?;
+    let stored = sealer.finish()?;
+    hash.add(&stored);
+    upload.write(stored).await?;
     Ok(hash.finish())
 }
 
@@ -109,13 +110,13 @@ fn describe(messages: &Messages) -> Failure {
 }
 
 /// `pg_restore` that writes what it would load, and the count of that.
-pub struct Counter {
+pub struct ScriptReader {
     child: Child,
     /// The dump goes here.
     pub input: Option<ChildStdin>,
 }
 
-impl Counter {
+impl ScriptReader {
     /// Starts it.
     pub fn start(programs: &Programs) -> Result<Self, Failure> {
         let mut command = programs.command("pg_restore")?;
@@ -129,7 +130,7 @@ impl Counter {
     }
 
     /// Reads to the end. Somebody else writes to [`Self::input`] meanwhile.
-    pub async fn finish(mut self) -> Result<Counts, Failure> {
+    pub async fn count_rows(mut self) -> Result<Counts, Failure> {
         let (output, errors) = (self.child.stdout.take(), self.child.stderr.take());
         let mut counter = RowCounter::default();
         let counting = async {

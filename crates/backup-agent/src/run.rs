@@ -29,9 +29,10 @@ pub async fn run(command: &Command, programs: &Programs, stop: &CancellationToke
         outcome = dispatch(command, programs, stop) => outcome,
         outcome = ended_early => outcome,
     };
-    match &outcome {
-        Outcome::Failure(failure) => tracing::error!(reason = ?failure.reason, "{}", failure.message),
-        _ => tracing::info!("done"),
+    if let Outcome::Failure(failure) = &outcome {
+        tracing::error!(reason = ?failure.reason, "{}", failure.message);
+    } else {
+        tracing::info!("done");
     }
     outcome
 }

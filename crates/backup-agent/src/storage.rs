@@ -94,6 +94,13 @@ impl Storage {
         self.folder(id).join(name)
     }
 
+    /// Whether the destination answers and the bucket exists, before anything is asked of the database. Deleting a backup needs
+    /// the same privilege.
+    pub async fn check(&self, id: &BackupId) -> Result<(), Failure> {
+        let first = self.store.list(Some(&self.folder(id))).try_next().await;
+        first.map(|_| ()).map_err(|error| describe(&error, "look into the destination"))
+    }
+
     /// The manifest's bytes; `None` = there is no such backup.
     pub async fn observe_manifest(&self, id: &BackupId) -> Result<Option<Bytes>, Failure> {
         let doing = "read the manifest";

@@ -5,7 +5,7 @@ use backup_format::{BackupId, Failure, Manifest, Reason, VerifyReport};
 use crate::args::VerifyArgs;
 use crate::artefact::{self, OnEarlyEnd};
 use crate::copied;
-use crate::dump::Counter;
+use crate::dump::ScriptReader;
 use crate::programs::Programs;
 use crate::seal::Identity;
 use crate::storage::{self, Storage};
@@ -39,14 +39,14 @@ async fn count_rows(
     identity: Option<&Identity>,
     programs: &Programs,
 ) -> Result<(), Failure> {
-    let mut counter = Counter::start(programs)?;
-    let Some(input) = counter.input.take() else {
+    let mut script = ScriptReader::start(programs)?;
+    let Some(input) = script.input.take() else {
         return Err(Failure::new(Reason::InternalError, "pg_restore has no input"));
     };
     let reading = artefact::read_data(storage, manifest, identity, input, OnEarlyEnd::ReadOn);
-    let (read, counted) = tokio::join!(reading, counter.finish());
+    let (read, counts) = tokio::join!(reading, script.count_rows());
     read?;
-    match copied::difference(&manifest.rows, &counted?) {
+    match copied::difference(&manifest.rows, &counts?) {
         None => Ok(()),
         Some(how) => Err(Failure::new(
             Reason::RowsDiffer,

@@ -67,12 +67,12 @@ pub(super) async fn observe(connection: &mut PgConnection, manifest: &Manifest) 
         }
         None => {}
     }
-    let names = observe_names(connection).await?;
-    if names.is_empty() {
+    let found = observe_names(connection).await?;
+    if found.is_empty() {
         return Ok(Target::Empty);
     }
-    let more = if names.len() > NAMED { ", …" } else { "" };
-    let named: Vec<&str> = names.iter().take(NAMED).map(|object| object.name.as_str()).collect();
+    let more = if found.len() > NAMED { ", …" } else { "" };
+    let named: Vec<&str> = found.iter().take(NAMED).map(|object| object.name.as_str()).collect();
     Err(not_empty(&format!("has {}{more} in the schema 'workflow'", named.join(", "))))
 }
 

@@ -51,7 +51,7 @@ fn of_code(code: &str) -> (Reason, String) {
             Reason::ClockSkew,
             "the clocks of this node and of the storage differ too much: synchronise them".to_owned(),
         ),
-        "InvalidAccessKeyId" | "SignatureDoesNotMatch" => (
+        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "NotSignedUp" => (
             Reason::CredentialsRefused,
             "the storage does not know the access key, or its secret is another".to_owned(),
         ),

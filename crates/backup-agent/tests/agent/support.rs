@@ -1,5 +1,8 @@
 //! Test setup: engines' databases with rows of several tenants, and calls of the agent.
 
+pub(crate) mod process;
+pub(crate) mod s3;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use workflow_engine::args::UpTo;
 use workflow_engine::schema::migrate::{self, Order};
 
-pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_backup-agent");
 pub(crate) const OWNER: &str = "installation-1/prod/orders";
 pub(crate) const TENANTS: [&str; 3] = ["_default", "acme", "globex\t\\N"];
 

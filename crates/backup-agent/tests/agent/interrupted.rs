@@ -1,0 +1,152 @@
+//! The agent ends in the middle, and is started again.
+
+use std::time::Duration;
+
+use backup_format::Reason;
+use rstest::rstest;
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
+use test_support::postgres::TestDatabase;
+use workflow_engine::args::UpTo;
+
+use crate::support::process::{await_blocked, await_no_sessions};
+use crate::support::{Kind, World, backed_up, contents, failed, restored, run};
+
+/// Lets pg_dump wait until the returned session ends its transaction: pg_dump locks partitioned tables too, in which the agent
+/// itself finds no rows. It waits for ten seconds at most.
+pub(crate) async fn hold_pg_dump(world: &World, database: &TestDatabase) -> PgConnection {
+    let mut holder = world.superuser(database).await;
+    let make = format!(
+        "CREATE TABLE workflow.held (a int) PARTITION BY RANGE (a); ALTER TABLE workflow.held OWNER TO {}",
+        database.user
+    );
+    holder.execute(AssertSqlSafe(make)).await.expect("is made");
+    holder.execute("BEGIN; LOCK TABLE workflow.held IN ACCESS EXCLUSIVE MODE").await.expect("is held");
+    holder
+}
+
+/// At a step of the restore: the note that it begins, the load, the last transaction.
+#[rstest]
+#[case::before_the_first_write("restore_begun", "backup-agent restore")]
+#[case::while_loading("job", "backup-agent pg_restore")]
+#[case::after_the_load("restored", "backup-agent restore")]
+#[tokio::test]
+async fn a_restore_that_was_killed_is_run_again(#[case] table: &str, #[case] application: &str) {
+    let world = World::new(test_support::require_postgres!());
+    let source = world.engine_database(Kind::PlainOwner, UpTo::All).await;
+    let mut before = world.superuser(&source).await;
+    before.execute("UPDATE workflow.job SET worker = NULL").await.expect("is updated");
+    world.backup(&source, "b1").await;
+    world.backup(&source, "b2").await;
+    let target = world.database(Kind::PlainOwner).await;
+
+    // A table of the same name that is not committed holds whoever makes it.
+    let mut holder = world.superuser(&target).await;
+    let schema = format!("CREATE SCHEMA workflow AUTHORIZATION {}", target.user);
+    holder.execute(AssertSqlSafe(schema)).await.expect("is made");
+    let hold = format!("BEGIN; CREATE TABLE workflow.{table} (a int)");
+    holder.execute(AssertSqlSafe(hold)).await.expect("is held");
+    let agent = world.start(world.restore_arguments(&target, world.of_folder("b1")));
+    let mut observer = world.superuser(&target).await;
+    await_blocked(&mut observer, application).await;
+    agent.kill();
+    holder.execute("ROLLBACK").await.expect("is let go");
+    await_no_sessions(&mut observer).await;
+
+    let complete: bool = sqlx::query_scalar("SELECT to_regclass('workflow.restored') IS NOT NULL")
+        .fetch_one(&mut observer)
+        .await
+        .expect("is read");
+    assert!(!complete, "half a restore looks complete");
+    if table != "restore_begun" {
+        let failure = world.try_restore(&target, "b2", Reason::DatabaseNotEmpty).await;
+        assert!(failure.message.contains("interrupted restore of backup b1"), "{}", failure.message);
+    }
+    world.restore(&target, "b1").await;
+    assert_eq!(contents(&mut observer).await, contents(&mut before).await);
+    let notes: bool = sqlx::query_scalar("SELECT to_regclass('workflow.restore_begun') IS NULL")
+        .fetch_one(&mut observer)
+        .await
+        .expect("is read");
+    assert!(notes, "the note of the beginning is left");
+}
+
+#[tokio::test]
+async fn two_restores_at_once_do_not_meet() {
+    let world = World::new(test_support::require_postgres!());
+    let source = world.engine_database(Kind::PlainOwner, UpTo::All).await;
+    world.backup(&source, "b1").await;
+    let target = world.database(Kind::PlainOwner).await;
+    let arguments = world.restore_arguments(&target, world.of_folder("b1"));
+    let (first, second) = tokio::join!(run(arguments.clone()), run(arguments));
+    assert_eq!(restored(first), restored(second));
+}
+
+#[tokio::test]
+async fn a_backup_that_was_killed_does_not_exist_and_is_made_by_the_next_pod() {
+    let world = World::new(test_support::require_postgres!());
+    let source = world.engine_database(Kind::PlainOwner, UpTo::All).await;
+    let mut holder = hold_pg_dump(&world, &source).await;
+    let arguments = world.backup_arguments(&source, world.of_folder("b1"));
+    let agent = world.start(arguments.clone());
+    let mut observer = world.superuser(&source).await;
+    await_blocked(&mut observer, "backup-agent pg_dump").await;
+
+    // The password is neither in the arguments nor in the environment of any process, nor in the log.
+    let children = agent.children();
+    assert!(children.len() >= 2, "pg_dump and pg_restore run: {children:?}");
+    for process in children.iter().chain([&format!("/proc/{}", agent.id()).into()]) {
+        for file in ["cmdline", "environ"] {
+            let text = std::fs::read(process.join(file)).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            assert!(!text.contains(&source.password), "{}: {text}", process.display());
+        }
+    }
+    assert!(!agent.log().contains(&source.password));
+    agent.kill();
+    holder.execute("ROLLBACK").await.expect("is let go");
+    await_no_sessions(&mut observer).await;
+    assert!(!world.backups().join("b1/manifest.json").exists());
+    world.try_restore(&source, "b1", Reason::BackupMissing).await;
+
+    assert!(!backed_up(run(arguments).await).existed);
+}
+
+#[tokio::test]
+async fn a_backup_that_is_told_to_end_leaves_nothing() {
+    let world = World::new(test_support::require_postgres!());
+    let source = world.engine_database(Kind::PlainOwner, UpTo::All).await;
+    let _holder = hold_pg_dump(&world, &source).await;
+    let agent = world.start(world.backup_arguments(&source, world.of_folder("b1")));
+    let mut observer = world.superuser(&source).await;
+    await_blocked(&mut observer, "backup-agent pg_dump").await;
+    agent.signal("TERM");
+    let (code, outcome, _) = agent.wait().await;
+    failed(outcome, Reason::TimedOut);
+    assert_eq!(code, 1);
+    // Its sessions and their locks end with it; the one that waits for the test's lock when it notices.
+    let left: Vec<_> = walk(&world.backups().join("b1"));
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_snapshot_is_held_no_longer_than_allowed() {
+    let world = World::new(test_support::require_postgres!());
+    let source = world.engine_database(Kind::PlainOwner, UpTo::All).await;
+    let mut holder = hold_pg_dump(&world, &source).await;
+    let mut arguments = world.backup_arguments(&source, world.of_folder("b1"));
+    arguments.extend(["--max-seconds".into(), "1".into()]);
+    let began = std::time::Instant::now();
+    let failure = failed(run(arguments).await, Reason::SnapshotTooLong);
+    assert!(began.elapsed() < Duration::from_secs(15));
+    assert!(failure.message.contains("for 1 s"), "{}", failure.message);
+    holder.execute("ROLLBACK").await.expect("is let go");
+    // No session holds the snapshot any more.
+    let mut observer = world.superuser(&source).await;
+    await_no_sessions(&mut observer).await;
+    assert_eq!(walk(&world.backups().join("b1")), Vec::<String>::new());
+}
+
+fn walk(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
