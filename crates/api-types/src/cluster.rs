@@ -9,6 +9,7 @@ use crate::scheduling::{Resources, Scheduling};
 use crate::schema::CelRule;
 
 mod backup;
+mod connection;
 mod managed;
 mod reason;
 mod status;

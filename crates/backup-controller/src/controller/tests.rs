@@ -1,0 +1,3 @@
+//! Whole passes in memory.
+
+mod convergence;
