@@ -22,7 +22,7 @@ for program in "$rootfs/$packages"/bin/barman-cloud-*; do
   sed '1s|.*|#!/usr/bin/python3|' "$program" >"$rootfs/usr/bin/${program##*/}"
   chmod 0755 "$rootfs/usr/bin/${program##*/}"
 done
-rm -rf "$rootfs/$packages/bin" "${rootfs:?}"/tmp/*
+rm -rf "${rootfs:?}/$packages/bin" "${rootfs:?}"/tmp/*
 
 cd "$rootfs"
 rm -rf usr/bin/perl* usr/lib/*/{perl*,libperl*,gconv} usr/share/{perl*,i18n,doc,man,locale} var/{cache,lib/apt,lib/dpkg}
