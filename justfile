@@ -41,6 +41,10 @@ provider:
 s3:
     @{{ cluster }} s3
 
+# Install CloudNativePG and its Barman Cloud plugin on the local node, for backups of managed PostgreSQL clusters to S3
+barman:
+    @{{ cluster }} barman
+
 # Run kubectl against the local cluster (or KUBE_CONTEXT)
 [positional-arguments]
 @kubectl *args:
