@@ -177,8 +177,9 @@ fn parse(settings: &ClusterBackup) -> Result<(Option<Schedule>, Option<Schedule>
 
 fn plan_backup_run(view: &View<'_>, schedule: Option<&Schedule>, now: Timestamp, plan: &mut SchedulePlan) {
     let Some(schedule) = schedule else { return };
-    let since = last_run(view, schedule).max(view.handled.backup);
-    let since = since.unwrap_or_else(|| set_at(view.cluster, "/f:spec/f:backup/f:schedule"));
+    let last =
+        last_run(view, schedule).unwrap_or_else(|| set_at(view.cluster, "/f:spec/f:backup/f:schedule"));
+    let since = view.handled.backup.map_or(last, |handled| handled.max(last));
     let Run { due, wake } = judge(schedule, since, jitter(view.cluster), now);
     plan.recheck = until(wake, now, plan.recheck);
     let at = match due {
