@@ -137,7 +137,7 @@ impl Schedules {
                     class: error.class(),
                     message: missing_grant(&error.source, NamespaceRole::Cluster)
                         .unwrap_or_else(|| error.message()),
-                })?
+                })?;
             }
             ScheduleStep::Tell(event) => self.publisher.publish(cluster, event.clone()).await,
         }

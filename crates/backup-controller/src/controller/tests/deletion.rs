@@ -155,7 +155,7 @@ async fn a_job_at_work_that_does_not_end_does_not_hold_the_object_for_ever() {
     assert!(last_event(&world).contains("a Job that uses it does not end"), "{}", last_event(&world));
 }
 
-fn recovery(by: serde_json::Value) -> WorkflowCluster {
+fn recovery(by: &serde_json::Value) -> WorkflowCluster {
     serde_json::from_value(json!({
         "apiVersion": "workflow.example.com/v1alpha1", "kind": "WorkflowCluster",
         "metadata": {"name": "restored", "namespace": HOME, "uid": "uid-restored", "generation": 1},
@@ -174,7 +174,7 @@ fn recovery(by: serde_json::Value) -> WorkflowCluster {
 #[tokio::test]
 async fn one_that_a_cluster_is_restored_from_waits(#[case] by: serde_json::Value) {
     let world = World::complete(CLUSTER, BACKUP).await;
-    world.apiserver.seed(&recovery(by));
+    world.apiserver.seed(&recovery(&by));
     world.delete(NAME).await;
     world.settle(NAME).await;
     // Longer than a deletion may take: the time counts from its first attempt.
@@ -199,7 +199,7 @@ async fn one_that_a_cluster_is_restored_from_waits(#[case] by: serde_json::Value
 #[tokio::test]
 async fn force_delete_ends_every_wait() {
     let world = World::complete(CLUSTER, BACKUP).await;
-    world.apiserver.seed(&recovery(json!({"backupRef": {"name": NAME}})));
+    world.apiserver.seed(&recovery(&json!({"backupRef": {"name": NAME}})));
     world.delete(NAME).await;
     world.settle(NAME).await;
     world.edit(NAME, |backup| {

@@ -47,7 +47,7 @@ async fn pass(world: &World, schedules: &Schedules) -> Next {
 }
 
 fn names(world: &World) -> Vec<String> {
-    world.apiserver.list::<WorkflowBackup>(HOME).iter().map(|it| it.name_any()).collect()
+    world.apiserver.list::<WorkflowBackup>(HOME).iter().map(kube::ResourceExt::name_any).collect()
 }
 
 #[tokio::test]
