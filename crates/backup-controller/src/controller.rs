@@ -1,29 +1,56 @@
 //! Watches, and which change begins a pass of which object.
 
+use std::sync::Mutex;
+
 use api_types::backup::BackupPhase;
 use api_types::cluster::{PostgresStatus, UpgradeStage};
 use api_types::labels::{BACKUP_CONTROLLER, OPERATOR};
 use api_types::{WorkflowBackup, WorkflowCluster};
 use controller_kit::Service;
 use controller_kit::builder::ControllerBuilder;
+use controller_kit::controller::Queue;
+use controller_kit::watch::watch_referenced;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
 
 use crate::args::Settings;
 use crate::context::{Context, Installation};
 use crate::kind::Backups;
+use crate::schedule::passes::Schedules;
 
 /// Starts watches and controllers.
 pub fn start(service: &mut Service, settings: Settings) {
-    let (client, publisher) = (service.client.clone(), service.publisher.clone());
+    let (client, publisher, clock) =
+        (service.client.clone(), service.publisher.clone(), service.clock.clone());
+    let watches = service.watch_context();
+    let (schedules, schedules_end) = Queue::new();
     let mut controller = ControllerBuilder::<Backups>::new(service, BACKUP_CONTROLLER.field_manager);
-    let clusters = controller
-        .watch_referenced(ClusterFields::of, |backup: &WorkflowBackup, cluster| cluster.is_meant_by(backup));
     let jobs = controller.watch_owned::<Job>(OPERATOR);
+    // One watch for both: a change of a cluster begins a pass over it, and over its backups.
+    let (backups, queue) = (controller.objects(), controller.queue());
+    let (clusters, watch) =
+        watch_referenced(&watches, "WorkflowCluster", queue, ClusterFields::of, move |changed| {
+            schedules.push(changed.reference());
+            let meant = backups.state().into_iter().filter(|backup| changed.is_meant_by(backup));
+            meant.map(|backup| ObjectRef::from_obj(&*backup)).collect()
+        });
+    controller.service().watch([watch]);
+    let passes = Schedules {
+        client: client.clone(),
+        writer: controller.writer(),
+        publisher: publisher.clone(),
+        clock,
+        clusters: clusters.clone(),
+        backups: controller.objects(),
+        jobs: jobs.clone(),
+        settings: settings.clone(),
+        memory: Mutex::default(),
+    };
     let context = Context {
         writer: controller.writer(),
         publisher,
-        clusters,
+        clusters: clusters.clone(),
         backups: controller.objects(),
         jobs,
         installation: Installation::new(client.clone()),
@@ -31,6 +58,7 @@ pub fn start(service: &mut Service, settings: Settings) {
         settings,
     };
     controller.run(Backups { context });
+    service.control(passes, clusters, schedules_end);
 }
 
 /// What the passes read of a WorkflowCluster: most of its status is of no interest to them.
@@ -63,6 +91,10 @@ impl ClusterFields {
             upgrade: status.upgrade.map(|upgrade| (upgrade.stage, upgrade.plan_hash)),
             is_restored: status.recovery.is_some_and(|recovery| recovery.completed_at.is_some()),
         }
+    }
+
+    fn reference(&self) -> ObjectRef<WorkflowCluster> {
+        ObjectRef::new(&self.name).within(&self.namespace)
     }
 
     /// Is it the cluster of a backup that is not done, or of its namespace, where it may be restored from the backup?

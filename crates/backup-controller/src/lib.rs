@@ -7,7 +7,8 @@
 //!
 //! The pass over a WorkflowBackup is the kit's; [`kind`] names the room for each part of it: [`validate`] → [`observe`] →
 //! [`plan`] → [`execute`] → [`status`]. [`cleanup`] is the plan of a deletion, [`outcome`] says what each answer of the agent
-//! means, [`children`] builds the Jobs.
+//! means, [`children`] builds the Jobs. [`schedule`] is
+//! about WorkflowClusters: a pass over one has no status to write.
 
 pub mod args;
 pub mod children;
@@ -19,6 +20,7 @@ pub mod kind;
 pub mod observe;
 pub mod outcome;
 pub mod plan;
+pub mod schedule;
 pub mod status;
 pub mod validate;
 

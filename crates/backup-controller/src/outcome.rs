@@ -39,8 +39,7 @@ pub const fn judge(reason: Reason) -> (BackupReason, Verdict) {
         // The dump has not the rows that the database had.
         Reason::RowsDiffer => (BackupReason::PgDumpFailed, Verdict::GiveUp),
         // The pod was told to end: its node is drained, for instance.
-        Reason::TimedOut => (BackupReason::JobFailed, Verdict::TryAgain),
-        Reason::RestoreFailed => (BackupReason::JobFailed, Verdict::TryAgain),
+        Reason::TimedOut | Reason::RestoreFailed => (BackupReason::JobFailed, Verdict::TryAgain),
         Reason::BackupMissing
         | Reason::ArtefactTruncated
         | Reason::VersionUnsupported

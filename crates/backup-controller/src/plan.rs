@@ -321,7 +321,6 @@ fn runs(job: &str) -> Wait {
 fn plan_running(backup: &WorkflowBackup, view: &JobView) -> BackupPlan {
     let job = view.job.name_any();
     match &view.state {
-        JobState::Ending => only(Course::Runs(runs(&job))),
         JobState::Running { failure: Some(failure), .. } if is_given_up(failure) => only(fails(failure)),
         JobState::Running { obstacle: Some(obstacle), .. } => {
             only(Course::Runs(Wait::stalled(obstacle.reason, &obstacle.message, RECHECK_JOB)))
@@ -331,7 +330,7 @@ fn plan_running(backup: &WorkflowBackup, view: &JobView) -> BackupPlan {
             let message = format!("{}; it is tried again", failure.message);
             only(Course::Runs(Wait::passing(reason, message, RECHECK_JOB)))
         }
-        JobState::Running { .. } => only(Course::Runs(runs(&job))),
+        JobState::Running { .. } | JobState::Ending => only(Course::Runs(runs(&job))),
         JobState::Succeeded { outcome, .. } => match outcome.as_deref() {
             Some(Outcome::Backup(report)) => only(Course::Completes(Box::new(report.clone()))),
             // Its pod is gone, and with it the report. Another run finds the backup and reports it.

@@ -125,7 +125,7 @@ impl World {
 
     /// Names of the Jobs.
     pub(crate) fn jobs(&self) -> Vec<String> {
-        self.apiserver.list::<Job>(HOME).iter().map(|job| job.name_any()).collect()
+        self.apiserver.list::<Job>(HOME).iter().map(kube::ResourceExt::name_any).collect()
     }
 
     /// Variables of a Job's container.
@@ -176,7 +176,7 @@ impl World {
             Answer::Killed(why) => self.finish(&name, "Failed", why),
             Answer::Never => false,
             Answer::Stuck(status, event) => {
-                let is_new = self.seed_pod(job, status);
+                let is_new = self.seed_pod(job, &status);
                 if let Some((reason, message)) = event {
                     let pod: Pod = self.apiserver.get(HOME, &format!("{name}-0")).unwrap();
                     self.seed_event(&pod.uid().unwrap(), reason, message);
@@ -209,10 +209,10 @@ impl World {
 
     fn seed_ended_pod(&self, job: &Job, outcome: &Outcome, code: i32) -> bool {
         let terminated = json!({"exitCode": code, "reason": "Error", "message": outcome.to_json()});
-        self.seed_pod(job, container_status(&json!({"terminated": terminated})))
+        self.seed_pod(job, &container_status(&json!({"terminated": terminated})))
     }
 
-    fn seed_pod(&self, job: &Job, status: Value) -> bool {
+    fn seed_pod(&self, job: &Job, status: &Value) -> bool {
         let name = format!("{}-0", job.name_any());
         let former = self.apiserver.get::<Pod>(HOME, &name);
         let pod: Pod = serde_json::from_value(json!({
