@@ -260,9 +260,10 @@ write_image_values() {
     [[ -f $state/loaded/$name ]] || continue
     read -r repository_name tag <"$state/loaded/$name"
     printf '%s:\n  image:\n    repository: %s\n    tag: %s\n' "$name" "$repository_name" "$tag"
-    # What a service has Jobs run.
-    [[ $name == backup-controller && -f $state/loaded/backup-agent ]] || continue
-    read -r repository_name tag <"$state/loaded/backup-agent"
-    printf '  agentImage:\n    repository: %s\n    tag: %s\n' "$repository_name" "$tag"
   done >"$state/images.yaml"
+  # What services have Jobs run.
+  if [[ -f $state/loaded/backup-agent ]]; then
+    read -r repository_name tag <"$state/loaded/backup-agent"
+    printf 'global:\n  backupAgent:\n    repository: %s\n    tag: %s\n' "$repository_name" "$tag" >>"$state/images.yaml"
+  fi
 }
