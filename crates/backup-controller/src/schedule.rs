@@ -32,9 +32,9 @@ use kube::api::ObjectMeta;
 
 use crate::args::Settings;
 use crate::children::{Order, Task, drill_job};
-use agent_jobs::destination::short_uid;
 use crate::observe::{is_finished, reads};
 use crate::plan::can_be_tried_out;
+use agent_jobs::destination::short_uid;
 use cron::Schedule;
 use retention::plan_retention;
 use runs::{Due, Run, jitter, judge};
