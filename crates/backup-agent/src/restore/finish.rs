@@ -40,6 +40,7 @@ async fn finish(
     .bind(KEY_BLOCK_MARGIN)
     .fetch_one(&mut *transaction)
     .await?;
+    forget_version(&mut transaction).await?;
     let restored_at: jiff_sqlx::Timestamp =
         sqlx::query_scalar("SELECT now()").fetch_one(&mut *transaction).await?;
     let report = plan_report(manifest, restored_at.to_jiff(), began, leases_cleared, key_block);
@@ -68,6 +69,12 @@ async fn finish(
     .await?;
     transaction.commit().await?;
     Ok(report)
+}
+
+/// Roles, privileges and the policies that name them are the migration's, and no backup has them. A schema that says of no
+/// version that it is complete is migrated before an engine serves on it, also to the version that it had.
+async fn forget_version(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    connection.execute("UPDATE workflow.schema_state SET engine_version = NULL").await.map(drop)
 }
 
 /// Jobs that a worker held can be taken at once, and the worker's late answer is refused by the higher epoch.

@@ -12,7 +12,7 @@ use e2e::sample::{CLUSTER, PLAYGROUND, SYSTEM_NAMESPACE};
 use e2e::testbed::{Data, Shape, Testbed, bpmn};
 use engine_client::model::{ActivateJobs, StartInstance, Variables};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use test_support::wait::{await_condition, await_gone};
 
@@ -125,6 +125,10 @@ async fn a_cluster_goes_on_from_a_backup_after_the_first_one_is_gone() {
 
     let before = observe_contents(&cluster, "backup_source").await;
     assert_eq!(before.lines().count(), 1 + 2 * INSTANCES, "{before}");
+    let keep = Patch::Merge(json!({"spec": {"deletionPolicy": "Retain"}}));
+    let params = PatchParams::default();
+    api::<WorkflowProcess>(&cluster, PLAYGROUND).patch(SOURCE, &params, &keep).await.unwrap();
+    api::<WorkflowTenant>(&cluster, PLAYGROUND).patch(SOURCE, &params, &keep).await.unwrap();
     source.remove(progress).await.expect("should be gone");
 
     postgres::recreate(&cluster, TARGET_DATABASE).await.expect("should be made");
@@ -156,9 +160,9 @@ async fn a_cluster_goes_on_from_a_backup_after_the_first_one_is_gone() {
     assert_eq!(count_leases(&cluster, TARGET_DATABASE).await, "0", "what workers held is handed out again");
 
     // Tenant and process follow by their clusterRef, and find what they had.
-    let tenant = json!({"clusterRef": {"name": TARGET}});
+    let tenant = json!({"clusterRef": {"name": TARGET}, "deletionPolicy": "Purge"});
     apply::<WorkflowTenant>(&cluster, PLAYGROUND, SOURCE, &object("WorkflowTenant", SOURCE, &tenant)).await;
-    let process = json!({"clusterRef": {"name": TARGET}, "tenantRef": {"name": SOURCE},
+    let process = json!({"clusterRef": {"name": TARGET}, "tenantRef": {"name": SOURCE}, "deletionPolicy": "Retain",
         "source": {"bpmn": bpmn(&format!("{SOURCE}-flow"), "pass-on")}});
     apply::<WorkflowProcess>(&cluster, PLAYGROUND, SOURCE, &object("WorkflowProcess", SOURCE, &process))
         .await;
