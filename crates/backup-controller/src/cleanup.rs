@@ -90,6 +90,10 @@ fn judge(backup: &WorkflowBackup, observed: &Observed, now: Timestamp) -> Verdic
         return Verdict::Go(note.map(|note| event(Reason::DeletionForced, &note)));
     }
     let is_kept = backup.spec.deletion_policy() == DeletionPolicy::Retain;
+    if observed.is_namespace_ending && !is_kept {
+        // Its Jobs go with the namespace, too.
+        return Verdict::Go(is_begun(backup).then(|| left(backup, "its namespace is being deleted")));
+    }
     if !is_kept && !observed.restoring.is_empty() && is_begun(backup) {
         let clusters = listed(&observed.restoring, ROOM_FOR_NAMES);
         let message = format!("it is deleted when these WorkflowClusters are restored from it: {clusters}");
