@@ -102,3 +102,6 @@ impl<'a> Order<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod agent_arguments;

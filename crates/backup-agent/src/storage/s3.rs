@@ -76,8 +76,8 @@ pub(super) fn build(bucket: &str, args: &StorageArgs) -> Result<AmazonS3, Failur
             let builder =
                 builder.with_access_key_id(read_secret(id)?).with_secret_access_key(read_secret(secret)?);
             match &args.s3_session_token_file {
-                Some(token) => builder.with_token(read_secret(token)?),
-                None => builder,
+                Some(token) if token.exists() => builder.with_token(read_secret(token)?),
+                _ => builder,
             }
         }
         _ => with_own_identity(builder)?,
