@@ -33,6 +33,18 @@ status:
 images *names:
     @{{ cluster }} images {{ names }}
 
+# Install CloudNativePG on the local node, for clusters with `postgres.managed`
+provider:
+    @{{ cluster }} provider
+
+# Install an S3 server on the local node, with TLS, credentials and a bucket `backups`
+s3:
+    @{{ cluster }} s3
+
+# Install CloudNativePG and its Barman Cloud plugin on the local node, for backups of managed PostgreSQL clusters to S3
+barman:
+    @{{ cluster }} barman
+
 # Run kubectl against the local cluster (or KUBE_CONTEXT)
 [positional-arguments]
 @kubectl *args:

@@ -17,8 +17,10 @@ rm -rf usr/bin/perl* usr/lib/*/{perl*,libperl*,gconv} usr/share/{perl*,i18n,doc,
 
 ln -sf dash bin/sh
 cat usr/share/ca-certificates/mozilla/*.crt >etc/ssl/certs/ca-certificates.crt
-printf '%s\n' 'root:x:0:0::/root:/bin/sh' 'postgres:x:26:26::/var/lib/postgresql:/bin/sh' >etc/passwd
-printf '%s\n' 'root:x:0:' 'postgres:x:26:' >etc/group
+# nonroot is who the backup agent runs as: initdb wants its user to have a name.
+printf '%s\n' 'root:x:0:0::/root:/bin/sh' 'postgres:x:26:26::/var/lib/postgresql:/bin/sh' \
+  'nonroot:x:65532:65532::/nonexistent:/sbin/nologin' >etc/passwd
+printf '%s\n' 'root:x:0:' 'postgres:x:26:' 'nonroot:x:65532:' >etc/group
 echo 'hosts: files dns' >etc/nsswitch.conf
 # A volume lies here; without one, whoever the server runs as makes its own private folder in it.
 install -d -m 1777 var/lib/postgresql/data

@@ -44,6 +44,9 @@ pub const BACKUP_BEFORE_UPGRADE: &str = "workflow.example.com/backup-before-upgr
 /// Annotation on a `WorkflowCluster`, written by a person or by the tool that makes backups: `planHash` of the upgrade that
 /// a backup was made for.
 pub const BACKUP_COMPLETED: &str = "workflow.example.com/backup-completed";
+/// Annotation on a `WorkflowCluster`, written by a person: the claim that its database has, as
+/// `<uid of namespace kube-system>/<namespace>/<name>` of the other `WorkflowCluster`, which it shall take over.
+pub const TAKE_OVER_DATABASE: &str = "workflow.example.com/take-over-database";
 /// Annotation on the StatefulSet of an engine: digest of the pod template that was applied last.
 pub const TEMPLATE_DIGEST: &str = "workflow.example.com/template-digest";
 /// Annotation on the Deployment of a fleet: the value of `spec.replicas` that its number of pods does not follow,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use backup_format::{Failure, Reason};
 use postgres_guard::{Guard, Patience};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{Connection as _, Executor as _};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use tempfile::TempDir;
 
 use crate::args::DatabaseArgs;
@@ -91,7 +91,12 @@ impl Login {
 
     /// A session with the settings that the digests need. `purpose` is the last word of its application name.
     pub async fn connect(&self, purpose: &str) -> Result<PgConnection, Failure> {
-        let options = self.options.clone().application_name(&format!("backup-agent {purpose}"));
+        // Reading every row takes its time, which is nothing to warn of.
+        let options = self
+            .options
+            .clone()
+            .application_name(&format!("backup-agent {purpose}"))
+            .disable_statement_logging();
         let connecting = async {
             let mut connection = match &self.way {
                 Way::Network { .. } => postgres_guard::connect(&options).await?.0,
@@ -212,8 +217,11 @@ pub fn failed(doing: &str, error: &sqlx::Error) -> Failure {
 fn unreachable(error: &sqlx::Error) -> Failure {
     tracing::warn!(%error, "no session with the database");
     let why = match error {
-        sqlx::Error::Io(error) => format!("the database cannot be reached: {}", error.kind()),
-        sqlx::Error::Tls(_) => {
+        // A certificate that rustls refuses is invalid data of the connection.
+        sqlx::Error::Io(error) if error.kind() != std::io::ErrorKind::InvalidData => {
+            format!("the database cannot be reached: {}", error.kind())
+        }
+        sqlx::Error::Tls(_) | sqlx::Error::Io(_) => {
             "the database cannot be reached over TLS: check its certificate, the ssl mode and the CA".to_owned()
         }
         error if postgres_guard::is_clear_text_refused(error) => {

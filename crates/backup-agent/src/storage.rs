@@ -17,7 +17,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, WriteMultipart};
 
 use crate::args::StorageArgs;
-use failures::{describe, is_missing};
+use failures::{describe, is_missing, is_unsupported};
 
 /// A manifest has a line per tenant and table. One that is larger is not the agent's.
 const MAX_MANIFEST_BYTES: u64 = 256 * 1024 * 1024;
@@ -129,9 +129,9 @@ impl Storage {
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
                 Ok(false)
             }
-            // A service without conditional writes. Two agents that write one backup at once have data of their own each, so
-            // the manifest that comes last is right as well.
-            Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
+            // A service without conditional writes, or a volume without hard links. Two agents that write one backup at once have
+            // data of their own each, so the manifest that comes last is right as well.
+            Err(error) if is_unsupported(&error) => {
                 let written = self.store.put(&path, bytes.into()).await;
                 written.map(|_| true).map_err(|error| describe(&error, "write the manifest"))
             }
@@ -270,29 +270,4 @@ impl Upload {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ten_thousand_parts_are_enough() {
-        const GIB: u64 = 1024 * 1024 * 1024;
-        for expected in [0, GIB, 100 * GIB, 2000 * GIB] {
-            let part = plan_part_size(expected);
-            assert!(part >= MIN_UPLOAD_PART && part <= MAX_UPLOAD_PART);
-            assert!(part * 10_000 >= 2 * expected, "a dump may be twice as large as its tables: {expected}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_link_in_place_of_the_folder_is_not_followed() {
-        let root = tempfile::tempdir().expect("a folder");
-        let outside = root.path().join("outside");
-        std::fs::create_dir(&outside).expect("a folder");
-        std::fs::write(outside.join("kept"), "").expect("a file");
-        let link = root.path().join("b1");
-        std::os::unix::fs::symlink(&outside, &link).expect("a link");
-        remove_folder(link.clone()).await.expect("is removed");
-        assert!(outside.join("kept").exists());
-        assert!(std::fs::symlink_metadata(&link).is_err());
-    }
-}
+mod tests;

@@ -3,8 +3,6 @@
 pub mod backup_job;
 pub mod delete_job;
 pub mod drill_job;
-pub mod pod;
-pub mod volumes;
 
 use api_types::WorkflowBackup;
 use api_types::backup::BackupArtefact;
@@ -16,7 +14,9 @@ use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 
 use crate::args::Settings;
-use crate::destination::agent_destination;
+use agent_jobs::destination::agent_destination;
+use agent_jobs::pod::Frame;
+use agent_jobs::volumes::{Parts, build_storage};
 
 /// What a Job does with a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,21 @@ impl<'a> Order<'a> {
             scheduling: scheduling.cloned().unwrap_or_default(),
             settings,
         })
+    }
+
+    fn frame(&self, name: String, task: Task) -> Frame<'_> {
+        Frame {
+            metadata: self.metadata(name, task),
+            cluster: &self.backup.spec.cluster_ref.name,
+            component: Component::Backup,
+            scheduling: &self.scheduling,
+            image: &self.settings.agent,
+            command: task.as_str(),
+        }
+    }
+
+    fn storage(&self) -> Parts {
+        build_storage(self.backup_id, &self.destination, &self.artefact.destination)
     }
 
     fn metadata(&self, name: String, task: Task) -> ObjectMeta {

@@ -15,7 +15,6 @@ pub mod children;
 pub mod cleanup;
 pub mod context;
 pub mod controller;
-pub mod destination;
 pub mod execute;
 pub mod kind;
 pub mod observe;

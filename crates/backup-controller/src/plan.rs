@@ -18,11 +18,13 @@ use kube::ResourceExt as _;
 use crate::args::Settings;
 use crate::children::{Order, Task, backup_job};
 use crate::cleanup::plan_cleanup;
-use crate::destination::{agent_destination, backup_id, destination_of, encryption_of, location, method_of};
 use crate::kind::Backups;
 use crate::observe::jobs::{JobState, JobView};
 use crate::observe::{Observed, is_begun, is_complete, is_finished, order_of};
 use crate::outcome::{Verdict, judge};
+use agent_jobs::destination::{
+    agent_destination, backup_id, destination_of, encryption_of, location, method_of,
+};
 
 /// Safety net: what is awaited is watched.
 pub const RECHECK_WATCHED: Duration = Duration::from_mins(1);
@@ -448,7 +450,7 @@ fn lacks_identity(backup: &WorkflowBackup, view: &JobView) -> bool {
     let pod = view.job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     let volumes = pod.and_then(|pod| pod.volumes.as_deref()).unwrap_or_default();
     artefact.is_some_and(|artefact| artefact.encryption.is_some())
-        && volumes.iter().all(|volume| volume.name != crate::children::volumes::IDENTITY)
+        && volumes.iter().all(|volume| volume.name != agent_jobs::volumes::IDENTITY)
 }
 
 /// Whether a drill of this backup is possible: it is complete and where this controller can have it read.

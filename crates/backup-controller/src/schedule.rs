@@ -32,7 +32,7 @@ use kube::api::ObjectMeta;
 
 use crate::args::Settings;
 use crate::children::{Order, Task, drill_job};
-use crate::destination::short_uid;
+use agent_jobs::destination::short_uid;
 use crate::observe::{is_finished, reads};
 use crate::plan::can_be_tried_out;
 use cron::Schedule;

@@ -2,6 +2,7 @@
 
 pub(crate) mod world;
 
+use agent_jobs::pod::AgentImage;
 use api_types::{WorkflowBackup, WorkflowCluster};
 use backup_format::{BackupReport, DrillReport, Totals};
 use jiff::Timestamp;
@@ -28,9 +29,11 @@ pub(crate) fn backup(yaml: &str) -> WorkflowBackup {
 
 pub(crate) fn settings() -> Settings {
     Settings {
-        agent_image: "registry.example/backup-agent:1.0.0".to_owned(),
-        agent_image_pull_policy: "IfNotPresent".to_owned(),
-        agent_image_pull_secrets: Vec::new(),
+        agent: AgentImage {
+            reference: "registry.example/backup-agent:1.0.0".to_owned(),
+            pull_policy: "IfNotPresent".to_owned(),
+            pull_secrets: Vec::new(),
+        },
     }
 }
 

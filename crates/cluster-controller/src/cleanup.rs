@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use api_types::WorkflowCluster;
-use api_types::cluster::ClusterReason;
+use api_types::cluster::{ClusterDeletionPolicy, ClusterReason};
 use api_types::labels::FORCE_DELETE;
 use api_types::reason::Reason as _;
 use controller_kit::events::{Event, EventType};
@@ -16,6 +16,7 @@ use controller_kit::plan::Wait;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
+use crate::observe::backups::Awaited;
 use crate::observe::dependants::{Dependant, EngineLife, Remains};
 use crate::plan::{ClusterStep, Step};
 use crate::upgrade::withdrawal::unwanted_by_deleted;
@@ -39,14 +40,43 @@ pub type Plan = controller_kit::plan::Plan<Step, ClusterReason>;
 pub fn plan_cleanup(cluster: &WorkflowCluster, remains: &Remains, now: Timestamp) -> Plan {
     let mut steps: Vec<_> =
         unwanted_by_deleted(&remains.jobs).into_iter().map(ClusterStep::WithdrawJob).map(Step::Own).collect();
+    if let Some((reason, message)) = await_snapshot(cluster, remains) {
+        return Plan { steps, wait: Some(Wait { reason, message, recheck: RECHECK }) };
+    }
     match judge(cluster, remains, now) {
         Verdict::Wait(message) => {
             let wait = Wait { reason: ClusterReason::AwaitingDependants, message, recheck: RECHECK };
             Plan { steps, wait: Some(wait) }
         }
         Verdict::Go(_) => {
+            let release = remains.release.clone();
+            steps.extend(release.map(ClusterStep::ReleaseDatabase).map(Step::Own));
             steps.push(Step::RemoveFinalizer);
             Plan { steps, wait: None }
+        }
+    }
+}
+
+/// With `deletionPolicy: Snapshot`, what keeps the cluster until its last backup is complete; nothing when a person gives that
+/// up, or when there was never a database to back up.
+fn await_snapshot(cluster: &WorkflowCluster, remains: &Remains) -> Option<(ClusterReason, String)> {
+    let has_run = cluster.status.as_ref().is_some_and(|status| status.version.is_some());
+    let wants_snapshot = cluster.spec.deletion_policy() == ClusterDeletionPolicy::Snapshot;
+    if !wants_snapshot || !has_run || is_forced(cluster) {
+        return None;
+    }
+    match &remains.last_backup {
+        Awaited::Completed => None,
+        Awaited::Missing => Some((
+            ClusterReason::SnapshotAwaited,
+            "the last backup, a WorkflowBackup, is being created".to_owned(),
+        )),
+        Awaited::Running(name) => Some((
+            ClusterReason::SnapshotAwaited,
+            format!("the last backup, WorkflowBackup {name}, is being made"),
+        )),
+        Awaited::Failed(name, why) => {
+            Some((ClusterReason::SnapshotFailed, format!("WorkflowBackup {name} failed: {why}")))
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a pass works with.
 
+use api_types::WorkflowBackup;
 use controller_kit::apply::Writer;
 use controller_kit::children::ChildCaches;
 use engine_access::engine::EngineConnector;
@@ -8,6 +9,7 @@ use kube::Client;
 use kube::runtime::reflector::Store;
 
 use crate::args::Settings;
+use crate::installation::Installation;
 use crate::observe::dependants::DependantCaches;
 use crate::observe::postgres::PostgresProbe;
 use crate::proof::ProofKeeper;
@@ -22,10 +24,14 @@ pub struct Context {
     pub caches: ChildCaches,
     /// Watched migration Jobs.
     pub jobs: Store<Job>,
+    /// All WorkflowBackups.
+    pub backups: Store<WorkflowBackup>,
     /// Who refers to the clusters.
     pub dependants: DependantCaches,
     /// Where a `clusterRef` without namespace leads when the referrer's own namespace has no such cluster.
     pub cluster_namespace: String,
+    /// Which Kubernetes cluster this is.
+    pub installation: Installation,
     /// Databases.
     pub postgres: PostgresProbe,
     /// Engines.

@@ -14,7 +14,9 @@ use kube::ResourceExt as _;
 use crate::args::Settings;
 use crate::children::ClusterChildren;
 use crate::context::Context;
+use crate::installation::Installation;
 use crate::kind::Clusters;
+use crate::observe::backups;
 use crate::observe::dependants::{DependantCaches, Referrer};
 use crate::observe::postgres::{PostgresProbe, Servers};
 use crate::proof::ProofKeeper;
@@ -35,13 +37,18 @@ pub fn start(service: &mut Service, settings: Settings) {
         processes: controller.watch_referenced(|_: &Referrer<WorkflowProcess>| (), |_, ()| false),
         workers: controller.watch_referenced(|_: &Referrer<WorkflowWorker>| (), |_, ()| false),
     };
+    let backups = controller.watch_referenced(backups::shown, |cluster, (namespace, name, ..)| {
+        cluster.namespace().as_ref() == Some(namespace) && cluster.name_any() == *name
+    });
     let provider = Arc::new(EnginePool::new(Timeouts::default()));
     let context = Context {
         writer: controller.writer(),
         caches,
         jobs,
+        backups,
         dependants,
         cluster_namespace: home,
+        installation: Installation::new(client.clone()),
         postgres: PostgresProbe::new(Arc::new(Servers::default())),
         engines: EngineConnector::new(client.clone(), provider, EngineRole::Controller),
         proof: ProofKeeper::new(client.clone(), &own_namespace, &settings.proof_secret),

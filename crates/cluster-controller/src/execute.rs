@@ -24,19 +24,24 @@ use kube::api::{Api, DynamicObject, ObjectMeta, PostParams};
 use kube::{Resource as _, ResourceExt as _};
 
 use crate::certificate::{self, Issued};
+use crate::claim::{Claim, ClaimChange};
 use crate::context::Context;
 use crate::kind::{Applied, Clusters};
-use crate::observe::View;
+use crate::observe::dependants::Release;
+use crate::observe::postgres::PostgresProblem;
 use crate::observe::secrets::{AccessView, RedactedSecret};
+use crate::observe::{Observed, View};
 use crate::plan::ClusterStep;
 use crate::plan::access::build_secret;
 use crate::proof::ProofError;
 
 /// What steps gave, beside what every kind's give.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Results {
     /// The engine got a certificate in the place of another one.
     pub renewed_certificate: bool,
+    /// The claim that the database had before it became this cluster's.
+    pub former_claim: Option<Claim>,
 }
 
 /// Executes one step.
@@ -48,6 +53,10 @@ pub async fn execute_step(
 ) -> Result<Flow, Problem<ClusterReason>> {
     match (step, scene.observed) {
         (ClusterStep::CreateProof, _) => context.proof.create().await.map_err(of_proof)?,
+        (ClusterStep::ReleaseDatabase(release), _) => release_database(context, release).await,
+        (ClusterStep::ClaimDatabase(change), View::World(observed)) => {
+            claim_database(context, scene.object, observed, change, applied).await?;
+        }
         (ClusterStep::CreateJob(desired), _) => create_job(context, scene.object, desired).await?,
         (ClusterStep::WithdrawJob(job), _) => {
             match context.writer.delete_behind_dependants(job).await {
@@ -102,9 +111,11 @@ impl Secrets<'_> {
                 data.extend(create_credential(*access, NEXT_KEY, metadata)?);
                 (metadata, data)
             }
-            ClusterStep::CreateProof | ClusterStep::CreateJob(_) | ClusterStep::WithdrawJob(_) => {
-                return Ok(());
-            }
+            ClusterStep::CreateProof
+            | ClusterStep::ClaimDatabase(_)
+            | ClusterStep::ReleaseDatabase(_)
+            | ClusterStep::CreateJob(_)
+            | ClusterStep::WithdrawJob(_) => return Ok(()),
         };
         self.apply(metadata, data, applied).await?;
         applied.results.renewed_certificate |=
@@ -122,6 +133,34 @@ impl Secrets<'_> {
         let written = self.context.writer.apply(&Desired::of(&secret)).await;
         applied.reverted.extend(written.map_err(|error| problem_of::<Clusters>(&error))?.reverted);
         Ok(())
+    }
+}
+
+/// When another write came first, the next pass sees whose the database is.
+async fn claim_database(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    observed: &Observed,
+    change: &ClaimChange,
+    applied: &mut Applied,
+) -> Result<(), Problem<ClusterReason>> {
+    // Without a login nothing of the database was observed, so nothing is due.
+    let Some(login) = &observed.login else { return Ok(()) };
+    let written = context.postgres.claim(&cluster.uid().unwrap_or_default(), login, change).await;
+    let written = written.map_err(|PostgresProblem { reason, cause }| {
+        Problem::new(reason, ErrorClass::Transient, format!("failed to claim the database: {cause}"))
+    })?;
+    tracing::info!(claim = change.next.told(), written, "the database is claimed");
+    applied.results.former_claim = change.taken_from().filter(|_| written).cloned();
+    Ok(())
+}
+
+/// A database that does not answer keeps the claim: it holds up no deletion, and the next cluster of this name takes it over.
+async fn release_database(context: &Context, release: &Release) {
+    let Release { login, identity, uid } = release;
+    match context.postgres.release(login, identity, uid).await {
+        Ok(released) => tracing::info!(%identity, released, "the claim to the database is given up"),
+        Err(problem) => tracing::warn!(%identity, cause = problem.cause, "the database keeps the claim"),
     }
 }
 

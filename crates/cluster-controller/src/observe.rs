@@ -1,5 +1,6 @@
 //! All reads. What is absent or cannot be reached is a value.
 
+pub mod backups;
 pub mod canaries;
 pub mod children;
 pub mod dependants;
@@ -24,13 +25,18 @@ use kube::ResourceExt as _;
 
 use crate::children::BuildInput;
 use crate::children::service_monitor::{ServiceMonitorView, observe_service_monitor};
+use crate::claim::{Identity, Ownership, judge_ownership};
 use crate::context::Context;
-use crate::provider::{Managed, explain_absence, judge_managed, may_answer, observe_provider};
+use crate::provider::{
+    Managed, explain_absence, judge_managed, may_answer, observe_fixed_class, observe_provider,
+};
+use crate::recovery::{RecoveryView, is_at_work, observe_recovery};
 use crate::upgrade::revisions::is_rolled_out;
 use crate::validate::Target;
+use backups::{Backups, observe_backups};
 use canaries::{CanaryView, observe_canaries};
 use children::{Children, is_finished, observe_children, observe_jobs};
-use dependants::{Remains, observe_remains, observe_unconfirmed};
+use dependants::{Release, Remains, observe_remains, observe_unconfirmed};
 use engine::{EngineView, observe_engine};
 use obstacles::{Obstacles, observe_obstacles};
 use pods::{PodView, observe_pods};
@@ -45,8 +51,14 @@ pub struct Observed {
     pub postgres: PostgresView,
     /// Who makes it, if a provider does.
     pub managed: Option<Managed>,
-    /// Name of the database, if it can be known.
-    pub database: Option<String>,
+    /// Its WorkflowBackups.
+    pub backups: Backups,
+    /// What a cluster begins with, until it has.
+    pub recovery: Option<RecoveryView>,
+    /// Whose the database is.
+    pub ownership: Ownership,
+    /// How to log in to it, if that can be known.
+    pub login: Option<Login>,
     /// The Secrets of the engine's TLS and credentials.
     pub access: AccessView,
     /// All other children.
@@ -103,7 +115,8 @@ pub async fn observe(
     spec: &Result<Target, Problem<ClusterReason>>,
 ) -> Result<View, Problem<ClusterReason>> {
     if is_deleting(cluster) {
-        return Ok(View::Remains(observe_remains(context, cluster)));
+        let release = observe_release(context, cluster, spec).await;
+        return Ok(View::Remains(observe_remains(context, cluster, release)));
     }
     match spec {
         Ok(target) => {
@@ -124,20 +137,50 @@ fn observe_verification(context: &Context, cluster: &WorkflowCluster) -> Vec<Str
     }
 }
 
+/// What a cluster that is being deleted gives up, as far as it can be read: in a namespace that is being deleted the rights may
+/// be gone already.
+async fn observe_release(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    spec: &Result<Target, Problem<ClusterReason>>,
+) -> Option<Release> {
+    let target = spec.as_ref().ok()?;
+    let (installation, login) =
+        futures::try_join!(context.installation.observe(), observe_login(context, cluster, target)).ok()?;
+    let identity = Identity::of(&installation, cluster);
+    Some(Release { login: login.ok()?, identity, uid: cluster.uid().unwrap_or_default() })
+}
+
 async fn observe_world(
     context: &Context,
     cluster: &WorkflowCluster,
     target: &Target,
 ) -> Result<Observed, Problem<ClusterReason>> {
     let children = observe_children(context, cluster).await?;
-    let (login, provider, access, (pods, obstacles, canaries), stable_template, engine, service_monitor) = futures::try_join!(
+    let (
+        installation,
+        login,
+        provider,
+        recovery,
+        access,
+        (pods, obstacles, canaries),
+        stable_template,
+        engine,
+        service_monitor,
+    ) = futures::try_join!(
+        context.installation.observe(),
         observe_login(context, cluster, target),
         async {
             Ok(match &target.managed {
-                Some(managed) => Some(observe_provider(context, cluster, managed).await),
+                Some(managed) => {
+                    let view = observe_provider(context, cluster, managed).await;
+                    let fixed_class = observe_fixed_class(context, cluster, managed, &view).await;
+                    Some((view, fixed_class))
+                }
                 None => None,
             })
         },
+        observe_recovery(context, cluster),
         observe_access(context, cluster),
         async {
             let pods = observe_pods(context, cluster, &children).await?;
@@ -151,33 +194,38 @@ async fn observe_world(
         async { Ok(observe_engine(context, cluster, &children).await) },
         async { Ok(observe_service_monitor(context, cluster).await) },
     )?;
-    let database = login.as_ref().ok().map(|login| login.database.clone());
-    let input = BuildInput {
-        cluster,
-        target,
-        settings: &context.settings,
-        database: database.as_deref().unwrap_or(DEFAULT_DATABASE),
-    };
-    let runs_nothing = pods.is_empty() && children.jobs.iter().all(|job| is_finished(job));
-    let may_sleep = cluster.spec.is_stopped() && runs_nothing;
-    let managed = provider.and_then(|view| judge_managed(&input, view, may_sleep));
+    let settings = &context.settings;
+    let input = BuildInput { cluster, target, settings, database: DEFAULT_DATABASE, claim: None };
+    let is_restoring = is_at_work(recovery.as_ref());
+    let runs_nothing = pods.is_empty() && !is_restoring && children.jobs.iter().all(|job| is_finished(job));
+    let backups = observe_backups(context, cluster);
+    let may_sleep = cluster.spec.is_stopped() && runs_nothing && !backups.need_database();
+    let managed =
+        provider.and_then(|(view, fixed_class)| judge_managed(&input, view, fixed_class, may_sleep));
     let absence = managed.as_ref().and_then(|managed| explain_absence(&input, managed));
     let postgres = match (absence, managed.as_ref()) {
-        (Some(absence), Some(managed)) if !may_answer(managed) => {
+        (Some(absence), Some(managed)) if !may_answer(managed, children.stateful_set().is_some()) => {
             // What it said before it went away does not count when it comes back.
             context.postgres.forget(&cluster.uid().unwrap_or_default());
             PostgresView::Unusable(absence)
         }
-        (absence, _) => match (observe_database(context, &input, login, &children, &pods).await, absence) {
-            // What the provider says of its database explains more than a login that fails.
-            (PostgresView::Unusable(_), Some(absence)) => PostgresView::Unusable(absence),
-            (view, _) => view,
-        },
+        (absence, _) => {
+            match (observe_database(context, cluster, &login, &children, &pods, is_restoring).await, absence)
+            {
+                // What the provider says of its database explains more than a login that fails.
+                (PostgresView::Unusable(_), Some(absence)) => PostgresView::Unusable(absence),
+                (view, _) => view,
+            }
+        }
     };
+    let (postgres, ownership) = judge_ownership(postgres, &installation, cluster);
     Ok(Observed {
         postgres,
         managed,
-        database,
+        backups,
+        recovery,
+        ownership,
+        login: login.ok(),
         access,
         children,
         pods,
@@ -192,21 +240,22 @@ async fn observe_world(
 
 async fn observe_database(
     context: &Context,
-    input: &BuildInput<'_>,
-    login: Result<Login, PostgresProblem>,
+    cluster: &WorkflowCluster,
+    login: &Result<Login, PostgresProblem>,
     children: &Children,
     pods: &[PodView],
+    is_restoring: bool,
 ) -> PostgresView {
     let login = match login {
         Ok(login) => login,
-        Err(problem) => return PostgresView::Unusable(problem),
+        Err(problem) => return PostgresView::Unusable(problem.clone()),
     };
-    let is_rolled_out = is_rolled_out(children, pods, input.cluster.spec.engine_pods());
-    let freshness = postgres::freshness(input.cluster, is_rolled_out);
-    let uid = input.cluster.uid().unwrap_or_default();
-    let view = context.postgres.observe(&uid, &login, freshness).await;
-    if !children.jobs.iter().all(|job| is_finished(job)) {
-        // A migration may change what the database just said: it is asked again by the next pass.
+    let is_rolled_out = is_rolled_out(children, pods, cluster.spec.engine_pods());
+    let freshness = postgres::freshness(cluster, is_rolled_out);
+    let uid = cluster.uid().unwrap_or_default();
+    let view = context.postgres.observe(&uid, login, freshness).await;
+    if is_restoring || !children.jobs.iter().all(|job| is_finished(job)) {
+        // A migration or a restore may change what the database just said: it is asked again by the next pass.
         context.postgres.forget(&uid);
     }
     view

@@ -20,9 +20,12 @@ use kube::api::ObjectMeta;
 use crate::args::Settings;
 use crate::children::stateful_set::{self, EnginePods};
 use crate::children::{BuildInput, Input, service_monitor};
+use crate::claim::{Claim, ClaimChange};
 use crate::cleanup::{self, plan_cleanup};
+use crate::observe::dependants::Release;
 use crate::observe::{Observed, View};
 use crate::provider::{Order, plan_provider};
+use crate::recovery::{Stage, judge_recovery};
 use crate::upgrade::withdrawal::unwanted_by_refused;
 use crate::upgrade::{Upgrade, plan_upgrade};
 use crate::validate::Target;
@@ -64,6 +67,11 @@ pub enum ClusterStep {
         /// Which one.
         access: Access,
     },
+    /// Claims the database, or takes it over from another cluster. Nothing that depends on it is done before the claim has
+    /// been observed.
+    ClaimDatabase(Box<ClaimChange>),
+    /// Gives the claim up; a database that does not answer soon keeps it.
+    ReleaseDatabase(Box<Release>),
     /// Creates a migration Job, whose template can never change.
     CreateJob(Desired),
     /// Deletes a migration Job that is not wanted; it stays until its pods are gone.
@@ -109,8 +117,12 @@ pub struct Plan {
     pub key_ids: AccessKeyIds,
     /// Tokens or keys are written: what they are then is found by the next pass.
     pub writes_credentials: bool,
+    /// The database is about to be claimed: what depends on it waits for the next pass.
+    pub claims_database: bool,
     /// Stage of the schema and of the pods.
     pub upgrade: Upgrade,
+    /// Where the backup is that the cluster begins with.
+    pub recovery: Option<Stage>,
 }
 
 /// A Secret that is taken over only when a person says so.
@@ -155,13 +167,26 @@ pub fn plan(
     observed: &Observed,
     now: Timestamp,
 ) -> Plan {
-    let live_database = observed.children.stateful_set().and_then(stateful_set::database_of);
-    let database = observed.database.clone().or(target.postgres.database.clone()).or(live_database);
+    let live = observed.children.stateful_set();
+    let database = observed.login.as_ref().map(|login| login.database.clone());
+    let database = database.or(target.postgres.database.clone()).or(live.and_then(stateful_set::database_of));
     let database = database.as_deref().unwrap_or(api_types::cluster::DEFAULT_DATABASE);
-    let input = BuildInput { cluster, target, settings, database };
+    let held = observed.ownership.held();
+    let input = BuildInput { cluster, target, settings, database, claim: None };
+    // While the database does not say whose it is, its engine goes on with what it was told.
+    let told = live.and_then(|live| stateful_set::claim_of(live, &input));
+    let claim = held.map(Claim::told).or(told);
+    let input = BuildInput { claim: claim.as_deref(), ..input };
 
     let mut draft = Draft::default();
     let mut upgrade = plan_upgrade(&input, observed, now);
+    let owner = held.map(|claim| claim.identity.to_string());
+    let recovery = judge_recovery(&input, observed.recovery.as_ref(), &observed.postgres, owner.as_deref());
+    if recovery.as_ref().is_some_and(|stage| !stage.is_done()) {
+        // No schema and no engine before the backup is complete: nothing half restored is ever served.
+        upgrade.permit.job = false;
+        upgrade.rollout.template = upgrade.rollout.template.filter(|_| live.is_some());
+    }
     if !cluster.spec.is_paused() {
         if !cluster.finalizers().iter().any(|finalizer| finalizer == CLUSTER_CONTROLLER.finalizer) {
             // From then on a deletion waits for the tenants and processes that are deleted with the cluster.
@@ -170,8 +195,13 @@ pub fn plan(
         plan_access(&input, &observed.access, now, &mut draft);
         // An engine would accept whatever these Secrets hold.
         let are_ours = observed.access.proof.is_some() && draft.taken.is_empty() && draft.unproven.is_empty();
-        if !are_ours && observed.children.stateful_set().is_none() {
+        if !(are_ours && held.is_some()) && live.is_none() {
             upgrade.rollout.template = None;
+        }
+        let due = observed.ownership.due().cloned().map(Box::new);
+        draft.steps.extend(due.map(ClusterStep::ClaimDatabase).map(Step::Own));
+        if let Some(Stage::JobMissing(job)) = &recovery {
+            draft.steps.push(Step::Own(ClusterStep::CreateJob(Desired::of(&**job))));
         }
         draft.steps.extend(upgrade.unwanted.iter().cloned().map(ClusterStep::WithdrawJob).map(Step::Own));
         let input = Input {
@@ -190,7 +220,9 @@ pub fn plan(
         taken: draft.taken,
         unproven: draft.unproven,
         writes_credentials: draft.writes_credentials,
+        claims_database: observed.ownership.due().is_some() && !cluster.spec.is_paused(),
         upgrade,
+        recovery,
     }
 }
 
@@ -198,12 +230,16 @@ pub fn plan(
 /// before the engine's pods are made or changed, and pods that are stuck go once their template is the wanted one.
 fn plan_all(input: &Input<'_>, observed: &Observed, missing_job: Option<&Job>, draft: &mut Draft) {
     if let Some(managed) = &observed.managed
-        && let Some(order) = Order::of(&input.build, managed.asleep)
+        && let Some(order) = Order::of(&input.build, managed.asleep, managed.fixed_class.as_deref())
     {
         draft.add(plan_provider(&order, &managed.view));
     }
     for (child, verdict) in plan_children(input.build.cluster, input, input.live) {
         let is_engine = child.is(&EnginePods);
+        // Pods are not changed while the database that they work on is not this cluster's yet.
+        if is_engine && observed.ownership.due().is_some() {
+            continue;
+        }
         if let Some(job) = missing_job.filter(|_| is_engine) {
             draft.steps.push(Step::Own(ClusterStep::CreateJob(Desired::of(job))));
         }

@@ -8,8 +8,10 @@ use api_types::cluster::{ClusterDeletionPolicy, ClusterReason, ManagedPostgres, 
 use api_types::labels::{CLUSTER, Component, MANAGED_BY, OPERATOR};
 use controller_kit::plan::{ChildVerdict, Desired, is_controlled_by, is_converged, plan_child};
 use controller_kit::problem::Problem;
+use controller_kit::run::chain;
 use engine_access::grant::{NamespaceRole, missing_permission};
-use kube::api::{Api, ApiResource, DynamicObject, ObjectMeta};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, ObjectMeta};
 use kube::{Resource as _, ResourceExt as _};
 
 use crate::children::BuildInput;
@@ -39,8 +41,8 @@ pub trait Provider: Send + Sync {
     /// Whether the object was applied last with the order to sleep.
     fn was_sent_to_sleep(&self, live: &DynamicObject) -> bool;
 
-    /// The size that the volumes have and cannot give up, if the order asks for less.
-    fn refused_shrink(&self, order: &Order<'_>, live: &DynamicObject) -> Option<String>;
+    /// The size that the volumes keep, if they cannot get the one that is asked for.
+    fn kept_size(&self, order: &Order<'_>, live: &DynamicObject) -> Option<KeptSize>;
 }
 
 /// The provider that a spec names.
@@ -62,12 +64,32 @@ pub struct Order<'a> {
     pub metadata: ObjectMeta,
     /// No instance shall run; the volumes stay.
     pub asleep: bool,
+    /// The `StorageClass` of the volumes, if it does not let them grow.
+    pub fixed_class: Option<&'a str>,
+}
+
+/// A size that volumes keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptSize {
+    /// As the provider's object has it.
+    pub size: String,
+    /// Why they keep it.
+    pub why: WhyKept,
+}
+
+/// Why volumes keep their size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyKept {
+    /// Less is asked for.
+    Shrinks,
+    /// This `StorageClass` does not let them grow.
+    ClassIsFixed(String),
 }
 
 impl<'a> Order<'a> {
     /// The order of a cluster; `None` when no provider makes its database.
     #[must_use]
-    pub fn of(input: &BuildInput<'a>, asleep: bool) -> Option<Self> {
+    pub fn of(input: &BuildInput<'a>, asleep: bool, fixed_class: Option<&'a str>) -> Option<Self> {
         let managed = input.target.managed.as_ref()?;
         let name = provider_of(managed).object_name(&input.name());
         let metadata = match input.cluster.spec.deletion_policy() {
@@ -76,7 +98,7 @@ impl<'a> Order<'a> {
             }
             ClusterDeletionPolicy::Retain => input.unowned_metadata(name, Component::Postgres),
         };
-        Some(Self { cluster: input.cluster, managed, metadata, asleep })
+        Some(Self { cluster: input.cluster, managed, metadata, asleep, fixed_class })
     }
 }
 
@@ -108,8 +130,10 @@ pub struct Managed {
     pub state: Option<State>,
     /// No instance shall run.
     pub asleep: bool,
-    /// The size that the volumes keep, because the spec asks for less.
-    pub refused_shrink: Option<String>,
+    /// The `StorageClass` of the volumes, if it does not let them grow.
+    pub fixed_class: Option<String>,
+    /// The size that the volumes keep, if they cannot get the one that the spec asks for.
+    pub kept_size: Option<KeptSize>,
 }
 
 /// The provider's object, as it is.
@@ -159,6 +183,41 @@ pub async fn observe_provider(
     }
 }
 
+/// The `StorageClass` of the volumes, if it does not let them grow; asked only when a person raised the size: the provider would
+/// take it, and then never look at its object again.
+pub async fn observe_fixed_class(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    managed: &ManagedPostgres,
+    view: &ProviderView,
+) -> Option<String> {
+    let live = view.live()?;
+    let size = live.data.pointer("/spec/storage/size")?;
+    if *size == serde_json::to_value(managed.storage_size()).ok()? {
+        return None;
+    }
+    let classes: Api<StorageClass> = Api::all(context.client.clone());
+    let found = match &managed.storage_class_name {
+        Some(name) => classes.get_opt(name).await,
+        None => classes.list(&ListParams::default()).await.map(|all| all.items.into_iter().find(is_default)),
+    };
+    match found {
+        Ok(Some(class)) => (class.allow_volume_expansion != Some(true)).then(|| class.name_any()),
+        Ok(None) => Some(managed.storage_class_name.clone().unwrap_or_else(|| "default".to_owned())),
+        Err(error) => {
+            tracing::warn!(cluster = cluster.name_any(), error = %chain(&error), "the StorageClass could not be read: the volumes keep their size");
+            Some(managed.storage_class_name.clone().unwrap_or_else(|| "default".to_owned()))
+        }
+    }
+}
+
+fn is_default(class: &StorageClass) -> bool {
+    class
+        .annotations()
+        .get("storageclass.kubernetes.io/is-default-class")
+        .is_some_and(|value| value == "true")
+}
+
 /// An object that is absent and a kind that is absent both answer 404; only the first says which object.
 pub(crate) fn names_object(status: &kube::core::Status) -> bool {
     status.details.as_ref().is_some_and(|details| !details.name.is_empty())
@@ -166,23 +225,28 @@ pub(crate) fn names_object(status: &kube::core::Status) -> bool {
 
 /// Judges what was read; `None` when no provider makes the database.
 #[must_use]
-pub fn judge_managed(input: &BuildInput<'_>, view: ProviderView, may_sleep: bool) -> Option<Managed> {
-    let awake = Order::of(input, false)?;
+pub fn judge_managed(
+    input: &BuildInput<'_>,
+    view: ProviderView,
+    fixed_class: Option<String>,
+    may_sleep: bool,
+) -> Option<Managed> {
+    let awake = Order::of(input, false, fixed_class.as_deref())?;
     let provider = provider_of(awake.managed);
     let Some(live) = view.live() else {
         let state = matches!(view, ProviderView::Known(None))
             .then(|| State::Provisioning("is being created".to_owned()));
-        return Some(Managed { view, state, asleep: false, refused_shrink: None });
+        return Some(Managed { view, state, asleep: false, fixed_class, kept_size: None });
     };
     if !is_ours(&awake, live) {
-        return Some(Managed { view, state: None, asleep: false, refused_shrink: None });
+        return Some(Managed { view, state: None, asleep: false, fixed_class, kept_size: None });
     }
     // One that is still being made is not put to sleep half done.
     let is_made = || matches!(judge(&awake, live), State::Ready | State::Degraded(_));
     let asleep = may_sleep && (provider.was_sent_to_sleep(live) || is_made());
     let order = Order { asleep, ..awake };
-    let (state, refused_shrink) = (Some(judge(&order, live)), provider.refused_shrink(&order, live));
-    Some(Managed { view, state, asleep, refused_shrink })
+    let (state, kept_size) = (Some(judge(&order, live)), provider.kept_size(&order, live));
+    Some(Managed { view, state, asleep, fixed_class, kept_size })
 }
 
 fn judge(order: &Order<'_>, live: &DynamicObject) -> State {
@@ -257,15 +321,18 @@ pub fn explain_absence(input: &BuildInput<'_>, managed: &Managed) -> Option<Post
     }
 }
 
-/// Whether a login is worth a try: a database that is not there, or not ours, is not asked.
+/// Whether a login is worth a try: a database that is not there, or not ours, is not asked. Before an engine is there the
+/// database is complete first: while commits wait for an instance that is still being made, the first write would hang.
 #[must_use]
-pub fn may_answer(managed: &Managed) -> bool {
+pub fn may_answer(managed: &Managed, has_engine: bool) -> bool {
     match &managed.view {
         ProviderView::CrdMissing | ProviderView::Known(None) => false,
         ProviderView::Unread(_) => true,
-        ProviderView::Known(Some(_)) => {
-            !matches!(managed.state, None | Some(State::Hibernating | State::Hibernated | State::Waking))
-        }
+        ProviderView::Known(Some(_)) => match managed.state {
+            None | Some(State::Hibernating | State::Hibernated | State::Waking) => false,
+            Some(State::Provisioning(_)) => has_engine,
+            Some(State::Ready | State::Degraded(_) | State::Failed(_)) => true,
+        },
     }
 }
 

@@ -60,17 +60,19 @@ fn is_domain(condition: &Condition) -> bool {
     ![READY, RECONCILING, STALLED, PAUSED, SUPPORTED].contains(&condition.type_.as_str())
 }
 
-/// A Kubernetes API that does not answer for a moment says nothing about the engine.
+/// A Kubernetes API that does not answer for a moment says nothing about the engine, and neither does a claim that is being
+/// written for one that runs: it was made without one before.
 #[must_use]
 pub fn keep_status(
     cluster: &WorkflowCluster,
     former: &WorkflowClusterStatus,
     assessment: &Assessment,
 ) -> Option<WorkflowClusterStatus> {
-    let is_kept = assessment.facts.is_none()
-        && assessment.next == Next::Failed(ErrorClass::Transient)
-        && former.ready
-        && former.observed_generation == cluster.metadata.generation;
+    let says_nothing = match &assessment.facts {
+        None => assessment.next == Next::Failed(ErrorClass::Transient),
+        Some(facts) => facts.claims_database && matches!(assessment.next, Next::Wait { .. }),
+    };
+    let is_kept = says_nothing && former.ready && former.observed_generation == cluster.metadata.generation;
     is_kept.then(|| former.clone())
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod stateful_set_controller;
 pub(crate) mod world;
 
+use agent_jobs::pod::AgentImage;
 use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason;
 use controller_kit::children::LiveChildren;
@@ -23,7 +24,9 @@ use crate::certificate::{self, Issued};
 use crate::children::BuildInput;
 use crate::children::service_monitor::ServiceMonitorView;
 use crate::children::stateful_set::{self, EnginePods};
+use crate::claim::{Claim, Identity, Ownership};
 use crate::observe::Observed;
+use crate::observe::backups::Backups;
 use crate::observe::children::Children;
 use crate::observe::engine::EngineView;
 use crate::observe::obstacles::Obstacles;
@@ -39,6 +42,9 @@ pub(crate) const SEED: &str = include_str!("../testdata/seed.yaml");
 pub(crate) const MINIMAL: &str = include_str!("../testdata/minimal.yaml");
 pub(crate) const FULL: &str = include_str!("../testdata/full.yaml");
 pub(crate) const MANAGED: &str = include_str!("../testdata/managed.yaml");
+
+/// uid of the namespace `kube-system`.
+pub(crate) const INSTALLATION: &str = "11111111-2222-3333-4444-555555555555";
 
 /// The day on which the tests happen.
 pub(crate) fn today() -> Timestamp {
@@ -80,7 +86,17 @@ pub(crate) fn settings() -> Settings {
         credential_overlap_seconds: 86_400,
         engine_versions:
             r#"denied: [{ versions: "=1.3.66", reason: "it is denied; use 1.3.0" }]"#.parse().unwrap(),
+        agent: agent_image(),
         readers: readers(),
+    }
+}
+
+/// The image of the backup agent.
+pub(crate) fn agent_image() -> AgentImage {
+    AgentImage {
+        reference: "ghcr.io/example/backup-agent:1.0.0".to_owned(),
+        pull_policy: "IfNotPresent".to_owned(),
+        pull_secrets: Vec::new(),
     }
 }
 
@@ -115,15 +131,35 @@ fn readers() -> Readers {
 pub(crate) fn with_input<T>(cluster: &WorkflowCluster, build: impl FnOnce(&BuildInput<'_>) -> T) -> T {
     let (target, settings) = (target(cluster), settings());
     let database = target.postgres.database.clone().unwrap_or_else(|| "workflow".to_owned());
-    build(&BuildInput { cluster, target: &target, settings: &settings, database: &database })
+    let claim = held(cluster).told();
+    build(&BuildInput {
+        cluster,
+        target: &target,
+        settings: &settings,
+        database: &database,
+        claim: Some(&claim),
+    })
 }
 
-/// A world in which nothing exists but an empty database.
+/// The claim that this cluster made first.
+pub(crate) fn held(cluster: &WorkflowCluster) -> Claim {
+    Claim {
+        identity: Identity::of(INSTALLATION, cluster),
+        uid: cluster.uid().unwrap_or_default(),
+        epoch: 1,
+        is_released: false,
+    }
+}
+
+/// A world in which nothing exists but an empty database, which is the minimal cluster's.
 pub(crate) fn nothing() -> Observed {
     Observed {
         postgres: reachable(None),
         managed: None,
-        database: None,
+        backups: Backups::default(),
+        recovery: None,
+        ownership: Ownership::Held(held(&cluster(MINIMAL))),
+        login: None,
         access: AccessView { proof: proof(), ..AccessView::default() },
         children: Children::default(),
         pods: Vec::new(),
@@ -139,10 +175,12 @@ pub(crate) fn nothing() -> Observed {
 /// A database whose schema is that of this engine version.
 pub(crate) fn reachable(engine_version: Option<&str>) -> PostgresView {
     PostgresView::Reachable(Database {
+        restored: None,
         protection: postgres_guard::Protection::Verified,
         server_version: 150_004,
         schema_version: engine_version.map(|_| 1),
         engine_version: engine_version.map(str::to_owned),
+        claim: None,
     })
 }
 
@@ -276,6 +314,8 @@ pub(crate) fn reported(steps: &[crate::plan::Step]) -> Vec<String> {
             Step::Own(ClusterStep::CreateCredential { metadata, .. }) => {
                 format!("create credential {}", name(metadata))
             }
+            Step::Own(ClusterStep::ClaimDatabase(change)) => format!("claim {}", change.next.told()),
+            Step::Own(ClusterStep::ReleaseDatabase(release)) => format!("release {}", release.identity),
             Step::Apply(desired) => format!("apply {} {}", desired.resource.kind, desired.name),
             Step::Own(ClusterStep::CreateJob(desired)) => {
                 format!("create {} {}", desired.resource.kind, desired.name)

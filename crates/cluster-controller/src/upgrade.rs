@@ -22,8 +22,8 @@ use controller_kit::plan::Deletion;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 
-use crate::children::BuildInput;
 use crate::children::stateful_set::{applied_digest, version_of, wanted_digest};
+use crate::children::{BuildInput, knows_claims};
 use crate::observe::Observed;
 use gates::{Scene, closed_gate};
 use health::judge_new_pods;
@@ -103,9 +103,12 @@ pub fn plan_upgrade(input: &BuildInput<'_>, observed: &Observed, now: Timestamp)
     });
     let facts = Facts { gate: gate.as_ref(), ..facts };
     let permit = permit(former, &facts);
+    // An engine that knows claims is not started before it can be told its own.
+    let lacks_claim = knows_claims(&input.target.version) && input.claim.is_none();
     let template = match permit.template {
-        Template::Wanted => Some(EngineTemplate::Wanted(input.target.version.clone())),
         Template::Live => set.and_then(version_of).map(EngineTemplate::Wanted),
+        Template::Wanted if lacks_claim => set.and_then(EngineTemplate::of_live),
+        Template::Wanted => Some(EngineTemplate::Wanted(input.target.version.clone())),
         Template::Stable => stable.and_then(|stable| EngineTemplate::of_stable(stable, observed)),
     };
     let rollout = plan_rollout(input, observed, template, permit.pods);

@@ -1,4 +1,5 @@
-//! What goes through the guard: everything, but for a request for the password in clear text.
+//! What goes through the guard: everything, but for a request for the password in clear text and an offer that only a client
+//! with TLS of its own could take.
 
 use std::io::{self, ErrorKind};
 
@@ -10,6 +11,10 @@ use crate::CLEAR_TEXT_REFUSED;
 /// `AuthenticationRequest`, and its kind `AuthenticationCleartextPassword`.
 const AUTHENTICATION: u8 = b'R';
 const CLEAR_TEXT_PASSWORD: [u8; 4] = [0, 0, 0, 3];
+/// `AuthenticationSASL`: names of mechanisms, each ended by a zero byte, and one more zero byte.
+const SASL: [u8; 4] = [0, 0, 0, 10];
+/// The mechanism that is bound to the TLS channel, which ends here.
+const BOUND_TO_CHANNEL: &[u8] = b"SCRAM-SHA-256-PLUS";
 /// `ReadyForQuery`: from here on nobody is asked for a password.
 const READY_FOR_QUERY: u8 = b'Z';
 /// No message before that is longer; what a server asks us to keep must have an end.
@@ -57,6 +62,9 @@ async fn hand_on_authentication(
                 "the server asks for the password in clear text",
             ));
         }
+        if kind == AUTHENTICATION && message[body..].starts_with(&SASL) {
+            message = build_offer(&message[body + SASL.len()..]);
+        }
         client.write_all(&message).await?;
         if kind == READY_FOR_QUERY {
             return Ok(());
@@ -64,14 +72,45 @@ async fn hand_on_authentication(
     }
 }
 
+/// `AuthenticationSASL` without the mechanism that is bound to the channel. libpq ends the login when it is offered that on a
+/// connection without TLS, which the way to the guard is.
+fn build_offer(mechanisms: &[u8]) -> Vec<u8> {
+    let mut body = SASL.to_vec();
+    for name in mechanisms.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        if name != BOUND_TO_CHANNEL {
+            body.extend(name);
+            body.push(0);
+        }
+    }
+    body.push(0);
+    build_message(AUTHENTICATION, &body)
+}
+
+fn build_message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
+    let mut message = vec![kind];
+    message.extend(length.to_be_bytes());
+    message.extend(body);
+    message
+}
+
 /// `ErrorResponse`, as a server says that a login failed.
 fn build_refusal() -> Vec<u8> {
     let fields = format!(
         "SFATAL\0VFATAL\0C{CLEAR_TEXT_REFUSED}\0Mthe server asks for the password in clear text and was not verified\0\0"
     );
-    let length = u32::try_from(fields.len() + 4).unwrap_or(u32::MAX);
-    let mut message = vec![b'E'];
-    message.extend(length.to_be_bytes());
-    message.extend(fields.into_bytes());
-    message
+    build_message(b'E', fields.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_that_needs_tls_at_the_client_is_left_out() {
+        let offered = b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0";
+        assert_eq!(build_offer(offered), b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0");
+        let offered = b"SCRAM-SHA-256\0\0";
+        assert_eq!(build_offer(offered), b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0");
+    }
 }

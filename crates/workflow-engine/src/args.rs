@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use semver::Version;
 use sqlx::postgres::PgSslMode;
 
+use crate::claim::Claim;
+
 /// The BPMN engine that a WorkflowCluster runs, on Postgres.
 #[derive(Debug, Parser)]
 #[command(name = "workflow-engine", version)]
@@ -48,6 +50,10 @@ pub struct DatabaseArgs {
     pub user_file: PathBuf,
     #[arg(long = "database-password-file", env = "WORKFLOW_DATABASE_PASSWORD_FILE")]
     pub password_file: PathBuf,
+    /// Whose the database must be, `<Kubernetes cluster>/<namespace>/<name>#<epoch>`: another claim in it is a reason not to
+    /// work on it. Nothing is compared when absent.
+    #[arg(long = "database-claim", env = "WORKFLOW_DATABASE_CLAIM")]
+    pub claim: Option<Claim>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Executor};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::DatabaseArgs;
+use crate::claim::Claim;
 use crate::schema::roles::Roles;
 use crate::tenant_id::TenantId;
 use crate::tenant_scope::TenantScope;
@@ -100,21 +101,30 @@ pub async fn prepare_session(connection: &mut PgConnection, roles: &Roles) -> Re
     Ok(())
 }
 
+/// On which terms a serving process works on a database.
+#[derive(Debug, Default)]
+pub struct Terms {
+    /// The roles that it serves as.
+    pub roles: Roles,
+    /// Whose the database must be; `None` = it is not compared.
+    pub claim: Option<Claim>,
+}
+
 /// The connections of a serving process to its database.
 #[derive(Debug)]
 pub struct Database {
     pools: RwLock<Pools>,
-    roles: Arc<Roles>,
+    terms: Arc<Terms>,
     /// Proxy of every connection to a server whose certificate is not verified; `None` = it is verified.
     guard: Option<Guard>,
 }
 
 impl Database {
-    pub fn open(options: &PgConnectOptions, max_connections: u32, roles: Roles) -> Result<Self, sqlx::Error> {
-        let roles = Arc::new(roles);
+    pub fn open(options: &PgConnectOptions, max_connections: u32, terms: Terms) -> Result<Self, sqlx::Error> {
+        let terms = Arc::new(terms);
         let guard = Guard::open(options, Patience::UntilGivenUp)?;
         let guarded = guard.as_ref().map_or_else(|| options.clone(), |guard| guard.lead(options));
-        Ok(Self { pools: RwLock::new(Pools::build(&guarded, max_connections, &roles)), roles, guard })
+        Ok(Self { pools: RwLock::new(Pools::build(&guarded, max_connections, &terms)), terms, guard })
     }
 
     fn current(&self) -> Pools {
@@ -135,7 +145,7 @@ impl Database {
         }
         let (options, limit) =
             (pools.serving.connect_options(), pools.serving.options().get_max_connections());
-        let replaced = std::mem::replace(&mut *pools, Pools::build(&options, limit, &self.roles));
+        let replaced = std::mem::replace(&mut *pools, Pools::build(&options, limit, &self.terms));
         // In the background: closing waits for the connections that are in use.
         tokio::spawn(replaced.close());
     }
@@ -213,7 +223,7 @@ impl Database {
 
     /// A transaction that reads the few tables that may be read across tenants, and writes nothing.
     pub async fn monitor(&self) -> Result<MonitorTx, sqlx::Error> {
-        let role = match &self.roles.monitor {
+        let role = match &self.terms.roles.monitor {
             Some(role) => format!("SET LOCAL ROLE \"{role}\";"),
             None => String::new(),
         };

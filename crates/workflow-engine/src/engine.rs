@@ -8,6 +8,7 @@ mod fences;
 mod incidents;
 mod instances;
 pub mod jobs;
+mod permission;
 mod start;
 mod tenants;
 pub(crate) mod variables;
@@ -31,6 +32,7 @@ use crate::wakeups::Wakeups;
 use batcher::Batcher;
 pub use fences::{Fence, Fences};
 use jobs::Completion;
+pub use permission::Permission;
 use start::Start;
 
 /// How often a transaction is tried when it conflicts with another one.
@@ -46,6 +48,7 @@ pub struct Engine {
     pub wakeups: Wakeups,
     pub in_flight: InFlight,
     pub waiting: Waiting,
+    pub permission: Permission,
     completing: Batcher<(i64, Completion), bool>,
     starting: Batcher<Start, StartedInstances>,
     /// One canary at a time.
@@ -73,6 +76,7 @@ impl Engine {
             wakeups: Wakeups::default(),
             in_flight: InFlight::default(),
             waiting: Waiting::default(),
+            permission: Permission::default(),
             completing: Batcher::default(),
             starting: Batcher::default(),
             canary: tokio::sync::Mutex::default(),

@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod args;
+pub mod claim;
 pub mod clock;
 pub mod database;
 pub mod deletion;

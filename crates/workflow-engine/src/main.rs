@@ -87,6 +87,7 @@ async fn migrate_once(args: MigrateArgs) -> anyhow::Result<()> {
         up_to: args.up_to,
         approve_breaking: args.approve_breaking,
         lock_timeout: Duration::from_secs(args.lock_timeout),
+        claim: args.database.claim,
     };
     let outcome = migrate::run(&mut connection, &order).await?;
     tracing::info!(applied = ?outcome.applied, current = outcome.current, "schema is up to date");

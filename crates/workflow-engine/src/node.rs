@@ -9,8 +9,9 @@ use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::ServeArgs;
+use crate::claim;
 use crate::clock;
-use crate::database::{self, Database};
+use crate::database::{self, Database, Terms};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -28,6 +29,7 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Component {
     Database,
+    /// Whether the node may work on the schema: it fits, and it is this cluster's.
     Schema,
     /// The node's own heartbeat, which the other nodes read.
     Leases,
@@ -199,7 +201,9 @@ impl Node {
 
     /// Removes this node, so that the others do not see it for another 15 s.
     async fn unregister(&self) {
-        let Some(engine) = self.engine.get() else { return };
+        let Some(engine) = self.engine.get().filter(|engine| engine.permission.require().is_ok()) else {
+            return;
+        };
         let removal = async {
             let mut tx = engine.database.cluster().await?;
             nodes::delete_node(&mut tx, &self.id).await?;
@@ -214,6 +218,10 @@ impl Node {
     async fn open(self: &Arc<Self>) -> Result<(), Obstacle> {
         let mut connection = self.connect().await?;
         let failed = |error| Obstacle::database(&error);
+        let recorded = claim::observe_claim(&mut connection).await.map_err(failed)?;
+        if let Some(refusal) = claim::refusal(self.args.database.claim.as_ref(), recorded.as_ref()) {
+            return Err(Obstacle::schema(refusal));
+        }
         let state = schema::observe_state(&mut connection).await.map_err(failed)?;
         if let Some(refusal) = state.refusal() {
             return Err(Obstacle::schema(refusal));
@@ -225,7 +233,8 @@ impl Node {
             return Err(Obstacle::schema(format!("tenants are not isolated: {violation}")));
         }
         let options = self.connect_options()?;
-        let database = Database::open(&options, self.args.database_max_connections, roles).map_err(failed)?;
+        let terms = Terms { roles, claim: self.args.database.claim.clone() };
+        let database = Database::open(&options, self.args.database_max_connections, terms).map_err(failed)?;
         if release::defect() == Some(Defect::NeverReady) {
             return Err(Obstacle::schema(
                 "this version was made for a test: it never becomes ready".to_owned(),
@@ -253,12 +262,12 @@ impl Node {
             let (node, engine) = (Arc::clone(self), Arc::clone(engine));
             async move {
                 let retention = node.args.instance_retention();
-                upkeep::run(&node, &engine.database, retention, &engine.stop).await;
+                upkeep::run(&node, &engine, retention).await;
             }
         });
         tokio::spawn({
             let (node, engine) = (Arc::clone(self), Arc::clone(engine));
-            async move { upkeep::run_deletions(&node, &engine.database, &engine.stop).await }
+            async move { upkeep::run_deletions(&node, &engine).await }
         });
         tokio::spawn({
             let (engine, args, application) =
@@ -270,16 +279,22 @@ impl Node {
     async fn record_heartbeat(&self, engine: &Engine) -> Result<(), Obstacle> {
         let heartbeat = async {
             let mut tx = engine.database.cluster().await?;
+            let recorded = claim::observe_claim(tx.connection()).await?;
+            if let Some(refusal) = claim::refusal(self.args.database.claim.as_ref(), recorded.as_ref()) {
+                // The nodes of another cluster must not count on this one.
+                return Ok(Err(refusal));
+            }
             nodes::record_heartbeat(&mut tx, &self.id, release::version()).await?;
             let nodes = nodes::list_nodes(&mut tx).await?;
             let state = schema::observe_state(tx.connection()).await?;
             tx.commit().await?;
-            Ok::<_, sqlx::Error>((nodes, state))
+            Ok::<_, sqlx::Error>(Ok((nodes, state)))
         };
-        let (nodes, state) = heartbeat.await.map_err(|error| match engine.database.refusal() {
+        let recorded = heartbeat.await.map_err(|error| match engine.database.refusal() {
             Some(reason) => Obstacle { component: Component::Database, reason },
             None => Obstacle::database(&error),
         })?;
+        let (nodes, state) = recorded.map_err(Obstacle::schema)?;
         let (open, in_use) = engine.database.usage();
         self.metrics.set_connections(open, in_use);
         *self.info.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -314,7 +329,11 @@ impl Node {
                 *check = Check { reason, since: now };
             }
         }
+        let refusal = health.get(&Component::Schema).and_then(|check| check.reason.clone());
         drop(health);
+        if let Some(engine) = self.engine.get() {
+            engine.permission.set(refusal);
+        }
         self.metrics.set_ready(recorded);
     }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::database::{Database, in_time};
 use crate::deletion;
-use crate::engine::canary;
+use crate::engine::{Engine, canary};
 use crate::error::Error;
 use crate::node::Node;
 use crate::storage::{instances, purge, request_log, tenants};
@@ -29,11 +29,12 @@ const CANARY_AGE: i64 = 60;
 /// Time for one tenant per round, so that a big tenant does not delay small ones for long.
 const TENANT_BUDGET: Duration = Duration::from_secs(20);
 
-/// Finishes deletions, also those whose caller disappeared, until `stop`.
-pub async fn run_deletions(node: &Node, database: &Database, stop: &CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(DELETION_INTERVAL)).await.is_some() {
+/// Finishes deletions, also those whose caller disappeared, until the node stops.
+pub async fn run_deletions(node: &Node, engine: &Engine) {
+    while engine.stop.run_until_cancelled(tokio::time::sleep(DELETION_INTERVAL)).await.is_some() {
+        let finish = while_permitted(engine, finish_deletions(&engine.database));
         if is_responsible(node)
-            && let Some(Err(error)) = stop.run_until_cancelled(Box::pin(finish_deletions(database))).await
+            && let Some(Err(error)) = engine.stop.run_until_cancelled(Box::pin(finish)).await
         {
             tracing::warn!(error = %error, "deletions were interrupted; the next round goes on");
         }
@@ -71,16 +72,30 @@ async fn finish_deletions(database: &Database) -> Result<(), Error> {
     Ok(())
 }
 
-pub async fn run(node: &Node, database: &Database, instance_retention: Duration, stop: &CancellationToken) {
+pub async fn run(node: &Node, engine: &Engine, instance_retention: Duration) {
+    let stop = &engine.stop;
     loop {
+        let delete = delete_all_expired(&engine.database, instance_retention, stop);
         if is_responsible(node)
-            && let Err(error) = delete_all_expired(database, instance_retention, stop).await
+            && let Err(error) = Box::pin(while_permitted(engine, delete)).await
         {
             tracing::warn!(error = %error, "upkeep was interrupted; the next round goes on");
         }
         if stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_none() {
             return;
         }
+    }
+}
+
+/// Cuts the work off when this node may not work on the database any more.
+async fn while_permitted(
+    engine: &Engine,
+    work: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
+    engine.permission.require()?;
+    tokio::select! {
+        done = work => done,
+        withdrawn = engine.permission.withdrawn() => Err(withdrawn),
     }
 }
 

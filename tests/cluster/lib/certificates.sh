@@ -13,6 +13,23 @@ certificate() { # <name> <authority> <subject> [usage] [alternative names]
     -extfile <(printf 'subjectAltName=%s\nextendedKeyUsage=%s\n' "${5:-DNS:$1}" "${4:-clientAuth}")
 }
 
+self_signed_certificate() { # <name> <usage> [alternative names]
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -keyout "$pki/$1.key" -out "$pki/$1.crt" \
+    -subj "/CN=$1" -addext "extendedKeyUsage=$2" -addext "subjectAltName=${3:-DNS:$1}"
+}
+
+# A Secret with the certificate and its key.
+tls_secret() { # <namespace> <secret> <name of the certificate>
+  cat <<END
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: $2, namespace: $1}
+type: kubernetes.io/tls
+data: {tls.crt: $(base64 -w0 "$pki/$3.crt"), tls.key: $(base64 -w0 "$pki/$3.key")}
+END
+}
+
 # Self-contained, so that it can be copied.
 write_kubeconfig() { # <certificate> <file>
   (umask 077 && cat >"$2") <<EOF

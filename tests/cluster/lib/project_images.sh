@@ -1,4 +1,4 @@
-# The project's own images: the services, the engine, the sample's worker and its PostgreSQL.
+# The project's own images: the services, the engine, the backup agent, the sample's worker and its PostgreSQL.
 
 services=(cluster-controller process-controller worker-controller tenant-controller backup-controller job-lag-metrics-adapter)
 profile=${PROFILE:-dev}
@@ -24,7 +24,7 @@ is_successor() { # <image>
 # Successors need a feature that no release has.
 list_images() {
   local version
-  printf '%s\n' "${services[@]}" sample-worker postgres
+  printf '%s\n' "${services[@]}" backup-agent sample-worker postgres
   while read -r version _; do
     [[ $profile != dev ]] && is_successor "workflow-engine-$version" || printf 'workflow-engine-%s\n' "$version"
   done < <(grep '^[0-9]' "$engine_versions")
@@ -38,8 +38,8 @@ image_crate() { # <name>
   esac
 }
 
-# Every image: its name here -> its repository. A service's tag is a hash of its content, so that a rebuilt binary rolls its
-# Deployment; the others have the tags that manifests name.
+# Every image: its name here -> its repository. The tag of a service and of the backup agent is a hash of its content, so that a
+# rebuilt binary rolls its Deployment; the others have the tags that manifests name.
 image_repository() { # <name>
   case $1 in
     workflow-engine-*) printf 'localhost/workflow-operator/workflow-engine\n' ;;
@@ -134,7 +134,7 @@ ensure_image() { # <name>
   if [[ $name == postgres ]]; then
     hash=$(digest_of docker/postgres)
   else
-    ensure_base
+    ensure_base "$name"
     # With the repository: an archive holds its name.
     hash=$({
       if is_former "$name"; then
@@ -143,7 +143,8 @@ ensure_image() { # <name>
         strip --strip-debug -o "$context/$crate" "$(binary_path "$crate")"
         sha256sum <"$context/$crate"
       fi
-      digest_of docker/Dockerfile docker/base-rootfs.sh docker/base.Dockerfile
+      base_image "$name"
+      digest_of "$(image_dockerfile "$name")"
       image_repository "$name"
       printf '%s\n' "${environment[@]}"
     } | sha256sum | cut -c1-12)
@@ -156,8 +157,8 @@ ensure_image() { # <name>
     else
       ! is_former "$name" || build_former_engine "$name" "$context/$crate"
       step "$cache/log/image-$name.log" "building the image $reference" \
-        build_image "$reference" "$repository/docker/Dockerfile" "$context" "$archive" \
-        --build-arg "BASE=$(base_image)" --build-arg "BINARY=$crate" "${environment[@]}"
+        build_image "$reference" "$repository/$(image_dockerfile "$name")" "$context" "$archive" \
+        --build-arg "BASE=$(base_image "$name")" --build-arg "BINARY=$crate" "${environment[@]}"
     fi
     forget_older_archives "$archive"
   fi
@@ -204,23 +205,41 @@ make_postgres_image() { # <context> <archive> <reference>
   build_image "$3" "$repository/docker/postgres/Dockerfile" "$1" "$2"
 }
 
-base_image() {
-  printf 'localhost/workflow-operator/base:%s\n' "$(digest_of docker/base-rootfs.sh docker/base.Dockerfile)"
+image_dockerfile() { # <name>
+  case $1 in
+    backup-agent) printf 'docker/backup-agent.Dockerfile\n' ;;
+    *) printf 'docker/Dockerfile\n' ;;
+  esac
 }
 
-# The base of the binaries' images stays in buildah's storage.
-ensure_base() {
-  ! own_buildah inspect --type image "$(base_image)" >/dev/null 2>&1 || return 0
-  step "$cache/log/image-base.log" "building the base image" make_base
+# The image that a binary is added to, with the hash of what it is made of. The backup agent needs PostgreSQL's programs.
+base_image() { # <name>
+  case $1 in
+    backup-agent) printf 'localhost/workflow-operator/postgres-base:%s\n' "$(digest_of docker/postgres docker/base.Dockerfile)" ;;
+    *) printf 'localhost/workflow-operator/base:%s\n' "$(digest_of docker/base-rootfs.sh docker/base.Dockerfile)" ;;
+  esac
 }
 
-make_base() {
+base_rootfs() { # <name>
+  case $1 in
+    backup-agent) printf 'docker/postgres/rootfs.sh\n' ;;
+    *) printf 'docker/base-rootfs.sh\n' ;;
+  esac
+}
+
+# The bases of the binaries' images stay in buildah's storage.
+ensure_base() { # <name>
+  ! own_buildah inspect --type image "$(base_image "$1")" >/dev/null 2>&1 || return 0
+  step "$cache/log/image-base.log" "building the base image of $1" make_base "$1"
+}
+
+make_base() { # <name>
   local context
   context=$(mktemp -d)
   # shellcheck disable=SC2064 # now: the variable is gone when the trap runs
   trap "rm -rf '$context'" EXIT
-  "$repository/docker/base-rootfs.sh" "$context/rootfs"
-  own_buildah bud --isolation chroot --timestamp 0 --quiet --file "$repository/docker/base.Dockerfile" --tag "$(base_image)" "$context"
+  "$repository/$(base_rootfs "$1")" "$context/rootfs"
+  own_buildah bud --isolation chroot --timestamp 0 --quiet --file "$repository/docker/base.Dockerfile" --tag "$(base_image "$1")" "$context"
 }
 
 load_project_image() { # <name>
@@ -241,9 +260,10 @@ write_image_values() {
     [[ -f $state/loaded/$name ]] || continue
     read -r repository_name tag <"$state/loaded/$name"
     printf '%s:\n  image:\n    repository: %s\n    tag: %s\n' "$name" "$repository_name" "$tag"
-    # What a service has Jobs run.
-    [[ $name == backup-controller && -f $state/loaded/backup-agent ]] || continue
-    read -r repository_name tag <"$state/loaded/backup-agent"
-    printf '  agentImage:\n    repository: %s\n    tag: %s\n' "$repository_name" "$tag"
   done >"$state/images.yaml"
+  # What services have Jobs run.
+  if [[ -f $state/loaded/backup-agent ]]; then
+    read -r repository_name tag <"$state/loaded/backup-agent"
+    printf 'global:\n  backupAgent:\n    repository: %s\n    tag: %s\n' "$repository_name" "$tag" >>"$state/images.yaml"
+  fi
 }

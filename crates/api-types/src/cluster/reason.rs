@@ -50,8 +50,20 @@ crate::reason::kind_reasons! {
             "The Secret named by `databaseSecret` or `caSecret` lacks a key, or a key's value cannot be used."
             => "Set the named key.",
         PostgresAuthenticationFailed Warning
-            "Postgres refused the user, the password or the database."
-            => "Correct the Secret or the database's grants.",
+            "Postgres refused the user or the password."
+            => "Correct keys `username` and `password` of `databaseSecret`, or the role and `pg_hba.conf` in Postgres.",
+        PostgresDatabaseMissing Warning
+            "The server has no database of this name."
+            => "Create the database, or correct `database` in the spec or key `dbname` of `databaseSecret`.",
+        PostgresPrivilegeMissing Warning
+            "The role may log in, and lacks a privilege: to connect to the database, to create the schema `workflow`, or to own it; the message says which."
+            => "Grant what the message names.",
+        PostgresReadOnly Warning
+            "The server is a standby, or `default_transaction_read_only` is on: nothing can be written."
+            => "Set `host` to the primary, or to an address that follows it; or reset the setting that the message names.",
+        PostgresConnectionLimit Warning
+            "The server, the database or the role has no connection left; the message says which."
+            => "Raise the limit that the message names, or end other connections; it is retried with backoff.",
         PostgresTlsFailed Warning
             "TLS to Postgres failed: not offered, or its certificate is not trusted or not made for the host."
             => "Correct `sslMode` or `caSecret`, or the server's certificate.",
@@ -88,9 +100,33 @@ crate::reason::kind_reasons! {
         PostgresFailed Warning
             "The provider reports that it cannot go on with the managed Postgres."
             => "Look at the named object of the provider; it is looked at again each minute.",
+        StorageCannotGrow Warning
+            "`spec.postgres.managed.storageSize` was raised, and the StorageClass of the volumes does not let them grow; they keep their size."
+            => "Set `allowVolumeExpansion: true` in the StorageClass if its driver can do it; or set `storageSize` back.",
         StorageShrinkRefused Warning
             "`spec.postgres.managed.storageSize` is less than the volumes have; they keep their size."
             => "Set `storageSize` to the size in the message, or more.",
+        DatabaseInUse Warning
+            "Another WorkflowCluster, of this or of another Kubernetes cluster, has claimed the database; nothing is written to it."
+            => "Name another database; or, when the other cluster is gone, take the database over with the annotation `workflow.example.com/take-over-database: \"<Kubernetes cluster>/<namespace>/<name>\"`, see operations/postgres.md.",
+        DatabaseTakenOver Normal
+            "The database was claimed by another WorkflowCluster before; the message names it (event)."
+            => "Nothing.",
+        Restoring Normal
+            "A Job loads the backup that `spec.bootstrap.recovery` names into the database; no engine runs before it is complete."
+            => "Wait.",
+        RestoreBackupMissing Warning
+            "`spec.bootstrap.recovery.backupRef` names no WorkflowBackup of this namespace."
+            => "Create the cluster anew with the right name, or with `backupId` and `destination`.",
+        RestoreBackupAwaited Normal
+            "The WorkflowBackup that `spec.bootstrap.recovery` names is not complete yet."
+            => "Wait.",
+        RestoreRefused Warning
+            "The backup does not fit the cluster, or its database is not empty; the message says why. Nothing was written."
+            => "Create the cluster anew with what the message asks for.",
+        RestoreFailed Warning
+            "The backup could not be restored; the message says why. No engine is started on the database."
+            => "Correct the cause, then delete the named Job: the restore begins anew.",
         MigrationRunning Normal
             "The migration Job brings the database schema to the version."
             => "Wait.",
@@ -120,7 +156,7 @@ crate::reason::kind_reasons! {
             => "Wait, or change the windows.",
         BackupAwaited Normal
             "The upgrade waits for a backup, because the annotation `workflow.example.com/backup-before-upgrade` asks for one; nothing has begun."
-            => "Make a backup, then annotate the WorkflowCluster with `workflow.example.com/backup-completed: \"<planHash>\"`; or remove the annotation.",
+            => "With `spec.backup.destination`: wait, it is made. Without: make a backup, then annotate the WorkflowCluster with `workflow.example.com/backup-completed: \"<planHash>\"`; or remove the annotation.",
         CanaryWatched Normal
             "One engine pod has the new version or template, and is watched before the others follow."
             => "Wait; `spec.upgrade.canary.healthSeconds` says how long.",
@@ -145,6 +181,12 @@ crate::reason::kind_reasons! {
         AwaitingDependants Normal
             "The cluster is being deleted, and its engine keeps serving until the tenants and processes that are deleted with it are cleaned up; the message names them."
             => "Wait, at most five minutes, or give up what they have in the database with the annotation `workflow.example.com/force-delete: \"true\"` on the WorkflowCluster.",
+        SnapshotAwaited Normal
+            "The cluster is being deleted with `deletionPolicy: Snapshot`; its last backup is being made, and its engine serves until then."
+            => "Wait; or give the backup up with `deletionPolicy: Delete`.",
+        SnapshotFailed Warning
+            "The cluster is being deleted with `deletionPolicy: Snapshot`, and its last backup failed: the cluster stays."
+            => "Correct the cause and delete the named WorkflowBackup, which makes another one; or give the backup up with `deletionPolicy: Delete`, or the annotation `workflow.example.com/force-delete: \"true\"`.",
         LeftInDatabase Warning
             "The cluster is gone, and the database still holds the data of the named tenants and processes (event)."
             => "Nothing, or apply a cluster on the same database and the same objects again: they take it over, and can then be deleted in order.",

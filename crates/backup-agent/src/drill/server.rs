@@ -59,7 +59,8 @@ impl Server {
         let began = Instant::now();
         let login = Login::local(self.socket_folder(), USER, DATABASE);
         loop {
-            if login.connect("drill").await.is_ok() {
+            // Without its socket it cannot be ready.
+            if has_socket(self.socket_folder()) && login.connect("drill").await.is_ok() {
                 return Ok(());
             }
             if self.process.has_ended() || began.elapsed() > START_TIMEOUT {
@@ -71,6 +72,11 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+fn has_socket(folder: &Path) -> bool {
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.into_iter().any(|name| name.to_string_lossy().starts_with(".s.PGSQL."))
 }
 
 async fn initialize(programs: &Programs, data: &PathBuf) -> Result<(), Failure> {

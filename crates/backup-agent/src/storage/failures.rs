@@ -11,6 +11,15 @@ pub(super) fn is_missing(error: &Error) -> bool {
     matches!(error, Error::NotFound { .. }) && code(error).as_deref() != Some("NoSuchBucket")
 }
 
+/// The storage cannot create an object only where none is.
+pub(super) fn is_unsupported(error: &Error) -> bool {
+    let is_kind = matches!(error, Error::NotImplemented { .. } | Error::NotSupported { .. });
+    // What link(2) says on a volume without hard links.
+    let is_volume = io_error(error)
+        .is_some_and(|io| matches!(io.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied));
+    is_kind || is_volume || code(error).as_deref() == Some("NotImplemented")
+}
+
 /// The failure for an error. `doing` completes "failed to …".
 pub(super) fn describe(error: &Error, doing: &str) -> Failure {
     if let Some(io) = io_error(error) {

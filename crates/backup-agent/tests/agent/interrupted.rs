@@ -81,6 +81,42 @@ async fn two_restores_at_once_do_not_meet() {
     assert_eq!(restored(first), restored(second));
 }
 
+/// The pod of a node that is lost may still run when the next one starts.
+#[tokio::test]
+async fn two_backups_of_one_id_at_once_are_one() {
+    let world = World::new(test_support::require_postgres!());
+    let source = world.engine_database(Kind::PlainOwner, UpTo::All).await;
+    let mut holder = hold_pg_dump(&world, &source).await;
+    let arguments = world.backup_arguments(&source, world.of_folder("b1"));
+    let backups = [tokio::spawn(run(arguments.clone())), tokio::spawn(run(arguments))];
+    // Both have seen that there is no backup yet.
+    let mut observer = world.superuser(&source).await;
+    for _ in 0..600 {
+        let waiting: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                 AND application_name = 'backup-agent pg_dump' AND wait_event_type = 'Lock'",
+        )
+        .fetch_one(&mut observer)
+        .await
+        .expect("are counted");
+        if waiting == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    holder.execute("ROLLBACK").await.expect("is let go");
+    let mut reports = Vec::new();
+    for backup in backups {
+        reports.push(backed_up(backup.await.expect("ends")));
+    }
+    let existed: Vec<bool> = reports.iter().map(|report| report.existed).collect();
+    assert!(existed == [true, false] || existed == [false, true], "{existed:?}");
+    assert_eq!(reports[0].snapshot_at, reports[1].snapshot_at);
+    assert_eq!(walk(&world.backups().join("b1")).len(), 2, "one part and one manifest");
+    let target = world.database(Kind::PlainOwner).await;
+    world.restore(&target, "b1").await;
+}
+
 #[tokio::test]
 async fn a_backup_that_was_killed_does_not_exist_and_is_made_by_the_next_pod() {
     let world = World::new(test_support::require_postgres!());

@@ -12,3 +12,4 @@ mod refusals;
 mod round_trip;
 mod s3;
 mod support;
+mod tls;

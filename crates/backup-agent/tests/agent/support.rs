@@ -214,6 +214,7 @@ pub(crate) async fn migrate(database: &TestDatabase, up_to: UpTo) {
         to: workflow_engine::release::version().parse().expect("is a version"),
         up_to,
         approve_breaking: false,
+        claim: None,
         lock_timeout: Duration::from_secs(30),
     };
     migrate::run(&mut connection, &order).await.expect("migrates");

@@ -5,10 +5,10 @@ use api_types::{WorkflowBackup, names};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 
-use super::pod::{Attempts, Size, build_job};
-use super::volumes::{build_database, build_recipient, build_storage};
 use super::{Order, Task};
-use crate::destination::short_uid;
+use agent_jobs::destination::short_uid;
+use agent_jobs::pod::{Attempts, Size, build_job};
+use agent_jobs::volumes::{build_database, build_recipient};
 
 /// Attempts after the first, over about five minutes: a Postgres that restarts meanwhile is no failed backup.
 const MORE_ATTEMPTS: i32 = 5;
@@ -39,7 +39,8 @@ pub fn name(backup: &WorkflowBackup) -> String {
 /// Builds it.
 #[must_use]
 pub fn build(order: &Order<'_>, source: &Source<'_>) -> Job {
-    let mut parts = build_storage(order)
+    let mut parts = order
+        .storage()
         .with(build_database(source.postgres))
         .with_variable("WORKFLOW_BACKUP_ENGINE_VERSION", source.engine_version)
         .with_variable("WORKFLOW_BACKUP_OWNER", source.owner)
@@ -52,7 +53,7 @@ pub fn build(order: &Order<'_>, source: &Source<'_>) -> Job {
         also_permanent: false,
         seconds: i64::from(source.max_seconds) + SLACK_SECONDS,
     };
-    build_job(order, name(order.backup), Task::Backup, parts, SIZE, attempts)
+    build_job(order.frame(name(order.backup), Task::Backup), parts, SIZE, attempts)
 }
 
 #[cfg(test)]

@@ -4,10 +4,9 @@ use api_types::{WorkflowBackup, names};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 
-use super::pod::{Attempts, Size, build_job};
-use super::volumes::build_storage;
 use super::{Order, Task};
-use crate::destination::short_uid;
+use agent_jobs::destination::short_uid;
+use agent_jobs::pod::{Attempts, Size, build_job};
 
 /// Time for all attempts. Whatever fails is tried again until then: a Secret or a right that was taken away may come back.
 pub const LIMIT_SECONDS: i64 = 600;
@@ -25,5 +24,5 @@ pub fn name(backup: &WorkflowBackup) -> String {
 #[must_use]
 pub fn build(order: &Order<'_>) -> Job {
     let attempts = Attempts { more: MORE_ATTEMPTS, also_permanent: true, seconds: LIMIT_SECONDS };
-    build_job(order, name(order.backup), Task::Delete, build_storage(order), SIZE, attempts)
+    build_job(order.frame(name(order.backup), Task::Delete), order.storage(), SIZE, attempts)
 }

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 
-use super::pod::{Attempts, Size, build_job};
-use super::volumes::{build_identity, build_storage};
 use super::{Order, Task};
+use agent_jobs::pod::{Attempts, Size, build_job};
+use agent_jobs::volumes::build_identity;
 
 /// Attempts after the first, for a destination that does not answer.
 const MORE_ATTEMPTS: i32 = 2;
@@ -25,8 +25,7 @@ pub fn name(backup: &WorkflowBackup, due: Timestamp) -> String {
 /// Builds it. `identity_secret` holds the key of an encrypted backup.
 #[must_use]
 pub fn build(order: &Order<'_>, due: Timestamp, identity_secret: Option<&str>, max_seconds: u32) -> Job {
-    let mut parts =
-        build_storage(order).with_variable("WORKFLOW_DRILL_MAX_SECONDS", &max_seconds.to_string());
+    let mut parts = order.storage().with_variable("WORKFLOW_DRILL_MAX_SECONDS", &max_seconds.to_string());
     if let Some(secret) = identity_secret.filter(|_| order.artefact.encryption.is_some()) {
         parts = parts.with(build_identity(secret));
     }
@@ -35,5 +34,5 @@ pub fn build(order: &Order<'_>, due: Timestamp, identity_secret: Option<&str>, m
         also_permanent: false,
         seconds: i64::from(max_seconds) + SLACK_SECONDS,
     };
-    build_job(order, name(order.backup, due), Task::Drill, parts, SIZE, attempts)
+    build_job(order.frame(name(order.backup, due), Task::Drill), parts, SIZE, attempts)
 }

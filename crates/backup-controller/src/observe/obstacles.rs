@@ -10,8 +10,8 @@ use kube::api::{ListParams, ObjectMeta};
 use kube::{Api, ResourceExt as _};
 
 use super::unread;
-use crate::children::volumes::{DATABASE, DATABASE_CA, describe};
 use crate::context::Context;
+use agent_jobs::volumes::{DATABASE, DATABASE_CA, describe};
 
 /// Kubernetes' words for a container that is being created.
 const PASSING: [&str; 2] = ["ContainerCreating", "PodInitializing"];

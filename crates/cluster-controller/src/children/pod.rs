@@ -9,7 +9,7 @@ use api_types::scheduling::Scheduling;
 use controller_kit::restricted::{build_container_security, build_pod_security};
 use k8s_openapi::api::core::v1::{
     Affinity, Container, EnvVar, EnvVarSource, KeyToPath, LocalObjectReference, ObjectFieldSelector,
-    PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, SecretVolumeSource,
+    PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, SecretVolumeSource,
     TopologySpreadConstraint, Volume, VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -22,8 +22,13 @@ use super::BuildInput;
 const USER: i64 = 65532;
 const DATABASE_DIR: &str = "/etc/workflow/database";
 const DATABASE_CA_DIR: &str = "/etc/workflow/database-ca";
+/// Names of the environment variables that say where the database is.
+const DATABASE_HOST_VARIABLE: &str = "WORKFLOW_DATABASE_HOST";
+const DATABASE_PORT_VARIABLE: &str = "WORKFLOW_DATABASE_PORT";
 /// Name of the environment variable that names the database.
 pub const DATABASE_NAME_VARIABLE: &str = "WORKFLOW_DATABASE_NAME";
+/// Name of the environment variable that tells the engine whose the database must be.
+pub const CLAIM_VARIABLE: &str = "WORKFLOW_DATABASE_CLAIM";
 
 /// Labels and annotations of a pod. The version is a label of the pod and never part of a selector.
 #[must_use]
@@ -86,7 +91,7 @@ pub fn build_container(input: &BuildInput<'_>, name: &str, version: &Version) ->
         name: name.to_owned(),
         image: Some(input.image(version)),
         image_pull_policy: Some(input.settings.engine_image_pull_policy.as_str().to_owned()),
-        env: Some(build_database_env(input)),
+        env: Some(build_database_env(input, version)),
         volume_mounts: Some(build_database_mounts(input)),
         // The engine's last line says why it ended.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
@@ -95,7 +100,7 @@ pub fn build_container(input: &BuildInput<'_>, name: &str, version: &Version) ->
     }
 }
 
-fn build_database_env(input: &BuildInput<'_>) -> Vec<EnvVar> {
+fn build_database_env(input: &BuildInput<'_>, version: &Version) -> Vec<EnvVar> {
     let postgres = &input.target.postgres;
     let mut env = vec![
         EnvVar {
@@ -109,17 +114,35 @@ fn build_database_env(input: &BuildInput<'_>) -> Vec<EnvVar> {
             }),
             ..EnvVar::default()
         },
-        variable("WORKFLOW_DATABASE_HOST", &postgres.host),
-        variable("WORKFLOW_DATABASE_PORT", &postgres.port().to_string()),
+        variable(DATABASE_HOST_VARIABLE, &postgres.host),
+        variable(DATABASE_PORT_VARIABLE, &postgres.port().to_string()),
         variable(DATABASE_NAME_VARIABLE, input.database),
         variable("WORKFLOW_DATABASE_SSL_MODE", postgres.ssl_mode().as_str()),
         variable("WORKFLOW_DATABASE_USER_FILE", &format!("{DATABASE_DIR}/{DATABASE_SECRET_USERNAME}")),
         variable("WORKFLOW_DATABASE_PASSWORD_FILE", &format!("{DATABASE_DIR}/{DATABASE_SECRET_PASSWORD}")),
     ];
+    env.extend(input.told_claim(version).map(|claim| variable(CLAIM_VARIABLE, claim)));
     if postgres.ca_secret.is_some() {
         env.push(variable("WORKFLOW_DATABASE_CA_FILE", &format!("{DATABASE_CA_DIR}/{CA_SECRET_KEY}")));
     }
     env
+}
+
+/// The value of a variable in a pod template.
+#[must_use]
+pub fn variable_of<'t>(template: &'t PodTemplateSpec, name: &str) -> Option<&'t str> {
+    let containers = template.spec.iter().flat_map(|spec| &spec.containers);
+    let mut env = containers.flat_map(|container| container.env.iter().flatten());
+    env.find(|variable| variable.name == name)?.value.as_deref()
+}
+
+/// Whether pods of this template work on the database that the spec names. What is known of the one says nothing of another.
+#[must_use]
+pub fn is_on_same_database(template: &PodTemplateSpec, input: &BuildInput<'_>) -> bool {
+    let postgres = &input.target.postgres;
+    variable_of(template, DATABASE_HOST_VARIABLE) == Some(&postgres.host)
+        && variable_of(template, DATABASE_PORT_VARIABLE) == Some(&postgres.port().to_string())
+        && variable_of(template, DATABASE_NAME_VARIABLE) == Some(input.database)
 }
 
 fn build_database_mounts(input: &BuildInput<'_>) -> Vec<VolumeMount> {

@@ -19,8 +19,8 @@ use kube::ResourceExt as _;
 use semver::Version;
 
 use super::pod::{
-    DATABASE_NAME_VARIABLE, build_container, build_database_volumes, build_metadata, build_spec, mount,
-    secret_volume, variable, whole_secret_volume,
+    CLAIM_VARIABLE, DATABASE_NAME_VARIABLE, build_container, build_database_volumes, build_metadata,
+    build_spec, is_on_same_database, mount, secret_volume, variable, variable_of, whole_secret_volume,
 };
 use super::service::{ADMIN_PORT_NAME, GRPC_PORT_NAME};
 use super::{BuildInput, ClusterChildren, Input, body_of};
@@ -60,7 +60,7 @@ pub fn build(input: &BuildInput<'_>, template: &EngineTemplate, size: i32, parti
             (template, digest)
         }
         EngineTemplate::Former { version, digest, template } => {
-            let template = template.as_ref().map(|template| (**template).clone());
+            let template = template.as_ref().map(|template| with_claim((**template).clone(), input));
             // Under its digest also what takes its place: no other one will come.
             (template.unwrap_or_else(|| build_template(input, version)), digest.clone())
         }
@@ -124,13 +124,36 @@ pub fn version_of(set: &StatefulSet) -> Option<Version> {
 /// The database in the pod template.
 #[must_use]
 pub fn database_of(set: &StatefulSet) -> Option<String> {
-    let containers = &set.spec.as_ref()?.template.spec.as_ref()?.containers;
-    let env = containers.iter().flat_map(|container| container.env.iter().flatten());
-    env.filter(|variable| variable.name == DATABASE_NAME_VARIABLE).find_map(|variable| variable.value.clone())
+    variable_of(&set.spec.as_ref()?.template, DATABASE_NAME_VARIABLE).map(str::to_owned)
 }
 
+/// The claim in the pod template, if it is one of the database that the spec names.
+#[must_use]
+pub fn claim_of(set: &StatefulSet, input: &BuildInput<'_>) -> Option<String> {
+    let template =
+        Some(&set.spec.as_ref()?.template).filter(|template| is_on_same_database(template, input))?;
+    variable_of(template, CLAIM_VARIABLE).map(str::to_owned)
+}
+
+/// A template as it was, with the claim of today: with that of its day the engine would not work.
+fn with_claim(mut template: PodTemplateSpec, input: &BuildInput<'_>) -> PodTemplateSpec {
+    let Some(claim) = input.claim.filter(|_| is_on_same_database(&template, input)) else { return template };
+    let containers = template.spec.iter_mut().flat_map(|spec| &mut spec.containers);
+    let env = containers.flat_map(|container| container.env.iter_mut().flatten());
+    for variable in env.filter(|variable| variable.name == CLAIM_VARIABLE) {
+        variable.value = Some(claim.to_owned());
+    }
+    template
+}
+
+/// Of all that the spec decides. The claim is not the spec's: it is unknown while the database is away, and an upgrade that is
+/// on its way must stay the same upgrade then.
 fn digest_of(template: &PodTemplateSpec) -> String {
-    digest(&body_of(template))
+    let mut template = template.clone();
+    for container in template.spec.iter_mut().flat_map(|spec| &mut spec.containers) {
+        container.env.iter_mut().for_each(|env| env.retain(|variable| variable.name != CLAIM_VARIABLE));
+    }
+    digest(&body_of(&template))
 }
 
 fn build_template(input: &BuildInput<'_>, version: &Version) -> PodTemplateSpec {

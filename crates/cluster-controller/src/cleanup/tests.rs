@@ -35,7 +35,13 @@ fn staying() -> Dependant {
 }
 
 fn remains(engine: EngineLife, dependants: &[Dependant]) -> Remains {
-    Remains { engine, dependants: dependants.to_vec(), jobs: Vec::new() }
+    Remains {
+        engine,
+        dependants: dependants.to_vec(),
+        jobs: Vec::new(),
+        release: None,
+        last_backup: Awaited::Missing,
+    }
 }
 
 /// The plan, and the last event of a cluster that goes.
@@ -117,4 +123,45 @@ fn many_names_are_cut_and_counted_and_the_text_fits_an_event() {
     );
     let (_, Some(last_event)) = planned(&deleted(), &remains(Gone, &many), 0) else { panic!("goes") };
     assert!(last_event.note.chars().count() <= controller_kit::message::MAX_CHARS, "{}", last_event.note);
+}
+
+fn snapshotted(change: impl FnOnce(&mut WorkflowCluster)) -> WorkflowCluster {
+    let mut cluster = deleted();
+    cluster.spec.deletion_policy = Some(ClusterDeletionPolicy::Snapshot);
+    cluster.status = serde_json::from_value(serde_json::json!({"version": "1.2.3"})).unwrap();
+    change(&mut cluster);
+    cluster
+}
+
+#[rstest]
+#[case::not_made(Awaited::Missing, Some(("SnapshotAwaited", "the last backup, a WorkflowBackup, is being created")))]
+#[case::being_made(
+    Awaited::Running("dev-final-1".to_owned()),
+    Some(("SnapshotAwaited", "the last backup, WorkflowBackup dev-final-1, is being made"))
+)]
+#[case::failed(
+    Awaited::Failed("dev-final-1".to_owned(), "the bucket does not exist".to_owned()),
+    Some(("SnapshotFailed", "WorkflowBackup dev-final-1 failed: the bucket does not exist"))
+)]
+#[case::complete(Awaited::Completed, None)]
+fn a_cluster_stays_until_its_last_backup_is_complete(
+    #[case] last_backup: Awaited,
+    #[case] expected: Option<(&str, &str)>,
+) {
+    let remains = Remains { last_backup, ..remains(EngineLife::Lives, &[]) };
+    let reported = |cluster: &WorkflowCluster| {
+        let wait = plan_cleanup(cluster, &remains, today()).wait?;
+        Some((wait.reason.to_string(), wait.message))
+    };
+    let expected = expected.map(|(reason, message)| (reason.to_owned(), message.to_owned()));
+    assert_eq!(reported(&snapshotted(|_| ())), expected);
+    let gives_up: [fn(&mut WorkflowCluster); 3] = [
+        |it| it.spec.deletion_policy = Some(ClusterDeletionPolicy::Delete),
+        |it| it.metadata.annotations = forced().metadata.annotations,
+        // It never ran: there is nothing to back up.
+        |it| it.status = None,
+    ];
+    for give_up in gives_up {
+        assert_eq!(reported(&snapshotted(give_up)), None);
+    }
 }

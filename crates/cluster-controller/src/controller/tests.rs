@@ -1,3 +1,4 @@
+mod claim;
 mod convergence;
 mod crash;
 mod deletion;

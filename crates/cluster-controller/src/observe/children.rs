@@ -15,6 +15,7 @@ use super::unread;
 use crate::children::ClusterChildren;
 use crate::children::stateful_set::EnginePods;
 use crate::context::Context;
+use crate::recovery::is_restore;
 
 /// The children of one cluster.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +41,9 @@ pub async fn observe_children(
 #[must_use]
 pub fn observe_jobs(context: &Context, cluster: &WorkflowCluster) -> Vec<Arc<Job>> {
     let (uid, namespace) = (cluster.uid().unwrap_or_default(), cluster.namespace());
-    let is_ours = |job: &Arc<Job>| job.namespace() == namespace && is_controlled_by(job.meta(), &uid);
+    let is_ours = |job: &Arc<Job>| {
+        job.namespace() == namespace && is_controlled_by(job.meta(), &uid) && !is_restore(job)
+    };
     let mut jobs: Vec<_> = context.jobs.state().into_iter().filter(is_ours).collect();
     jobs.sort_by_key(|job| job.name_any());
     jobs

@@ -20,7 +20,10 @@ use kube::{Resource, ResourceExt as _};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
+use super::backups::{Awaited, observe_backups};
 use super::children::observe_jobs;
+use super::postgres::Login;
+use crate::claim::Identity;
 use crate::context::Context;
 
 /// A tenant, process or worker as far as this controller reads it: whom it refers to, whether it goes, whose token it
@@ -207,6 +210,17 @@ pub enum EngineLife {
     Stopped,
 }
 
+/// The claim that a cluster gives up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// How to log in to the database.
+    pub login: Login,
+    /// Whose claim it is.
+    pub identity: Identity,
+    /// uid of the WorkflowCluster.
+    pub uid: String,
+}
+
 /// What is left of a cluster that is being deleted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Remains {
@@ -216,11 +230,15 @@ pub struct Remains {
     pub dependants: Vec<Dependant>,
     /// Its migration Jobs.
     pub jobs: Vec<Arc<Job>>,
+    /// Its claim, if it is known how to give it up.
+    pub release: Option<Box<Release>>,
+    /// The backup that is made before it goes.
+    pub last_backup: Awaited,
 }
 
 /// Reads the caches; nothing is asked of the API server.
 #[must_use]
-pub fn observe_remains(context: &Context, cluster: &WorkflowCluster) -> Remains {
+pub fn observe_remains(context: &Context, cluster: &WorkflowCluster, release: Option<Release>) -> Remains {
     let caches = &context.dependants;
     let mut dependants =
         dependants_of(context, cluster, &caches.tenants, "WorkflowTenant", TENANT_CONTROLLER);
@@ -232,7 +250,9 @@ pub fn observe_remains(context: &Context, cluster: &WorkflowCluster) -> Remains 
         PROCESS_CONTROLLER,
     ));
     dependants.sort();
-    Remains { engine: observe_life(context, cluster), dependants, jobs: observe_jobs(context, cluster) }
+    let (engine, jobs) = (observe_life(context, cluster), observe_jobs(context, cluster));
+    let last_backup = observe_backups(context, cluster).for_deletion(&cluster.uid().unwrap_or_default());
+    Remains { engine, dependants, jobs, release: release.map(Box::new), last_backup }
 }
 
 /// Those that carry their controller's finalizer, which is there before anything of them is in an engine.

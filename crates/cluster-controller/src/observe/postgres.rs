@@ -1,28 +1,38 @@
-//! The database: whether it can be used, and the version of its schema. Reads only.
+//! The database: whether it can be used, the version of its schema, and whose it is. Here is also the only way to write to it:
+//! its claim.
+
+mod problem;
+mod survey;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use api_types::WorkflowCluster;
-use api_types::cluster::{ClusterReason as Reason, SslMode};
+use api_types::cluster::SslMode;
 use api_types::condition::MIGRATED;
 use async_trait::async_trait;
 use controller_kit::condition::find;
 use engine_client::join_host_port;
 use postgres_guard::Protection;
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{Connection as _, Executor as _};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-/// The engine needs Postgres 15.
-const MIN_SERVER_VERSION: i32 = 150_000;
+use crate::claim::sql::{apply_claim, apply_release, is_lost_race};
+use crate::claim::{Claim, ClaimChange, Identity};
+use crate::recovery::Restored;
+pub use problem::PostgresProblem;
+use problem::{explain, explain_login, unreachable};
+use survey::{prepare_session, survey};
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connection and queries together.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// A deletion waits no longer for a database.
+const RELEASE_DEADLINE: Duration = Duration::from_secs(3);
 /// Databases asked at the same time.
 const CONCURRENCY: usize = 8;
 /// An answer is used again for so long: many changes of children must not open many connections.
@@ -94,6 +104,8 @@ pub enum PostgresView {
 /// A usable database.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Database {
+    /// What it says of a restore.
+    pub restored: Option<Restored>,
     /// How the connection to it is protected, as it was seen.
     pub protection: Protection,
     /// `server_version_num`: 150004 is 15.4.
@@ -102,15 +114,8 @@ pub struct Database {
     pub schema_version: Option<i64>,
     /// The engine version whose migrations are complete: the durable marker.
     pub engine_version: Option<String>,
-}
-
-/// Why a database cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PostgresProblem {
-    /// The condition's reason.
-    pub reason: Reason,
-    /// The cause in our own words.
-    pub cause: String,
+    /// Whose it is; `None` = nobody has claimed it.
+    pub claim: Option<Claim>,
 }
 
 /// How old an answer may be.
@@ -129,6 +134,12 @@ pub fn freshness(cluster: &WorkflowCluster, is_rolled_out: bool) -> Duration {
 pub trait Databases: Send + Sync {
     /// Logs in and reads.
     async fn probe(&self, login: &Login) -> PostgresView;
+
+    /// Writes the claim, if nobody wrote another one since it was observed; `false` = somebody did.
+    async fn claim(&self, login: &Login, change: &ClaimChange) -> Result<bool, PostgresProblem>;
+
+    /// Gives the database up, if it is this WorkflowCluster's; `false` = it is not. Gives up itself after a few seconds.
+    async fn release(&self, login: &Login, identity: &Identity, uid: &str) -> Result<bool, PostgresProblem>;
 }
 
 /// Asks databases, not more often than needed. Cheap to clone.
@@ -162,6 +173,28 @@ impl PostgresProbe {
         view
     }
 
+    /// Writes the claim of the cluster with this uid; see [`Databases::claim`]. What is remembered is out of date then.
+    pub async fn claim(
+        &self,
+        uid: &str,
+        login: &Login,
+        change: &ClaimChange,
+    ) -> Result<bool, PostgresProblem> {
+        let written = self.databases.claim(login, change).await;
+        self.forget(uid);
+        written
+    }
+
+    /// See [`Databases::release`].
+    pub async fn release(
+        &self,
+        login: &Login,
+        identity: &Identity,
+        uid: &str,
+    ) -> Result<bool, PostgresProblem> {
+        self.databases.release(login, identity, uid).await
+    }
+
     /// Drops what is remembered of a cluster that is gone.
     pub fn forget(&self, uid: &str) {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
@@ -186,140 +219,81 @@ impl Default for Servers {
     }
 }
 
-#[async_trait]
-impl Databases for Servers {
+impl Servers {
     /// In a task of its own: a hostile server can make the login expensive, and that must not hold up other passes.
-    async fn probe(&self, login: &Login) -> PostgresView {
-        let (permits, login) = (self.permits.clone(), login.clone());
+    async fn ask<T: Send + 'static>(
+        &self,
+        login: &Login,
+        deadline: Duration,
+        question: impl Future<Output = Result<T, PostgresProblem>> + Send + 'static,
+    ) -> Result<T, PostgresProblem> {
+        let permits = self.permits.clone();
         let asking = tokio::spawn(async move {
             let _permit = permits.acquire_owned().await;
-            match tokio::time::timeout(DEADLINE, probe(&login)).await {
-                Ok(Ok(database)) => judge(database),
-                Ok(Err(problem)) => PostgresView::Unusable(problem.at(&login)),
-                Err(_) => PostgresView::Unusable(unreachable("timeout").at(&login)),
-            }
+            tokio::time::timeout(deadline, question).await.unwrap_or_else(|_| Err(unreachable("timeout")))
         });
         let answer = AbortOnDropHandle::new(asking).await;
-        answer.unwrap_or_else(|_| PostgresView::Unusable(unreachable("the probe was given up")))
+        answer.unwrap_or_else(|_| Err(unreachable("the question was given up"))).map_err(|it| it.at(login))
     }
 }
 
-fn judge(database: Database) -> PostgresView {
-    if database.server_version >= MIN_SERVER_VERSION {
-        return PostgresView::Reachable(database);
-    }
-    PostgresView::Unusable(PostgresProblem {
-        reason: Reason::PostgresVersionUnsupported,
-        cause: format!("PostgreSQL {}, expected 15 or later", database.server_version / 10_000),
-    })
-}
-
-impl PostgresProblem {
-    fn at(self, login: &Login) -> Self {
-        let cause = match self.reason {
-            Reason::PostgresAuthenticationFailed => {
-                format!("{} ({}, database {})", self.cause, login.place(), login.database)
-            }
-            _ => format!("{} ({})", self.cause, login.place()),
+#[async_trait]
+impl Databases for Servers {
+    async fn probe(&self, login: &Login) -> PostgresView {
+        let asked = login.clone();
+        let question = async move {
+            let (mut connection, protection) = connect(&asked).await?;
+            let database = survey(&mut connection, protection).await?;
+            // Whether the server hears that the connection ends changes nothing.
+            let _ = connection.close().await;
+            Ok(database)
         };
-        Self { cause, ..self }
+        match self.ask(login, DEADLINE, question).await {
+            Ok(database) => PostgresView::Reachable(database),
+            Err(problem) => PostgresView::Unusable(problem),
+        }
     }
-}
 
-fn unreachable(cause: &str) -> PostgresProblem {
-    PostgresProblem { reason: Reason::PostgresUnreachable, cause: cause.to_owned() }
-}
+    async fn claim(&self, login: &Login, change: &ClaimChange) -> Result<bool, PostgresProblem> {
+        let (asked, change) = (login.clone(), change.clone());
+        let question = async move {
+            let (mut connection, _) = connect(&asked).await?;
+            prepare_session(&mut connection).await.map_err(|error| explain(&error))?;
+            let written = match apply_claim(&mut connection, &change).await {
+                Err(error) if is_lost_race(&error) => false,
+                written => written.map_err(|error| explain(&error))?,
+            };
+            let _ = connection.close().await;
+            Ok(written)
+        };
+        self.ask(login, DEADLINE, question).await
+    }
 
-async fn probe(login: &Login) -> Result<Database, PostgresProblem> {
-    let (mut connection, protection) =
-        tokio::time::timeout(CONNECT_TIMEOUT, connect(login)).await.map_err(|_| unreachable("timeout"))??;
-    let database = read(&mut connection, protection).await.map_err(|error| explain(&error))?;
-    // Whether the server hears that the connection ends changes nothing.
-    let _ = connection.close().await;
-    Ok(database)
+    async fn release(&self, login: &Login, identity: &Identity, uid: &str) -> Result<bool, PostgresProblem> {
+        let (asked, identity, uid) = (login.clone(), identity.clone(), uid.to_owned());
+        let question = async move {
+            let (mut connection, _) = connect(&asked).await?;
+            prepare_session(&mut connection).await.map_err(|error| explain(&error))?;
+            let released = apply_release(&mut connection, &identity, &uid).await;
+            let _ = connection.close().await;
+            released.map_err(|error| explain(&error))
+        };
+        let released = tokio::time::timeout(RELEASE_DEADLINE, self.ask(login, RELEASE_DEADLINE, question));
+        released.await.unwrap_or_else(|_| Err(unreachable("timeout").at(login)))
+    }
 }
 
 async fn connect(login: &Login) -> Result<(PgConnection, Protection), PostgresProblem> {
-    // Looked up first, because a name without address is a mistake of its own.
-    let found = tokio::net::lookup_host((login.host.as_str(), login.port)).await;
-    if !found.is_ok_and(|mut addresses| addresses.next().is_some()) {
-        return Err(unreachable("the host's name does not resolve"));
-    }
-    postgres_guard::connect(&login.options()).await.map_err(|error| explain(&error))
+    let connecting = async {
+        // Looked up first, because a name without address is a mistake of its own.
+        let found = tokio::net::lookup_host((login.host.as_str(), login.port)).await;
+        if !found.is_ok_and(|mut addresses| addresses.next().is_some()) {
+            return Err(unreachable("the host's name does not resolve"));
+        }
+        postgres_guard::connect(&login.options()).await.map_err(|error| explain_login(&error))
+    };
+    tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| unreachable("timeout"))?
 }
-
-/// Everything is qualified and the search path is pinned: functions that a database's owner planted are not called.
-async fn read(connection: &mut PgConnection, protection: Protection) -> Result<Database, sqlx::Error> {
-    connection.execute("SET search_path = pg_catalog, pg_temp; SET statement_timeout = '4s'").await?;
-    let server_version = sqlx::query_scalar("SELECT current_setting('server_version_num')::int4")
-        .fetch_one(&mut *connection)
-        .await?;
-    let exists: bool = sqlx::query_scalar(
-        "SELECT to_regclass('workflow.schema_migration') IS NOT NULL AND to_regclass('workflow.schema_state') IS NOT NULL",
-    )
-    .fetch_one(&mut *connection)
-    .await?;
-    if !exists {
-        return Ok(Database { protection, server_version, schema_version: None, engine_version: None });
-    }
-    let schema_version = sqlx::query_scalar("SELECT max(version) FROM workflow.schema_migration")
-        .fetch_one(&mut *connection)
-        .await?;
-    let engine_version: Option<Option<String>> =
-        sqlx::query_scalar("SELECT engine_version FROM workflow.schema_state")
-            .fetch_optional(&mut *connection)
-            .await?;
-    Ok(Database { protection, server_version, schema_version, engine_version: engine_version.flatten() })
-}
-
-/// The cause in our own words: what a server says may be anything.
-fn explain(error: &sqlx::Error) -> PostgresProblem {
-    let problem = |reason, cause: &str| PostgresProblem { reason, cause: cause.to_owned() };
-    match error {
-        sqlx::Error::Io(error) => match error.kind() {
-            ErrorKind::ConnectionRefused => unreachable("connection refused"),
-            ErrorKind::TimedOut => unreachable("timeout"),
-            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-                unreachable("the host is unreachable")
-            }
-            ErrorKind::ConnectionReset
-            | ErrorKind::UnexpectedEof
-            | ErrorKind::BrokenPipe
-            | ErrorKind::ConnectionAborted => unreachable("the server closed the connection"),
-            // rustls reports a handshake that fails as invalid data.
-            ErrorKind::InvalidData => problem(Reason::PostgresTlsFailed, TLS_CAUSE),
-            _ => unreachable("the connection failed"),
-        },
-        sqlx::Error::Tls(_) => problem(Reason::PostgresTlsFailed, TLS_CAUSE),
-        error if postgres_guard::is_clear_text_refused(error) => problem(
-            Reason::PostgresClearTextRefused,
-            "the server asks for the password in clear text and was not verified, so it got none: set sslMode verify-full, or use scram-sha-256 in its pg_hba.conf",
-        ),
-        sqlx::Error::Database(error) => match error.code().as_deref() {
-            Some("28P01") => problem(Reason::PostgresAuthenticationFailed, "password authentication failed"),
-            Some("28000") => problem(
-                Reason::PostgresAuthenticationFailed,
-                "the server refuses this login (pg_hba.conf, or no such role)",
-            ),
-            Some("3D000") => problem(Reason::PostgresAuthenticationFailed, "database does not exist"),
-            Some("42501") => problem(
-                Reason::PostgresAuthenticationFailed,
-                "permission denied: the login must own the database's schema workflow",
-            ),
-            Some("53300") => unreachable("the server has no connection left"),
-            Some("57P03") => unreachable("the server is starting up or shutting down"),
-            Some(code) if code.len() == 5 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
-                unreachable(&format!("the server answered with error {code}"))
-            }
-            _ => unreachable("the server answered with an error"),
-        },
-        sqlx::Error::Protocol(_) => unreachable("the server does not speak PostgreSQL's protocol"),
-        _ => unreachable("the connection failed"),
-    }
-}
-
-const TLS_CAUSE: &str =
-    "TLS failed: the server offers none, or its certificate is not trusted or not made for this host";
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ use crate::children::reader_role::ReaderRole;
 use crate::children::reader_role_binding::ReaderRoleBinding;
 use crate::children::service::ClientService;
 use crate::children::service_monitor::ServiceMonitorView;
+use crate::claim::{ClaimChange, Ownership};
 use crate::observe::postgres::{PostgresProblem, PostgresView};
 use crate::observe::secrets::{AccessView, RedactedSecret};
 use crate::testing::{
@@ -99,6 +100,36 @@ fn a_new_cluster_is_migrated_before_its_engine_starts() {
         ]
         .map(|line| line.replace("JOB", &job_digest(&plan)))
     );
+}
+
+/// Nothing that works on the database is made or changed before its claim has been observed.
+#[test]
+fn a_claim_comes_before_everything_that_works_on_the_database() {
+    let cluster = minimal(|_| ());
+    let next = crate::testing::held(&cluster);
+    let due = || Ownership::Due(Box::new(ClaimChange { former: None, next: next.clone() }));
+    let empty = Observed { ownership: due(), ..nothing() };
+    let is_of_engine =
+        |line: &String| ["Job", "StatefulSet"].into_iter().any(|kind| line.contains(&format!(" {kind} ")));
+    let steps = reported(&planned(&cluster, &empty).steps);
+    assert!(steps.contains(&format!("claim {}", next.told())), "{steps:?}");
+    assert_eq!(steps.iter().filter(|line| is_of_engine(line)).collect::<Vec<_>>(), Vec::<&String>::new());
+
+    // An engine that runs: also one whose spec asks for something else.
+    let running = Observed { ownership: due(), ..settled(&cluster) };
+    let mut changed = cluster.clone();
+    changed.spec.replicas = 4;
+    changed.spec.version = "1.3.0".to_owned();
+    for cluster in [&cluster, &changed] {
+        let steps = children_reported(&planned(cluster, &running));
+        assert_eq!(
+            (&steps[0], steps.iter().find(|line| is_of_engine(line))),
+            (&format!("claim {}", next.told()), None)
+        );
+    }
+    let mut paused = changed;
+    paused.spec.paused = Some(true);
+    assert_eq!(reported(&planned(&paused, &running).steps), Vec::<String>::new());
 }
 
 fn job_digest(plan: &Plan) -> String {
@@ -220,7 +251,7 @@ fn a_database_that_is_away_holds_up_no_scaling() {
         reason: api_types::cluster::ClusterReason::PostgresUnreachable,
         cause: "connection refused".to_owned(),
     });
-    observed.database = None;
+    observed.ownership = Ownership::Unknown;
     let mut after = before.clone();
     after.spec.replicas = 5;
     let plan = planned(&after, &observed);

@@ -15,7 +15,7 @@ fn managed(change: impl FnOnce(&mut WorkflowCluster)) -> WorkflowCluster {
 /// What is applied for the cluster, beside `live`.
 fn built(cluster: &WorkflowCluster, live: Option<&DynamicObject>) -> Value {
     with_input(cluster, |input| {
-        let order = Order::of(input, false).unwrap();
+        let order = Order::of(input, false, None).unwrap();
         provider_of(order.managed).build(&order, live).body
     })
 }
@@ -37,7 +37,7 @@ fn healthy(instances: i32, ready: i32) -> Value {
 fn judged(cluster: &WorkflowCluster, live: DynamicObject, may_sleep: bool) -> (Option<State>, bool) {
     with_input(cluster, |input| {
         let view = ProviderView::Known(Some(Box::new(live)));
-        let managed = judge_managed(input, view, may_sleep).unwrap();
+        let managed = judge_managed(input, view, None, may_sleep).unwrap();
         (managed.state, managed.asleep)
     })
 }
@@ -62,7 +62,7 @@ fn what_pods_are_asked_for_holds_for_those_of_postgres() {
 #[test]
 fn no_provider_is_asked_for_an_external_database() {
     let external = minimal(|_| ());
-    assert!(with_input(&external, |input| Order::of(input, false).is_none()));
+    assert!(with_input(&external, |input| Order::of(input, false, None).is_none()));
 }
 
 #[rstest]
@@ -143,7 +143,7 @@ fn only_a_postgres_that_was_complete_sleeps(
 fn how_deep_it_sleeps(#[case] conditions: Value, #[case] expected: State) {
     let cluster = managed(|_| ());
     let sent = with_input(&cluster, |input| {
-        let order = Order::of(input, true).unwrap();
+        let order = Order::of(input, true, None).unwrap();
         provider_of(order.managed).build(&order, None).body
     });
     let mut live: DynamicObject = serde_json::from_value(sent).unwrap();
@@ -152,18 +152,27 @@ fn how_deep_it_sleeps(#[case] conditions: Value, #[case] expected: State) {
 }
 
 #[rstest]
-#[case::less("50Gi", Some("100Gi"), "100Gi")]
-#[case::more("1Ti", None, "1Ti")]
-#[case::the_same_in_other_words("102400Mi", None, "102400Mi")]
-fn volumes_only_grow(#[case] wanted: &str, #[case] refused: Option<&str>, #[case] applied_size: &str) {
+#[case::less("50Gi", None, Some(WhyKept::Shrinks), "100Gi")]
+#[case::more("1Ti", None, None, "1Ti")]
+#[case::more_than_the_class_allows("1Ti", Some("local"), Some(WhyKept::ClassIsFixed("local".to_owned())), "100Gi")]
+#[case::the_same_in_other_words("102400Mi", Some("local"), None, "102400Mi")]
+fn volumes_only_grow_where_they_can(
+    #[case] wanted: &str,
+    #[case] fixed_class: Option<&str>,
+    #[case] why: Option<WhyKept>,
+    #[case] applied_size: &str,
+) {
     let live = applied(&managed(|_| ()), healthy(3, 3));
     let next = managed(|it| it.spec.postgres.managed.as_mut().unwrap().storage_size = Some(wanted.into()));
-    assert_eq!(built(&next, Some(&live))["spec"]["storage"]["size"], json!(applied_size));
-    let found = with_input(&next, |input| {
+    let (size, kept) = with_input(&next, |input| {
+        let order = Order::of(input, false, fixed_class).unwrap();
+        let body = provider_of(order.managed).build(&order, Some(&live)).body;
         let view = ProviderView::Known(Some(Box::new(live.clone())));
-        judge_managed(input, view, false).unwrap().refused_shrink
+        let managed = judge_managed(input, view, fixed_class.map(str::to_owned), false).unwrap();
+        (body["spec"]["storage"]["size"].clone(), managed.kept_size)
     });
-    assert_eq!(found.as_deref(), refused);
+    assert_eq!(size, json!(applied_size));
+    assert_eq!(kept, why.map(|why| KeptSize { size: "100Gi".to_owned(), why }));
 }
 
 #[rstest]
@@ -184,7 +193,7 @@ fn an_absent_database_is_explained_by_its_provider(
     #[case] cause: &str,
 ) {
     let problem = with_input(&managed(|_| ()), |input| {
-        let managed = judge_managed(input, view, false).unwrap();
+        let managed = judge_managed(input, view, None, false).unwrap();
         explain_absence(input, &managed).unwrap()
     });
     assert_eq!((problem.reason.to_string().as_str(), problem.cause.as_str()), (reason, cause));

@@ -2,6 +2,7 @@
 
 mod phase;
 mod postgres;
+mod recovery;
 mod upgrade;
 
 use std::time::Duration;
@@ -124,8 +125,10 @@ pub fn assess(
         .judge_failure(applied)
         .or_else(|| judge.judge_paused())
         .or_else(|| judge.judge_names())
+        .or_else(|| judge.judge_claim())
         .or_else(|| judge.judge_scaling())
         .or_else(|| judge.judge_postgres())
+        .or_else(|| judge.judge_recovery())
         .or_else(|| judge.judge_migration())
         .or_else(|| judge.judge_upgrade())
         .or_else(|| judge.judge_pods())
@@ -224,6 +227,12 @@ impl Judge<'_> {
             message: format!("Reconciling cluster, replicas {from} → {to}"),
             next: Next::Wait { recheck: RECHECK_AT_ONCE },
         })
+    }
+
+    /// Only in the pass that does it.
+    fn judge_claim(&self) -> Option<Judgement> {
+        let message = || "the database is being claimed for this WorkflowCluster".to_owned();
+        self.plan.claims_database.then(|| self.moving(Reason::Reconciling, message(), RECHECK_AT_ONCE))
     }
 
     fn judge_migration(&self) -> Option<Judgement> {
@@ -429,6 +438,11 @@ fn build_done(plan: &Plan, applied: &Applied) -> Vec<Event> {
         plan.steps.iter().any(|step| matches!(step, Step::Apply(desired) if desired.is_a::<StatefulSet>()));
     if writes_set && applied.failures.is_empty() && (change.scale.is_some() || change.template) {
         tell(Reason::StatefulSetUpdated, "StatefulSet updated successfully");
+    }
+    if let Some(former) = &applied.results.former_claim {
+        let uid = &former.uid;
+        let note = format!("the database was taken over from {} (uid {uid})", former.identity.in_words());
+        tell(Reason::DatabaseTakenOver, &note);
     }
     if applied.results.renewed_certificate {
         tell(

@@ -1,10 +1,11 @@
 //! What was seen, as conditions and fields.
 
 use api_types::WorkflowCluster;
+use api_types::backup::DrillResult;
 use api_types::cluster::ClusterReason as Reason;
 use api_types::cluster::{
-    AccessKeyIds, ClusterReason, Endpoint, PostgresStatus, SslMode, StableTemplate, UpgradeGateName,
-    UpgradeStage, UpgradeStatus, WorkflowClusterStatus,
+    AccessKeyIds, ClusterReason, Endpoint, LastBackup, PostgresStatus, RecoveryStatus, SslMode,
+    StableTemplate, UpgradeGateName, UpgradeStage, UpgradeStatus, WorkflowClusterStatus,
 };
 use api_types::condition::{
     AVAILABLE, MIGRATED, POSTGRES_ENCRYPTED, POSTGRES_REACHABLE, ROTATING_CREDENTIALS, SUPPORTED,
@@ -26,6 +27,7 @@ use crate::observe::Observed;
 use crate::observe::postgres::PostgresView;
 use crate::plan::Plan;
 use crate::plan::credentials::Rotation;
+use crate::recovery::Stage;
 use crate::upgrade::migration::{JobState, Migration};
 use crate::validate::{Target, fields_not_acted_on};
 
@@ -54,6 +56,14 @@ pub struct Facts {
     pub upgrade: Option<UpgradeStatus>,
     /// What a failed upgrade goes back to.
     pub last_stable: Option<StableTemplate>,
+    /// The backup that the cluster began with.
+    pub recovery: Option<RecoveryStatus>,
+    /// The newest backup.
+    pub last_backup: Option<LastBackup>,
+    /// The newest drill.
+    pub last_drill: Option<DrillResult>,
+    /// The database was claimed in this pass: the next one knows more.
+    pub claims_database: bool,
     /// Of what was done, beside the change of `Ready`.
     pub events: Vec<Event>,
 }
@@ -92,12 +102,19 @@ impl Facts {
             postgres_status: postgres_status_of(&observed.postgres),
             endpoint,
             access_key_ids: plan.key_ids.clone(),
+            claims_database: plan.claims_database,
             events: Vec::new(),
             accepts_deployments: observed.engine.is_serving()
                 && !plan.upgrade.rollout.is_rolling
                 && !is_migrating(plan),
             upgrade: plan.upgrade.record.clone(),
             last_stable: plan.upgrade.stable.clone(),
+            recovery: match &plan.recovery {
+                Some(Stage::Done(status)) => Some(status.clone()),
+                _ => None,
+            },
+            last_backup: observed.backups.last(),
+            last_drill: observed.backups.last_drill(),
             conditions: vec![
                 build_available(cluster, ready_replicas),
                 build_postgres_reachable(observed),
@@ -127,6 +144,9 @@ impl Facts {
                 .then(|| self.access_key_ids.clone()),
             upgrade: self.upgrade.clone(),
             last_stable: self.last_stable.clone(),
+            recovery: self.recovery.clone(),
+            last_backup: self.last_backup.clone(),
+            last_drill: self.last_drill.clone(),
             ..WorkflowClusterStatus::default()
         }
     }
@@ -337,11 +357,11 @@ fn build_migrated(target: &Target, observed: &Observed, plan: &Plan) -> DesiredC
             format!("the schema is that of {version}"),
         ),
         Migration::Unknown => {
-            let reason = match &observed.postgres {
-                PostgresView::Unusable(problem) => problem.reason,
-                PostgresView::Reachable(_) => Reason::Reconciling,
+            let (reason, message) = match &observed.postgres {
+                PostgresView::Unusable(problem) => (problem.reason, "the database cannot be asked"),
+                PostgresView::Reachable(_) => (Reason::Reconciling, "the database is being claimed"),
             };
-            DesiredCondition::new(MIGRATED, ConditionStatus::Unknown, reason, "the database cannot be asked")
+            DesiredCondition::new(MIGRATED, ConditionStatus::Unknown, reason, message)
         }
         Migration::Expanded => {
             let message = format!(

@@ -100,6 +100,11 @@ const SETTLED: Next = Next::Settled { resync: Duration::from_mins(1) };
 #[case::secret_invalid(|o: &mut Observed| o.postgres = problem(Reason::PostgresSecretInvalid), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresSecretInvalid, "the cause", wait(5)))]
 #[case::login_refused(|o: &mut Observed| o.postgres = problem(Reason::PostgresAuthenticationFailed), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresAuthenticationFailed, "the cause", wait(5)))]
 #[case::tls(|o: &mut Observed| o.postgres = problem(Reason::PostgresTlsFailed), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresTlsFailed, "the cause", wait(5)))]
+#[case::no_database(|o: &mut Observed| o.postgres = problem(Reason::PostgresDatabaseMissing), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresDatabaseMissing, "the cause", wait(5)))]
+#[case::no_right(|o: &mut Observed| o.postgres = problem(Reason::PostgresPrivilegeMissing), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresPrivilegeMissing, "the cause", wait(5)))]
+#[case::standby(|o: &mut Observed| o.postgres = problem(Reason::PostgresReadOnly), (ClusterPhase::Degraded, Readiness::InProgress, Reason::PostgresReadOnly, "the cause", wait(5)))]
+#[case::full(|o: &mut Observed| o.postgres = problem(Reason::PostgresConnectionLimit), (ClusterPhase::Degraded, Readiness::InProgress, Reason::PostgresConnectionLimit, "the cause", wait(5)))]
+#[case::anothers(|o: &mut Observed| o.postgres = problem(Reason::DatabaseInUse), (ClusterPhase::Degraded, Readiness::Stalled, Reason::DatabaseInUse, "the cause", wait(5)))]
 #[case::old_server(|o: &mut Observed| o.postgres = problem(Reason::PostgresVersionUnsupported), (ClusterPhase::Degraded, Readiness::Stalled, Reason::PostgresVersionUnsupported, "the cause", wait(5)))]
 #[case::downgrade(|o: &mut Observed| o.postgres = reachable(Some("1.3.0")), (ClusterPhase::Degraded, Readiness::Stalled, Reason::UpgradeRefused, "1.3.0 → 1.2.3: a downgrade is never possible, restore a backup instead; set spec.version back to 1.3.0", wait(60)))]
 #[case::name_taken(foreign_service, (ClusterPhase::Degraded, Readiness::Stalled, Reason::NameTaken, "Service acme/dev-engine exists and belongs to something else: delete or rename it", wait(60)))]
@@ -114,6 +119,7 @@ fn a_world_that_ran_before(#[case] change: fn(&mut Observed), #[case] expected: 
 #[case::starting(|o: &mut Observed| unready(o, 3), (ClusterPhase::Provisioning, Readiness::InProgress, Reason::EngineStarting, "0 of 3 engine pods are ready", wait(5)))]
 #[case::postgres_away(|o: &mut Observed| o.postgres = problem(Reason::PostgresUnreachable), (ClusterPhase::Pending, Readiness::InProgress, Reason::PostgresUnreachable, "the cause", wait(5)))]
 #[case::secret_missing(|o: &mut Observed| o.postgres = problem(Reason::PostgresSecretMissing), (ClusterPhase::Pending, Readiness::Stalled, Reason::PostgresSecretMissing, "the cause", wait(5)))]
+#[case::anothers(|o: &mut Observed| o.postgres = problem(Reason::DatabaseInUse), (ClusterPhase::Pending, Readiness::Stalled, Reason::DatabaseInUse, "the cause", wait(5)))]
 #[case::newer_schema(|o: &mut Observed| { o.postgres = reachable(Some("1.3.0")); o.children.live.set(&EnginePods, None); }, (ClusterPhase::Failed, Readiness::Stalled, Reason::SchemaTooNew, "the database has the schema of 1.3.0, newer than spec.version 1.2.3", wait(60)))]
 #[case::name_taken(foreign_service, (ClusterPhase::Failed, Readiness::Stalled, Reason::NameTaken, "Service acme/dev-engine exists and belongs to something else: delete or rename it", wait(60)))]
 fn a_world_that_never_ran(#[case] change: fn(&mut Observed), #[case] expected: Reported) {
@@ -396,10 +402,14 @@ fn every_reason_is_used() {
         // The reasons of failed calls to the Kubernetes API, for every kind.
         include_str!("../../../controller-kit/src/outcome.rs"),
         include_str!("../upgrade/migration.rs"),
-        include_str!("../observe/postgres.rs"),
+        include_str!("../claim.rs"),
+        include_str!("../observe/postgres/problem.rs"),
+        include_str!("../observe/postgres/survey.rs"),
         include_str!("../observe/secrets.rs"),
         include_str!("../provider.rs"),
         include_str!("assess/postgres.rs"),
+        include_str!("assess/recovery.rs"),
+        include_str!("../recovery.rs"),
     ];
     let unused: Vec<&str> = ClusterReason::ALL
         .iter()

@@ -1,13 +1,14 @@
 //! A whole world in memory: an apiserver, the parts of Kubernetes, of the engine and of Postgres that answer to what a pass
 //! wrote, and a controller that takes one pass when a test says so.
 
+mod database;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use api_types::WorkflowCluster;
 use api_types::cluster::{ClusterPhase, ClusterReason, UpgradeStage, WorkflowClusterStatus};
 use api_types::labels::{CLUSTER_CONTROLLER, MANAGED_BY, OPERATOR};
-use async_trait::async_trait;
 use controller_kit::apply::Writer;
 use controller_kit::clock::Clock;
 use controller_kit::condition::find;
@@ -21,19 +22,22 @@ use engine_fake::{FakeEngine, FakeEngines};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Secret};
+use k8s_openapi::api::core::v1::{Namespace, Pod, PodTemplateSpec, Secret};
 use kube::ResourceExt as _;
 use kube::runtime::reflector::Store;
 use serde_json::{Value, json};
 use test_support::snapshot::Snapshot;
 use test_support::{FakeApiServer, Faults};
 
-use super::{reachable, settings, today};
+use self::database::FakeDatabase;
+use super::{INSTALLATION, reachable, settings, today};
 use crate::children::ClusterChildren;
+use crate::claim::Claim;
 use crate::context::Context;
+use crate::installation::Installation;
 use crate::kind::Clusters;
 use crate::observe::dependants::DependantCaches;
-use crate::observe::postgres::{Databases, Login, PostgresProbe, PostgresView};
+use crate::observe::postgres::{PostgresProbe, PostgresView};
 use crate::proof::ProofKeeper;
 use crate::provider::cloud_native_pg::Cluster;
 
@@ -55,6 +59,7 @@ pub(crate) struct World {
 
 struct State {
     postgres: PostgresView,
+    claim: Option<Claim>,
     now: Timestamp,
     /// Images that no node can pull.
     bad_images: BTreeSet<String>,
@@ -65,21 +70,14 @@ struct State {
     partitions: Vec<i64>,
 }
 
-struct FakeDatabase(Arc<Mutex<State>>);
-
-#[async_trait]
-impl Databases for FakeDatabase {
-    async fn probe(&self, _: &Login) -> PostgresView {
-        self.0.lock().unwrap().postgres.clone()
-    }
-}
-
 impl World {
     /// The cluster, its Secret, an empty database.
     pub(crate) fn new(yaml: &str) -> Self {
         let apiserver = FakeApiServer::new();
         let cluster = super::cluster(yaml);
         apiserver.seed(&cluster);
+        let kube_system = json!({"metadata": {"name": "kube-system", "uid": INSTALLATION}});
+        apiserver.seed(&serde_json::from_value::<Namespace>(kube_system).unwrap());
         let namespace = cluster.namespace();
         if let Some(external) = &cluster.spec.postgres.external_ref {
             let mut login = login(&external.database_secret);
@@ -91,6 +89,7 @@ impl World {
         let host = api_types::engine_access::engine_host(&name, &namespace);
         let state = State {
             postgres: reachable(None),
+            claim: None,
             now: today(),
             bad_images: BTreeSet::new(),
             failing_jobs: false,
@@ -112,6 +111,14 @@ impl World {
 
     pub(crate) fn postgres(&self) -> PostgresView {
         self.state.lock().unwrap().postgres.clone()
+    }
+
+    pub(crate) fn claim(&self) -> Option<Claim> {
+        self.state.lock().unwrap().claim.clone()
+    }
+
+    pub(crate) fn set_claim(&self, claim: Option<Claim>) {
+        self.state.lock().unwrap().claim = claim;
     }
 
     pub(crate) fn set_bad_image(&self, image: &str) {
@@ -166,8 +173,8 @@ impl World {
         }
     }
 
-    fn probe(&self) -> PostgresProbe {
-        PostgresProbe::new(Arc::new(FakeDatabase(self.state.clone())))
+    fn probe(&self, faults: &Faults) -> PostgresProbe {
+        PostgresProbe::new(Arc::new(FakeDatabase(self.state.clone(), faults.clone())))
     }
 
     fn jobs(&self) -> Store<Job> {
@@ -385,9 +392,11 @@ impl controller_testing::World for World {
             writer: writer.clone(),
             caches: children_in_memory::<ClusterChildren>(&self.apiserver),
             jobs: self.jobs(),
+            backups: store_of(self.apiserver.list("")),
             dependants: self.dependants(),
             cluster_namespace: "workflow-system".to_owned(),
-            postgres: self.probe(),
+            installation: Installation::new(client.clone()),
+            postgres: self.probe(faults),
             engines: EngineConnector::new(client.clone(), engines, EngineRole::Controller),
             proof: ProofKeeper::new(client.clone(), "workflow-system", "proof"),
             settings: settings(),
@@ -400,9 +409,11 @@ impl controller_testing::World for World {
         let context = &mut passes.kind.context;
         context.caches = children_in_memory::<ClusterChildren>(&self.apiserver);
         context.jobs = self.jobs();
+        context.backups = store_of(self.apiserver.list(""));
         context.dependants = self.dependants();
         // Between two passes goes more time than an answer of the database is kept.
-        context.postgres = self.probe();
+        let uid = self.object(&self.name).and_then(|cluster| cluster.uid()).unwrap_or_default();
+        context.postgres.forget(&uid);
         passes.clock = Clock::fixed(self.now());
     }
 

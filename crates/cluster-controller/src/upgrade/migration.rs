@@ -115,6 +115,10 @@ pub fn plan_migration(
 /// Decides from the marker, the version policy and the pods that run.
 fn judge_migration(input: &BuildInput<'_>, observed: &Observed, now: Timestamp) -> Migration {
     let PostgresView::Reachable(database) = &observed.postgres else { return Migration::Unknown };
+    // A database that is not this cluster's yet is claimed first.
+    if observed.ownership.due().is_some() && !input.cluster.spec.is_paused() {
+        return Migration::Unknown;
+    }
     let target = &input.target.version;
     let set = observed.children.stateful_set();
     // A step that became final is not taken back, though the database may not record it as complete yet.

@@ -2,7 +2,7 @@
 //! that has the template is ready and the engine answers that it is healthy. Readiness is a pod's own judgement of itself;
 //! that answer is the same of whichever pod gave it, over the way that callers go.
 
-use api_types::cluster::StableTemplate;
+use api_types::cluster::{ClusterReason, StableTemplate};
 use controller_kit::plan::Deletion;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
@@ -11,7 +11,7 @@ use semver::Version;
 
 use super::revisions::{is_rolling, restores_wanted, wanted_revision};
 use crate::children::BuildInput;
-use crate::children::stateful_set::{self, applied_digest, changes_template};
+use crate::children::stateful_set::{self, applied_digest, changes_template, version_of};
 use crate::observe::Observed;
 use crate::observe::pods::PodView;
 use crate::observe::postgres::PostgresView;
@@ -45,6 +45,16 @@ impl EngineTemplate {
             version: stable.version.parse().ok()?,
             digest: stable.template_digest.clone(),
             template: observed.stable_template.clone().or_else(live).map(Box::new),
+        })
+    }
+
+    /// The template as it is on the StatefulSet.
+    #[must_use]
+    pub fn of_live(set: &StatefulSet) -> Option<Self> {
+        Some(Self::Former {
+            version: version_of(set)?,
+            digest: applied_digest(set)?.to_owned(),
+            template: set.spec.as_ref().map(|spec| Box::new(spec.template.clone())),
         })
     }
 
@@ -104,6 +114,8 @@ pub fn plan_rollout(
         };
     };
     let former = live.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    // On a database that is another's no pod is added.
+    let wanted = if is_anothers(&observed.postgres) { wanted.min(former) } else { wanted };
     let replicas = next_size(wanted, former, observed);
     let changes = changes_template(&stateful_set::build(input, template, replicas, replicas), live);
     let replaces = changes || replicas > former;
@@ -122,6 +134,10 @@ pub fn plan_rollout(
         change: Change { scale: (former != replicas).then_some((former, replicas)), template: changes },
         template: Some(template.clone()),
     }
+}
+
+fn is_anothers(postgres: &PostgresView) -> bool {
+    matches!(postgres, PostgresView::Unusable(problem) if problem.reason == ClusterReason::DatabaseInUse)
 }
 
 /// Pods are taken away one by one, so that each hands over what it does before the next one ends. All end at once when

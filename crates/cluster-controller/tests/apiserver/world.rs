@@ -4,15 +4,20 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use agent_jobs::pod::AgentImage;
 use api_types::WorkflowCluster;
 use api_types::engine_access::{engine_host, engine_pod_host};
 use async_trait::async_trait;
 use cluster_controller::args::{Account, PullPolicy, Readers, Settings};
 use cluster_controller::children::ClusterChildren;
+use cluster_controller::claim::{Claim, ClaimChange, Identity};
 use cluster_controller::context::Context;
+use cluster_controller::installation::Installation;
 use cluster_controller::kind::Clusters;
 use cluster_controller::observe::dependants::DependantCaches;
-use cluster_controller::observe::postgres::{Database, Databases, Login, PostgresProbe, PostgresView};
+use cluster_controller::observe::postgres::{
+    Database, Databases, Login, PostgresProbe, PostgresProblem, PostgresView,
+};
 use cluster_controller::proof::ProofKeeper;
 use cluster_controller::versions::EngineVersions;
 use controller_kit::apply::Writer;
@@ -49,9 +54,9 @@ const MAX_PODS: usize = 8;
 /// The seed's manifest.
 pub(crate) const SEED: &str = include_str!("../../testdata/seed.yaml");
 
-/// A database whose marker is set by the migration Job of [`World::answer`].
+/// A database whose marker is set by the migration Job of [`World::answer`], and its claim.
 #[derive(Clone, Default)]
-pub(crate) struct FakeDatabase(pub(crate) Arc<Mutex<Option<String>>>);
+pub(crate) struct FakeDatabase(pub(crate) Arc<Mutex<Option<String>>>, pub(crate) Arc<Mutex<Option<Claim>>>);
 
 #[async_trait]
 impl Databases for FakeDatabase {
@@ -59,11 +64,32 @@ impl Databases for FakeDatabase {
         let engine_version = self.0.lock().unwrap().clone();
         let protection = postgres_guard::Protection::Verified;
         PostgresView::Reachable(Database {
+            restored: None,
             protection,
             server_version: 150_004,
             schema_version: Some(1),
             engine_version,
+            claim: self.1.lock().unwrap().clone(),
         })
+    }
+
+    async fn claim(&self, _: &Login, change: &ClaimChange) -> Result<bool, PostgresProblem> {
+        let mut claim = self.1.lock().unwrap();
+        let is_first = *claim == change.former;
+        if is_first {
+            *claim = Some(change.next.clone());
+        }
+        Ok(is_first)
+    }
+
+    async fn release(&self, _: &Login, identity: &Identity, uid: &str) -> Result<bool, PostgresProblem> {
+        let mut claim = self.1.lock().unwrap();
+        let ours = claim.as_mut().filter(|claim| claim.identity == *identity && claim.uid == uid);
+        let is_ours = ours.is_some();
+        if let Some(claim) = ours {
+            claim.is_released = true;
+        }
+        Ok(is_ours)
     }
 }
 
@@ -153,6 +179,7 @@ impl World {
             writer: writer.clone(),
             caches: children::<ClusterChildren>(&self.client, &self.name).await,
             jobs: listed(self.api(), &managed()).await,
+            backups: listed(Api::all(self.client.clone()), &everything).await,
             dependants: DependantCaches {
                 clusters: listed(Api::all(self.client.clone()), &everything).await,
                 tenants: listed(Api::all(self.client.clone()), &everything).await,
@@ -160,6 +187,7 @@ impl World {
                 workers: listed(Api::all(self.client.clone()), &everything).await,
             },
             cluster_namespace: "workflow-system".to_owned(),
+            installation: Installation::new(client.clone()),
             postgres: PostgresProbe::new(Arc::new(self.database.clone())),
             engines: EngineConnector::new(
                 client.clone(),
@@ -168,6 +196,11 @@ impl World {
             ),
             proof: ProofKeeper::new(client.clone(), &self.name, PROOF_SECRET),
             settings: Settings {
+                agent: AgentImage {
+                    reference: "ghcr.io/example/backup-agent:1.0.0".to_owned(),
+                    pull_policy: "IfNotPresent".to_owned(),
+                    pull_secrets: Vec::new(),
+                },
                 engine_image_repository: "ghcr.io/example/workflow-engine".to_owned(),
                 engine_image_pull_policy: PullPolicy::IfNotPresent,
                 engine_image_pull_secrets: Vec::new(),

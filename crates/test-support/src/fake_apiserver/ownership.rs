@@ -92,10 +92,12 @@ impl Ownership {
         }
         let applied: BTreeSet<FieldPath> = wanted.keys().cloned().collect();
         let before = self.0.remove(manager).unwrap_or_default();
-        for path in before.difference(&applied) {
-            if !self.0.values().any(|owned| owned.contains(path)) {
-                remove(&mut new, path);
-            }
+        let is_unowned = |path: &&FieldPath| !self.0.values().any(|owned| owned.contains(*path));
+        let gone = before.difference(&applied).filter(is_unowned);
+        // An item is found by its key, so its key goes last.
+        let (keys, others): (Vec<_>, Vec<_>) = gone.partition(|path| is_key(path));
+        for path in others.into_iter().chain(keys) {
+            remove(&mut new, path);
         }
         for owned in self.0.values_mut() {
             owned.retain(|path| !(applied.contains(path) && differs(path)));
@@ -104,6 +106,11 @@ impl Ownership {
         self.0.retain(|_, owned| !owned.is_empty());
         Ok(new)
     }
+}
+
+/// The field by which an item of a list is found.
+fn is_key(path: &[Step]) -> bool {
+    matches!(path, [.., Step::Item(key, _), Step::Field(field)] if field == key)
 }
 
 /// The key of a list's items by the list's name; `""` marks a set of scalars.

@@ -218,6 +218,24 @@ async fn keyed_lists_are_merged_and_sets_too() {
 }
 
 #[tokio::test]
+async fn an_item_that_an_apply_no_longer_sends_goes_as_a_whole() {
+    let apiserver = FakeApiServer::new();
+    let api = deployments(&apiserver);
+    let mut config = deployment(None, "engine:1");
+    let env = |names: &[&str]| -> Value {
+        names.iter().map(|name| json!({"name": name, "value": format!("of {name}")})).collect()
+    };
+    let container = |config: &mut Value, names: &[&str]| {
+        config["spec"]["template"]["spec"]["containers"][0]["env"] = env(names);
+    };
+    container(&mut config, &["A", "B", "C"]);
+    apply(&api, "ours", &config).await.unwrap();
+    container(&mut config, &["A", "C"]);
+    let applied = json!(apply(&api, "ours", &config).await.unwrap());
+    assert_eq!(applied["spec"]["template"]["spec"]["containers"][0]["env"], env(&["A", "C"]));
+}
+
+#[tokio::test]
 async fn apply_with_a_uid_does_not_create() {
     let apiserver = FakeApiServer::new();
     let api = deployments(&apiserver);

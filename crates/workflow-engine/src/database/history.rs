@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sqlx::postgres::PgConnection;
 
+use crate::claim::{self, Claim};
 use crate::schema::{self, isolation};
 
 /// Two connections have equal histories when each sees all that the other saw committed.
@@ -16,6 +17,8 @@ pub struct History(Arc<str>);
 pub(super) enum Error {
     #[error("the database server is a standby, which accepts no writes: connect to the primary")]
     Standby,
+    #[error("{0}")]
+    NotOwn(String),
     #[error("{0}")]
     Schema(String),
     #[error("tenants are not isolated: {0}")]
@@ -66,8 +69,13 @@ impl History {
     }
 }
 
-/// Checks that the engine may work on this database. Needed for each new history: it may have another schema.
-pub(super) async fn verify(connection: &mut PgConnection) -> Result<(), Error> {
+/// Checks that the engine may work on this database. Needed for each new history: it may have another schema, and may be
+/// another's.
+pub(super) async fn verify(connection: &mut PgConnection, own: Option<&Claim>) -> Result<(), Error> {
+    let recorded = claim::observe_claim(connection).await?;
+    if let Some(refusal) = claim::refusal(own, recorded.as_ref()) {
+        return Err(Error::NotOwn(refusal));
+    }
     if let Some(refusal) = schema::observe_state(connection).await?.refusal() {
         return Err(Error::Schema(refusal));
     }

@@ -6,8 +6,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::history::{self, History};
-use super::{ACQUIRE_TIMEOUT, prepare_session};
-use crate::schema::roles::Roles;
+use super::{ACQUIRE_TIMEOUT, Terms, prepare_session};
 
 #[derive(Debug, Clone)]
 pub(super) struct Pools {
@@ -31,18 +30,18 @@ pub(super) struct Shared {
 
 impl Pools {
     /// Opens no connection yet: the first transactions do.
-    pub(super) fn build(options: &PgConnectOptions, max_connections: u32, roles: &Arc<Roles>) -> Self {
+    pub(super) fn build(options: &PgConnectOptions, max_connections: u32, terms: &Arc<Terms>) -> Self {
         let shared = Arc::<Shared>::default();
         let build = |limit| {
-            let (roles, shared) = (Arc::clone(roles), Arc::clone(&shared));
+            let (terms, shared) = (Arc::clone(terms), Arc::clone(&shared));
             PgPoolOptions::new()
                 .max_connections(limit)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 // A ping per transaction would cost a round trip; `begin` retries on a dead connection instead.
                 .test_before_acquire(false)
                 .after_connect(move |connection, _| {
-                    let (roles, shared) = (Arc::clone(&roles), Arc::clone(&shared));
-                    Box::pin(async move { shared.accept(connection, &roles).await })
+                    let (terms, shared) = (Arc::clone(&terms), Arc::clone(&shared));
+                    Box::pin(async move { shared.accept(connection, &terms).await })
                 })
                 .connect_lazy_with(options.clone())
         };
@@ -71,9 +70,9 @@ impl Shared {
     }
 
     /// Prepares a new connection. An error if it has another history, or one on which the engine must not work.
-    async fn accept(&self, connection: &mut PgConnection, roles: &Roles) -> Result<(), sqlx::Error> {
-        prepare_session(connection, roles).await?;
-        let accepted = self.compare(connection).await;
+    async fn accept(&self, connection: &mut PgConnection, terms: &Terms) -> Result<(), sqlx::Error> {
+        prepare_session(connection, &terms.roles).await?;
+        let accepted = self.compare(connection, terms).await;
         let refusal = accepted.as_ref().err().map(ToString::to_string);
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
         accepted.map_err(|error| match error {
@@ -82,10 +81,10 @@ impl Shared {
         })
     }
 
-    async fn compare(&self, connection: &mut PgConnection) -> Result<(), history::Error> {
+    async fn compare(&self, connection: &mut PgConnection, terms: &Terms) -> Result<(), history::Error> {
         let history = History::observe(connection).await?;
         if self.history.get().is_none() {
-            history::verify(connection).await?;
+            history::verify(connection, terms.claim.as_ref()).await?;
         }
         // Several connections may be opened at once: one of them sets the history, the others compare with it.
         if *self.history.get_or_init(|| history.clone()) != history {

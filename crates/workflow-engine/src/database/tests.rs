@@ -20,9 +20,10 @@ async fn open_one(database: &TestDatabase) -> Database {
         up_to: UpTo::All,
         approve_breaking: false,
         lock_timeout: Duration::from_secs(30),
+        claim: None,
     };
     migrate::run(&mut session, &order).await.expect("should migrate");
-    Database::open(&database.options().application_name(APPLICATION), 1, Roles::default())
+    Database::open(&database.options().application_name(APPLICATION), 1, Terms::default())
         .expect("should open")
 }
 
@@ -289,7 +290,7 @@ async fn an_unverified_server_gets_no_password_in_clear_text() {
     });
     let Err(super::Error::Reach(refused)) = connect(&options).await else { panic!("should be refused") };
     assert!(describe(&refused).contains("got none"), "{}", describe(&refused));
-    let database = Database::open(&options, 1, Roles::default()).expect("should open");
+    let database = Database::open(&options, 1, Terms::default()).expect("should open");
     let refused = database.cluster().await.expect_err("should be refused");
     assert!(describe(&refused).contains("got none"), "{}", describe(&refused));
     tokio::time::sleep(Duration::from_millis(200)).await;

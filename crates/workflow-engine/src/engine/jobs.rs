@@ -75,22 +75,23 @@ impl Engine {
             if activated.is_empty() && waiter.is_none() && !request.wait.is_zero() {
                 waiter = Some(self.waiting.enter(tenant)?);
             }
-            if !activated.is_empty() || !self.await_work(&mut wakeups, deadline).await {
+            if !activated.is_empty() || !self.await_work(&mut wakeups, deadline).await? {
                 return Ok(activated.into_iter().map(|activated| activated.job).collect());
             }
         }
     }
 
     /// False when the deadline has passed or the node stops.
-    async fn await_work(&self, wakeups: &mut Subscription, deadline: Instant) -> bool {
+    async fn await_work(&self, wakeups: &mut Subscription, deadline: Instant) -> Result<bool, Error> {
         if Instant::now() >= deadline {
-            return false;
+            return Ok(false);
         }
         let poll = tokio::time::sleep_until(deadline.min(Instant::now() + POLL_INTERVAL));
         tokio::select! {
-            () = wakeups.notified() => true,
-            () = poll => true,
-            () = self.drain.cancelled() => false,
+            () = wakeups.notified() => Ok(true),
+            () = poll => Ok(true),
+            () = self.drain.cancelled() => Ok(false),
+            withdrawn = self.permission.withdrawn() => Err(withdrawn),
         }
     }
 
@@ -100,6 +101,7 @@ impl Engine {
         tenant: &TenantScope,
         demand: &Demand,
     ) -> Result<Vec<Activated>, Error> {
+        self.permission.require()?;
         let mut tx = self.database.tenant(tenant).await?;
         let mut rows = jobs::activate_jobs(&mut tx, demand).await?;
         if rows.is_empty() {

@@ -2,7 +2,8 @@
 
 use sqlx::PgConnection;
 
-/// Every table with tenants' rows. The other tables have none: `node`, `schema_migration`, `schema_state` and `writer`.
+/// Every table with tenants' rows. The other tables have none: `database_claim`, `node`, `schema_migration`, `schema_state`
+/// and `writer`.
 const TENANT_TABLES: [&str; 9] = [
     "incident",
     "instance",

@@ -10,6 +10,7 @@ use sqlx::{Executor, PgConnection};
 
 use super::{Kind, MIGRATION_TABLE, State, Step, newest_known, observe_state, roles};
 use crate::args::UpTo;
+use crate::claim::{self, Claim};
 use crate::release;
 
 /// Advisory lock number of all migrations of a database.
@@ -36,6 +37,8 @@ pub enum Error {
     ChangedStep { version: i64 },
     #[error("another migration still holds the lock after {} s: {holder}", waited.as_secs())]
     Locked { holder: String, waited: Duration },
+    #[error("nothing was migrated: {0}")]
+    NotOwn(String),
     #[error("failed to read the schema's state")]
     Observe(#[source] sqlx::Error),
     #[error("failed to prepare the session for a migration")]
@@ -65,6 +68,8 @@ pub struct Order {
     pub up_to: UpTo,
     pub approve_breaking: bool,
     pub lock_timeout: Duration,
+    /// Whose the database must be; `None` = it is not compared.
+    pub claim: Option<Claim>,
 }
 
 /// Result of a migration: the steps that it applied, and the current step.
@@ -88,6 +93,10 @@ pub async fn run(connection: &mut PgConnection, order: &Order) -> Result<Outcome
         .await
         .map_err(Error::Prepare)?;
     lock(connection, order.lock_timeout).await?;
+    let recorded = claim::observe_claim(connection).await.map_err(Error::Observe)?;
+    if let Some(refusal) = claim::refusal(order.claim.as_ref(), recorded.as_ref()) {
+        return Err(Error::NotOwn(refusal));
+    }
     apply_bootstrap(connection).await.map_err(Error::Bootstrap)?;
     let state = observe_state(connection).await.map_err(Error::Observe)?;
     let steps = plan_steps(&state, order)?;

@@ -69,6 +69,11 @@ pub async fn apply_roles(connection: &mut PgConnection) -> Result<Roles, sqlx::E
             "GRANT USAGE ON SCHEMA workflow TO \"{app}\";
              GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA workflow TO \"{app}\";
              REVOKE INSERT, UPDATE, DELETE ON workflow.schema_migration, workflow.schema_state FROM \"{app}\";
+             DO $$ BEGIN
+                 IF to_regclass('workflow.database_claim') IS NOT NULL THEN
+                     REVOKE INSERT, UPDATE, DELETE ON workflow.database_claim FROM \"{app}\";
+                 END IF;
+             END $$;
              GRANT USAGE ON ALL SEQUENCES IN SCHEMA workflow TO \"{app}\";"
         );
         connection.execute(AssertSqlSafe(grants)).await?;

@@ -93,7 +93,7 @@ pub fn open(engine: Arc<Engine>, tenant: TenantScope, request: StreamJobs) -> Re
     Ok(JobStream { batches, engine, tenant, _waiter: waiter })
 }
 
-/// Cuts the work off when the client disconnects or the node drains.
+/// Cuts the work off when the client disconnects, the node drains, or it may not work on the database any more.
 async fn unless_over<T>(
     engine: &Engine,
     sender: &mpsc::Sender<Result<Batch, Error>>,
@@ -104,6 +104,7 @@ async fn unless_over<T>(
         biased;
         () = sender.closed() => Err(None),
         () = engine.drain.cancelled() => Err(Some(Error::ShuttingDown)),
+        withdrawn = engine.permission.withdrawn() => Err(Some(withdrawn)),
         done = work => Ok(done),
     }
 }

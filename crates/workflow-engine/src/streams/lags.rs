@@ -82,11 +82,11 @@ pub async fn open(
     let (sender, receiver) = mpsc::channel(1);
     let reporter = LagReporter { filter, interval, reported: BTreeMap::new() };
     tokio::spawn(async move {
-        let drain = engine.drain.clone();
         let ended = tokio::select! {
             ended = reporter.report(samples, first, &sender) => ended,
             () = sender.closed() => Ok(()),
-            () = drain.cancelled() => Err(Error::ShuttingDown),
+            () = engine.drain.cancelled() => Err(Error::ShuttingDown),
+            withdrawn = engine.permission.withdrawn() => Err(withdrawn),
         };
         if let Err(error) = ended {
             // The client may have disconnected; then the error is not needed.

@@ -3,6 +3,7 @@
 
 mod all_methods;
 mod canary;
+mod claim;
 mod client;
 mod connections;
 mod deploy;

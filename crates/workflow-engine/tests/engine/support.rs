@@ -35,6 +35,8 @@ pub(crate) struct World {
     client_key: TenantKey,
     controller: String,
     monitor: String,
+    /// Whose the database must be, as engines and migrations are told.
+    pub(crate) claim: Option<&'static str>,
 }
 
 pub(crate) struct Database {
@@ -74,6 +76,7 @@ impl World {
             client_key: TenantKey::generate().expect("should be random"),
             controller: credential(),
             monitor: credential(),
+            claim: None,
         };
         world.write("tls.crt", &certificate.certificate_pem);
         world.write("tls.key", &certificate.key_pem);
@@ -112,6 +115,9 @@ impl World {
             .env("WORKFLOW_DATABASE_USER_FILE", self.path("user"))
             .env("WORKFLOW_DATABASE_PASSWORD_FILE", self.path("password"))
             .env("RUST_BACKTRACE", "0");
+        if let Some(claim) = self.claim {
+            command.env("WORKFLOW_DATABASE_CLAIM", claim);
+        }
         command
     }
 

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::children::{delete_job, drill_job};
-use crate::destination::{backup_id, destination_of, encryption_of};
 use crate::testing::{self, BACKUP, CLUSTER, MANAGED, VOLUME, settings, today};
+use agent_jobs::destination::{backup_id, destination_of, encryption_of};
 
 /// A backup that was begun, of this cluster.
 fn begun(cluster: &str, backup: &str) -> (api_types::WorkflowCluster, WorkflowBackup) {

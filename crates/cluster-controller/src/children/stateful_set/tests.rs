@@ -46,3 +46,58 @@ fn the_selector_never_changes() {
     let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     assert_eq!(set.spec.unwrap().selector.match_labels, Some(expected));
 }
+
+/// The claim is told to engines that know of it. A new epoch is a change of the template, and no other plan of an upgrade.
+#[test]
+fn a_claim_is_told_and_is_no_part_of_what_the_spec_asks_for() {
+    let cluster = minimal(|_| ());
+    let build_with = |version: &str, claim: Option<&str>| {
+        with_input(&cluster, |input| {
+            let input = BuildInput { claim, ..*input };
+            build(&input, &EngineTemplate::Wanted(version.parse().unwrap()), 3, 3)
+        })
+    };
+    let told = |set: &StatefulSet| with_input(&cluster, |input| claim_of(set, input));
+    let [first, second] = ["i/acme/dev#1", "i/acme/dev#2"].map(|claim| build_with("1.3.0", Some(claim)));
+    assert_eq!(
+        (told(&first).as_deref(), told(&second).as_deref()),
+        (Some("i/acme/dev#1"), Some("i/acme/dev#2"))
+    );
+    assert_eq!(applied_digest(&first), applied_digest(&second));
+    assert!(changes_template(&second, &first));
+    for version in ["1.2.3", "1.2.99"] {
+        assert_eq!(build_with(version, Some("i/acme/dev#1")), build_with(version, None), "{version}");
+    }
+    for version in ["1.3.0", "1.10.0", "2.0.0"] {
+        assert!(told(&build_with(version, Some("i/acme/dev#1"))).is_some(), "{version}");
+    }
+}
+
+#[test]
+fn a_former_template_gets_the_claim_of_today_on_its_own_database_only() {
+    let cluster = minimal(|_| ());
+    let moved = minimal(|cluster| {
+        cluster.spec.postgres.external_ref.as_mut().unwrap().host = "moved.example".to_owned();
+    });
+    let build_former = |version: &str, made_for: &WorkflowCluster| {
+        let version: Version = version.parse().unwrap();
+        let made = with_input(made_for, |input| {
+            build(input, &EngineTemplate::Wanted(version.clone()), 3, 3).spec.unwrap().template
+        });
+        let former = EngineTemplate::Former {
+            version,
+            digest: "former".to_owned(),
+            template: Some(Box::new(made.clone())),
+        };
+        let built = with_input(&cluster, |input| {
+            build(&BuildInput { claim: Some("i/acme/dev#9"), ..*input }, &former, 3, 3).spec.unwrap().template
+        });
+        (made, built)
+    };
+    let (_, built) = build_former("1.3.0", &cluster);
+    assert_eq!(variable_of(&built, CLAIM_VARIABLE), Some("i/acme/dev#9"));
+    for (version, made_for) in [("1.3.0", &moved), ("1.2.3", &cluster)] {
+        let (made, built) = build_former(version, made_for);
+        assert_eq!(built, made, "{version}");
+    }
+}

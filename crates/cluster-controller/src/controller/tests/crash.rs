@@ -7,14 +7,38 @@ use test_support::crash::survives_crash_at_every_write;
 
 use super::deletion::{deleted_with_dependants, is_there, seconds};
 use super::rotation::ask;
+use crate::claim::Claim;
 use crate::testing::world::World;
-use crate::testing::{MINIMAL, days, minimal_with};
+use crate::testing::{MINIMAL, cluster, days, held, minimal_with};
 
 #[tokio::test]
 async fn a_new_cluster_survives() {
     let writes = crash_at_every_write(async || World::new(&minimal_with(2)), "dev").await;
     let count = |words: &str| writes.iter().filter(|write| write.contains(words)).count();
     assert_eq!((count("/jobs"), count("/secrets/"), count("/configmaps/")), (1, 6, 1), "{writes:#?}");
+}
+
+/// The claim is a write like any other, and the first one outside of Kubernetes.
+#[tokio::test]
+async fn a_database_that_is_taken_over_survives() {
+    let fresh = async || {
+        let world = World::new(&minimal_with(2));
+        let other = Claim { epoch: 7, uid: "uid-former".to_owned(), ..held(&cluster(MINIMAL)) };
+        world.set_claim(Some(other));
+        world
+    };
+    let end = async |world: &World| {
+        let claim = world.claim().expect("a claim");
+        let mut end = world.end_state();
+        end.insert("claim".to_owned(), json!([claim.told(), claim.uid]));
+        end
+    };
+    let run = async |world: &World, faults: &_| run_until_settled(world, faults, "dev").await;
+    let writes = survives_crash_at_every_write(fresh, run, end).await.writes;
+    let claims: Vec<_> = writes.iter().filter(|write| write.starts_with("CLAIM")).collect();
+    assert_eq!(claims.len(), 1, "{writes:#?}");
+    let place = |words: &str| writes.iter().position(|write| write.contains(words)).unwrap();
+    assert!(place("CLAIM") < place("/jobs") && place("CLAIM") < place("/statefulsets/"), "{writes:#?}");
 }
 
 #[tokio::test]
@@ -119,8 +143,15 @@ async fn a_deletion_survives() {
             }
             Ok(())
         },
-        async |world| world.end_state(),
+        async |world| {
+            let mut end = world.end_state();
+            end.insert("claim".to_owned(), json!(world.claim().map(|claim| claim.is_released)));
+            end
+        },
     )
     .await;
-    assert!(report.writes.len() >= 3, "{:#?}", report.writes);
+    assert!(report.writes.len() >= 4, "{:#?}", report.writes);
+    let place = |words: &str| report.writes.iter().rposition(|write| write.contains(words));
+    let (released, let_go) = (place("RELEASE /database"), place("/workflowclusters/dev"));
+    assert!(released.is_some() && released < let_go, "{:#?}", report.writes);
 }

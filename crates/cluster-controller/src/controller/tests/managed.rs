@@ -1,9 +1,10 @@
 //! A Postgres that a provider makes, through its life.
 
-use api_types::WorkflowCluster;
 use api_types::cluster::ClusterPhase::{Degraded, Provisioning, Running, Stopped};
 use api_types::cluster::{ClusterReason as Reason, PostgresStatus};
+use api_types::{WorkflowBackup, WorkflowCluster};
 use controller_testing::World as _;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt as _;
 use serde_json::json;
 
@@ -87,6 +88,7 @@ async fn a_stopped_engine_takes_its_managed_postgres_to_sleep_and_wakes_it_first
 #[tokio::test]
 async fn more_instances_and_storage_are_followed_and_less_storage_is_refused() {
     let world = World::running(MANAGED).await;
+    world.apiserver.seed(&storage_class(true));
     let edit = |size: &str, replicas: i32| {
         world.apiserver.edit::<WorkflowCluster>("acme", "dev", |it| {
             it["spec"]["postgres"]["managed"]["storageSize"] = json!(size);
@@ -120,6 +122,36 @@ async fn more_instances_and_storage_are_followed_and_less_storage_is_refused() {
     );
     let live = serde_json::to_value(postgres(&world)).unwrap();
     assert_eq!(live["spec"]["storage"], json!({"size": "200Gi", "storageClass": "fast-ssd"}));
+}
+
+fn storage_class(grows: bool) -> StorageClass {
+    serde_json::from_value(json!({
+        "metadata": {"name": "fast-ssd"}, "provisioner": "example.com/ssd", "allowVolumeExpansion": grows,
+    }))
+    .unwrap()
+}
+
+/// CloudNativePG takes a size that the volumes cannot get, and never looks at its object again.
+#[tokio::test]
+async fn volumes_whose_class_does_not_let_them_grow_keep_their_size() {
+    let world = World::running(MANAGED).await;
+    world.apiserver.seed(&storage_class(false));
+    world.edit("dev", |it| it["spec"]["postgres"]["managed"]["storageSize"] = json!("200Gi"));
+    world.settle("dev").await;
+    assert_eq!(
+        world.reported(),
+        as_reported(
+            Degraded,
+            Reason::StorageCannotGrow,
+            "StorageClass fast-ssd does not let volumes grow (allowVolumeExpansion): they keep their 100Gi"
+        )
+    );
+    assert_eq!(serde_json::to_value(postgres(&world)).unwrap()["spec"]["storage"]["size"], json!("100Gi"));
+
+    world.apiserver.edit::<StorageClass>("", "fast-ssd", |it| it["allowVolumeExpansion"] = json!(true));
+    world.settle("dev").await;
+    assert!(world.status("dev").ready);
+    assert_eq!(serde_json::to_value(postgres(&world)).unwrap()["spec"]["storage"]["size"], json!("200Gi"));
 }
 
 #[tokio::test]
@@ -187,4 +219,40 @@ async fn a_retained_postgres_outlives_its_cluster_and_serves_the_next_one_of_the
     });
     world.settle("dev").await;
     assert_eq!(postgres(&world).owner_references()[0].uid, "uid-next");
+}
+
+#[tokio::test]
+async fn a_backup_wakes_the_postgres_of_a_stopped_engine_and_is_shown_on_the_cluster() {
+    let world = World::running(MANAGED).await;
+    world.edit("dev", |it| it["spec"]["stopped"] = json!(true));
+    world.settle("dev").await;
+    assert!(is_asleep(&world));
+
+    let backup: WorkflowBackup = serde_json::from_value(json!({
+        "metadata": {"name": "nightly", "namespace": "acme"},
+        "spec": {"clusterRef": {"name": "dev"}},
+    }))
+    .unwrap();
+    world.apiserver.seed(&backup);
+    world.settle("dev").await;
+    assert!(!is_asleep(&world));
+    assert_eq!(world.pods_reported(), [], "the engine stays stopped");
+    assert_eq!(world.status("dev").postgres_status, Some(PostgresStatus::Healthy));
+
+    world.apiserver.edit::<WorkflowBackup>("acme", "nightly", |it| {
+        it["status"] = json!({
+            "phase": "Completed", "ready": true, "backupId": "nightly-1", "completedAt": "2026-06-01T12:00:00Z",
+            "lastDrill": {"at": "2026-06-01T13:00:00Z", "succeeded": true, "seconds": 9},
+        });
+    });
+    world.settle("dev").await;
+    assert!(is_asleep(&world));
+    let status = serde_json::to_value(world.status("dev")).unwrap();
+    assert_eq!(
+        (&status["lastBackup"], &status["lastDrill"]),
+        (
+            &json!({"name": "nightly", "id": "nightly-1", "completedAt": "2026-06-01T12:00:00Z"}),
+            &json!({"at": "2026-06-01T13:00:00Z", "succeeded": true, "seconds": 9, "backupName": "nightly"}),
+        )
+    );
 }

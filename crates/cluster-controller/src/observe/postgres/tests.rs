@@ -1,10 +1,17 @@
+mod claim;
+mod usable;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sqlx::AssertSqlSafe;
+use rstest::rstest;
+use sqlx::{AssertSqlSafe, Executor as _};
 use test_support::certificates::TestCa;
 use test_support::postgres::{PostgresOptions, TestDatabase, TestPostgres};
 
+use super::problem::TLS_CAUSE;
+use super::survey::{MIN_SERVER_VERSION, Rights, Server};
 use super::*;
+use api_types::cluster::ClusterReason as Reason;
 
 fn login(database: &TestDatabase) -> Login {
     Login {
@@ -27,18 +34,56 @@ fn unusable(reason: Reason, cause: String) -> PostgresView {
 }
 
 async fn run(database: &TestDatabase, statements: &str) {
-    let mut connection = PgConnection::connect_with(&database.options()).await.unwrap();
-    connection.execute(AssertSqlSafe(statements.to_owned())).await.unwrap();
+    run_as(&database.options(), statements).await;
+}
+
+async fn run_as(options: &PgConnectOptions, statements: &str) {
+    let mut connection = PgConnection::connect_with(options).await.unwrap();
+    for statement in statements.split_inclusive(";\n") {
+        connection.execute(AssertSqlSafe(statement.to_owned())).await.unwrap();
+    }
+    connection.close().await.unwrap();
+}
+
+fn first_claim(namespace: &str, uid: &str) -> ClaimChange {
+    let identity = Identity {
+        installation: "11111111-2222-3333-4444-555555555555".to_owned(),
+        namespace: namespace.to_owned(),
+        name: "dev".to_owned(),
+    };
+    let next = Claim { identity, uid: uid.to_owned(), epoch: 1, is_released: false };
+    ClaimChange { former: None, next }
 }
 
 #[test]
 fn a_server_that_is_too_old_is_refused() {
-    let protection = Protection::Plain;
-    let server =
-        |server_version| Database { protection, server_version, schema_version: None, engine_version: None };
-    assert_eq!(judge(server(150_000)), PostgresView::Reachable(server(150_000)));
+    let server = |version| {
+        let read_only_by = "default".to_owned();
+        Server { version, is_standby: false, is_read_only: false, read_only_by }.problem()
+    };
+    assert_eq!(server(150_000), None);
     let cause = "PostgreSQL 14, expected 15 or later".to_owned();
-    assert_eq!(judge(server(140_011)), unusable(Reason::PostgresVersionUnsupported, cause));
+    assert_eq!(server(140_011), Some(PostgresProblem { reason: Reason::PostgresVersionUnsupported, cause }));
+}
+
+#[rstest]
+#[case::may_create_it(true, None, true, None)]
+#[case::owns_it(false, Some(true), true, None)]
+#[case::may_not_create_it(false, None, true, Some("may not create schema workflow"))]
+#[case::anothers(true, Some(false), true, Some("does not own schema workflow"))]
+#[case::anothers_table(true, Some(true), false, Some("does not own the tables of schema workflow"))]
+fn a_role_needs_rights(
+    #[case] may_create_schema: bool,
+    #[case] owns_schema: Option<bool>,
+    #[case] owns_tables: bool,
+    #[case] expected: Option<&str>,
+) {
+    let problem = Rights { may_create_schema, owns_schema, owns_tables }.problem();
+    assert_eq!(problem.is_some(), expected.is_some());
+    for (problem, expected) in problem.into_iter().zip(expected) {
+        assert_eq!(problem.reason, Reason::PostgresPrivilegeMissing);
+        assert!(problem.cause.contains(expected), "{}", problem.cause);
+    }
 }
 
 #[tokio::test]
@@ -80,7 +125,11 @@ async fn a_wrong_password_and_a_missing_database_are_reported_in_our_words() {
         probe(&wrong).await,
         unusable(
             Reason::PostgresAuthenticationFailed,
-            format!("password authentication failed ({place}, database {})", database.name)
+            format!(
+                "password authentication failed: correct keys username and password of databaseSecret \
+                 ({place}, database {})",
+                database.name
+            )
         )
     );
     let mut superuser = login(&database);
@@ -88,8 +137,11 @@ async fn a_wrong_password_and_a_missing_database_are_reported_in_our_words() {
     assert_eq!(
         probe(&superuser).await,
         unusable(
-            Reason::PostgresAuthenticationFailed,
-            format!("database does not exist ({place}, database nowhere)")
+            Reason::PostgresDatabaseMissing,
+            format!(
+                "the database does not exist: create it, or correct its name in the spec or in databaseSecret \
+                 ({place}, database nowhere)"
+            )
         )
     );
 }
@@ -273,6 +325,14 @@ impl Databases for Counted {
         self.0.fetch_add(1, Ordering::Relaxed);
         unusable(Reason::PostgresUnreachable, "timeout".into())
     }
+
+    async fn claim(&self, _: &Login, _: &ClaimChange) -> Result<bool, PostgresProblem> {
+        Ok(true)
+    }
+
+    async fn release(&self, _: &Login, _: &Identity, _: &str) -> Result<bool, PostgresProblem> {
+        Ok(true)
+    }
 }
 
 #[tokio::test]
@@ -297,6 +357,11 @@ async fn an_answer_is_used_again_until_it_is_stale_or_the_login_changes() {
     probe.observe("uid", &Login { password: "rotated".into(), ..login.clone() }, Duration::ZERO).await;
     assert_eq!(counted.0.load(Ordering::Relaxed), 3);
     probe.forget("uid");
-    probe.observe("uid", &Login { password: "rotated".into(), ..login }, hour).await;
+    let rotated = Login { password: "rotated".into(), ..login };
+    probe.observe("uid", &rotated, hour).await;
     assert_eq!(counted.0.load(Ordering::Relaxed), 4);
+    // A claim that was written, or was not, shows in the next answer.
+    probe.claim("uid", &rotated, &first_claim("acme", "uid-1")).await.unwrap();
+    probe.observe("uid", &rotated, hour).await;
+    assert_eq!(counted.0.load(Ordering::Relaxed), 5);
 }

@@ -10,16 +10,15 @@ use controller_kit::outcome::Next;
 
 use super::{Judge, Judgement, RECHECK_MOVING, why_stopped};
 use crate::observe::postgres::{PostgresProblem, PostgresView};
-use crate::provider::State;
+use crate::provider::{KeptSize, State, WhyKept};
 
 /// A database that is away is asked again after 5 s, later after half the time that it has been away, to 60 s.
 const RECHECK_POSTGRES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
 
 impl Judge<'_> {
     pub(super) fn judge_postgres(&self) -> Option<Judgement> {
-        let PostgresView::Unusable(PostgresProblem { reason, cause }) = &self.observed.postgres else {
-            return None;
-        };
+        let PostgresView::Unusable(problem) = &self.observed.postgres else { return None };
+        let PostgresProblem { reason, cause } = problem;
         match reason {
             Reason::PostgresHibernated if self.cluster.spec.is_stopped() => {
                 let message = format!(
@@ -34,10 +33,9 @@ impl Judge<'_> {
             }
             _ => {}
         }
-        let passes = *reason == Reason::PostgresUnreachable;
         Some(Judgement {
             phase: self.problem_phase(ClusterPhase::Pending),
-            readiness: if passes { Readiness::InProgress } else { Readiness::Stalled },
+            readiness: if problem.may_pass() { Readiness::InProgress } else { Readiness::Stalled },
             reason: *reason,
             message: cause.clone(),
             next: Next::Wait { recheck: self.postgres_recheck() },
@@ -47,11 +45,21 @@ impl Judge<'_> {
     /// A database that serves, and is not as the spec asks for.
     pub(super) fn judge_provider(&self) -> Option<Judgement> {
         let managed = self.observed.managed.as_ref()?;
-        if let Some(size) = &managed.refused_shrink {
-            let message = format!(
-                "spec.postgres.managed.storageSize is less than the {size} that the volumes have: they cannot shrink"
-            );
-            return Some(self.stalled(Reason::StorageShrinkRefused, message));
+        if let Some(KeptSize { size, why }) = &managed.kept_size {
+            return Some(match why {
+                WhyKept::Shrinks => self.stalled(
+                    Reason::StorageShrinkRefused,
+                    format!(
+                        "spec.postgres.managed.storageSize is less than the {size} that the volumes have: they cannot shrink"
+                    ),
+                ),
+                WhyKept::ClassIsFixed(class) => self.stalled(
+                    Reason::StorageCannotGrow,
+                    format!(
+                        "StorageClass {class} does not let volumes grow (allowVolumeExpansion): they keep their {size}"
+                    ),
+                ),
+            });
         }
         match managed.state.as_ref()? {
             State::Ready | State::Hibernated | State::Waking => None,

@@ -3,8 +3,10 @@ use api_types::cluster::{Finalize, MaintenanceWindow, Upgrade, UpgradeGateName a
 use api_types::labels::{BACKUP_BEFORE_UPGRADE, BACKUP_COMPLETED, FINALIZE_UPGRADE};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rstest::rstest;
+use serde_json::json;
 
 use super::*;
+use crate::observe::backups::Backups;
 use crate::observe::obstacles::{FailedCreate, PodOwner};
 use crate::observe::pods::PodHealth;
 use crate::testing::{days, minimal, nothing, pod, settled_set, today, unreachable, with_input, with_set};
@@ -135,6 +137,39 @@ fn gate(stage: UpgradeStage, change: Change, minutes: i64) -> Option<(Name, Stri
 }
 
 const WINDOW: &str = "the maintenance window opens at 2026-06-02T02:00:00Z";
+/// Its own backups, where the cluster has a destination for them.
+fn backups(cluster: &mut WorkflowCluster, observed: &mut Observed, phase: Option<&str>) {
+    annotate(cluster, &[(BACKUP_BEFORE_UPGRADE, "true")]);
+    cluster.spec.backup =
+        serde_json::from_value(json!({"destination": {"volume": {"claimName": "backups"}}})).unwrap();
+    let backup = phase.map(|phase| {
+        serde_json::from_value(json!({
+            "metadata": {"name": "dev-before", "annotations": {"workflow.example.com/plan-hash": HASH}},
+            "spec": {"clusterRef": {"name": "dev"}},
+            "status": {"phase": phase, "message": "the bucket does not exist"},
+        }))
+        .unwrap()
+    });
+    observed.backups = Backups::of(backup.into_iter().collect());
+}
+
+fn own_backup_missing(cluster: &mut WorkflowCluster, observed: &mut Observed) {
+    backups(cluster, observed, None);
+}
+
+fn own_backup_running(cluster: &mut WorkflowCluster, observed: &mut Observed) {
+    backups(cluster, observed, Some("Running"));
+}
+
+fn own_backup_failed(cluster: &mut WorkflowCluster, observed: &mut Observed) {
+    backups(cluster, observed, Some("Failed"));
+}
+
+fn own_backup_complete(cluster: &mut WorkflowCluster, observed: &mut Observed) {
+    backups(cluster, observed, Some("Completed"));
+}
+
+const OWN_BACKUP_FAILED: &str = "WorkflowBackup dev-before is deleted, which makes another one, or the upgrade is called off; it failed: the bucket does not exist";
 const BACKUP: &str = "a backup is made and the WorkflowCluster is annotated with workflow.example.com/backup-completed=0123456789abcdef";
 
 #[rstest]
@@ -155,6 +190,10 @@ const BACKUP: &str = "a backup is made and the WorkflowCluster is annotated with
 #[case(UpgradeStage::BackingUp, backup_asked_for, Some((Name::Backup, BACKUP)))]
 #[case(UpgradeStage::BackingUp, backup_of_another_plan, Some((Name::Backup, BACKUP)))]
 #[case(UpgradeStage::BackingUp, backup_made, None)]
+#[case(UpgradeStage::BackingUp, own_backup_missing, Some((Name::Backup, "a WorkflowBackup is complete")))]
+#[case(UpgradeStage::BackingUp, own_backup_running, Some((Name::Backup, "WorkflowBackup dev-before is complete")))]
+#[case(UpgradeStage::BackingUp, own_backup_failed, Some((Name::Backup, OWN_BACKUP_FAILED)))]
+#[case(UpgradeStage::BackingUp, own_backup_complete, None)]
 #[case(UpgradeStage::BackingUp, untouched, None)]
 #[case(UpgradeStage::Expanding, outside_of_its_window, None)]
 #[case(UpgradeStage::Canary, outside_of_its_window, Some((Name::MaintenanceWindow, WINDOW)))]

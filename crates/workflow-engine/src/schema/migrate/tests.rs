@@ -7,7 +7,7 @@ use crate::schema::known_steps;
 
 fn order(to: &str, up_to: UpTo, approve_breaking: bool) -> Order {
     let to = Version::parse(to).expect("should be a version");
-    Order { to, up_to, approve_breaking, lock_timeout: Duration::ZERO }
+    Order { to, up_to, approve_breaking, lock_timeout: Duration::ZERO, claim: None }
 }
 
 fn recorded(engine_version: &str) -> State {

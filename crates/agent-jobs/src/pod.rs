@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use api_types::labels::{Component, selector};
+use api_types::scheduling::Scheduling;
 use controller_kit::restricted::{build_container_security, build_pod_security};
 use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
@@ -16,8 +17,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ObjectMeta;
 
-use super::volumes::Parts;
-use super::{Order, Task};
+use crate::volumes::Parts;
 
 /// Name of the container.
 pub const CONTAINER: &str = "agent";
@@ -48,22 +48,57 @@ pub struct Size {
     pub limits: (&'static str, &'static str),
 }
 
+/// Whose a Job is, and where its pods run.
+#[derive(Clone, Debug)]
+pub struct Frame<'a> {
+    /// Name, namespace, labels and owner. The pods have the same labels.
+    pub metadata: ObjectMeta,
+    /// Name of the cluster: its pods of this component are counted where pods are spread.
+    pub cluster: &'a str,
+    /// What the pods do.
+    pub component: Component,
+    /// `spec.scheduling` of the cluster.
+    pub scheduling: &'a Scheduling,
+    /// The agent's image.
+    pub image: &'a AgentImage,
+    /// The agent's command.
+    pub command: &'a str,
+}
+
+/// The image of the agent.
+#[derive(Clone, Debug, clap::Args)]
+pub struct AgentImage {
+    /// Image of the backup agent, with its tag or digest.
+    #[arg(
+        long = "agent-image",
+        env = "BACKUP_AGENT_IMAGE",
+        default_value = concat!("ghcr.io/example/workflow-operator/backup-agent:", env!("CARGO_PKG_VERSION"))
+    )]
+    pub reference: String,
+
+    /// When that image is pulled.
+    #[arg(
+        long = "agent-image-pull-policy",
+        env = "BACKUP_AGENT_IMAGE_PULL_POLICY",
+        default_value = "IfNotPresent",
+        value_parser = ["Always", "IfNotPresent", "Never"]
+    )]
+    pub pull_policy: String,
+
+    /// Pull Secrets of that image, by name, separated by commas. Each namespace of a WorkflowCluster has its own.
+    #[arg(long = "agent-image-pull-secrets", env = "BACKUP_AGENT_IMAGE_PULL_SECRETS", value_delimiter = ',')]
+    pub pull_secrets: Vec<String>,
+}
+
 /// A Job of the agent.
 #[must_use]
-pub fn build_job(
-    order: &Order<'_>,
-    name: String,
-    task: Task,
-    parts: Parts,
-    size: Size,
-    attempts: Attempts,
-) -> Job {
-    let metadata = order.metadata(name, task);
-    let scheduling = order.scheduling.clone();
+pub fn build_job(frame: Frame<'_>, parts: Parts, size: Size, attempts: Attempts) -> Job {
+    let Frame { metadata, cluster, component, scheduling, image, command } = frame;
+    let scheduling = scheduling.clone();
     let mut labels = scheduling.pod_labels;
     labels.extend(metadata.labels.clone().unwrap_or_default());
     let annotations = (!scheduling.pod_annotations.is_empty()).then_some(scheduling.pod_annotations);
-    let own_pods = selector(Component::Backup, &order.backup.spec.cluster_ref.name);
+    let own_pods = selector(component, cluster);
     let Parts { env, mut volumes, mut mounts } =
         parts.with_variable("WORKFLOW_BACKUP_RESULT_FILE", RESULT_FILE);
     // The root file system is read-only.
@@ -77,12 +112,11 @@ pub fn build_job(
         mount_path: "/tmp".to_owned(),
         ..VolumeMount::default()
     });
-    let settings = order.settings;
     let container = Container {
         name: CONTAINER.to_owned(),
-        image: Some(settings.agent_image.clone()),
-        image_pull_policy: Some(settings.agent_image_pull_policy.clone()),
-        args: Some(vec![task.as_str().to_owned()]),
+        image: Some(image.reference.clone()),
+        image_pull_policy: Some(image.pull_policy.clone()),
+        args: Some(vec![command.to_owned()]),
         env: Some(env),
         volume_mounts: Some(mounts),
         resources: Some(build_resources(size)),
@@ -111,7 +145,7 @@ pub fn build_job(
         topology_spread_constraints: (!spread.is_empty())
             .then(|| spread.into_iter().map(|constraint| counting(constraint, &own_pods)).collect()),
         priority_class_name: scheduling.priority_class_name,
-        image_pull_secrets: build_pull_secrets(&settings.agent_image_pull_secrets),
+        image_pull_secrets: build_pull_secrets(&image.pull_secrets),
         ..PodSpec::default()
     };
     let spec = JobSpec {

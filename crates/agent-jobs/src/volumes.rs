@@ -13,7 +13,6 @@ use k8s_openapi::api::core::v1::{
     SecretKeySelector, SecretProjection, SecretVolumeSource, Volume, VolumeMount, VolumeProjection,
 };
 
-use super::Order;
 use crate::destination::BACKUP_DIR;
 
 /// Volume of the database's login.
@@ -131,13 +130,13 @@ fn build_database_name(postgres: &ExternalPostgres) -> EnvVar {
     EnvVar { name: name.to_owned(), value: None, value_from: Some(source) }
 }
 
-/// How the agent reaches the destination, and which backup there it is about.
+/// How the agent reaches the destination, and which backup there it is about. `url` is the destination as the agent takes it.
 #[must_use]
-pub fn build_storage(order: &Order<'_>) -> Parts {
+pub fn build_storage(backup_id: &str, url: &str, destination: &BackupDestination) -> Parts {
     let parts = Parts::default()
-        .with_variable("WORKFLOW_BACKUP_ID", order.backup_id)
-        .with_variable("WORKFLOW_BACKUP_DESTINATION", &order.destination);
-    let BackupDestination { s3, volume } = &order.artefact.destination;
+        .with_variable("WORKFLOW_BACKUP_ID", backup_id)
+        .with_variable("WORKFLOW_BACKUP_DESTINATION", url);
+    let BackupDestination { s3, volume } = destination;
     match (s3, volume) {
         (Some(s3), _) => parts.with(build_s3(s3)),
         (None, Some(volume)) => {
