@@ -9,8 +9,8 @@ use k8s_openapi::api::batch::v1::Job;
 use rstest::rstest;
 
 use super::{Order, Task, backup_job, delete_job, drill_job};
-use crate::destination::{backup_id, destination_of, encryption_of};
 use crate::testing::{self, BACKUP, CLUSTER, MANAGED, VOLUME, settings, today};
+use agent_jobs::destination::{backup_id, destination_of, encryption_of};
 
 /// The Jobs of a backup, in the order of [`Task::ALL`].
 fn jobs(cluster: &str, backup: &str) -> [Job; 3] {
