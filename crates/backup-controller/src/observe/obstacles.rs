@@ -154,6 +154,3 @@ fn waiting_reason(pod: &Pod) -> Option<String> {
     let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
     containers.find_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.clone())
 }
-
-#[cfg(test)]
-mod tests;
