@@ -29,6 +29,7 @@ use crate::kind::Backups;
 use crate::observe::jobs::{JobState, JobView};
 use crate::observe::{Observed, is_begun, is_finished, order_of};
 use crate::outcome::{Verdict, judge};
+use crate::validate::validate;
 pub use finished::can_be_tried_out;
 use finished::plan_finished;
 
@@ -260,7 +261,8 @@ fn goes_first(other: &WorkflowBackup, backup: &WorkflowBackup, cluster: &Workflo
     if is_begun(other) != is_begun(backup) {
         return is_begun(other);
     }
-    let can_begin = !other.spec.is_paused() && destination_of(other, cluster).is_some();
+    let can_begin =
+        !other.spec.is_paused() && destination_of(other, cluster).is_some() && validate(other).is_ok();
     order_of(other) < order_of(backup) && (can_begin || is_begun(other))
 }
 

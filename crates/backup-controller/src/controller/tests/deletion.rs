@@ -101,6 +101,29 @@ async fn retain_leaves_it_and_says_where() {
 }
 
 #[tokio::test]
+async fn retain_of_an_unfinished_backup_promises_nothing() {
+    let world = World::new(CLUSTER, BACKUP);
+    world.set_answer(Task::Backup, Answer::Failed(Reason::DestinationFull));
+    world.settle(NAME).await;
+    world.edit(NAME, |backup| backup["spec"]["deletionPolicy"] = json!("Retain"));
+    world.delete(NAME).await;
+    assert_eq!(world.pass(NAME).await, Next::Gone);
+    let expected = format!("Normal ArtefactRetained what the unfinished backup left at {LOCATION} stays");
+    assert_eq!(last_event(&world), expected);
+}
+
+#[tokio::test]
+async fn a_cluster_that_waits_for_an_unfinished_backup_does_not_hold_it() {
+    let world = World::new(CLUSTER, BACKUP);
+    world.set_answer(Task::Backup, Answer::Failed(Reason::DestinationFull));
+    world.settle(NAME).await;
+    world.apiserver.seed(&recovery(&json!({"backupRef": {"name": NAME}})));
+    world.delete(NAME).await;
+    world.settle(NAME).await;
+    assert!(!is_there(&world));
+}
+
+#[tokio::test]
 async fn what_cannot_be_deleted_is_left_and_told() {
     let world = World::complete(CLUSTER, BACKUP).await;
     world.delete(NAME).await;
