@@ -152,7 +152,7 @@ pub fn plan_pass(
         return plan_cleanup(backup, observed, settings, now);
     }
     if is_finished(backup) {
-        return plan_finished(backup, observed);
+        return plan_finished(backup, observed, now);
     }
     if let Some(view) = observed.job(Task::Backup) {
         return plan_running(backup, view);

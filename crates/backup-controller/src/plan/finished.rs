@@ -2,7 +2,7 @@
 
 use agent_jobs::volumes::IDENTITY;
 use api_types::WorkflowBackup;
-use api_types::backup::{BackupMethod, BackupPhase, DrillResult};
+use api_types::backup::{BackupMethod, BackupPhase, BackupReason, DrillResult};
 use backup_format::Outcome;
 use controller_kit::message::bounded;
 use controller_kit::pass::is_deleting;
@@ -21,11 +21,15 @@ use crate::status::drill_event;
 const MAX_SECONDS: i64 = 1_000_000_000;
 
 /// Records drills, and takes away Jobs that nobody needs any more. The Job of a failed backup stays, for its log.
-pub(super) fn plan_finished(backup: &WorkflowBackup, observed: &Observed) -> BackupPlan {
+pub(super) fn plan_finished(backup: &WorkflowBackup, observed: &Observed, now: Timestamp) -> BackupPlan {
     let mut steps = Vec::new();
     let (mut drill, mut recheck) = (None, None);
     let status = backup.status.clone().unwrap_or_default();
     let phase = status.phase.unwrap_or_default();
+    let is_recorded = |view: &JobView| {
+        let made = view.job.creation_timestamp().map(|time| time.0);
+        status.last_drill.as_ref().is_some_and(|last| Some(last.at.0) >= made)
+    };
     for view in &observed.jobs {
         let deletion = || Deletion::of(&*view.job);
         match (view.task, &view.state) {
@@ -34,9 +38,14 @@ pub(super) fn plan_finished(backup: &WorkflowBackup, observed: &Observed) -> Bac
                 steps.push(Step::Own(BackupStep::WithdrawJob(deletion())));
             }
             (Task::Backup, _) if phase == BackupPhase::Completed => steps.push(Step::Delete(deletion())),
-            (Task::Drill, JobState::Running { .. }) => recheck = Some(RECHECK_JOB),
-            (Task::Drill, _) => match drill_result(backup, view) {
-                Some(result) if status.last_drill.as_ref().is_none_or(|last| last.at < result.at) => {
+            (Task::Drill, JobState::Running { .. }) if hopeless(view).is_some() && is_recorded(view) => {
+                steps.push(Step::Own(BackupStep::WithdrawJob(deletion())));
+            }
+            (Task::Drill, JobState::Running { .. }) if hopeless(view).is_none() => {
+                recheck = Some(RECHECK_JOB);
+            }
+            (Task::Drill, _) => match drill_result(backup, view, now) {
+                Some(result) if !is_recorded(view) => {
                     if let Some(cluster) = &observed.cluster
                         && !result.succeeded
                     {
@@ -63,8 +72,9 @@ pub(super) fn plan_finished(backup: &WorkflowBackup, observed: &Observed) -> Bac
 }
 
 /// What a finished drill showed; `None` while it is not finished.
-fn drill_result(backup: &WorkflowBackup, view: &JobView) -> Option<DrillResult> {
-    let began = view.job.status.as_ref()?.start_time.as_ref().map(|time| time.0);
+fn drill_result(backup: &WorkflowBackup, view: &JobView, now: Timestamp) -> Option<DrillResult> {
+    let status = view.job.status.as_ref();
+    let began = status.and_then(|status| status.start_time.as_ref()).map(|time| time.0);
     let took = |at: Timestamp| began.map_or(0, |began| at.duration_since(began).as_secs().max(0));
     let result = |at: Timestamp, succeeded, seconds, message: Option<String>| DrillResult {
         at: Time(at),
@@ -97,7 +107,20 @@ fn drill_result(backup: &WorkflowBackup, view: &JobView) -> Option<DrillResult> 
             let message = bounded(&format!("{message}{hint}"));
             Some(result(at, false, took(at).min(MAX_SECONDS), Some(message)))
         }
-        JobState::Ending | JobState::Running { .. } => None,
+        JobState::Running { .. } => Some(result(now, false, took(now), Some(hopeless(view)?.to_owned()))),
+        JobState::Ending => None,
+    }
+}
+
+/// A drill is not worth waiting for when what it needs is not there.
+fn hopeless(view: &JobView) -> Option<&str> {
+    match &view.state {
+        JobState::Running { obstacle: Some(obstacle), .. }
+            if obstacle.reason == BackupReason::DestinationSecretMissing =>
+        {
+            Some(&obstacle.message)
+        }
+        _ => None,
     }
 }
 

@@ -249,6 +249,7 @@ impl World {
             "involvedObject": {"uid": uid},
             "reason": reason,
             "message": message,
+            "count": 3,
         }))
         .unwrap();
         self.apiserver.seed(&event);
