@@ -151,6 +151,8 @@ impl Controller {
             .env("CLUSTER_NAMESPACE", &home.name)
             .env("ADMIN_ADDRESS", "127.0.0.1:0")
             .env("LOG_FILTER", "warn")
+            // How long the next one waits for one that was killed.
+            .env("LEASE_DURATION_SECONDS", "5")
             .spawn();
         Self(child.unwrap())
     }
