@@ -185,12 +185,12 @@ sample_is_accepted() {
   [[ $(kubectl auth can-i create secrets -n beta-tenant --as=system:serviceaccount:workflow-system:workflow-tenant-controller) == yes ]]
 }
 
-# Argo CD's ConfigMap is Argo CD's: ours are four keys in it.
+# Argo CD's ConfigMap is Argo CD's: ours are five keys in it.
 health_checks_are_added() {
   kubectl create namespace argocd
   kubectl create configmap argocd-cm --namespace argocd --from-literal=url=https://argocd.example
   kubectl apply --server-side -f deploy/argocd/argocd-cm.yaml
-  [[ $(kubectl get configmap argocd-cm --namespace argocd -o go-template='{{len .data}}') == 5 ]]
+  [[ $(kubectl get configmap argocd-cm --namespace argocd -o go-template='{{len .data}}') == 6 ]]
 }
 
 foreign_api_service_is_refused() {

@@ -140,7 +140,7 @@ pub struct StorageArgs {
     /// The access key's secret.
     #[arg(long, env = "WORKFLOW_BACKUP_S3_SECRET_ACCESS_KEY_FILE", requires = "s3_access_key_id_file")]
     pub s3_secret_access_key_file: Option<PathBuf>,
-    /// The token of temporary credentials; there is none when the file is not there.
+    /// The token of temporary credentials. The file may be absent: the key of a Secret is optional.
     #[arg(long, env = "WORKFLOW_BACKUP_S3_SESSION_TOKEN_FILE", requires = "s3_access_key_id_file")]
     pub s3_session_token_file: Option<PathBuf>,
 }

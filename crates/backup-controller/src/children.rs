@@ -117,3 +117,6 @@ impl<'a> Order<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod agent_arguments;

@@ -17,7 +17,7 @@ use kube::ResourceExt as _;
 use crate::args::Settings;
 use crate::children::{Order, Task, delete_job};
 use crate::observe::jobs::{JobState, JobView};
-use crate::observe::{Observed, is_begun};
+use crate::observe::{Observed, is_begun, is_complete};
 use crate::plan::{BackupPlan, BackupStep, Course, RECHECK_JOB, Step, Wait};
 
 /// Time to end Jobs that are at work, and to make the one that deletes.
@@ -90,7 +90,12 @@ fn judge(backup: &WorkflowBackup, observed: &Observed, now: Timestamp) -> Verdic
         return Verdict::Go(note.map(|note| event(Reason::DeletionForced, &note)));
     }
     let is_kept = backup.spec.deletion_policy() == DeletionPolicy::Retain;
-    if !is_kept && !observed.restoring.is_empty() && is_begun(backup) {
+    if observed.is_namespace_ending && !is_kept {
+        // Its Jobs go with the namespace, too.
+        return Verdict::Go(is_begun(backup).then(|| left(backup, "its namespace is being deleted")));
+    }
+    // One that is not complete is of no use to them, and will not be completed any more.
+    if !is_kept && !observed.restoring.is_empty() && is_complete(backup) {
         let clusters = listed(&observed.restoring, ROOM_FOR_NAMES);
         let message = format!("it is deleted when these WorkflowClusters are restored from it: {clusters}");
         return Verdict::Wait(Wait::passing(Reason::ArtefactInUse, message, RECHECK_JOB));
@@ -109,8 +114,11 @@ fn judge(backup: &WorkflowBackup, observed: &Observed, now: Timestamp) -> Verdic
         return Verdict::Go(None);
     }
     if is_kept {
-        let note =
-            format!("{} stays: a WorkflowCluster can begin with it by spec.bootstrap", location(backup));
+        let note = if is_complete(backup) {
+            format!("{} stays: a WorkflowCluster can begin with it by spec.bootstrap", location(backup))
+        } else {
+            format!("what the unfinished backup left at {} stays", location(backup))
+        };
         return Verdict::Go(Some(event(Reason::ArtefactRetained, &note)));
     }
     match observed.job(Task::Delete) {

@@ -10,8 +10,9 @@ use api_types::{WorkflowBackup, WorkflowCluster};
 use controller_kit::pass::is_deleting;
 use controller_kit::problem::Problem;
 use engine_access::grant::{NamespaceRole, missing_permission};
-use kube::ResourceExt as _;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt as _};
 
 use crate::children::Task;
 use crate::context::{Context, INSTALLATION_NAMESPACE};
@@ -30,6 +31,8 @@ pub struct Observed {
     pub jobs: Vec<JobView>,
     /// Which Kubernetes cluster this is; only when a Job needs to know.
     pub installation: Option<String>,
+    /// Its namespace is being deleted: nothing can be created there any more.
+    pub is_namespace_ending: bool,
 }
 
 impl Observed {
@@ -49,6 +52,7 @@ fn unread(object: &str, error: &kube::Error) -> Problem<BackupReason> {
 pub async fn observe(context: &Context, backup: &WorkflowBackup) -> Result<Observed, Problem<BackupReason>> {
     let namespace = backup.namespace().unwrap_or_default();
     let cluster = ObjectRef::new(&backup.spec.cluster_ref.name).within(&namespace);
+    let is_namespace_ending = is_deleting(backup) && observe_namespace_ending(context, &namespace).await;
     let jobs = observe_jobs(context, backup).await?;
     let must_be_made = is_begun(backup)
         && !is_finished(backup)
@@ -67,7 +71,20 @@ pub async fn observe(context: &Context, backup: &WorkflowBackup) -> Result<Obser
         restoring: observe_restoring(context, backup),
         jobs,
         installation,
+        is_namespace_ending,
     })
+}
+
+/// With the namespace the rights in it go, in no order: what is refused there does not tell why.
+async fn observe_namespace_ending(context: &Context, name: &str) -> bool {
+    let api: Api<Namespace> = Api::all(context.client.clone());
+    match api.get_metadata_opt(name).await {
+        Ok(found) => found.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()),
+        Err(error) => {
+            tracing::warn!(namespace = name, %error, "whether the namespace is being deleted is not known");
+            false
+        }
+    }
 }
 
 fn observe_others(context: &Context, backup: &WorkflowBackup) -> Vec<Arc<WorkflowBackup>> {

@@ -1,13 +1,20 @@
 //! What to do about a backup. Pure. [`crate::cleanup`] is the same for one that is being deleted.
 
+mod finished;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_types::backup::{BackupArtefact, BackupMethod, BackupPhase, BackupReason as Reason, DrillResult};
-use api_types::cluster::PostgresStatus;
+use agent_jobs::destination::{
+    agent_destination, backup_id, destination_of, encryption_of, location, method_of,
+};
+use api_types::backup::{BackupArtefact, BackupMethod, BackupReason as Reason, DrillResult};
+use api_types::cluster::{PostgresStatus, UpgradeStage};
+use api_types::condition::READY;
+use api_types::reason::Reason as _;
 use api_types::{WorkflowBackup, WorkflowCluster};
 use backup_format::{BackupReport, Failure, Outcome};
-use controller_kit::condition::Readiness;
+use controller_kit::condition::{Readiness, find};
 use controller_kit::events::Event;
 use controller_kit::pass::is_deleting;
 use controller_kit::plan::{Deletion, Desired};
@@ -20,11 +27,11 @@ use crate::children::{Order, Task, backup_job};
 use crate::cleanup::plan_cleanup;
 use crate::kind::Backups;
 use crate::observe::jobs::{JobState, JobView};
-use crate::observe::{Observed, is_begun, is_complete, is_finished, order_of};
+use crate::observe::{Observed, is_begun, is_finished, order_of};
 use crate::outcome::{Verdict, judge};
-use agent_jobs::destination::{
-    agent_destination, backup_id, destination_of, encryption_of, location, method_of,
-};
+use crate::validate::validate;
+pub use finished::can_be_tried_out;
+use finished::plan_finished;
 
 /// Safety net: what is awaited is watched.
 pub const RECHECK_WATCHED: Duration = Duration::from_mins(1);
@@ -32,6 +39,9 @@ pub const RECHECK_WATCHED: Duration = Duration::from_mins(1);
 pub const RECHECK_SOON: Duration = Duration::from_secs(1);
 /// What keeps a pod from starting shows in no watch.
 pub const RECHECK_JOB: Duration = Duration::from_secs(10);
+
+/// Kubernetes' word for a Job whose time is over.
+const DEADLINE: &str = "DeadlineExceeded";
 
 /// A step that only backups have.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,7 +152,7 @@ pub fn plan_pass(
         return plan_cleanup(backup, observed, settings, now);
     }
     if is_finished(backup) {
-        return plan_finished(backup, observed);
+        return plan_finished(backup, observed, now);
     }
     if let Some(view) = observed.job(Task::Backup) {
         return plan_running(backup, view);
@@ -251,7 +261,8 @@ fn goes_first(other: &WorkflowBackup, backup: &WorkflowBackup, cluster: &Workflo
     if is_begun(other) != is_begun(backup) {
         return is_begun(other);
     }
-    let can_begin = !other.spec.is_paused() && destination_of(other, cluster).is_some();
+    let can_begin =
+        !other.spec.is_paused() && destination_of(other, cluster).is_some() && validate(other).is_ok();
     order_of(other) < order_of(backup) && (can_begin || is_begun(other))
 }
 
@@ -276,12 +287,26 @@ fn why_not_ready(cluster: &WorkflowCluster) -> Option<Wait> {
             Some(PostgresStatus::Healthy | PostgresStatus::Unreachable) => {}
         }
     }
+    if let Some(stage) = schema_change(cluster) {
+        let stage = stage.as_str();
+        return not_ready(format!(
+            "the upgrade of WorkflowCluster {name} changes the schema ({stage}), and would wait"
+        ));
+    }
     if engine_version(cluster).is_none() {
         return not_ready(format!(
             "the engine of WorkflowCluster {name} has not run yet: there is nothing to back up"
         ));
     }
     None
+}
+
+/// A migration locks whole tables. Behind a backup, which reads them, it would wait, and the engine behind it. One that is
+/// stuck does not hold up the last backup of a cluster that goes.
+fn schema_change(cluster: &WorkflowCluster) -> Option<UpgradeStage> {
+    let stage = cluster.status.as_ref()?.upgrade.as_ref()?.stage;
+    let is_migrating = matches!(stage, UpgradeStage::Expanding | UpgradeStage::Contracting);
+    (is_migrating && !is_deleting(cluster)).then_some(stage)
 }
 
 /// The version that the database served last.
@@ -348,10 +373,29 @@ fn plan_running(backup: &WorkflowBackup, view: &JobView) -> BackupPlan {
             },
         },
         JobState::Failed { failure: Some(failure), .. } => only(fails(failure)),
-        JobState::Failed { failure: None, cause, .. } => only(Course::Fails {
+        JobState::Failed { failure: None, cause, .. } => only(explain_end(backup, &job, cause)),
+    }
+}
+
+/// What kept the pod from starting until the Job's time was over says more than that the time was over.
+fn explain_end(backup: &WorkflowBackup, job: &str, cause: &str) -> Course {
+    let status = backup.status.clone().unwrap_or_default();
+    let reported = find(&status.conditions, READY).map(|ready| ready.reason.as_str());
+    let obstacles = [
+        Reason::DatabaseUnreachable,
+        Reason::DestinationSecretMissing,
+        Reason::PodNotStarting,
+        Reason::FailedCreate,
+    ];
+    let obstacle = obstacles.into_iter().find(|it| Some(it.as_str()) == reported);
+    match (obstacle, status.message) {
+        (Some(reason), Some(message)) if cause == DEADLINE => {
+            Course::Fails { reason, message: format!("{message}; the time of Job {job} is over") }
+        }
+        _ => Course::Fails {
             reason: Reason::JobFailed,
             message: format!("Job {job} ended without a result: {cause}"),
-        }),
+        },
     }
 }
 
@@ -362,105 +406,3 @@ fn is_given_up(failure: &Failure) -> bool {
 fn fails(failure: &Failure) -> Course {
     Course::Fails { reason: judge(failure.reason).0, message: failure.message.clone() }
 }
-
-/// Records drills, and takes away Jobs that nobody needs any more. The Job of a failed backup stays, for its log.
-fn plan_finished(backup: &WorkflowBackup, observed: &Observed) -> BackupPlan {
-    let mut steps = Vec::new();
-    let (mut drill, mut recheck) = (None, None);
-    let status = backup.status.clone().unwrap_or_default();
-    let phase = status.phase.unwrap_or_default();
-    for view in &observed.jobs {
-        let deletion = || Deletion::of(&*view.job);
-        match (view.task, &view.state) {
-            (_, JobState::Ending) => {}
-            (Task::Backup, JobState::Running { .. }) => {
-                steps.push(Step::Own(BackupStep::WithdrawJob(deletion())));
-            }
-            (Task::Backup, _) if phase == BackupPhase::Completed => steps.push(Step::Delete(deletion())),
-            (Task::Drill, JobState::Running { .. }) => recheck = Some(RECHECK_JOB),
-            (Task::Drill, _) => match drill_result(backup, view) {
-                Some(result) if status.last_drill.as_ref().is_none_or(|last| last.at < result.at) => {
-                    if let Some(cluster) = &observed.cluster
-                        && !result.succeeded
-                    {
-                        let event = crate::status::drill_event(backup, &result);
-                        steps.push(Step::Own(BackupStep::TellCluster(cluster.clone(), event)));
-                    }
-                    drill = Some(result);
-                    recheck = Some(RECHECK_SOON);
-                }
-                _ => steps.push(Step::Delete(deletion())),
-            },
-            (Task::Backup | Task::Delete, _) => {}
-        }
-    }
-    if backup.spec.is_paused() {
-        steps.retain(|step| matches!(step, Step::Own(BackupStep::TellCluster(..))));
-    }
-    // A Job that was just recorded is taken away by the next pass.
-    let has_job = phase == BackupPhase::Completed && observed.job(Task::Backup).is_some();
-    if has_job && recheck.is_none() {
-        recheck = Some(RECHECK_JOB);
-    }
-    BackupPlan { steps, course: Course::Rests { drill, recheck } }
-}
-
-/// What a finished drill showed; `None` while it is not finished.
-fn drill_result(backup: &WorkflowBackup, view: &JobView) -> Option<DrillResult> {
-    let began = view.job.status.as_ref()?.start_time.as_ref().map(|time| time.0);
-    let took = |at: Timestamp| began.map_or(0, |began| at.duration_since(began).as_secs().max(0));
-    let result = |at: Timestamp, succeeded, seconds, message: Option<String>| DrillResult {
-        at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at),
-        succeeded,
-        seconds,
-        backup_name: Some(backup.name_any()),
-        message,
-    };
-    match &view.state {
-        JobState::Succeeded { outcome, at } => {
-            let at = (*at)?;
-            let seconds = match outcome.as_deref() {
-                Some(Outcome::Drill(report)) => i64::try_from(report.seconds).unwrap_or(i64::MAX),
-                _ => took(at),
-            };
-            Some(result(at, true, seconds.min(1_000_000_000), None))
-        }
-        JobState::Failed { failure, cause, at } => {
-            let at = (*at)?;
-            let job = view.job.name_any();
-            let message = match failure {
-                Some(failure) => failure.message.clone(),
-                None => format!("Job {job} ended without a result: {cause}"),
-            };
-            let hint = if lacks_identity(backup, view) {
-                ": spec.backup.encryption.identitySecret of the cluster names no key"
-            } else {
-                ""
-            };
-            let message = controller_kit::message::bounded(&format!("{message}{hint}"));
-            Some(result(at, false, took(at).min(1_000_000_000), Some(message)))
-        }
-        JobState::Ending | JobState::Running { .. } => None,
-    }
-}
-
-/// An encrypted backup was tried out without a key.
-fn lacks_identity(backup: &WorkflowBackup, view: &JobView) -> bool {
-    let artefact = backup.status.as_ref().and_then(|status| status.artefact.as_ref());
-    let pod = view.job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
-    let volumes = pod.and_then(|pod| pod.volumes.as_deref()).unwrap_or_default();
-    artefact.is_some_and(|artefact| artefact.encryption.is_some())
-        && volumes.iter().all(|volume| volume.name != agent_jobs::volumes::IDENTITY)
-}
-
-/// Whether a drill of this backup is possible: it is complete and where this controller can have it read.
-#[must_use]
-pub fn can_be_tried_out(backup: &WorkflowBackup) -> bool {
-    let artefact = backup.status.as_ref().and_then(|status| status.artefact.as_ref());
-    is_complete(backup)
-        && !is_deleting(backup)
-        && artefact.is_some_and(|artefact| artefact.method == BackupMethod::Logical)
-}
-
-#[cfg(test)]
-mod tests;

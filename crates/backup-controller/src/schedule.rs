@@ -133,6 +133,10 @@ pub struct SchedulePlan {
 pub fn plan_schedule(view: &View<'_>, now: Timestamp) -> SchedulePlan {
     let mut plan = SchedulePlan { steps: Vec::new(), handled: view.handled.clone(), recheck: RESYNC };
     plan.steps.extend(plan_last_backup(view).map(|backup| ScheduleStep::Make(Box::new(backup))));
+    if is_awaiting_backup(view.cluster) {
+        // Somebody who deletes one that failed has it made again.
+        plan.recheck = RECHECK;
+    }
     let Some(settings) = &view.cluster.spec.backup else { return plan };
     if is_deleting(view.cluster) || view.cluster.spec.is_paused() {
         return plan;
@@ -298,6 +302,14 @@ fn plan_last_backup(view: &View<'_>) -> Option<WorkflowBackup> {
     let name = names::child(&view.cluster.name_any(), &format!("final-{}", short_uid(view.cluster)));
     (is_wanted && is_new(view, &name))
         .then(|| build_backup(view.cluster, name, Cause::Deletion, BTreeMap::new()))
+}
+
+/// Does an upgrade, or the deletion, wait for a backup?
+fn is_awaiting_backup(cluster: &WorkflowCluster) -> bool {
+    let upgrade = cluster.status.as_ref().and_then(|status| status.upgrade.as_ref());
+    let before_upgrade = upgrade.is_some_and(|upgrade| upgrade.stage == UpgradeStage::BackingUp);
+    let is_snapshot = cluster.spec.deletion_policy() == ClusterDeletionPolicy::Snapshot;
+    before_upgrade || is_deleting(cluster) && is_snapshot
 }
 
 fn is_new(view: &View<'_>, name: &str) -> bool {

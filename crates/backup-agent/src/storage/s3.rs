@@ -75,9 +75,9 @@ pub(super) fn build(bucket: &str, args: &StorageArgs) -> Result<AmazonS3, Failur
         (Some(id), Some(secret)) => {
             let builder =
                 builder.with_access_key_id(read_secret(id)?).with_secret_access_key(read_secret(secret)?);
-            match read_token(args.s3_session_token_file.as_deref())? {
-                Some(token) => builder.with_token(token),
-                None => builder,
+            match &args.s3_session_token_file {
+                Some(token) if token.exists() => builder.with_token(read_secret(token)?),
+                _ => builder,
             }
         }
         _ => with_own_identity(builder)?,
@@ -133,12 +133,6 @@ fn read_secret(path: &Path) -> Result<String, Failure> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// Only temporary credentials have one. A pod's volume has its file only when the Secret has its key.
-fn read_token(path: Option<&Path>) -> Result<Option<String>, Failure> {
-    let Some(path) = path.filter(|path| path.exists()) else { return Ok(None) };
-    read_secret(path).map(Some)
-}
-
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(
         Reason::DestinationInvalid,
@@ -151,16 +145,6 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-
-    #[test]
-    fn a_token_is_used_if_its_file_is_there() {
-        let folder = tempfile::tempdir().expect("makes a folder");
-        let file = folder.path().join("sessionToken");
-        assert_eq!(read_token(Some(&file)), Ok(None), "the Secret has no such key");
-        std::fs::write(&file, "token\n").expect("writes");
-        assert_eq!(read_token(Some(&file)), Ok(Some("token".to_owned())));
-        assert_eq!(read_token(None), Ok(None));
-    }
 
     #[rstest]
     #[case::no_url("s3.example.com", true, "must be a URL")]

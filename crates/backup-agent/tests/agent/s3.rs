@@ -85,7 +85,7 @@ async fn what_the_storage_refuses_has_its_reason() {
         let at =
             arguments.iter().position(|argument| *argument == *"--s3-access-key-id-file").expect("is there");
         let mut arguments = arguments;
-        arguments.drain(at..at + 4);
+        arguments.drain(at..at + 6);
         arguments
     };
     let failure = failed(run(without_keys).await, Reason::CredentialsRefused);

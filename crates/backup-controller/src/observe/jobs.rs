@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api_types::WorkflowBackup;
 use api_types::backup::BackupReason;
 use backup_format::{Failure, Outcome};
+use controller_kit::pass::is_deleting;
 use controller_kit::plan::is_controlled_by;
 use controller_kit::problem::Problem;
 use jiff::Timestamp;
@@ -83,7 +84,14 @@ pub async fn observe_jobs(
     for job in jobs {
         let Some(task) = Task::of(&job) else { continue };
         let is_known = task == Task::Backup && is_backup_finished(backup);
-        let state = observe_state(context, &job, is_known).await?;
+        let state = match observe_state(context, &job, is_known).await {
+            // A deletion ends also where this controller may not read any more.
+            Err(problem) if is_deleting(backup) => {
+                tracing::warn!(%problem, "what a Job's pods say is not known");
+                observe_state(context, &job, true).await?
+            }
+            state => state?,
+        };
         views.push(JobView { job, task, state });
     }
     Ok(views)

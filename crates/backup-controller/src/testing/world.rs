@@ -81,6 +81,8 @@ impl World {
             serde_json::from_value(json!({"metadata": {"name": "kube-system", "uid": "installation"}}))
                 .unwrap();
         apiserver.seed(&namespace);
+        let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": HOME}})).unwrap();
+        apiserver.seed(&namespace);
         let state = State { now: today(), answers: BTreeMap::new(), pods_linger: false };
         Self { apiserver, state: Arc::new(Mutex::new(state)) }
     }
@@ -247,6 +249,7 @@ impl World {
             "involvedObject": {"uid": uid},
             "reason": reason,
             "message": message,
+            "count": 3,
         }))
         .unwrap();
         self.apiserver.seed(&event);

@@ -91,6 +91,9 @@ impl World {
             self.path("s3-ca.crt").into(),
             "--s3-access-key-id-file".into(),
             self.path("s3-id").into(),
+            // As a Secret without that key is mounted.
+            "--s3-session-token-file".into(),
+            "/no/such/token".into(),
             "--s3-secret-access-key-file".into(),
             self.path("s3-secret").into(),
         ]

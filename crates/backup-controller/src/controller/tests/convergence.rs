@@ -113,6 +113,18 @@ async fn a_stopped_cluster_with_its_own_postgres_is_backed_up_as_usual() {
 }
 
 #[tokio::test]
+async fn a_cluster_that_goes_is_backed_up_in_any_stage_of_an_upgrade() {
+    let world = World::new(CLUSTER, BACKUP);
+    world.edit_cluster(|cluster| {
+        cluster["status"]["upgrade"] = json!({"stage": "Contracting", "rollbackable": false});
+        cluster["metadata"]["deletionTimestamp"] = json!("2026-06-01T11:00:00Z");
+        cluster["metadata"]["finalizers"] = json!(["workflow.example.com/cluster-cleanup"]);
+    });
+    world.converge(NAME).await;
+    assert_eq!(world.reported().0, Some(Phase::Completed));
+}
+
+#[tokio::test]
 async fn a_report_that_was_lost_is_asked_for_again() {
     let world = World::new(CLUSTER, BACKUP);
     world.set_answer(Task::Backup, Answer::GoodAndGone);

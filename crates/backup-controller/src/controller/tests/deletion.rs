@@ -7,6 +7,7 @@ use controller_kit::outcome::Next;
 use controller_testing::World as _;
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Namespace;
 use rstest::rstest;
 use serde_json::json;
 
@@ -97,6 +98,29 @@ async fn retain_leaves_it_and_says_where() {
             "Normal ArtefactRetained {LOCATION} stays: a WorkflowCluster can begin with it by spec.bootstrap"
         )
     );
+}
+
+#[tokio::test]
+async fn retain_of_an_unfinished_backup_promises_nothing() {
+    let world = World::new(CLUSTER, BACKUP);
+    world.set_answer(Task::Backup, Answer::Failed(Reason::DestinationFull));
+    world.settle(NAME).await;
+    world.edit(NAME, |backup| backup["spec"]["deletionPolicy"] = json!("Retain"));
+    world.delete(NAME).await;
+    assert_eq!(world.pass(NAME).await, Next::Gone);
+    let expected = format!("Normal ArtefactRetained what the unfinished backup left at {LOCATION} stays");
+    assert_eq!(last_event(&world), expected);
+}
+
+#[tokio::test]
+async fn a_cluster_that_waits_for_an_unfinished_backup_does_not_hold_it() {
+    let world = World::new(CLUSTER, BACKUP);
+    world.set_answer(Task::Backup, Answer::Failed(Reason::DestinationFull));
+    world.settle(NAME).await;
+    world.apiserver.seed(&recovery(&json!({"backupRef": {"name": NAME}})));
+    world.delete(NAME).await;
+    world.settle(NAME).await;
+    assert!(!is_there(&world));
 }
 
 #[tokio::test]
@@ -211,9 +235,10 @@ async fn force_delete_ends_every_wait() {
 }
 
 #[tokio::test]
-async fn with_its_namespace_it_goes_although_nothing_can_be_created_there() {
+async fn where_nothing_can_be_created_any_more_it_goes_at_once() {
     let world = World::complete(CLUSTER, BACKUP).await;
     world.delete(NAME).await;
+    // Before the namespace itself was seen to be going.
     world.apiserver.intercept(|request| {
         let text = "unable to create new content in namespace acme because it is being terminated";
         (request.method == "POST" && request.path.contains("/namespaces/acme/jobs"))
@@ -221,6 +246,46 @@ async fn with_its_namespace_it_goes_although_nothing_can_be_created_there() {
     });
     assert_eq!(world.pass(NAME).await, Next::Gone);
     assert!(!is_there(&world));
+    assert!(last_event(&world).starts_with("Warning ArtefactLeft"), "{}", last_event(&world));
+}
+
+#[rstest]
+#[case::delete("Delete", "Warning ArtefactLeft")]
+#[case::retain("Retain", "Normal ArtefactRetained")]
+#[tokio::test]
+async fn with_its_namespace_it_goes_although_all_rights_are_gone(#[case] policy: &str, #[case] event: &str) {
+    let world = World::complete(CLUSTER, BACKUP).await;
+    world.edit(NAME, |backup| backup["spec"]["deletionPolicy"] = json!(policy));
+    world.delete(NAME).await;
+    world.apiserver.edit::<Namespace>("", HOME, |namespace| {
+        namespace["metadata"]["deletionTimestamp"] = json!("2026-06-01T12:00:00Z");
+        namespace["metadata"]["finalizers"] = json!(["kubernetes"]);
+    });
+    world.apiserver.intercept(|request| {
+        let is_ours = request.path.contains("/workflowbackups/") || request.path.ends_with("/events");
+        (!is_ours && request.path.contains("/namespaces/acme/"))
+            .then(|| test_support::reply::forbidden("anything", "any", "no RBAC policy matched").into())
+    });
+    assert_eq!(world.pass(NAME).await, Next::Gone);
+    assert!(!is_there(&world));
+    assert!(last_event(&world).starts_with(event), "{}", last_event(&world));
+}
+
+#[tokio::test]
+async fn without_any_right_in_its_namespace_it_goes_after_its_time() {
+    let world = World::new(CLUSTER, BACKUP);
+    world.set_answer(Task::Backup, Answer::Never);
+    world.settle(NAME).await;
+    world.delete(NAME).await;
+    world.apiserver.intercept(|request| {
+        let is_ours = request.path.contains("/workflowbackups/") || request.path.ends_with("/events");
+        (!is_ours && request.path.contains("/namespaces/acme/"))
+            .then(|| test_support::reply::forbidden("anything", "any", "no RBAC policy matched").into())
+    });
+    world.pass(NAME).await;
+    assert_eq!((world.reported().0, world.reported().1.as_str()), (Some(Phase::Deleting), "Denied"));
+    world.pass_time(SignedDuration::from_mins(10));
+    assert_eq!(world.pass(NAME).await, Next::Gone);
     assert!(last_event(&world).starts_with("Warning ArtefactLeft"), "{}", last_event(&world));
 }
 

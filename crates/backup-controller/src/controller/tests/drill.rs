@@ -7,7 +7,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 
 use crate::children::{Order, Task, drill_job};
-use crate::testing::world::{Answer, HOME, NAME, World};
+use crate::testing::world::{Answer, HOME, NAME, World, waiting};
 use crate::testing::{BACKUP, CLUSTER, MANAGED, settings, today};
 
 const DRILL_JOB: &str = "nightly-drill-202606011200";
@@ -77,6 +77,23 @@ async fn a_drill_that_was_killed_is_a_failed_one() {
         message.starts_with(&format!("Job {DRILL_JOB} ended without a result: DeadlineExceeded")),
         "{message}"
     );
+}
+
+#[tokio::test]
+async fn a_drill_whose_key_is_not_there_is_not_waited_for() {
+    let world = World::complete(CLUSTER, BACKUP).await;
+    seed_drill(&world, Some("identity"));
+    let text = "MountVolume.SetUp failed for volume \"identity\" : secret \"identity\" not found";
+    let stuck = Answer::Stuck(waiting("ContainerCreating"), Some(("FailedMount", text)));
+    world.set_answer(Task::Drill, stuck);
+    world.settle(NAME).await;
+    let drill = world.status(NAME).last_drill.unwrap();
+    assert!(!drill.succeeded);
+    let message = "Secret acme/identity with identity is needed, and does not exist or lacks a key";
+    assert_eq!(drill.message.as_deref(), Some(message));
+    assert_eq!(world.jobs(), Vec::<String>::new());
+    let events = world.event_lines("dev");
+    assert_eq!(events.len(), 1, "{events:?}");
 }
 
 #[tokio::test]

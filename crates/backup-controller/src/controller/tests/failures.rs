@@ -29,6 +29,14 @@ type Change = fn(&mut Value);
     BackupReason::ClusterNotReady,
     "the engine of WorkflowCluster dev has not run yet: there is nothing to back up"
 )]
+#[case::in_the_middle_of_a_migration(
+    |cluster: &mut Value| {
+        cluster["status"]["upgrade"] = json!({"stage": "Expanding", "rollbackable": true});
+    },
+    Phase::Pending,
+    BackupReason::ClusterNotReady,
+    "the upgrade of WorkflowCluster dev changes the schema (Expanding), and would wait"
+)]
 #[case::managed_and_not_there(
     |cluster: &mut Value| {
         cluster["spec"]["postgres"] = json!({"managed": {}});
@@ -208,6 +216,26 @@ async fn missing_credentials_of_s3_are_named() {
             Phase::Running,
             BackupReason::DestinationSecretMissing,
             "Secret acme/s3 with accessKeyId and secretAccessKey is needed, and does not exist or lacks a key"
+        )
+    );
+}
+
+#[tokio::test]
+async fn what_is_missing_until_the_time_is_over_is_still_named() {
+    let world = World::new(CLUSTER, BACKUP);
+    let text = "MountVolume.SetUp failed for volume \"s3-ca\" : secret \"s3-ca\" not found";
+    world.set_answer(Task::Backup, Answer::Stuck(creating(), Some(("FailedMount", text))));
+    world.settle(NAME).await;
+    world.set_answer(Task::Backup, Answer::Killed("DeadlineExceeded"));
+    world.converge(NAME).await;
+    assert_eq!(
+        world.reported(),
+        as_reported(
+            Phase::Failed,
+            BackupReason::DestinationSecretMissing,
+            &format!(
+                "Secret acme/s3-ca with ca.crt is needed, and does not exist or lacks a key; the time of Job {BACKUP_JOB} is over"
+            )
         )
     );
 }

@@ -52,6 +52,10 @@ async fn one_that_cannot_begin_holds_up_no_other() {
         backup["spec"]["paused"] = json!(true);
         backup["spec"]["destination"] = json!({"volume": {"claimName": "backups"}});
     }));
+    world.apiserver.seed(&another("broken", |backup| {
+        let path = json!({"volume": {"claimName": "backups", "path": "a/../b"}});
+        backup["spec"]["destination"] = path;
+    }));
     world.converge(NAME).await;
     assert_eq!(phase(&world, NAME), Some(Phase::Completed));
 }
