@@ -7,6 +7,7 @@ mod faults;
 mod fixture;
 mod incidents;
 mod lane;
+mod omnistrate;
 mod processes;
 mod rotation;
 mod scaling;
