@@ -103,8 +103,8 @@ nightly: test-nightly e2e-nightly
 test-nightly:
     cargo test --workspace --locked --lib -- --ignored
 
-# The long end-to-end tests on the node (or KUBE_CONTEXT, with CloudNativePG and an S3 server as `provider` and `s3` install them): all
-# 24 orders of deletion, a rotation of tokens and keys, upgrades under load, the life of an instance by the service plan for Omnistrate
+# A cluster of KUBE_CONTEXT needs CloudNativePG and an S3 server as `provider` and `s3` install them on the node.
+# The long end-to-end tests on the node (or KUBE_CONTEXT): all 24 orders of deletion, a rotation of tokens and keys, upgrades under load, a life by the service plan for Omnistrate
 e2e-nightly: sample
     @[[ -n ${KUBE_CONTEXT:-} ]] || { {{ cluster }} provider && {{ cluster }} s3; }
     REQUIRE_E2E=1 WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --workspace --locked --test node -- --test-threads=1 --ignored
