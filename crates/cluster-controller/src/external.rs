@@ -32,7 +32,7 @@ impl External {
     #[must_use]
     pub fn of(cluster: &WorkflowCluster, service: Option<&Service>) -> Self {
         let spec = &cluster.spec;
-        let named = spec.network.as_ref().and_then(|network| network.external_host.clone());
+        let own = spec.network.as_ref().and_then(|network| network.external_host.clone());
         let ingress = spec.enabled_ingress().filter(|ingress| ingress.host.is_some());
         let balanced = match spec.service_type() {
             ServiceType::LoadBalancer => Some(addresses_of(cluster, service)),
@@ -41,11 +41,11 @@ impl External {
         let is_pending = balanced.as_ref().is_some_and(Vec::is_empty);
         let of_ingress = ingress.and_then(|ingress| ingress.host.clone());
         let address = balanced.as_ref().and_then(|addresses| addresses.first().cloned());
-        let host = if is_pending { None } else { named.clone().or(address).or(of_ingress.clone()) };
+        let host = if is_pending { None } else { own.clone().or(address).or(of_ingress.clone()) };
         // Behind an Ingress alone the port is that of the Ingress.
         let behind = ingress.filter(|_| balanced.is_none());
         let url = host.as_deref().map(|host| url_of(host, behind));
-        let names = balanced.into_iter().flatten().chain(named).chain(of_ingress);
+        let names = balanced.into_iter().flatten().chain(own).chain(of_ingress);
         let names: BTreeSet<String> = names.collect();
         Self { host, url, names: names.into_iter().collect(), is_pending }
     }

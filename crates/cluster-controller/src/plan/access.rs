@@ -111,7 +111,7 @@ fn plan_certificate(
     let metadata = metadata(input, tls_secret_name(&input.name()));
     match live {
         Some(live) if !must_issue(authority, live, &names, now) => {
-            keep(access, live, metadata, |_| (), draft)
+            keep(access, live, metadata, |_| (), draft);
         }
         _ => draft.steps.push(Step::Own(ClusterStep::IssueCertificate {
             metadata,
