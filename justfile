@@ -41,6 +41,10 @@ provider:
 s3:
     @{{ cluster }} s3
 
+# Install CloudNativePG and its Barman Cloud plugin on the local node, for backups of managed PostgreSQL clusters to S3
+barman:
+    @{{ cluster }} barman
+
 # Run kubectl against the local cluster (or KUBE_CONTEXT)
 [positional-arguments]
 @kubectl *args:
@@ -103,8 +107,7 @@ nightly: test-nightly e2e-nightly
 test-nightly:
     cargo test --workspace --locked --lib -- --ignored
 
-# A cluster of KUBE_CONTEXT needs CloudNativePG and an S3 server as `provider` and `s3` install them on the node.
-# The long end-to-end tests on the node (or KUBE_CONTEXT): all 24 orders of deletion, a rotation of tokens and keys, upgrades under load, a life by the service plan for Omnistrate
+# The long end-to-end tests on the node (or KUBE_CONTEXT, which then has CloudNativePG and S3 as `./dev provider` and `./dev s3` make them)
 e2e-nightly: sample
     @[[ -n ${KUBE_CONTEXT:-} ]] || { {{ cluster }} provider && {{ cluster }} s3; }
     REQUIRE_E2E=1 WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --workspace --locked --test node -- --test-threads=1 --ignored

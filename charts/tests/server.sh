@@ -1,6 +1,6 @@
 # Checks on a real kube-apiserver. They build on each other, in the order of test.sh.
 
-crds=(workflowclusters workflowtenants workflowprocesses workflowworkers)
+crds=(workflowclusters workflowtenants workflowprocesses workflowworkers workflowbackups)
 crds=("${crds[@]/%/.workflow.example.com}")
 
 crd_chart_lives() {
@@ -143,7 +143,10 @@ people_may_work() {
   may edit yes patch workflowworkers scale
   may edit no patch workflowtenants
   may edit no create workflowclusters
+  may view yes get workflowbackups
+  may edit no create workflowbackups
   may admin yes patch workflowtenants
+  may admin yes create workflowbackups
   may admin yes patch workflowclusters scale
   for role in view edit admin; do
     [[ $(kubectl get clusterrole "workflow-$role" -o "jsonpath={.metadata.labels.rbac\.authorization\.k8s\.io/aggregate-to-$role}") == true ]]

@@ -11,6 +11,7 @@ use crate::scheduling::{Resources, Scheduling};
 use crate::schema::{self, CelRule};
 
 mod backup;
+mod connection;
 mod managed;
 mod reason;
 mod status;

@@ -17,6 +17,12 @@ pub const BACKUP: &str = "workflow.example.com/backup";
 pub const BACKUP_CAUSE: &str = "workflow.example.com/backup-cause";
 /// Annotation of a `WorkflowBackup` that was made before an upgrade: `planHash` of that upgrade.
 pub const BACKUP_FOR_PLAN: &str = "workflow.example.com/plan-hash";
+/// Annotation of a `WorkflowBackup` that a schedule made: when it was due.
+pub const SCHEDULED_FOR: &str = "workflow.example.com/scheduled-for";
+/// Annotation of a `WorkflowBackup` that a schedule made: that schedule with its time zone, `0 3 * * * Europe/Berlin`.
+pub const SCHEDULED_BY: &str = "workflow.example.com/scheduled-by";
+/// Label of a Job of the backup agent: what it does with the backup, one of `backup`, `delete`, `drill`.
+pub const BACKUP_TASK: &str = "workflow.example.com/backup-task";
 
 /// Annotation, `"true"`: gives up a cleanup that cannot end. What is left behind is reported in an event.
 pub const FORCE_DELETE: &str = "workflow.example.com/force-delete";

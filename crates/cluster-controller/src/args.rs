@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use agent_jobs::pod::AgentImage;
 use api_types::engine_access::Access;
 use controller_kit::args::ServiceArgs;
 
@@ -59,6 +60,10 @@ pub struct Settings {
     /// Which versions of the engine are run, as YAML or JSON: `supported`, `denied`, `steps`. Without it every version is.
     #[arg(long, env = "ENGINE_VERSIONS", default_value = "{}", hide_default_value = true)]
     pub engine_versions: EngineVersions,
+
+    /// The agent that restores backups.
+    #[command(flatten)]
+    pub agent: AgentImage,
 
     /// Who may read which Secret of an engine.
     #[command(flatten)]

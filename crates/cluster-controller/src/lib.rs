@@ -27,6 +27,7 @@ pub mod observe;
 pub mod plan;
 pub mod proof;
 pub mod provider;
+pub mod recovery;
 pub mod status;
 pub mod upgrade;
 pub mod validate;

@@ -30,6 +30,7 @@ use crate::context::Context;
 use crate::provider::{
     Managed, explain_absence, judge_managed, may_answer, observe_fixed_class, observe_provider,
 };
+use crate::recovery::{RecoveryView, is_at_work, observe_recovery};
 use crate::upgrade::revisions::is_rolled_out;
 use crate::validate::Target;
 use backups::{Backups, observe_backups};
@@ -52,6 +53,8 @@ pub struct Observed {
     pub managed: Option<Managed>,
     /// Its WorkflowBackups.
     pub backups: Backups,
+    /// What a cluster begins with, until it has.
+    pub recovery: Option<RecoveryView>,
     /// Whose the database is.
     pub ownership: Ownership,
     /// How to log in to it, if that can be known.
@@ -158,6 +161,7 @@ async fn observe_world(
         installation,
         login,
         provider,
+        recovery,
         access,
         (pods, obstacles, canaries),
         stable_template,
@@ -176,6 +180,7 @@ async fn observe_world(
                 None => None,
             })
         },
+        observe_recovery(context, cluster),
         observe_access(context, cluster),
         async {
             let pods = observe_pods(context, cluster, &children).await?;
@@ -191,7 +196,8 @@ async fn observe_world(
     )?;
     let settings = &context.settings;
     let input = BuildInput { cluster, target, settings, database: DEFAULT_DATABASE, claim: None };
-    let runs_nothing = pods.is_empty() && children.jobs.iter().all(|job| is_finished(job));
+    let is_restoring = is_at_work(recovery.as_ref());
+    let runs_nothing = pods.is_empty() && !is_restoring && children.jobs.iter().all(|job| is_finished(job));
     let backups = observe_backups(context, cluster);
     let may_sleep = cluster.spec.is_stopped() && runs_nothing && !backups.need_database();
     let managed =
@@ -203,17 +209,21 @@ async fn observe_world(
             context.postgres.forget(&cluster.uid().unwrap_or_default());
             PostgresView::Unusable(absence)
         }
-        (absence, _) => match (observe_database(context, cluster, &login, &children, &pods).await, absence) {
-            // What the provider says of its database explains more than a login that fails.
-            (PostgresView::Unusable(_), Some(absence)) => PostgresView::Unusable(absence),
-            (view, _) => view,
-        },
+        (absence, _) => {
+            match (observe_database(context, cluster, &login, &children, &pods, is_restoring).await, absence)
+            {
+                // What the provider says of its database explains more than a login that fails.
+                (PostgresView::Unusable(_), Some(absence)) => PostgresView::Unusable(absence),
+                (view, _) => view,
+            }
+        }
     };
     let (postgres, ownership) = judge_ownership(postgres, &installation, cluster);
     Ok(Observed {
         postgres,
         managed,
         backups,
+        recovery,
         ownership,
         login: login.ok(),
         access,
@@ -234,6 +244,7 @@ async fn observe_database(
     login: &Result<Login, PostgresProblem>,
     children: &Children,
     pods: &[PodView],
+    is_restoring: bool,
 ) -> PostgresView {
     let login = match login {
         Ok(login) => login,
@@ -243,8 +254,8 @@ async fn observe_database(
     let freshness = postgres::freshness(cluster, is_rolled_out);
     let uid = cluster.uid().unwrap_or_default();
     let view = context.postgres.observe(&uid, login, freshness).await;
-    if !children.jobs.iter().all(|job| is_finished(job)) {
-        // A migration may change what the database just said: it is asked again by the next pass.
+    if is_restoring || !children.jobs.iter().all(|job| is_finished(job)) {
+        // A migration or a restore may change what the database just said: it is asked again by the next pass.
         context.postgres.forget(&uid);
     }
     view

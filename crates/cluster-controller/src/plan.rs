@@ -26,6 +26,7 @@ use crate::external::External;
 use crate::observe::dependants::Release;
 use crate::observe::{Observed, View};
 use crate::provider::{Order, plan_provider};
+use crate::recovery::{Stage, judge_recovery};
 use crate::upgrade::withdrawal::unwanted_by_refused;
 use crate::upgrade::{Upgrade, plan_upgrade};
 use crate::validate::Target;
@@ -121,6 +122,8 @@ pub struct Plan {
     pub claims_database: bool,
     /// Stage of the schema and of the pods.
     pub upgrade: Upgrade,
+    /// Where the backup is that the cluster begins with.
+    pub recovery: Option<Stage>,
 }
 
 /// A Secret that is taken over only when a person says so.
@@ -178,6 +181,13 @@ pub fn plan(
 
     let mut draft = Draft::default();
     let mut upgrade = plan_upgrade(&input, observed, now);
+    let owner = held.map(|claim| claim.identity.to_string());
+    let recovery = judge_recovery(&input, observed.recovery.as_ref(), &observed.postgres, owner.as_deref());
+    if recovery.as_ref().is_some_and(|stage| !stage.is_done()) {
+        // No schema and no engine before the backup is complete: nothing half restored is ever served.
+        upgrade.permit.job = false;
+        upgrade.rollout.template = upgrade.rollout.template.filter(|_| live.is_some());
+    }
     if !cluster.spec.is_paused() {
         if !cluster.finalizers().iter().any(|finalizer| finalizer == CLUSTER_CONTROLLER.finalizer) {
             // From then on a deletion waits for the tenants and processes that are deleted with the cluster.
@@ -192,6 +202,9 @@ pub fn plan(
         }
         let due = observed.ownership.due().cloned().map(Box::new);
         draft.steps.extend(due.map(ClusterStep::ClaimDatabase).map(Step::Own));
+        if let Some(Stage::JobMissing(job)) = &recovery {
+            draft.steps.push(Step::Own(ClusterStep::CreateJob(Desired::of(&**job))));
+        }
         draft.steps.extend(upgrade.unwanted.iter().cloned().map(ClusterStep::WithdrawJob).map(Step::Own));
         let input = Input {
             build: input,
@@ -211,6 +224,7 @@ pub fn plan(
         writes_credentials: draft.writes_credentials,
         claims_database: observed.ownership.due().is_some() && !cluster.spec.is_paused(),
         upgrade,
+        recovery,
     }
 }
 

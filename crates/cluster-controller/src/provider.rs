@@ -4,9 +4,7 @@
 pub mod cloud_native_pg;
 
 use api_types::WorkflowCluster;
-use api_types::cluster::{
-    ClusterDeletionPolicy, ClusterReason, ExternalPostgres, ManagedPostgres, PostgresProvider,
-};
+use api_types::cluster::{ClusterDeletionPolicy, ClusterReason, ManagedPostgres, PostgresProvider};
 use api_types::labels::{CLUSTER, Component, MANAGED_BY, OPERATOR};
 use controller_kit::plan::{ChildVerdict, Desired, is_controlled_by, is_converged, plan_child};
 use controller_kit::problem::Problem;
@@ -33,9 +31,6 @@ pub trait Provider: Send + Sync {
 
     /// Name of the applied object.
     fn object_name(&self, cluster: &str) -> String;
-
-    /// Where the database is, and which Secrets it makes for the login.
-    fn connection(&self, cluster: &str, namespace: &str) -> ExternalPostgres;
 
     /// The object to apply. `live` is the one that was applied before: what cannot be taken back stays as it has it.
     fn build(&self, order: &Order<'_>, live: Option<&DynamicObject>) -> Desired;

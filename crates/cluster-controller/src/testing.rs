@@ -3,6 +3,7 @@
 pub(crate) mod stateful_set_controller;
 pub(crate) mod world;
 
+use agent_jobs::pod::AgentImage;
 use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason;
 use controller_kit::children::LiveChildren;
@@ -86,7 +87,17 @@ pub(crate) fn settings() -> Settings {
         credential_overlap_seconds: 86_400,
         engine_versions:
             r#"denied: [{ versions: "=1.3.66", reason: "it is denied; use 1.3.0" }]"#.parse().unwrap(),
+        agent: agent_image(),
         readers: readers(),
+    }
+}
+
+/// The image of the backup agent.
+pub(crate) fn agent_image() -> AgentImage {
+    AgentImage {
+        reference: "ghcr.io/example/backup-agent:1.0.0".to_owned(),
+        pull_policy: "IfNotPresent".to_owned(),
+        pull_secrets: Vec::new(),
     }
 }
 
@@ -147,6 +158,7 @@ pub(crate) fn nothing() -> Observed {
         postgres: reachable(None),
         managed: None,
         backups: Backups::default(),
+        recovery: None,
         ownership: Ownership::Held(held(&cluster(MINIMAL))),
         login: None,
         access: AccessView { proof: proof(), ..AccessView::default() },
@@ -164,6 +176,7 @@ pub(crate) fn nothing() -> Observed {
 /// A database whose schema is that of this engine version.
 pub(crate) fn reachable(engine_version: Option<&str>) -> PostgresView {
     PostgresView::Reachable(Database {
+        restored: None,
         protection: postgres_guard::Protection::Verified,
         server_version: 150_004,
         schema_version: engine_version.map(|_| 1),

@@ -9,8 +9,6 @@ use jiff::tz::TimeZone;
 use kube::ResourceExt as _;
 use semver::Version;
 
-use crate::provider::provider_of;
-
 /// What the builders need beside the object itself; with it, no builder can fail.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
@@ -47,23 +45,11 @@ pub fn validate(cluster: &WorkflowCluster) -> Result<Target, Problem<ClusterReas
         }
     }
     let namespace = cluster.namespace().unwrap_or_default();
-    let postgres = match (&cluster.spec.postgres.external_ref, &cluster.spec.postgres.managed) {
-        (Some(postgres), _) => {
-            ExternalPostgres { host: resolvable(&postgres.host, &namespace), ..postgres.clone() }
-        }
-        (None, Some(managed)) => provider_of(managed).connection(&cluster.name_any(), &namespace),
-        (None, None) => {
-            let message = "spec.postgres must have exactly one of externalRef and managed".to_owned();
-            return refuse(ClusterReason::InvalidSpec, message);
-        }
+    let Some(postgres) = cluster.spec.postgres.connection(&cluster.name_any(), &namespace) else {
+        let message = "spec.postgres must have exactly one of externalRef and managed".to_owned();
+        return refuse(ClusterReason::InvalidSpec, message);
     };
     Ok(Target { version, postgres, managed: cluster.spec.postgres.managed.clone() })
-}
-
-/// A single word is a Service beside the engine, whose pods would find it by their search path. In full the name is the
-/// same for them and for this process, which lives elsewhere; `verify-full` compares it with the certificate.
-fn resolvable(host: &str, namespace: &str) -> String {
-    if host.contains(['.', ':']) { host.to_owned() } else { format!("{host}.{namespace}.svc") }
 }
 
 /// Fields of a valid spec that are stored and not acted on, each with what to do instead.

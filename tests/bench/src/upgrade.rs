@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use e2e::cluster::Cluster;
 use e2e::progress::Progress;
-use e2e::testbed::{Shape, Testbed};
+use e2e::testbed::{Data, Shape, Testbed};
 use e2e::traffic::Plan;
 
 use crate::figures::millis;
@@ -53,6 +53,7 @@ pub(crate) async fn measure(options: &Options) -> anyhow::Result<()> {
         version: options.from.clone(),
         replicas: i32::try_from(options.replicas)?,
         health_seconds: options.health_seconds,
+        data: Data::Shared,
     };
     let schedule =
         Schedule { plan: Plan::at(options.rate), beside: Duration::from_secs(options.beside.into()) };

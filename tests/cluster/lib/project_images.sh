@@ -1,6 +1,6 @@
 # The project's own images: the services, the engine, the backup agent, the sample's worker and its PostgreSQL.
 
-services=(cluster-controller process-controller worker-controller tenant-controller job-lag-metrics-adapter)
+services=(cluster-controller process-controller worker-controller tenant-controller backup-controller job-lag-metrics-adapter)
 profile=${PROFILE:-dev}
 
 # Versions of the engine, each an image of its own: workflow-engine-<version>.
@@ -261,4 +261,9 @@ write_image_values() {
     read -r repository_name tag <"$state/loaded/$name"
     printf '%s:\n  image:\n    repository: %s\n    tag: %s\n' "$name" "$repository_name" "$tag"
   done >"$state/images.yaml"
+  # What services have Jobs run.
+  if [[ -f $state/loaded/backup-agent ]]; then
+    read -r repository_name tag <"$state/loaded/backup-agent"
+    printf 'global:\n  backupAgent:\n    repository: %s\n    tag: %s\n' "$repository_name" "$tag" >>"$state/images.yaml"
+  fi
 }

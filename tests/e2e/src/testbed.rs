@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::engine::{ClientCredential, entry};
 use crate::forwarder::Forwarder;
-use crate::postgres;
+use crate::postgres::{self, Place};
 use crate::progress::{Look, Progress};
 use crate::sample::{CLUSTER, PLAYGROUND, SYSTEM_NAMESPACE};
 use crate::traffic::{Audit, Ledger, Target};
@@ -42,6 +42,18 @@ pub struct Shape {
     pub replicas: i32,
     /// `spec.upgrade.canary.healthSeconds`.
     pub health_seconds: u32,
+    /// Where its data is.
+    pub data: Data,
+}
+
+/// Where an engine's data is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Data {
+    /// In a database of its own in the demo's Postgres.
+    #[default]
+    Shared,
+    /// In a Postgres of its own, with so many instances.
+    Managed(i32),
 }
 
 /// Objects that are there.
@@ -73,7 +85,9 @@ impl Testbed {
     pub async fn build(cluster: &Cluster, shape: Shape, progress: Progress) -> anyhow::Result<Self> {
         let testbed = Self { cluster: cluster.clone(), shape };
         testbed.remove_objects(progress).await?;
-        postgres::recreate(cluster, &testbed.database()).await?;
+        if testbed.shape.data == Data::Shared {
+            postgres::recreate(cluster, &testbed.database()).await?;
+        }
         testbed.apply().await?;
         testbed.await_ready(progress).await?;
         Ok(testbed)
@@ -82,7 +96,11 @@ impl Testbed {
     /// Removes its objects and its database.
     pub async fn remove(self, progress: Progress) -> anyhow::Result<()> {
         self.remove_objects(progress).await?;
-        postgres::drop_database(&self.cluster, &self.database()).await
+        match self.shape.data {
+            Data::Shared => postgres::drop_database(&self.cluster, &self.database()).await,
+            // It goes with the cluster.
+            Data::Managed(_) => Ok(()),
+        }
     }
 
     /// As a user asks for another version.
@@ -191,7 +209,12 @@ impl Testbed {
 
     /// Holds what the traffic says against the engine's rows.
     pub async fn audit(&self, run: &str, ledger: &Ledger) -> anyhow::Result<Audit> {
-        Audit::of(&self.cluster, &self.database(), self.shape.name, run, ledger).await
+        let database = self.database();
+        let place = match self.shape.data {
+            Data::Shared => Place::Demo(&database),
+            Data::Managed(_) => Place::Managed { namespace: PLAYGROUND, cluster: self.shape.name },
+        };
+        Audit::of(&self.cluster, place, self.shape.name, run, ledger).await
     }
 
     fn database(&self) -> String {
@@ -199,7 +222,7 @@ impl Testbed {
     }
 
     async fn apply(&self) -> anyhow::Result<()> {
-        let Shape { name, version, replicas, health_seconds } = &self.shape;
+        let Shape { name, version, replicas, health_seconds, data } = &self.shape;
         let sample: Api<WorkflowCluster> = Api::namespaced(self.cluster.client.clone(), SYSTEM_NAMESPACE);
         // `spec.image` is a repository, without a tag.
         let image = sample.get(CLUSTER).await.context("reading the sample's cluster")?.spec.image;
@@ -208,8 +231,12 @@ impl Testbed {
         let login = json!({"apiVersion": "v1", "kind": "Secret", "data": login,
             "metadata": {"name": secret, "namespace": PLAYGROUND}});
         self.apply_one::<Secret>(&secret, &login).await?;
-        let postgres = json!({"externalRef": {"host": postgres::HOST, "database": self.database(),
-            "databaseSecret": secret}});
+        let postgres = match data {
+            Data::Shared => json!({"externalRef": {"host": postgres::HOST, "database": self.database(),
+                "databaseSecret": secret}}),
+            Data::Managed(instances) => json!({"managed": {"replicas": instances, "storageSize": "1Gi",
+                "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}}}),
+        };
         let engine = json!({"version": version, "replicas": replicas, "postgres": postgres, "image": image,
             "upgrade": {"canary": {"healthSeconds": health_seconds}},
             "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}});

@@ -10,7 +10,7 @@ use api_types::cluster::UpgradeStage;
 use crate::cluster::Cluster;
 use crate::passage::{Mark, follow, judge_upgrade};
 use crate::progress::Progress;
-use crate::testbed::{Shape, Sight, Testbed};
+use crate::testbed::{Data, Shape, Sight, Testbed};
 use crate::traffic::{Audit, Ledger, Plan, Record, Traffic, quantile};
 
 const FORMER: &str = "1.2.3";
@@ -51,8 +51,13 @@ pub async fn run(
     name: &'static str,
     rate: u32,
 ) -> anyhow::Result<Outcome> {
-    let shape =
-        Shape { name, version: FORMER.to_owned(), replicas: REPLICAS, health_seconds: HEALTH_SECONDS };
+    let shape = Shape {
+        name,
+        version: FORMER.to_owned(),
+        replicas: REPLICAS,
+        health_seconds: HEALTH_SECONDS,
+        data: Data::Shared,
+    };
     progress.say(&format!("an engine cluster of its own, {name}, begins at {FORMER}"));
     let testbed = Testbed::build(cluster, shape, progress).await?;
     let outcome = run_on(&testbed, progress, rate).await;

@@ -76,6 +76,9 @@ crate::reason::kind_reasons! {
         FailedCreate Warning
             "Kubernetes refuses to create the backup's pod; the message says why."
             => "Correct what the message names.",
+        PodNotStarting Warning
+            "The backup's pod exists and does not start; the message says why."
+            => "Correct what the message names; the backup goes on by itself.",
         ArtefactDeleted Normal
             "What the backup left at the destination was deleted (event)."
             => "Nothing.",
@@ -88,5 +91,23 @@ crate::reason::kind_reasons! {
         ArtefactInUse Warning
             "A cluster is being restored from the backup: it is deleted when that has ended."
             => "Wait.",
+        ArtefactDeleting Normal
+            "What the backup left at the destination is being deleted; the message names the Job."
+            => "Wait.",
+        DrillSucceeded Normal
+            "The backup was restored into a throw-away database, and every row came back (event)."
+            => "Nothing.",
+        DrillFailed Warning
+            "The backup could not be restored into a throw-away database; the message says why (event, also on the WorkflowCluster)."
+            => "Correct what the message names. Until a drill succeeds, do not count on this backup.",
+        BackupScheduleInvalid Warning
+            "`spec.backup.schedule`, `spec.backup.drill.schedule` or `spec.backup.timeZone` is no schedule or no time zone (event on the WorkflowCluster)."
+            => "Correct the field that the message names.",
+        BackupMissed Warning
+            "A backup of the schedule was not made in its time, and the next one is near (event on the WorkflowCluster)."
+            => "Nothing; if it happens again, look whether the backup-controller runs.",
+        BackupSkipped Warning
+            "A backup of the schedule was not made, because the former one is not done (event on the WorkflowCluster)."
+            => "Look at the backup that the message names, or make the schedule less dense.",
     }
 }

@@ -115,6 +115,21 @@ crate::reason::kind_reasons! {
         DatabaseTakenOver Normal
             "The database was claimed by another WorkflowCluster before; the message names it (event)."
             => "Nothing.",
+        Restoring Normal
+            "A Job loads the backup that `spec.bootstrap.recovery` names into the database; no engine runs before it is complete."
+            => "Wait.",
+        RestoreBackupMissing Warning
+            "`spec.bootstrap.recovery.backupRef` names no WorkflowBackup of this namespace."
+            => "Create the cluster anew with the right name, or with `backupId` and `destination`.",
+        RestoreBackupAwaited Normal
+            "The WorkflowBackup that `spec.bootstrap.recovery` names is not complete yet."
+            => "Wait.",
+        RestoreRefused Warning
+            "The backup does not fit the cluster, or its database is not empty; the message says why. Nothing was written."
+            => "Create the cluster anew with what the message asks for.",
+        RestoreFailed Warning
+            "The backup could not be restored; the message says why. No engine is started on the database."
+            => "Correct the cause, then delete the named Job: the restore begins anew.",
         MigrationRunning Normal
             "The migration Job brings the database schema to the version."
             => "Wait.",

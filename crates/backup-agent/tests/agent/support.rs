@@ -214,6 +214,7 @@ pub(crate) async fn migrate(database: &TestDatabase, up_to: UpTo) {
         to: workflow_engine::release::version().parse().expect("is a version"),
         up_to,
         approve_breaking: false,
+        claim: None,
         lock_timeout: Duration::from_secs(30),
     };
     migrate::run(&mut connection, &order).await.expect("migrates");
@@ -229,7 +230,7 @@ pub(crate) async fn seed(superuser: &mut PgConnection, count: i32) {
                  max_storage_bytes, suspended, owner, generation)
              SELECT $1, 'Größe \\ ''x''', $2, $3 % 7, 0, false, '', 1 ON CONFLICT DO NOTHING",
             "INSERT INTO workflow.tenant_counter SELECT $1, i, $2 + i, 0, 0, 0, $3 FROM generate_series(1, 3) i",
-            "INSERT INTO workflow.process SELECT $1, 'order-' || i, 'WorkflowProcess/prod/order', 'uid', now(), $2 + $3
+            "INSERT INTO workflow.process SELECT $1, 'order-' || i, 'WorkflowProcess/elsewhere/order', 'uid', now(), $2 + $3
              FROM generate_series(1, 3) i",
             "INSERT INTO workflow.process_definition (tenant_id, key, process_id, version, version_tag, sha256,
                  resource_name, content, job_types)

@@ -17,6 +17,7 @@ use crate::children::ClusterChildren;
 use crate::children::service::ClientService;
 use crate::children::stateful_set::EnginePods;
 use crate::context::Context;
+use crate::recovery::is_restore;
 
 /// The children of one cluster.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +43,9 @@ pub async fn observe_children(
 #[must_use]
 pub fn observe_jobs(context: &Context, cluster: &WorkflowCluster) -> Vec<Arc<Job>> {
     let (uid, namespace) = (cluster.uid().unwrap_or_default(), cluster.namespace());
-    let is_ours = |job: &Arc<Job>| job.namespace() == namespace && is_controlled_by(job.meta(), &uid);
+    let is_ours = |job: &Arc<Job>| {
+        job.namespace() == namespace && is_controlled_by(job.meta(), &uid) && !is_restore(job)
+    };
     let mut jobs: Vec<_> = context.jobs.state().into_iter().filter(is_ours).collect();
     jobs.sort_by_key(|job| job.name_any());
     jobs

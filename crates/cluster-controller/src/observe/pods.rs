@@ -3,9 +3,12 @@
 use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason;
 use api_types::labels::{Component, VERSION, selector, selector_text};
+use backup_format::Outcome;
+use controller_kit::plan::is_controlled_by;
 use controller_kit::problem::Problem;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
@@ -95,6 +98,31 @@ async fn list(
     let mut pods: Vec<PodView> = listed.items.iter().filter(|pod| belongs(pod)).map(view).collect();
     pods.sort_by(|a, b| (a.ordinal, &a.name).cmp(&(b.ordinal, &b.name)));
     Ok(pods)
+}
+
+/// The pod of the newest attempt of a restore, while it is there, and what the last attempt that ended left.
+pub async fn observe_restore_pods(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    job: &Job,
+) -> Result<(Option<PodView>, Option<Outcome>), Problem<ClusterReason>> {
+    let namespace = cluster.namespace().unwrap_or_default();
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
+    let labels = selector_text(&selector(Component::Restore, &cluster.name_any()));
+    let listed = api.list(&ListParams::default().labels(&labels)).await;
+    let mut pods = listed.map_err(|error| unread(&format!("Pods {labels} in {namespace}"), &error))?.items;
+    pods.retain(|pod| is_controlled_by(&pod.metadata, &job.uid().unwrap_or_default()));
+    pods.sort_by_key(|pod| (pod.creation_timestamp().map(|time| time.0), pod.name_any()));
+    let outcome = pods.iter().rev().find_map(|pod| {
+        let mut containers = pod.status.as_ref()?.container_statuses.iter().flatten();
+        let ended = containers.find_map(|container| container.state.as_ref()?.terminated.as_ref())?;
+        serde_json::from_str(ended.message.as_deref()?).ok()
+    });
+    let is_ended = |pod: &&Pod| {
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        matches!(phase, Some("Succeeded" | "Failed"))
+    };
+    Ok((pods.last().filter(|pod| !is_ended(pod)).map(view), outcome))
 }
 
 /// Reads one pod.

@@ -23,6 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::claim::sql::{apply_claim, apply_release, is_lost_race};
 use crate::claim::{Claim, ClaimChange, Identity};
+use crate::recovery::Restored;
 pub use problem::PostgresProblem;
 use problem::{explain, explain_login, unreachable};
 use survey::{prepare_session, survey};
@@ -103,6 +104,8 @@ pub enum PostgresView {
 /// A usable database.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Database {
+    /// What it says of a restore.
+    pub restored: Option<Restored>,
     /// How the connection to it is protected, as it was seen.
     pub protection: Protection,
     /// `server_version_num`: 150004 is 15.4.

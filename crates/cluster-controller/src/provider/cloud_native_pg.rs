@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api_types::cluster::{ExternalPostgres, SslMode};
+use api_types::cluster::{DEFAULT_DATABASE, PostgresProvider};
 use api_types::quantity::Quantity;
 use controller_kit::plan::Desired;
 use k8s_openapi::api::core::v1::{
@@ -24,8 +24,6 @@ const CLUSTER_LABEL: &str = "cnpg.io/cluster";
 /// A primary that ends refuses new connections at once and waits so long for the open ones. An engine keeps its own open: with
 /// the provider's 180 s nobody would write for three minutes.
 const SMART_SHUTDOWN_SECONDS: i32 = 1;
-/// Database and owner that are made for the engine.
-const DATABASE: &str = "workflow";
 /// What an engine pod opens at most: its pool, one that listens, one that starts.
 const CONNECTIONS_OF_ENGINE_POD: i32 = 18;
 /// Migrations, backups and the operator.
@@ -146,21 +144,7 @@ impl Provider for CloudNativePg {
     }
 
     fn object_name(&self, cluster: &str) -> String {
-        format!("{cluster}-postgres")
-    }
-
-    /// The Service follows the primary, and the server's certificate is made for its name. Of the login's Secret only the
-    /// user and the password are read: its `host` is a name that only pods of this namespace can resolve.
-    fn connection(&self, cluster: &str, namespace: &str) -> ExternalPostgres {
-        let name = self.object_name(cluster);
-        ExternalPostgres {
-            host: format!("{name}-rw.{namespace}.svc"),
-            port: None,
-            database: Some(DATABASE.to_owned()),
-            database_secret: format!("{name}-app"),
-            ssl_mode: Some(SslMode::VerifyFull),
-            ca_secret: Some(format!("{name}-ca")),
-        }
+        PostgresProvider::CloudNativePg.object_name(cluster)
     }
 
     fn build(&self, order: &Order<'_>, live: Option<&DynamicObject>) -> Desired {
@@ -234,8 +218,8 @@ fn build_spec(order: &Order<'_>, live: Option<&DynamicObject>) -> ClusterSpec {
 /// The same order of texts on every server, whatever its system's locale is.
 fn build_database() -> InitDb {
     InitDb {
-        database: DATABASE.to_owned(),
-        owner: DATABASE.to_owned(),
+        database: DEFAULT_DATABASE.to_owned(),
+        owner: DEFAULT_DATABASE.to_owned(),
         encoding: "UTF8".to_owned(),
         locale_collate: "C".to_owned(),
         locale_c_type: "C".to_owned(),

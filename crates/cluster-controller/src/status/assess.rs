@@ -2,6 +2,7 @@
 
 mod phase;
 mod postgres;
+mod recovery;
 mod upgrade;
 
 use std::time::Duration;
@@ -129,6 +130,7 @@ pub fn assess(
         .or_else(|| judge.judge_claim())
         .or_else(|| judge.judge_scaling())
         .or_else(|| judge.judge_postgres())
+        .or_else(|| judge.judge_recovery())
         .or_else(|| judge.judge_migration())
         .or_else(|| judge.judge_upgrade())
         .or_else(|| judge.judge_pods())

@@ -4,8 +4,8 @@ use api_types::WorkflowCluster;
 use api_types::backup::DrillResult;
 use api_types::cluster::ClusterReason as Reason;
 use api_types::cluster::{
-    AccessKeyIds, ClusterReason, Endpoint, LastBackup, PostgresStatus, SslMode, StableTemplate,
-    UpgradeGateName, UpgradeStage, UpgradeStatus, WorkflowClusterStatus,
+    AccessKeyIds, ClusterReason, Endpoint, LastBackup, PostgresStatus, RecoveryStatus, SslMode,
+    StableTemplate, UpgradeGateName, UpgradeStage, UpgradeStatus, WorkflowClusterStatus,
 };
 use api_types::condition::{
     AVAILABLE, MIGRATED, POSTGRES_ENCRYPTED, POSTGRES_REACHABLE, ROTATING_CREDENTIALS, SUPPORTED,
@@ -28,6 +28,7 @@ use crate::observe::Observed;
 use crate::observe::postgres::PostgresView;
 use crate::plan::Plan;
 use crate::plan::credentials::Rotation;
+use crate::recovery::Stage;
 use crate::upgrade::migration::{JobState, Migration};
 use crate::validate::{Target, fields_not_acted_on};
 
@@ -56,6 +57,8 @@ pub struct Facts {
     pub upgrade: Option<UpgradeStatus>,
     /// What a failed upgrade goes back to.
     pub last_stable: Option<StableTemplate>,
+    /// The backup that the cluster began with.
+    pub recovery: Option<RecoveryStatus>,
     /// The newest backup.
     pub last_backup: Option<LastBackup>,
     /// The newest drill.
@@ -110,6 +113,10 @@ impl Facts {
                 && !is_migrating(plan),
             upgrade: plan.upgrade.record.clone(),
             last_stable: plan.upgrade.stable.clone(),
+            recovery: match &plan.recovery {
+                Some(Stage::Done(status)) => Some(status.clone()),
+                _ => None,
+            },
             last_backup: observed.backups.last(),
             last_drill: observed.backups.last_drill(),
             conditions: vec![
@@ -141,6 +148,7 @@ impl Facts {
                 .then(|| self.access_key_ids.clone()),
             upgrade: self.upgrade.clone(),
             last_stable: self.last_stable.clone(),
+            recovery: self.recovery.clone(),
             last_backup: self.last_backup.clone(),
             last_drill: self.last_drill.clone(),
             ..WorkflowClusterStatus::default()

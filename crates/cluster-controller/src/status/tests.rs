@@ -476,6 +476,8 @@ fn every_reason_is_used() {
         include_str!("../observe/secrets.rs"),
         include_str!("../provider.rs"),
         include_str!("assess/postgres.rs"),
+        include_str!("assess/recovery.rs"),
+        include_str!("../recovery.rs"),
     ];
     let unused: Vec<&str> = ClusterReason::ALL
         .iter()

@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use agent_jobs::pod::AgentImage;
 use api_types::WorkflowCluster;
 use api_types::engine_access::{engine_host, engine_pod_host};
 use async_trait::async_trait;
@@ -63,6 +64,7 @@ impl Databases for FakeDatabase {
         let engine_version = self.0.lock().unwrap().clone();
         let protection = postgres_guard::Protection::Verified;
         PostgresView::Reachable(Database {
+            restored: None,
             protection,
             server_version: 150_004,
             schema_version: Some(1),
@@ -194,6 +196,11 @@ impl World {
             ),
             proof: ProofKeeper::new(client.clone(), &self.name, PROOF_SECRET),
             settings: Settings {
+                agent: AgentImage {
+                    reference: "ghcr.io/example/backup-agent:1.0.0".to_owned(),
+                    pull_policy: "IfNotPresent".to_owned(),
+                    pull_secrets: Vec::new(),
+                },
                 engine_image_repository: "ghcr.io/example/workflow-engine".to_owned(),
                 engine_image_pull_policy: PullPolicy::IfNotPresent,
                 engine_image_pull_secrets: Vec::new(),

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::Ledger;
 use crate::cluster::Cluster;
-use crate::postgres;
+use crate::postgres::Place;
 
 /// `workflow.instance.state` of an instance that reached its end.
 const COMPLETED: &str = "2";
@@ -34,7 +34,7 @@ impl Audit {
     /// Reads the rows of `run` of this tenant, and compares.
     pub async fn of(
         cluster: &Cluster,
-        database: &str,
+        place: Place<'_>,
         tenant: &str,
         run: &str,
         ledger: &Ledger,
@@ -45,7 +45,7 @@ impl Audit {
             "select variables->>'order', key, state from workflow.instance \
              where tenant_id = '{tenant}' and variables->>'run' = '{run}'"
         );
-        let rows = postgres::run(cluster, database, &[&as_tenant, &instances]).await?;
+        let rows = place.run(cluster, &[&as_tenant, &instances]).await?;
         let rows = rows.lines().map(|line| Row::parse(line).with_context(|| format!("psql said {line:?}")));
         Ok(Self::compare(&rows.collect::<anyhow::Result<Vec<_>>>()?, ledger))
     }

@@ -1,12 +1,14 @@
 //! End-to-end tests on a real node with the charts and the sample installed: `./dev e2e`. They run one after another,
 //! because they share the sample's cluster.
 
+mod backups;
 mod clients;
 mod deletion;
 mod faults;
 mod fixture;
 mod incidents;
 mod lane;
+mod managed;
 mod omnistrate;
 mod processes;
 mod rotation;

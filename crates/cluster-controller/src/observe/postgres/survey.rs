@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnection;
 use super::Database;
 use super::problem::{PostgresProblem, explain};
 use crate::claim::sql::observe_claim;
+use crate::recovery::sql::observe_restored;
 
 /// The engine needs Postgres 15.
 pub(super) const MIN_SERVER_VERSION: i32 = 150_000;
@@ -138,6 +139,7 @@ async fn read(
     server_version: i32,
 ) -> Result<Database, sqlx::Error> {
     let claim = observe_claim(connection).await?;
+    let restored = observe_restored(connection).await?;
     let exists: bool = sqlx::query_scalar(
         "SELECT to_regclass('workflow.schema_migration') IS NOT NULL AND to_regclass('workflow.schema_state') IS NOT NULL",
     )
@@ -150,6 +152,7 @@ async fn read(
             schema_version: None,
             engine_version: None,
             claim,
+            restored,
         });
     }
     let schema_version = sqlx::query_scalar("SELECT max(version) FROM workflow.schema_migration")
@@ -160,5 +163,5 @@ async fn read(
             .fetch_optional(&mut *connection)
             .await?;
     let engine_version = engine_version.flatten();
-    Ok(Database { protection, server_version, schema_version, engine_version, claim })
+    Ok(Database { protection, server_version, schema_version, engine_version, claim, restored })
 }

@@ -1,0 +1,183 @@
+//! A backup to a real S3 service, and a cluster that begins with it after the first one is gone.
+
+use std::time::Duration;
+
+use api_types::backup::BackupPhase;
+use api_types::{WorkflowBackup, WorkflowCluster, WorkflowProcess, WorkflowTenant};
+use e2e::cluster::Cluster;
+use e2e::engine::{ClientCredential, connect_with};
+use e2e::postgres;
+use e2e::progress::Progress;
+use e2e::sample::{CLUSTER, PLAYGROUND, SYSTEM_NAMESPACE};
+use e2e::testbed::{Data, Shape, Testbed, bpmn};
+use engine_client::model::{ActivateJobs, StartInstance, Variables};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+use test_support::wait::{await_condition, await_gone};
+
+use crate::fixture::{START, api, apply, await_event, named_cluster, remove};
+
+/// Source, tenant and process.
+const SOURCE: &str = "backup-source";
+const TARGET: &str = "backup-target";
+const TARGET_DATABASE: &str = "backup_target";
+const BACKUP: &str = "before-the-move";
+/// Where `./dev s3` has what its users need.
+const OBJECT_STORAGE: &str = "object-storage";
+const JOB: Duration = Duration::from_mins(3);
+const INSTANCES: usize = 20;
+/// Of which workers hold the jobs.
+const LEASED: usize = 3;
+
+/// What a person would look up: definitions, and instances and jobs by what they are.
+async fn observe_contents(cluster: &Cluster, database: &str) -> String {
+    let as_tenant = format!("set workflow.tenant_id = '{SOURCE}'");
+    let contents = "select 'definition', process_id, key, version, sha256 from workflow.process_definition
+        union all select 'instance', state::text, key, 0, md5(marking::text || variables::text) from workflow.instance
+        union all select 'job', type, key, retries, instance_key::text from workflow.job order by 1, 3";
+    postgres::run(cluster, database, &[&as_tenant, contents]).await.expect("should read the rows")
+}
+
+async fn count_leases(cluster: &Cluster, database: &str) -> String {
+    let as_tenant = format!("set workflow.tenant_id = '{SOURCE}'");
+    let leases = "select count(*) from workflow.job where worker is not null";
+    postgres::run(cluster, database, &[&as_tenant, leases]).await.expect("should count").trim().to_owned()
+}
+
+async fn copy_secret(cluster: &Cluster, from: &str, to: &str) {
+    let secret = api::<Secret>(cluster, OBJECT_STORAGE).get(from).await;
+    let secret = secret.expect("should find the S3 service's Secrets: `./dev s3` makes them");
+    let body = json!({"apiVersion": "v1", "kind": "Secret", "data": secret.data,
+        "metadata": {"name": to, "namespace": PLAYGROUND}});
+    apply::<Secret>(cluster, PLAYGROUND, to, &body).await;
+}
+
+fn object(kind: &str, name: &str, spec: &Value) -> Value {
+    json!({"apiVersion": "workflow.example.com/v1alpha1", "kind": kind,
+        "metadata": {"name": name, "namespace": PLAYGROUND}, "spec": spec})
+}
+
+/// Instances whose job waits, and some whose job a worker holds.
+async fn begin_work(cluster: &Cluster) {
+    let credential = ClientCredential::read(cluster, PLAYGROUND, SOURCE).await.expect("should have a Secret");
+    let engine = connect_with(cluster, &credential).await.expect("should connect");
+    for number in 0..INSTANCES {
+        let order = StartInstance {
+            request_id: format!("order-{number}"),
+            tenant_id: SOURCE.to_owned(),
+            process_id: format!("{SOURCE}-flow"),
+            version: None,
+            variables: Variables::default(),
+        };
+        engine.client.start_instance(&order).await.expect("should start");
+    }
+    let owner: WorkflowCluster = api(cluster, PLAYGROUND).get(SOURCE).await.expect("should be there");
+    let engine = e2e::engine::connect(cluster, &owner).await.expect("should connect");
+    let order = ActivateJobs {
+        tenant_id: SOURCE.to_owned(),
+        job_types: vec!["pass-on".to_owned()],
+        worker: "e2e".to_owned(),
+        max_jobs: u32::try_from(LEASED).unwrap(),
+        lease: Duration::from_mins(30),
+        wait: Duration::ZERO,
+    };
+    let jobs = engine.client.activate_jobs(&order).await.expect("should hand out jobs");
+    assert_eq!(jobs.len(), LEASED);
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: `./dev nightly`"]
+async fn a_cluster_goes_on_from_a_backup_after_the_first_one_is_gone() {
+    let Some(cluster) = named_cluster("a_cluster_goes_on_from_a_backup").await else { return };
+    let progress = Progress::default();
+    remove::<WorkflowBackup>(&cluster, PLAYGROUND, BACKUP).await;
+    remove::<WorkflowCluster>(&cluster, PLAYGROUND, TARGET).await;
+    let shape = Shape {
+        name: SOURCE,
+        version: "1.3.0".to_owned(),
+        replicas: 1,
+        health_seconds: 5,
+        data: Data::Shared,
+    };
+    let source = Testbed::build(&cluster, shape, progress).await.expect("should be ready");
+    begin_work(&cluster).await;
+    copy_secret(&cluster, "s3-credentials", "backup-s3").await;
+    copy_secret(&cluster, "s3-ca", "backup-s3-ca").await;
+
+    let destination = json!({"s3": {"bucket": "backups", "prefix": "e2e/moves", "forcePathStyle": true,
+        "endpoint": "https://s3.object-storage.svc", "credentialsSecret": "backup-s3", "caSecret": "backup-s3-ca"}});
+    let spec = json!({"clusterRef": {"name": SOURCE}, "destination": destination});
+    apply::<WorkflowBackup>(&cluster, PLAYGROUND, BACKUP, &object("WorkflowBackup", BACKUP, &spec)).await;
+    let backups = api::<WorkflowBackup>(&cluster, PLAYGROUND);
+    let backup = await_condition(&backups, BACKUP, JOB, "is complete", |backup: &WorkflowBackup| {
+        backup.status.as_ref().is_some_and(|status| status.phase == Some(BackupPhase::Completed))
+    })
+    .await;
+    let status = backup.status.unwrap();
+    assert!(status.ready && status.size_bytes.is_some_and(|bytes| bytes > 1000), "{status:?}");
+    assert_eq!(
+        (status.engine_version.as_deref(), status.leased_jobs, status.backup_name.as_deref()),
+        (Some("1.3.0"), Some(i64::try_from(LEASED).unwrap()), Some(BACKUP))
+    );
+    let id = status.backup_id.unwrap();
+    assert_eq!(status.destination.unwrap(), format!("s3://backups/e2e/moves/{id}"));
+
+    let before = observe_contents(&cluster, "backup_source").await;
+    assert_eq!(before.lines().count(), 1 + 2 * INSTANCES, "{before}");
+    source.remove(progress).await.expect("should be gone");
+
+    postgres::recreate(&cluster, TARGET_DATABASE).await.expect("should be made");
+    let login = postgres::read_login(&cluster).await.expect("should be there").data;
+    let login = json!({"apiVersion": "v1", "kind": "Secret", "data": login,
+        "metadata": {"name": "backup-target-db", "namespace": PLAYGROUND}});
+    apply::<Secret>(&cluster, PLAYGROUND, "backup-target-db", &login).await;
+    let sample: WorkflowCluster = api(&cluster, SYSTEM_NAMESPACE).get(CLUSTER).await.unwrap();
+    let spec = json!({"version": "1.3.0", "replicas": 1, "image": sample.spec.image,
+        "postgres": {"externalRef": {"host": postgres::HOST, "database": TARGET_DATABASE, "databaseSecret": "backup-target-db"}},
+        "bootstrap": {"recovery": {"backupRef": {"name": BACKUP}}},
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}});
+    apply::<WorkflowCluster>(&cluster, PLAYGROUND, TARGET, &object("WorkflowCluster", TARGET, &spec)).await;
+    let clusters = api::<WorkflowCluster>(&cluster, PLAYGROUND);
+    let target = await_condition(&clusters, TARGET, START, "is restored", |it: &WorkflowCluster| {
+        it.status.as_ref().is_some_and(|status| status.ready && status.recovery.is_some())
+    })
+    .await;
+    let recovery = target.status.unwrap().recovery.unwrap();
+    assert_eq!(
+        (recovery.backup_id.as_str(), recovery.definitions, recovery.active_instances, recovery.leased_jobs),
+        (id.as_str(), Some(1), Some(i64::try_from(INSTANCES).unwrap()), Some(i64::try_from(LEASED).unwrap()))
+    );
+    assert_eq!(
+        observe_contents(&cluster, TARGET_DATABASE).await,
+        before,
+        "the same keys, instances and jobs"
+    );
+    assert_eq!(count_leases(&cluster, TARGET_DATABASE).await, "0", "what workers held is handed out again");
+
+    // Tenant and process follow by their clusterRef, and find what they had.
+    let tenant = json!({"clusterRef": {"name": TARGET}});
+    apply::<WorkflowTenant>(&cluster, PLAYGROUND, SOURCE, &object("WorkflowTenant", SOURCE, &tenant)).await;
+    let process = json!({"clusterRef": {"name": TARGET}, "tenantRef": {"name": SOURCE},
+        "source": {"bpmn": bpmn(&format!("{SOURCE}-flow"), "pass-on")}});
+    apply::<WorkflowProcess>(&cluster, PLAYGROUND, SOURCE, &object("WorkflowProcess", SOURCE, &process))
+        .await;
+    let processes = api::<WorkflowProcess>(&cluster, PLAYGROUND);
+    let process = await_condition(&processes, SOURCE, START, "is deployed", |it: &WorkflowProcess| {
+        it.status.as_ref().is_some_and(|status| status.ready)
+    })
+    .await;
+    let status = process.status.unwrap();
+    let key = status.process_definition_key.unwrap();
+    assert_eq!(status.version, Some(1), "no new version");
+    assert!(before.contains(&format!("definition|{SOURCE}-flow|{key}|1|")), "{key} in {before}");
+
+    backups.delete(BACKUP, &DeleteParams::default()).await.expect("should be deleted");
+    await_gone(&backups, BACKUP, JOB).await;
+    await_event(&cluster, PLAYGROUND, BACKUP, "ArtefactDeleted", "").await;
+
+    remove::<WorkflowProcess>(&cluster, PLAYGROUND, SOURCE).await;
+    remove::<WorkflowTenant>(&cluster, PLAYGROUND, SOURCE).await;
+    remove::<WorkflowCluster>(&cluster, PLAYGROUND, TARGET).await;
+    postgres::drop_database(&cluster, TARGET_DATABASE).await.expect("should be dropped");
+}
