@@ -1,12 +1,14 @@
 //! `WorkflowCluster`: one workflow engine on one Postgres.
 
+use std::collections::BTreeMap;
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::grammar;
 use crate::scheduling::{Resources, Scheduling};
-use crate::schema::CelRule;
+use crate::schema::{self, CelRule};
 
 mod backup;
 mod connection;
@@ -64,6 +66,14 @@ pub(crate) const INGRESS_HOST: CelRule =
 pub(crate) const INGRESS_HOST_NAME: CelRule = (
     "!self.matches('^[0-9]+([.][0-9]+){3}$')",
     "spec.network.ingress.host must be a DNS name, not an IP address",
+);
+pub(crate) const EXTERNAL_HOST_NAME: CelRule = (
+    "!self.matches('^[0-9]+([.][0-9]+){3}$')",
+    "spec.network.externalHost must be a DNS name, not an IP address",
+);
+pub(crate) const SERVICE_ANNOTATIONS_RESERVED: CelRule = (
+    "!has(self.serviceAnnotations) || self.serviceAnnotations.all(key, !key.startsWith('app.kubernetes.io/') && !key.startsWith('workflow.example.com/'))",
+    "serviceAnnotations must not use the prefixes app.kubernetes.io/ and workflow.example.com/: they belong to the operator",
 );
 pub(crate) const TRACING_ENDPOINT: CelRule = (
     "!self.enabled || has(self.otlpEndpoint)",
@@ -202,6 +212,11 @@ impl WorkflowClusterSpec {
         self.network.as_ref()?.ingress.as_ref().filter(|ingress| ingress.enabled)
     }
 
+    /// Type of the engine's Service; `ClusterIP` when the spec says nothing.
+    pub fn service_type(&self) -> ServiceType {
+        self.network.as_ref().and_then(|network| network.service_type).unwrap_or_default()
+    }
+
     /// The tracing, if it is switched on.
     pub fn enabled_tracing(&self) -> Option<&Tracing> {
         self.observability.as_ref()?.tracing.as_ref().filter(|tracing| tracing.enabled)
@@ -316,11 +331,25 @@ impl SslMode {
 
 /// How the engine is reached.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(validation = SERVICE_ANNOTATIONS_RESERVED)]
 #[serde(rename_all = "camelCase")]
 pub struct Network {
-    /// Type of the engine's Service, `ClusterIP` when left out.
+    /// Type of the engine's Service, `ClusterIP` when left out. With `LoadBalancer` the cluster is not ready before the
+    /// cloud has given an address, which is in `status.endpoint.externalHost`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_type: Option<ServiceType>,
+    /// Annotations of the engine's Service, by which a cloud is told how its load balancer shall be. The operator's own
+    /// prefixes are refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::annotation_map")]
+    pub service_annotations: BTreeMap<String, String>,
+    /// DNS name under which the engine is reached from outside, in small letters, without scheme and port, when it is
+    /// another than that of the load balancer or of the Ingress: a record that external-dns or a person makes. The
+    /// engine's certificate holds it, and `status.endpoint.externalHost` shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::DNS_SUBDOMAIN))]
+    #[x_kube(validation = EXTERNAL_HOST_NAME)]
+    pub external_host: Option<String>,
     /// Access from outside through an Ingress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<Ingress>,

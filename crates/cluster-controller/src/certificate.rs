@@ -1,5 +1,7 @@
 //! Certificates: how long one is valid, and how new ones are made. No I/O but the system's randomness.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -7,6 +9,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose,
 };
+use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 
 /// An authority is valid for five years, so that its replacement is rare.
@@ -51,6 +54,26 @@ impl Lifetime {
     }
 }
 
+/// DNS names and IP addresses that the first certificate in `pem` is made for; `None` when there is none, or when it holds
+/// something else too.
+#[must_use]
+pub fn names_of(pem: &[u8]) -> Option<BTreeSet<String>> {
+    let (pem, _) = Pem::read(std::io::Cursor::new(pem)).ok()?;
+    let certificate = pem.parse_x509().ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    let text = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(octets) => address_of(octets).map(|address| address.to_string()),
+        _ => None,
+    };
+    names.value.general_names.iter().map(text).collect()
+}
+
+fn address_of(octets: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
+}
+
 /// A certificate and its key, both PEM. Never shown by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Issued {
@@ -78,7 +101,7 @@ pub fn create_authority(cluster: &str, now: Timestamp) -> Result<Issued, rcgen::
     Ok(Issued { certificate: certificate.pem(), key: key.serialize_pem() })
 }
 
-/// A server certificate for `names`, signed by `authority`.
+/// A server certificate for `names`, which are DNS names and IP addresses, signed by `authority`.
 pub fn issue(
     authority: &Issued,
     names: &[String],

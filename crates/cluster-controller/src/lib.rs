@@ -20,6 +20,7 @@ pub mod cleanup;
 pub mod context;
 pub mod controller;
 pub mod execute;
+pub mod external;
 pub mod installation;
 pub mod kind;
 pub mod observe;

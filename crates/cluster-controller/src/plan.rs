@@ -22,6 +22,7 @@ use crate::children::stateful_set::{self, EnginePods};
 use crate::children::{BuildInput, Input, service_monitor};
 use crate::claim::{Claim, ClaimChange};
 use crate::cleanup::{self, plan_cleanup};
+use crate::external::External;
 use crate::observe::dependants::Release;
 use crate::observe::{Observed, View};
 use crate::provider::{Order, plan_provider};
@@ -46,7 +47,7 @@ pub enum ClusterStep {
     IssueCertificate {
         /// Metadata of the Secret.
         metadata: ObjectMeta,
-        /// DNS names.
+        /// DNS names and IP addresses.
         names: Vec<String>,
         /// Whether it takes the place of another one.
         renewal: bool,
@@ -192,7 +193,8 @@ pub fn plan(
             // From then on a deletion waits for the tenants and processes that are deleted with the cluster.
             draft.steps.push(Step::AddFinalizer { annotation: None });
         }
-        plan_access(&input, &observed.access, now, &mut draft);
+        let external = External::of(cluster, observed.children.client_service());
+        plan_access(&input, &observed.access, &external, now, &mut draft);
         // An engine would accept whatever these Secrets hold.
         let are_ours = observed.access.proof.is_some() && draft.taken.is_empty() && draft.unproven.is_empty();
         if !(are_ours && held.is_some()) && live.is_none() {

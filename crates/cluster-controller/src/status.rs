@@ -15,10 +15,10 @@ use api_types::cluster::{ClusterPhase, ClusterReason, WorkflowClusterStatus};
 use api_types::condition::{
     PAUSED, POSTGRES_ENCRYPTED, READY, RECONCILING, ROTATING_CREDENTIALS, STALLED, SUPPORTED,
 };
-use api_types::labels::{Component, selector, selector_text};
+use api_types::labels::{Component, REQUEST, selector, selector_text};
 use api_types::reason::Reason as _;
-use api_types::{WorkflowCluster, names};
-use controller_kit::condition::find;
+use api_types::{WorkflowCluster, grammar, names};
+use controller_kit::condition::{Readiness, find};
 use controller_kit::events::{Event, EventType};
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::pass::OwnStatus;
@@ -52,8 +52,23 @@ pub fn build_own_status(
         },
     };
     own.fields.selector = Some(selector_text(&selector(Component::Engine, &cluster.name_any())));
+    own.fields.stalled = assessment.readiness == Readiness::Stalled;
+    own.fields.observed_request = observed_request(cluster);
     own.fields.version_key = own.fields.version.as_deref().map(names::version_key);
     own
+}
+
+/// What is no word of the schema is not repeated.
+fn observed_request(cluster: &WorkflowCluster) -> Option<String> {
+    let request = cluster.annotations().get(REQUEST)?;
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = request.as_bytes();
+    let is_word = bytes.len() <= grammar::LABEL_VALUE_MAX as usize
+        && ends(bytes.first())
+        && ends(bytes.last())
+        && bytes.iter().copied().all(is_inner);
+    is_word.then(|| request.clone())
 }
 
 fn is_domain(condition: &Condition) -> bool {

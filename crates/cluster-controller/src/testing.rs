@@ -25,6 +25,7 @@ use crate::children::BuildInput;
 use crate::children::service_monitor::ServiceMonitorView;
 use crate::children::stateful_set::{self, EnginePods};
 use crate::claim::{Claim, Identity, Ownership};
+use crate::external::External;
 use crate::observe::Observed;
 use crate::observe::backups::Backups;
 use crate::observe::children::Children;
@@ -285,9 +286,10 @@ pub(crate) fn authority(made: Timestamp) -> Issued {
     certificate::create_authority("dev", made).unwrap()
 }
 
+/// For the names of the minimal cluster.
 pub(crate) fn certificate(authority: &Issued, made: Timestamp) -> Issued {
-    certificate::issue(authority, &["dev-engine".to_owned()], std::time::Duration::from_hours(90 * 24), made)
-        .unwrap()
+    let names = with_input(&minimal(|_| ()), |input| access::names_of_engine(input, &External::default()));
+    certificate::issue(authority, &names, std::time::Duration::from_hours(90 * 24), made).unwrap()
 }
 
 /// The name of each step's object, with what is done to it.

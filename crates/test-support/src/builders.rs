@@ -94,6 +94,8 @@ pub fn running_cluster(namespace: &str, name: &str) -> WorkflowCluster {
             host: engine_access::engine_host(name, namespace),
             port: engine_access::GRPC_PORT.into(),
             url: engine_access::engine_url(name, namespace),
+            external_host: None,
+            external_url: None,
         }),
         accepts_deployments: true,
         ..WorkflowClusterStatus::default()

@@ -68,12 +68,22 @@ impl ClientCredential {
 
 /// Connects with this credential.
 pub async fn connect_with(cluster: &Cluster, credential: &ClientCredential) -> anyhow::Result<Connection> {
+    connect_under(cluster, credential, &credential.host).await
+}
+
+/// Connects with this credential, and takes no certificate that is not made for `name`: as a caller does that knows the engine
+/// by that name.
+pub async fn connect_under(
+    cluster: &Cluster,
+    credential: &ClientCredential,
+    name: &str,
+) -> anyhow::Result<Connection> {
     let ClientCredential { host, port, ca_pem, token } = credential.clone();
     // `<service>.<namespace>.svc`
     let mut labels = host.split('.');
     let (service, namespace) = (labels.next().unwrap_or_default(), labels.next().unwrap_or_default());
     let (forward, port) = forward_port(cluster, namespace, &format!("service/{service}"), port).await?;
-    let tls = EngineTls { ca_pem, server_name: Some(host) };
+    let tls = EngineTls { ca_pem, server_name: Some(name.to_owned()) };
     let access = EngineAccess {
         address: EngineAddress { host: "127.0.0.1".to_owned(), port, tls: Some(tls) },
         credential: Credential::parse(&token)?,

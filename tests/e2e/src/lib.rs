@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod engine;
 pub mod fleet;
 pub mod forwarder;
+pub mod omnistrate;
 pub mod passage;
 pub mod postgres;
 pub mod progress;

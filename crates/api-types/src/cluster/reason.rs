@@ -31,6 +31,9 @@ crate::reason::kind_reasons! {
         EngineUnhealthy Warning
             "Engine pods do not become ready, or the engine reports itself unhealthy; the message names the pod and its state."
             => "Look at the named pod's events and logs; a corrected spec recovers without further help.",
+        LoadBalancerPending Normal
+            "The engine serves, and `spec.network.serviceType: LoadBalancer` asks for an address from outside that the cloud has not given yet."
+            => "Wait; if it lasts, look at the events of Service `<name>-engine`, and at `spec.network.serviceAnnotations`.",
         FailedCreate Warning
             "Kubernetes refuses to create the pods of the engine or of a migration; the message says why, or where to look."
             => "Correct what the message names; the pods follow by themselves, within minutes.",
@@ -191,7 +194,7 @@ crate::reason::kind_reasons! {
             "The cluster is gone, and the database still holds the data of the named tenants and processes (event)."
             => "Nothing, or apply a cluster on the same database and the same objects again: they take it over, and can then be deleted in order.",
         CertificateRotated Normal
-            "The engine's certificate was renewed before its end (event)."
+            "The engine's certificate was renewed, before its end or because the engine is reached under other names (event)."
             => "Nothing.",
         SecretUnproven Warning
             "A Secret does not prove that this installation wrote it: an earlier cluster of this name left it, or somebody made it. No engine is started with it."

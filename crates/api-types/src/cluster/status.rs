@@ -28,6 +28,15 @@ pub struct WorkflowClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = crate::MAX_MESSAGE_CHARS))]
     pub message: Option<String>,
+    /// Whether nothing will change until a person acts: condition `Stalled` as a field, for tools that can only compare
+    /// fields.
+    #[serde(default)]
+    pub stalled: bool,
+    /// Value of the annotation `workflow.example.com/request` that the object had when this status was computed for it.
+    /// Who changes that annotation together with the spec knows by it that the status speaks of that spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = grammar::LABEL_VALUE_MAX), regex(pattern = grammar::LABEL_VALUE))]
+    pub observed_request: Option<String>,
     /// `Ready` always; `Reconciling`, `Stalled`, `Paused`, `Supported` while they apply; `Available`,
     /// `PostgresReachable`, `PostgresEncrypted`, `Migrated`, `UpgradeComplete`; `RotatingCredentials` while it is true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -196,4 +205,14 @@ pub struct Endpoint {
     /// `https://host:port`.
     #[schemars(length(max = grammar::ENDPOINT_MAX))]
     pub url: String,
+    /// DNS name or IP address under which the engine is reached from outside the Kubernetes cluster:
+    /// `spec.network.externalHost`, else what the cloud gave its load balancer, else the host of the Ingress. Left out
+    /// while there is none, and while a load balancer that the spec asks for has no address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = grammar::DNS_SUBDOMAIN_MAX))]
+    pub external_host: Option<String>,
+    /// The same as URL, with the scheme, and with the port unless it is that of the scheme.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = grammar::ENDPOINT_MAX))]
+    pub external_url: Option<String>,
 }

@@ -61,9 +61,8 @@ impl Broken {
         self.keys("spec.scheduling.nodeSelector", &scheduling.node_selector);
         self.keys("spec.scheduling.podLabels", &scheduling.pod_labels);
         self.keys("spec.scheduling.podAnnotations", &scheduling.pod_annotations);
-        let is_reserved =
-            |key: &String| key.starts_with("app.kubernetes.io/") || key.starts_with("workflow.example.com/");
-        self.unless(!scheduling.pod_labels.keys().any(is_reserved), "spec.scheduling", POD_LABELS_RESERVED);
+        let is_reserved = scheduling.pod_labels.keys().any(|key| is_reserved(key));
+        self.unless(!is_reserved, "spec.scheduling", POD_LABELS_RESERVED);
     }
 }
 
@@ -72,6 +71,11 @@ fn is_label_key(key: &str) -> bool {
     key.chars().count() <= grammar::LABEL_KEY_MAX as usize
         && key.find('/').is_none_or(|prefix| prefix <= grammar::DNS_SUBDOMAIN_MAX as usize)
         && PATTERN.as_ref().is_some_and(|pattern| pattern.is_match(key))
+}
+
+/// Keys with these prefixes belong to the operator.
+fn is_reserved(key: &str) -> bool {
+    key.starts_with("app.kubernetes.io/") || key.starts_with("workflow.example.com/")
 }
 
 fn is_number(text: &str) -> bool {
@@ -123,10 +127,16 @@ impl Checked for WorkflowCluster {
         if let Some(ingress) = self.spec.enabled_ingress() {
             broken.unless(ingress.host.is_some(), "spec.network.ingress", cluster::INGRESS_HOST);
         }
-        let ingress = self.spec.network.as_ref().and_then(|network| network.ingress.as_ref());
-        if let Some(host) = ingress.and_then(|ingress| ingress.host.as_ref()) {
-            let is_name = host.split('.').count() != 4 || !host.split('.').all(is_number);
+        if let Some(network) = &self.spec.network {
+            let is_address = |host: &String| host.split('.').count() == 4 && host.split('.').all(is_number);
+            let of_ingress = network.ingress.as_ref().and_then(|ingress| ingress.host.as_ref());
+            let is_name = !of_ingress.is_some_and(is_address);
             broken.unless(is_name, "spec.network.ingress.host", cluster::INGRESS_HOST_NAME);
+            let is_name = !network.external_host.as_ref().is_some_and(is_address);
+            broken.unless(is_name, "spec.network.externalHost", cluster::EXTERNAL_HOST_NAME);
+            broken.keys("spec.network.serviceAnnotations", &network.service_annotations);
+            let is_reserved = network.service_annotations.keys().any(|key| is_reserved(key));
+            broken.unless(!is_reserved, "spec.network", cluster::SERVICE_ANNOTATIONS_RESERVED);
         }
         if let Some(tracing) = self.spec.enabled_tracing() {
             broken.unless(

@@ -107,6 +107,7 @@ fn only_absent_fields_are_defaulted() {
             "WorkflowCluster.spec.replicas = 1",
             "WorkflowCluster.status.acceptsDeployments = false",
             "WorkflowCluster.status.ready = false",
+            "WorkflowCluster.status.stalled = false",
             "WorkflowTenant.status.ready = false",
             "WorkflowProcess.status.ready = false",
             "WorkflowWorker.spec.replicas = 1",
@@ -208,7 +209,7 @@ fn rule_about_keys_is_the_grammar_of_label_keys() {
         }
     });
     assert_eq!(
-        rules, 12,
-        "requests, limits, nodeSelector, podLabels and podAnnotations of two kinds, requests and limits of Postgres"
+        rules, 13,
+        "requests, limits, nodeSelector, podLabels and podAnnotations of two kinds, requests and limits of Postgres, serviceAnnotations"
     );
 }

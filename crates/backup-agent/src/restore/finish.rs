@@ -1,4 +1,5 @@
-//! The last transaction of a restore: nobody's leases, keys that nobody has, and the row that says it is complete.
+//! The last transaction of a restore: nobody's leases, owners in the new cluster's namespace, keys that nobody has, and the row
+//! that says it is complete.
 
 use std::time::Instant;
 
@@ -33,6 +34,7 @@ async fn finish(
 ) -> Result<RestoreReport, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let leases_cleared = clear_leases(&mut transaction).await?;
+    move_owners(&mut transaction, namespace_of(&manifest.owner), namespace_of(new_owner)).await?;
     let key_block: i64 = sqlx::query_scalar(
         "SELECT setval('workflow.key_block', greatest(last_value, $1) + $2) FROM workflow.key_block",
     )
@@ -79,26 +81,63 @@ async fn forget_version(connection: &mut PgConnection) -> Result<(), sqlx::Error
 
 /// Jobs that a worker held can be taken at once, and the worker's late answer is refused by the higher epoch.
 async fn clear_leases(connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
-    let job = qualified("job");
-    // FORCE applies row-level security to the owner as well. Nobody else can be in this database.
-    let is_forced: bool =
-        sqlx::query_scalar("SELECT relforcerowsecurity FROM pg_class WHERE oid = 'workflow.job'::regclass")
-            .fetch_one(&mut *connection)
-            .await?;
-    if is_forced {
-        connection.execute(AssertSqlSafe(format!("ALTER TABLE {job} NO FORCE ROW LEVEL SECURITY"))).await?;
-    }
     let cleared = sqlx::query(
         "UPDATE workflow.job SET worker = NULL, run_at = least(run_at, now()), lease_epoch = lease_epoch + 1
          WHERE worker IS NOT NULL",
-    )
-    .execute(&mut *connection)
-    .await?
-    .rows_affected();
-    if is_forced {
-        connection.execute(AssertSqlSafe(format!("ALTER TABLE {job} FORCE ROW LEVEL SECURITY"))).await?;
-    }
+    );
+    let walled = lower_wall(connection, "job").await?;
+    let cleared = cleared.execute(&mut *connection).await?.rows_affected();
+    raise_wall(connection, walled).await?;
     Ok(cleared)
+}
+
+/// What the objects of the source's namespace managed is managed by those of the same names in the new one's. To the engine
+/// they would be others, whom it refuses. What other namespaces manage stays theirs.
+async fn move_owners(connection: &mut PgConnection, from: &str, to: &str) -> Result<(), sqlx::Error> {
+    if from == to {
+        return Ok(());
+    }
+    for table in ["tenant", "process"] {
+        let walled = lower_wall(connection, table).await?;
+        // `<kind>/<namespace>/<name>`
+        let update = format!(
+            "UPDATE {} SET owner = split_part(owner, '/', 1) || '/' || $2 || '/' || split_part(owner, '/', 3)
+             WHERE split_part(owner, '/', 2) = $1",
+            qualified(table)
+        );
+        sqlx::query(AssertSqlSafe(update)).bind(from).bind(to).execute(&mut *connection).await?;
+        raise_wall(connection, walled).await?;
+    }
+    Ok(())
+}
+
+/// The namespace in `<installation>/<namespace>/<name>`.
+fn namespace_of(cluster: &str) -> &str {
+    cluster.split('/').nth(1).unwrap_or_default()
+}
+
+/// FORCE applies row-level security to the owner as well. Nobody else can be in this database. Gives the table if it had FORCE.
+async fn lower_wall<'a>(
+    connection: &mut PgConnection,
+    table: &'a str,
+) -> Result<Option<&'a str>, sqlx::Error> {
+    let is_forced: bool =
+        sqlx::query_scalar("SELECT relforcerowsecurity FROM pg_class WHERE oid = $1::text::regclass")
+            .bind(qualified(table))
+            .fetch_one(&mut *connection)
+            .await?;
+    if !is_forced {
+        return Ok(None);
+    }
+    let alter = format!("ALTER TABLE {} NO FORCE ROW LEVEL SECURITY", qualified(table));
+    connection.execute(AssertSqlSafe(alter)).await?;
+    Ok(Some(table))
+}
+
+async fn raise_wall(connection: &mut PgConnection, walled: Option<&str>) -> Result<(), sqlx::Error> {
+    let Some(table) = walled else { return Ok(()) };
+    let alter = format!("ALTER TABLE {} FORCE ROW LEVEL SECURITY", qualified(table));
+    connection.execute(AssertSqlSafe(alter)).await.map(drop)
 }
 
 fn plan_report(

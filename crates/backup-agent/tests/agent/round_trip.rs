@@ -79,6 +79,35 @@ async fn a_restored_database_has_the_same_rows_and_nobodys_leases() {
     assert_eq!(world.restore(&target, "nightly").await, restored);
 }
 
+/// What the objects of the source's namespace managed goes to those of the same names beside the new cluster.
+#[tokio::test]
+async fn what_the_namespace_of_the_source_managed_is_managed_from_the_new_ones() {
+    const OWNERS: &str = "SELECT owner, count(*) FROM workflow.process GROUP BY 1 UNION ALL
+        SELECT owner, count(*) FROM workflow.tenant GROUP BY 1 ORDER BY 1";
+    let world = World::new(test_support::require_postgres!());
+    let source = world.engine_database(Kind::PlainOwner, UpTo::All).await;
+    world
+        .superuser(&source)
+        .await
+        .execute(
+            "UPDATE workflow.process SET owner = 'WorkflowProcess/prod/order' WHERE process_id = 'order-2';
+             UPDATE workflow.process SET owner = '' WHERE process_id = 'order-3';
+             UPDATE workflow.tenant SET owner = 'WorkflowTenant/prod/main'",
+        )
+        .await
+        .expect("are updated");
+    world.backup(&source, "owned").await;
+    let target = world.database(Kind::PlainOwner).await;
+    world.restore(&target, "owned").await;
+    let found: Vec<(String, i64)> =
+        sqlx::query_as(OWNERS).fetch_all(&mut world.superuser(&target).await).await.expect("are read");
+    let tenants = i64::try_from(TENANTS.len()).expect("are few");
+    let expected =
+        ["", "WorkflowProcess/dr/order", "WorkflowProcess/elsewhere/order", "WorkflowTenant/dr/main"]
+            .map(|owner| (owner.to_owned(), tenants));
+    assert_eq!(found, expected);
+}
+
 #[tokio::test]
 async fn a_schema_between_two_engine_versions_is_restored_as_it_was() {
     let world = World::new(test_support::require_postgres!());

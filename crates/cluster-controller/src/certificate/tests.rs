@@ -38,6 +38,14 @@ fn a_certificate_carries_its_names_and_its_authoritys_signature() {
 }
 
 #[test]
+fn names_and_addresses_are_read_back_from_a_certificate() {
+    let names = ["dev-engine.acme.svc", "*.dev.acme.svc", "203.0.113.7", "2001:db8::1"].map(str::to_owned);
+    let issued = issue(&authority(today()), &names, Duration::from_hours(7 * 24), today()).unwrap();
+    assert_eq!(names_of(issued.certificate.as_bytes()), Some(names.into()));
+    assert_eq!(names_of(authority(today()).certificate.as_bytes()), None);
+}
+
+#[test]
 fn keys_are_never_shown() {
     assert_eq!(format!("{:?}", authority(today())), "Issued(redacted)");
 }

@@ -35,8 +35,7 @@ impl Child for EngineNetworkPolicy {
 /// from a DNS name.
 #[must_use]
 pub fn build(input: &BuildInput<'_>) -> NetworkPolicy {
-    let network = input.cluster.spec.network.as_ref();
-    let service_type = network.and_then(|network| network.service_type).unwrap_or_default();
+    let service_type = input.cluster.spec.service_type();
     let any_pod = || {
         vec![NetworkPolicyPeer {
             namespace_selector: Some(LabelSelector::default()),

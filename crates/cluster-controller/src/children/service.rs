@@ -7,6 +7,7 @@ use controller_kit::children::Child;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt as _;
+use kube::api::ObjectMeta;
 
 use super::{BuildInput, ClusterChildren, Input};
 
@@ -37,7 +38,7 @@ impl Child for ClientService {
 #[must_use]
 pub fn build(input: &BuildInput<'_>) -> Service {
     let spec = &input.cluster.spec;
-    let service_type = spec.network.as_ref().and_then(|network| network.service_type).unwrap_or_default();
+    let annotations = spec.network.as_ref().map(|network| network.service_annotations.clone());
     let mut ports = vec![grpc_port()];
     let metrics = spec.observability.as_ref().and_then(|observability| observability.metrics.as_ref());
     if metrics.is_some_and(|metrics| metrics.enabled) {
@@ -50,9 +51,12 @@ pub fn build(input: &BuildInput<'_>) -> Service {
         });
     }
     Service {
-        metadata: input.metadata(input.engine_name(), Component::Engine),
+        metadata: ObjectMeta {
+            annotations: annotations.filter(|annotations| !annotations.is_empty()),
+            ..input.metadata(input.engine_name(), Component::Engine)
+        },
         spec: Some(ServiceSpec {
-            type_: Some(service_type.as_str().to_owned()),
+            type_: Some(spec.service_type().as_str().to_owned()),
             selector: Some(selector(Component::Engine, &input.name())),
             ports: Some(ports),
             ..ServiceSpec::default()

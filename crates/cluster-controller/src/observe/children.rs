@@ -9,10 +9,12 @@ use controller_kit::plan::is_controlled_by;
 use controller_kit::problem::Problem;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Service;
 use kube::{Resource as _, ResourceExt as _};
 
 use super::unread;
 use crate::children::ClusterChildren;
+use crate::children::service::ClientService;
 use crate::children::stateful_set::EnginePods;
 use crate::context::Context;
 use crate::recovery::is_restore;
@@ -63,6 +65,12 @@ impl Children {
     #[must_use]
     pub fn stateful_set(&self) -> Option<&StatefulSet> {
         self.live.get(&EnginePods)
+    }
+
+    /// The Service that callers connect to.
+    #[must_use]
+    pub fn client_service(&self) -> Option<&Service> {
+        self.live.get(&ClientService)
     }
 
     /// Engine pods that are ready.

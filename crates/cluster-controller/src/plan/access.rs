@@ -1,5 +1,6 @@
 //! The engine's authority and certificate: made once, kept while they are valid, replaced in time. And whose a Secret is.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api_types::cluster::ClusterDeletionPolicy;
@@ -16,8 +17,9 @@ use kube::api::ObjectMeta;
 
 use super::credentials::plan_credentials;
 use super::{ClusterStep, Draft, Step, Unproven};
-use crate::certificate::Lifetime;
+use crate::certificate::{self, Lifetime};
 use crate::children::{BuildInput, body_of};
+use crate::external::External;
 use crate::observe::secrets::{AccessView, RedactedSecret};
 
 /// How long a new authority is published before it signs, and an old one after its last certificate: callers read the
@@ -25,7 +27,13 @@ use crate::observe::secrets::{AccessView, RedactedSecret};
 pub const SETTLE: Duration = Duration::from_hours(24);
 
 /// Plans the Secrets. Before there is a proof nothing is made that would lack it.
-pub fn plan_access(input: &BuildInput<'_>, access: &AccessView, now: Timestamp, draft: &mut Draft) {
+pub fn plan_access(
+    input: &BuildInput<'_>,
+    access: &AccessView,
+    external: &External,
+    now: Timestamp,
+    draft: &mut Draft,
+) {
     if access.proof.is_none() {
         draft.steps.push(Step::Own(ClusterStep::CreateProof));
         return;
@@ -54,7 +62,7 @@ pub fn plan_access(input: &BuildInput<'_>, access: &AccessView, now: Timestamp, 
     }
     let issued = access.certificate.as_ref();
     if issued.is_none_or(|issued| claims(input, access, issued, draft)) {
-        plan_certificate(input, access, live, now, draft);
+        plan_certificate(input, access, live, names_of_engine(input, external), now, draft);
     }
     keep(
         access,
@@ -78,28 +86,33 @@ pub fn build_secret(
     Secret { metadata, data: Some(data), type_: Some("Opaque".to_owned()), ..Secret::default() }
 }
 
-/// The names under which the engine is called: the Service's, and each pod's own.
+/// The names under which the engine is called: the Service's, each pod's own, and those outside of the Kubernetes cluster.
 #[must_use]
-pub fn dns_names(input: &BuildInput<'_>) -> Vec<String> {
+pub fn names_of_engine(input: &BuildInput<'_>, external: &External) -> Vec<String> {
     let (name, namespace) = (input.name(), input.namespace());
     let service = engine_host(&name, &namespace);
     let headless = format!("{}.{namespace}.svc", headless_service_name(&name));
     let short = format!("{}.{namespace}", input.engine_name());
-    vec![service, short, input.engine_name(), format!("*.{headless}"), headless, "localhost".to_owned()]
+    let wildcard = format!("*.{headless}");
+    let mut names = vec![service, short, input.engine_name(), wildcard, headless, "localhost".to_owned()];
+    names.extend(external.names.iter().cloned());
+    names
 }
 
 fn plan_certificate(
     input: &BuildInput<'_>,
     access: &AccessView,
     authority: &RedactedSecret,
+    names: Vec<String>,
     now: Timestamp,
     draft: &mut Draft,
 ) {
     let live = access.certificate.as_ref();
     let metadata = metadata(input, tls_secret_name(&input.name()));
-    let names = dns_names(input);
     match live {
-        Some(live) if !must_issue(authority, live, now) => keep(access, live, metadata, |_| (), draft),
+        Some(live) if !must_issue(authority, live, &names, now) => {
+            keep(access, live, metadata, |_| (), draft);
+        }
         _ => draft.steps.push(Step::Own(ClusterStep::IssueCertificate {
             metadata,
             names,
@@ -108,20 +121,26 @@ fn plan_certificate(
     }
 }
 
-fn must_issue(authority: &RedactedSecret, live: &RedactedSecret, now: Timestamp) -> bool {
+fn must_issue(authority: &RedactedSecret, live: &RedactedSecret, names: &[String], now: Timestamp) -> bool {
     let (Some((current, made)), Some(lifetime)) = (authority_of(authority), certificate_of(live)) else {
         return true;
     };
     let issuer = live.text(CA_CERT_KEY);
     let is_published = made.age(now) >= SETTLE;
     if issuer == Some(current) {
-        lifetime.is_due(now)
+        // While an authority follows another one, new names wait with everything else.
+        lifetime.is_due(now) || !is_made_for(live, names)
     } else if issuer.is_some() && issuer == authority.text(CA_PREVIOUS_CERT_KEY) {
         // Callers may not know the new authority yet; a certificate that ends before they do is worse.
         is_published || lifetime.end <= now.saturating_add(SETTLE).unwrap_or(lifetime.end)
     } else {
         true
     }
+}
+
+fn is_made_for(live: &RedactedSecret, names: &[String]) -> bool {
+    let held = live.text(TLS_CERT_KEY).and_then(|pem| certificate::names_of(pem.as_bytes()));
+    held.is_some_and(|held| held.iter().collect::<BTreeSet<_>>() == names.iter().collect())
 }
 
 /// The authority signed the certificate in use, and that long enough ago for every pod to serve it.

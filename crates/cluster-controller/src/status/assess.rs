@@ -11,6 +11,7 @@ use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason as Reason;
 use api_types::cluster::{ClusterPhase, ClusterReason};
 use api_types::condition::RECONCILING;
+use api_types::engine_access::engine_name;
 use api_types::labels::ADOPT;
 use api_types::reason::Reason as _;
 use controller_kit::assessment::readiness_of;
@@ -28,6 +29,7 @@ use kube::ResourceExt as _;
 use super::facts::{migration_message, why_stopped};
 use super::{Assessment, Facts, RESYNC};
 use crate::children::migration_job::UpTo;
+use crate::external::External;
 use crate::kind::{Applied, Clusters};
 use crate::observe::children::is_observed;
 use crate::observe::engine::EngineView;
@@ -367,6 +369,17 @@ impl Judge<'_> {
                 RECHECK_AT_ONCE,
             ),
             EngineView::Unreachable(problem) => unhealthy(format!("the engine does not answer: {problem}")),
+            EngineView::Answered { state: HealthState::Serving, .. } if self.external().is_pending => Judgement {
+                phase: self.settled_phase(),
+                ..self.moving(
+                    Reason::LoadBalancerPending,
+                    format!(
+                        "the engine serves, and Service {} has no address of a load balancer yet: the cloud gives it",
+                        engine_name(&self.cluster.name_any())
+                    ),
+                    RESYNC,
+                )
+            },
             EngineView::Answered { state: HealthState::Serving, .. } => {
                 let pods = if replicas == 1 { "pod serves" } else { "pods serve" };
                 self.settled(
@@ -380,6 +393,10 @@ impl Judge<'_> {
                 unhealthy(format!("the engine says that it is {word}{problem}"))
             }
         }
+    }
+
+    fn external(&self) -> External {
+        External::of(self.cluster, self.observed.children.client_service())
     }
 
     fn running_version(&self) -> String {

@@ -23,6 +23,7 @@ use postgres_guard::Protection;
 use crate::children::migration_job::UpTo;
 use crate::children::service_monitor::ServiceMonitorView;
 use crate::children::stateful_set::version_of;
+use crate::external::External;
 use crate::observe::Observed;
 use crate::observe::postgres::PostgresView;
 use crate::plan::Plan;
@@ -84,10 +85,13 @@ impl Facts {
         let is_uniform =
             observed.is_rolled_out(cluster.spec.engine_pods()) && !plan.upgrade.rollout.is_rolling;
         let (name, namespace) = (cluster.name_any(), cluster.namespace().unwrap_or_default());
+        let external = External::of(cluster, observed.children.client_service());
         let endpoint = plan.upgrade.rollout.template.is_some().then(|| Endpoint {
             host: engine_host(&name, &namespace),
             port: GRPC_PORT.into(),
             url: engine_url(&name, &namespace),
+            external_host: external.host,
+            external_url: external.url,
         });
         Self {
             replicas: set_status.map_or(0, |status| status.replicas),

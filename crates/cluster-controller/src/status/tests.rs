@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use api_types::cluster::{ClusterReason as Reason, SslMode};
+use api_types::cluster::{ClusterReason as Reason, Network, ServiceType, SslMode};
 use api_types::reason::Reason as _;
 use controller_kit::apply::WriteError;
 use controller_kit::condition::Readiness;
@@ -16,7 +16,7 @@ use serde_json::json;
 use test_support::reply;
 
 use super::*;
-use crate::children::service::ClientService;
+use crate::children::service::{self, ClientService};
 use crate::children::stateful_set::EnginePods;
 use crate::execute::name_taken;
 use crate::kind::{Applied, Clusters};
@@ -27,7 +27,7 @@ use crate::observe::pods::PodHealth;
 use crate::observe::postgres::{PostgresProblem, PostgresView};
 use crate::testing::{
     days, ended, minimal, nothing, pod, reachable, rolling_set, serving, settings, settled_pods, settled_set,
-    target, today, with_set,
+    target, today, with_input, with_set,
 };
 
 /// A cluster of three replicas that ran before, or not.
@@ -126,6 +126,73 @@ fn a_world_that_never_ran(#[case] change: fn(&mut Observed), #[case] expected: R
     let mut observed = settled();
     change(&mut observed);
     check(&cluster(false), &observed, &Applied::default(), expected);
+}
+
+fn balanced(has_run: bool) -> WorkflowCluster {
+    let mut cluster = cluster(has_run);
+    let service_type = Some(ServiceType::LoadBalancer);
+    cluster.spec.network = Some(Network { service_type, ..Network::default() });
+    cluster
+}
+
+#[rstest]
+#[case::it_ran_before(true)]
+#[case::it_is_new(false)]
+fn an_engine_without_the_address_that_the_spec_asks_for_serves_and_is_not_ready(#[case] has_run: bool) {
+    let message =
+        "the engine serves, and Service dev-engine has no address of a load balancer yet: the cloud gives it";
+    let expected =
+        (ClusterPhase::Running, Readiness::InProgress, Reason::LoadBalancerPending, message, wait(60));
+    check(&balanced(has_run), &settled(), &Applied::default(), expected);
+}
+
+#[test]
+fn the_address_that_the_cloud_gave_is_in_the_status() {
+    let cluster = balanced(true);
+    let mut observed = settled();
+    let mut service = with_input(&cluster, service::build);
+    service.status =
+        serde_json::from_value(json!({"loadBalancer": {"ingress": [{"hostname": "lb.example.net"}]}}))
+            .unwrap();
+    observed.children.live.set(&ClientService, Some(service));
+    let assessment = assessed(&cluster, &observed, &Applied::default());
+    assert_eq!((assessment.readiness, assessment.reason), (Readiness::Ready, Reason::Running));
+    let endpoint = own_fields(&cluster, &assessment).endpoint.unwrap();
+    assert_eq!(endpoint.host, "dev-engine.acme.svc");
+    assert_eq!(endpoint.external_host.as_deref(), Some("lb.example.net"));
+    assert_eq!(endpoint.external_url.as_deref(), Some("https://lb.example.net:26500"));
+}
+
+fn own_fields(cluster: &WorkflowCluster, assessment: &Assessment) -> WorkflowClusterStatus {
+    build_own_status(cluster, &cluster.status.clone().unwrap_or_default(), assessment).fields
+}
+
+/// Also when nothing could be read: the status then speaks of the object all the same.
+#[rstest]
+#[case::none(None, None)]
+#[case::a_word(Some("modify-7"), Some("modify-7"))]
+#[case::empty(Some(""), None)]
+#[case::no_word(Some("modify it"), None)]
+#[case::too_long(Some("a123456789b123456789c123456789d123456789e123456789f123456789g123"), None)]
+fn the_request_of_the_object_is_repeated(#[case] request: Option<&str>, #[case] expected: Option<&str>) {
+    let mut cluster = cluster(true);
+    cluster.annotations_mut().extend(request.map(|request| (REQUEST.to_owned(), request.to_owned())));
+    let seen = assessed(&cluster, &settled(), &Applied::default());
+    let unseen = Assessment { facts: None, ..seen.clone() };
+    for assessment in [seen, unseen] {
+        assert_eq!(own_fields(&cluster, &assessment).observed_request.as_deref(), expected);
+    }
+}
+
+#[rstest]
+#[case::settled(|_: &mut Observed| (), false)]
+#[case::moving(|o: &mut Observed| unready(o, 1), false)]
+#[case::a_person_is_awaited(|o: &mut Observed| o.postgres = problem(Reason::PostgresAuthenticationFailed), true)]
+fn what_waits_for_a_person_is_a_field(#[case] change: fn(&mut Observed), #[case] expected: bool) {
+    let mut observed = settled();
+    change(&mut observed);
+    let assessment = assessed(&cluster(true), &observed, &Applied::default());
+    assert_eq!(own_fields(&cluster(true), &assessment).stalled, expected);
 }
 
 fn refused_pods() -> FailedCreate {
@@ -291,6 +358,7 @@ fn what_is_known_stays_when_nothing_could_be_read() {
     assert_eq!(
         WorkflowClusterStatus { conditions: Vec::new(), ..denied },
         WorkflowClusterStatus {
+            stalled: true,
             phase: Some(ClusterPhase::Degraded),
             ready: false,
             message: Some("failed to read Secret acme/db".to_owned()),

@@ -3,6 +3,7 @@
 
 mod convergence;
 mod deletion;
+mod external;
 mod passed_on;
 mod permissions;
 mod pods;

@@ -9,6 +9,7 @@ mod fixture;
 mod incidents;
 mod lane;
 mod managed;
+mod omnistrate;
 mod processes;
 mod rotation;
 mod scaling;

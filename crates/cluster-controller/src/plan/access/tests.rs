@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use api_types::WorkflowCluster;
-use api_types::cluster::WorkflowClusterSpec;
+use api_types::cluster::{Network, WorkflowClusterSpec};
 use api_types::engine_access::{Access, CURRENT_KEY, access_secret_name};
 use engine_client::TenantKey;
 use rstest::rstest;
@@ -63,7 +63,8 @@ fn planned(spec: impl FnOnce(&mut WorkflowClusterSpec), access: &AccessView) -> 
 
 fn drafted(cluster: &WorkflowCluster, access: &AccessView) -> Draft {
     let mut draft = Draft::default();
-    with_input(cluster, |input| plan_access(input, access, today(), &mut draft));
+    let external = External::of(cluster, None);
+    with_input(cluster, |input| plan_access(input, access, &external, today(), &mut draft));
     draft
 }
 
@@ -124,6 +125,32 @@ fn rotation(
         ..known()
     };
     assert_eq!(reported(&planned(|_| (), &access).0), expected);
+}
+
+/// The certificate and its authority, by the days since they were made, for an engine that gets another name.
+#[rstest]
+#[case::at_once(10, None, Some((true, 1)), &["renew certificate dev-engine-tls"])]
+#[case::not_before_callers_know_the_authority(0, Some(1300), Some((false, 30)), &NOTHING)]
+fn a_certificate_is_renewed_when_the_engine_gets_another_name(
+    #[case] age: i64,
+    #[case] previous_age: Option<i64>,
+    #[case] issued: Option<(bool, i64)>,
+    #[case] expected: &[&str],
+) {
+    let (current, former) = (authority(ago(age)), authority(ago(previous_age.unwrap_or(1400))));
+    let access = AccessView {
+        authority: Some(authority_secret(&current, previous_age.map(|_| &former))),
+        certificate: issued.map(|(by_current, age)| {
+            certificate_secret(if by_current { &current } else { &former }, ago(age))
+        }),
+        credentials: credentials(),
+        ..known()
+    };
+    let named = |spec: &mut WorkflowClusterSpec| {
+        let host = Some("engine.example.com".to_owned());
+        spec.network = Some(Network { external_host: host, ..Network::default() });
+    };
+    assert_eq!(reported(&planned(named, &access).0), expected);
 }
 
 #[test]
