@@ -181,7 +181,7 @@ fn judge_job(job: &Job, view: &RecoveryView) -> Stage {
     let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let ended = conditions
         .filter(|condition| condition.status == "True")
-        .find_map(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed").then_some(condition));
+        .find(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed"));
     match ended {
         Some(condition) if condition.type_ == "Complete" => Stage::Succeeded(name),
         Some(condition) => {

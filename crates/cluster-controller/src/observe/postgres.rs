@@ -104,8 +104,6 @@ pub enum PostgresView {
 /// A usable database.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Database {
-    /// What it says of a restore.
-    pub restored: Option<Restored>,
     /// How the connection to it is protected, as it was seen.
     pub protection: Protection,
     /// `server_version_num`: 150004 is 15.4.
@@ -116,6 +114,8 @@ pub struct Database {
     pub engine_version: Option<String>,
     /// Whose it is; `None` = nobody has claimed it.
     pub claim: Option<Claim>,
+    /// What it says of a restore.
+    pub restored: Option<Box<Restored>>,
 }
 
 /// How old an answer may be.

@@ -1,3 +1,6 @@
+// The cases read better with values, and with the backup as the view has it.
+#![allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps)]
+
 use api_types::cluster::ClusterReason;
 use backup_format::Totals;
 use k8s_openapi::api::batch::v1::{JobCondition, JobStatus};
@@ -66,7 +69,7 @@ fn restored(id: &str, owner: &str) -> PostgresView {
         key_block: 9,
     };
     let restored = Restored { backup_id: id.to_owned(), owner: owner.to_owned(), report: Some(report) };
-    PostgresView::Reachable(Database { restored: Some(restored), ..database })
+    PostgresView::Reachable(Database { restored: Some(Box::new(restored)), ..database })
 }
 
 fn job_of(cluster: &WorkflowCluster, view: &RecoveryView) -> Job {

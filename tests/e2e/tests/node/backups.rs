@@ -28,7 +28,7 @@ const OBJECT_STORAGE: &str = "object-storage";
 const JOB: Duration = Duration::from_mins(3);
 const INSTANCES: usize = 20;
 /// Of which workers hold the jobs.
-const LEASED: usize = 3;
+const LEASED: u32 = 3;
 
 /// What a person would look up: definitions, and instances and jobs by what they are.
 async fn observe_contents(cluster: &Cluster, database: &str) -> String {
@@ -78,12 +78,12 @@ async fn begin_work(cluster: &Cluster) {
         tenant_id: SOURCE.to_owned(),
         job_types: vec!["pass-on".to_owned()],
         worker: "e2e".to_owned(),
-        max_jobs: u32::try_from(LEASED).unwrap(),
+        max_jobs: LEASED,
         lease: Duration::from_mins(30),
         wait: Duration::ZERO,
     };
     let jobs = engine.client.activate_jobs(&order).await.expect("should hand out jobs");
-    assert_eq!(jobs.len(), LEASED);
+    assert_eq!(jobs.len(), LEASED as usize);
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn a_cluster_goes_on_from_a_backup_after_the_first_one_is_gone() {
     assert!(status.ready && status.size_bytes.is_some_and(|bytes| bytes > 1000), "{status:?}");
     assert_eq!(
         (status.engine_version.as_deref(), status.leased_jobs, status.backup_name.as_deref()),
-        (Some("1.3.0"), Some(i64::try_from(LEASED).unwrap()), Some(BACKUP))
+        (Some("1.3.0"), Some(i64::from(LEASED)), Some(BACKUP))
     );
     let id = status.backup_id.unwrap();
     assert_eq!(status.destination.unwrap(), format!("s3://backups/e2e/moves/{id}"));
@@ -150,7 +150,7 @@ async fn a_cluster_goes_on_from_a_backup_after_the_first_one_is_gone() {
     let recovery = target.status.unwrap().recovery.unwrap();
     assert_eq!(
         (recovery.backup_id.as_str(), recovery.definitions, recovery.active_instances, recovery.leased_jobs),
-        (id.as_str(), Some(1), Some(i64::try_from(INSTANCES).unwrap()), Some(i64::try_from(LEASED).unwrap()))
+        (id.as_str(), Some(1), Some(i64::try_from(INSTANCES).unwrap()), Some(i64::from(LEASED)))
     );
     assert_eq!(
         observe_contents(&cluster, TARGET_DATABASE).await,

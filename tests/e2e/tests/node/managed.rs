@@ -38,7 +38,8 @@ async fn set_stopped(cluster: &Cluster, stopped: bool) {
 /// Name and start of each engine pod.
 async fn observe_engine_pods(cluster: &Cluster) -> Vec<(String, String)> {
     let labels = format!("app.kubernetes.io/component=engine,app.kubernetes.io/instance={NAME}");
-    let pods = api::<Pod>(cluster, PLAYGROUND).list(&ListParams::default().labels(&labels)).await.unwrap();
+    let pods = api::<Pod>(cluster, PLAYGROUND).list(&ListParams::default().labels(&labels)).await;
+    let pods = pods.expect("should be listed");
     let started = |pod: &Pod| {
         let status = pod.status.clone().unwrap_or_default();
         let restarts: i32 = status.container_statuses.iter().flatten().map(|it| it.restart_count).sum();

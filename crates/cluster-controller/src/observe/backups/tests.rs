@@ -1,3 +1,6 @@
+// The cases read better with values.
+#![allow(clippy::needless_pass_by_value)]
+
 use rstest::rstest;
 use serde_json::{Value, json};
 

@@ -139,7 +139,7 @@ async fn read(
     server_version: i32,
 ) -> Result<Database, sqlx::Error> {
     let claim = observe_claim(connection).await?;
-    let restored = observe_restored(connection).await?;
+    let restored = observe_restored(connection).await?.map(Box::new);
     let exists: bool = sqlx::query_scalar(
         "SELECT to_regclass('workflow.schema_migration') IS NOT NULL AND to_regclass('workflow.schema_state') IS NOT NULL",
     )
