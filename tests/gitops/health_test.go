@@ -16,7 +16,7 @@ import (
 
 const keyPrefix = "resource.customizations.health.workflow.example.com_"
 
-var kinds = []string{"WorkflowCluster", "WorkflowProcess", "WorkflowTenant", "WorkflowWorker"}
+var kinds = []string{"WorkflowBackup", "WorkflowCluster", "WorkflowProcess", "WorkflowTenant", "WorkflowWorker"}
 
 type verdict struct {
 	Kstatus, Argocd, Message string

@@ -9,7 +9,7 @@ import (
 )
 
 // As the fields of our kinds are named that hold the name of another object.
-var namesAnother = regexp.MustCompile(`(Secret|SecretRef|Secrets|serviceAccount|(Ref|Secrets)/name)$`)
+var namesAnother = regexp.MustCompile(`(Secret|SecretRef|Secrets|serviceAccount|claimName|(Ref|Secrets)/name)$`)
 
 type schema struct {
 	Type       string

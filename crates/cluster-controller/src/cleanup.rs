@@ -12,7 +12,7 @@ use api_types::labels::FORCE_DELETE;
 use api_types::reason::Reason as _;
 use controller_kit::events::{Event, EventType};
 use controller_kit::message::listed;
-use controller_kit::plan::Wait;
+use controller_kit::plan::{Desired, Wait};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -35,12 +35,18 @@ pub type Plan = controller_kit::plan::Plan<Step, ClusterReason>;
 
 /// Waits for the dependants that are being deleted, too. Within [`GRACE`] the deletion of others may still begin; after
 /// that those that are not being deleted are not awaited. Nothing is awaited when the engine is gone, nor after
-/// [`LONGEST`].
+/// [`LONGEST`]. A last backup comes first; `wake` is the order by which a database that sleeps serves for it.
 #[must_use]
-pub fn plan_cleanup(cluster: &WorkflowCluster, remains: &Remains, now: Timestamp) -> Plan {
+pub fn plan_cleanup(
+    cluster: &WorkflowCluster,
+    remains: &Remains,
+    wake: Option<Desired>,
+    now: Timestamp,
+) -> Plan {
     let mut steps: Vec<_> =
         unwanted_by_deleted(&remains.jobs).into_iter().map(ClusterStep::WithdrawJob).map(Step::Own).collect();
     if let Some((reason, message)) = await_snapshot(cluster, remains) {
+        steps.extend(wake.map(Step::Apply));
         return Plan { steps, wait: Some(Wait { reason, message, recheck: RECHECK }) };
     }
     match judge(cluster, remains, now) {

@@ -1,14 +1,14 @@
-//! Reconciles WorkflowCluster: an engine, the Postgres that another operator makes for it or one that exists, its schema, its pods, its Services, its certificates
-//! and credentials.
+//! Reconciles WorkflowCluster: an engine, the Postgres that another operator makes for it or one that exists, its schema,
+//! its pods, its Services, its certificates and credentials.
 //!
 //! It owns the status of WorkflowClusters and the children that carry their uid as controller, and it is the only one
-//! that reads a database's password. It never writes to the database (the migration Job of the engine's own image
-//! does), never drops one, and never adopts or overwrites an object that belongs to somebody else.
+//! that reads a database's password. It writes to the database nothing but whose it is ([`claim`]; migrations and restores
+//! are Jobs), never drops one, and never adopts or overwrites an object that belongs to somebody else.
 //!
 //! The pass is the kit's; [`kind`] names the room for each part of it: [`validate`](mod@validate) →
 //! [`observe`](mod@observe) → [`plan`](mod@plan) → [`execute`] → [`status`]. What a cluster consists of is in
 //! [`children`], one module each, and who makes a managed Postgres in [`provider`](mod@provider); how its engine gets from
-//! one version to the next is judged in [`upgrade`]. A cluster that is deleted stays until the
+//! one version to the next is judged in [`upgrade`], how it begins with a backup in [`recovery`]. A cluster that is deleted stays until the
 //! tenants and processes that are deleted with it are cleaned up ([`cleanup`]); its children go with it, and the database
 //! is never touched. [`controller`] has the watches.
 

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api_types::WorkflowCluster;
-use api_types::cluster::{ClusterReason, DEFAULT_DATABASE, UpgradeStage};
+use api_types::cluster::{ClusterDeletionPolicy, ClusterReason, DEFAULT_DATABASE, UpgradeStage};
 use controller_kit::pass::is_deleting;
 use controller_kit::problem::Problem;
 use engine_access::grant::{NamespaceRole, missing_permission};
@@ -28,7 +28,7 @@ use crate::children::service_monitor::{ServiceMonitorView, observe_service_monit
 use crate::claim::{Identity, Ownership, judge_ownership};
 use crate::context::Context;
 use crate::provider::{
-    Managed, explain_absence, judge_managed, may_answer, observe_fixed_class, observe_provider,
+    Managed, ProviderView, explain_absence, judge_managed, may_answer, observe_fixed_class, observe_provider,
 };
 use crate::recovery::{RecoveryView, is_at_work, observe_recovery};
 use crate::upgrade::revisions::is_rolled_out;
@@ -116,7 +116,8 @@ pub async fn observe(
 ) -> Result<View, Problem<ClusterReason>> {
     if is_deleting(cluster) {
         let release = observe_release(context, cluster, spec).await;
-        return Ok(View::Remains(observe_remains(context, cluster, release)));
+        let provider = observe_needed_provider(context, cluster).await;
+        return Ok(View::Remains(Remains { provider, ..observe_remains(context, cluster, release) }));
     }
     match spec {
         Ok(target) => {
@@ -135,6 +136,13 @@ fn observe_verification(context: &Context, cluster: &WorkflowCluster) -> Vec<Str
         }
         _ => Vec::new(),
     }
+}
+
+/// The provider's object of a cluster that makes a last backup before it goes: its database may sleep.
+async fn observe_needed_provider(context: &Context, cluster: &WorkflowCluster) -> Option<ProviderView> {
+    let managed = cluster.spec.postgres.managed.as_ref()?;
+    let wants_snapshot = cluster.spec.deletion_policy() == ClusterDeletionPolicy::Snapshot;
+    if wants_snapshot { Some(observe_provider(context, cluster, managed).await) } else { None }
 }
 
 /// What a cluster that is being deleted gives up, as far as it can be read: in a namespace that is being deleted the rights may

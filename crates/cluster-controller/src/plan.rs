@@ -6,7 +6,7 @@ pub mod credentials;
 use std::sync::Arc;
 
 use api_types::WorkflowCluster;
-use api_types::cluster::{AccessKeyIds, ClusterReason};
+use api_types::cluster::{AccessKeyIds, ClusterReason, DEFAULT_DATABASE};
 use api_types::engine_access::Access;
 use api_types::labels::CLUSTER_CONTROLLER;
 use controller_kit::children::plan_children;
@@ -24,8 +24,9 @@ use crate::claim::{Claim, ClaimChange};
 use crate::cleanup::{self, plan_cleanup};
 use crate::external::External;
 use crate::observe::dependants::Release;
+use crate::observe::dependants::Remains;
 use crate::observe::{Observed, View};
-use crate::provider::{Order, plan_provider};
+use crate::provider::{Order, plan_provider, provider_of};
 use crate::recovery::{Stage, judge_recovery};
 use crate::upgrade::withdrawal::unwanted_by_refused;
 use crate::upgrade::{Upgrade, plan_upgrade};
@@ -148,10 +149,30 @@ pub fn plan_pass(
         (View::World(observed), Ok(target)) => {
             ClusterPlan::Plan(Box::new(plan(cluster, target, settings, observed, now)))
         }
-        (View::Remains(remains), _) => ClusterPlan::Cleanup(plan_cleanup(cluster, remains, now)),
+        (View::Remains(remains), spec) => {
+            let wake = plan_wake(cluster, spec, settings, remains);
+            ClusterPlan::Cleanup(plan_cleanup(cluster, remains, wake, now))
+        }
         (View::Jobs(jobs), _) => ClusterPlan::Withdrawal(plan_withdrawal(cluster, jobs)),
         // Nothing was validated, so nothing is known of the world either.
         (View::World(_), Err(_)) => ClusterPlan::Withdrawal(Vec::new()),
+    }
+}
+
+/// The order by which a managed Postgres that was sent to sleep serves again.
+fn plan_wake(
+    cluster: &WorkflowCluster,
+    spec: &Result<Target, Problem<ClusterReason>>,
+    settings: &Settings,
+    remains: &Remains,
+) -> Option<Desired> {
+    let (target, view) = (spec.as_ref().ok()?, remains.provider.as_ref()?);
+    let input = BuildInput { cluster, target, settings, database: DEFAULT_DATABASE, claim: None };
+    let order = Order::of(&input, false, None)?;
+    let is_asleep = view.live().is_some_and(|live| provider_of(order.managed).was_sent_to_sleep(live));
+    match plan_provider(&order, view) {
+        ChildVerdict::Apply(desired) if is_asleep => Some(desired),
+        _ => None,
     }
 }
 

@@ -158,7 +158,7 @@ crate::reason::kind_reasons! {
             "The next step of the upgrade waits for a window of `spec.upgrade.maintenanceWindows`; the message says when it opens."
             => "Wait, or change the windows.",
         BackupAwaited Normal
-            "The upgrade waits for a backup, because the annotation `workflow.example.com/backup-before-upgrade` asks for one; nothing has begun."
+            "The upgrade waits for a backup: because the annotation `workflow.example.com/backup-before-upgrade` asks for one, or because one is being made, which the next change of the schema would have to wait for."
             => "With `spec.backup.destination`: wait, it is made. Without: make a backup, then annotate the WorkflowCluster with `workflow.example.com/backup-completed: \"<planHash>\"`; or remove the annotation.",
         CanaryWatched Normal
             "One engine pod has the new version or template, and is watched before the others follow."

@@ -41,13 +41,14 @@ fn remains(engine: EngineLife, dependants: &[Dependant]) -> Remains {
         jobs: Vec::new(),
         release: None,
         last_backup: Awaited::Missing,
+        provider: None,
     }
 }
 
 /// The plan, and the last event of a cluster that goes.
 fn planned(cluster: &WorkflowCluster, remains: &Remains, seconds: i64) -> (Plan, Option<Event>) {
     let now = today() + jiff::SignedDuration::from_secs(seconds);
-    (plan_cleanup(cluster, remains, now), build_left_event(cluster, remains, now))
+    (plan_cleanup(cluster, remains, None, now), build_left_event(cluster, remains, now))
 }
 
 fn gone(reason: &str, note: &str) -> (Plan, Option<Event>) {
@@ -150,7 +151,7 @@ fn a_cluster_stays_until_its_last_backup_is_complete(
 ) {
     let remains = Remains { last_backup, ..remains(EngineLife::Lives, &[]) };
     let reported = |cluster: &WorkflowCluster| {
-        let wait = plan_cleanup(cluster, &remains, today()).wait?;
+        let wait = plan_cleanup(cluster, &remains, None, today()).wait?;
         Some((wait.reason.to_string(), wait.message))
     };
     let expected = expected.map(|(reason, message)| (reason.to_owned(), message.to_owned()));

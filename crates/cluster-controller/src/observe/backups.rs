@@ -71,6 +71,15 @@ impl Backups {
         self.0.iter().any(|backup| needs_database(backup))
     }
 
+    /// Name of one that is being made.
+    #[must_use]
+    pub fn running(&self) -> Option<String> {
+        let is_running = |backup: &&Arc<WorkflowBackup>| {
+            backup.status.as_ref().is_some_and(|status| status.phase == Some(BackupPhase::Running))
+        };
+        self.0.iter().find(is_running).map(|backup| backup.name_any())
+    }
+
     /// The newest that is complete.
     #[must_use]
     pub fn last(&self) -> Option<LastBackup> {

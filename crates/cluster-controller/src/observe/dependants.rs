@@ -25,6 +25,7 @@ use super::children::observe_jobs;
 use super::postgres::Login;
 use crate::claim::Identity;
 use crate::context::Context;
+use crate::provider::ProviderView;
 
 /// A tenant, process or worker as far as this controller reads it: whom it refers to, whether it goes, whose token it
 /// has. Their documents would be larger than all else that is kept here.
@@ -234,6 +235,8 @@ pub struct Remains {
     pub release: Option<Box<Release>>,
     /// The backup that is made before it goes.
     pub last_backup: Awaited,
+    /// The provider's object, if that backup needs its database.
+    pub provider: Option<ProviderView>,
 }
 
 /// Reads the caches; nothing is asked of the API server.
@@ -252,7 +255,7 @@ pub fn observe_remains(context: &Context, cluster: &WorkflowCluster, release: Op
     dependants.sort();
     let (engine, jobs) = (observe_life(context, cluster), observe_jobs(context, cluster));
     let last_backup = observe_backups(context, cluster).for_deletion(&cluster.uid().unwrap_or_default());
-    Remains { engine, dependants, jobs, release: release.map(Box::new), last_backup }
+    Remains { engine, dependants, jobs, release: release.map(Box::new), last_backup, provider: None }
 }
 
 /// Those that carry their controller's finalizer, which is there before anything of them is in an engine.

@@ -49,16 +49,22 @@ fn gates_of(stage: UpgradeStage) -> &'static [(UpgradeGateName, Gate)] {
             (Name::Database, database::closed),
             (Name::EnginePods, engine_pods::closed),
         ],
-        UpgradeStage::Planned => &[(Name::MaintenanceWindow, window::closed)],
-        UpgradeStage::BackingUp => {
-            &[(Name::Backup, backup::closed), (Name::MaintenanceWindow, window::closed)]
+        UpgradeStage::Planned => {
+            &[(Name::MaintenanceWindow, window::closed), (Name::Backup, backup::is_at_work)]
         }
+        UpgradeStage::BackingUp => &[
+            (Name::Backup, backup::closed),
+            (Name::MaintenanceWindow, window::closed),
+            (Name::Backup, backup::is_at_work),
+        ],
         UpgradeStage::Canary | UpgradeStage::Rolling => {
             &[(Name::MaintenanceWindow, window::closed), (Name::EnginePods, engine_pods::closed)]
         }
-        UpgradeStage::Soaking => {
-            &[(Name::Finalize, finalize::closed), (Name::MaintenanceWindow, window::closed)]
-        }
+        UpgradeStage::Soaking => &[
+            (Name::Finalize, finalize::closed),
+            (Name::MaintenanceWindow, window::closed),
+            (Name::Backup, backup::is_at_work),
+        ],
         UpgradeStage::Verifying => &[(Name::Definitions, definitions::closed)],
         UpgradeStage::Expanding
         | UpgradeStage::Contracting

@@ -17,7 +17,7 @@ pub enum UpgradeGateName {
     EnginePods,
     /// A window of `spec.upgrade.maintenanceWindows` is open.
     MaintenanceWindow,
-    /// A backup was made for this plan.
+    /// A backup was made for this plan, if one is asked for; and none is being made while the schema changes.
     Backup,
     /// A person agreed that the upgrade becomes final.
     Finalize,

@@ -256,3 +256,35 @@ async fn a_backup_wakes_the_postgres_of_a_stopped_engine_and_is_shown_on_the_clu
         )
     );
 }
+
+/// A last backup needs a database that serves.
+#[tokio::test]
+async fn a_stopped_cluster_that_is_deleted_with_a_last_backup_wakes_its_postgres_for_it() {
+    let world = World::running(MANAGED).await;
+    world.edit("dev", |it| {
+        it["spec"]["stopped"] = json!(true);
+        it["spec"]["deletionPolicy"] = json!("Snapshot");
+        it["spec"]["backup"] = json!({"destination": {"volume": {"claimName": "backups"}}});
+    });
+    world.settle("dev").await;
+    assert!(is_asleep(&world));
+
+    world.delete("dev").await;
+    world.pass("dev").await;
+    assert!(!is_asleep(&world));
+    let (_, reason, message) = world.reported();
+    assert_eq!(
+        (reason.as_str(), message.as_str()),
+        ("SnapshotAwaited", "the last backup, a WorkflowBackup, is being created")
+    );
+    let last: WorkflowBackup = serde_json::from_value(json!({
+        "metadata": {"name": "dev-final-uid-dev", "namespace": "acme",
+            "labels": {"workflow.example.com/backup-cause": "deletion"}},
+        "spec": {"clusterRef": {"name": "dev"}},
+        "status": {"phase": "Completed"},
+    }))
+    .unwrap();
+    world.apiserver.seed(&last);
+    world.pass("dev").await;
+    assert!(world.object("dev").is_none());
+}

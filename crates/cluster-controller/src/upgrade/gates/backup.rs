@@ -1,3 +1,6 @@
+//! Backups and changes of the schema do not run at the same time: a backup reads every table, a change of a table waits for that,
+//! and the engine's statements wait behind it.
+//!
 //! A backup was made for this plan: by a WorkflowBackup where the cluster has a destination, else by whatever a person or a
 //! pipeline has, which says so in an annotation.
 
@@ -26,4 +29,11 @@ pub(super) fn closed(scene: &Scene<'_>) -> Option<String> {
             scene.plan_hash
         )),
     }
+}
+
+/// A backup is being made, and the next stage changes the schema. None begins while that stage lasts.
+pub(super) fn is_at_work(scene: &Scene<'_>) -> Option<String> {
+    let changes_schema = scene.record.from != scene.record.to;
+    let running = scene.observed.backups.running().filter(|_| changes_schema)?;
+    Some(format!("WorkflowBackup {running} has ended"))
 }

@@ -121,7 +121,13 @@ fn gate(stage: UpgradeStage, change: Change, minutes: i64) -> Option<(Name, Stri
     let mut observed = nothing();
     let cluster = minimal(|cluster| change(cluster, &mut observed));
     let since = today() - jiff::SignedDuration::from_mins(minutes);
-    let record = UpgradeStatus { stage, stage_since: Some(Time(since)), ..UpgradeStatus::default() };
+    let record = UpgradeStatus {
+        stage,
+        from: Some("1.2.2".to_owned()),
+        to: Some("1.2.3".to_owned()),
+        stage_since: Some(Time(since)),
+        ..UpgradeStatus::default()
+    };
     let migration = Migration::Unknown;
     let closed = with_input(&cluster, |input| {
         closed_gate(&Scene {
@@ -161,6 +167,12 @@ fn own_backup_running(cluster: &mut WorkflowCluster, observed: &mut Observed) {
     backups(cluster, observed, Some("Running"));
 }
 
+/// One of the schedule, of no plan.
+fn backup_at_work(cluster: &mut WorkflowCluster, observed: &mut Observed) {
+    backups(cluster, observed, Some("Running"));
+    cluster.metadata.annotations = None;
+}
+
 fn own_backup_failed(cluster: &mut WorkflowCluster, observed: &mut Observed) {
     backups(cluster, observed, Some("Failed"));
 }
@@ -194,6 +206,10 @@ const BACKUP: &str = "a backup is made and the WorkflowCluster is annotated with
 #[case(UpgradeStage::BackingUp, own_backup_running, Some((Name::Backup, "WorkflowBackup dev-before is complete")))]
 #[case(UpgradeStage::BackingUp, own_backup_failed, Some((Name::Backup, OWN_BACKUP_FAILED)))]
 #[case(UpgradeStage::BackingUp, own_backup_complete, None)]
+#[case(UpgradeStage::Planned, backup_at_work, Some((Name::Backup, "WorkflowBackup dev-before has ended")))]
+#[case(UpgradeStage::BackingUp, backup_at_work, Some((Name::Backup, "WorkflowBackup dev-before has ended")))]
+#[case(UpgradeStage::Soaking, backup_at_work, Some((Name::Backup, "WorkflowBackup dev-before has ended")))]
+#[case(UpgradeStage::Canary, backup_at_work, None)]
 #[case(UpgradeStage::BackingUp, untouched, None)]
 #[case(UpgradeStage::Expanding, outside_of_its_window, None)]
 #[case(UpgradeStage::Canary, outside_of_its_window, Some((Name::MaintenanceWindow, WINDOW)))]
