@@ -338,7 +338,7 @@ pub struct Network {
     /// cloud has given an address, which is in `status.endpoint.externalHost`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_type: Option<ServiceType>,
-    /// Annotations of the engine's Service, by which a cloud is told how its load balancer shall be. The operator's own
+    /// Annotations of the engine's Service, by which a cloud's load balancer is configured. The operator's own
     /// prefixes are refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::annotation_map")]

@@ -47,7 +47,7 @@ pub const BACKUP_COMPLETED: &str = "workflow.example.com/backup-completed";
 /// Annotation on a `WorkflowCluster`, written by a person: the claim that its database has, as
 /// `<uid of namespace kube-system>/<namespace>/<name>` of the other `WorkflowCluster`, which it shall take over.
 pub const TAKE_OVER_DATABASE: &str = "workflow.example.com/take-over-database";
-/// Annotation on a `WorkflowCluster`, written by whoever changes it: a word of at most 63 letters, digits, `-`, `_` and
+/// Annotation on a `WorkflowCluster`, written with each change of it: a word of at most 63 letters, digits, `-`, `_` and
 /// `.`. `status.observedRequest` repeats it once the status speaks of the object that has it.
 pub const REQUEST: &str = "workflow.example.com/request";
 /// Annotation on the StatefulSet of an engine: digest of the pod template that was applied last.

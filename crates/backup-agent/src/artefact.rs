@@ -87,10 +87,10 @@ pub async fn read_data(
             ));
         };
         let (near, far) = tokio::io::duplex(PIECE);
-        let (tell, told) = oneshot::channel();
-        let checking = check(id, part, stream, near, tell);
+        let (approve, approved) = oneshot::channel();
+        let checking = check(id, part, stream, near, approve);
         let identity = identity.filter(|_| manifest.encryption.is_some());
-        let handing = hand_over(far, identity, told, sink);
+        let handing = hand_over(far, identity, approved, sink);
         tokio::pin!(checking, handing);
         let mut handed = None;
         let checked = loop {
@@ -149,7 +149,7 @@ async fn check(
     part: &Part,
     mut stream: BoxStream<'static, object_store::Result<Bytes>>,
     mut to: DuplexStream,
-    tell: oneshot::Sender<()>,
+    approve: oneshot::Sender<()>,
 ) -> Result<(), Failure> {
     let mut hash = StreamHash::default();
     let mut is_open = true;
@@ -172,7 +172,7 @@ async fn check(
         ));
     }
     // The receiver may be gone already.
-    let _ = tell.send(());
+    let _ = approve.send(());
     Ok(())
 }
 
@@ -187,21 +187,21 @@ enum HandOverError {
 async fn hand_over(
     from: DuplexStream,
     identity: Option<&Identity>,
-    told: oneshot::Receiver<()>,
+    approved: oneshot::Receiver<()>,
     mut sink: impl AsyncWrite + Unpin,
 ) -> Result<(), HandOverError> {
     match identity {
-        None => copy(from, told, &mut sink).await,
+        None => copy(from, approved, &mut sink).await,
         Some(identity) => {
             let plain = identity.open(from.compat()).await.map_err(|_| HandOverError::Decrypt)?;
-            copy(Box::pin(plain).compat(), told, &mut sink).await
+            copy(Box::pin(plain).compat(), approved, &mut sink).await
         }
     }
 }
 
 async fn copy(
     mut from: impl AsyncRead + Unpin,
-    told: oneshot::Receiver<()>,
+    approved: oneshot::Receiver<()>,
     sink: &mut (impl AsyncWrite + Unpin),
 ) -> Result<(), HandOverError> {
     let closed = |_: io::Error| HandOverError::Closed;
@@ -216,7 +216,7 @@ async fn copy(
         held.extend_from_slice(&current[..length]);
     }
     // Without a word the data was not as written; that is what the caller reports.
-    told.await.map_err(|_| HandOverError::Closed)?;
+    approved.await.map_err(|_| HandOverError::Closed)?;
     sink.write_all(&held).await.map_err(closed)?;
     sink.shutdown().await.map_err(closed)
 }

@@ -128,7 +128,7 @@ impl Backup<'_> {
             captured = self.capture(connection, &access, &mut upload) => captured,
             () = stop.cancelled() => Err(Failure::new(
                 Reason::TimedOut,
-                "told to end before the backup was complete: nothing of it is left",
+                "asked to end before the backup was complete: nothing of it is left",
             )),
         };
         let captured = match captured {

@@ -29,7 +29,7 @@ const SESSION: &str = "SET search_path = pg_catalog, pg_temp; SET client_min_mes
     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 15; SET tcp_keepalives_count = 6; \
     SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'";
 
-/// What pg_dump's and pg_restore's sessions are told from the start. They set the timeouts themselves.
+/// Settings with which the sessions of pg_dump and pg_restore begin. They set the timeouts themselves.
 const CLIENT_OPTIONS: &str = "-c workflow.scope=monitor -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=15 \
     -c tcp_keepalives_count=6 -c jit=off";
 

@@ -44,7 +44,7 @@ fn stop_on_signal() -> anyhow::Result<CancellationToken> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("told to end");
+        tracing::info!("asked to end");
         on_signal.cancel();
     });
     Ok(stop)

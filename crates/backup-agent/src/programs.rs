@@ -71,7 +71,7 @@ impl Programs {
         let output = command.arg("--version").stdout(Stdio::piped()).output().await;
         let text = output.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
         parse_version(&text).ok_or_else(|| {
-            Failure::new(Reason::InternalError, format!("the image's {program} does not tell its version"))
+            Failure::new(Reason::InternalError, format!("the image's {program} does not print its version"))
         })
     }
 }

@@ -119,7 +119,7 @@ async fn apply_need(connection: &mut PgConnection, table: &str, need: &Need) -> 
 }
 
 /// The tables of which the session would not see every row, as the catalog says: whom policies apply to, and what their
-/// conditions are. The rows themselves cannot tell.
+/// conditions are. The rows themselves cannot show it.
 async fn observe_needs(connection: &mut PgConnection) -> Result<Vec<(String, Need)>, Failure> {
     let walled = sqlx::query_as::<_, Walled>(
         "SELECT c.relname::text AS table,

@@ -22,7 +22,7 @@ pub async fn run(command: &Command, programs: &Programs, stop: &CancellationToke
         }
         Outcome::Failure(Failure::new(
             Reason::TimedOut,
-            "told to end before it was done: it can be tried again",
+            "asked to end before it was done: it can be tried again",
         ))
     };
     let outcome = tokio::select! {

@@ -104,7 +104,7 @@ impl Storage {
     /// The manifest's bytes; `None` = there is no such backup.
     pub async fn observe_manifest(&self, id: &BackupId) -> Result<Option<Bytes>, Failure> {
         let doing = "read the manifest";
-        // GET and not HEAD: only its answer tells a missing bucket from a missing object.
+        // GET and not HEAD: only its answer distinguishes a missing bucket from a missing object.
         let found = match self.store.get(&self.path(id, MANIFEST_NAME)).await {
             Ok(found) => found,
             Err(error) if is_missing(&error) => return Ok(None),

@@ -1,5 +1,5 @@
 //! What to do about a backup that is being deleted. Pure. It always ends: what cannot be deleted within its time is left and
-//! told.
+//! reported.
 
 use std::time::Duration;
 

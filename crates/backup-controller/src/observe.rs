@@ -75,7 +75,7 @@ pub async fn observe(context: &Context, backup: &WorkflowBackup) -> Result<Obser
     })
 }
 
-/// With the namespace the rights in it go, in no order: what is refused there does not tell why.
+/// With the namespace the rights in it go, in no order: a refusal there does not say why.
 async fn observe_namespace_ending(context: &Context, name: &str) -> bool {
     let api: Api<Namespace> = Api::all(context.client.clone());
     match api.get_metadata_opt(name).await {

@@ -12,7 +12,7 @@ pub enum Verdict {
     GiveUp,
 }
 
-/// The table. [`Verdict::TryAgain`] only for what the agent itself calls transient: its exit code tells Kubernetes' Job
+/// The table. [`Verdict::TryAgain`] only for what the agent itself calls transient: its exit code is for Kubernetes' Job
 /// controller, which acts also while this controller is away.
 #[must_use]
 pub const fn judge(reason: Reason) -> (BackupReason, Verdict) {
@@ -38,7 +38,7 @@ pub const fn judge(reason: Reason) -> (BackupReason, Verdict) {
         }
         // The dump has not the rows that the database had.
         Reason::RowsDiffer => (BackupReason::PgDumpFailed, Verdict::GiveUp),
-        // The pod was told to end: its node is drained, for instance.
+        // The pod was asked to end: its node is drained, for instance.
         Reason::TimedOut | Reason::RestoreFailed => (BackupReason::JobFailed, Verdict::TryAgain),
         Reason::BackupMissing
         | Reason::ArtefactTruncated

@@ -342,7 +342,7 @@ fn runs(job: &str) -> Wait {
     Wait::passing(Reason::BackupRunning, format!("Job {job} makes the backup"), RECHECK_JOB)
 }
 
-/// What its Job tells.
+/// What its Job reports.
 fn plan_running(backup: &WorkflowBackup, view: &JobView) -> BackupPlan {
     let job = view.job.name_any();
     match &view.state {

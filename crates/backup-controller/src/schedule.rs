@@ -85,7 +85,7 @@ pub enum ScheduleStep {
     /// Deletes an old backup.
     Delete(Deletion),
     /// An event about the cluster.
-    Tell(Event),
+    Publish(Event),
 }
 
 /// What a pass reads.
@@ -106,15 +106,15 @@ pub struct View<'a> {
 }
 
 /// What a process remembers of a cluster. Without it a run whose backup somebody deleted would be made again, and a run that
-/// was left out would be told again.
+/// was left out would be reported again.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Handled {
     /// The last run of the backups' schedule that was dealt with.
     pub backup: Option<Timestamp>,
     /// The same of the drills' schedule.
     pub drill: Option<Timestamp>,
-    /// What was told about the spec of this generation.
-    pub told: Option<(i64, String)>,
+    /// What was reported about the spec of this generation.
+    pub reported: Option<(i64, String)>,
 }
 
 /// The plan of a pass.
@@ -148,10 +148,10 @@ pub fn plan_schedule(view: &View<'_>, now: Timestamp) -> SchedulePlan {
             plan_drill_run(view, drills.as_ref(), now, &mut plan);
         }
         Err(message) => {
-            let told = Some((view.cluster.metadata.generation.unwrap_or_default(), message.clone()));
-            if plan.handled.told != told {
-                plan.steps.push(tell(Reason::BackupScheduleInvalid, &message));
-                plan.handled.told = told;
+            let reported = Some((view.cluster.metadata.generation.unwrap_or_default(), message.clone()));
+            if plan.handled.reported != reported {
+                plan.steps.push(publish(Reason::BackupScheduleInvalid, &message));
+                plan.handled.reported = reported;
             }
         }
     }
@@ -193,7 +193,7 @@ fn plan_backup_run(view: &View<'_>, schedule: Option<&Schedule>, now: Timestamp,
                 Cause::Schedule.is_of(backup) && !is_finished(backup) && !is_deleting(&***backup)
             });
             plan.steps.push(match unfinished {
-                Some(former) => tell(
+                Some(former) => publish(
                     Reason::BackupSkipped,
                     &format!("no backup was made for {at}: WorkflowBackup {} is not done", former.name_any()),
                 ),
@@ -203,7 +203,7 @@ fn plan_backup_run(view: &View<'_>, schedule: Option<&Schedule>, now: Timestamp,
         }
         Due::Missed { at, next } => {
             let message = format!("no backup was made for {at}, and the next one is near: {next}");
-            plan.steps.push(tell(Reason::BackupMissed, &message));
+            plan.steps.push(publish(Reason::BackupMissed, &message));
             at
         }
     };
@@ -246,7 +246,7 @@ fn plan_drill(view: &View<'_>, at: Timestamp) -> ScheduleStep {
     });
     match built {
         Some(job) => ScheduleStep::Drill(Box::new(job)),
-        None => tell(Reason::DrillFailed, "there is no complete backup that could be tried out"),
+        None => publish(Reason::DrillFailed, "there is no complete backup that could be tried out"),
     }
 }
 
@@ -352,12 +352,12 @@ fn build_backup(
     }
 }
 
-fn tell(reason: Reason, message: &str) -> ScheduleStep {
+fn publish(reason: Reason, message: &str) -> ScheduleStep {
     let (type_, note) = match reason.severity() {
         Severity::Normal => (EventType::Normal, message.to_owned()),
         Severity::Warning => (EventType::Warning, format!("{reason}: {message}")),
     };
-    ScheduleStep::Tell(Event { type_, reason: reason.as_str().to_owned(), note })
+    ScheduleStep::Publish(Event { type_, reason: reason.as_str().to_owned(), note })
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub use report::{
     VerifyReport,
 };
 
-/// Tables of the engine's schema whose rows tell about running processes. A backup has the tables without their rows:
+/// Tables of the engine's schema whose rows are about running processes. A backup has the tables without their rows:
 /// after a restore the nodes are others, and the fences of another installation's controllers would lock out the new ones.
 pub const VOLATILE_TABLES: [&str; 2] = ["node", "writer"];
 

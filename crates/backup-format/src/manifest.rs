@@ -179,7 +179,7 @@ pub fn overall_digest(rows: &[Rows]) -> String {
     })
 }
 
-/// How `found` differs from `expected`, told for the first differing table and tenant; none = not at all.
+/// How `found` differs from `expected`, for the first differing table and tenant; none = not at all.
 #[must_use]
 pub fn difference(expected: &[Rows], found: &[Rows]) -> Option<String> {
     fn by_place(rows: &[Rows]) -> BTreeMap<(&str, Option<&str>), (u64, &str)> {

@@ -224,7 +224,7 @@ pub enum Reason {
     RestoreFailed,
     /// What was loaded is not what the manifest says.
     RowsDiffer,
-    /// It took longer than allowed, or was told to end.
+    /// It took longer than allowed, or was asked to end.
     TimedOut,
     /// A mistake of the agent or of its image.
     InternalError,

@@ -95,11 +95,11 @@ pub struct BuildInput<'a> {
     pub settings: &'a Settings,
     /// Name of the database.
     pub database: &'a str,
-    /// The claim that the engine is told; `None` = it is not known.
+    /// The claim that the engine is started with; `None` = it is not known.
     pub claim: Option<&'a str>,
 }
 
-/// Versions from this one on compare the claim that they are told with that in the database.
+/// Versions from this one on compare their own claim with that in the database.
 #[must_use]
 pub fn knows_claims(version: &Version) -> bool {
     (version.major, version.minor) >= (1, 3)
@@ -130,7 +130,7 @@ impl BuildInput<'_> {
         engine_access::engine_name(&self.name())
     }
 
-    /// The claim that an engine of this version is told. One that knows nothing of claims keeps the template that it has.
+    /// The claim that an engine of this version is started with. One that knows nothing of claims keeps the template that it has.
     #[must_use]
     pub fn told_claim(&self, version: &Version) -> Option<&str> {
         self.claim.filter(|_| knows_claims(version))

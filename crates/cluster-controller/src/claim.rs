@@ -61,7 +61,7 @@ pub struct Claim {
     pub identity: Identity,
     /// uid of that WorkflowCluster.
     pub uid: String,
-    /// Grows with each claim: an engine that was told an earlier one stops working.
+    /// Grows with each claim: an engine that was started with an earlier one stops working.
     pub epoch: i64,
     /// The WorkflowCluster was deleted: the database is anybody's. The row stays, so that the epoch goes on growing.
     pub is_released: bool,
@@ -80,9 +80,9 @@ impl Claim {
         [installation, namespace, name, &self.uid].into_iter().all(|part| is_name(part))
     }
 
-    /// What the engine is told: it works only while the row says the same.
+    /// What the engine is started with: it works only while the row says the same.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn for_engine(&self) -> String {
         format!("{}#{}", self.identity, self.epoch)
     }
 }

@@ -150,7 +150,7 @@ async fn claim_database(
     let written = written.map_err(|PostgresProblem { reason, cause }| {
         Problem::new(reason, ErrorClass::Transient, format!("failed to claim the database: {cause}"))
     })?;
-    tracing::info!(claim = change.next.told(), written, "the database is claimed");
+    tracing::info!(claim = change.next.for_engine(), written, "the database is claimed");
     applied.results.former_claim = change.taken_from().filter(|_| written).cloned();
     Ok(())
 }

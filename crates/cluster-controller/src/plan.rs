@@ -195,9 +195,9 @@ pub fn plan(
     let database = database.as_deref().unwrap_or(api_types::cluster::DEFAULT_DATABASE);
     let held = observed.ownership.held();
     let input = BuildInput { cluster, target, settings, database, claim: None };
-    // While the database does not say whose it is, its engine goes on with what it was told.
-    let told = live.and_then(|live| stateful_set::claim_of(live, &input));
-    let claim = held.map(Claim::told).or(told);
+    // While the database does not say whose it is, its engine goes on with what it was started with.
+    let former = live.and_then(|live| stateful_set::claim_of(live, &input));
+    let claim = held.map(Claim::for_engine).or(former);
     let input = BuildInput { claim: claim.as_deref(), ..input };
 
     let mut draft = Draft::default();

@@ -132,7 +132,7 @@ fn readers() -> Readers {
 pub(crate) fn with_input<T>(cluster: &WorkflowCluster, build: impl FnOnce(&BuildInput<'_>) -> T) -> T {
     let (target, settings) = (target(cluster), settings());
     let database = target.postgres.database.clone().unwrap_or_else(|| "workflow".to_owned());
-    let claim = held(cluster).told();
+    let claim = held(cluster).for_engine();
     build(&BuildInput {
         cluster,
         target: &target,
@@ -316,7 +316,7 @@ pub(crate) fn reported(steps: &[crate::plan::Step]) -> Vec<String> {
             Step::Own(ClusterStep::CreateCredential { metadata, .. }) => {
                 format!("create credential {}", name(metadata))
             }
-            Step::Own(ClusterStep::ClaimDatabase(change)) => format!("claim {}", change.next.told()),
+            Step::Own(ClusterStep::ClaimDatabase(change)) => format!("claim {}", change.next.for_engine()),
             Step::Own(ClusterStep::ReleaseDatabase(release)) => format!("release {}", release.identity),
             Step::Apply(desired) => format!("apply {} {}", desired.resource.kind, desired.name),
             Step::Own(ClusterStep::CreateJob(desired)) => {

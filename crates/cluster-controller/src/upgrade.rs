@@ -103,7 +103,7 @@ pub fn plan_upgrade(input: &BuildInput<'_>, observed: &Observed, now: Timestamp)
     });
     let facts = Facts { gate: gate.as_ref(), ..facts };
     let permit = permit(former, &facts);
-    // An engine that knows claims is not started before it can be told its own.
+    // An engine that knows claims is not started before it can be given its own.
     let lacks_claim = knows_claims(&input.target.version) && input.claim.is_none();
     let template = match permit.template {
         Template::Live => set.and_then(version_of).map(EngineTemplate::Wanted),

@@ -1,4 +1,4 @@
-//! Whose the database is. The operator writes one row, `workflow.database_claim`, and tells each engine which one it must be: a
+//! Whose the database is. The operator writes one row, `workflow.database_claim`, and starts each engine with the one that it must be: a
 //! database that was taken over, copied or restored for another WorkflowCluster has one that works on it.
 
 use std::fmt;
@@ -67,17 +67,17 @@ pub async fn observe_claim(connection: &mut PgConnection) -> Result<Option<Claim
     Ok(row.map(|(installation, namespace, name, epoch)| Claim { installation, namespace, name, epoch }))
 }
 
-/// Why an engine that was told `own` must not work on a database with this claim; `None` = it may. An engine that was told
+/// Why an engine that was started with `own` must not work on a database with this claim; `None` = it may. An engine that was given
 /// nothing was not started by the operator, and compares nothing.
 ///
-/// The other WorkflowCluster is not named: whoever reaches the engine's ports, and every tenant, may read this.
+/// The other WorkflowCluster is not named: everybody who reaches the engine's ports, and every tenant, may read this.
 pub fn refusal(own: Option<&Claim>, recorded: Option<&Claim>) -> Option<String> {
     let own = own?;
     let identity = |claim: &Claim| [&claim.installation, &claim.namespace, &claim.name].map(String::clone);
     match recorded {
         Some(recorded) if recorded == own => None,
         Some(recorded) if identity(recorded) == identity(own) => Some(format!(
-            "the database was claimed anew: its claim has epoch {}, this engine was told {}",
+            "the database was claimed anew: its claim has epoch {}, this engine was started with {}",
             recorded.epoch, own.epoch
         )),
         Some(_) => Some(

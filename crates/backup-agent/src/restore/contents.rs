@@ -39,7 +39,7 @@ pub(super) async fn list(source: &Source<'_>, programs: &Programs) -> Result<Str
 }
 
 /// Leaves out what the target has or must not get: the schema itself, which the restore has made; the policies for reading,
-/// which name roles of the source and are made anew; privileges; and rows that tell about processes of the source.
+/// which name roles of the source and are made anew; privileges; and rows about processes of the source.
 fn plan_entries(list: &str) -> String {
     list.lines().filter(|line| is_wanted(line)).fold(String::new(), |mut kept, line| {
         kept.push_str(line);

@@ -1,4 +1,4 @@
-//! The database that is restored into: whether it may be, and the notes that tell how far it got.
+//! The database that is restored into: whether it may be, and the notes of how far it got.
 
 use std::time::Duration;
 

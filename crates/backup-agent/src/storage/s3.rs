@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::args::StorageArgs;
 
-/// The variables by which a cloud tells a pod how to get credentials of its own.
+/// The variables by which a cloud gives a pod credentials of its own.
 const OWN_IDENTITY: [(&str, AmazonS3ConfigKey); 7] = [
     ("AWS_WEB_IDENTITY_TOKEN_FILE", AmazonS3ConfigKey::WebIdentityTokenFile),
     ("AWS_ROLE_ARN", AmazonS3ConfigKey::RoleArn),

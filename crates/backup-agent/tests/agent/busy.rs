@@ -46,6 +46,7 @@ async fn a_backup_is_one_state_of_a_database_that_changes() {
     await_blocked(&mut observer, "backup-agent pg_dump").await;
     let at_snapshot = written.load(Ordering::Relaxed);
     while written.load(Ordering::Relaxed) < at_snapshot + 50 {
+        assert!(!writing.is_finished(), "the writer ended");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     holder.execute("ROLLBACK").await.expect("is let go");

@@ -107,7 +107,7 @@ async fn rows_with_other_contents_are_found_and_nothing_looks_complete() {
     manifest.digest = overall_digest(&manifest.rows);
     std::fs::write(&file, manifest.to_json().expect("is written")).expect("is written");
 
-    // The digest in the status of the backup tells it at once.
+    // The digest in the status of the backup shows it at once.
     let mut arguments = world.restore_arguments(&target, world.of_folder("b1"));
     arguments.extend(["--expected-digest".into(), digest.into()]);
     failed(run(arguments).await, Reason::ArtefactAltered);
@@ -166,7 +166,7 @@ async fn an_encrypted_backup_needs_its_own_key(#[case] kind: Kind) {
     assert!(!verified(run(verify.clone()).await).rows_counted);
     assert!(verified(run(with_key(verify, &keys[0])).await).rows_counted);
 
-    // What is wrong with the stored bytes is told as that, and not as a wrong key.
+    // What is wrong with the stored bytes is reported as that, and not as a wrong key.
     let file = world.data_file("b1");
     flip_bit(&file, data.len() / 2);
     failed(run(with_key(restore.clone(), &keys[0])).await, Reason::ArtefactAltered);

@@ -64,6 +64,7 @@ async fn a_drill_that_is_told_to_end_stops_its_server() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
+    assert!(agent.children().iter().any(is_server), "the drill started no server");
     let group = agent.id();
     agent.signal("TERM");
     let (code, outcome, _) = agent.wait().await;

@@ -39,7 +39,7 @@ async fn a_restore_that_was_killed_is_run_again(#[case] table: &str, #[case] app
     world.backup(&source, "b2").await;
     let target = world.database(Kind::PlainOwner).await;
 
-    // A table of the same name that is not committed holds whoever makes it.
+    // A table of the same name that is not committed blocks every session that makes it.
     let mut holder = world.superuser(&target).await;
     let schema = format!("CREATE SCHEMA workflow AUTHORIZATION {}", target.user);
     holder.execute(AssertSqlSafe(schema)).await.expect("is made");
@@ -91,6 +91,7 @@ async fn two_backups_of_one_id_at_once_are_one() {
     let backups = [tokio::spawn(run(arguments.clone())), tokio::spawn(run(arguments))];
     // Both have seen that there is no backup yet.
     let mut observer = world.superuser(&source).await;
+    let mut both_wait = false;
     for _ in 0..600 {
         let waiting: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
@@ -100,10 +101,12 @@ async fn two_backups_of_one_id_at_once_are_one() {
         .await
         .expect("are counted");
         if waiting == 2 {
+            both_wait = true;
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    assert!(both_wait, "the two backups never ran at the same time");
     holder.execute("ROLLBACK").await.expect("is let go");
     let mut reports = Vec::new();
     for backup in backups {

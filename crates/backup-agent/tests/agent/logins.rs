@@ -1,4 +1,4 @@
-//! No tenant's row is lost, whoever the login is.
+//! No tenant's row is lost, with any kind of login.
 
 use rstest::rstest;
 use sqlx::{AssertSqlSafe, Executor as _};

@@ -139,7 +139,7 @@ impl Schedules {
                         .unwrap_or_else(|| error.message()),
                 })?;
             }
-            ScheduleStep::Tell(event) => self.publisher.publish(cluster, event.clone()).await,
+            ScheduleStep::Publish(event) => self.publisher.publish(cluster, event.clone()).await,
         }
         Ok(())
     }

@@ -37,14 +37,14 @@ fn plan(
     plan_schedule(&view, now)
 }
 
-fn told(plan: &SchedulePlan) -> Vec<String> {
+fn reported(plan: &SchedulePlan) -> Vec<String> {
     plan.steps
         .iter()
         .map(|step| match step {
             ScheduleStep::Make(backup) => format!("make {}", backup.name_any()),
             ScheduleStep::Drill(job) => format!("drill {}", job.name_any()),
             ScheduleStep::Delete(deletion) => format!("delete {}", deletion.name),
-            ScheduleStep::Tell(event) => event.note.clone(),
+            ScheduleStep::Publish(event) => event.note.clone(),
         })
         .collect()
 }
@@ -74,9 +74,9 @@ fn complete() -> Value {
 #[test]
 fn a_run_makes_a_backup_with_a_name_that_its_time_gives() {
     let cluster = cluster(nightly);
-    assert_eq!(told(&plan(&cluster, &[], Handled::default(), hours(0))), Vec::<String>::new());
+    assert_eq!(reported(&plan(&cluster, &[], Handled::default(), hours(0))), Vec::<String>::new());
     let due = plan(&cluster, &[], Handled::default(), hours(16));
-    assert_eq!(told(&due), ["make dev-202606020300"]);
+    assert_eq!(reported(&due), ["make dev-202606020300"]);
     assert_eq!(due.handled.backup, Some(hours(15)));
     let backup = json!(made(&due));
     assert_eq!(
@@ -98,9 +98,9 @@ fn a_run_makes_a_backup_with_a_name_that_its_time_gives() {
 
     // A process that was started anew sees the object and makes no other.
     let stored = [stored(made(&due), &complete())];
-    assert_eq!(told(&plan(&cluster, &stored, Handled::default(), hours(16))), Vec::<String>::new());
+    assert_eq!(reported(&plan(&cluster, &stored, Handled::default(), hours(16))), Vec::<String>::new());
     // One that remembers makes none for an object that somebody deleted.
-    assert_eq!(told(&plan(&cluster, &[], due.handled, hours(16))), Vec::<String>::new());
+    assert_eq!(reported(&plan(&cluster, &[], due.handled, hours(16))), Vec::<String>::new());
 }
 
 #[test]
@@ -122,16 +122,16 @@ fn another_schedule_makes_no_run_at_once() {
         cluster["spec"]["backup"]["schedule"] = json!("0 11 * * *");
         cluster["metadata"]["managedFields"][0]["time"] = json!("2026-06-02T14:00:00Z");
     });
-    assert_eq!(told(&plan(&after, &backups, first.handled.clone(), hours(27))), Vec::<String>::new());
-    assert_eq!(told(&plan(&after, &backups, Handled::default(), hours(27))), Vec::<String>::new());
-    assert_eq!(told(&plan(&after, &backups, Handled::default(), hours(48))), ["make dev-202606031100"]);
+    assert_eq!(reported(&plan(&after, &backups, first.handled.clone(), hours(27))), Vec::<String>::new());
+    assert_eq!(reported(&plan(&after, &backups, Handled::default(), hours(27))), Vec::<String>::new());
+    assert_eq!(reported(&plan(&after, &backups, Handled::default(), hours(48))), ["make dev-202606031100"]);
     // A change of another field is none of the schedule.
     let touched = cluster(|cluster| {
         nightly(cluster);
         cluster["metadata"]["managedFields"][0]["time"] = json!("2026-06-03T03:00:10Z");
     });
     assert_eq!(
-        told(&plan(&touched, &backups, Handled::default(), hours(39) + SignedDuration::from_mins(2))),
+        reported(&plan(&touched, &backups, Handled::default(), hours(39) + SignedDuration::from_mins(2))),
         ["make dev-202606030300"]
     );
 }
@@ -139,15 +139,15 @@ fn another_schedule_makes_no_run_at_once() {
 #[test]
 fn a_run_that_was_missed_is_made_late_once_or_told() {
     let cluster = cluster(nightly);
-    assert_eq!(told(&plan(&cluster, &[], Handled::default(), hours(24 * 3))), ["make dev-202606040300"]);
+    assert_eq!(reported(&plan(&cluster, &[], Handled::default(), hours(24 * 3))), ["make dev-202606040300"]);
     let near = plan(&cluster, &[], Handled::default(), hours(24 + 12));
     assert_eq!(
-        told(&near),
+        reported(&near),
         [
             "BackupMissed: no backup was made for 2026-06-02T03:00:00Z, and the next one is near: 2026-06-03T03:00:00Z"
         ]
     );
-    assert_eq!(told(&plan(&cluster, &[], near.handled, hours(24 + 12))), Vec::<String>::new());
+    assert_eq!(reported(&plan(&cluster, &[], near.handled, hours(24 + 12))), Vec::<String>::new());
 }
 
 #[rstest]
@@ -165,14 +165,14 @@ fn a_run_is_left_out_while_the_former_one_is_not_done(#[case] status: Value, #[c
     } else {
         "make dev-202606030300"
     };
-    assert_eq!(told(&second), [expected]);
+    assert_eq!(reported(&second), [expected]);
 }
 
 #[test]
 fn one_that_a_person_made_does_not_count_as_the_former_run() {
     let manual = Arc::new(another("manual", |_| ()));
     let planned = plan(&cluster(nightly), &[manual], Handled::default(), hours(16));
-    assert_eq!(told(&planned), ["make dev-202606020300"]);
+    assert_eq!(reported(&planned), ["make dev-202606020300"]);
 }
 
 #[rstest]
@@ -189,10 +189,10 @@ fn a_schedule_that_is_none_is_told_once_per_generation(
         cluster["spec"]["backup"][field] = value;
     });
     let first = plan(&cluster, &[], Handled::default(), hours(16));
-    assert_eq!(told(&first), [expected]);
-    assert_eq!(told(&plan(&cluster, &[], first.handled.clone(), hours(16))), Vec::<String>::new());
+    assert_eq!(reported(&first), [expected]);
+    assert_eq!(reported(&plan(&cluster, &[], first.handled.clone(), hours(16))), Vec::<String>::new());
     cluster.metadata.generation = Some(2);
-    assert_eq!(told(&plan(&cluster, &[], first.handled, hours(16))), [expected]);
+    assert_eq!(reported(&plan(&cluster, &[], first.handled, hours(16))), [expected]);
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_paused_cluster_has_no_runs_and_loses_nothing() {
         cluster["spec"]["paused"] = json!(true);
         cluster["spec"]["backup"]["retentionDays"] = json!(1);
     });
-    assert_eq!(told(&plan(&cluster, &[], Handled::default(), hours(16))), Vec::<String>::new());
+    assert_eq!(reported(&plan(&cluster, &[], Handled::default(), hours(16))), Vec::<String>::new());
 }
 
 fn upgrading(stage: &str, hash: &str) -> impl Fn(&mut Value) {
@@ -216,20 +216,20 @@ fn upgrading(stage: &str, hash: &str) -> impl Fn(&mut Value) {
 fn an_upgrade_gets_one_backup_per_plan() {
     let waits = cluster(upgrading("BackingUp", "0123456789abcdef"));
     let planned = plan(&waits, &[], Handled::default(), hours(0));
-    assert_eq!(told(&planned), ["make dev-before-0123456789abcdef"]);
+    assert_eq!(reported(&planned), ["make dev-before-0123456789abcdef"]);
     let backup = json!(made(&planned));
     assert_eq!(backup["metadata"]["labels"]["workflow.example.com/backup-cause"], "upgrade");
     assert_eq!(backup["metadata"]["annotations"]["workflow.example.com/plan-hash"], "0123456789abcdef");
     for status in [complete(), json!({"phase": "Failed", "ready": false})] {
         let backups = [stored(made(&planned), &status)];
-        assert_eq!(told(&plan(&waits, &backups, Handled::default(), hours(0))), Vec::<String>::new());
+        assert_eq!(reported(&plan(&waits, &backups, Handled::default(), hours(0))), Vec::<String>::new());
     }
     // One that failed and was deleted is made again, soon.
     assert_eq!(plan(&waits, &[], planned.handled.clone(), hours(1)).recheck, Duration::from_mins(1));
     let next = cluster(upgrading("BackingUp", "fedcba9876543210"));
     let backups = [stored(made(&planned), &complete())];
     assert_eq!(
-        told(&plan(&next, &backups, Handled::default(), hours(0))),
+        reported(&plan(&next, &backups, Handled::default(), hours(0))),
         ["make dev-before-fedcba9876543210"]
     );
 }
@@ -244,7 +244,7 @@ fn an_upgrade_that_waits_for_no_backup_gets_none(#[case] stage: &str, #[case] s3
         let destination = if s3.is_null() { json!(null) } else { json!({"s3": s3}) };
         cluster["spec"]["backup"]["destination"] = destination;
     });
-    assert_eq!(told(&plan(&cluster, &[], Handled::default(), hours(0))), Vec::<String>::new());
+    assert_eq!(reported(&plan(&cluster, &[], Handled::default(), hours(0))), Vec::<String>::new());
 }
 
 #[rstest]
@@ -259,11 +259,11 @@ fn a_deletion_with_a_snapshot_gets_a_last_backup(#[case] policy: &str, #[case] e
         cluster["spec"]["paused"] = json!(true);
     });
     let planned = plan(&cluster, &[], Handled::default(), hours(16));
-    assert_eq!(told(&planned), expected);
+    assert_eq!(reported(&planned), expected);
     if let Some(ScheduleStep::Make(backup)) = planned.steps.first() {
         assert!(Cause::Deletion.is_of(backup) && backup.owner_references().is_empty());
         let backups = [stored(backup, &json!({"phase": "Running", "ready": false}))];
-        assert_eq!(told(&plan(&cluster, &backups, Handled::default(), hours(16))), Vec::<String>::new());
+        assert_eq!(reported(&plan(&cluster, &backups, Handled::default(), hours(16))), Vec::<String>::new());
     }
 }
 
@@ -293,7 +293,7 @@ fn a_drill_tries_the_newest_complete_backup() {
         }),
     ];
     let planned = plan(&cluster, &backups, Handled::default(), hours(19));
-    assert_eq!(told(&planned), ["drill new-drill-202606020600"]);
+    assert_eq!(reported(&planned), ["drill new-drill-202606020600"]);
     let ScheduleStep::Drill(job) = &planned.steps[0] else { panic!("{planned:?}") };
     let volumes = json!(job)["spec"]["template"]["spec"]["volumes"].to_string();
     assert!(volumes.contains("\"secretName\":\"identity\""), "{volumes}");
@@ -306,9 +306,9 @@ fn a_drill_tries_the_newest_complete_backup() {
     };
     for succeeded in [true, false] {
         let backups = [drilled(succeeded)];
-        assert_eq!(told(&plan(&cluster, &backups, Handled::default(), hours(20))), Vec::<String>::new());
+        assert_eq!(reported(&plan(&cluster, &backups, Handled::default(), hours(20))), Vec::<String>::new());
         assert_eq!(
-            told(&plan(&cluster, &backups, Handled::default(), hours(44))),
+            reported(&plan(&cluster, &backups, Handled::default(), hours(44))),
             ["drill new-drill-202606030600"]
         );
     }
@@ -317,7 +317,7 @@ fn a_drill_tries_the_newest_complete_backup() {
 #[test]
 fn a_drill_of_nothing_is_a_failed_one() {
     let planned = plan(&cluster(drilling), &[], Handled::default(), hours(19));
-    assert_eq!(told(&planned), ["DrillFailed: there is no complete backup that could be tried out"]);
+    assert_eq!(reported(&planned), ["DrillFailed: there is no complete backup that could be tried out"]);
     assert_eq!(planned.handled.drill, Some(hours(18)));
 }
 
@@ -328,7 +328,7 @@ fn another_schedule_makes_no_drill_at_once() {
         cluster["metadata"]["managedFields"][0]["time"] = json!("2026-06-02T07:00:00Z");
     });
     assert_eq!(
-        told(&plan(&cluster, &[done("new", |_| ())], Handled::default(), hours(20))),
+        reported(&plan(&cluster, &[done("new", |_| ())], Handled::default(), hours(20))),
         Vec::<String>::new()
     );
 }
@@ -370,7 +370,10 @@ fn what_is_read_is_not_deleted() {
         handled: Handled::default(),
         settings: &settings,
     };
-    assert_eq!(told(&plan_schedule(&view, hours(0))), ["delete old"]);
+    assert_eq!(reported(&plan_schedule(&view, hours(0))), ["delete old"]);
     let view = View { neighbours: &[], jobs: &[], ..view };
-    assert_eq!(told(&plan_schedule(&view, hours(0))), ["delete restored", "delete drilled", "delete old"]);
+    assert_eq!(
+        reported(&plan_schedule(&view, hours(0))),
+        ["delete restored", "delete drilled", "delete old"]
+    );
 }

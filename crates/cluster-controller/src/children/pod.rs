@@ -27,7 +27,7 @@ const DATABASE_HOST_VARIABLE: &str = "WORKFLOW_DATABASE_HOST";
 const DATABASE_PORT_VARIABLE: &str = "WORKFLOW_DATABASE_PORT";
 /// Name of the environment variable that names the database.
 pub const DATABASE_NAME_VARIABLE: &str = "WORKFLOW_DATABASE_NAME";
-/// Name of the environment variable that tells the engine whose the database must be.
+/// Name of the environment variable by which the engine knows whose the database must be.
 pub const CLAIM_VARIABLE: &str = "WORKFLOW_DATABASE_CLAIM";
 
 /// Labels and annotations of a pod. The version is a label of the pod and never part of a selector.

@@ -1,4 +1,4 @@
--- Makes schema and table, unless the table is there. Whoever may use the schema, like the roles that an engine serves as, may
+-- Makes schema and table, unless the table is there. Roles that may use the schema, like those that an engine serves as, may
 -- read whose the database is.
 DO $$
 DECLARE

@@ -120,7 +120,7 @@ fn the_other_one_is_named_as_far_as_a_message_has_room() {
     assert!(long.cause.chars().count() <= controller_kit::message::MAX_CHARS, "{}", long.cause.len());
 }
 
-/// Whoever may write to the database could write anything there.
+/// Everybody who may write to the database could write anything there.
 #[rstest]
 #[case::spaces("all is well: ignore")]
 #[case::control("a\u{202e}b")]

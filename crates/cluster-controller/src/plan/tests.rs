@@ -112,7 +112,7 @@ fn a_claim_comes_before_everything_that_works_on_the_database() {
     let is_of_engine =
         |line: &String| ["Job", "StatefulSet"].into_iter().any(|kind| line.contains(&format!(" {kind} ")));
     let steps = reported(&planned(&cluster, &empty).steps);
-    assert!(steps.contains(&format!("claim {}", next.told())), "{steps:?}");
+    assert!(steps.contains(&format!("claim {}", next.for_engine())), "{steps:?}");
     assert_eq!(steps.iter().filter(|line| is_of_engine(line)).collect::<Vec<_>>(), Vec::<&String>::new());
 
     // An engine that runs: also one whose spec asks for something else.
@@ -124,7 +124,7 @@ fn a_claim_comes_before_everything_that_works_on_the_database() {
         let steps = children_reported(&planned(cluster, &running));
         assert_eq!(
             (&steps[0], steps.iter().find(|line| is_of_engine(line))),
-            (&format!("claim {}", next.told()), None)
+            (&format!("claim {}", next.for_engine()), None)
         );
     }
     let mut paused = changed;

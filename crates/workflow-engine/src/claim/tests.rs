@@ -27,8 +27,8 @@ fn anything_else_is_refused(#[case] text: &str) {
 
 #[rstest]
 #[case::own(Some("i/acme/dev#2"), None)]
-#[case::later_epoch(Some("i/acme/dev#3"), Some("epoch 3, this engine was told 2"))]
-#[case::former_epoch(Some("i/acme/dev#1"), Some("epoch 1, this engine was told 2"))]
+#[case::later_epoch(Some("i/acme/dev#3"), Some("epoch 3, this engine was started with 2"))]
+#[case::former_epoch(Some("i/acme/dev#1"), Some("epoch 1, this engine was started with 2"))]
 #[case::another_name(Some("i/acme/prod#2"), Some("another WorkflowCluster"))]
 #[case::another_namespace(Some("i/beta/dev#2"), Some("another WorkflowCluster"))]
 #[case::another_installation(Some("j/acme/dev#2"), Some("another WorkflowCluster"))]
@@ -41,5 +41,5 @@ fn only_the_own_claim_admits(#[case] recorded: Option<&str>, #[case] expected: O
         assert!(refused.contains(expected), "{refused}");
         assert!(!refused.contains("prod") && !refused.contains("beta"), "{refused}");
     }
-    assert_eq!(refusal(None, recorded.as_ref()), None, "an engine that was told nothing compares nothing");
+    assert_eq!(refusal(None, recorded.as_ref()), None, "an engine that was given nothing compares nothing");
 }

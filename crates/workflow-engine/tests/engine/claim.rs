@@ -1,4 +1,4 @@
-//! Whose the database is: an engine that was told works only while the database says the same.
+//! Whose the database is: an engine that was given a claim works only while the database says the same.
 
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,7 @@ async fn a_migration_refuses_a_database_that_is_not_its_own_and_changes_nothing(
     assert!(stderr(&refused).contains("claimed by no WorkflowCluster"), "{}", stderr(&refused));
     for (other, expected) in [
         ("99999999-8888-7777-6666-555555555555/acme/dev#2", "another WorkflowCluster"),
-        ("11111111-2222-3333-4444-555555555555/acme/dev#3", "epoch 3, this engine was told 2"),
+        ("11111111-2222-3333-4444-555555555555/acme/dev#3", "epoch 3, this engine was started with 2"),
     ] {
         claim(&mut session, other).await;
         let refused = world.migrate(&[]);
@@ -185,7 +185,7 @@ async fn a_later_epoch_ends_the_engines_of_the_one_before() {
         Some(former.readiness().await).filter(|(code, _)| *code == 503)
     })
     .await;
-    assert!(reason.contains("epoch 3, this engine was told 2"), "{reason}");
+    assert!(reason.contains("epoch 3, this engine was started with 2"), "{reason}");
     assert_eq!(present.readiness().await.0, 200);
 }
 

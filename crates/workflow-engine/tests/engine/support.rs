@@ -35,7 +35,7 @@ pub(crate) struct World {
     client_key: TenantKey,
     controller: String,
     monitor: String,
-    /// Whose the database must be, as engines and migrations are told.
+    /// Whose the database must be, as engines and migrations are given it.
     pub(crate) claim: Option<&'static str>,
 }
 

@@ -35,7 +35,7 @@ async fn a_platform_drives_the_whole_life_of_an_instance_by_the_service_plan() {
     // 1. What the plan depends on is installed.
     assert_dependencies(&platform).await;
 
-    // 2. The namespace of the instance, which the operator was told nothing of; 3. the custom resources.
+    // 2. The namespace of the instance, which the operator does not know; 3. the custom resources.
     let first = platform.instance("omni-first").await;
     let first = first.with("engineVersion", "1.2.3").with("numberOfEngines", "1");
     let created = first.run(Verb::Create).await.expect("should create");

@@ -97,7 +97,7 @@ proptest! {
                     remembered = at;
                 }
             }
-            // Whoever looks every few minutes loses nothing: all runs until now are made.
+            // A controller that looks every few minutes loses nothing: all runs until now are made.
             if seconds <= 240 && let Some(due) = schedule.last_between(last_pass - jitter, now - jitter) && due > began {
                 prop_assert_eq!(made.last(), Some(&due));
             }
@@ -108,7 +108,7 @@ proptest! {
         distinct.dedup();
         prop_assert_eq!(&distinct, &made, "in order, and each once");
         prop_assert!(made.iter().all(|at| *at > began && *at + jitter <= now));
-        // Every run is made, or told as missed, or older than one that is.
+        // Every run is made, or reported as missed, or older than one that is.
         let last = made.iter().chain(&missed).max();
         if let Some(due) = schedule.last_between(began, now - jitter) {
             prop_assert!(last.is_some_and(|last| *last >= due), "{} was lost", due);

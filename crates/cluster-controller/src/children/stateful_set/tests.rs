@@ -47,7 +47,7 @@ fn the_selector_never_changes() {
     assert_eq!(set.spec.unwrap().selector.match_labels, Some(expected));
 }
 
-/// The claim is told to engines that know of it. A new epoch is a change of the template, and no other plan of an upgrade.
+/// The claim is given to engines that know of it. A new epoch is a change of the template, and no other plan of an upgrade.
 #[test]
 fn a_claim_is_told_and_is_no_part_of_what_the_spec_asks_for() {
     let cluster = minimal(|_| ());
@@ -57,10 +57,10 @@ fn a_claim_is_told_and_is_no_part_of_what_the_spec_asks_for() {
             build(&input, &EngineTemplate::Wanted(version.parse().unwrap()), 3, 3)
         })
     };
-    let told = |set: &StatefulSet| with_input(&cluster, |input| claim_of(set, input));
+    let given = |set: &StatefulSet| with_input(&cluster, |input| claim_of(set, input));
     let [first, second] = ["i/acme/dev#1", "i/acme/dev#2"].map(|claim| build_with("1.3.0", Some(claim)));
     assert_eq!(
-        (told(&first).as_deref(), told(&second).as_deref()),
+        (given(&first).as_deref(), given(&second).as_deref()),
         (Some("i/acme/dev#1"), Some("i/acme/dev#2"))
     );
     assert_eq!(applied_digest(&first), applied_digest(&second));
@@ -69,7 +69,7 @@ fn a_claim_is_told_and_is_no_part_of_what_the_spec_asks_for() {
         assert_eq!(build_with(version, Some("i/acme/dev#1")), build_with(version, None), "{version}");
     }
     for version in ["1.3.0", "1.10.0", "2.0.0"] {
-        assert!(told(&build_with(version, Some("i/acme/dev#1"))).is_some(), "{version}");
+        assert!(given(&build_with(version, Some("i/acme/dev#1"))).is_some(), "{version}");
     }
 }
 

@@ -37,8 +37,8 @@ fn set(world: &World) -> Option<StatefulSet> {
     world.apiserver.get("acme", "dev-engine")
 }
 
-/// The claim that the engine is told.
-fn told(world: &World) -> Option<String> {
+/// The claim that the engine is started with.
+fn given(world: &World) -> Option<String> {
     in_template(world, CLAIM_VARIABLE)
 }
 
@@ -106,10 +106,10 @@ async fn a_database_that_is_anothers_is_left_alone_and_the_other_is_named() {
     world.settle("dev").await;
     assert_eq!(world.claim(), Some(ours(8)));
     assert!(world.status("dev").ready);
-    let told: Vec<_> =
+    let given: Vec<_> =
         world.event_lines("dev").into_iter().filter(|it| it.contains("DatabaseTakenOver")).collect();
     assert_eq!(
-        told,
+        given,
         [format!(
             "Normal DatabaseTakenOver the database was taken over from WorkflowCluster beta/prod of Kubernetes \
              cluster {OTHER} (uid uid-prod)"
@@ -161,16 +161,16 @@ async fn an_engine_whose_database_was_taken_over_is_neither_stopped_nor_extended
     assert_eq!(set(&world), None);
 }
 
-/// From this version on the engine is told its claim. Nothing but a new claim changes what it is told.
+/// From this version on the engine is started with its claim. Nothing but a new claim changes that.
 #[tokio::test]
 async fn an_engine_that_knows_claims_is_told_its_own() {
     let world = World::running(&minimal_with(2)).await;
-    assert_eq!(told(&world), None, "1.2.3 knows nothing of claims");
+    assert_eq!(given(&world), None, "1.2.3 knows nothing of claims");
     world.edit("dev", |cluster| cluster["spec"]["version"] = json!("1.3.0"));
     world.converge("dev").await;
     let claim = |epoch| Some(format!("{INSTALLATION}/acme/dev#{epoch}"));
     let upgraded = set(&world).unwrap();
-    assert_eq!(told(&world), claim(1));
+    assert_eq!(given(&world), claim(1));
 
     for postgres in [unreachable(), reachable(Some("1.3.0"))] {
         world.set_postgres(postgres);
@@ -185,7 +185,7 @@ async fn an_engine_that_knows_claims_is_told_its_own() {
     world.converge("dev").await;
     let rolled = set(&world).unwrap();
     assert_eq!(
-        (told(&world), world.claim()),
+        (given(&world), world.claim()),
         (claim(3), Some(Claim { epoch: 3, ..held(&cluster(&minimal_with(2))) }))
     );
     assert_eq!(applied_digest(&rolled), applied_digest(&upgraded));
@@ -209,7 +209,7 @@ async fn a_database_that_goes_away_in_an_upgrade_does_not_begin_it_anew() {
         hashes.extend(world.status("dev").upgrade.and_then(|upgrade| upgrade.plan_hash));
         let template = set(&world).unwrap().spec.unwrap().template;
         let image = template.spec.unwrap().containers[0].image.clone().unwrap();
-        assert_eq!(told(&world).is_some(), image.ends_with(":1.3.0"), "{image} and its claim");
+        assert_eq!(given(&world).is_some(), image.ends_with(":1.3.0"), "{image} and its claim");
         world.set_postgres(postgres);
         world.answer();
     }
@@ -226,7 +226,7 @@ async fn a_cluster_that_moves_to_another_database_is_told_the_claim_of_the_one_t
     let world = World::running(&minimal_with(2).replace("1.2.3", "1.3.0")).await;
     let claim = |epoch| Some(format!("{INSTALLATION}/acme/dev#{epoch}"));
     let host = || in_template(&world, "WORKFLOW_DATABASE_HOST");
-    let former = (host(), told(&world));
+    let former = (host(), given(&world));
     assert_eq!(former.1, claim(1));
     // The claim of the other database: this cluster had that one before, too.
     world.set_claim(Some(Claim { epoch: 9, ..held(&cluster(&minimal_with(2))) }));
@@ -239,7 +239,7 @@ async fn a_cluster_that_moves_to_another_database_is_told_the_claim_of_the_one_t
         }
         world.pass("dev").await;
         world.set_postgres(postgres);
-        seen.push((host(), told(&world)));
+        seen.push((host(), given(&world)));
         world.answer();
     }
     seen.dedup();

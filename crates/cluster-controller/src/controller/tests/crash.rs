@@ -30,7 +30,7 @@ async fn a_database_that_is_taken_over_survives() {
     let end = async |world: &World| {
         let claim = world.claim().expect("a claim");
         let mut end = world.end_state();
-        end.insert("claim".to_owned(), json!([claim.told(), claim.uid]));
+        end.insert("claim".to_owned(), json!([claim.for_engine(), claim.uid]));
         end
     };
     let run = async |world: &World, faults: &_| run_until_settled(world, faults, "dev").await;

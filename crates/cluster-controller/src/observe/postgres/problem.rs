@@ -127,7 +127,7 @@ pub(super) fn explain(error: &sqlx::Error) -> PostgresProblem {
     }
 }
 
-/// Which limit is reached. All three have the same code; the function of the server that refuses tells them apart, whatever
+/// Which limit is reached. All three have the same code; the function of the server that refuses distinguishes them, whatever
 /// language the server's messages are in.
 fn limit_of(routine: Option<&str>) -> &'static str {
     match routine {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::super::State;
 
 const HEALTHY: &str = "Cluster in healthy state";
-/// Type of the condition that tells how far hibernation is.
+/// Type of the condition that shows how far hibernation is.
 const HIBERNATED: &str = "cnpg.io/hibernation";
 
 #[derive(Debug, Default, Deserialize)]

@@ -45,7 +45,7 @@ async fn an_empty_database_is_claimed_taken_over_and_given_up() {
     assert_eq!(observed(&login).await, Some(third.next));
 }
 
-/// Two controllers, two Kubernetes clusters, one database: one of them wins, whoever made schema and table.
+/// Two controllers, two Kubernetes clusters, one database: one of them wins, whichever made schema and table.
 #[tokio::test]
 async fn of_two_that_claim_at_the_same_time_one_wins() {
     let postgres = test_support::require_postgres!();
