@@ -22,7 +22,7 @@ printf '%s\n' 'root:x:0:0::/root:/bin/sh' 'postgres:x:26:26::/var/lib/postgresql
   'nonroot:x:65532:65532::/nonexistent:/sbin/nologin' >etc/passwd
 printf '%s\n' 'root:x:0:' 'postgres:x:26:' 'nonroot:x:65532:' >etc/group
 echo 'hosts: files dns' >etc/nsswitch.conf
-# A volume lies here; without one, whoever the server runs as makes its own private folder in it.
+# A volume lies here; without one, the user that the server runs as makes its own private folder in it.
 install -d -m 1777 var/lib/postgresql/data
 install -d -m 1777 tmp
 install -m 0555 "$here/entrypoint.sh" usr/bin/postgres-entrypoint

@@ -86,6 +86,21 @@ pub const LABEL_VALUE: &str = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
 /// Most characters of a [`LABEL_VALUE`].
 pub const LABEL_VALUE_MAX: u32 = 63;
 
+/// Whether a text is a [`LABEL_VALUE`] of at most [`LABEL_VALUE_MAX`] characters. The empty text is one.
+#[must_use]
+pub fn is_label_value(text: &str) -> bool {
+    text.is_empty() || text.len() <= LABEL_VALUE_MAX as usize && is_label_word(text)
+}
+
+/// Whether a text has the form of a [`LABEL_VALUE`], whatever its length, and is not empty.
+pub(crate) fn is_label_word(text: &str) -> bool {
+    let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    ends(bytes.first())
+        && ends(bytes.last())
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+}
+
 /// Kubernetes quantity, not negative: `500m`, `4Gi`, `1e3`, `0.5`.
 pub const QUANTITY: &str = r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$";
 /// Most characters of a [`QUANTITY`].
@@ -152,3 +167,6 @@ pub fn words(pattern: &str) -> Option<&'static str> {
     };
     Some(words)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@
 
 use std::fmt::Write;
 
-use crate::grammar::LABEL_VALUE_MAX;
+use crate::grammar::{LABEL_VALUE_MAX, is_label_word};
 
 const OPEN: &str = "x_";
 const CLOSE: &str = "_x";
@@ -46,7 +46,7 @@ pub fn encode(job_type: &str) -> Result<String, JobTypeError> {
     if job_type.is_empty() {
         return Err(JobTypeError::Empty);
     }
-    let encoded = if is_label_value(job_type) && !looks_encoded(job_type) {
+    let encoded = if is_label_word(job_type) && !looks_encoded(job_type) {
         job_type.to_owned()
     } else {
         escape(job_type)
@@ -70,14 +70,6 @@ pub fn decode(label_value: &str) -> Result<String, JobTypeError> {
         Ok(canonical) if canonical == label_value => Ok(job_type),
         _ => Err(not_encoded()),
     }
-}
-
-fn is_label_value(text: &str) -> bool {
-    let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = text.as_bytes();
-    ends(bytes.first())
-        && ends(bytes.last())
-        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }
 
 fn looks_encoded(text: &str) -> bool {

@@ -132,7 +132,7 @@ impl BuildInput<'_> {
 
     /// The claim that an engine of this version is started with. One that knows nothing of claims keeps the template that it has.
     #[must_use]
-    pub fn told_claim(&self, version: &Version) -> Option<&str> {
+    pub fn claim_for(&self, version: &Version) -> Option<&str> {
         self.claim.filter(|_| knows_claims(version))
     }
 

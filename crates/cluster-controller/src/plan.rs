@@ -23,8 +23,7 @@ use crate::children::{BuildInput, Input, service_monitor};
 use crate::claim::{Claim, ClaimChange};
 use crate::cleanup::{self, plan_cleanup};
 use crate::external::External;
-use crate::observe::dependants::Release;
-use crate::observe::dependants::Remains;
+use crate::observe::dependants::{Release, Remains};
 use crate::observe::{Observed, View};
 use crate::provider::{Order, plan_provider, provider_of};
 use crate::recovery::{Stage, judge_recovery};
@@ -192,7 +191,7 @@ pub fn plan(
     let live = observed.children.stateful_set();
     let database = observed.login.as_ref().map(|login| login.database.clone());
     let database = database.or(target.postgres.database.clone()).or(live.and_then(stateful_set::database_of));
-    let database = database.as_deref().unwrap_or(api_types::cluster::DEFAULT_DATABASE);
+    let database = database.as_deref().unwrap_or(DEFAULT_DATABASE);
     let held = observed.ownership.held();
     let input = BuildInput { cluster, target, settings, database, claim: None };
     // While the database does not say whose it is, its engine goes on with what it was started with.

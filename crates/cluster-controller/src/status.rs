@@ -61,14 +61,7 @@ pub fn build_own_status(
 /// What is no word of the schema is not repeated.
 fn observed_request(cluster: &WorkflowCluster) -> Option<String> {
     let request = cluster.annotations().get(REQUEST)?;
-    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = request.as_bytes();
-    let is_word = bytes.len() <= grammar::LABEL_VALUE_MAX as usize
-        && ends(bytes.first())
-        && ends(bytes.last())
-        && bytes.iter().copied().all(is_inner);
-    is_word.then(|| request.clone())
+    (!request.is_empty() && grammar::is_label_value(request)).then(|| request.clone())
 }
 
 fn is_domain(condition: &Condition) -> bool {

@@ -4,6 +4,8 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
+use api_types::grammar::is_label_value;
+
 mod lexer;
 
 use lexer::{Lexer, Token};
@@ -198,24 +200,14 @@ fn check_key(key: &str) -> Result<(), ParseError> {
     )))
 }
 
-fn is_label_value(value: &str) -> bool {
-    value.is_empty()
-        || value.len() <= 63
-            && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-            && starts_and_ends(value, u8::is_ascii_alphanumeric)
-}
-
 fn is_dns_subdomain(value: &str) -> bool {
     value.len() <= 253
         && value.split('.').all(|label| {
             !label.is_empty()
                 && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-                && starts_and_ends(label, |b| *b != b'-')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
         })
-}
-
-fn starts_and_ends(value: &str, allowed: impl Fn(&u8) -> bool) -> bool {
-    value.as_bytes().first().is_some_and(&allowed) && value.as_bytes().last().is_some_and(&allowed)
 }
 
 fn unexpected(found: &Token, expected: &str) -> ParseError {

@@ -74,7 +74,7 @@ async fn migrate_until_signal(args: MigrateArgs) -> anyhow::Result<()> {
     };
     tokio::select! {
         done = migrate_once(args) => done,
-        () = asked_to_end => anyhow::bail!("told to end before the migration was done; the next run goes on from here"),
+        () = asked_to_end => anyhow::bail!("asked to end before the migration was done; the next run goes on from here"),
     }
 }
 

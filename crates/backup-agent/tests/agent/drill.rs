@@ -49,7 +49,7 @@ async fn a_drill_finds_rows_that_differ() {
 }
 
 #[tokio::test]
-async fn a_drill_that_is_told_to_end_stops_its_server() {
+async fn a_drill_that_is_asked_to_end_stops_its_server() {
     let world = World::new(test_support::require_postgres!());
     let source = world.engine_database(Kind::PlainOwner, UpTo::All).await;
     world.backup(&source, "b1").await;

@@ -4,7 +4,7 @@ use workflow_engine::args::UpTo;
 use crate::support::{Kind, World, failed};
 
 #[tokio::test]
-async fn a_full_volume_is_told_and_leaves_no_backup() {
+async fn a_full_volume_is_reported_and_leaves_no_backup() {
     let world = World::new(test_support::require_postgres!());
     let source = world.engine_database(Kind::PlainOwner, UpTo::All).await;
     let report = world.backup(&source, "b1").await;

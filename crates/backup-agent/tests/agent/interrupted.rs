@@ -151,7 +151,7 @@ async fn a_backup_that_was_killed_does_not_exist_and_is_made_by_the_next_pod() {
 }
 
 #[tokio::test]
-async fn a_backup_that_is_told_to_end_leaves_nothing() {
+async fn a_backup_that_is_asked_to_end_leaves_nothing() {
     let world = World::new(test_support::require_postgres!());
     let source = world.engine_database(Kind::PlainOwner, UpTo::All).await;
     let _holder = hold_pg_dump(&world, &source).await;

@@ -6,7 +6,7 @@ use workflow_engine::args::UpTo;
 use crate::support::{Kind, World, failed, restored, run};
 
 #[tokio::test]
-async fn a_database_without_an_engine_or_out_of_reach_is_told() {
+async fn a_database_without_an_engine_or_out_of_reach_is_reported() {
     let world = World::new(test_support::require_postgres!());
     let database = world.database(Kind::PlainOwner).await;
     let arguments = world.backup_arguments(&database, world.of_folder("b1"));

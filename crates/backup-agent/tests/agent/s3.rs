@@ -93,7 +93,7 @@ async fn what_the_storage_refuses_has_its_reason() {
 }
 
 #[tokio::test]
-async fn a_clock_that_differs_is_told() {
+async fn a_clock_that_differs_is_reported() {
     let world = World::new(test_support::require_postgres!());
     let s3 = world.s3(S3Options { other_clock: true, ..S3Options::default() }).await;
     let source = world.engine_database(Kind::PlainOwner, UpTo::All).await;

@@ -137,7 +137,7 @@ fn another_schedule_makes_no_run_at_once() {
 }
 
 #[test]
-fn a_run_that_was_missed_is_made_late_once_or_told() {
+fn a_run_that_was_missed_is_made_late_once_or_reported() {
     let cluster = cluster(nightly);
     assert_eq!(reported(&plan(&cluster, &[], Handled::default(), hours(24 * 3))), ["make dev-202606040300"]);
     let near = plan(&cluster, &[], Handled::default(), hours(24 + 12));
@@ -179,7 +179,7 @@ fn one_that_a_person_made_does_not_count_as_the_former_run() {
 #[case::schedule("schedule", json!("61 3 * * *"), "BackupScheduleInvalid: spec.backup.schedule: '61 3 * * *' are no five fields of cron, like 0 3 * * *")]
 #[case::drill("drill", json!({"schedule": "0 3 31 4 *"}), "BackupScheduleInvalid: spec.backup.drill.schedule: '0 3 31 4 *' never comes")]
 #[case::zone("timeZone", json!("Moon/Crater"), "BackupScheduleInvalid: spec.backup.timeZone: Moon/Crater is no time zone of the IANA database, like Europe/Berlin")]
-fn a_schedule_that_is_none_is_told_once_per_generation(
+fn a_schedule_that_is_none_is_reported_once_per_generation(
     #[case] field: &str,
     #[case] value: Value,
     #[case] expected: &str,

@@ -121,7 +121,7 @@ fn build_database_env(input: &BuildInput<'_>, version: &Version) -> Vec<EnvVar> 
         variable("WORKFLOW_DATABASE_USER_FILE", &format!("{DATABASE_DIR}/{DATABASE_SECRET_USERNAME}")),
         variable("WORKFLOW_DATABASE_PASSWORD_FILE", &format!("{DATABASE_DIR}/{DATABASE_SECRET_PASSWORD}")),
     ];
-    env.extend(input.told_claim(version).map(|claim| variable(CLAIM_VARIABLE, claim)));
+    env.extend(input.claim_for(version).map(|claim| variable(CLAIM_VARIABLE, claim)));
     if postgres.ca_secret.is_some() {
         env.push(variable("WORKFLOW_DATABASE_CA_FILE", &format!("{DATABASE_CA_DIR}/{CA_SECRET_KEY}")));
     }

@@ -440,10 +440,10 @@ impl Judge<'_> {
     }
 }
 
-/// What was done and is worth telling.
+/// What was done and is worth an event.
 fn build_done(plan: &Plan, applied: &Applied) -> Vec<Event> {
     let mut reported = Vec::new();
-    let mut tell = |reason: ClusterReason, note: &str| {
+    let mut report = |reason: ClusterReason, note: &str| {
         reported.push(Event {
             type_: EventType::Normal,
             reason: reason.as_str().to_owned(),
@@ -454,15 +454,15 @@ fn build_done(plan: &Plan, applied: &Applied) -> Vec<Event> {
     let writes_set =
         plan.steps.iter().any(|step| matches!(step, Step::Apply(desired) if desired.is_a::<StatefulSet>()));
     if writes_set && applied.failures.is_empty() && (change.scale.is_some() || change.template) {
-        tell(Reason::StatefulSetUpdated, "StatefulSet updated successfully");
+        report(Reason::StatefulSetUpdated, "StatefulSet updated successfully");
     }
     if let Some(former) = &applied.results.former_claim {
         let uid = &former.uid;
         let note = format!("the database was taken over from {} (uid {uid})", former.identity.in_words());
-        tell(Reason::DatabaseTakenOver, &note);
+        report(Reason::DatabaseTakenOver, &note);
     }
     if applied.results.renewed_certificate {
-        tell(
+        report(
             Reason::CertificateRotated,
             "the engine's certificate was renewed; its pods take it over without a restart",
         );

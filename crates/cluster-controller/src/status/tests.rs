@@ -488,7 +488,7 @@ fn every_reason_is_used() {
 }
 
 #[test]
-fn that_a_deletion_waits_is_reported_once_whoever_is_awaited() {
+fn that_a_deletion_waits_is_reported_once_whatever_is_awaited() {
     let mut cluster = cluster(true);
     let awaits = |whom: &str| {
         let wait = controller_kit::plan::Wait {

@@ -214,7 +214,7 @@ async fn an_engine_waits_for_its_claim() {
 }
 
 #[tokio::test]
-async fn an_engine_that_was_told_nothing_compares_nothing() {
+async fn an_engine_without_a_claim_compares_nothing() {
     let (mut world, mut session) = claimed(database!()).await;
     others(&mut session).await;
     world.claim = None;

@@ -98,7 +98,7 @@ async fn a_migration_that_gets_a_signal_ends_with_a_message_and_without_the_lock
     let (status, text) = output.await.expect("should end");
     // It handles the signal: without a handler, the first process of a container would ignore it.
     assert_eq!(status.code(), Some(1), "{text}");
-    assert!(text.contains("told to end before the migration was done"), "{text}");
+    assert!(text.contains("asked to end before the migration was done"), "{text}");
     drop(holder);
     let next = world.migrate(&[]);
     assert!(next.status.success(), "{}", stderr(&next));

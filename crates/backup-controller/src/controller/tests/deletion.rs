@@ -124,7 +124,7 @@ async fn a_cluster_that_waits_for_an_unfinished_backup_does_not_hold_it() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_deleted_is_left_and_told() {
+async fn what_cannot_be_deleted_is_left_and_reported() {
     let world = World::complete(CLUSTER, BACKUP).await;
     world.delete(NAME).await;
     world.set_answer(Task::Delete, Answer::FailedAttempt(Reason::CredentialsRefused));

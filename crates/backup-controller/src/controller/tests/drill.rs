@@ -36,7 +36,7 @@ async fn a_drill_is_recorded_and_its_job_goes() {
 }
 
 #[tokio::test]
-async fn a_drill_that_failed_is_told_on_both_objects() {
+async fn a_drill_that_failed_is_reported_on_both_objects() {
     let world = World::complete(CLUSTER, BACKUP).await;
     seed_drill(&world, Some("identity"));
     world.set_answer(Task::Drill, Answer::Failed(Reason::ArtefactAltered));

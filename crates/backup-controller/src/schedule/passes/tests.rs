@@ -125,7 +125,7 @@ async fn a_schedule_survives() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_is_told() {
+async fn a_name_that_is_taken_is_reported() {
     let world = due();
     world.apiserver.seed(&another("dev-202606020300", |it| it["spec"]["clusterRef"]["name"] = json!("prod")));
     pass(&world, &schedules(&world, &Faults::none())).await;
@@ -138,7 +138,7 @@ async fn a_name_that_is_taken_is_told() {
 }
 
 #[tokio::test]
-async fn a_missing_right_is_told_and_the_run_is_not_forgotten() {
+async fn a_missing_right_is_reported_and_the_run_is_not_forgotten() {
     let world = due();
     world.apiserver.intercept(|request| {
         let text = "workflowbackups is forbidden: User \"system:serviceaccount:workflow-system:workflow-backup-controller\" cannot create resource \"workflowbackups\" in API group \"workflow.example.com\" in the namespace \"acme\"";

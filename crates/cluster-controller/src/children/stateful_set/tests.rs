@@ -49,7 +49,7 @@ fn the_selector_never_changes() {
 
 /// The claim is given to engines that know of it. A new epoch is a change of the template, and no other plan of an upgrade.
 #[test]
-fn a_claim_is_told_and_is_no_part_of_what_the_spec_asks_for() {
+fn a_claim_is_given_and_is_no_part_of_what_the_spec_asks_for() {
     let cluster = minimal(|_| ());
     let build_with = |version: &str, claim: Option<&str>| {
         with_input(&cluster, |input| {

@@ -163,7 +163,7 @@ async fn an_engine_whose_database_was_taken_over_is_neither_stopped_nor_extended
 
 /// From this version on the engine is started with its claim. Nothing but a new claim changes that.
 #[tokio::test]
-async fn an_engine_that_knows_claims_is_told_its_own() {
+async fn an_engine_that_knows_claims_is_started_with_its_own() {
     let world = World::running(&minimal_with(2)).await;
     assert_eq!(given(&world), None, "1.2.3 knows nothing of claims");
     world.edit("dev", |cluster| cluster["spec"]["version"] = json!("1.3.0"));
@@ -222,7 +222,7 @@ async fn a_database_that_goes_away_in_an_upgrade_does_not_begin_it_anew() {
 /// The engine that still works on the former database keeps the claim of that one, until it gets the new database and its
 /// claim with one template.
 #[tokio::test]
-async fn a_cluster_that_moves_to_another_database_is_told_the_claim_of_the_one_that_it_works_on() {
+async fn an_engine_that_moves_to_another_database_gets_it_together_with_its_claim() {
     let world = World::running(&minimal_with(2).replace("1.2.3", "1.3.0")).await;
     let claim = |epoch| Some(format!("{INSTALLATION}/acme/dev#{epoch}"));
     let host = || in_template(&world, "WORKFLOW_DATABASE_HOST");
@@ -269,8 +269,8 @@ async fn a_deleted_cluster_gives_its_database_up_if_it_can(#[case] is_reached: b
     again.settle("dev").await;
     assert!(again.status("dev").ready);
     assert_eq!(again.claim(), Some(Claim { uid: "uid-again".to_owned(), ..ours(2) }));
-    let is_told = again.event_lines("dev").iter().any(|line| line.contains("DatabaseTakenOver"));
-    assert_eq!(is_told, !is_reached);
+    let is_reported = again.event_lines("dev").iter().any(|line| line.contains("DatabaseTakenOver"));
+    assert_eq!(is_reported, !is_reached);
 }
 
 #[tokio::test]

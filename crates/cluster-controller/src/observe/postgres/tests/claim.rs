@@ -72,7 +72,7 @@ async fn of_two_that_claim_at_the_same_time_one_wins() {
 
 /// An engine that was there before its operator knew of claims: its role reads the claim, and cannot write it.
 #[tokio::test]
-async fn whoever_may_use_the_schema_may_read_the_claim_and_nobody_else() {
+async fn only_roles_that_may_use_the_schema_may_read_the_claim() {
     let postgres = test_support::require_postgres!();
     let database = postgres.fresh_database().await;
     let (app, stranger) = (format!("{}_app", database.name), format!("{}_stranger", database.name));

@@ -74,7 +74,7 @@ async fn a_role_a_database_or_a_server_that_is_read_only_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_role_without_the_rights_is_told_what_to_grant() {
+async fn a_role_without_the_rights_says_what_to_grant() {
     let postgres = test_support::require_postgres!();
     let database = postgres.fresh_database().await;
     let TestDatabase { name, user, .. } = &database;
