@@ -84,7 +84,8 @@ test:
 test-apiserver:
     @{{ cluster }} build
     @{{ cluster }} test-packages
-    KUBEBUILDER_ASSETS="$({{ cluster }} bin-dir)" REQUIRE_APISERVER=1 REQUIRE_POSTGRES=1 cargo test --workspace --locked
+    KUBEBUILDER_ASSETS="$({{ cluster }} bin-dir)" TEST_POSTGRES_ROOTFS="$({{ cluster }} agent-rootfs)" \
+      REQUIRE_APISERVER=1 REQUIRE_POSTGRES=1 cargo test --workspace --locked
 
 # Test what the charts and the sample's manifests render, and what a real apiserver makes of it (UPDATE=1 accepts a new rendering)
 test-charts:

@@ -1,17 +1,24 @@
 #!/usr/bin/env bash
-# rootfs.sh <folder>: fills the folder with PostgreSQL 15 and the few tools its entrypoint needs, from Debian packages.
+# rootfs.sh <suite> <folder>: fills the folder with the PostgreSQL of a suite of Debian and the few tools its entrypoint needs, from
+# Debian packages.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-rootfs=$1
+suite=$1
+rootfs=$2
+# `postgresql` is the suite's version, with its client.
 mmdebstrap --quiet --mode=root --variant=extract \
-  --include=postgresql-15,postgresql-client-15,dash,coreutils,sed,libc-bin,tzdata,ca-certificates \
+  --include=postgresql,dash,coreutils,sed,libc-bin,tzdata,ca-certificates \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-  --dpkgopt='path-exclude=/usr/share/locale/*' bookworm "$rootfs"
+  --dpkgopt='path-exclude=/usr/share/locale/*' "$suite" "$rootfs"
 
 cd "$rootfs"
+# From trixie on packages have everything below /usr, and the links to it are made when a system is set up.
+for folder in bin sbin lib lib64; do
+  [[ -e $folder || ! -e usr/$folder ]] || ln -s "usr/$folder" "$folder"
+done
 # Just-in-time compilation is the largest part by far; without its module the server leaves it out.
-rm -rf usr/lib/postgresql/15/lib/{llvmjit.so,bitcode} usr/lib/*/libLLVM* usr/lib/*/libz3.so* usr/lib/llvm-*
+rm -rf usr/lib/postgresql/*/lib/{llvmjit.so,bitcode} usr/lib/*/libLLVM* usr/lib/*/libz3.so* usr/lib/llvm-*
 # What only the packages' own scripts use.
 rm -rf usr/bin/perl* usr/lib/*/{perl*,libperl*,gconv} usr/share/{perl*,i18n,doc,man,locale} var/{cache,lib/apt,lib/dpkg}
 

@@ -119,7 +119,7 @@ impl Backup<'_> {
         let pg_dump_version = self.programs.version("pg_dump").await?;
         check_pg_dump(&pg_dump_version, &source.server_version)?;
         apply_reading(&mut connection).await?;
-        let access = login.open_client_access("pg_dump")?;
+        let access = login.open_client_access()?;
 
         let attempt = Uuid::new_v4().simple().to_string();
         let part = new_part_name(&attempt[..8], self.recipient.is_some());

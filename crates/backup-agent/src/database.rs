@@ -1,4 +1,4 @@
-//! Access to a database: for this process through sqlx, for pg_dump and pg_restore through their environment.
+//! Access to a database: for this process through sqlx, for pg_dump through its environment.
 
 use std::fs;
 use std::io::Write as _;
@@ -16,7 +16,7 @@ use crate::args::DatabaseArgs;
 
 /// A new primary may take a while; a Job is tried again after that.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// Where Debian has the authorities of the system. libpq 15 has no word for "the system's".
+/// Where Debian has the authorities of the system. libpq before 16 has no word for "the system's".
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Settings of every session: names must be qualified, the text of a value is the same on every server, all tenants' rows
@@ -29,7 +29,7 @@ const SESSION: &str = "SET search_path = pg_catalog, pg_temp; SET client_min_mes
     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 15; SET tcp_keepalives_count = 6; \
     SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'";
 
-/// Settings with which the sessions of pg_dump and pg_restore begin. They set the timeouts themselves.
+/// Settings with which pg_dump's session begins. It sets the timeouts itself.
 const CLIENT_OPTIONS: &str = "-c workflow.scope=monitor -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=15 \
     -c tcp_keepalives_count=6 -c jit=off";
 
@@ -115,8 +115,8 @@ impl Login {
         }
     }
 
-    /// Prepares what pg_dump and pg_restore need to log in.
-    pub fn open_client_access(&self, purpose: &str) -> Result<ClientAccess, Failure> {
+    /// Prepares what pg_dump needs to log in.
+    pub fn open_client_access(&self) -> Result<ClientAccess, Failure> {
         let prepare = |error: &std::io::Error| {
             Failure::new(
                 Reason::InternalError,
@@ -136,7 +136,7 @@ impl Login {
             ("PGDATABASE", self.name.clone()),
             ("PGUSER", self.user.clone()),
             ("PGPASSFILE", password_file.display().to_string()),
-            ("PGAPPNAME", format!("backup-agent {purpose}")),
+            ("PGAPPNAME", "backup-agent pg_dump".to_owned()),
             ("PGOPTIONS", CLIENT_OPTIONS.to_owned()),
             ("PGCONNECT_TIMEOUT", CONNECT_TIMEOUT.as_secs().to_string()),
             ("PGGSSENCMODE", "disable".to_owned()),
@@ -150,7 +150,7 @@ impl Login {
                 guard = Guard::open(&self.options, Patience::None).map_err(|error| prepare(&error))?;
                 let socket = guard.as_ref().and_then(|guard| guard.lead(&self.options).get_socket().cloned());
                 if let Some(socket) = socket {
-                    // libpq 15 too would hand the password to any server in clear text. '@' is its sign for Linux'
+                    // libpq too would hand the password to any server in clear text. '@' is its sign for Linux'
                     // abstract names, which begin with a zero byte.
                     variables.push(("PGHOST", socket.display().to_string().replacen('\0', "@", 1)));
                     variables.push(("PGSSLMODE", "disable".to_owned()));
@@ -162,7 +162,7 @@ impl Login {
                 }
             }
         }
-        Ok(ClientAccess { variables, database: self.name.clone(), _folder: folder, _guard: guard })
+        Ok(ClientAccess { variables, _folder: folder, _guard: guard })
     }
 }
 
@@ -170,8 +170,6 @@ impl Login {
 pub struct ClientAccess {
     /// The whole environment that concerns PostgreSQL. No secrets.
     pub variables: Vec<(&'static str, String)>,
-    /// The database.
-    pub database: String,
     _folder: TempDir,
     _guard: Option<Guard>,
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
-use backup_format::{Failure, Reason};
+use backup_format::{Failure, Manifest, Reason};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
@@ -73,6 +73,23 @@ impl Programs {
         parse_version(&text).ok_or_else(|| {
             Failure::new(Reason::InternalError, format!("the image's {program} does not print its version"))
         })
+    }
+}
+
+/// Refuses a dump of a newer pg_dump, which an older pg_restore takes for garbage.
+pub async fn check_pg_restore(programs: &Programs, manifest: &Manifest) -> Result<(), Failure> {
+    let (own, theirs) = (programs.version("pg_restore").await?, &manifest.pg_dump_version);
+    match (major(&own), major(theirs)) {
+        (Some(own), Some(theirs)) if own >= theirs => Ok(()),
+        _ => Err(Failure::new(
+            Reason::FormatUnsupported,
+            format!(
+                "backup {} was made with pg_dump {}, and this agent has pg_restore {own}: use an agent image with PostgreSQL {} or newer",
+                manifest.backup_id,
+                plain_text::one_line(theirs, KEPT_CHARS),
+                major(theirs).unwrap_or_default()
+            ),
+        )),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::args::VerifyArgs;
 use crate::artefact::{self, OnEarlyEnd};
 use crate::copied;
 use crate::dump::ScriptReader;
-use crate::programs::Programs;
+use crate::programs::{Programs, check_pg_restore};
 use crate::seal::Identity;
 use crate::storage::{self, Storage};
 
@@ -39,6 +39,7 @@ async fn count_rows(
     identity: Option<&Identity>,
     programs: &Programs,
 ) -> Result<(), Failure> {
+    check_pg_restore(programs, manifest).await?;
     let mut script = ScriptReader::start(programs)?;
     let Some(input) = script.input.take() else {
         return Err(Failure::new(Reason::InternalError, "pg_restore has no input"));

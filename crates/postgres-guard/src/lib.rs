@@ -4,9 +4,8 @@
 //! the connections of a pool by itself, so a check of the server beforehand would say nothing about the next
 //! connection. So the connections to a server that is not verified go through a [`Guard`] in this process. It speaks
 //! TLS with the server and forwards both directions. When the server asks for the password in clear text, it ends the
-//! connection before sqlx gets that message. libpq 15 behaves like sqlx here, so the backup agent leads pg_dump and pg_restore
-//! through a guard too. It also knows what sqlx does not report: whether the connection is
-//! encrypted.
+//! connection before sqlx gets that message. libpq behaves like sqlx here, so the backup agent leads pg_dump through a
+//! guard too. It also knows what sqlx does not report: whether the connection is encrypted.
 //!
 //! Owns: the socket between sqlx and such a server, and the judgement of how a connection is protected.
 //! Never does: see a password, or judge a certificate. A verified server (`verify-ca`, `verify-full`) is sqlx's alone.

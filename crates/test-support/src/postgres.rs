@@ -28,6 +28,7 @@ use crate::certificates::TestCertificate;
 use crate::gate;
 use crate::guarded::{Account, GuardedFolder, GuardedProcess, free_port};
 
+mod image;
 #[cfg(test)]
 mod tests;
 
@@ -101,8 +102,24 @@ impl TestPostgres {
         present(Self::start_if_there(options).await)
     }
 
+    /// Another server that all tests of this binary share: that of the image whose files are in the folder
+    /// `TEST_POSTGRES_ROOTFS`. `None` as for [`TestPostgres::shared`], when the variable is not set.
+    pub async fn shared_of_image() -> Option<&'static Self> {
+        static SHARED: OnceCell<Option<TestPostgres>> = OnceCell::const_new();
+        let start = async || match image::shared_bindir() {
+            Some(bindir) => Some(Self::start_from(bindir, PostgresOptions::default()).await),
+            None => None,
+        };
+        let why =
+            "TEST_POSTGRES_ROOTFS does not name the folder that `tests/cluster/cluster agent-rootfs` prints";
+        gate::present_or_skipped(SHARED.get_or_init(start).await.as_ref(), REQUIRE, why)
+    }
+
     async fn start_if_there(options: PostgresOptions) -> Option<Self> {
-        let bindir = find_bindir()?;
+        Some(Self::start_from(find_bindir()?, options).await)
+    }
+
+    async fn start_from(bindir: PathBuf, options: PostgresOptions) -> Self {
         let account = unprivileged_account();
         let folder =
             GuardedFolder::create("test-postgres-", account).expect("a temporary folder should be created");
@@ -117,7 +134,7 @@ impl TestPostgres {
                 Err(why) => assert!(attempt < 3, "PostgreSQL does not start: {why}"),
             }
         }
-        Some(postgres)
+        postgres
     }
 
     /// Stops the server and waits until it is gone: connections are cut, new ones refused. The data stays.

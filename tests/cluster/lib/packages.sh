@@ -30,4 +30,5 @@ ensure_image_packages() {
 # For tests that start a PostgreSQL server or a kube-apiserver of their own.
 ensure_test_packages() {
   ensure_packages /usr/lib/postgresql/15/bin/initdb=postgresql-15 openssl=openssl
+  ensure_agent_rootfs
 }

@@ -201,7 +201,7 @@ ensure_commit() { # <name> <revision>
 }
 
 make_postgres_image() { # <context> <archive> <reference>
-  "$repository/docker/postgres/rootfs.sh" "$1/rootfs"
+  "$repository/docker/postgres/rootfs.sh" bookworm "$1/rootfs"
   build_image "$3" "$repository/docker/postgres/Dockerfile" "$1" "$2"
 }
 
@@ -215,16 +215,40 @@ image_dockerfile() { # <name>
 # The image that a binary is added to, with the hash of what it is made of. The backup agent needs PostgreSQL's programs.
 base_image() { # <name>
   case $1 in
-    backup-agent) printf 'localhost/workflow-operator/postgres-base:%s\n' "$(digest_of docker/postgres docker/base.Dockerfile)" ;;
+    backup-agent) printf 'localhost/workflow-operator/backup-agent-base:%s\n' "$(agent_rootfs_hash)-$(digest_of docker/base.Dockerfile)" ;;
     *) printf 'localhost/workflow-operator/base:%s\n' "$(digest_of docker/base-rootfs.sh docker/base.Dockerfile)" ;;
   esac
 }
 
-base_rootfs() { # <name>
-  case $1 in
-    backup-agent) printf 'docker/postgres/rootfs.sh\n' ;;
-    *) printf 'docker/base-rootfs.sh\n' ;;
-  esac
+agent_rootfs_hash() {
+  { printf '%s\n' "${POSTGRES_SUITE:-}"; digest_of docker/backup-agent-rootfs.sh docker/postgres; } | sha256sum | cut -c1-12
+}
+
+# What the backup agent's image has beside the agent. It is kept, because tests run its PostgreSQL without the image.
+agent_rootfs() {
+  printf '%s/rootfs/backup-agent-%s/rootfs\n' "$cache" "$(agent_rootfs_hash)"
+}
+
+ensure_agent_rootfs() {
+  [[ ! -d $(agent_rootfs) ]] || return 0
+  ensure_packages mmdebstrap=mmdebstrap
+  require_root test-packages
+  step "$cache/log/agent-rootfs.log" "unpacking the backup agent's PostgreSQL" make_agent_rootfs
+}
+
+make_agent_rootfs() {
+  local rootfs
+  rootfs=$(agent_rootfs)
+  mkdir -p "${rootfs%/*}"
+  # Two checkouts must not write the same folder at once.
+  exec 8>"$cache/rootfs/.lock"
+  flock 8
+  if [[ ! -d $rootfs ]]; then
+    rm -rf "$rootfs.partial"
+    "$repository/docker/backup-agent-rootfs.sh" "$rootfs.partial"
+    mv "$rootfs.partial" "$rootfs"
+  fi
+  exec 8>&-
 }
 
 # The bases of the binaries' images stay in buildah's storage.
@@ -235,10 +259,15 @@ ensure_base() { # <name>
 
 make_base() { # <name>
   local context
-  context=$(mktemp -d)
-  # shellcheck disable=SC2064 # now: the variable is gone when the trap runs
-  trap "rm -rf '$context'" EXIT
-  "$repository/$(base_rootfs "$1")" "$context/rootfs"
+  if [[ $1 == backup-agent ]]; then
+    make_agent_rootfs
+    context=$(dirname "$(agent_rootfs)")
+  else
+    context=$(mktemp -d)
+    # shellcheck disable=SC2064 # now: the variable is gone when the trap runs
+    trap "rm -rf '$context'" EXIT
+    "$repository/docker/base-rootfs.sh" "$context/rootfs"
+  fi
   own_buildah bud --isolation chroot --timestamp 0 --quiet --file "$repository/docker/base.Dockerfile" --tag "$(base_image "$1")" "$context"
 }
 

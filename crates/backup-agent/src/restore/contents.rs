@@ -5,10 +5,11 @@ use tokio::io::AsyncReadExt as _;
 
 use super::Source;
 use crate::artefact::{self, OnEarlyEnd};
-use crate::programs::{Messages, Programs, ended, start};
+use crate::programs::{Messages, Programs, check_pg_restore, ended, start};
 
 /// The list of a dump's entries to load, as `pg_restore --use-list` wants it. Checks the whole data first.
 pub(super) async fn list(source: &Source<'_>, programs: &Programs) -> Result<String, Failure> {
+    check_pg_restore(programs, source.manifest).await?;
     let mut command = programs.command("pg_restore")?;
     command.arg("--list").stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
     let mut listing = start(&mut command, "pg_restore")?;

@@ -1,13 +1,22 @@
 //! Loads the data in one transaction.
+//!
+//! pg_restore has no connection of its own: it makes a script of the dump, and the agent's session executes that. So a setting
+//! that the server does not know can be left out, and the agent commits when it knows that everything was right.
 
+mod script;
+
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
-use backup_format::{Failure, Reason};
+use backup_format::{Failure, Manifest, Reason};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use tokio::io::AsyncRead;
 
 use super::Source;
 use crate::artefact::{self, OnEarlyEnd};
-use crate::database::Login;
-use crate::programs::{Messages, Programs, ended, start};
+use crate::database::{Login, failed, has_code};
+use crate::programs::{Messages, Programs, ended, major, start};
+use script::{Script, Step};
 
 /// Loads the entries. On an error nothing of them stays.
 pub(super) async fn load(
@@ -21,75 +30,142 @@ pub(super) async fn load(
     };
     let mut list = tempfile::NamedTempFile::new().map_err(unusable)?;
     list.write_all(entries.as_bytes()).map_err(unusable)?;
-    let access = login.open_client_access("pg_restore")?;
-    let mut command = programs.client("pg_restore", &access)?;
+    let mut connection = login.connect("load").await?;
+    let settings = observe_settings(&mut connection).await?;
+
+    let mut command = programs.command("pg_restore")?;
     command
-        .args(["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", "--no-password"])
-        .arg("--use-list")
+        .args(["--file=-", "--no-owner", "--no-privileges", "--use-list"])
         .arg(list.path())
-        .arg("--dbname")
-        .arg(connection_string(&access.database))
-        .stdin(std::process::Stdio::piped());
-    let mut loading = start(&mut command, "pg_restore")?;
-    let Some(input) = loading.stdin.take() else {
-        return Err(Failure::new(Reason::InternalError, "pg_restore has no input"));
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped());
+    let mut writing = start(&mut command, "pg_restore")?;
+    let (Some(input), Some(output)) = (writing.stdin.take(), writing.stdout.take()) else {
+        return Err(Failure::new(Reason::InternalError, "pg_restore has no input or output"));
     };
-    let errors = loading.stderr.take();
-    // The end of the data goes to pg_restore only when the data was found to be as written once more. pg_restore needs it for
-    // the last table, so that it commits nothing before.
+    let errors = writing.stderr.take();
     let reading =
         artefact::read_data(source.storage, source.manifest, source.identity, input, OnEarlyEnd::Stop);
-    let (read, messages) = tokio::join!(reading, Messages::read(errors, "pg_restore"));
-    let status = ended(&mut loading, "pg_restore").await?;
-    if let Err(failure) = read {
-        // Unless pg_restore ended first and has a better reason.
-        if status.success() || failure.reason != Reason::ArtefactAltered {
-            return Err(failure);
+    let executing = execute(&mut connection, Script::new(output, settings));
+    let (read, executed, _) = tokio::join!(reading, executing, Messages::read(errors, "pg_restore"));
+    let status = ended(&mut writing, "pg_restore").await?;
+    match (read, executed) {
+        // The first error ends the other side as well, so the database's own comes first.
+        (_, Err(Stop::Database(failure))) => Err(with_versions(failure, &connection, source.manifest)),
+        (Err(failure), _) | (_, Err(Stop::Script(failure))) => Err(failure),
+        (Ok(()), Ok(())) if !status.success() => Err(Failure::new(
+            Reason::RestoreFailed,
+            "pg_restore failed and nothing of the restore was kept: its messages are in the log of the pod",
+        )),
+        (Ok(()), Ok(())) => connection
+            .execute("COMMIT")
+            .await
+            .map(drop)
+            .map_err(|error| failed("commit what was loaded", &error)),
+    }?;
+    // A session that does not end well has committed all the same.
+    let _ = connection.close().await;
+    Ok(())
+}
+
+/// Says so when the server is older than the one that was backed up. PostgreSQL promises nothing then; all that an engine's schema
+/// has can be loaded by every server that the engine runs on.
+fn with_versions(failure: Failure, connection: &PgConnection, manifest: &Manifest) -> Failure {
+    let target = connection.server_version_num().map(|number| number / 10_000);
+    match (target, major(&manifest.server_version)) {
+        (Some(target), Some(source)) if target < source && failure.reason == Reason::RestoreFailed => {
+            Failure::new(
+                failure.reason,
+                format!(
+                    "{}; the server has PostgreSQL {target}, which is older than that of the backup: if that is why, restore into {source} or newer",
+                    failure.message
+                ),
+            )
+        }
+        _ => failure,
+    }
+}
+
+/// The settings that this server knows.
+async fn observe_settings(connection: &mut PgConnection) -> Result<BTreeSet<String>, Failure> {
+    let names: Vec<String> = sqlx::query_scalar("SELECT name FROM pg_settings")
+        .fetch_all(connection)
+        .await
+        .map_err(|error| failed("read the settings of the server", &error))?;
+    Ok(names.into_iter().collect())
+}
+
+/// Why the script was not executed to its end.
+enum Stop {
+    /// The database refused a step, or was gone.
+    Database(Failure),
+    /// The script is none.
+    Script(Failure),
+}
+
+impl From<sqlx::Error> for Stop {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(describe(&error))
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Script(failure)
+    }
+}
+
+/// Executes everything in a transaction, and leaves it open.
+async fn execute<R: AsyncRead + Unpin>(
+    connection: &mut PgConnection,
+    mut script: Script<R>,
+) -> Result<(), Stop> {
+    let misplaced = || Failure::new(Reason::InternalError, "the script has rows without a table");
+    connection.execute("BEGIN").await?;
+    while let Some(step) = script.next().await? {
+        let copy = match step {
+            Step::Sql(sql) => {
+                connection.execute(AssertSqlSafe(sql)).await?;
+                continue;
+            }
+            Step::Copy(copy) => copy,
+            Step::Rows(_) | Step::EndOfRows => return Err(misplaced().into()),
+        };
+        let mut loading = connection.copy_in_raw(&copy).await?;
+        loop {
+            match script.next().await? {
+                Some(Step::Rows(rows)) => loading.send(rows).await.map(drop)?,
+                Some(Step::EndOfRows) => break loading.finish().await.map(drop)?,
+                Some(Step::Sql(_) | Step::Copy(_)) | None => return Err(misplaced().into()),
+            }
         }
     }
-    if status.success() { Ok(()) } else { Err(describe(&messages)) }
+    Ok(())
 }
 
-/// libpq takes a name with `=` in it for a connection string, so it always gets one.
-fn connection_string(database: &str) -> String {
-    format!("dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
-fn describe(messages: &Messages) -> Failure {
-    if ["No space left on device", "could not extend file", "Disk quota exceeded"]
-        .iter()
-        .any(|sign| messages.mention(sign))
-    {
-        return Failure::new(
-            Reason::DatabaseFull,
-            "the database server has no space left for the restore: nothing of it was kept; give it more and restore again",
-        );
-    }
-    if messages.mention("connection to server") {
-        return Failure::new(
-            Reason::DatabaseUnreachable,
-            "pg_restore lost the database, or cannot log in to it: nothing of the restore was kept",
-        );
-    }
-    if messages.mention("permission denied") {
+/// The failure of a step. Its message may quote a row, so it is in the log alone.
+fn describe(error: &sqlx::Error) -> Failure {
+    if has_code(error, "42501") {
+        tracing::warn!(%error, "failed to load the data");
         return Failure::new(
             Reason::RestoreFailed,
             "the database user lacks a privilege for the restore: make it the owner of the database, or of the schema 'workflow'",
         );
     }
-    Failure::new(
-        Reason::RestoreFailed,
-        "pg_restore failed and nothing of the restore was kept: its messages are in the log of the pod",
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_databases_are_quoted_for_libpq() {
-        assert_eq!(connection_string("workflow"), "dbname='workflow'");
-        assert_eq!(connection_string(r"a=b'c\d"), r"dbname='a=b\'c\\d'");
+    match failed("load the data", error) {
+        Failure { reason: Reason::DatabaseFull, .. } => Failure::new(
+            Reason::DatabaseFull,
+            "the database server has no space left for the restore: nothing of it was kept; give it more and restore again",
+        ),
+        Failure { reason: Reason::DatabaseUnreachable, .. } => {
+            Failure::new(Reason::DatabaseUnreachable, "the restore lost the database: nothing of it was kept")
+        }
+        failure => Failure::new(
+            Reason::RestoreFailed,
+            format!(
+                "{}; nothing of the restore was kept: the database's message is in the log of the pod",
+                failure.message
+            ),
+        ),
     }
 }

@@ -27,7 +27,7 @@ pub(crate) async fn hold_pg_dump(world: &World, database: &TestDatabase) -> PgCo
 /// At a step of the restore: the note that it begins, the load, the last transaction.
 #[rstest]
 #[case::before_the_first_write("restore_begun", "backup-agent restore")]
-#[case::while_loading("job", "backup-agent pg_restore")]
+#[case::while_loading("job", "backup-agent load")]
 #[case::after_the_load("restored", "backup-agent restore")]
 #[tokio::test]
 async fn a_restore_that_was_killed_is_run_again(#[case] table: &str, #[case] application: &str) {

@@ -13,3 +13,4 @@ mod round_trip;
 mod s3;
 mod support;
 mod tls;
+mod versions;
