@@ -2,7 +2,7 @@
 
 use api_types::backup::{BackupDestination, BackupEncryption, BackupMethod};
 use api_types::{WorkflowBackup, WorkflowCluster, names};
-use backup_format::{BackupId, Destination};
+use backup_format::{BackupId, Destination, MAX_SERVER_CHARS, PhysicalId};
 use kube::ResourceExt as _;
 
 /// Where the agent sees a volume.
@@ -41,6 +41,16 @@ pub fn backup_id(backup: &WorkflowBackup) -> String {
     names::child(&backup.name_any(), &short_uid(backup))
 }
 
+/// The name under which the managed Postgres of a cluster archives its WAL: a folder at the destination. Another one for
+/// another cluster of the same name, so that no archive is mixed with another.
+#[must_use]
+pub fn server_name(cluster: &WorkflowCluster) -> String {
+    let (name, uid) = (cluster.name_any(), short_uid(cluster));
+    let room = MAX_SERVER_CHARS.saturating_sub(uid.len() + 1);
+    let head = name.get(..room).unwrap_or(&name).trim_end_matches('-');
+    format!("{head}-{uid}")
+}
+
 /// The destination as the agent takes it. The folder of a volume is part of the mount, because Kubernetes makes that folder.
 pub fn agent_destination(destination: &BackupDestination) -> Result<String, String> {
     let url = match (&destination.s3, &destination.volume) {
@@ -62,8 +72,9 @@ pub fn location(destination: &BackupDestination, id: &str) -> String {
         return format!("volume://{}/{path}{id}", volume.claim_name);
     }
     let folder = agent_destination(destination).ok().and_then(|url| url.parse::<Destination>().ok());
-    match (folder, id.parse::<BackupId>()) {
-        (Some(folder), Ok(id)) => folder.of_backup(&id),
+    match (folder, id.parse::<PhysicalId>(), id.parse::<BackupId>()) {
+        (Some(folder), Ok(id), _) => format!("{}/{}", folder.to_string().trim_end_matches('/'), id.folder()),
+        (Some(folder), _, Ok(id)) => folder.of_backup(&id),
         _ => id.to_owned(),
     }
 }
@@ -101,6 +112,32 @@ mod tests {
     ) {
         assert_eq!(agent_destination(&destination).as_deref(), Ok(for_agent));
         assert_eq!(location(&destination, "b1"), for_status);
+    }
+
+    #[test]
+    fn a_base_backup_is_in_the_archive_of_its_server() {
+        let place = location(&s3(Some("prod")), "orders-1a2b3c4d-20261128t034314");
+        assert_eq!(place, "s3://backups/prod/orders-1a2b3c4d/base/20261128T034314");
+    }
+
+    #[rstest]
+    #[case::short("orders", "orders-1a2b3c4d")]
+    #[case::longest(
+        "orders-of-the-whole-company-in-the-east-x",
+        "orders-of-the-whole-company-in-the-eas-1a2b3c4d"
+    )]
+    #[case::cut_after_a_dash(
+        "orders-of-the-whole-company-in-the-ea-st",
+        "orders-of-the-whole-company-in-the-ea-1a2b3c4d"
+    )]
+    fn a_server_is_named_after_the_cluster_and_its_uid(#[case] name: &str, #[case] expected: &str) {
+        let cluster: WorkflowCluster = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": name, "uid": "1a2b3c4d-0000-4000-8000-000000000000"},
+            "spec": {"version": "1.2.3", "postgres": {"managed": {}}},
+        }))
+        .unwrap();
+        assert_eq!(server_name(&cluster), expected);
+        assert!(PhysicalId::new(expected, "20261128T034314").is_some());
     }
 
     #[rstest]

@@ -172,6 +172,10 @@ pub struct BackupArtefact {
     pub method: BackupMethod,
     /// Where it is.
     pub destination: BackupDestination,
+    /// For a base backup: the name under which the Postgres archives its WAL, a folder at the destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = grammar::DNS_LABEL_MAX))]
+    pub server_name: Option<String>,
     /// How it was encrypted; left out when it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<BackupEncryption>,

@@ -6,6 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::backup::{BackupMethod, S3Destination};
 use crate::grammar;
 use crate::scheduling::{Resources, Scheduling};
 use crate::schema::{self, CelRule};
@@ -19,6 +20,7 @@ mod upgrade;
 
 pub use backup::{BackupRef, Bootstrap, ClusterBackup, Drill, Recovery};
 pub(crate) use backup::{RECOVERY_DESTINATION, RECOVERY_ONE_OF, SCHEDULE_NEEDS_DESTINATION};
+pub use connection::{BARMAN_CLOUD, BARMAN_CLOUD_INSTALL};
 pub use managed::{DEFAULT_POSTGRES_REPLICAS, DEFAULT_STORAGE_SIZE, ManagedPostgres, PostgresProvider};
 pub use reason::ClusterReason;
 pub use status::{
@@ -83,6 +85,10 @@ pub(crate) const SNAPSHOT_DESTINATION: CelRule = (
     "!has(self.deletionPolicy) || self.deletionPolicy != 'Snapshot' || (has(self.backup) && has(self.backup.destination))",
     "spec.backup.destination is required with deletionPolicy Snapshot",
 );
+pub(crate) const METHOD_FITS: CelRule = (
+    "!has(self.backup) || !has(self.backup.method) || self.backup.method != 'CloudNativePG' || (has(self.postgres.managed) && has(self.backup.destination) && has(self.backup.destination.s3) && !has(self.backup.encryption) && !has(self.backup.drill))",
+    "spec.backup.method CloudNativePG needs spec.postgres.managed and spec.backup.destination.s3, and goes with neither spec.backup.encryption nor spec.backup.drill",
+);
 const BOOTSTRAP_IMMUTABLE: CelRule = (
     "has(self.bootstrap) == has(oldSelf.bootstrap) && (!has(self.bootstrap) || self.bootstrap == oldSelf.bootstrap)",
     "spec.bootstrap is immutable: a cluster begins once; create a new WorkflowCluster",
@@ -115,7 +121,7 @@ const BOOTSTRAP_IMMUTABLE: CelRule = (
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
-#[x_kube(validation = SNAPSHOT_DESTINATION, validation = BOOTSTRAP_IMMUTABLE)]
+#[x_kube(validation = SNAPSHOT_DESTINATION, validation = METHOD_FITS, validation = BOOTSTRAP_IMMUTABLE)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkflowClusterSpec {
     /// Version of the engine, SemVer without build metadata. Raising it rolls the engine; a lower one or a skipped major
@@ -195,6 +201,24 @@ impl WorkflowClusterSpec {
     /// What happens on deletion; `Delete` when the spec says nothing.
     pub fn deletion_policy(&self) -> ClusterDeletionPolicy {
         self.deletion_policy.unwrap_or_default()
+    }
+
+    /// Whether `spec.backup.method` can be acted on. A base backup of CloudNativePG is of a managed Postgres, goes to S3 and is
+    /// not encrypted by the operator; nothing tries it out.
+    pub(crate) fn backup_method_fits(&self) -> bool {
+        let Some(backup) = &self.backup else { return true };
+        let has_s3 = backup.destination.as_ref().is_some_and(|destination| destination.s3.is_some());
+        backup.method != Some(BackupMethod::CloudNativePg)
+            || self.postgres.managed.is_some()
+                && has_s3
+                && backup.encryption.is_none()
+                && backup.drill.is_none()
+    }
+
+    /// Where the WAL of a managed Postgres goes all the time: `None` unless `spec.backup.method` is `CloudNativePG`.
+    pub fn wal_archive(&self) -> Option<&S3Destination> {
+        let backup = self.backup.as_ref().filter(|it| it.method == Some(BackupMethod::CloudNativePg))?;
+        backup.destination.as_ref()?.s3.as_ref()
     }
 
     /// The backup that the database begins with.

@@ -38,6 +38,10 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Load a backup into an empty database.
     Restore(RestoreArgs),
+    /// Complete a database that was recovered from a base backup.
+    Adopt(AdoptArgs),
+    /// Look whether a base backup is complete.
+    Inspect(InspectArgs),
     /// Delete a backup.
     Delete(DeleteArgs),
     /// Load a backup into a PostgreSQL server that exists only for that.
@@ -205,11 +209,43 @@ pub struct RestoreArgs {
     pub expected_digest: Option<String>,
 }
 
+/// Settings of `adopt`.
+#[derive(Debug, Clone, Args)]
+pub struct AdoptArgs {
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// The base backup that the database was recovered from: `<server>-<yyyymmdd>t<hhmmss>`.
+    #[arg(long, env = "WORKFLOW_BACKUP_ID")]
+    pub backup_id: String,
+    /// The engine version that will be started on the database.
+    #[arg(long, env = "WORKFLOW_RESTORE_TARGET_ENGINE_VERSION")]
+    pub target_engine_version: String,
+    /// The newest migration step that this engine version knows.
+    #[arg(long, env = "WORKFLOW_RESTORE_MAX_SCHEMA_VERSION")]
+    pub max_schema_version: i64,
+    /// Identity of the `WorkflowCluster` that gets the database, at most 300 characters.
+    #[arg(long, env = "WORKFLOW_RESTORE_NEW_OWNER")]
+    pub new_owner: String,
+}
+
+/// Settings of `inspect`. The backup is a base backup: `<server>-<yyyymmdd>t<hhmmss>`.
+#[derive(Debug, Clone, Args)]
+pub struct InspectArgs {
+    #[command(flatten)]
+    pub storage: StorageArgs,
+    /// The engine's version.
+    #[arg(long, env = "WORKFLOW_BACKUP_ENGINE_VERSION")]
+    pub engine_version: String,
+}
+
 /// Settings of `delete`.
 #[derive(Debug, Clone, Args)]
 pub struct DeleteArgs {
     #[command(flatten)]
     pub storage: StorageArgs,
+    /// The server of a base backup archives no more: with its last base backup its WAL goes as well.
+    #[arg(long, env = "WORKFLOW_BACKUP_SERVER_IS_GONE")]
+    pub server_is_gone: bool,
 }
 
 /// Settings of `drill`.

@@ -42,7 +42,7 @@ async fn drill(args: &DrillArgs, programs: &Programs) -> Result<DrillReport, Fai
         backup_id: id,
         drilled_at: clock::now(),
         seconds: began.elapsed().as_secs(),
-        digest: report.digest,
+        digest: manifest.digest,
         totals: report.totals,
     })
 }

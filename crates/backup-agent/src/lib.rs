@@ -4,10 +4,11 @@
 //! Owns: what is in a backup, how it is read and written, the proof that it is complete, and the order of a restore.
 //! Never does: speak to Kubernetes, decide when a backup is made or deleted, migrate a schema, start an engine.
 //!
-//! Modules: [`args`] → [`run`] → [`backup`], [`verify`], [`restore`], [`delete`], [`drill`]. They read the database through
+//! Modules: [`args`] → [`run`] → [`backup`], [`verify`], [`restore`], [`adopt`], [`inspect`], [`delete`], [`drill`]. They read the database through
 //! [`database`], [`reading`], [`snapshot`] and [`census`], the destination through [`storage`] and [`artefact`], and run
 //! PostgreSQL's programs through [`programs`].
 
+pub mod adopt;
 pub mod args;
 pub mod artefact;
 pub mod backup;
@@ -19,6 +20,7 @@ pub mod delete;
 pub mod drill;
 pub mod dump;
 mod hash;
+pub mod inspect;
 pub mod programs;
 pub mod reading;
 pub mod restore;

@@ -26,7 +26,9 @@ use crate::programs::Programs;
 use crate::reading::apply_reading;
 use crate::seal::Identity;
 use crate::storage::{self, Storage};
+pub(crate) use finish::{Recovered, apply_finish};
 use target::Target;
+pub(crate) use target::{lock, observe_restored};
 
 /// What is restored, from where.
 pub struct Source<'a> {
@@ -60,7 +62,7 @@ pub async fn restore_into(
 ) -> Result<RestoreReport, Failure> {
     let began = Instant::now();
     let mut connection = login.connect("restore").await?;
-    target::lock(&mut connection).await?;
+    lock(&mut connection).await?;
     // Before the long read: a database that is not empty is the more likely mistake.
     let found = target::observe(&mut connection, source.manifest).await?;
     if let Target::Restored(report) = found {
@@ -70,7 +72,7 @@ pub async fn restore_into(
     target::apply_begin(&mut connection, source.manifest, &found).await?;
     load::load(login, source, &entries, programs).await?;
     compare(&mut connection, source.manifest).await?;
-    let report = finish::apply_finish(&mut connection, source.manifest, new_owner, began).await?;
+    let report = apply_finish(&mut connection, source.manifest.into(), new_owner, began).await?;
     tracing::info!(backup = %report.backup_id, seconds = report.seconds, "restored");
     Ok(report)
 }
@@ -101,22 +103,25 @@ fn check_fits(args: &RestoreArgs, id: &BackupId, manifest: &Manifest) -> Result<
     }
     let versions = [Some(&manifest.engine_version), manifest.recorded_engine_version.as_ref()];
     for version in versions.into_iter().flatten() {
-        check_version(id, version, &args.target_engine_version)?;
+        check_version(id.as_str(), version, &args.target_engine_version)?;
     }
-    if manifest.schema_version > args.max_schema_version {
-        return Err(Failure::new(
-            Reason::SchemaUnsupported,
-            format!(
-                "backup {id} has schema {}, and the engine {} knows schemas up to {}: restore with a newer engine version",
-                manifest.schema_version, args.target_engine_version, args.max_schema_version
-            ),
-        ));
+    check_schema(id.as_str(), manifest.schema_version, args.max_schema_version, &args.target_engine_version)
+}
+
+pub(crate) fn check_schema(id: &str, schema: i64, newest: i64, engine: &str) -> Result<(), Failure> {
+    if schema <= newest {
+        return Ok(());
     }
-    Ok(())
+    Err(Failure::new(
+        Reason::SchemaUnsupported,
+        format!(
+            "backup {id} has schema {schema}, and the engine {engine} knows schemas up to {newest}: restore with a newer engine version"
+        ),
+    ))
 }
 
 /// The engine's own migration follows the same policy after the restore, so it would refuse the same.
-fn check_version(id: &BackupId, from: &str, to: &str) -> Result<(), Failure> {
+pub(crate) fn check_version(id: &str, from: &str, to: &str) -> Result<(), Failure> {
     let unsupported = |why: &str| Failure::new(Reason::VersionUnsupported, format!("backup {id}: {why}"));
     let parse = |text: &str| {
         Version::parse(text).map_err(|_| {
@@ -153,8 +158,7 @@ mod tests {
     #[case::prerelease("1.3.0", "1.4.0-rc.1", Some("pre-releases"))]
     #[case::no_version("latest", "1.4.0", Some("is none"))]
     fn versions(#[case] from: &str, #[case] to: &str, #[case] refused: Option<&str>) {
-        let id = "b1".parse().expect("is an id");
-        match (check_version(&id, from, to), refused) {
+        match (check_version("b1", from, to), refused) {
             (Ok(()), None) => {}
             (Err(failure), Some(words)) => {
                 assert_eq!(failure.reason, Reason::VersionUnsupported);

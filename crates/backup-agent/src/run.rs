@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::Command;
 use crate::programs::Programs;
-use crate::{backup, delete, drill, restore, verify};
+use crate::{adopt, backup, delete, drill, inspect, restore, verify};
 
 /// Time to clean up after a signal, well within the grace period of a pod.
 const GRACE: Duration = Duration::from_secs(15);
@@ -42,6 +42,8 @@ async fn dispatch(command: &Command, programs: &Programs, stop: &CancellationTok
         Command::Backup(args) => backup::run(args, programs, stop).await.map(Outcome::Backup),
         Command::Verify(args) => verify::run(args, programs).await.map(Outcome::Verify),
         Command::Restore(args) => restore::run(args, programs).await.map(Outcome::Restore),
+        Command::Adopt(args) => adopt::run(args).await.map(Outcome::Restore),
+        Command::Inspect(args) => inspect::run(args).await.map(Outcome::Base),
         Command::Delete(args) => delete::run(args).await.map(Outcome::Delete),
         Command::Drill(args) => drill::run(args, programs).await.map(Outcome::Drill),
     };

@@ -123,27 +123,33 @@ impl Snapshot {
     /// Reads every row once.
     pub async fn observe_contents(&mut self) -> Result<Contents, Failure> {
         let rows = observe_rows(&mut self.connection, &self.tables).await?;
-        let (definitions, active_instances, jobs, leased_jobs): (i64, i64, i64, i64) = sqlx::query_as(
-            "SELECT (SELECT count(*) FROM workflow.process_definition),
-                    (SELECT count(*) FROM workflow.instance WHERE state = 1),
-                    (SELECT count(*) FROM workflow.job),
-                    (SELECT count(*) FROM workflow.job WHERE worker IS NOT NULL)",
-        )
-        .fetch_one(&mut self.connection)
-        .await
-        .map_err(|error| failed("count definitions, instances and jobs", &error))?;
+        let totals = observe_totals(&mut self.connection).await?;
         let key_block: i64 = sqlx::query_scalar("SELECT last_value FROM workflow.key_block")
             .fetch_one(&mut self.connection)
             .await
             .map_err(|error| failed("read the sequence of keys", &error))?;
-        let count = |number: i64| u64::try_from(number).unwrap_or_default();
-        let totals = Totals {
-            definitions: count(definitions),
-            active_instances: count(active_instances),
-            jobs: count(jobs),
-            leased_jobs: count(leased_jobs),
-            rows: rows.iter().map(|line| line.rows).sum(),
-        };
+        let totals = Totals { rows: rows.iter().map(|line| line.rows).sum(), ..totals };
         Ok(Contents { rows, totals, key_block })
     }
+}
+
+/// How many there are of what a user knows; rows are not counted.
+pub async fn observe_totals(connection: &mut PgConnection) -> Result<Totals, Failure> {
+    let (definitions, active_instances, jobs, leased_jobs): (i64, i64, i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM workflow.process_definition),
+                (SELECT count(*) FROM workflow.instance WHERE state = 1),
+                (SELECT count(*) FROM workflow.job),
+                (SELECT count(*) FROM workflow.job WHERE worker IS NOT NULL)",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(|error| failed("count definitions, instances and jobs", &error))?;
+    let count = |number: i64| u64::try_from(number).unwrap_or_default();
+    Ok(Totals {
+        definitions: count(definitions),
+        active_instances: count(active_instances),
+        jobs: count(jobs),
+        leased_jobs: count(leased_jobs),
+        rows: 0,
+    })
 }

@@ -1,5 +1,6 @@
 //! Where backups are kept: an S3 bucket or a folder, behind one interface.
 
+pub mod base;
 mod failures;
 mod s3;
 
@@ -42,9 +43,19 @@ pub struct Storage {
 
 /// The id and the storage that the arguments name.
 pub fn open(args: &StorageArgs) -> Result<(BackupId, Storage), Failure> {
-    let invalid = |message: String| Failure::new(Reason::DestinationInvalid, message);
     let id = BackupId::from_str(&args.backup_id).map_err(|error| invalid(error.to_string()))?;
-    let destination = Destination::from_str(&args.destination).map_err(|error| invalid(error.to_string()))?;
+    Ok((id, build(parse_destination(args)?, args)?))
+}
+
+fn invalid(message: String) -> Failure {
+    Failure::new(Reason::DestinationInvalid, message)
+}
+
+fn parse_destination(args: &StorageArgs) -> Result<Destination, Failure> {
+    Destination::from_str(&args.destination).map_err(|error| invalid(error.to_string()))
+}
+
+fn build(destination: Destination, args: &StorageArgs) -> Result<Storage, Failure> {
     let (store, prefix): (Arc<dyn ObjectStore>, Path) = match &destination {
         Destination::S3 { bucket, prefix } => {
             (Arc::new(s3::build(bucket, args)?), Path::parse(prefix).map_err(|_| invalid_prefix())?)
@@ -62,11 +73,11 @@ pub fn open(args: &StorageArgs) -> Result<(BackupId, Storage), Failure> {
             (Arc::new(store.with_fsync(true)), Path::default())
         }
     };
-    Ok((id, Storage { store, prefix, destination }))
+    Ok(Storage { store, prefix, destination })
 }
 
 fn invalid_prefix() -> Failure {
-    Failure::new(Reason::DestinationInvalid, "the path of the destination is no valid prefix of object names")
+    invalid("the path of the destination is no valid prefix of object names".to_owned())
 }
 
 impl Storage {

@@ -1,8 +1,10 @@
 //! The Jobs of the backup agent. They are made once and never changed, and controlled by the WorkflowBackup.
 
 pub mod backup_job;
+pub(crate) mod base_backup;
 pub mod delete_job;
 pub mod drill_job;
+pub mod inspect_job;
 
 use api_types::WorkflowBackup;
 use api_types::backup::BackupArtefact;
@@ -86,6 +88,13 @@ impl<'a> Order<'a> {
             scheduling: scheduling.cloned().unwrap_or_default(),
             settings,
         })
+    }
+
+    /// The same with this id, if it is one.
+    #[must_use]
+    pub fn with_id(mut self, id: Option<&'a str>) -> Self {
+        self.backup_id = id.unwrap_or(self.backup_id);
+        self
     }
 
     fn frame(&self, name: String, task: Task) -> Frame<'_> {

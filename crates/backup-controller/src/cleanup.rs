@@ -3,19 +3,23 @@
 
 use std::time::Duration;
 
-use api_types::WorkflowBackup;
+use agent_jobs::destination::server_name;
 use api_types::backup::BackupReason as Reason;
 use api_types::labels::FORCE_DELETE;
 use api_types::reason::{Reason as _, Severity};
 use api_types::reference::DeletionPolicy;
+use api_types::{WorkflowBackup, WorkflowCluster};
+use backup_format::PhysicalId;
 use controller_kit::events::{Event, EventType};
 use controller_kit::message::listed;
+use controller_kit::pass::is_deleting;
 use controller_kit::plan::{Deletion, Desired};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::args::Settings;
-use crate::children::{Order, Task, delete_job};
+use crate::children::{Order, Task, base_backup, delete_job};
+use crate::observe::base_backup::{BaseState, BaseView};
 use crate::observe::jobs::{JobState, JobView};
 use crate::observe::{Observed, is_begun, is_complete};
 use crate::plan::{BackupPlan, BackupStep, Course, RECHECK_JOB, Step, Wait};
@@ -35,7 +39,10 @@ pub fn plan_cleanup(
     settings: &Settings,
     now: Timestamp,
 ) -> BackupPlan {
+    let base_id = completed_base(observed).map(ToString::to_string);
     let order = Order::of(backup, scheduling(observed), settings);
+    // One that CloudNativePG completed before its id was recorded.
+    let order = order.map(|order| order.with_id(base_id.as_deref()));
     let (steps, wait) = match judge(backup, observed, now) {
         Verdict::Go(_) => (vec![Step::RemoveFinalizer], None),
         Verdict::Wait(wait) => (Vec::new(), Some(wait)),
@@ -44,7 +51,8 @@ pub fn plan_cleanup(
         }
         // Without an order nothing was begun, and the verdict is another.
         Verdict::Delete(wait) => {
-            let desired = order.map(|order| Box::new(Desired::of(&delete_job::build(&order))));
+            let is_gone = is_server_gone(backup, observed);
+            let desired = order.map(|order| Box::new(Desired::of(&delete_job::build(&order, is_gone))));
             let create = desired.map(|desired| Step::Own(BackupStep::CreateDeleteJob(desired)));
             (create.into_iter().collect(), Some(wait))
         }
@@ -113,6 +121,14 @@ fn judge(backup: &WorkflowBackup, observed: &Observed, now: Timestamp) -> Verdic
     if !is_begun(backup) {
         return Verdict::Go(None);
     }
+    if !is_kept && let Some(name) = base_at_work(backup, observed) {
+        if is_overdue(backup, now) {
+            return Verdict::Go(Some(left(backup, "CloudNativePG is still at work on it")));
+        }
+        return Verdict::Wait(deleting(&format!(
+            "CloudNativePG completes Backup {name} first: it cannot be ended"
+        )));
+    }
     if is_kept {
         let note = if is_complete(backup) {
             format!("{} stays: a WorkflowCluster can begin with it by spec.bootstrap", location(backup))
@@ -161,6 +177,29 @@ fn judge_delete_job(backup: &WorkflowBackup, view: &JobView, now: Timestamp) -> 
 
 fn deleting(message: &str) -> Wait {
     Wait::passing(Reason::ArtefactDeleting, message, RECHECK_JOB)
+}
+
+/// The `Backup` that CloudNativePG is at work on.
+fn base_at_work(backup: &WorkflowBackup, observed: &Observed) -> Option<String> {
+    let Some(BaseView::Known { state, .. }) = &observed.base else { return None };
+    matches!(state, BaseState::Going | BaseState::ArchiveFails).then(|| base_backup::name(backup))
+}
+
+fn completed_base(observed: &Observed) -> Option<&PhysicalId> {
+    match &observed.base {
+        Some(BaseView::Known { state: BaseState::Completed(id), .. }) => id.as_ref(),
+        _ => None,
+    }
+}
+
+/// Whether the Postgres of a base backup archives no more: its WAL goes with the last base backup then.
+fn is_server_gone(backup: &WorkflowBackup, observed: &Observed) -> bool {
+    let artefact = backup.status.as_ref().and_then(|status| status.artefact.as_ref());
+    let Some(server) = artefact.and_then(|artefact| artefact.server_name.as_ref()) else { return false };
+    let archives = |cluster: &WorkflowCluster| {
+        cluster.spec.wal_archive().is_some() && server_name(cluster) == *server && !is_deleting(cluster)
+    };
+    !observed.cluster.as_deref().is_some_and(archives)
 }
 
 fn scheduling(observed: &Observed) -> Option<&api_types::scheduling::Scheduling> {

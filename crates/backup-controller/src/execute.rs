@@ -24,10 +24,10 @@ pub async fn execute_step(
     applied: &mut Applied,
 ) -> Result<Flow, Problem<BackupReason>> {
     match step {
-        BackupStep::CreateJob(desired) => {
-            create_job(context, scene.object, desired).await.map_err(|refused| refused.problem)?;
+        BackupStep::CreateJob(desired) | BackupStep::CreateBaseBackup(desired) => {
+            create(context, scene.object, desired).await.map_err(|refused| refused.problem)?;
         }
-        BackupStep::CreateDeleteJob(desired) => match create_job(context, scene.object, desired).await {
+        BackupStep::CreateDeleteJob(desired) => match create(context, scene.object, desired).await {
             Ok(()) => {}
             Err(refused) if refused.is_namespace_ending || is_overdue(scene.object, scene.now) => {
                 tracing::warn!(problem = %refused.problem, "what the backup left cannot be deleted");
@@ -59,15 +59,16 @@ async fn release(
     Ok(Flow::End)
 }
 
-/// Why a Job was not created.
+/// Why an object was not created.
 struct Refused {
     problem: Problem<BackupReason>,
     /// Nothing can be created in the namespace any more.
     is_namespace_ending: bool,
 }
 
-/// Created, never applied: a Job's template cannot change. One of ours that the cache does not show yet is fine.
-async fn create_job(context: &Context, backup: &WorkflowBackup, desired: &Desired) -> Result<(), Refused> {
+/// Created, never applied: a Job's template cannot change, and a `Backup` of CloudNativePG is acted on once. One of ours that
+/// the cache does not show yet is fine.
+async fn create(context: &Context, backup: &WorkflowBackup, desired: &Desired) -> Result<(), Refused> {
     let failed = |operation, source: kube::Error| {
         let is_namespace_ending = is_namespace_ending(&source);
         let error = WriteError { operation, object: desired.display(), source };
@@ -79,9 +80,9 @@ async fn create_job(context: &Context, backup: &WorkflowBackup, desired: &Desire
         field_manager: Some(BACKUP_CONTROLLER.field_manager.to_owned()),
         ..PostParams::default()
     };
-    let job = serde_json::from_value(desired.body.clone())
+    let object = serde_json::from_value(desired.body.clone())
         .map_err(|source| failed("build", kube::Error::SerdeError(source)))?;
-    match api.create(&params, &job).await {
+    match api.create(&params, &object).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 409 && !is_namespace_status(&status) => {
             let live = api.get(&desired.name).await.map_err(|source| failed("read", source))?;

@@ -1,5 +1,6 @@
 //! All reads. What is absent is a value; what the Kubernetes API does not give ends the pass.
 
+pub mod base_backup;
 pub mod jobs;
 pub mod obstacles;
 
@@ -16,6 +17,7 @@ use kube::{Api, ResourceExt as _};
 
 use crate::children::Task;
 use crate::context::{Context, INSTALLATION_NAMESPACE};
+use base_backup::{BaseView, observe_base_backup};
 use jobs::{JobView, observe_jobs};
 
 /// The world as one pass sees it.
@@ -29,6 +31,8 @@ pub struct Observed {
     pub restoring: Vec<String>,
     /// Its Jobs.
     pub jobs: Vec<JobView>,
+    /// What CloudNativePG makes of it, if it shall.
+    pub base: Option<BaseView>,
     /// Which Kubernetes cluster this is; only when a Job needs to know.
     pub installation: Option<String>,
     /// Its namespace is being deleted: nothing can be created there any more.
@@ -54,6 +58,7 @@ pub async fn observe(context: &Context, backup: &WorkflowBackup) -> Result<Obser
     let cluster = ObjectRef::new(&backup.spec.cluster_ref.name).within(&namespace);
     let is_namespace_ending = is_deleting(backup) && observe_namespace_ending(context, &namespace).await;
     let jobs = observe_jobs(context, backup).await?;
+    let base = observe_base_backup(context, backup).await?;
     let must_be_made = is_begun(backup)
         && !is_finished(backup)
         && !is_deleting(backup)
@@ -70,6 +75,7 @@ pub async fn observe(context: &Context, backup: &WorkflowBackup) -> Result<Obser
         others: observe_others(context, backup),
         restoring: observe_restoring(context, backup),
         jobs,
+        base,
         installation,
         is_namespace_ending,
     })

@@ -1,6 +1,7 @@
 //! What to do about a backup. Pure. [`crate::cleanup`] is the same for one that is being deleted.
 
 mod finished;
+mod physical;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use api_types::cluster::{PostgresStatus, UpgradeStage};
 use api_types::condition::READY;
 use api_types::reason::Reason as _;
 use api_types::{WorkflowBackup, WorkflowCluster};
-use backup_format::{BackupReport, Failure, Outcome};
+use backup_format::{BackupReport, BaseReport, Failure, Outcome};
 use controller_kit::condition::{Readiness, find};
 use controller_kit::events::Event;
 use controller_kit::pass::is_deleting;
@@ -48,7 +49,9 @@ const DEADLINE: &str = "DeadlineExceeded";
 pub enum BackupStep {
     /// Creates a Job: it is never applied, because its template cannot change.
     CreateJob(Box<Desired>),
-    /// The same for the one that deletes. Where it cannot be made any more, the object goes without it.
+    /// Has CloudNativePG make a base backup.
+    CreateBaseBackup(Box<Desired>),
+    /// The same as for a Job, for the one that deletes. Where it cannot be made any more, the object goes without it.
     CreateDeleteJob(Box<Desired>),
     /// Ends a Job; it stays until its pods are gone.
     WithdrawJob(Deletion),
@@ -84,7 +87,7 @@ pub enum Course {
     /// A Job makes it.
     Runs(Wait),
     /// It has just been completed.
-    Completes(Box<BackupReport>),
+    Completes(Box<Completed>),
     /// It has just failed for good.
     Fails {
         /// Why.
@@ -101,6 +104,15 @@ pub enum Course {
     },
     /// It is being deleted.
     Ends(Wait),
+}
+
+/// What the agent says of a backup that is complete.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Completed {
+    /// It made it.
+    Logical(BackupReport),
+    /// It found it at the destination.
+    Base(BaseReport),
 }
 
 /// Something is awaited.
@@ -137,6 +149,8 @@ pub struct Begun {
     pub location: String,
     /// Method, destination and encryption.
     pub artefact: BackupArtefact,
+    /// The engine's version, for a base backup: only the cluster says it.
+    pub engine_version: Option<String>,
 }
 
 /// Plans a pass.
@@ -167,7 +181,11 @@ pub fn plan_pass(
         let message = "spec.paused is true: no Job is made";
         return only(Course::Waits(Wait::passing(Reason::Paused, message, RECHECK_WATCHED)));
     }
+    if let Some(plan) = physical::plan_going(backup, observed, settings, now) {
+        return plan;
+    }
     match judge_beginning(backup, observed) {
+        Beginning::Now(..) if physical::is_base(backup) => physical::plan_making(backup, observed),
         Beginning::Now(cluster, begun) if is_begun(backup) => {
             plan_job(backup, &cluster, observed, settings).unwrap_or_else(|| only(Course::Begins(begun)))
         }
@@ -227,16 +245,12 @@ fn recorded(backup: &WorkflowBackup) -> Option<Begun> {
         backup_id: status.backup_id.clone()?,
         location: status.destination.clone()?,
         artefact: status.artefact.clone()?,
+        engine_version: status.engine_version.clone(),
     })
 }
 
 fn plan_artefact(backup: &WorkflowBackup, cluster: &WorkflowCluster) -> Result<Begun, Beginning> {
     let method = method_of(backup, cluster);
-    if method != BackupMethod::Logical {
-        let message =
-            "method CloudNativePG is not made by this version: set method Logical, in a new WorkflowBackup";
-        return Err(Beginning::Never { reason: Reason::MethodUnsupported, message: message.to_owned() });
-    }
     let Some(destination) = destination_of(backup, cluster) else {
         let message = format!(
             "set spec.destination, or spec.backup.destination of WorkflowCluster {}",
@@ -245,14 +259,24 @@ fn plan_artefact(backup: &WorkflowBackup, cluster: &WorkflowCluster) -> Result<B
         let wait = Wait::stalled(Reason::DestinationMissing, message, RECHECK_WATCHED);
         return Err(Beginning::NotYet(wait));
     };
+    if method == BackupMethod::CloudNativePg {
+        return physical::plan_artefact(backup, cluster, destination)
+            .map_err(|(reason, message)| Beginning::Never { reason, message });
+    }
     if let Err(message) = agent_destination(&destination) {
         return Err(Beginning::Never { reason: Reason::DestinationInvalid, message });
     }
     let backup_id = backup_id(backup);
     Ok(Begun {
         location: location(&destination, &backup_id),
-        artefact: BackupArtefact { method, destination, encryption: encryption_of(cluster) },
+        artefact: BackupArtefact {
+            method,
+            destination,
+            server_name: None,
+            encryption: encryption_of(cluster),
+        },
         backup_id,
+        engine_version: None,
     })
 }
 
@@ -357,7 +381,10 @@ fn plan_running(backup: &WorkflowBackup, view: &JobView) -> BackupPlan {
         }
         JobState::Running { .. } | JobState::Ending => only(Course::Runs(runs(&job))),
         JobState::Succeeded { outcome, .. } => match outcome.as_deref() {
-            Some(Outcome::Backup(report)) => only(Course::Completes(Box::new(report.clone()))),
+            Some(Outcome::Backup(report)) => {
+                only(Course::Completes(Box::new(Completed::Logical(report.clone()))))
+            }
+            Some(Outcome::Base(report)) => only(Course::Completes(Box::new(Completed::Base(report.clone())))),
             // Its pod is gone, and with it the report. Another run finds the backup and reports it.
             _ if backup.spec.is_paused() => only(Course::Runs(runs(&job))),
             _ => BackupPlan {

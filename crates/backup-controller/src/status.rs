@@ -6,7 +6,7 @@ use api_types::WorkflowBackup;
 use api_types::backup::{BackupPhase, BackupReason as Reason, DrillResult, WorkflowBackupStatus};
 use api_types::condition::READY;
 use api_types::reason::Reason as _;
-use backup_format::BackupReport;
+use backup_format::{BackupReport, BaseReport};
 use controller_kit::condition::{Readiness, find};
 use controller_kit::events::{Event, EventType};
 use controller_kit::outcome::{ErrorClass, Next};
@@ -19,7 +19,7 @@ use kube::ResourceExt as _;
 
 use crate::kind::{Applied, Backups};
 use crate::observe::is_final;
-use crate::plan::{BackupPlan, Begun, Course, RECHECK_SOON, Wait};
+use crate::plan::{BackupPlan, Begun, Completed, Course, RECHECK_SOON, Wait};
 
 /// What no watch shows is found after this time.
 pub const RESYNC: Duration = Duration::from_mins(10);
@@ -33,8 +33,8 @@ pub type Assessment = controller_kit::assessment::Assessment<BackupPhase, Reason
 pub struct Facts {
     /// Where the backup goes, when that is recorded.
     pub begun: Option<Box<Begun>>,
-    /// What the agent says of a backup that it completed.
-    pub report: Option<Box<BackupReport>>,
+    /// What the agent says of a backup that is complete.
+    pub completed: Option<Box<Completed>>,
     /// What a drill showed.
     pub drill: Option<DrillResult>,
 }
@@ -70,13 +70,13 @@ pub fn assess(backup: &WorkflowBackup, plan: &BackupPlan, applied: &Applied) -> 
             let facts = Facts { begun: Some(begun.clone()), ..Facts::default() };
             Assessment { facts, ..assess_wait(BackupPhase::Running, &wait) }
         }
-        Course::Completes(report) => Assessment {
+        Course::Completes(completed) => Assessment {
             phase: BackupPhase::Completed,
             readiness: Readiness::Ready,
             reason: Reason::BackupCompleted,
-            message: completed_message(&former, report),
+            message: completed_message(&former, completed),
             next: Next::Wait { recheck: RECHECK_SOON },
-            facts: Facts { report: Some(report.clone()), ..Facts::default() },
+            facts: Facts { completed: Some(completed.clone()), ..Facts::default() },
         },
         Course::Fails { reason, message } => Assessment {
             phase: BackupPhase::Failed,
@@ -125,13 +125,21 @@ fn assess_rest(former: &WorkflowBackupStatus) -> Assessment {
     }
 }
 
-fn completed_message(former: &WorkflowBackupStatus, report: &BackupReport) -> String {
-    let location = former.destination.clone().unwrap_or_else(|| report.location.clone());
-    let totals = &report.totals;
-    format!(
-        "{} process definitions, {} active instances and {} jobs are in {location}",
-        totals.definitions, totals.active_instances, totals.jobs
-    )
+fn completed_message(former: &WorkflowBackupStatus, completed: &Completed) -> String {
+    let recorded = |otherwise: &str| former.destination.clone().unwrap_or_else(|| otherwise.to_owned());
+    match completed {
+        Completed::Logical(BackupReport { totals, location, .. }) => format!(
+            "{} process definitions, {} active instances and {} jobs are in {}",
+            totals.definitions,
+            totals.active_instances,
+            totals.jobs,
+            recorded(location)
+        ),
+        Completed::Base(BaseReport { location, .. }) => format!(
+            "the base backup is in {}; it can be recovered to any time since, as far as WAL is archived",
+            recorded(location)
+        ),
+    }
 }
 
 /// Judges a pass that could not read what it needs. What was reached stays.
@@ -155,22 +163,32 @@ pub fn build_own_status(
     assessment: &Assessment,
     now: Timestamp,
 ) -> OwnStatus<Backups> {
-    let Facts { begun, report, drill } = &assessment.facts;
+    let Facts { begun, completed, drill } = &assessment.facts;
     let mut fields = WorkflowBackupStatus { backup_name: Some(backup.name_any()), ..former.clone() };
     if let Some(begun) = begun {
         fields.backup_id = Some(begun.backup_id.clone());
         fields.destination = Some(begun.location.clone());
         fields.artefact = Some(begun.artefact.clone());
+        fields.engine_version.clone_from(&begun.engine_version);
         fields.started_at = former.started_at.clone().or(Some(Time(now)));
     }
-    if let Some(report) = report {
-        fields.size_bytes = Some(signed(report.size_bytes));
-        fields.started_at = Some(whole_seconds(report.started_at));
-        fields.completed_at = Some(whole_seconds(report.completed_at));
-        fields.engine_version = Some(report.engine_version.clone());
-        fields.schema_version = Some(report.schema_version);
-        fields.digest = Some(report.digest.clone());
-        fields.leased_jobs = Some(signed(report.totals.leased_jobs));
+    match completed.as_deref() {
+        Some(Completed::Logical(report)) => {
+            fields.size_bytes = Some(signed(report.size_bytes));
+            fields.started_at = Some(whole_seconds(report.started_at));
+            fields.completed_at = Some(whole_seconds(report.completed_at));
+            fields.engine_version = Some(report.engine_version.clone());
+            fields.schema_version = Some(report.schema_version);
+            fields.digest = Some(report.digest.clone());
+            fields.leased_jobs = Some(signed(report.totals.leased_jobs));
+        }
+        Some(Completed::Base(report)) => {
+            fields.size_bytes = Some(signed(report.size_bytes));
+            fields.started_at = Some(whole_seconds(report.started_at));
+            fields.completed_at = Some(next_second(report.completed_at));
+            fields.engine_version = Some(report.engine_version.clone());
+        }
+        None => {}
     }
     if let Some(drill) = drill {
         fields.last_drill = Some(drill.clone());
@@ -185,6 +203,13 @@ fn signed(number: u64) -> i64 {
 /// Times of Kubernetes carry no more.
 fn whole_seconds(at: Timestamp) -> Time {
     Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
+}
+
+/// A time to recover to is not before the end of the base backup.
+fn next_second(at: Timestamp) -> Time {
+    let has_more = at.subsec_nanosecond() > 0;
+    let second = at.as_second() + i64::from(has_more);
+    Time(Timestamp::from_second(second).unwrap_or(at))
 }
 
 /// The change of `Ready`, and a drill that was recorded.

@@ -4,13 +4,14 @@ pub(crate) mod world;
 
 use agent_jobs::pod::AgentImage;
 use api_types::{WorkflowBackup, WorkflowCluster};
-use backup_format::{BackupReport, DrillReport, Totals};
+use backup_format::{BackupReport, BaseReport, DrillReport, Totals};
 use jiff::Timestamp;
 
 use crate::args::Settings;
 
 pub(crate) const CLUSTER: &str = include_str!("../testdata/cluster.yaml");
 pub(crate) const MANAGED: &str = include_str!("../testdata/managed.yaml");
+pub(crate) const ARCHIVED: &str = include_str!("../testdata/archived.yaml");
 pub(crate) const BACKUP: &str = include_str!("../testdata/backup.yaml");
 pub(crate) const VOLUME: &str = include_str!("../testdata/volume.yaml");
 
@@ -56,6 +57,18 @@ pub(crate) fn report(id: &str, now: Timestamp) -> BackupReport {
         totals: totals(),
         encrypted: false,
         existed: false,
+    }
+}
+
+/// What the agent says of a base backup that it found.
+pub(crate) fn base_report(id: &str, now: Timestamp) -> BaseReport {
+    BaseReport {
+        backup_id: id.parse().unwrap(),
+        location: format!("s3://backups/prod/{id}"),
+        size_bytes: 654_321,
+        started_at: now,
+        completed_at: now,
+        engine_version: "1.2.3".to_owned(),
     }
 }
 

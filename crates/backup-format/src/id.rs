@@ -22,6 +22,11 @@ pub struct BackupId(String);
 pub struct BackupIdError;
 
 impl BackupId {
+    /// A text that was checked before.
+    pub(crate) const fn of_checked(text: String) -> Self {
+        Self(text)
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -9,6 +9,7 @@ mod destination;
 mod digest;
 mod id;
 mod manifest;
+mod physical;
 mod report;
 
 pub use destination::{Destination, DestinationError, MANIFEST_NAME, new_part_name};
@@ -17,9 +18,10 @@ pub use id::{BackupId, BackupIdError};
 pub use manifest::{
     Encryption, FORMAT, Manifest, ManifestError, Part, Rows, SCHEME_AGE, Totals, difference, overall_digest,
 };
+pub use physical::{MAX_SERVER_CHARS, PhysicalId, PhysicalIdError};
 pub use report::{
-    BackupReport, DeleteReport, DrillReport, Failure, MAX_RESULT_BYTES, Outcome, Reason, RestoreReport,
-    VerifyReport,
+    BackupReport, BaseReport, DeleteReport, DrillReport, Failure, MAX_RESULT_BYTES, Outcome, Reason,
+    RestoreReport, VerifyReport,
 };
 
 /// Tables of the engine's schema whose rows are about running processes. A backup has the tables without their rows:

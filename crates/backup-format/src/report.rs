@@ -16,6 +16,8 @@ const MAX_MESSAGE_CHARS: usize = 600;
 pub enum Outcome {
     /// `backup` succeeded.
     Backup(BackupReport),
+    /// `inspect` succeeded.
+    Base(BaseReport),
     /// `verify` succeeded.
     Verify(VerifyReport),
     /// `restore` succeeded.
@@ -80,6 +82,24 @@ pub struct BackupReport {
     pub existed: bool,
 }
 
+/// A base backup that is complete at its destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BaseReport {
+    /// Which.
+    pub backup_id: BackupId,
+    /// Its folder, as `s3://…`.
+    pub location: String,
+    /// Bytes of its objects, without the WAL.
+    pub size_bytes: u64,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it was complete: the first time that it can be restored to.
+    pub completed_at: Timestamp,
+    /// The engine's version when the backup was asked for.
+    pub engine_version: String,
+}
+
 /// A backup that is whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -113,8 +133,9 @@ pub struct RestoreReport {
     pub engine_version: String,
     /// The newest migration step of the restored schema.
     pub schema_version: i64,
-    /// [`crate::overall_digest`], of the backup and of what was loaded.
-    pub digest: String,
+    /// [`crate::overall_digest`], of the backup and of what was loaded; `None` for a base backup, which has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// How many there are of what a user knows.
     pub totals: Totals,
     /// Jobs that a worker held when the backup was made. They are given out again.
@@ -309,7 +330,7 @@ mod tests {
             seconds: u64::MAX,
             engine_version: "1".repeat(100),
             schema_version: i64::MAX,
-            digest: "f".repeat(64),
+            digest: Some("f".repeat(64)),
             totals,
             leases_cleared: u64::MAX,
             key_block: i64::MAX,

@@ -10,7 +10,7 @@ use api_types::cluster::ClusterReason;
 use api_types::labels::TAKE_OVER_DATABASE;
 use kube::ResourceExt as _;
 
-use crate::observe::postgres::{PostgresProblem, PostgresView};
+use crate::observe::postgres::{Database, PostgresProblem, PostgresView};
 
 /// Characters of a name that Kubernetes gives; a namespace and a uid are shorter.
 const MAX_NAME_LEN: usize = 253;
@@ -109,6 +109,8 @@ impl ClaimChange {
 pub enum Ownership {
     /// The database did not say, or it is another's, which [`PostgresView`] says then.
     Unknown,
+    /// It was recovered from a base backup for this cluster, and is still its source's. The end of the restore releases it.
+    Recovered(Identity),
     /// It is this cluster's.
     Held(Claim),
     /// It becomes this cluster's by this write.
@@ -121,6 +123,16 @@ impl Ownership {
     pub fn held(&self) -> Option<&Claim> {
         match self {
             Self::Held(claim) => Some(claim),
+            Self::Unknown | Self::Recovered(_) | Self::Due(_) => None,
+        }
+    }
+
+    /// For whom a backup is restored into the database.
+    #[must_use]
+    pub fn restoring_owner(&self) -> Option<&Identity> {
+        match self {
+            Self::Held(claim) => Some(&claim.identity),
+            Self::Recovered(identity) => Some(identity),
             Self::Unknown | Self::Due(_) => None,
         }
     }
@@ -130,7 +142,7 @@ impl Ownership {
     pub fn due(&self) -> Option<&ClaimChange> {
         match self {
             Self::Due(change) => Some(change),
-            Self::Unknown | Self::Held(_) => None,
+            Self::Unknown | Self::Recovered(_) | Self::Held(_) => None,
         }
     }
 }
@@ -163,12 +175,14 @@ fn judge(identity: &Identity, uid: &str, former: Option<&Claim>, taken_over: Opt
     }
 }
 
-/// Whose the database is that answered so. One that is another's cannot be used.
+/// Whose the database is that answered so. One that is another's cannot be used. `is_recovered`: the provider made it from a
+/// base backup for this cluster.
 #[must_use]
 pub fn judge_ownership(
     view: PostgresView,
     installation: &str,
     cluster: &WorkflowCluster,
+    is_recovered: bool,
 ) -> (PostgresView, Ownership) {
     let PostgresView::Reachable(database) = &view else { return (view, Ownership::Unknown) };
     let in_use = |cause| {
@@ -188,11 +202,18 @@ pub fn judge_ownership(
     match judge(&identity, &uid, database.claim.as_ref(), taken_over) {
         Verdict::Held(claim) => (view, Ownership::Held(claim)),
         Verdict::Due(change) => (view, Ownership::Due(Box::new(change))),
+        Verdict::InUse(_) if is_recovered && !is_restored_for(database, &identity) => {
+            (view, Ownership::Recovered(identity))
+        }
         Verdict::InUse(other) => in_use(format!(
             "the database is used by {}: use another, or take it over by annotation {TAKE_OVER_DATABASE}",
             other.in_words()
         )),
     }
+}
+
+fn is_restored_for(database: &Database, identity: &Identity) -> bool {
+    database.restored.as_ref().is_some_and(|restored| restored.owner == identity.to_string())
 }
 
 #[cfg(test)]

@@ -28,9 +28,9 @@ use crate::children::service_monitor::{ServiceMonitorView, observe_service_monit
 use crate::claim::{Identity, Ownership, judge_ownership};
 use crate::context::Context;
 use crate::provider::{
-    Managed, ProviderView, explain_absence, judge_managed, may_answer, observe_fixed_class, observe_provider,
+    Managed, ProviderView, explain_absence, judge_managed, may_answer, observe_managed, observe_provider,
 };
-use crate::recovery::{RecoveryView, is_at_work, observe_recovery};
+use crate::recovery::{RecoveryView, is_at_work, judge_beginning, observe_recovery};
 use crate::upgrade::revisions::is_rolled_out;
 use crate::validate::Target;
 use backups::{Backups, observe_backups};
@@ -180,11 +180,7 @@ async fn observe_world(
         observe_login(context, cluster, target),
         async {
             Ok(match &target.managed {
-                Some(managed) => {
-                    let view = observe_provider(context, cluster, managed).await;
-                    let fixed_class = observe_fixed_class(context, cluster, managed, &view).await;
-                    Some((view, fixed_class))
-                }
+                Some(managed) => Some(observe_managed(context, cluster, managed).await),
                 None => None,
             })
         },
@@ -208,8 +204,8 @@ async fn observe_world(
     let runs_nothing = pods.is_empty() && !is_restoring && children.jobs.iter().all(|job| is_finished(job));
     let backups = observe_backups(context, cluster);
     let may_sleep = cluster.spec.is_stopped() && runs_nothing && !backups.need_database();
-    let managed =
-        provider.and_then(|(view, fixed_class)| judge_managed(&input, view, fixed_class, may_sleep));
+    let beginning = judge_beginning(&input, recovery.as_ref());
+    let managed = provider.and_then(|found| judge_managed(&input, found, beginning, may_sleep));
     let absence = managed.as_ref().and_then(|managed| explain_absence(&input, managed));
     let postgres = match (absence, managed.as_ref()) {
         (Some(absence), Some(managed)) if !may_answer(managed, children.stateful_set().is_some()) => {
@@ -226,7 +222,11 @@ async fn observe_world(
             }
         }
     };
-    let (postgres, ownership) = judge_ownership(postgres, &installation, cluster);
+    let is_recovered = match (&managed, &target.managed) {
+        (Some(managed), Some(spec)) => recovery.is_some() && managed.is_recovered(spec),
+        _ => false,
+    };
+    let (postgres, ownership) = judge_ownership(postgres, &installation, cluster, is_recovered);
     Ok(Observed {
         postgres,
         managed,

@@ -25,7 +25,7 @@ use crate::cleanup::{self, plan_cleanup};
 use crate::external::External;
 use crate::observe::dependants::{Release, Remains};
 use crate::observe::{Observed, View};
-use crate::provider::{Order, plan_provider, provider_of};
+use crate::provider::{Circumstances, Order, plan_managed, plan_provider, provider_of};
 use crate::recovery::{Stage, judge_recovery};
 use crate::upgrade::withdrawal::unwanted_by_refused;
 use crate::upgrade::{Upgrade, plan_upgrade};
@@ -167,8 +167,11 @@ fn plan_wake(
 ) -> Option<Desired> {
     let (target, view) = (spec.as_ref().ok()?, remains.provider.as_ref()?);
     let input = BuildInput { cluster, target, settings, database: DEFAULT_DATABASE, claim: None };
-    let order = Order::of(&input, false, None)?;
-    let is_asleep = view.live().is_some_and(|live| provider_of(order.managed).was_sent_to_sleep(live));
+    let live = view.live()?;
+    let provider = provider_of(target.managed.as_ref()?);
+    let is_asleep = provider.was_sent_to_sleep(live);
+    let circumstances = Circumstances { archives: provider.archives(live), ..Circumstances::default() };
+    let order = Order::of(&input, circumstances)?;
     match plan_provider(&order, view) {
         ChildVerdict::Apply(desired) if is_asleep => Some(desired),
         _ => None,
@@ -201,7 +204,7 @@ pub fn plan(
 
     let mut draft = Draft::default();
     let mut upgrade = plan_upgrade(&input, observed, now);
-    let owner = held.map(|claim| claim.identity.to_string());
+    let owner = observed.ownership.restoring_owner().map(ToString::to_string);
     let recovery = judge_recovery(&input, observed.recovery.as_ref(), &observed.postgres, owner.as_deref());
     if recovery.as_ref().is_some_and(|stage| !stage.is_done()) {
         // No schema and no engine before the backup is complete: nothing half restored is ever served.
@@ -252,9 +255,11 @@ pub fn plan(
 /// before the engine's pods are made or changed, and pods that are stuck go once their template is the wanted one.
 fn plan_all(input: &Input<'_>, observed: &Observed, missing_job: Option<&Job>, draft: &mut Draft) {
     if let Some(managed) = &observed.managed
-        && let Some(order) = Order::of(&input.build, managed.asleep, managed.fixed_class.as_deref())
+        && let Some(order) = Order::of(&input.build, managed.circumstances())
     {
-        draft.add(plan_provider(&order, &managed.view));
+        for verdict in plan_managed(&order, managed) {
+            draft.add(verdict);
+        }
     }
     for (child, verdict) in plan_children(input.build.cluster, input, input.live) {
         let is_engine = child.is(&EnginePods);

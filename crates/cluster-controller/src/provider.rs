@@ -1,11 +1,13 @@
 //! Other operators that make Postgres for a cluster (`spec.postgres.managed`). A provider says what is to be applied, what
 //! the applied object says of itself, and where the database is then. Pure, but for [`observe_provider`].
 
+pub mod archive;
 pub mod cloud_native_pg;
 
 use api_types::WorkflowCluster;
 use api_types::cluster::{ClusterDeletionPolicy, ClusterReason, ManagedPostgres, PostgresProvider};
 use api_types::labels::{CLUSTER, Component, MANAGED_BY, OPERATOR};
+use controller_kit::absence::{Absence, absence};
 use controller_kit::plan::{ChildVerdict, Desired, is_controlled_by, is_converged, plan_child};
 use controller_kit::problem::Problem;
 use controller_kit::run::chain;
@@ -17,6 +19,7 @@ use kube::{Resource as _, ResourceExt as _};
 use crate::children::BuildInput;
 use crate::context::Context;
 use crate::observe::postgres::PostgresProblem;
+use archive::{Beginning, Origin, StoresView, observe_stores, plan_stores};
 
 /// An operator that makes Postgres.
 pub trait Provider: Send + Sync {
@@ -40,6 +43,24 @@ pub trait Provider: Send + Sync {
 
     /// Whether the object was applied last with the order to sleep.
     fn was_sent_to_sleep(&self, live: &DynamicObject) -> bool;
+
+    /// Whether the object was applied with an archive of the WAL.
+    fn archives(&self, live: &DynamicObject) -> bool;
+
+    /// Whether the object began with a base backup.
+    fn was_recovered(&self, live: &DynamicObject) -> bool;
+
+    /// The kind of the plugin's objects that say where an archive is.
+    fn store_resource(&self) -> ApiResource;
+
+    /// Names of such objects: that of the archive, that of the base backup which is begun with.
+    fn store_names(&self, cluster: &str) -> [String; 2];
+
+    /// Those that are needed.
+    fn build_stores(&self, order: &Order<'_>) -> Vec<Desired>;
+
+    /// What a person types to install the plugin.
+    fn plugin_install_command(&self) -> &'static str;
 
     /// The size that the volumes keep, if they cannot get the one that is asked for.
     fn kept_size(&self, order: &Order<'_>, live: &DynamicObject) -> Option<KeptSize>;
@@ -66,6 +87,23 @@ pub struct Order<'a> {
     pub asleep: bool,
     /// The `StorageClass` of the volumes, if it does not let them grow.
     pub fixed_class: Option<&'a str>,
+    /// The WAL goes to the destination of `spec.backup`, if that asks for it.
+    pub archives: bool,
+    /// The base backup that a new object begins with.
+    pub origin: Option<&'a Origin>,
+}
+
+/// What an order depends on beside the spec.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Circumstances<'a> {
+    /// See [`Order::asleep`].
+    pub asleep: bool,
+    /// See [`Order::fixed_class`].
+    pub fixed_class: Option<&'a str>,
+    /// See [`Order::archives`].
+    pub archives: bool,
+    /// See [`Order::origin`].
+    pub origin: Option<&'a Origin>,
 }
 
 /// A size that volumes keep.
@@ -89,7 +127,7 @@ pub enum WhyKept {
 impl<'a> Order<'a> {
     /// The order of a cluster; `None` when no provider makes its database.
     #[must_use]
-    pub fn of(input: &BuildInput<'a>, asleep: bool, fixed_class: Option<&'a str>) -> Option<Self> {
+    pub fn of(input: &BuildInput<'a>, circumstances: Circumstances<'a>) -> Option<Self> {
         let managed = input.target.managed.as_ref()?;
         let name = provider_of(managed).object_name(&input.name());
         let metadata = match input.cluster.spec.deletion_policy() {
@@ -98,7 +136,8 @@ impl<'a> Order<'a> {
             }
             ClusterDeletionPolicy::Retain => input.unowned_metadata(name, Component::Postgres),
         };
-        Some(Self { cluster: input.cluster, managed, metadata, asleep, fixed_class })
+        let Circumstances { asleep, fixed_class, archives, origin } = circumstances;
+        Some(Self { cluster: input.cluster, managed, metadata, asleep, fixed_class, archives, origin })
     }
 }
 
@@ -134,6 +173,61 @@ pub struct Managed {
     pub fixed_class: Option<String>,
     /// The size that the volumes keep, if they cannot get the one that the spec asks for.
     pub kept_size: Option<KeptSize>,
+    /// Where WAL is archived, and where a base backup is.
+    pub stores: StoresView,
+    /// What a new one begins with.
+    pub beginning: Beginning,
+    /// WAL is archived, or can be.
+    pub archives: bool,
+}
+
+impl Managed {
+    /// What its order depends on.
+    #[must_use]
+    pub fn circumstances(&self) -> Circumstances<'_> {
+        let origin = match &self.beginning {
+            Beginning::Recovered(origin) => Some(&**origin),
+            Beginning::Empty | Beginning::Held(..) => None,
+        };
+        Circumstances {
+            asleep: self.asleep,
+            fixed_class: self.fixed_class.as_deref(),
+            archives: self.archives,
+            origin,
+        }
+    }
+
+    /// A database that was recovered from a base backup, and is ours.
+    #[must_use]
+    pub fn is_recovered(&self, managed: &ManagedPostgres) -> bool {
+        let was_recovered = |live| provider_of(managed).was_recovered(live);
+        self.state.is_some() && self.view.live().is_some_and(was_recovered)
+    }
+}
+
+/// What was read of a managed Postgres.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The provider's object.
+    pub view: ProviderView,
+    /// The `StorageClass` of the volumes, if it does not let them grow.
+    pub fixed_class: Option<String>,
+    /// The plugin's objects.
+    pub stores: StoresView,
+}
+
+/// Reads a managed Postgres.
+pub async fn observe_managed(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    managed: &ManagedPostgres,
+) -> Found {
+    let (view, stores) = futures::join!(
+        observe_provider(context, cluster, managed),
+        observe_stores(context, cluster, managed)
+    );
+    let fixed_class = observe_fixed_class(context, cluster, managed, &view).await;
+    Found { view, fixed_class, stores }
 }
 
 /// The provider's object, as it is.
@@ -171,15 +265,15 @@ pub async fn observe_provider(
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
     match api.get(&name).await {
         Ok(found) => ProviderView::Known(Some(Box::new(found))),
-        Err(kube::Error::Api(status)) if status.code == 404 && names_object(&status) => {
-            ProviderView::Known(None)
-        }
-        Err(kube::Error::Api(status)) if status.code == 404 => ProviderView::CrdMissing,
-        Err(error) => {
-            let object = format!("{} {namespace}/{name}", resource.kind);
-            let missing = missing_permission(&error, NamespaceRole::Cluster);
-            ProviderView::Unread(Problem::unread(&object, &error, missing))
-        }
+        Err(error) => match absence(&error) {
+            Some(Absence::Object) => ProviderView::Known(None),
+            Some(Absence::Kind) => ProviderView::CrdMissing,
+            None => {
+                let object = format!("{} {namespace}/{name}", resource.kind);
+                let missing = missing_permission(&error, NamespaceRole::Cluster);
+                ProviderView::Unread(Problem::unread(&object, &error, missing))
+            }
+        },
     }
 }
 
@@ -218,35 +312,67 @@ fn is_default(class: &StorageClass) -> bool {
         .is_some_and(|value| value == "true")
 }
 
-/// An object that is absent and a kind that is absent both answer 404; only the first says which object.
-pub(crate) fn names_object(status: &kube::core::Status) -> bool {
-    status.details.as_ref().is_some_and(|details| !details.name.is_empty())
-}
-
 /// Judges what was read; `None` when no provider makes the database.
 #[must_use]
 pub fn judge_managed(
     input: &BuildInput<'_>,
-    view: ProviderView,
-    fixed_class: Option<String>,
+    found: Found,
+    beginning: Beginning,
     may_sleep: bool,
 ) -> Option<Managed> {
-    let awake = Order::of(input, false, fixed_class.as_deref())?;
-    let provider = provider_of(awake.managed);
-    let Some(live) = view.live() else {
-        let state = matches!(view, ProviderView::Known(None))
-            .then(|| State::Provisioning("is being created".to_owned()));
-        return Some(Managed { view, state, asleep: false, fixed_class, kept_size: None });
+    let Found { view, fixed_class, stores } = found;
+    let provider = provider_of(input.target.managed.as_ref()?);
+    // While the plugin cannot be asked, what archives goes on with it.
+    let archives = match &stores {
+        StoresView::Known(_) => true,
+        StoresView::KindMissing | StoresView::Unread(_) => {
+            view.live().is_some_and(|live| provider.archives(live))
+        }
     };
+    let beginning = hold_without_plugin(provider, beginning, &stores);
+    let mut managed = Managed {
+        state: None,
+        asleep: false,
+        fixed_class,
+        kept_size: None,
+        stores,
+        beginning,
+        archives,
+        view,
+    };
+    let Some(live) = managed.view.live() else {
+        managed.state = matches!(managed.view, ProviderView::Known(None))
+            .then(|| State::Provisioning("is being created".to_owned()));
+        return Some(managed);
+    };
+    let awake = Order::of(input, managed.circumstances())?;
     if !is_ours(&awake, live) {
-        return Some(Managed { view, state: None, asleep: false, fixed_class, kept_size: None });
+        return Some(managed);
     }
     // One that is still being made is not put to sleep half done.
     let is_made = || matches!(judge(&awake, live), State::Ready | State::Degraded(_));
     let asleep = may_sleep && (provider.was_sent_to_sleep(live) || is_made());
     let order = Order { asleep, ..awake };
     let (state, kept_size) = (Some(judge(&order, live)), provider.kept_size(&order, live));
-    Some(Managed { view, state, asleep, fixed_class, kept_size })
+    Some(Managed { state, asleep, kept_size, ..managed })
+}
+
+/// Without the plugin there is no way to a base backup.
+fn hold_without_plugin(provider: &dyn Provider, beginning: Beginning, stores: &StoresView) -> Beginning {
+    match (&beginning, stores) {
+        (Beginning::Recovered(_), StoresView::KindMissing) => Beginning::Held(
+            ClusterReason::ProviderMissing,
+            format!(
+                "the base backup needs the plugin Barman Cloud of {}, which is not installed: {}",
+                provider.name(),
+                provider.plugin_install_command()
+            ),
+        ),
+        (Beginning::Recovered(_), StoresView::Unread(problem)) => {
+            Beginning::Held(problem.reason, problem.to_string())
+        }
+        _ => beginning,
+    }
 }
 
 fn judge(order: &Order<'_>, live: &DynamicObject) -> State {
@@ -255,7 +381,19 @@ fn judge(order: &Order<'_>, live: &DynamicObject) -> State {
     provider.judge(order, live, is_converged)
 }
 
-/// What is to be done, unless the kind is not there or could not be read.
+/// What is to be done about a managed Postgres: first what its object refers to.
+#[must_use]
+pub fn plan_managed(order: &Order<'_>, managed: &Managed) -> Vec<ChildVerdict> {
+    // It would begin empty, for ever.
+    if managed.view.live().is_none() && matches!(managed.beginning, Beginning::Held(..)) {
+        return Vec::new();
+    }
+    let mut verdicts = plan_stores(order, &managed.stores);
+    verdicts.push(plan_provider(order, &managed.view));
+    verdicts
+}
+
+/// What is to be done about the provider's object, unless the kind is not there or could not be read.
 #[must_use]
 pub fn plan_provider(order: &Order<'_>, view: &ProviderView) -> ChildVerdict {
     let ProviderView::Known(live) = view else { return ChildVerdict::Converged };
@@ -299,6 +437,9 @@ pub fn explain_absence(input: &BuildInput<'_>, managed: &Managed) -> Option<Post
             ),
         ),
         (ProviderView::Unread(unread), _) => problem(unread.reason, unread.to_string()),
+        (ProviderView::Known(None), _) if let Beginning::Held(reason, why) = &managed.beginning => {
+            problem(*reason, why.clone())
+        }
         (ProviderView::Known(_), None) => {
             problem(ClusterReason::NameTaken, format!("{object} exists and belongs to something else"))
         }

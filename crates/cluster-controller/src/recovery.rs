@@ -1,35 +1,35 @@
-//! A cluster that begins with a backup (`spec.bootstrap.recovery`): a Job of the backup agent loads it into the empty database,
-//! before anything of an engine is made. Pure, but for [`observe_recovery`] and [`sql`].
+//! A cluster that begins with a backup (`spec.bootstrap.recovery`), before anything of an engine is made. A Job of the backup agent
+//! loads it into the empty database; or the provider makes the database from a base backup, and the Job completes it. Pure, but
+//! for [`observe_recovery`] and [`sql`].
 //!
 //! Whether a database was restored is said by the database itself: the agent's last transaction leaves a row that names the
 //! backup and the WorkflowCluster. A Job that succeeded, or a status, counts for nothing without it.
 
 pub mod restore_job;
+mod source;
 pub mod sql;
 
 use std::sync::Arc;
 
-use agent_jobs::destination::agent_destination;
-use api_types::backup::{BackupDestination, BackupMethod, BackupPhase};
-use api_types::cluster::{ClusterReason, Recovery, RecoveryStatus};
+use api_types::cluster::{ClusterReason, RecoveryStatus};
 use api_types::labels::{COMPONENT, Component};
 use api_types::{WorkflowBackup, WorkflowCluster};
 use backup_format::{Failure, Outcome, RestoreReport};
 use controller_kit::plan::is_controlled_by;
 use controller_kit::problem::Problem;
-use engine_api::version_policy::{Verdict, judge as judge_version};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
-use semver::Version;
 
 use crate::children::BuildInput;
 use crate::context::Context;
 use crate::observe::children::is_finished;
 use crate::observe::pods::{PodView, observe_restore_pods};
 use crate::observe::postgres::PostgresView;
+use crate::provider::archive::Beginning;
+use source::{Source, find_source};
 
 /// What the database says of a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,13 +119,17 @@ impl Stage {
     }
 }
 
-/// The backup that is wanted, as far as the agent needs to know it.
-struct Wanted {
-    id: String,
-    destination: BackupDestination,
-    url: String,
-    digest: Option<String>,
-    identity_secret: Option<String>,
+/// What a managed Postgres of this cluster begins with.
+#[must_use]
+pub fn judge_beginning(input: &BuildInput<'_>, view: Option<&RecoveryView>) -> Beginning {
+    let (Some(recovery), Some(view)) = (input.cluster.spec.recovery(), view) else {
+        return Beginning::Empty;
+    };
+    match find_source(input, recovery, view.backup.as_deref()) {
+        Ok(Source::Logical(_)) => Beginning::Empty,
+        Ok(Source::Base(origin)) => Beginning::Recovered(origin),
+        Err((reason, message)) => Beginning::Held(reason, message),
+    }
 }
 
 /// Judges what was seen; `None` for a cluster that begins with nothing. `owner` is its identity in the database.
@@ -144,21 +148,22 @@ pub fn judge_recovery(
     let (PostgresView::Reachable(database), Some(owner)) = (postgres, owner) else {
         return Some(Stage::Unknown);
     };
-    let wanted = find_backup(input, recovery, view);
+    let wanted = find_source(input, recovery, view.backup.as_deref());
+    let is_base = matches!(wanted, Ok(Source::Base(_)));
     let held = |reason, message: String| Some(Stage::Held(reason, message));
     if let Some(restored) = &database.restored {
-        let is_it = wanted.as_ref().ok().is_none_or(|wanted| wanted.id == restored.backup_id);
-        return if restored.owner == owner && is_it {
-            Some(Stage::Done(status_of(restored)))
-        } else {
+        let is_it = wanted.as_ref().ok().is_none_or(|wanted| wanted.id() == restored.backup_id);
+        if restored.owner == owner && is_it {
+            return Some(Stage::Done(status_of(restored)));
+        }
+        // A base backup has what its source says of a restore of its own.
+        if !is_base {
             let id = plain_text::one_line(&restored.backup_id, 63);
-            held(
-                ClusterReason::RestoreRefused,
-                format!("the database was restored from another backup, {id}: give an empty one"),
-            )
-        };
+            let message = format!("the database was restored from another backup, {id}: give an empty one");
+            return held(ClusterReason::RestoreRefused, message);
+        }
     }
-    if database.schema_version.is_some() {
+    if database.schema_version.is_some() && !is_base {
         let message = "the database has an engine's schema already: give an empty one, or drop schema workflow if nothing in it is needed";
         return held(ClusterReason::RestoreRefused, message.to_owned());
     }
@@ -194,76 +199,6 @@ fn judge_job(job: &Job, view: &RecoveryView) -> Stage {
             Stage::Running(name, of_pod.or(of_attempt))
         }
     }
-}
-
-/// The backup, or why it cannot be used.
-fn find_backup(
-    input: &BuildInput<'_>,
-    recovery: &Recovery,
-    view: &RecoveryView,
-) -> Result<Wanted, (ClusterReason, String)> {
-    if let (Some(id), Some(destination)) = (&recovery.backup_id, &recovery.destination) {
-        let identity_secret = recovery.identity_secret.clone();
-        return wanted(id.clone(), destination.clone(), None, identity_secret);
-    }
-    let name = recovery.backup_ref.as_ref().map(|reference| reference.name.as_str()).unwrap_or_default();
-    let Some(backup) = &view.backup else {
-        let message =
-            format!("spec.bootstrap.recovery.backupRef: there is no WorkflowBackup {name} in this namespace");
-        return Err((ClusterReason::RestoreBackupMissing, message));
-    };
-    let status = backup.status.clone().unwrap_or_default();
-    match status.phase {
-        Some(BackupPhase::Completed) => {}
-        Some(BackupPhase::Failed) => {
-            return Err((
-                ClusterReason::RestoreRefused,
-                format!("WorkflowBackup {name} failed: name another one"),
-            ));
-        }
-        _ => {
-            return Err((
-                ClusterReason::RestoreBackupAwaited,
-                format!("WorkflowBackup {name} is not complete yet"),
-            ));
-        }
-    }
-    let (Some(artefact), Some(id)) = (status.artefact, status.backup_id) else {
-        let message = format!("WorkflowBackup {name} does not say where it is");
-        return Err((ClusterReason::RestoreRefused, message));
-    };
-    if artefact.method != BackupMethod::Logical {
-        let message = format!(
-            "WorkflowBackup {name} was made by CloudNativePG: only backups of method Logical are restored"
-        );
-        return Err((ClusterReason::RestoreRefused, message));
-    }
-    let made_by = status.engine_version.as_deref().and_then(|version| Version::parse(version).ok());
-    if let Some(made_by) = made_by {
-        let verdict = judge_version(&made_by, &input.target.version);
-        if !matches!(verdict, Verdict::Same | Verdict::Compatible) {
-            let to = &input.target.version;
-            let message = format!(
-                "WorkflowBackup {name} is of engine {made_by}, spec.version {to}: {}",
-                verdict.explanation()
-            );
-            return Err((ClusterReason::RestoreRefused, message));
-        }
-    }
-    let of_backup = artefact.encryption.and_then(|encryption| encryption.identity_secret);
-    let identity_secret = recovery.identity_secret.clone().or(of_backup);
-    wanted(id, artefact.destination, status.digest, identity_secret)
-}
-
-fn wanted(
-    id: String,
-    destination: BackupDestination,
-    digest: Option<String>,
-    identity_secret: Option<String>,
-) -> Result<Wanted, (ClusterReason, String)> {
-    let url = agent_destination(&destination)
-        .map_err(|why| (ClusterReason::RestoreRefused, format!("spec.bootstrap.recovery: {why}")))?;
-    Ok(Wanted { id, destination, url, digest, identity_secret })
 }
 
 fn status_of(restored: &Restored) -> RecoveryStatus {

@@ -3,11 +3,13 @@
 //! - The process: [`args`], [`run`], [`telemetry`], [`admin`], [`metrics`], [`client`], [`lease`], [`watch`], [`clock`].
 //! - A controller: [`builder`] puts it together, [`controller`] runs its queue, [`pass`] is the order of one pass.
 //! - The vocabulary of a pass: [`problem`], [`plan`], [`children`], [`apply`], [`assessment`], [`condition`], [`status`],
-//!   [`events`], [`outcome`], [`message`], [`pod_creation`], [`restricted`].
+//!   [`events`], [`outcome`], [`message`], [`absence`], [`pod_creation`],
+//!   [`restricted`].
 //!
 //! It knows no kind and no engine. Of `api-types` it takes only the words of conditions, reasons and labels.
 #![deny(missing_docs)]
 
+pub mod absence;
 pub mod admin;
 pub mod apply;
 pub mod args;

@@ -67,6 +67,9 @@ crate::reason::kind_reasons! {
         ProviderMissing Warning
             "`method: CloudNativePG` needs CloudNativePG and its Barman Cloud plugin."
             => "Install what the message names, or use `method: Logical`.",
+        ProviderBackupFailed Warning
+            "CloudNativePG did not make the base backup; the message has its cause."
+            => "Correct the cause: mostly what the destination's credentials may do. Then make a new WorkflowBackup.",
         MethodUnsupported Warning
             "The method does not fit the cluster's database or the destination."
             => "Use another method, in a new WorkflowBackup.",

@@ -43,7 +43,8 @@ pub struct ClusterBackup {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub keep_last: Option<i32>,
-    /// How backups are made, `Logical` when left out.
+    /// How backups are made, `Logical` when left out. With `CloudNativePG` the WAL of the managed Postgres goes to
+    /// `destination` all the time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<BackupMethod>,
     /// Where backups go.
@@ -99,7 +100,7 @@ pub struct Recovery {
     /// A WorkflowBackup of this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_ref: Option<BackupRef>,
-    /// Id of a backup at `destination`, whose WorkflowBackup may be gone.
+    /// Id of a backup at `destination`, whose WorkflowBackup may be gone. The id says how the backup was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = grammar::DNS_LABEL_MAX), regex(pattern = grammar::DNS_LABEL))]
     pub backup_id: Option<String>,
@@ -110,7 +111,8 @@ pub struct Recovery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::DNS_SUBDOMAIN))]
     pub identity_secret: Option<String>,
-    /// The point in time to recover to, RFC 3339; only for backups by `CloudNativePG`. The end of the backup when left out.
+    /// The point in time to recover to, RFC 3339; only for backups by `CloudNativePG`, and not before the end of the backup,
+    /// which it is when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 20, max = 40), regex(pattern = grammar::RFC3339))]
     pub target_time: Option<String>,

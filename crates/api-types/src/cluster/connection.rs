@@ -2,6 +2,11 @@
 
 use super::{DEFAULT_DATABASE, ExternalPostgres, ManagedPostgres, Postgres, PostgresProvider, SslMode};
 
+/// The plugin of CloudNativePG that archives WAL and makes base backups.
+pub const BARMAN_CLOUD: &str = "barman-cloud.cloudnative-pg.io";
+/// What a person types to install it.
+pub const BARMAN_CLOUD_INSTALL: &str = "kubectl apply -f https://github.com/cloudnative-pg/plugin-barman-cloud/releases/latest/download/manifest.yaml";
+
 impl Postgres {
     /// The connection of the cluster `name` in `namespace`; `None` when the spec has neither of its two members.
     pub fn connection(&self, name: &str, namespace: &str) -> Option<ExternalPostgres> {

@@ -164,6 +164,7 @@ impl Checked for WorkflowCluster {
         let takes_snapshot = self.spec.deletion_policy() == cluster::ClusterDeletionPolicy::Snapshot;
         let has_destination = self.spec.backup.as_ref().is_some_and(|backup| backup.destination.is_some());
         broken.unless(!takes_snapshot || has_destination, "spec", cluster::SNAPSHOT_DESTINATION);
+        broken.unless(self.spec.backup_method_fits(), "spec", cluster::METHOD_FITS);
         broken.resources("spec.resources", self.spec.resources.as_ref());
         broken.scheduling(self.spec.scheduling.as_ref());
         broken.0

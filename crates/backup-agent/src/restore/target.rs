@@ -26,7 +26,7 @@ pub(super) enum Target {
 }
 
 /// Takes the lock for as long as the session lasts.
-pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Failure> {
+pub(crate) async fn lock(connection: &mut PgConnection) -> Result<(), Failure> {
     for _ in 0..LOCK_TRIES {
         let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
             .bind(LOCK)
@@ -46,7 +46,7 @@ pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Failure> {
 
 /// Looks at what is there; an error when it is something else than what a restore may replace.
 pub(super) async fn observe(connection: &mut PgConnection, manifest: &Manifest) -> Result<Target, Failure> {
-    if let Some((backup, report)) = observe_restored(connection).await? {
+    if let Some(RestoredRow { backup_id: backup, report, .. }) = observe_restored(connection).await? {
         if backup != manifest.backup_id.as_str() {
             return Err(not_empty(&format!(
                 "was restored from backup {}",
@@ -93,13 +93,19 @@ async fn is_table(connection: &mut PgConnection, name: &str) -> Result<bool, Fai
         .map_err(|error| failed("look at the database", &error))
 }
 
-async fn observe_restored(
-    connection: &mut PgConnection,
-) -> Result<Option<(String, serde_json::Value)>, Failure> {
+/// The row that says that a restore was complete.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct RestoredRow {
+    pub(crate) backup_id: String,
+    pub(crate) owner: String,
+    pub(crate) report: serde_json::Value,
+}
+
+pub(crate) async fn observe_restored(connection: &mut PgConnection) -> Result<Option<RestoredRow>, Failure> {
     if !is_table(connection, "workflow.restored").await? {
         return Ok(None);
     }
-    sqlx::query_as("SELECT backup_id, report FROM workflow.restored")
+    sqlx::query_as("SELECT backup_id, owner, report FROM workflow.restored")
         .fetch_optional(connection)
         .await
         .map_err(|error| failed("read workflow.restored", &error))

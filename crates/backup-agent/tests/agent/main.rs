@@ -1,6 +1,7 @@
 //! The agent on a real PostgreSQL and real destinations.
 #![cfg(test)]
 
+mod adopt;
 mod busy;
 mod damage;
 mod delete;

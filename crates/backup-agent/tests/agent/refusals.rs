@@ -3,7 +3,7 @@ use rstest::rstest;
 use sqlx::{AssertSqlSafe, Executor as _};
 use workflow_engine::args::UpTo;
 
-use crate::support::{Kind, World, failed, restored, run};
+use crate::support::{Kind, World, claim, failed, restored, run};
 
 #[tokio::test]
 async fn a_database_without_an_engine_or_out_of_reach_is_reported() {
@@ -118,20 +118,15 @@ async fn only_an_empty_database_is_restored_into() {
     // Its owner's claim may be there, and stays.
     let target = world.database(Kind::PlainOwner).await;
     let mut session = world.superuser(&target).await;
-    let claim = format!(
-        "CREATE SCHEMA workflow AUTHORIZATION {user};
-         CREATE TABLE workflow.database_claim (id bigserial PRIMARY KEY, owner text);
-         ALTER TABLE workflow.database_claim OWNER TO {user};
-         INSERT INTO workflow.database_claim (owner) VALUES ('installation-2/dr/orders')",
-        user = target.user
-    );
-    session.execute(AssertSqlSafe(claim)).await.expect("is made");
+    claim(&mut session, &target, "installation-2/dr/orders").await;
     world.restore(&target, "b1").await;
-    let owner: String = sqlx::query_scalar("SELECT owner FROM workflow.database_claim")
-        .fetch_one(&mut session)
-        .await
-        .expect("is there");
-    assert_eq!(owner, "installation-2/dr/orders");
+    let is_held: bool = sqlx::query_scalar(
+        "SELECT namespace = 'dr' AND epoch = 7 AND released_at IS NULL FROM workflow.database_claim",
+    )
+    .fetch_one(&mut session)
+    .await
+    .expect("is there");
+    assert!(is_held);
 
     let failure = world.try_restore(&target, "b2", Reason::DatabaseNotEmpty).await;
     assert!(failure.message.contains("was restored from backup b1"), "{}", failure.message);

@@ -207,6 +207,25 @@ pub(crate) fn failed(outcome: Outcome, reason: Reason) -> Failure {
     }
 }
 
+/// As `cluster-controller` claims a database; `owner` is `<installation>/<namespace>/<name>`.
+pub(crate) async fn claim(superuser: &mut PgConnection, database: &TestDatabase, owner: &str) {
+    let parts: Vec<&str> = owner.split('/').collect();
+    let make = format!(
+        "CREATE SCHEMA IF NOT EXISTS workflow AUTHORIZATION {user};
+         CREATE TABLE workflow.database_claim (
+             singleton boolean PRIMARY KEY DEFAULT true, installation text NOT NULL, namespace text NOT NULL,
+             name text NOT NULL, uid text NOT NULL, epoch bigint NOT NULL,
+             claimed_at timestamptz NOT NULL DEFAULT now(), released_at timestamptz);
+         ALTER TABLE workflow.database_claim OWNER TO {user};
+         INSERT INTO workflow.database_claim VALUES (true, '{}', '{}', '{}', 'uid', 7)",
+        parts[0],
+        parts[1],
+        parts[2],
+        user = database.user
+    );
+    superuser.execute(AssertSqlSafe(make)).await.expect("is claimed");
+}
+
 /// As `workflow-engine migrate` does.
 pub(crate) async fn migrate(database: &TestDatabase, up_to: UpTo) {
     let mut connection = PgConnection::connect_with(&database.options()).await.expect("connects");

@@ -20,9 +20,13 @@ pub fn name(backup: &WorkflowBackup) -> String {
     names::child(&backup.name_any(), &format!("{}-{}", Task::Delete.as_str(), short_uid(backup)))
 }
 
-/// Builds it.
+/// Builds it. `server_is_gone`: the Postgres of a base backup archives no more.
 #[must_use]
-pub fn build(order: &Order<'_>) -> Job {
+pub fn build(order: &Order<'_>, server_is_gone: bool) -> Job {
     let attempts = Attempts { more: MORE_ATTEMPTS, also_permanent: true, seconds: LIMIT_SECONDS };
-    build_job(order.frame(name(order.backup), Task::Delete), order.storage(), SIZE, attempts)
+    let mut parts = order.storage();
+    if server_is_gone {
+        parts = parts.with_variable("WORKFLOW_BACKUP_SERVER_IS_GONE", "true");
+    }
+    build_job(order.frame(name(order.backup), Task::Delete), parts, SIZE, attempts)
 }

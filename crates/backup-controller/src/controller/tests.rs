@@ -1,5 +1,6 @@
 //! Whole passes in memory.
 
+mod base_backup;
 mod convergence;
 mod crash;
 mod deletion;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use api_types::backup::{BackupPhase, BackupReason};
 use api_types::labels::BACKUP_CONTROLLER;
 use api_types::{WorkflowBackup, WorkflowCluster};
-use backup_format::{DeleteReport, Failure, Outcome, Reason};
+use backup_format::{DeleteReport, Failure, Outcome, PhysicalId, Reason};
 use controller_kit::apply::Writer;
 use controller_kit::clock::Clock;
 use controller_kit::condition::find;
@@ -18,12 +18,14 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
 use kube::ResourceExt as _;
+use kube::api::ApiResource;
 use serde_json::{Value, json};
 use test_support::snapshot::Snapshot;
 use test_support::{FakeApiServer, Faults};
 
-use super::{drill_report, report, settings, today};
+use super::{base_report, drill_report, report, settings, today};
 use crate::children::Task;
+use crate::children::base_backup::Backup;
 use crate::context::{Context, Installation};
 use crate::kind::Backups;
 
@@ -66,6 +68,8 @@ pub(crate) struct World {
 struct State {
     now: Timestamp,
     answers: BTreeMap<&'static str, Answer>,
+    /// What CloudNativePG says of each `Backup`.
+    base: Value,
     /// Jobs that are being deleted stay until a test says that their pods are gone.
     pods_linger: bool,
 }
@@ -83,7 +87,7 @@ impl World {
         apiserver.seed(&namespace);
         let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": HOME}})).unwrap();
         apiserver.seed(&namespace);
-        let state = State { now: today(), answers: BTreeMap::new(), pods_linger: false };
+        let state = State { now: today(), answers: BTreeMap::new(), base: Value::Null, pods_linger: false };
         Self { apiserver, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -98,6 +102,10 @@ impl World {
 
     pub(crate) fn set_answer(&self, task: Task, answer: Answer) {
         self.state.lock().unwrap().answers.insert(task.as_str(), answer);
+    }
+
+    pub(crate) fn set_base(&self, says: Value) {
+        self.state.lock().unwrap().base = says;
     }
 
     pub(crate) fn set_pods_linger(&self, linger: bool) {
@@ -189,6 +197,17 @@ impl World {
         }
     }
 
+    /// CloudNativePG: it looks only at what is controlled by a WorkflowBackup here.
+    fn answer_base(&self, base: &Value) -> bool {
+        let says = self.state.lock().unwrap().base.clone();
+        if base["status"] == says || base["metadata"]["ownerReferences"].is_null() {
+            return false;
+        }
+        let name = base["metadata"]["name"].as_str().unwrap();
+        self.apiserver.edit::<Backup>(HOME, name, |base| base["status"] = says);
+        true
+    }
+
     /// The garbage collector: a Job that is deleted behind its pods goes when they have.
     fn end_job(&self, name: &str) -> bool {
         if self.state.lock().unwrap().pods_linger {
@@ -201,6 +220,7 @@ impl World {
     fn good_outcome(&self, task: Task, job: &Job) -> Outcome {
         let id = self.env(&job.name_any())["WORKFLOW_BACKUP_ID"].clone();
         match task {
+            Task::Backup if id.parse::<PhysicalId>().is_ok() => Outcome::Base(base_report(&id, self.now())),
             Task::Backup => Outcome::Backup(report(&id, self.now())),
             Task::Delete => {
                 Outcome::Delete(DeleteReport { backup_id: id.parse().unwrap(), deleted_objects: 2 })
@@ -299,7 +319,9 @@ impl controller_testing::World for World {
 
     fn answer(&self) -> bool {
         let jobs = self.apiserver.list::<Job>(HOME);
-        let answered: Vec<bool> = jobs.iter().map(|job| self.answer_job(job)).collect();
+        let mut answered: Vec<bool> = jobs.iter().map(|job| self.answer_job(job)).collect();
+        let resource = ApiResource::erase::<Backup>(&());
+        answered.extend(self.apiserver.list_of(&resource).iter().map(|base| self.answer_base(base)));
         answered.contains(&true)
     }
 

@@ -4,6 +4,7 @@ use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason;
 use api_types::engine_access::engine_name;
 use api_types::labels::{Component, selector};
+use controller_kit::absence::{Absence, absence};
 use controller_kit::plan::{ChildVerdict, Desired, plan_child, plan_removal};
 use controller_kit::problem::Problem;
 use kube::{Api, CustomResource, ResourceExt as _};
@@ -12,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use super::BuildInput;
 use super::service::METRICS_PORT_NAME;
 use crate::context::Context;
-use crate::provider::names_object;
 
 /// The fields of monitoring.coreos.com/v1 that we mean.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -97,14 +97,14 @@ pub async fn observe_service_monitor(context: &Context, cluster: &WorkflowCluste
     let api: Api<ServiceMonitor> = Api::namespaced(context.client.clone(), &namespace);
     match api.get(&name).await {
         Ok(found) => ServiceMonitorView::Known(Some(Box::new(found))),
-        Err(kube::Error::Api(status)) if status.code == 404 && names_object(&status) => {
-            ServiceMonitorView::Known(None)
-        }
-        Err(kube::Error::Api(status)) if status.code == 404 => ServiceMonitorView::CrdMissing,
-        Err(error) => {
-            let object = format!("ServiceMonitor {namespace}/{name}");
-            ServiceMonitorView::Unread(Problem::unread(&object, &error, None))
-        }
+        Err(error) => match absence(&error) {
+            Some(Absence::Object) => ServiceMonitorView::Known(None),
+            Some(Absence::Kind) => ServiceMonitorView::CrdMissing,
+            None => {
+                let object = format!("ServiceMonitor {namespace}/{name}");
+                ServiceMonitorView::Unread(Problem::unread(&object, &error, None))
+            }
+        },
     }
 }
 

@@ -2,6 +2,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::observe::postgres::Database;
+use crate::recovery::Restored;
 use crate::testing::{INSTALLATION, held, minimal, reachable};
 
 const OTHER: &str = "99999999-8888-7777-6666-555555555555";
@@ -79,7 +80,7 @@ fn a_claim_is_held_made_or_left_alone(
     });
     let PostgresView::Reachable(database) = reachable(None) else { unreachable!() };
     let view = PostgresView::Reachable(Database { claim: former.clone(), ..database });
-    let (judged, ownership) = judge_ownership(view.clone(), INSTALLATION, &cluster);
+    let (judged, ownership) = judge_ownership(view.clone(), INSTALLATION, &cluster, false);
     let made = match &ownership {
         Ownership::Held(claim) => Made::Held(claim.epoch),
         Ownership::Due(change) => {
@@ -87,7 +88,7 @@ fn a_claim_is_held_made_or_left_alone(
             assert_eq!(change.next, Claim { epoch: change.next.epoch, ..held(&cluster) });
             Made::Claimed(change.next.epoch, change.taken_from().is_some())
         }
-        Ownership::Unknown => Made::InUse,
+        Ownership::Unknown | Ownership::Recovered(_) => Made::InUse,
     };
     assert_eq!(made, expected);
     if expected == Made::InUse {
@@ -101,7 +102,7 @@ fn a_claim_is_held_made_or_left_alone(
 fn judged(claim: Claim) -> PostgresProblem {
     let PostgresView::Reachable(database) = reachable(None) else { unreachable!() };
     let view = PostgresView::Reachable(Database { claim: Some(claim), ..database });
-    match judge_ownership(view, INSTALLATION, &minimal(|_| ())) {
+    match judge_ownership(view, INSTALLATION, &minimal(|_| ()), false) {
         (PostgresView::Unusable(problem), Ownership::Unknown) => problem,
         other => panic!("{other:?}"),
     }
@@ -141,6 +142,32 @@ fn a_row_that_no_cluster_wrote_is_not_quoted(#[case] text: &str) {
 #[test]
 fn a_database_that_does_not_answer_is_nobodys_business() {
     let view = crate::testing::unreachable();
-    let judged = judge_ownership(view.clone(), INSTALLATION, &minimal(|_| ()));
+    let judged = judge_ownership(view.clone(), INSTALLATION, &minimal(|_| ()), false);
     assert_eq!(judged, (view, Ownership::Unknown));
+}
+
+/// A base backup has the claim of its source. Once the restore is complete, a foreign claim is one like any other.
+#[rstest]
+#[case::not_complete(None, true)]
+#[case::restored_for_the_source(Some("99999999-8888-7777-6666-555555555555/beta/prod"), true)]
+#[case::complete(Some("self"), false)]
+fn the_claim_of_the_source_of_a_base_backup_is_left_to_the_restore(
+    #[case] restored_for: Option<&str>,
+    #[case] is_left: bool,
+) {
+    let cluster = minimal(|_| ());
+    let identity = Identity::of(INSTALLATION, &cluster);
+    let restored = restored_for.map(|owner| {
+        let owner = if owner == "self" { identity.to_string() } else { owner.to_owned() };
+        Box::new(Restored { backup_id: "b1".to_owned(), owner, report: None })
+    });
+    let PostgresView::Reachable(database) = reachable(Some("1.2.3")) else { unreachable!() };
+    let claim = Some(claim(OTHER, "beta", "prod", "uid-prod", 7));
+    let view = PostgresView::Reachable(Database { claim, restored, ..database });
+    let (judged, ownership) = judge_ownership(view.clone(), INSTALLATION, &cluster, true);
+    if is_left {
+        assert_eq!((judged, ownership), (view, Ownership::Recovered(identity)));
+    } else {
+        assert!(matches!(judged, PostgresView::Unusable(_)), "{judged:?}");
+    }
 }

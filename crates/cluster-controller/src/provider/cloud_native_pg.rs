@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api_types::cluster::{DEFAULT_DATABASE, PostgresProvider};
+use api_types::cluster::{BARMAN_CLOUD, BARMAN_CLOUD_INSTALL, DEFAULT_DATABASE, PostgresProvider};
 use api_types::quantity::Quantity;
 use controller_kit::plan::Desired;
 use k8s_openapi::api::core::v1::{
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{KeptSize, Order, Provider, State, WhyKept};
 
+mod object_store;
 mod status;
 
 /// Annotation by which CloudNativePG sends a cluster to sleep.
@@ -61,6 +62,10 @@ pub(crate) struct ClusterSpec {
     priority_class_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     inherited_metadata: Option<InheritedMetadata>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    plugins: Vec<object_store::Plugin>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    external_clusters: Vec<object_store::ExternalCluster>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -74,7 +79,10 @@ struct Storage {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Bootstrap {
-    initdb: InitDb,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    initdb: Option<InitDb>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovery: Option<object_store::Recovery>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -158,7 +166,32 @@ impl Provider for CloudNativePg {
     }
 
     fn judge(&self, order: &Order<'_>, live: &DynamicObject, converged: bool) -> State {
-        status::judge(order.managed.replicas(), order.asleep, live, converged)
+        status::judge(order, live, converged)
+    }
+
+    fn archives(&self, live: &DynamicObject) -> bool {
+        let plugins = live.data.pointer("/spec/plugins").and_then(serde_json::Value::as_array);
+        plugins.is_some_and(|plugins| plugins.iter().any(|plugin| plugin["name"] == BARMAN_CLOUD))
+    }
+
+    fn was_recovered(&self, live: &DynamicObject) -> bool {
+        live.data.pointer("/spec/bootstrap/recovery").is_some()
+    }
+
+    fn store_resource(&self) -> ApiResource {
+        ApiResource::erase::<object_store::ObjectStore>(&())
+    }
+
+    fn store_names(&self, cluster: &str) -> [String; 2] {
+        object_store::names(&self.object_name(cluster))
+    }
+
+    fn build_stores(&self, order: &Order<'_>) -> Vec<Desired> {
+        object_store::build_all(order, &self.object_name(&order.cluster.name_any()))
+    }
+
+    fn plugin_install_command(&self) -> &'static str {
+        BARMAN_CLOUD_INSTALL
     }
 
     fn was_sent_to_sleep(&self, live: &DynamicObject) -> bool {
@@ -183,12 +216,13 @@ fn build_spec(order: &Order<'_>, live: Option<&DynamicObject>) -> ClusterSpec {
     let kept = live.and_then(|live| CloudNativePg.kept_size(order, live));
     let size = kept.map_or_else(|| managed.storage_size().to_string(), |kept| kept.size);
     let affinity = scheduling.affinity.unwrap_or_default();
+    let (bootstrap, external_clusters) = build_bootstrap(order, live, &name);
     let has_metadata = !scheduling.pod_labels.is_empty() || !scheduling.pod_annotations.is_empty();
     ClusterSpec {
         instances: managed.replicas(),
         image_name: managed.image.clone(),
         storage: Storage { size, storage_class: managed.storage_class_name.clone() },
-        bootstrap: Bootstrap { initdb: build_database() },
+        bootstrap,
         postgresql: PostgresConfiguration {
             parameters: [("max_connections".to_owned(), max_connections(order.cluster.spec.replicas))].into(),
             synchronous: build_synchronous(managed.replicas()),
@@ -212,6 +246,26 @@ fn build_spec(order: &Order<'_>, live: Option<&DynamicObject>) -> ClusterSpec {
             labels: scheduling.pod_labels,
             annotations: scheduling.pod_annotations,
         }),
+        plugins: object_store::build_archiver(order, &name).into_iter().collect(),
+        external_clusters,
+    }
+}
+
+/// A `Cluster` begins once: what it began with stays as it is, also when the backup that it was is gone.
+fn build_bootstrap(
+    order: &Order<'_>,
+    live: Option<&DynamicObject>,
+    name: &str,
+) -> (Bootstrap, Vec<object_store::ExternalCluster>) {
+    let kept =
+        live.and_then(|live| serde_json::from_value::<ClusterSpec>(live.data.get("spec")?.clone()).ok());
+    match (kept, order.origin) {
+        (Some(kept), _) => (kept.bootstrap, kept.external_clusters),
+        (None, Some(origin)) => {
+            let (recovery, external) = object_store::build_recovery(origin, name);
+            (Bootstrap { initdb: None, recovery: Some(recovery) }, vec![external])
+        }
+        (None, None) => (Bootstrap { initdb: Some(build_database()), recovery: None }, Vec::new()),
     }
 }
 

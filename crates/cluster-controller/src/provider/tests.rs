@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use api_types::WorkflowCluster;
 use kube::api::DynamicObject;
 use rstest::rstest;
@@ -5,6 +7,13 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::{FULL, MANAGED, cluster, minimal, with_input};
+
+const AWAKE: Circumstances<'static> =
+    Circumstances { asleep: false, fixed_class: None, archives: true, origin: None };
+
+fn found(view: ProviderView) -> Found {
+    Found { view, fixed_class: None, stores: StoresView::Known(BTreeMap::new()) }
+}
 
 fn managed(change: impl FnOnce(&mut WorkflowCluster)) -> WorkflowCluster {
     let mut cluster = cluster(MANAGED);
@@ -15,7 +24,7 @@ fn managed(change: impl FnOnce(&mut WorkflowCluster)) -> WorkflowCluster {
 /// What is applied for the cluster, beside `live`.
 fn built(cluster: &WorkflowCluster, live: Option<&DynamicObject>) -> Value {
     with_input(cluster, |input| {
-        let order = Order::of(input, false, None).unwrap();
+        let order = Order::of(input, AWAKE).unwrap();
         provider_of(order.managed).build(&order, live).body
     })
 }
@@ -37,7 +46,7 @@ fn healthy(instances: i32, ready: i32) -> Value {
 fn judged(cluster: &WorkflowCluster, live: DynamicObject, may_sleep: bool) -> (Option<State>, bool) {
     with_input(cluster, |input| {
         let view = ProviderView::Known(Some(Box::new(live)));
-        let managed = judge_managed(input, view, None, may_sleep).unwrap();
+        let managed = judge_managed(input, found(view), Beginning::Empty, may_sleep).unwrap();
         (managed.state, managed.asleep)
     })
 }
@@ -62,7 +71,7 @@ fn what_pods_are_asked_for_holds_for_those_of_postgres() {
 #[test]
 fn no_provider_is_asked_for_an_external_database() {
     let external = minimal(|_| ());
-    assert!(with_input(&external, |input| Order::of(input, false, None).is_none()));
+    assert!(with_input(&external, |input| Order::of(input, AWAKE).is_none()));
 }
 
 #[rstest]
@@ -143,7 +152,7 @@ fn only_a_postgres_that_was_complete_sleeps(
 fn how_deep_it_sleeps(#[case] conditions: Value, #[case] expected: State) {
     let cluster = managed(|_| ());
     let sent = with_input(&cluster, |input| {
-        let order = Order::of(input, true, None).unwrap();
+        let order = Order::of(input, Circumstances { asleep: true, ..AWAKE }).unwrap();
         provider_of(order.managed).build(&order, None).body
     });
     let mut live: DynamicObject = serde_json::from_value(sent).unwrap();
@@ -165,10 +174,16 @@ fn volumes_only_grow_where_they_can(
     let live = applied(&managed(|_| ()), healthy(3, 3));
     let next = managed(|it| it.spec.postgres.managed.as_mut().unwrap().storage_size = Some(wanted.into()));
     let (size, kept) = with_input(&next, |input| {
-        let order = Order::of(input, false, fixed_class).unwrap();
+        let order = Order::of(input, Circumstances { fixed_class, ..AWAKE }).unwrap();
         let body = provider_of(order.managed).build(&order, Some(&live)).body;
         let view = ProviderView::Known(Some(Box::new(live.clone())));
-        let managed = judge_managed(input, view, fixed_class.map(str::to_owned), false).unwrap();
+        let managed = judge_managed(
+            input,
+            Found { fixed_class: fixed_class.map(str::to_owned), ..found(view) },
+            Beginning::Empty,
+            false,
+        )
+        .unwrap();
         (body["spec"]["storage"]["size"].clone(), managed.kept_size)
     });
     assert_eq!(size, json!(applied_size));
@@ -193,7 +208,7 @@ fn an_absent_database_is_explained_by_its_provider(
     #[case] cause: &str,
 ) {
     let problem = with_input(&managed(|_| ()), |input| {
-        let managed = judge_managed(input, view, None, false).unwrap();
+        let managed = judge_managed(input, found(view), Beginning::Empty, false).unwrap();
         explain_absence(input, &managed).unwrap()
     });
     assert_eq!((problem.reason.to_string().as_str(), problem.cause.as_str()), (reason, cause));

@@ -1,13 +1,14 @@
-//! The Job that loads a backup into the database. It is made once and never changed.
+//! The Job that loads a backup into the database, or completes the one that a provider recovered. It is made once and never
+//! changed.
 
 use agent_jobs::pod::{Attempts, Frame, Size, build_job};
-use agent_jobs::volumes::{build_database, build_identity, build_storage};
+use agent_jobs::volumes::{Parts, build_database, build_identity, build_storage};
 use api_types::labels::Component;
 use api_types::names;
 use api_types::scheduling::Scheduling;
 use k8s_openapi::api::batch::v1::Job;
 
-use super::Wanted;
+use super::source::{Source, Wanted};
 use crate::children::BuildInput;
 
 /// Attempts after the first: a storage or a Postgres that is away for some minutes is no failed restore.
@@ -23,20 +24,20 @@ pub fn name(cluster: &str) -> String {
     names::child(cluster, "restore")
 }
 
-pub(super) fn build(input: &BuildInput<'_>, wanted: &Wanted, owner: &str) -> Job {
+pub(super) fn build(input: &BuildInput<'_>, source: &Source, owner: &str) -> Job {
     let cluster = input.name();
-    let mut parts = build_storage(&wanted.id, &wanted.url, &wanted.destination)
+    let (command, parts) = match source {
+        Source::Logical(wanted) => ("restore", build_load(wanted)),
+        Source::Base(origin) => {
+            ("adopt", Parts::default().with_variable("WORKFLOW_BACKUP_ID", &origin.id.to_string()))
+        }
+    };
+    let parts = parts
         .with(build_database(&input.target.postgres))
         .with_variable("WORKFLOW_RESTORE_TARGET_ENGINE_VERSION", &input.target.version.to_string())
         // Which steps a version knows only its image can say; its migration refuses a newer schema.
         .with_variable("WORKFLOW_RESTORE_MAX_SCHEMA_VERSION", &i64::MAX.to_string())
         .with_variable("WORKFLOW_RESTORE_NEW_OWNER", owner);
-    if let Some(digest) = &wanted.digest {
-        parts = parts.with_variable("WORKFLOW_RESTORE_EXPECTED_DIGEST", digest);
-    }
-    if let Some(secret) = &wanted.identity_secret {
-        parts = parts.with(build_identity(secret));
-    }
     let scheduling: Scheduling = input.cluster.spec.scheduling.clone().unwrap_or_default();
     let frame = Frame {
         metadata: input.metadata(name(&cluster), Component::Restore),
@@ -44,7 +45,18 @@ pub(super) fn build(input: &BuildInput<'_>, wanted: &Wanted, owner: &str) -> Job
         component: Component::Restore,
         scheduling: &scheduling,
         image: &input.settings.agent,
-        command: "restore",
+        command,
     };
     build_job(frame, parts, SIZE, Attempts { more: MORE_ATTEMPTS, also_permanent: false, seconds: SECONDS })
+}
+
+fn build_load(wanted: &Wanted) -> Parts {
+    let mut parts = build_storage(&wanted.id, &wanted.url, &wanted.destination);
+    if let Some(digest) = &wanted.digest {
+        parts = parts.with_variable("WORKFLOW_RESTORE_EXPECTED_DIGEST", digest);
+    }
+    if let Some(secret) = &wanted.identity_secret {
+        parts = parts.with(build_identity(secret));
+    }
+    parts
 }

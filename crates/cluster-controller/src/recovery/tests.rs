@@ -63,7 +63,7 @@ fn restored(id: &str, owner: &str) -> PostgresView {
         seconds: 3,
         engine_version: "1.2.3".to_owned(),
         schema_version: 1,
-        digest: "sha256:1".to_owned(),
+        digest: Some("sha256:1".to_owned()),
         totals: Totals { definitions: 2, active_instances: 5, jobs: 7, leased_jobs: 3, rows: 20 },
         leases_cleared: 3,
         key_block: 9,
@@ -120,10 +120,10 @@ fn a_backup_whose_object_is_gone_is_loaded_from_its_id_and_destination() {
     ClusterReason::RestoreRefused,
     "WorkflowBackup nightly is of engine 1.3.0, spec.version 1.2.3: a downgrade is never possible, restore a backup instead"
 )]
-#[case::physical(
-    backup(|it| it["status"]["artefact"]["method"] = json!("CloudNativePG")),
+#[case::physical_into_an_external_postgres(
+    base_backup(),
     ClusterReason::RestoreRefused,
-    "WorkflowBackup nightly was made by CloudNativePG: only backups of method Logical are restored"
+    "gone-1a2b3c4d-20260601t120000 is a base backup of CloudNativePG, which only spec.postgres.managed begins with"
 )]
 fn a_backup_that_cannot_be_used_is_refused_before_anything_is_written(
     #[case] backup: Option<Arc<WorkflowBackup>>,
@@ -215,4 +215,103 @@ fn a_job_is_judged_by_its_end_and_what_its_pod_left(
     let job = Job { status, ..job_of(&from_object(), &view) };
     let view = RecoveryView { job: Some(Arc::new(job)), outcome, ..view };
     assert_eq!(judged(&from_object(), &view, &reachable(None)), Some(expected));
+}
+
+const BASE: &str = "gone-1a2b3c4d-20260601t120000";
+
+fn base_backup() -> Option<Arc<WorkflowBackup>> {
+    backup(|it| {
+        it["status"]["artefact"] = json!({
+            "method": "CloudNativePG", "serverName": "gone-1a2b3c4d", "destination": {"s3": {"bucket": "backups"}},
+        });
+        it["status"]["backupId"] = json!(BASE);
+        it["status"]["completedAt"] = json!("2026-06-01T12:00:05Z");
+    })
+}
+
+fn managed(recovery: Value) -> WorkflowCluster {
+    let mut cluster = recovering(recovery);
+    cluster.spec.postgres = self::cluster(MANAGED).spec.postgres;
+    cluster
+}
+
+fn beginning(cluster: &WorkflowCluster, backup: Option<Arc<WorkflowBackup>>) -> Beginning {
+    with_input(cluster, |input| judge_beginning(input, Some(&seen(backup))))
+}
+
+#[rstest]
+#[case::of_an_object(json!({"backupRef": {"name": "nightly"}}), base_backup(), None)]
+#[case::by_its_id(json!({"backupId": BASE, "destination": {"s3": {"bucket": "backups"}}}), None, None)]
+#[case::to_a_time(
+    json!({"backupRef": {"name": "nightly"}, "targetTime": "2026-06-01T14:30:00+02:00"}),
+    base_backup(),
+    Some("2026-06-01T12:30:00Z")
+)]
+fn a_managed_postgres_begins_with_a_base_backup(
+    #[case] recovery: Value,
+    #[case] backup: Option<Arc<WorkflowBackup>>,
+    #[case] target_time: Option<&str>,
+) {
+    let Beginning::Recovered(origin) = beginning(&managed(recovery), backup) else {
+        panic!("is not recovered")
+    };
+    assert_eq!((origin.id.to_string().as_str(), origin.s3.bucket.as_str()), (BASE, "backups"));
+    assert_eq!(origin.target_time.as_deref(), target_time);
+}
+
+#[rstest]
+#[case::nothing_to_begin_with(json!({"backupRef": {"name": "nightly"}}), None, ClusterReason::RestoreBackupMissing, "spec.bootstrap.recovery.backupRef: there is no WorkflowBackup nightly in this namespace")]
+#[case::before_its_end(
+    json!({"backupRef": {"name": "nightly"}, "targetTime": "2026-06-01T12:00:00Z"}),
+    base_backup(),
+    ClusterReason::RestoreRefused,
+    "spec.bootstrap.recovery.targetTime is before the end of base backup gone-1a2b3c4d-20260601t120000, 2026-06-01T12:00:05Z: name an older one"
+)]
+#[case::no_time(
+    json!({"backupRef": {"name": "nightly"}, "targetTime": "2026-13-01T12:00:00Z"}),
+    base_backup(),
+    ClusterReason::RestoreRefused,
+    "spec.bootstrap.recovery.targetTime is no time, like 2026-11-27T03:00:00Z"
+)]
+#[case::logical(
+    json!({"backupRef": {"name": "nightly"}, "targetTime": "2026-06-01T12:00:00Z"}),
+    backup(|_| ()),
+    ClusterReason::RestoreRefused,
+    "spec.bootstrap.recovery.targetTime: backup nightly-1 is of method Logical, which holds one point in time only"
+)]
+#[case::not_in_s3(
+    json!({"backupId": BASE, "destination": {"volume": {"claimName": "backups"}}}),
+    None,
+    ClusterReason::RestoreRefused,
+    "gone-1a2b3c4d-20260601t120000 is a base backup of CloudNativePG, and the destination is not in S3"
+)]
+fn a_postgres_is_not_made_before_it_can_begin(
+    #[case] recovery: Value,
+    #[case] backup: Option<Arc<WorkflowBackup>>,
+    #[case] reason: ClusterReason,
+    #[case] message: &str,
+) {
+    assert_eq!(beginning(&managed(recovery), backup), Beginning::Held(reason, message.to_owned()));
+}
+
+#[test]
+fn a_logical_backup_is_loaded_into_an_empty_postgres() {
+    let cluster = managed(json!({"backupRef": {"name": "nightly"}}));
+    assert_eq!(beginning(&cluster, backup(|_| ())), Beginning::Empty);
+    assert_eq!(with_input(&cluster, |input| judge_beginning(input, None)), Beginning::Empty);
+}
+
+/// It has the source's schema, and what the source says of a restore of its own.
+#[rstest]
+#[case::plain(reachable(Some("1.2.3")))]
+#[case::of_a_source_that_was_restored_itself(restored("weekly-1", "elsewhere/acme/gone"))]
+fn a_recovered_database_is_completed_by_a_job(#[case] postgres: PostgresView) {
+    let cluster = managed(json!({"backupRef": {"name": "nightly"}}));
+    match judged(&cluster, &seen(base_backup()), &postgres) {
+        Some(Stage::JobMissing(job)) => {
+            insta::assert_yaml_snapshot!("adopt", serde_json::to_value(job).unwrap());
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(judged(&cluster, &seen(base_backup()), &restored(BASE, OWNER)), Some(Stage::Done(_))));
 }

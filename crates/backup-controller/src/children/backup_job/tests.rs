@@ -71,7 +71,7 @@ fn what_deletes_needs_no_database_and_no_key() {
     let (_, backup) = begun(CLUSTER, BACKUP);
     let settings = settings();
     let order = Order::of(&backup, None, &settings).unwrap();
-    let job = json!(delete_job::build(&order));
+    let job = json!(delete_job::build(&order, false));
     let volumes = job["spec"]["template"]["spec"]["volumes"].as_array().unwrap().clone();
     let names: Vec<_> = volumes.iter().map(|volume| volume["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["s3-credentials", "s3-ca", "scratch"]);

@@ -46,12 +46,6 @@ type Change = fn(&mut Value);
     BackupReason::ClusterNotReady,
     "the Postgres of WorkflowCluster dev is not ready"
 )]
-#[case::other_method(
-    |cluster: &mut Value| cluster["spec"]["backup"]["method"] = json!("CloudNativePG"),
-    Phase::Failed,
-    BackupReason::MethodUnsupported,
-    "method CloudNativePG is not made by this version: set method Logical, in a new WorkflowBackup"
-)]
 #[case::odd_destination(
     |cluster: &mut Value| cluster["spec"]["backup"]["destination"]["s3"]["prefix"] = json!("a/../b"),
     Phase::Failed,

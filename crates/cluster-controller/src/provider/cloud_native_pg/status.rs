@@ -4,11 +4,13 @@
 use kube::api::DynamicObject;
 use serde::Deserialize;
 
-use super::super::State;
+use super::super::{Order, State};
 
 const HEALTHY: &str = "Cluster in healthy state";
 /// Type of the condition that shows how far hibernation is.
 const HIBERNATED: &str = "cnpg.io/hibernation";
+/// Type of the condition that shows whether WAL is archived.
+const ARCHIVING: &str = "ContinuousArchiving";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -19,6 +21,12 @@ struct Status {
     current_primary: String,
     target_primary: String,
     conditions: Vec<Condition>,
+}
+
+impl Status {
+    fn has(&self, type_: &str, status: &str) -> bool {
+        self.conditions.iter().any(|found| found.type_ == type_ && found.status == status)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -71,10 +79,11 @@ fn passing(phase: &str) -> Option<&'static str> {
 }
 
 /// Measured by the number of instances that was asked for.
-pub(super) fn judge(wanted: i32, asleep: bool, live: &DynamicObject, converged: bool) -> State {
+pub(super) fn judge(order: &Order<'_>, live: &DynamicObject, converged: bool) -> State {
+    let (wanted, asleep) = (order.managed.replicas(), order.asleep);
     let status = live.data.get("status").cloned().unwrap_or_default();
     let status: Status = serde_json::from_value(status).unwrap_or_default();
-    let sleeps = status.conditions.iter().any(|found| found.type_ == HIBERNATED && found.status == "True");
+    let sleeps = status.has(HIBERNATED, "True");
     match (asleep, sleeps) {
         (true, true) if converged => return State::Hibernated,
         (true, _) => return State::Hibernating,
@@ -88,7 +97,12 @@ pub(super) fn judge(wanted: i32, asleep: bool, live: &DynamicObject, converged: 
     let has_primary = !status.current_primary.is_empty() && status.current_primary == status.target_primary;
     let is_complete = status.instances == wanted && status.ready_instances == wanted;
     if has_primary && is_complete && status.phase == HEALTHY {
-        return State::Ready;
+        let archive_fails = order.archives && status.has(ARCHIVING, "False");
+        return if archive_fails {
+            State::Degraded("and cannot archive its WAL at spec.backup.destination".to_owned())
+        } else {
+            State::Ready
+        };
     }
     let counts = format!("{} of {wanted} instances are ready", status.ready_instances);
     match passing(&status.phase) {

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use api_types::cluster::ClusterPhase;
 use api_types::cluster::ClusterReason as Reason;
+use api_types::cluster::{BARMAN_CLOUD_INSTALL, ClusterPhase};
 use api_types::condition::POSTGRES_REACHABLE;
 use controller_kit::condition::{Readiness, find};
 use controller_kit::outcome::Next;
 
 use super::{Judge, Judgement, RECHECK_MOVING, why_stopped};
 use crate::observe::postgres::{PostgresProblem, PostgresView};
-use crate::provider::{KeptSize, State, WhyKept};
+use crate::provider::archive::StoresView;
+use crate::provider::{KeptSize, Managed, State, WhyKept};
 
 /// A database that is away is asked again after 5 s, later after half the time that it has been away, to 60 s.
 const RECHECK_POSTGRES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
@@ -28,7 +29,10 @@ impl Judge<'_> {
                 return Some(self.settled(Reason::Stopped, message));
             }
             // What it needs comes by itself.
-            Reason::PostgresProvisioning | Reason::PostgresHibernating => {
+            Reason::PostgresProvisioning
+            | Reason::PostgresHibernating
+            | Reason::RestoreBackupAwaited
+            | Reason::RestoreBackupMissing => {
                 return Some(self.moving(*reason, cause.clone(), RECHECK_MOVING));
             }
             _ => {}
@@ -61,6 +65,9 @@ impl Judge<'_> {
                 ),
             });
         }
+        if self.cluster.spec.wal_archive().is_some() && !managed.archives {
+            return Some(self.judge_missing_archive(managed));
+        }
         match managed.state.as_ref()? {
             State::Ready | State::Hibernated | State::Waking => None,
             State::Provisioning(what) => Some(self.moving(
@@ -81,6 +88,20 @@ impl Judge<'_> {
                 Some(self.stalled(Reason::PostgresFailed, format!("the managed Postgres {what}")))
             }
         }
+    }
+
+    /// It serves, and nothing is backed up.
+    fn judge_missing_archive(&self, managed: &Managed) -> Judgement {
+        let (reason, message) = match &managed.stores {
+            StoresView::Unread(problem) => (problem.reason, problem.to_string()),
+            StoresView::KindMissing | StoresView::Known(_) => (
+                Reason::ProviderMissing,
+                format!(
+                    "spec.backup.method CloudNativePG needs the plugin Barman Cloud, which is not installed, so no WAL is archived: {BARMAN_CLOUD_INSTALL}"
+                ),
+            ),
+        };
+        Judgement { next: Next::Wait { recheck: RECHECK_POSTGRES.1 }, ..self.stalled(reason, message) }
     }
 
     fn postgres_recheck(&self) -> Duration {

@@ -1,0 +1,98 @@
+//! Where a managed Postgres archives its WAL, and the base backup that it begins with. Both are objects of a provider's plugin,
+//! which may not be installed. Pure, but for [`observe_stores`].
+
+use std::collections::BTreeMap;
+
+use api_types::WorkflowCluster;
+use api_types::backup::S3Destination;
+use api_types::cluster::{ClusterReason, ManagedPostgres};
+use backup_format::PhysicalId;
+use controller_kit::absence::{Absence, absence};
+use controller_kit::plan::{ChildVerdict, is_controlled_by, is_converged};
+use controller_kit::problem::Problem;
+use engine_access::grant::{NamespaceRole, missing_permission};
+use kube::ResourceExt as _;
+use kube::api::{Api, DynamicObject};
+
+use super::{Order, is_ours, provider_of};
+use crate::context::Context;
+
+/// A base backup, and how far its WAL is replayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Which.
+    pub id: PhysicalId,
+    /// Where it is.
+    pub s3: S3Destination,
+    /// The point in time to recover to; the end of the base backup when absent.
+    pub target_time: Option<String>,
+}
+
+/// What a managed Postgres begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// An empty database.
+    Empty,
+    /// A base backup.
+    Recovered(Box<Origin>),
+    /// That is not known yet, or cannot be: nothing is made, because a Postgres begins once.
+    Held(ClusterReason, String),
+}
+
+/// The plugin's objects, as they are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoresView {
+    /// The plugin is not installed.
+    KindMissing,
+    /// They could not be read.
+    Unread(Problem<ClusterReason>),
+    /// Those that exist, by name; nothing when none is needed.
+    Known(BTreeMap<String, DynamicObject>),
+}
+
+/// Reads the plugin's objects by name, when a cluster may need them: a kind that may not exist cannot be watched.
+pub async fn observe_stores(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    managed: &ManagedPostgres,
+) -> StoresView {
+    let provider = provider_of(managed);
+    let (resource, namespace) = (provider.store_resource(), cluster.namespace().unwrap_or_default());
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
+    let is_needed = [cluster.spec.wal_archive().is_some(), cluster.spec.recovery().is_some()];
+    let names = provider.store_names(&cluster.name_any());
+    let mut found = BTreeMap::new();
+    for name in names.into_iter().zip(is_needed).filter_map(|(name, is_needed)| is_needed.then_some(name)) {
+        match api.get(&name).await {
+            Ok(store) => drop(found.insert(name, store)),
+            Err(error) => match absence(&error) {
+                Some(Absence::Object) => {}
+                Some(Absence::Kind) => return StoresView::KindMissing,
+                None => {
+                    let object = format!("{} {namespace}/{name}", resource.kind);
+                    let missing = missing_permission(&error, NamespaceRole::Cluster);
+                    return StoresView::Unread(Problem::unread(&object, &error, missing));
+                }
+            },
+        }
+    }
+    StoresView::Known(found)
+}
+
+/// What is to be done about the plugin's objects. They come before what refers to them.
+#[must_use]
+pub fn plan_stores(order: &Order<'_>, stores: &StoresView) -> Vec<ChildVerdict> {
+    let StoresView::Known(found) = stores else { return Vec::new() };
+    let owner = order.cluster.uid().unwrap_or_default();
+    let plan = |desired: controller_kit::plan::Desired| match found.get(&desired.name) {
+        Some(live) if !is_controlled_by(&live.metadata, &owner) && !is_ours(order, live) => {
+            ChildVerdict::NameTaken { object: desired.display() }
+        }
+        Some(live) if is_converged(&desired, live) => ChildVerdict::Converged,
+        Some(_) | None => ChildVerdict::Apply(desired),
+    };
+    provider_of(order.managed).build_stores(order).into_iter().map(plan).collect()
+}
+
+#[cfg(test)]
+mod tests;
