@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use api_types::backup::BackupPhase;
 use api_types::{WorkflowBackup, WorkflowCluster, WorkflowProcess, WorkflowTenant};
-use e2e::cluster::Cluster;
-use e2e::engine::{ClientCredential, connect_with};
-use e2e::postgres;
+use e2e::postgres::{self, Place};
 use e2e::progress::Progress;
 use e2e::sample::{CLUSTER, PLAYGROUND, SYSTEM_NAMESPACE};
 use e2e::testbed::{Data, Shape, Testbed, bpmn};
-use engine_client::model::{ActivateJobs, StartInstance, Variables};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
-use serde_json::{Value, json};
+use serde_json::json;
 use test_support::wait::{await_condition, await_gone};
 
+use crate::contents::{
+    copy_secrets, count_leases, destination, lease_jobs, object, observe_contents, start_instances,
+};
 use crate::fixture::{START, api, apply, await_event, named_cluster, remove};
 
 /// Source, tenant and process.
@@ -23,68 +23,10 @@ const SOURCE: &str = "backup-source";
 const TARGET: &str = "backup-target";
 const TARGET_DATABASE: &str = "backup_target";
 const BACKUP: &str = "before-the-move";
-/// Where `./dev s3` has what its users need.
-const OBJECT_STORAGE: &str = "object-storage";
 const JOB: Duration = Duration::from_mins(3);
 const INSTANCES: usize = 20;
 /// Of which workers hold the jobs.
 const LEASED: u32 = 3;
-
-/// What a person would look up: definitions, and instances and jobs by what they are.
-async fn observe_contents(cluster: &Cluster, database: &str) -> String {
-    let as_tenant = format!("set workflow.tenant_id = '{SOURCE}'");
-    let contents = "select 'definition', process_id, key, version, sha256 from workflow.process_definition
-        union all select 'instance', state::text, key, 0, md5(marking::text || variables::text) from workflow.instance
-        union all select 'job', type, key, retries, instance_key::text from workflow.job order by 1, 3";
-    postgres::run(cluster, database, &[&as_tenant, contents]).await.expect("should read the rows")
-}
-
-async fn count_leases(cluster: &Cluster, database: &str) -> String {
-    let as_tenant = format!("set workflow.tenant_id = '{SOURCE}'");
-    let leases = "select count(*) from workflow.job where worker is not null";
-    postgres::run(cluster, database, &[&as_tenant, leases]).await.expect("should count").trim().to_owned()
-}
-
-async fn copy_secret(cluster: &Cluster, from: &str, to: &str) {
-    let secret = api::<Secret>(cluster, OBJECT_STORAGE).get(from).await;
-    let secret = secret.expect("should find the S3 service's Secrets: `./dev s3` makes them");
-    let body = json!({"apiVersion": "v1", "kind": "Secret", "data": secret.data,
-        "metadata": {"name": to, "namespace": PLAYGROUND}});
-    apply::<Secret>(cluster, PLAYGROUND, to, &body).await;
-}
-
-fn object(kind: &str, name: &str, spec: &Value) -> Value {
-    json!({"apiVersion": "workflow.example.com/v1alpha1", "kind": kind,
-        "metadata": {"name": name, "namespace": PLAYGROUND}, "spec": spec})
-}
-
-/// Instances whose job waits, and some whose job a worker holds.
-async fn begin_work(cluster: &Cluster) {
-    let credential = ClientCredential::read(cluster, PLAYGROUND, SOURCE).await.expect("should have a Secret");
-    let engine = connect_with(cluster, &credential).await.expect("should connect");
-    for number in 0..INSTANCES {
-        let order = StartInstance {
-            request_id: format!("order-{number}"),
-            tenant_id: SOURCE.to_owned(),
-            process_id: format!("{SOURCE}-flow"),
-            version: None,
-            variables: Variables::default(),
-        };
-        engine.client.start_instance(&order).await.expect("should start");
-    }
-    let owner: WorkflowCluster = api(cluster, PLAYGROUND).get(SOURCE).await.expect("should be there");
-    let engine = e2e::engine::connect(cluster, &owner).await.expect("should connect");
-    let order = ActivateJobs {
-        tenant_id: SOURCE.to_owned(),
-        job_types: vec!["pass-on".to_owned()],
-        worker: "e2e".to_owned(),
-        max_jobs: LEASED,
-        lease: Duration::from_mins(30),
-        wait: Duration::ZERO,
-    };
-    let jobs = engine.client.activate_jobs(&order).await.expect("should hand out jobs");
-    assert_eq!(jobs.len(), LEASED as usize);
-}
 
 #[tokio::test]
 #[ignore = "takes minutes: `./dev nightly`"]
@@ -101,13 +43,11 @@ async fn a_cluster_goes_on_from_a_backup_after_the_first_one_is_gone() {
         data: Data::Shared,
     };
     let source = Testbed::build(&cluster, shape, progress).await.expect("should be ready");
-    begin_work(&cluster).await;
-    copy_secret(&cluster, "s3-credentials", "backup-s3").await;
-    copy_secret(&cluster, "s3-ca", "backup-s3-ca").await;
+    start_instances(&cluster, SOURCE, "order", INSTANCES).await;
+    lease_jobs(&cluster, SOURCE, LEASED).await;
+    copy_secrets(&cluster).await;
 
-    let destination = json!({"s3": {"bucket": "backups", "prefix": "e2e/moves", "forcePathStyle": true,
-        "endpoint": "https://s3.object-storage.svc", "credentialsSecret": "backup-s3", "caSecret": "backup-s3-ca"}});
-    let spec = json!({"clusterRef": {"name": SOURCE}, "destination": destination});
+    let spec = json!({"clusterRef": {"name": SOURCE}, "destination": destination("e2e/moves")});
     apply::<WorkflowBackup>(&cluster, PLAYGROUND, BACKUP, &object("WorkflowBackup", BACKUP, &spec)).await;
     let backups = api::<WorkflowBackup>(&cluster, PLAYGROUND);
     let backup = await_condition(&backups, BACKUP, JOB, "is complete", |backup: &WorkflowBackup| {
@@ -123,7 +63,7 @@ async fn a_cluster_goes_on_from_a_backup_after_the_first_one_is_gone() {
     let id = status.backup_id.unwrap();
     assert_eq!(status.destination.unwrap(), format!("s3://backups/e2e/moves/{id}"));
 
-    let before = observe_contents(&cluster, "backup_source").await;
+    let before = observe_contents(&cluster, Place::Demo("backup_source"), SOURCE).await;
     assert_eq!(before.lines().count(), 1 + 2 * INSTANCES, "{before}");
     let keep = Patch::Merge(json!({"spec": {"deletionPolicy": "Retain"}}));
     let params = PatchParams::default();
@@ -153,11 +93,15 @@ async fn a_cluster_goes_on_from_a_backup_after_the_first_one_is_gone() {
         (id.as_str(), Some(1), Some(i64::try_from(INSTANCES).unwrap()), Some(i64::from(LEASED)))
     );
     assert_eq!(
-        observe_contents(&cluster, TARGET_DATABASE).await,
+        observe_contents(&cluster, Place::Demo(TARGET_DATABASE), SOURCE).await,
         before,
         "the same keys, instances and jobs"
     );
-    assert_eq!(count_leases(&cluster, TARGET_DATABASE).await, "0", "what workers held is handed out again");
+    assert_eq!(
+        count_leases(&cluster, Place::Demo(TARGET_DATABASE), SOURCE).await,
+        "0",
+        "what workers held is handed out again"
+    );
 
     // Tenant and process follow by their clusterRef, and find what they had.
     let tenant = json!({"clusterRef": {"name": TARGET}, "deletionPolicy": "Purge"});

@@ -2,7 +2,9 @@
 //! because they share the sample's cluster.
 
 mod backups;
+mod base_backups;
 mod clients;
+mod contents;
 mod deletion;
 mod faults;
 mod fixture;
