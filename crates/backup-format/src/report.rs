@@ -231,7 +231,7 @@ pub enum Reason {
     ArtefactAltered,
     /// The backup is encrypted, and not for the identity that was given.
     DecryptionFailed,
-    /// The manifest has an unknown format.
+    /// The manifest has an unknown format, or the dump is of a newer pg_dump than this agent reads.
     FormatUnsupported,
     /// The engine version of the backup cannot become the wanted one.
     VersionUnsupported,

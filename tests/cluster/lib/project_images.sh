@@ -105,6 +105,7 @@ build_project_binaries() { # <name...>
   for name in "$@"; do
     [[ $name == postgres ]] || is_former "$name" || wanted+=("$(image_crate "$name")")
   done
+  ((${#wanted[@]} > 0)) || return 0
   mapfile -t wanted < <(printf '%s\n' "${wanted[@]}" | sort -u)
   for of_profile in "$profile" release-engine; do
     binaries=()

@@ -189,3 +189,45 @@ fn walk(folder: &std::path::Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
+
+/// The database refuses a row in the middle of a table that is longer than what is sent at once.
+#[tokio::test]
+async fn a_load_that_the_database_refuses_leaves_nothing_but_its_note() {
+    let world = World::new(test_support::require_postgres!());
+    let source = world.engine_database(Kind::PlainOwner, UpTo::All).await;
+    let more =
+        "INSERT INTO workflow.job_type SELECT 'acme', 'refused-' || i FROM generate_series(1, 50000) i";
+    world.superuser(&source).await.execute(more).await.expect("are inserted");
+    world.backup(&source, "b1").await;
+    let target = world.database(Kind::PlainOwner).await;
+    let mut session = world.superuser(&target).await;
+    session
+        .execute(
+            "CREATE FUNCTION refuse_a_row() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+                 IF to_regclass('workflow.job_type') IS NOT NULL THEN
+                     ALTER TABLE workflow.job_type ADD CHECK (type <> 'refused-5000');
+                 END IF;
+             END $$;
+             CREATE EVENT TRIGGER refuse_a_row ON ddl_command_end WHEN TAG IN ('CREATE TABLE')
+                 EXECUTE FUNCTION refuse_a_row()",
+        )
+        .await
+        .expect("is made");
+    let failure = world.try_restore(&target, "b1", Reason::RestoreFailed).await;
+    assert!(
+        failure.message.contains("SQLSTATE 23514; nothing of the restore was kept"),
+        "{}",
+        failure.message
+    );
+    await_no_sessions(&mut session).await;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = 'workflow'::regnamespace AND relkind = 'r'",
+    )
+    .fetch_all(&mut session)
+    .await
+    .expect("are listed");
+    assert_eq!(tables, ["restore_begun"]);
+
+    session.execute("DROP EVENT TRIGGER refuse_a_row").await.expect("is dropped");
+    world.restore(&target, "b1").await;
+}
