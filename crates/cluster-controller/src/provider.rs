@@ -19,7 +19,7 @@ use kube::{Resource as _, ResourceExt as _};
 use crate::children::BuildInput;
 use crate::context::Context;
 use crate::observe::postgres::PostgresProblem;
-use archive::{Beginning, Origin, StoresView, observe_stores, plan_stores};
+use archive::{Beginning, Origin, StoresView, observe_failed_recovery, observe_stores, plan_stores};
 
 /// An operator that makes Postgres.
 pub trait Provider: Send + Sync {
@@ -49,6 +49,9 @@ pub trait Provider: Send + Sync {
 
     /// Whether the object began with a base backup.
     fn was_recovered(&self, live: &DynamicObject) -> bool;
+
+    /// Labels of the pods that recover the object from a base backup, while it has no instance yet.
+    fn recovering_pods(&self, live: &DynamicObject) -> Option<String>;
 
     /// The kind of the plugin's objects that say where an archive is.
     fn store_resource(&self) -> ApiResource;
@@ -179,6 +182,8 @@ pub struct Managed {
     pub beginning: Beginning,
     /// WAL is archived, or can be.
     pub archives: bool,
+    /// The pod that could not recover the base backup.
+    pub failed_recovery: Option<String>,
 }
 
 impl Managed {
@@ -214,6 +219,8 @@ pub struct Found {
     pub fixed_class: Option<String>,
     /// The plugin's objects.
     pub stores: StoresView,
+    /// The pod that could not recover the base backup.
+    pub failed_recovery: Option<String>,
 }
 
 /// Reads a managed Postgres.
@@ -226,8 +233,11 @@ pub async fn observe_managed(
         observe_provider(context, cluster, managed),
         observe_stores(context, cluster, managed)
     );
-    let fixed_class = observe_fixed_class(context, cluster, managed, &view).await;
-    Found { view, fixed_class, stores }
+    let (fixed_class, failed_recovery) = futures::join!(
+        observe_fixed_class(context, cluster, managed, &view),
+        observe_failed_recovery(context, cluster, managed, &view)
+    );
+    Found { view, fixed_class, stores, failed_recovery }
 }
 
 /// The provider's object, as it is.
@@ -320,7 +330,7 @@ pub fn judge_managed(
     beginning: Beginning,
     may_sleep: bool,
 ) -> Option<Managed> {
-    let Found { view, fixed_class, stores } = found;
+    let Found { view, fixed_class, stores, failed_recovery } = found;
     let provider = provider_of(input.target.managed.as_ref()?);
     // While the plugin cannot be asked, what archives goes on with it.
     let archives = match &stores {
@@ -338,6 +348,7 @@ pub fn judge_managed(
         stores,
         beginning,
         archives,
+        failed_recovery,
         view,
     };
     let Some(live) = managed.view.live() else {
@@ -443,6 +454,12 @@ pub fn explain_absence(input: &BuildInput<'_>, managed: &Managed) -> Option<Post
         (ProviderView::Known(_), None) => {
             problem(ClusterReason::NameTaken, format!("{object} exists and belongs to something else"))
         }
+        (_, Some(State::Provisioning(_))) if let Some(pod) = &managed.failed_recovery => problem(
+            ClusterReason::RestoreFailed,
+            format!(
+                "pod {pod} could not recover the base backup: its log says why, mostly a targetTime after the last archived WAL; create the WorkflowCluster anew with another one"
+            ),
+        ),
         (_, Some(State::Provisioning(what))) => {
             problem(ClusterReason::PostgresProvisioning, format!("{object} {what}"))
         }

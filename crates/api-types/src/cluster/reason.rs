@@ -129,7 +129,7 @@ crate::reason::kind_reasons! {
             => "Create the cluster anew with what the message asks for.",
         RestoreFailed Warning
             "The backup could not be restored; the message says why. No engine is started on the database."
-            => "Correct the cause, then delete the named Job: the restore begins anew.",
+            => "Correct the cause, then do what the message says: delete the Job, or create the WorkflowCluster anew.",
         MigrationRunning Normal
             "The migration Job brings the database schema to the version."
             => "Wait.",

@@ -10,11 +10,13 @@ use backup_format::PhysicalId;
 use controller_kit::absence::{Absence, absence};
 use controller_kit::plan::{ChildVerdict, is_controlled_by, is_converged};
 use controller_kit::problem::Problem;
+use controller_kit::run::chain;
 use engine_access::grant::{NamespaceRole, missing_permission};
-use kube::ResourceExt as _;
-use kube::api::{Api, DynamicObject};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{Api, DynamicObject, ListParams};
 
-use super::{Order, is_ours, provider_of};
+use super::{Order, ProviderView, is_ours, provider_of};
 use crate::context::Context;
 
 /// A base backup, and how far its WAL is replayed.
@@ -77,6 +79,29 @@ pub async fn observe_stores(
         }
     }
     StoresView::Known(found)
+}
+
+/// The last pod that could not recover the base backup, while there is no instance yet: the provider says nothing of it and tries
+/// again.
+pub async fn observe_failed_recovery(
+    context: &Context,
+    cluster: &WorkflowCluster,
+    managed: &ManagedPostgres,
+    view: &ProviderView,
+) -> Option<String> {
+    let labels = provider_of(managed).recovering_pods(view.live()?)?;
+    let namespace = cluster.namespace().unwrap_or_default();
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
+    let mut pods = match api.list(&ListParams::default().labels(&labels)).await {
+        Ok(pods) => pods.items,
+        Err(error) => {
+            tracing::warn!(cluster = cluster.name_any(), error = %chain(&error), "how far the recovery is cannot be seen");
+            return None;
+        }
+    };
+    pods.retain(|pod| pod.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Failed")));
+    pods.sort_by_key(|pod| (pod.creation_timestamp().map(|time| time.0), pod.name_any()));
+    pods.last().map(ResourceExt::name_any)
 }
 
 /// What is to be done about the plugin's objects. They come before what refers to them.

@@ -178,6 +178,12 @@ impl Provider for CloudNativePg {
         live.data.pointer("/spec/bootstrap/recovery").is_some()
     }
 
+    fn recovering_pods(&self, live: &DynamicObject) -> Option<String> {
+        let primary = live.data.pointer("/status/currentPrimary").and_then(serde_json::Value::as_str);
+        let is_recovering = self.was_recovered(live) && primary.is_none_or(str::is_empty);
+        is_recovering.then(|| format!("{CLUSTER_LABEL}={},cnpg.io/jobRole=full-recovery", live.name_any()))
+    }
+
     fn store_resource(&self) -> ApiResource {
         ApiResource::erase::<object_store::ObjectStore>(&())
     }

@@ -12,7 +12,7 @@ const AWAKE: Circumstances<'static> =
     Circumstances { asleep: false, fixed_class: None, archives: true, origin: None };
 
 fn found(view: ProviderView) -> Found {
-    Found { view, fixed_class: None, stores: StoresView::Known(BTreeMap::new()) }
+    Found { view, fixed_class: None, stores: StoresView::Known(BTreeMap::new()), failed_recovery: None }
 }
 
 fn managed(change: impl FnOnce(&mut WorkflowCluster)) -> WorkflowCluster {

@@ -24,6 +24,8 @@ use crate::fixture::{START, api, apply, await_event, named_cluster, remove};
 const SOURCE: &str = "base-source";
 /// Goes on at a time after the base backup.
 const LATER: &str = "base-later";
+/// Asks for a time that no archive has.
+const TOO_LATE: &str = "base-too-late";
 /// Goes on at the end of the base backup.
 const AT_END: &str = "base-at-end";
 const BACKUP: &str = "base-first";
@@ -60,8 +62,14 @@ fn is_running(engine: &WorkflowCluster) -> bool {
     })
 }
 
-/// A cluster that begins with the base backup.
-async fn recover(cluster: &Cluster, name: &str, recovery: &Value) -> WorkflowCluster {
+/// The reason of `Ready`.
+fn reason_of(engine: &WorkflowCluster) -> Option<String> {
+    let conditions = &engine.status.as_ref()?.conditions;
+    conditions.iter().find(|condition| condition.type_ == "Ready").map(|ready| ready.reason.clone())
+}
+
+/// A cluster that shall begin with the base backup.
+async fn begin(cluster: &Cluster, name: &str, recovery: &Value) {
     let sample: WorkflowCluster = api(cluster, SYSTEM_NAMESPACE).get(CLUSTER).await.expect("should be there");
     let spec = json!({"version": "1.3.0", "replicas": 1, "image": sample.spec.image,
         "postgres": {"managed": {"replicas": 1, "storageSize": "1Gi",
@@ -69,6 +77,11 @@ async fn recover(cluster: &Cluster, name: &str, recovery: &Value) -> WorkflowClu
         "bootstrap": {"recovery": recovery},
         "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}});
     apply::<WorkflowCluster>(cluster, PLAYGROUND, name, &object("WorkflowCluster", name, &spec)).await;
+}
+
+/// A cluster that has begun with the base backup.
+async fn recover(cluster: &Cluster, name: &str, recovery: &Value) -> WorkflowCluster {
+    begin(cluster, name, recovery).await;
     let clusters = api::<WorkflowCluster>(cluster, PLAYGROUND);
     await_condition(&clusters, name, START, "is restored", |it: &WorkflowCluster| {
         is_running(it) && it.status.as_ref().is_some_and(|status| status.recovery.is_some())
@@ -84,6 +97,7 @@ async fn clusters_go_on_from_a_base_backup_at_its_end_and_at_a_later_time() {
     remove::<WorkflowBackup>(&cluster, PLAYGROUND, BACKUP).await;
     remove::<WorkflowCluster>(&cluster, PLAYGROUND, LATER).await;
     remove::<WorkflowCluster>(&cluster, PLAYGROUND, AT_END).await;
+    remove::<WorkflowCluster>(&cluster, PLAYGROUND, TOO_LATE).await;
     copy_secrets(&cluster).await;
     let shape = Shape {
         name: SOURCE,
@@ -133,6 +147,14 @@ async fn clusters_go_on_from_a_base_backup_at_its_end_and_at_a_later_time() {
     api::<WorkflowProcess>(&cluster, PLAYGROUND).patch(SOURCE, &params, &keep).await.unwrap();
     api::<WorkflowTenant>(&cluster, PLAYGROUND).patch(SOURCE, &params, &keep).await.unwrap();
     source.remove(progress).await.expect("should be gone");
+
+    let recovery = json!({"backupRef": {"name": BACKUP}, "targetTime": "2099-01-01T00:00:00Z"});
+    begin(&cluster, TOO_LATE, &recovery).await;
+    await_condition(&clusters, TOO_LATE, PATIENCE, "says that it cannot", |it: &WorkflowCluster| {
+        reason_of(it).as_deref() == Some("RestoreFailed")
+    })
+    .await;
+    remove::<WorkflowCluster>(&cluster, PLAYGROUND, TOO_LATE).await;
 
     let recovery = json!({"backupRef": {"name": BACKUP}, "targetTime": time});
     let target = Box::pin(recover(&cluster, LATER, &recovery)).await;

@@ -30,7 +30,7 @@ fn origin(target_time: Option<&str>) -> Origin {
 }
 
 fn found(live: Option<DynamicObject>, stores: StoresView) -> Found {
-    Found { view: ProviderView::Known(live.map(Box::new)), fixed_class: None, stores }
+    Found { view: ProviderView::Known(live.map(Box::new)), fixed_class: None, stores, failed_recovery: None }
 }
 
 fn nothing() -> StoresView {
@@ -169,6 +169,30 @@ fn whether_wal_is_archived_is_reported(#[case] archiving: &str, #[case] expected
         judge_managed(input, found(Some(live), nothing()), Beginning::Empty, false).unwrap().state
     });
     assert_eq!(state, Some(expected));
+}
+
+/// CloudNativePG itself only tries again.
+#[rstest]
+#[case::while_it_has_no_instance(json!({"phase": "Setting up primary"}), true)]
+#[case::not_once_it_has_one(json!({"phase": "Setting up primary", "currentPrimary": "dev-postgres-1"}), false)]
+fn a_recovery_that_fails_is_reported(#[case] status: Value, #[case] is_asked: bool) {
+    let cluster = archived();
+    let beginning = Beginning::Recovered(Box::new(origin(None)));
+    let made = applied(&cluster, found(None, nothing()), beginning.clone());
+    let live = live(&made[2], status);
+    let labels = "cnpg.io/cluster=dev-postgres,cnpg.io/jobRole=full-recovery".to_owned();
+    assert_eq!(CloudNativePg.recovering_pods(&live), is_asked.then_some(labels));
+    let problem = with_input(&cluster, |input| {
+        let found = Found { failed_recovery: Some("recovery-x".to_owned()), ..found(Some(live), nothing()) };
+        let managed = judge_managed(input, found, beginning, false).unwrap();
+        explain_absence(input, &managed).unwrap()
+    });
+    assert_eq!(problem.reason, ClusterReason::RestoreFailed);
+    assert!(
+        problem.cause.starts_with("pod recovery-x could not recover the base backup"),
+        "{}",
+        problem.cause
+    );
 }
 
 #[test]
