@@ -113,8 +113,8 @@ e2e-nightly: sample
     @[[ -n ${KUBE_CONTEXT:-} ]] || { {{ cluster }} provider && {{ cluster }} s3; }
     REQUIRE_E2E=1 WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --workspace --locked --test node -- --test-threads=1 --ignored
 
-# Measure what docs/benchmarks.md tells, on the local node and an otherwise idle machine (half an hour; builds for release)
-bench: bench-processes bench-adapter bench-engine bench-upgrade
+# Measure what docs/benchmarks.md tells, on the local node and an otherwise idle machine (three quarters of an hour; builds for release)
+bench: bench-processes bench-adapter bench-engine bench-backup bench-upgrade
 
 # 1,000 WorkflowProcesses applied until all are deployed, beside a bare client that makes the same writes
 bench-processes *args: bench-build bench-sample
@@ -131,6 +131,14 @@ bench-engine *args: bench-build
     cargo build --quiet --locked --profile release-engine -p workflow-engine --bin workflow-engine
     REQUIRE_POSTGRES=1 WORKFLOW_ENGINE_BINARY="$CARGO_TARGET_DIR/release-engine/workflow-engine" \
       "$CARGO_TARGET_DIR/release/bench" engine {{ args }}
+
+# Backups and restores beside pg_dump and pg_restore; what jobs notice of a backup and of a snapshot held for minutes (15 minutes)
+bench-backup *args: bench-build
+    @{{ cluster }} test-packages
+    cargo build --quiet --locked --profile release-engine -p workflow-engine --bin workflow-engine
+    cargo build --quiet --locked --release -p backup-agent --bin backup-agent
+    REQUIRE_POSTGRES=1 WORKFLOW_ENGINE_BINARY="$CARGO_TARGET_DIR/release-engine/workflow-engine" \
+      WORKFLOW_BACKUP_AGENT_BINARY="$CARGO_TARGET_DIR/release/backup-agent" "$CARGO_TARGET_DIR/release/bench" backup {{ args }}
 
 # An engine of 3 pods upgraded 1.2.3 -> 1.3.0 under 200 starts/s, beside a plain rolling update of the same pods (3 minutes)
 bench-upgrade *args: bench-build bench-sample

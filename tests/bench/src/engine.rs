@@ -2,7 +2,6 @@
 //! same database, in turn. Then the lag query on a million waiting jobs.
 
 mod pgbench;
-mod world;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -12,14 +11,13 @@ use engine_client::EngineClient;
 use engine_client::model::{
     ActivateJobs, CompleteJob, DEFAULT_TENANT, JobLagFilter, StartInstance, StartInstances, Variables,
 };
-use sqlx::{Connection as _, PgConnection};
 use test_support::builders::JOB_TYPE;
 use tokio::task::JoinSet;
 
 use crate::figures::{Spread, millis};
 use crate::local::{Processes, machine_cpu};
 use crate::print::{head, row, say};
-use world::World;
+use crate::world::World;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -101,8 +99,7 @@ async fn observe_round(
     world: &World,
     play: impl Future<Output = anyhow::Result<f64>>,
 ) -> anyhow::Result<Round> {
-    let mut connection = PgConnection::connect_with(&world.postgres.superuser()).await?;
-    sqlx::query("CHECKPOINT").execute(&mut connection).await?;
+    world.checkpoint().await?;
     let look =
         || [machine_cpu(), world.engine.cpu(), world.postgres_processes().cpu(), Processes::own().cpu()];
     let (before, began) = (look(), Instant::now());
@@ -179,8 +176,7 @@ async fn start(client: &EngineClient, size: u32) -> anyhow::Result<()> {
 
 /// The question that the adapter's stream asks, over the API.
 async fn measure_lag(world: &World) -> anyhow::Result<()> {
-    let superuser = world.postgres.superuser().database(&world.database.name);
-    let mut connection = PgConnection::connect_with(&superuser).await?;
+    let mut connection = world.session().await?;
     sqlx::query(include_str!("../sql/million.sql")).execute(&mut connection).await?;
     sqlx::query("VACUUM ANALYZE workflow.job").execute(&mut connection).await?;
     let client = world.controller()?;

@@ -4,12 +4,14 @@
 //! Absolute times of a shared machine are noise; the ratios of one run are not.
 
 mod adapter;
+mod backup;
 mod engine;
 mod figures;
 mod local;
 mod print;
 mod processes;
 mod upgrade;
+mod world;
 
 use clap::{Parser, Subcommand};
 
@@ -27,6 +29,8 @@ enum Bench {
     Adapter(adapter::Options),
     /// Job lifecycles of an engine on a PostgreSQL that syncs, beside pgbench with the same statements
     Engine(engine::Options),
+    /// Backups and restores beside `pg_dump` and `pg_restore`, and what a backup and a held snapshot do to jobs
+    Backup(backup::Options),
     /// An upgrade of an engine by the operator under constant load, beside a plain rolling update of the same pods
     Upgrade(upgrade::Options),
     /// The bare TLS server that the adapter is compared with
@@ -41,6 +45,7 @@ async fn main() -> anyhow::Result<()> {
         Bench::Processes(options) => processes::measure(&options).await,
         Bench::Adapter(options) => adapter::measure(&options).await,
         Bench::Engine(options) => engine::measure(&options).await,
+        Bench::Backup(options) => backup::measure(&options).await,
         Bench::Upgrade(options) => upgrade::measure(&options).await,
         Bench::Stub(options) => adapter::stub::serve(&options).await,
     }

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use tokio::process::Command;
 
 use super::Options;
-use super::world::{World, script};
+use crate::world::{World, script};
 
 /// Keys that the engine never gives: its own begin at 2^51.
 const FIRST_KEY: u64 = 1 << 60;
@@ -23,8 +23,7 @@ const KEYS: u64 = 100_000_000_000;
 pub(crate) async fn play(world: &World, options: &Options, size: u32) -> anyhow::Result<f64> {
     static RUNS: AtomicU32 = AtomicU32::new(0);
     let base = FIRST_KEY + KEYS * u64::from(RUNS.fetch_add(1, Ordering::Relaxed));
-    let mut connection =
-        PgConnection::connect_with(&world.postgres.superuser().database(&world.database.name)).await?;
+    let mut connection = world.session().await?;
     let definition: i64 = sqlx::query_scalar("SELECT max(key) FROM workflow.process_definition")
         .fetch_one(&mut connection)
         .await?;

@@ -11,6 +11,7 @@ use engine_client::{
     Credential, Engine as _, EngineAccess, EngineAddress, EngineClient, EnginePool, EngineTls, TenantEpoch,
     TenantKey, Timeouts, TokenRole,
 };
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use test_support::builders::ORDER_BPMN;
 use test_support::certificates::TestCa;
 use test_support::postgres::{PostgresOptions, TestDatabase, TestPostgres};
@@ -32,6 +33,7 @@ pub(crate) struct World {
     pub(crate) postgres: TestPostgres,
     pub(crate) database: TestDatabase,
     pub(crate) engine: Processes,
+    pub(crate) version: String,
     address: EngineAddress,
     controller: Credential,
     worker: Credential,
@@ -67,10 +69,9 @@ impl World {
             std::fs::create_dir(files.path().join(name))?;
             std::fs::write(files.path().join(name).join(CURRENT), content)?;
         }
-        let migrated = command(binary, "migrate", &database, files.path())
-            .args(["--to", &version(binary).await?])
-            .output()
-            .await?;
+        let version = version(binary).await?;
+        let migrated =
+            command(binary, "migrate", &database, files.path()).args(["--to", &version]).output().await?;
         ensure!(migrated.status.success(), "migrating: {}", String::from_utf8_lossy(&migrated.stderr));
         let port = free_port()?;
         let child = command(binary, "serve", &database, files.path())
@@ -89,6 +90,7 @@ impl World {
             postgres,
             database,
             engine: Processes::one(child.id().context("the engine ended")?),
+            version,
             address: EngineAddress { host: "127.0.0.1".to_owned(), port, tls: Some(tls) },
             controller,
             worker: worker_key.mint(TokenRole::Worker, &tenant),
@@ -96,7 +98,7 @@ impl World {
             _child: child,
             _files: files,
         };
-        world.deploy().await?;
+        world.deploy("bench/order", ORDER_BPMN).await?;
         Ok(world)
     }
 
@@ -114,10 +116,29 @@ impl World {
         self.connect(&self.client)
     }
 
+    /// How a worker and a client of the default tenant come in.
+    pub(crate) fn accesses(&self) -> [EngineAccess; 2] {
+        [self.access(&self.worker), self.access(&self.client)]
+    }
+
+    fn access(&self, credential: &Credential) -> EngineAccess {
+        EngineAccess { address: self.address.clone(), credential: credential.clone() }
+    }
+
     /// With a connection of its own, as another process has.
     fn connect(&self, credential: &Credential) -> anyhow::Result<EngineClient> {
-        let access = EngineAccess { address: self.address.clone(), credential: credential.clone() };
-        Ok(EnginePool::new(Timeouts::default()).client(&access)?)
+        Ok(EnginePool::new(Timeouts::default()).client(&self.access(credential))?)
+    }
+
+    /// A session of the superuser in the engine's database: row-level security hides nothing from it.
+    pub(crate) async fn session(&self) -> anyhow::Result<PgConnection> {
+        Ok(PgConnection::connect_with(&self.postgres.superuser().database(&self.database.name)).await?)
+    }
+
+    /// What is compared begins after one.
+    pub(crate) async fn checkpoint(&self) -> anyhow::Result<()> {
+        self.session().await?.execute("CHECKPOINT").await?;
+        Ok(())
     }
 
     /// The server, and one process for each of its connections.
@@ -126,13 +147,13 @@ impl World {
     }
 
     /// Tried until the engine serves.
-    async fn deploy(&self) -> anyhow::Result<()> {
+    pub(crate) async fn deploy(&self, resource_name: &str, document: &str) -> anyhow::Result<()> {
         let request = DeployProcess {
             request_id: String::new(),
             tenant_id: DEFAULT_TENANT.to_owned(),
-            resource_name: "bench/order".to_owned(),
-            content: ORDER_BPMN.as_bytes().to_vec(),
-            content_sha256: bpmn::digest(ORDER_BPMN.as_bytes()),
+            resource_name: resource_name.to_owned(),
+            content: document.as_bytes().to_vec(),
+            content_sha256: bpmn::digest(document.as_bytes()),
             version_tag: None,
             mode: LintMode::Strict,
             owner: None,
