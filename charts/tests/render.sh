@@ -98,6 +98,7 @@ wrong_values_are_refused() {
   refused "/tenant-controller/replica'" --set tenant-controller.replica=2
   refused /worker-controller/engineImage --set worker-controller.engineImage.repository=x
   refused /global/backupAgent/tag --set global.backupAgent.tag=a:b
+  refused /cluster-controller/managedPostgresImage --set cluster-controller.managedPostgresImage=postgres
   refused /cluster-controller/securePort --set cluster-controller.securePort=6443
   refused /cluster-controller/replicas --set cluster-controller.replicas=17
   refused /cluster-controller/replicas --set-string cluster-controller.replicas=1

@@ -40,6 +40,11 @@ pub struct Settings {
     #[arg(long, env = "ENGINE_IMAGE_PULL_SECRETS", value_delimiter = ',')]
     pub engine_image_pull_secrets: Vec<String>,
 
+    /// Image of a managed Postgres whose `spec.postgres.managed.image` is left out; the provider's own when empty. It counts
+    /// when the Postgres is made: one that exists keeps its image.
+    #[arg(long, env = "MANAGED_POSTGRES_IMAGE", default_value = "")]
+    pub managed_postgres_image: String,
+
     /// Days that an engine's certificate holds; it is renewed when a third of them is left.
     #[arg(long, env = "CERTIFICATE_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(7..=825))]
     pub certificate_days: u16,

@@ -84,6 +84,8 @@ pub struct Order<'a> {
     pub cluster: &'a WorkflowCluster,
     /// `spec.postgres.managed`.
     pub managed: &'a ManagedPostgres,
+    /// Image of a new one, where the spec names none and the provider's own is not wanted.
+    pub default_image: Option<&'a str>,
     /// Name, namespace, labels and, if the database goes with the cluster, the owner.
     pub metadata: ObjectMeta,
     /// No instance shall run; the volumes stay.
@@ -140,7 +142,18 @@ impl<'a> Order<'a> {
             ClusterDeletionPolicy::Retain => input.unowned_metadata(name, Component::Postgres),
         };
         let Circumstances { asleep, fixed_class, archives, origin } = circumstances;
-        Some(Self { cluster: input.cluster, managed, metadata, asleep, fixed_class, archives, origin })
+        let default_image =
+            Some(input.settings.managed_postgres_image.as_str()).filter(|image| !image.is_empty());
+        Some(Self {
+            cluster: input.cluster,
+            managed,
+            default_image,
+            metadata,
+            asleep,
+            fixed_class,
+            archives,
+            origin,
+        })
     }
 }
 

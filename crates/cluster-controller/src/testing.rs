@@ -81,6 +81,7 @@ pub(crate) fn settings() -> Settings {
         engine_image_repository: "ghcr.io/example/workflow-engine".to_owned(),
         engine_image_pull_policy: PullPolicy::IfNotPresent,
         engine_image_pull_secrets: Vec::new(),
+        managed_postgres_image: "registry.example/postgresql:17".to_owned(),
         certificate_days: 90,
         proof_secret: "proof".to_owned(),
         credential_settle_seconds: 600,

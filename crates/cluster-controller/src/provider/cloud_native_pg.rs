@@ -226,7 +226,7 @@ fn build_spec(order: &Order<'_>, live: Option<&DynamicObject>) -> ClusterSpec {
     let has_metadata = !scheduling.pod_labels.is_empty() || !scheduling.pod_annotations.is_empty();
     ClusterSpec {
         instances: managed.replicas(),
-        image_name: managed.image.clone(),
+        image_name: build_image(order, live),
         storage: Storage { size, storage_class: managed.storage_class_name.clone() },
         bootstrap,
         postgresql: PostgresConfiguration {
@@ -255,6 +255,14 @@ fn build_spec(order: &Order<'_>, live: Option<&DynamicObject>) -> ClusterSpec {
         plugins: object_store::build_archiver(order, &name).into_iter().collect(),
         external_clusters,
     }
+}
+
+/// Another image may be another major version: only the spec changes it.
+fn build_image(order: &Order<'_>, live: Option<&DynamicObject>) -> Option<String> {
+    let named = || order.managed.image.clone();
+    let kept = || live?.data.pointer("/spec/imageName")?.as_str().map(str::to_owned);
+    let default = || order.default_image.filter(|_| live.is_none()).map(str::to_owned);
+    named().or_else(kept).or_else(default)
 }
 
 /// A `Cluster` begins once: what it began with stays as it is, also when the backup that it was is gone.

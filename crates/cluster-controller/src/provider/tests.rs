@@ -68,6 +68,34 @@ fn what_pods_are_asked_for_holds_for_those_of_postgres() {
     insta::assert_yaml_snapshot!(built(&cluster, None));
 }
 
+/// The default of the installation may become another major version.
+#[rstest]
+#[case::a_new_one_has_the_default(None, None, Some("registry.example/postgresql:17"))]
+#[case::the_spec_decides(
+    Some("registry.example/postgresql:16"),
+    None,
+    Some("registry.example/postgresql:16")
+)]
+#[case::the_spec_changes_it(
+    Some("registry.example/postgresql:18"),
+    Some("other:15"),
+    Some("registry.example/postgresql:18")
+)]
+#[case::one_that_exists_keeps_its_own(None, Some("other:15"), Some("other:15"))]
+fn which_image_a_postgres_has(
+    #[case] named: Option<&str>,
+    #[case] kept: Option<&str>,
+    #[case] expected: Option<&str>,
+) {
+    let cluster = managed(|it| it.spec.postgres.managed.as_mut().unwrap().image = named.map(str::to_owned));
+    let live = kept.map(|image| {
+        let mut live = applied(&cluster, healthy(3, 3));
+        live.data["spec"]["imageName"] = json!(image);
+        live
+    });
+    assert_eq!(built(&cluster, live.as_ref())["spec"]["imageName"].as_str(), expected);
+}
+
 #[test]
 fn no_provider_is_asked_for_an_external_database() {
     let external = minimal(|_| ());
