@@ -34,7 +34,7 @@ pub(crate) struct Options {
     /// Length of a round of load, with a backup or without
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(5..=300))]
     seconds: u32,
-    /// How long a snapshot is held; as long before it nobody holds one
+    /// How long a snapshot is held; as long before it nobody holds one, at most two minutes
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(10..=3_600))]
     hold_seconds: u32,
     /// How long the load goes on after the snapshot; longer than the minute between two visits of autovacuum

@@ -18,6 +18,8 @@ use crate::world::World;
 use sample::{Sample, Sampler};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Longest time without a snapshot: it tells no more afterwards, because autovacuum looks every minute.
+const LONGEST_BEFORE: u64 = 120;
 /// The load has recovered with so many good seconds in a row.
 const GOOD_SECONDS: u64 = 5;
 
@@ -56,7 +58,8 @@ pub(super) async fn measure(world: &World, options: &Options) -> anyhow::Result<
     let mut intervals = Vec::new();
     let mut holder: Option<PgConnection> = None;
     let (hold, after) = (u64::from(options.hold_seconds), u64::from(options.recover_seconds));
-    for (phase, length) in [(Phase::Before, hold), (Phase::Held, hold), (Phase::After, after)] {
+    let before = hold.min(LONGEST_BEFORE);
+    for (phase, length) in [(Phase::Before, before), (Phase::Held, hold), (Phase::After, after)] {
         match phase {
             Phase::Before => {}
             Phase::Held => holder = Some(hold_snapshot(world).await?),
