@@ -180,7 +180,7 @@ async fn observe_world(
         observe_login(context, cluster, target),
         async {
             Ok(match &target.managed {
-                Some(managed) => Some(observe_managed(context, cluster, managed).await),
+                Some(managed) => Some(observe_managed(context, cluster, managed).await?),
                 None => None,
             })
         },

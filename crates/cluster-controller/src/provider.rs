@@ -1,25 +1,24 @@
 //! Other operators that make Postgres for a cluster (`spec.postgres.managed`). A provider says what is to be applied, what
-//! the applied object says of itself, and where the database is then. Pure, but for [`observe_provider`].
+//! the applied object says of itself, and where the database is then. Pure, but for [`observe`].
 
 pub mod archive;
 pub mod cloud_native_pg;
+mod leftovers;
+mod observe;
 
 use api_types::WorkflowCluster;
 use api_types::cluster::{ClusterDeletionPolicy, ClusterReason, ManagedPostgres, PostgresProvider};
 use api_types::labels::{CLUSTER, Component, MANAGED_BY, OPERATOR};
-use controller_kit::absence::{Absence, absence};
 use controller_kit::plan::{ChildVerdict, Desired, is_controlled_by, is_converged, plan_child};
 use controller_kit::problem::Problem;
-use controller_kit::run::chain;
-use engine_access::grant::{NamespaceRole, missing_permission};
-use k8s_openapi::api::storage::v1::StorageClass;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, ObjectMeta};
+use kube::api::{ApiResource, DynamicObject, ObjectMeta};
 use kube::{Resource as _, ResourceExt as _};
 
 use crate::children::BuildInput;
-use crate::context::Context;
 use crate::observe::postgres::PostgresProblem;
-use archive::{Beginning, Origin, StoresView, observe_failed_recovery, observe_stores, plan_stores};
+use archive::{Beginning, Origin, StoresView, plan_stores};
+use leftovers::hold_for;
+pub use observe::{Found, observe_managed, observe_provider};
 
 /// An operator that makes Postgres.
 pub trait Provider: Send + Sync {
@@ -52,6 +51,9 @@ pub trait Provider: Send + Sync {
 
     /// Labels of the pods that recover the object from a base backup, while it has no instance yet.
     fn recovering_pods(&self, live: &DynamicObject) -> Option<String>;
+
+    /// Labels of the volume claims of the object that is applied for this cluster.
+    fn volume_labels(&self, cluster: &str) -> String;
 
     /// The kind of the plugin's objects that say where an archive is.
     fn store_resource(&self) -> ApiResource;
@@ -223,36 +225,6 @@ impl Managed {
     }
 }
 
-/// What was read of a managed Postgres.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Found {
-    /// The provider's object.
-    pub view: ProviderView,
-    /// The `StorageClass` of the volumes, if it does not let them grow.
-    pub fixed_class: Option<String>,
-    /// The plugin's objects.
-    pub stores: StoresView,
-    /// The pod that could not recover the base backup.
-    pub failed_recovery: Option<String>,
-}
-
-/// Reads a managed Postgres.
-pub async fn observe_managed(
-    context: &Context,
-    cluster: &WorkflowCluster,
-    managed: &ManagedPostgres,
-) -> Found {
-    let (view, stores) = futures::join!(
-        observe_provider(context, cluster, managed),
-        observe_stores(context, cluster, managed)
-    );
-    let (fixed_class, failed_recovery) = futures::join!(
-        observe_fixed_class(context, cluster, managed, &view),
-        observe_failed_recovery(context, cluster, managed, &view)
-    );
-    Found { view, fixed_class, stores, failed_recovery }
-}
-
 /// The provider's object, as it is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProviderView {
@@ -275,66 +247,6 @@ impl ProviderView {
     }
 }
 
-/// Asks by name, at each pass: a kind that may not exist cannot be watched.
-pub async fn observe_provider(
-    context: &Context,
-    cluster: &WorkflowCluster,
-    managed: &ManagedPostgres,
-) -> ProviderView {
-    let provider = provider_of(managed);
-    let (name, namespace) =
-        (provider.object_name(&cluster.name_any()), cluster.namespace().unwrap_or_default());
-    let resource = provider.resource();
-    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
-    match api.get(&name).await {
-        Ok(found) => ProviderView::Known(Some(Box::new(found))),
-        Err(error) => match absence(&error) {
-            Some(Absence::Object) => ProviderView::Known(None),
-            Some(Absence::Kind) => ProviderView::CrdMissing,
-            None => {
-                let object = format!("{} {namespace}/{name}", resource.kind);
-                let missing = missing_permission(&error, NamespaceRole::Cluster);
-                ProviderView::Unread(Problem::unread(&object, &error, missing))
-            }
-        },
-    }
-}
-
-/// The `StorageClass` of the volumes, if it does not let them grow; asked only when a person raised the size: the provider would
-/// take it, and then never look at its object again.
-pub async fn observe_fixed_class(
-    context: &Context,
-    cluster: &WorkflowCluster,
-    managed: &ManagedPostgres,
-    view: &ProviderView,
-) -> Option<String> {
-    let live = view.live()?;
-    let size = live.data.pointer("/spec/storage/size")?;
-    if *size == serde_json::to_value(managed.storage_size()).ok()? {
-        return None;
-    }
-    let classes: Api<StorageClass> = Api::all(context.client.clone());
-    let found = match &managed.storage_class_name {
-        Some(name) => classes.get_opt(name).await,
-        None => classes.list(&ListParams::default()).await.map(|all| all.items.into_iter().find(is_default)),
-    };
-    match found {
-        Ok(Some(class)) => (class.allow_volume_expansion != Some(true)).then(|| class.name_any()),
-        Ok(None) => Some(managed.storage_class_name.clone().unwrap_or_else(|| "default".to_owned())),
-        Err(error) => {
-            tracing::warn!(cluster = cluster.name_any(), error = %chain(&error), "the StorageClass could not be read: the volumes keep their size");
-            Some(managed.storage_class_name.clone().unwrap_or_else(|| "default".to_owned()))
-        }
-    }
-}
-
-fn is_default(class: &StorageClass) -> bool {
-    class
-        .annotations()
-        .get("storageclass.kubernetes.io/is-default-class")
-        .is_some_and(|value| value == "true")
-}
-
 /// Judges what was read; `None` when no provider makes the database.
 #[must_use]
 pub fn judge_managed(
@@ -343,7 +255,7 @@ pub fn judge_managed(
     beginning: Beginning,
     may_sleep: bool,
 ) -> Option<Managed> {
-    let Found { view, fixed_class, stores, failed_recovery } = found;
+    let Found { view, fixed_class, stores, failed_recovery, leftovers } = found;
     let provider = provider_of(input.target.managed.as_ref()?);
     // While the plugin cannot be asked, what archives goes on with it.
     let archives = match &stores {
@@ -352,7 +264,7 @@ pub fn judge_managed(
             view.live().is_some_and(|live| provider.archives(live))
         }
     };
-    let beginning = hold_without_plugin(provider, beginning, &stores);
+    let beginning = hold_for(&leftovers, hold_without_plugin(provider, beginning, &stores));
     let mut managed = Managed {
         state: None,
         asleep: false,

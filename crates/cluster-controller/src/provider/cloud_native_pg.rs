@@ -184,6 +184,10 @@ impl Provider for CloudNativePg {
         is_recovering.then(|| format!("{CLUSTER_LABEL}={},cnpg.io/jobRole=full-recovery", live.name_any()))
     }
 
+    fn volume_labels(&self, cluster: &str) -> String {
+        format!("{CLUSTER_LABEL}={}", self.object_name(cluster))
+    }
+
     fn store_resource(&self) -> ApiResource {
         ApiResource::erase::<object_store::ObjectStore>(&())
     }

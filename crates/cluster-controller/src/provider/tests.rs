@@ -12,7 +12,13 @@ const AWAKE: Circumstances<'static> =
     Circumstances { asleep: false, fixed_class: None, archives: true, origin: None };
 
 fn found(view: ProviderView) -> Found {
-    Found { view, fixed_class: None, stores: StoresView::Known(BTreeMap::new()), failed_recovery: None }
+    Found {
+        view,
+        fixed_class: None,
+        stores: StoresView::Known(BTreeMap::new()),
+        failed_recovery: None,
+        leftovers: Vec::new(),
+    }
 }
 
 fn managed(change: impl FnOnce(&mut WorkflowCluster)) -> WorkflowCluster {

@@ -204,6 +204,7 @@ impl World {
                 engine_image_repository: "ghcr.io/example/workflow-engine".to_owned(),
                 engine_image_pull_policy: PullPolicy::IfNotPresent,
                 engine_image_pull_secrets: Vec::new(),
+                managed_postgres_image: String::new(),
                 certificate_days: 90,
                 proof_secret: PROOF_SECRET.to_owned(),
                 credential_settle_seconds: 600,

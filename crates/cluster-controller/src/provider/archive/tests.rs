@@ -30,7 +30,13 @@ fn origin(target_time: Option<&str>) -> Origin {
 }
 
 fn found(live: Option<DynamicObject>, stores: StoresView) -> Found {
-    Found { view: ProviderView::Known(live.map(Box::new)), fixed_class: None, stores, failed_recovery: None }
+    Found {
+        view: ProviderView::Known(live.map(Box::new)),
+        fixed_class: None,
+        stores,
+        failed_recovery: None,
+        leftovers: Vec::new(),
+    }
 }
 
 fn nothing() -> StoresView {
@@ -130,6 +136,22 @@ fn nothing_is_made_before_it_is_known_what_it_begins_with(
         explain_absence(input, &managed).unwrap()
     });
     assert_eq!((problem.reason.to_string().as_str(), problem.cause.as_str()), (reason, cause));
+}
+
+/// CloudNativePG would take them for those of the new one.
+#[test]
+fn nothing_is_made_while_volumes_of_a_former_postgres_are_there() {
+    let cluster = archived();
+    let left = || Found { leftovers: vec!["dev-postgres-1".to_owned()], ..found(None, nothing()) };
+    assert_eq!(applied(&cluster, left(), Beginning::Empty), Vec::<Value>::new());
+    let problem = with_input(&cluster, |input| {
+        explain_absence(input, &judge_managed(input, left(), Beginning::Empty, false).unwrap()).unwrap()
+    });
+    assert_eq!(problem.reason, ClusterReason::PostgresProvisioning);
+    assert_eq!(
+        problem.cause,
+        "PersistentVolumeClaims of a former Postgres of this name are still there: dev-postgres-1; they go by themselves if it was just deleted, else delete them"
+    );
 }
 
 /// A database is worth more than its archive.
