@@ -251,11 +251,23 @@ impl Testbed {
 
     async fn remove_objects(&self, progress: Progress) -> anyhow::Result<()> {
         self.remove_one::<WorkflowProcess>(self.shape.name, progress).await?;
+        self.give_up_work().await?;
         self.remove_one::<WorkflowTenant>(self.shape.name, progress).await?;
         self.remove_one::<WorkflowCluster>(self.shape.name, progress).await?;
         // The engine's pods may outlive the object that they belong to, and would hold on to the database.
         self.await_gone::<StatefulSet>(&engine_name(self.shape.name), progress).await?;
         self.remove_one::<Secret>(&format!("{}-db", self.shape.name), progress).await
+    }
+
+    /// Instances that a run left open would keep the tenant.
+    async fn give_up_work(&self) -> anyhow::Result<()> {
+        let purge = Patch::Merge(json!({"spec": {"deletionPolicy": "Purge"}}));
+        let patched =
+            self.api::<WorkflowTenant>().patch(self.shape.name, &PatchParams::default(), &purge).await;
+        match patched {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            patched => patched.map(drop).context("giving up the tenant's instances"),
+        }
     }
 
     fn object(&self, kind: &str, spec: &Value) -> Value {

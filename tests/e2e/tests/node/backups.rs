@@ -44,7 +44,7 @@ async fn a_cluster_goes_on_from_a_backup_after_the_first_one_is_gone() {
     };
     let source = Testbed::build(&cluster, shape, progress).await.expect("should be ready");
     start_instances(&cluster, SOURCE, "order", INSTANCES).await;
-    lease_jobs(&cluster, SOURCE, LEASED).await;
+    lease_jobs(&cluster, SOURCE, "pass-on", LEASED).await;
     copy_secrets(&cluster).await;
 
     let spec = json!({"clusterRef": {"name": SOURCE}, "destination": destination("e2e/moves")});

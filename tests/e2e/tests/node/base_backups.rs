@@ -114,7 +114,7 @@ async fn clusters_go_on_from_a_base_backup_at_its_end_and_at_a_later_time() {
     clusters.patch(SOURCE, &PatchParams::default(), &patch).await.expect("should be patched");
     await_condition(&clusters, SOURCE, START, "archives its WAL", is_running).await;
     start_instances(&cluster, SOURCE, "order", INSTANCES).await;
-    lease_jobs(&cluster, SOURCE, LEASED).await;
+    lease_jobs(&cluster, SOURCE, "pass-on", LEASED).await;
     let at_end = observe_contents(&cluster, place(SOURCE), SOURCE).await;
     assert_eq!(at_end.lines().count(), 1 + 2 * INSTANCES, "{at_end}");
 

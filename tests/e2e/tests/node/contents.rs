@@ -65,19 +65,19 @@ pub(crate) async fn start_instances(cluster: &Cluster, name: &str, run: &str, co
             tenant_id: name.to_owned(),
             process_id: format!("{name}-flow"),
             version: None,
-            variables: Variables::default(),
+            variables: Variables::from_iter([("amount".to_owned(), json!(number + 1))]),
         };
         engine.client.start_instance(&order).await.expect("should start");
     }
 }
 
-/// Has a worker hold so many jobs.
-pub(crate) async fn lease_jobs(cluster: &Cluster, name: &str, count: u32) {
+/// Has a worker hold so many jobs of a type.
+pub(crate) async fn lease_jobs(cluster: &Cluster, name: &str, job_type: &str, count: u32) {
     let owner: WorkflowCluster = api(cluster, PLAYGROUND).get(name).await.expect("should be there");
     let engine = e2e::engine::connect(cluster, &owner).await.expect("should connect");
     let order = ActivateJobs {
         tenant_id: name.to_owned(),
-        job_types: vec!["pass-on".to_owned()],
+        job_types: vec![job_type.to_owned()],
         worker: "e2e".to_owned(),
         max_jobs: count,
         lease: Duration::from_mins(30),

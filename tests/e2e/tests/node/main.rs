@@ -4,6 +4,7 @@
 mod backups;
 mod base_backups;
 mod clients;
+mod comes_back;
 mod contents;
 mod deletion;
 mod faults;
