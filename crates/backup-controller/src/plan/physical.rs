@@ -15,7 +15,7 @@ use kube::ResourceExt as _;
 
 use super::{
     BackupPlan, BackupStep, Begun, Course, RECHECK_JOB, RECHECK_WATCHED, Step, Wait, missing_finalizer, only,
-    runs,
+    recorded, runs,
 };
 use crate::args::Settings;
 use crate::children::{Order, base_backup, inspect_job};
@@ -102,7 +102,7 @@ pub(super) fn plan_going(
     let name = base_backup::name(backup);
     let fails = |message| only(Course::Fails { reason: Reason::ProviderBackupFailed, message });
     Some(match state {
-        BaseState::Completed(Some(id)) => plan_inspection(backup, id, observed, settings),
+        BaseState::Completed(Some(id)) => return plan_inspection(backup, id, observed, settings),
         BaseState::Completed(None) => fails(format!("CloudNativePG gave Backup {name} no id")),
         BaseState::Failed(why) => fails(format!("CloudNativePG gave up Backup {name}: {why}")),
         BaseState::Going | BaseState::ArchiveFails if is_over(*made, observed, now) => fails(format!(
@@ -117,31 +117,26 @@ pub(super) fn plan_going(
     })
 }
 
-/// CloudNativePG says that it is complete. That counts once the destination has shown it.
+/// CloudNativePG says that it is complete. That counts once the destination has shown it. `None` when nothing was begun.
 fn plan_inspection(
     backup: &WorkflowBackup,
     id: &PhysicalId,
     observed: &Observed,
     settings: &Settings,
-) -> BackupPlan {
-    let status = backup.status.clone().unwrap_or_default();
-    let Some(artefact) = status.artefact else { return only(Course::Runs(is_made(&id.to_string()))) };
-    if status.backup_id.as_deref() != Some(id.to_string().as_str()) {
-        return only(Course::Begins(Box::new(Begun {
-            backup_id: id.to_string(),
-            location: location(&artefact.destination, &id.to_string()),
-            artefact,
-            engine_version: status.engine_version,
-        })));
+) -> Option<BackupPlan> {
+    let (begun, id) = (recorded(backup)?, id.to_string());
+    if begun.backup_id != id {
+        let location = location(&begun.artefact.destination, &id);
+        return Some(only(Course::Begins(Box::new(Begun { backup_id: id, location, ..begun }))));
     }
     let scheduling = observed.cluster.as_ref().and_then(|cluster| cluster.spec.scheduling.as_ref());
-    let Some(order) = Order::of(backup, scheduling, settings) else {
-        return only(Course::Runs(is_made(&id.to_string())));
-    };
+    let order = Order::of(backup, scheduling, settings)?;
     let desired =
-        Desired::of(&inspect_job::build(&order, status.engine_version.as_deref().unwrap_or_default()));
+        Desired::of(&inspect_job::build(&order, begun.engine_version.as_deref().unwrap_or_default()));
     let course = Course::Runs(runs(&desired.name));
-    BackupPlan { steps: vec![Step::Own(BackupStep::CreateJob(Box::new(desired)))], course }
+    let mut steps = missing_finalizer(backup);
+    steps.push(Step::Own(BackupStep::CreateJob(Box::new(desired))));
+    Some(BackupPlan { steps, course })
 }
 
 fn is_made(name: &str) -> Wait {
