@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use api_types::status::Status as _;
-use kube::api::PartialObjectMeta;
+use kube::api::{DynamicObject, PartialObjectMeta};
 use kube::core::object::HasStatus as _;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt as _};
@@ -16,7 +16,8 @@ use crate::controller::{Queue, QueueEnd, static_kind};
 use crate::pass::{Kind, Passes};
 use crate::run::Service;
 use crate::watch::{
-    self, Watch, WatchContext, watch_metadata, watch_metadata_store, watch_own, watch_referenced,
+    self, OptionalKind, Watch, WatchContext, watch_metadata, watch_metadata_store, watch_optional, watch_own,
+    watch_referenced,
 };
 
 /// The controller of kind `K`, not running yet.
@@ -141,6 +142,19 @@ impl<'s, K: Kind> ControllerBuilder<'s, K> {
         let (store, watch) = watch::watch_children(&self.context, kind, managed_by, self.queue.clone());
         self.watches.push(watch);
         store
+    }
+
+    /// Watches a kind that may not be installed, see [`watch_optional`]. The `owner` of an object gets a pass when it
+    /// comes or goes, when its spec or metadata changes, or its `fields`.
+    pub fn watch_optional<C>(
+        &mut self,
+        kind: OptionalKind,
+        fields: impl Fn(&DynamicObject) -> C + Send + 'static,
+        owner: impl Fn(&DynamicObject) -> Option<ObjectRef<K::Object>> + Send + 'static,
+    ) where
+        C: PartialEq + Send + 'static,
+    {
+        self.watches.push(watch_optional(&self.context, kind, self.queue.clone(), fields, owner));
     }
 
     /// Runs the controller. It begins with its first pass when every watch has its first complete list.

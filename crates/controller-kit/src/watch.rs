@@ -30,11 +30,13 @@ use crate::metrics::Metrics;
 mod changed_fields;
 mod feed;
 mod names;
+mod optional;
 mod slim;
 
 use changed_fields::ChangedFields;
 use feed::{Change, Feed, Invalid};
 use names::Names;
+pub use optional::{ABSENT_RECHECK, OptionalKind, watch_optional};
 
 /// A watch without progress for so long counts as stuck: the liveness probe fails, and the process is restarted. Twice
 /// the 290 s after which a quiet watch is opened again, which is progress.
@@ -347,13 +349,7 @@ where
     F: FnMut(watcher::Event<T>) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send,
 {
-    let started = Instant::now();
-    let (progress, metrics, path) = (context.progress.clone(), context.metrics.clone(), path.to_owned());
-    let live = move || {
-        let age = progress.age(&path, started, Instant::now());
-        metrics.set_watch_progress(progress.cluster(), name, age);
-        if age < WEDGED_AFTER { Ok(()) } else { Err(format!("no progress for {} s", age.as_secs())) }
-    };
+    let live = liveness(context, name, path);
     let (metrics, cluster) = (context.metrics.clone(), context.progress.cluster.clone());
     let (listed_sender, listed) = tokio::sync::watch::channel(false);
     let task = async move {
@@ -374,7 +370,22 @@ where
             }
         }
     };
-    Watch { name, listed, live: Box::new(live), task: Box::pin(task) }
+    Watch { name, listed, live, task: Box::pin(task) }
+}
+
+/// Also shows the watch's progress in the metrics, whenever it is asked.
+fn liveness(
+    context: &WatchContext,
+    name: &'static str,
+    path: &str,
+) -> Box<dyn Fn() -> Result<(), String> + Send + Sync> {
+    let started = Instant::now();
+    let (progress, metrics, path) = (context.progress.clone(), context.metrics.clone(), path.to_owned());
+    Box::new(move || {
+        let age = progress.age(&path, started, Instant::now());
+        metrics.set_watch_progress(progress.cluster(), name, age);
+        if age < WEDGED_AFTER { Ok(()) } else { Err(format!("no progress for {} s", age.as_secs())) }
+    })
 }
 
 fn hint_of(error: &watcher::Error) -> &'static str {

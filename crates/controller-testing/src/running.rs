@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use controller_kit::Service;
+use controller_kit::admin::Admin;
 use controller_kit::args::ServiceArgs;
 use controller_kit::lease::Fence;
 use controller_kit::metrics::Metrics;
@@ -22,6 +23,7 @@ struct Args {
 /// Ends with the value.
 pub struct RunningController {
     metrics: Metrics,
+    admin: Admin,
     stop: CancellationToken,
     task: JoinHandle<Result<(), RunError>>,
 }
@@ -49,18 +51,29 @@ impl RunningController {
     /// Lets a service run that has been set up.
     #[must_use]
     pub fn attend(mut service: Service) -> Self {
-        let (metrics, stop) = (service.metrics.clone(), service.stop.clone());
+        let (metrics, admin, stop) = (service.metrics.clone(), service.admin.clone(), service.stop.clone());
         let task = tokio::spawn(async move { service.attend().await });
-        Self { metrics, stop, task }
+        Self { metrics, admin, stop, task }
     }
 
     /// Passes over objects of this kind that ended settled.
     #[must_use]
     pub fn settled(&self, kind: &str) -> u64 {
-        let text = self.metrics.encode().expect("metrics should be readable");
+        let text = self.metrics();
         let line = format!(r#"operator_reconciliations_total{{kind="{kind}",outcome="settled"}} "#);
         let count = text.lines().find_map(|found| found.strip_prefix(&line));
         count.map_or(0, |count| count.parse().expect("a counter should be a number"))
+    }
+
+    /// The text of `/metrics`.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.metrics.encode().expect("metrics should be readable")
+    }
+
+    /// What `/readyz` and `/livez` say.
+    pub fn probe(&self) -> Result<(), String> {
+        self.admin.ready.evaluate().and_then(|()| self.admin.live.evaluate())
     }
 
     /// Ends it as SIGTERM does.

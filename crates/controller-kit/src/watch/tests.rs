@@ -34,7 +34,7 @@ fn backoff_is_capped_at_ten_seconds_plus_jitter_and_starts_again() {
     assert!(backoff.next().unwrap() <= Duration::from_secs(1));
 }
 
-fn context(apiserver: &FakeApiServer) -> WatchContext {
+pub(super) fn context(apiserver: &FakeApiServer) -> WatchContext {
     let (client, clock) = (apiserver.client(), Clock::fixed(jiff::Timestamp::UNIX_EPOCH));
     WatchContext {
         publisher: Publisher::new(client.clone(), "controller", "pod-0".into(), clock),

@@ -1,0 +1,193 @@
+//! The watch of a kind that another operator brings: it may not be installed yet, or no longer.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Debug;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use kube::Resource;
+use kube::api::{Api, ApiResource, DynamicObject, ObjectMeta};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::{Error, Event, watcher as watch};
+
+use super::{Watch, WatchBackoff, WatchContext, hint_of, key_of, list_config, liveness, trigger_of};
+use crate::absence::{Absence, absence};
+use crate::controller::Queue;
+
+/// A kind that is not installed is looked for again after this time. It costs one call.
+pub const ABSENT_RECHECK: Duration = Duration::from_secs(15);
+
+/// A kind that may not be installed.
+#[derive(Clone, Debug)]
+pub struct OptionalKind {
+    /// Name of its watch in metrics and probes.
+    pub name: &'static str,
+    /// The kind.
+    pub resource: ApiResource,
+    /// Only objects with these labels are asked for.
+    pub labels: String,
+}
+
+/// Watches a kind that may not be installed, and keeps none of its objects: whoever needs one reads it by name. The
+/// owner of an object is queued when the object comes or goes, when its spec or metadata changes, or what `fields`
+/// returns for it. While the kind is not installed nothing is wrong: it is looked for every [`ABSENT_RECHECK`]. No pass
+/// waits for this watch, and readiness does not depend on it.
+pub fn watch_optional<Owner, C>(
+    context: &WatchContext,
+    kind: OptionalKind,
+    queue: Queue<Owner>,
+    fields: impl Fn(&DynamicObject) -> C + Send + 'static,
+    owner: impl Fn(&DynamicObject) -> Option<ObjectRef<Owner>> + Send + 'static,
+) -> Watch
+where
+    Owner: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+    C: PartialEq + Send + 'static,
+{
+    let OptionalKind { name, resource, labels } = kind;
+    let api: Api<DynamicObject> = Api::all_with(context.client.clone(), &resource);
+    let path = api.resource_url().to_owned();
+    let live = liveness(context, name, &path);
+    let (metrics, progress) = (context.metrics.clone(), context.progress.clone());
+    let (listed_sender, listed) = tokio::sync::watch::channel(true);
+    let mut seen = Seen::new(fields, owner);
+    let task = async move {
+        // Lives as long as the task, like that of every other watch.
+        let _listed = listed_sender;
+        let (mut backoff, mut is_installed) = (WatchBackoff::new(), None);
+        loop {
+            let mut events = std::pin::pin!(watch(api.clone(), list_config().labels(&labels)));
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(event) => {
+                        // The first event of a list comes before the API server is asked.
+                        if !matches!(event, Event::Init) {
+                            backoff = WatchBackoff::new();
+                            if is_installed.replace(true) == Some(false) {
+                                tracing::info!(watch = name, "the kind is installed now and watched");
+                            }
+                        }
+                        queue.push_all(seen.accept(event));
+                    }
+                    Err(error) if is_absent(&error) => {
+                        progress.note(&path, Instant::now());
+                        queue.push_all(seen.forget());
+                        if is_installed.replace(false) != Some(false) {
+                            tracing::info!(
+                                watch = name,
+                                "the kind is not installed, it is looked for again and again"
+                            );
+                        }
+                        tokio::time::sleep(ABSENT_RECHECK).await;
+                        // Versions that the former watch knows mean nothing to the kind that comes next.
+                        break;
+                    }
+                    // As when the kind was removed and installed again meanwhile. A new list follows.
+                    Err(Error::WatchError(status)) if status.code == 410 => {
+                        tokio::time::sleep(backoff.next().unwrap_or(ABSENT_RECHECK)).await;
+                    }
+                    Err(error) => {
+                        if is_refused(&error) {
+                            // A restart would not help.
+                            progress.note(&path, Instant::now());
+                        }
+                        metrics.count_watch_error(progress.cluster(), name);
+                        tracing::warn!(watch = name, %error, hint = hint_of(&error), "watch broke, starting it again");
+                        tokio::time::sleep(backoff.next().unwrap_or(ABSENT_RECHECK)).await;
+                    }
+                }
+            }
+        }
+    };
+    Watch { name, listed, live, task: Box::pin(task) }
+}
+
+/// A list or a watch names no object: what is not found is the kind.
+fn is_absent(error: &Error) -> bool {
+    let (Error::InitialListFailed(source) | Error::WatchStartFailed(source)) = error else { return false };
+    absence(source) == Some(Absence::Kind)
+}
+
+/// The API server answers, for instance that the ServiceAccount lacks a right.
+fn is_refused(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InitialListFailed(kube::Error::Api(_)) | Error::WatchStartFailed(kube::Error::Api(_))
+    )
+}
+
+/// What is known of each object: what its owner's pass depends on, and who that is.
+struct Seen<Owner: Resource, C, F, O> {
+    fields: F,
+    owner: O,
+    known: HashMap<String, (u64, C, Option<ObjectRef<Owner>>)>,
+    /// Of the list that is being read.
+    listed: HashSet<String>,
+}
+
+impl<Owner, C, F, O> Seen<Owner, C, F, O>
+where
+    Owner: Resource<DynamicType = ()>,
+    C: PartialEq,
+    F: Fn(&DynamicObject) -> C,
+    O: Fn(&DynamicObject) -> Option<ObjectRef<Owner>>,
+{
+    fn new(fields: F, owner: O) -> Self {
+        Self { fields, owner, known: HashMap::new(), listed: HashSet::new() }
+    }
+
+    /// The owners that need a pass.
+    fn accept(&mut self, event: Event<DynamicObject>) -> Vec<ObjectRef<Owner>> {
+        match event {
+            Event::Apply(object) => self.compare(&object),
+            Event::Delete(object) => self.remove(&key_of(object.meta())),
+            Event::Init => {
+                self.listed.clear();
+                Vec::new()
+            }
+            Event::InitApply(object) => {
+                self.listed.insert(key_of(object.meta()));
+                self.compare(&object)
+            }
+            Event::InitDone => {
+                let listed = std::mem::take(&mut self.listed);
+                let gone: Vec<_> = self.known.keys().filter(|key| !listed.contains(*key)).cloned().collect();
+                gone.iter().flat_map(|key| self.remove(key)).collect()
+            }
+        }
+    }
+
+    /// Owners of all objects, which are gone with their kind.
+    fn forget(&mut self) -> Vec<ObjectRef<Owner>> {
+        self.known.drain().filter_map(|(_, (.., owner))| owner).collect()
+    }
+
+    fn compare(&mut self, object: &DynamicObject) -> Vec<ObjectRef<Owner>> {
+        let key = key_of(object.meta());
+        let now = (metadata_of(object.meta()), (self.fields)(object), (self.owner)(object));
+        if self.known.get(&key) == Some(&now) {
+            return Vec::new();
+        }
+        let owner = now.2.clone();
+        let former = self.known.insert(key, now).and_then(|(.., owner)| owner);
+        let former = former.filter(|former| Some(former) != owner.as_ref());
+        former.into_iter().chain(owner).collect()
+    }
+
+    fn remove(&mut self, key: &str) -> Vec<ObjectRef<Owner>> {
+        self.known.remove(key).and_then(|(.., owner)| owner).into_iter().collect()
+    }
+}
+
+/// Changes with the spec and with the metadata that a pass depends on.
+fn metadata_of(meta: &ObjectMeta) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    trigger_of(meta).hash(&mut hasher);
+    for owner in meta.owner_references.iter().flatten() {
+        (&owner.uid, owner.controller).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests;
