@@ -20,6 +20,7 @@ use crate::observe::backups;
 use crate::observe::dependants::{DependantCaches, Referrer};
 use crate::observe::postgres::{PostgresProbe, Servers};
 use crate::proof::ProofKeeper;
+use crate::provider::{PROVIDERS, trigger};
 
 /// Starts watches and controller.
 pub fn start(service: &mut Service, settings: Settings) {
@@ -40,6 +41,13 @@ pub fn start(service: &mut Service, settings: Settings) {
     let backups = controller.watch_referenced(backups::shown, |cluster, (namespace, name, ..)| {
         cluster.namespace().as_ref() == Some(namespace) && cluster.name_any() == *name
     });
+    for provider in PROVIDERS {
+        controller.watch_optional(
+            trigger::watched(provider),
+            |live| provider.fingerprint(live),
+            trigger::cluster_of,
+        );
+    }
     let provider = Arc::new(EnginePool::new(Timeouts::default()));
     let context = Context {
         writer: controller.writer(),

@@ -5,6 +5,7 @@ pub mod archive;
 pub mod cloud_native_pg;
 mod leftovers;
 mod observe;
+pub mod trigger;
 
 use api_types::WorkflowCluster;
 use api_types::cluster::{ClusterDeletionPolicy, ClusterReason, ManagedPostgres, PostgresProvider};
@@ -40,6 +41,9 @@ pub trait Provider: Send + Sync {
     /// What the object says of itself, measured by what was asked for. `converged`: it was applied from this very order.
     fn judge(&self, order: &Order<'_>, live: &DynamicObject, converged: bool) -> State;
 
+    /// Another number when [`Provider::judge`] may say something else because of the object's status.
+    fn fingerprint(&self, live: &DynamicObject) -> u64;
+
     /// Whether the object was applied last with the order to sleep.
     fn was_sent_to_sleep(&self, live: &DynamicObject) -> bool;
 
@@ -70,6 +74,9 @@ pub trait Provider: Send + Sync {
     /// The size that the volumes keep, if they cannot get the one that is asked for.
     fn kept_size(&self, order: &Order<'_>, live: &DynamicObject) -> Option<KeptSize>;
 }
+
+/// All of them.
+pub const PROVIDERS: [&dyn Provider; 1] = [&cloud_native_pg::CloudNativePg];
 
 /// The provider that a spec names.
 #[must_use]

@@ -169,6 +169,10 @@ impl Provider for CloudNativePg {
         status::judge(order, live, converged)
     }
 
+    fn fingerprint(&self, live: &DynamicObject) -> u64 {
+        status::fingerprint(live)
+    }
+
     fn archives(&self, live: &DynamicObject) -> bool {
         let plugins = live.data.pointer("/spec/plugins").and_then(serde_json::Value::as_array);
         plugins.is_some_and(|plugins| plugins.iter().any(|plugin| plugin["name"] == BARMAN_CLOUD))

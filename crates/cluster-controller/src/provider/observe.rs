@@ -48,7 +48,7 @@ pub async fn observe_managed(
     Ok(Found { view, fixed_class, stores, failed_recovery, leftovers })
 }
 
-/// Asks by name, at each pass: a kind that may not exist cannot be watched.
+/// Asks by name, at each pass: the watch only begins passes, see [`super::trigger`].
 pub async fn observe_provider(
     context: &Context,
     cluster: &WorkflowCluster,

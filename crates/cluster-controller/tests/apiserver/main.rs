@@ -7,6 +7,7 @@ mod external;
 mod passed_on;
 mod permissions;
 mod pods;
+mod provider;
 mod refused;
 mod rotation;
 mod upgrade;

@@ -120,7 +120,7 @@ impl World {
             let pod = engine_pod_host(CLUSTER, &namespace.name, &format!("{ENGINE}-{ordinal}"));
             engines.put(&pod, 26500, &engine);
         }
-        let user = format!("cluster-controller-{}", namespace.name);
+        let user = user_of(&namespace.name);
         permit_everywhere(&namespace.client, &user, &chart_rules("cluster-controller", Scope::Everywhere))
             .await;
         let rules = chart_rules("cluster-controller", Scope::ClusterNamespace);
@@ -152,6 +152,31 @@ impl World {
             worker_key_readers: accounts(&["worker-controller"]),
             client_key_readers: accounts(&["tenant-controller"]),
         }
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            agent: AgentImage {
+                reference: "ghcr.io/example/backup-agent:1.0.0".to_owned(),
+                pull_policy: "IfNotPresent".to_owned(),
+                pull_secrets: Vec::new(),
+            },
+            engine_image_repository: "ghcr.io/example/workflow-engine".to_owned(),
+            engine_image_pull_policy: PullPolicy::IfNotPresent,
+            engine_image_pull_secrets: Vec::new(),
+            managed_postgres_image: String::new(),
+            certificate_days: 90,
+            proof_secret: PROOF_SECRET.to_owned(),
+            credential_settle_seconds: 600,
+            credential_overlap_seconds: 86_400,
+            engine_versions: EngineVersions::default(),
+            readers: self.readers(),
+        }
+    }
+
+    /// The user that has the controller's rights.
+    pub(crate) fn user(&self) -> String {
+        user_of(&self.name)
     }
 
     pub(crate) async fn cluster(&self) -> WorkflowCluster {
@@ -195,23 +220,7 @@ impl World {
                 EngineRole::Controller,
             ),
             proof: ProofKeeper::new(client.clone(), &self.name, PROOF_SECRET),
-            settings: Settings {
-                agent: AgentImage {
-                    reference: "ghcr.io/example/backup-agent:1.0.0".to_owned(),
-                    pull_policy: "IfNotPresent".to_owned(),
-                    pull_secrets: Vec::new(),
-                },
-                engine_image_repository: "ghcr.io/example/workflow-engine".to_owned(),
-                engine_image_pull_policy: PullPolicy::IfNotPresent,
-                engine_image_pull_secrets: Vec::new(),
-                managed_postgres_image: String::new(),
-                certificate_days: 90,
-                proof_secret: PROOF_SECRET.to_owned(),
-                credential_settle_seconds: 600,
-                credential_overlap_seconds: 86_400,
-                engine_versions: EngineVersions::default(),
-                readers: self.readers(),
-            },
+            settings: self.settings(),
             client,
         };
         let passes = Passes { kind: Clusters { context }, writer, publisher, clock };
@@ -320,6 +329,10 @@ impl World {
         ];
         self.versions(&kinds).await
     }
+}
+
+fn user_of(namespace: &str) -> String {
+    format!("cluster-controller-{namespace}")
 }
 
 pub(crate) fn read<K: DeserializeOwned>(value: Value) -> K {

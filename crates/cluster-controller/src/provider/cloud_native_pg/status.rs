@@ -1,6 +1,8 @@
 //! What a `Cluster` says of itself. Its status has no `observedGeneration`: it counts only once the object is as it was asked
 //! for, and for the numbers and names that it holds, not for its condition `Ready`, which may be that of another spec.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use kube::api::DynamicObject;
 use serde::Deserialize;
 
@@ -12,7 +14,7 @@ const HIBERNATED: &str = "cnpg.io/hibernation";
 /// Type of the condition that shows whether WAL is archived.
 const ARCHIVING: &str = "ContinuousArchiving";
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Status {
     phase: String,
@@ -24,12 +26,17 @@ struct Status {
 }
 
 impl Status {
+    fn of(live: &DynamicObject) -> Self {
+        let status = live.data.get("status").cloned().unwrap_or_default();
+        serde_json::from_value(status).unwrap_or_default()
+    }
+
     fn has(&self, type_: &str, status: &str) -> bool {
         self.conditions.iter().any(|found| found.type_ == type_ && found.status == status)
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Condition {
     #[serde(rename = "type")]
@@ -78,11 +85,17 @@ fn passing(phase: &str) -> Option<&'static str> {
     })
 }
 
+/// Another number when what is read here is another: CloudNativePG writes much more, and all the time.
+pub(super) fn fingerprint(live: &DynamicObject) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    Status::of(live).hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Measured by the number of instances that was asked for.
 pub(super) fn judge(order: &Order<'_>, live: &DynamicObject, converged: bool) -> State {
     let (wanted, asleep) = (order.managed.replicas(), order.asleep);
-    let status = live.data.get("status").cloned().unwrap_or_default();
-    let status: Status = serde_json::from_value(status).unwrap_or_default();
+    let status = Status::of(live);
     let sleeps = status.has(HIBERNATED, "True");
     match (asleep, sleeps) {
         (true, true) if converged => return State::Hibernated,
