@@ -4,6 +4,7 @@
 mod convergence;
 mod deletion;
 mod external;
+mod managed;
 mod passed_on;
 mod permissions;
 mod pods;
