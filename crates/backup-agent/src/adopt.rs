@@ -24,16 +24,16 @@ pub async fn run(args: &AdoptArgs) -> Result<RestoreReport, Failure> {
         .backup_id
         .parse()
         .map_err(|error| Failure::new(Reason::InternalError, format!("--backup-id: {error}")))?;
-    check_owner(&args.new_owner, "--new-owner")?;
+    check_owner(&args.target.new_owner, "--new-owner")?;
     let login = Login::read(&args.database)?;
     let mut connection = login.connect("adopt").await?;
     lock(&mut connection).await?;
-    if let Some(report) = observe_own_report(&mut connection, &id, &args.new_owner).await? {
+    if let Some(report) = observe_own_report(&mut connection, &id, &args.target.new_owner).await? {
         return Ok(report);
     }
     let source = observe_source(&mut connection).await?;
     let engine_version = check_fits(args, &id, &source)?;
-    let source_owner = observe_claim(&mut connection).await?.unwrap_or_else(|| args.new_owner.clone());
+    let source_owner = observe_claim(&mut connection).await?.unwrap_or_else(|| args.target.new_owner.clone());
     apply_reading(&mut connection).await?;
     let recovered = Recovered {
         backup_id: id.into(),
@@ -45,7 +45,7 @@ pub async fn run(args: &AdoptArgs) -> Result<RestoreReport, Failure> {
         totals: observe_totals(&mut connection).await?,
         key_block: 0,
     };
-    let report = apply_finish(&mut connection, recovered, &args.new_owner, began).await?;
+    let report = apply_finish(&mut connection, recovered, &args.target.new_owner, began).await?;
     tracing::info!(backup = %report.backup_id, "adopted");
     Ok(report)
 }
@@ -63,8 +63,8 @@ async fn observe_own_report(
 
 /// The engine version of the database; that of the new cluster when a migration was at work at that time.
 fn check_fits(args: &AdoptArgs, id: &PhysicalId, source: &Source) -> Result<String, Failure> {
-    let target = &args.target_engine_version;
-    check_schema(&id.to_string(), source.schema_version, args.max_schema_version, target)?;
+    let target = &args.target.engine_version;
+    check_schema(&id.to_string(), source.schema_version, args.target.max_schema_version, target)?;
     match &source.recorded_engine_version {
         Some(recorded) => {
             check_version(&id.to_string(), recorded, target)?;

@@ -185,6 +185,20 @@ pub struct VerifyArgs {
     pub identity_file: Option<PathBuf>,
 }
 
+/// Who goes on with a database that is restored.
+#[derive(Debug, Clone, Args)]
+pub struct TargetArgs {
+    /// The engine version that will be started on the database.
+    #[arg(long = "target-engine-version", env = "WORKFLOW_RESTORE_TARGET_ENGINE_VERSION")]
+    pub engine_version: String,
+    /// The newest migration step that this engine version knows.
+    #[arg(long, env = "WORKFLOW_RESTORE_MAX_SCHEMA_VERSION")]
+    pub max_schema_version: i64,
+    /// Identity of the `WorkflowCluster` that gets the database, at most 300 characters.
+    #[arg(long, env = "WORKFLOW_RESTORE_NEW_OWNER")]
+    pub new_owner: String,
+}
+
 /// Settings of `restore`.
 #[derive(Debug, Clone, Args)]
 pub struct RestoreArgs {
@@ -195,15 +209,8 @@ pub struct RestoreArgs {
     /// File with an age secret key (`AGE-SECRET-KEY-1…`).
     #[arg(long, env = "WORKFLOW_BACKUP_IDENTITY_FILE")]
     pub identity_file: Option<PathBuf>,
-    /// The engine version that will be started on the database.
-    #[arg(long, env = "WORKFLOW_RESTORE_TARGET_ENGINE_VERSION")]
-    pub target_engine_version: String,
-    /// The newest migration step that this engine version knows.
-    #[arg(long, env = "WORKFLOW_RESTORE_MAX_SCHEMA_VERSION")]
-    pub max_schema_version: i64,
-    /// Identity of the `WorkflowCluster` that gets the database, at most 300 characters.
-    #[arg(long, env = "WORKFLOW_RESTORE_NEW_OWNER")]
-    pub new_owner: String,
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// The digest in the status of the backup, if it is known: a manifest with another is refused.
     #[arg(long, env = "WORKFLOW_RESTORE_EXPECTED_DIGEST")]
     pub expected_digest: Option<String>,
@@ -217,15 +224,8 @@ pub struct AdoptArgs {
     /// The base backup that the database was recovered from: `<server>-<yyyymmdd>t<hhmmss>`.
     #[arg(long, env = "WORKFLOW_BACKUP_ID")]
     pub backup_id: String,
-    /// The engine version that will be started on the database.
-    #[arg(long, env = "WORKFLOW_RESTORE_TARGET_ENGINE_VERSION")]
-    pub target_engine_version: String,
-    /// The newest migration step that this engine version knows.
-    #[arg(long, env = "WORKFLOW_RESTORE_MAX_SCHEMA_VERSION")]
-    pub max_schema_version: i64,
-    /// Identity of the `WorkflowCluster` that gets the database, at most 300 characters.
-    #[arg(long, env = "WORKFLOW_RESTORE_NEW_OWNER")]
-    pub new_owner: String,
+    #[command(flatten)]
+    pub target: TargetArgs,
 }
 
 /// Settings of `inspect`. The backup is a base backup: `<server>-<yyyymmdd>t<hhmmss>`.

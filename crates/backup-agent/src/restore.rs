@@ -43,14 +43,14 @@ pub struct Source<'a> {
 /// Restores the backup, or reports the restore that is complete already.
 pub async fn run(args: &RestoreArgs, programs: &Programs) -> Result<RestoreReport, Failure> {
     let (id, storage) = storage::open(&args.storage)?;
-    check_owner(&args.new_owner, "--new-owner")?;
+    check_owner(&args.target.new_owner, "--new-owner")?;
     let identity = args.identity_file.as_deref().map(Identity::read).transpose()?;
     let manifest = artefact::observe_manifest(&storage, &id).await?;
     check_fits(args, &id, &manifest)?;
     artefact::check_identity(&manifest, identity.as_ref())?;
     let login = Login::read(&args.database)?;
     let source = Source { storage: &storage, manifest: &manifest, identity: identity.as_ref() };
-    restore_into(&login, &source, &args.new_owner, programs).await
+    restore_into(&login, &source, &args.target.new_owner, programs).await
 }
 
 /// Restores into the database of a login. What the arguments of a command ask for was checked before.
@@ -103,9 +103,14 @@ fn check_fits(args: &RestoreArgs, id: &BackupId, manifest: &Manifest) -> Result<
     }
     let versions = [Some(&manifest.engine_version), manifest.recorded_engine_version.as_ref()];
     for version in versions.into_iter().flatten() {
-        check_version(id.as_str(), version, &args.target_engine_version)?;
+        check_version(id.as_str(), version, &args.target.engine_version)?;
     }
-    check_schema(id.as_str(), manifest.schema_version, args.max_schema_version, &args.target_engine_version)
+    check_schema(
+        id.as_str(),
+        manifest.schema_version,
+        args.target.max_schema_version,
+        &args.target.engine_version,
+    )
 }
 
 pub(crate) fn check_schema(id: &str, schema: i64, newest: i64, engine: &str) -> Result<(), Failure> {

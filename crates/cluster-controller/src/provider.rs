@@ -97,6 +97,13 @@ pub struct Order<'a> {
     pub default_image: Option<&'a str>,
     /// Name, namespace, labels and, if the database goes with the cluster, the owner.
     pub metadata: ObjectMeta,
+    /// What it depends on beside the spec.
+    pub circumstances: Circumstances<'a>,
+}
+
+/// What an order depends on beside the spec.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Circumstances<'a> {
     /// No instance shall run; the volumes stay.
     pub asleep: bool,
     /// The `StorageClass` of the volumes, if it does not let them grow.
@@ -104,19 +111,6 @@ pub struct Order<'a> {
     /// The WAL goes to the destination of `spec.backup`, if that asks for it.
     pub archives: bool,
     /// The base backup that a new object begins with.
-    pub origin: Option<&'a Origin>,
-}
-
-/// What an order depends on beside the spec.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Circumstances<'a> {
-    /// See [`Order::asleep`].
-    pub asleep: bool,
-    /// See [`Order::fixed_class`].
-    pub fixed_class: Option<&'a str>,
-    /// See [`Order::archives`].
-    pub archives: bool,
-    /// See [`Order::origin`].
     pub origin: Option<&'a Origin>,
 }
 
@@ -150,19 +144,9 @@ impl<'a> Order<'a> {
             }
             ClusterDeletionPolicy::Retain => input.unowned_metadata(name, Component::Postgres),
         };
-        let Circumstances { asleep, fixed_class, archives, origin } = circumstances;
         let default_image =
             Some(input.settings.managed_postgres_image.as_str()).filter(|image| !image.is_empty());
-        Some(Self {
-            cluster: input.cluster,
-            managed,
-            default_image,
-            metadata,
-            asleep,
-            fixed_class,
-            archives,
-            origin,
-        })
+        Some(Self { cluster: input.cluster, managed, default_image, metadata, circumstances })
     }
 }
 
@@ -295,7 +279,7 @@ pub fn judge_managed(
     // One that is still being made is not put to sleep half done.
     let is_made = || matches!(judge(&awake, live), State::Ready | State::Degraded(_));
     let asleep = may_sleep && (provider.was_sent_to_sleep(live) || is_made());
-    let order = Order { asleep, ..awake };
+    let order = Order { circumstances: Circumstances { asleep, ..awake.circumstances }, ..awake };
     let (state, kept_size) = (Some(judge(&order, live)), provider.kept_size(&order, live));
     Some(Managed { state, asleep, kept_size, ..managed })
 }

@@ -3,13 +3,12 @@
 //! - The process: [`args`], [`run`], [`telemetry`], [`admin`], [`metrics`], [`client`], [`lease`], [`watch`], [`clock`].
 //! - A controller: [`builder`] puts it together, [`controller`] runs its queue, [`pass`] is the order of one pass.
 //! - The vocabulary of a pass: [`problem`], [`plan`], [`children`], [`apply`], [`assessment`], [`condition`], [`status`],
-//!   [`events`], [`outcome`], [`message`], [`absence`], [`pod_creation`],
+//!   [`events`], [`outcome`], [`message`], [`optional_kind`], [`pod_creation`],
 //!   [`restricted`].
 //!
 //! It knows no kind and no engine. Of `api-types` it takes only the words of conditions, reasons and labels.
 #![deny(missing_docs)]
 
-pub mod absence;
 pub mod admin;
 pub mod apply;
 pub mod args;
@@ -24,6 +23,7 @@ pub mod events;
 pub mod lease;
 pub mod message;
 pub mod metrics;
+pub mod optional_kind;
 pub mod outcome;
 pub mod pass;
 pub mod plan;

@@ -3,7 +3,7 @@
 use api_types::WorkflowBackup;
 use api_types::backup::{BackupMethod, BackupReason};
 use backup_format::PhysicalId;
-use controller_kit::absence::{Absence, absence};
+use controller_kit::optional_kind::{Reading, read};
 use controller_kit::plan::is_controlled_by;
 use controller_kit::problem::Problem;
 use jiff::Timestamp;
@@ -64,19 +64,17 @@ pub async fn observe_base_backup(
     let resource = ApiResource::erase::<Backup>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
     let object = format!("Backup {namespace}/{name}");
-    Ok(Some(match api.get(&name).await {
-        Ok(found) if !is_controlled_by(found.meta(), &backup.uid().unwrap_or_default()) => {
+    Ok(Some(match read(&api, &name).await {
+        Ok(Reading::Found(found)) if !is_controlled_by(found.meta(), &backup.uid().unwrap_or_default()) => {
             BaseView::Foreign(object)
         }
-        Ok(found) => BaseView::Known {
+        Ok(Reading::Found(found)) => BaseView::Known {
             made: found.creation_timestamp().map(|time| time.0),
             state: judge(&found, &server),
         },
-        Err(error) => match absence(&error) {
-            Some(Absence::Object) => BaseView::Absent,
-            Some(Absence::Kind) => BaseView::KindMissing,
-            None => return Err(unread(&object, &error)),
-        },
+        Ok(Reading::Absent) => BaseView::Absent,
+        Ok(Reading::KindMissing) => BaseView::KindMissing,
+        Err(error) => return Err(unread(&object, &error)),
     }))
 }
 

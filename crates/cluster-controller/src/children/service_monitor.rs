@@ -4,7 +4,7 @@ use api_types::WorkflowCluster;
 use api_types::cluster::ClusterReason;
 use api_types::engine_access::engine_name;
 use api_types::labels::{Component, selector};
-use controller_kit::absence::{Absence, absence};
+use controller_kit::optional_kind::{Reading, read};
 use controller_kit::plan::{ChildVerdict, Desired, plan_child, plan_removal};
 use controller_kit::problem::Problem;
 use kube::{Api, CustomResource, ResourceExt as _};
@@ -95,16 +95,14 @@ pub async fn observe_service_monitor(context: &Context, cluster: &WorkflowCluste
     let name = engine_name(&cluster.name_any());
     let namespace = cluster.namespace().unwrap_or_default();
     let api: Api<ServiceMonitor> = Api::namespaced(context.client.clone(), &namespace);
-    match api.get(&name).await {
-        Ok(found) => ServiceMonitorView::Known(Some(Box::new(found))),
-        Err(error) => match absence(&error) {
-            Some(Absence::Object) => ServiceMonitorView::Known(None),
-            Some(Absence::Kind) => ServiceMonitorView::CrdMissing,
-            None => {
-                let object = format!("ServiceMonitor {namespace}/{name}");
-                ServiceMonitorView::Unread(Problem::unread(&object, &error, None))
-            }
-        },
+    match read(&api, &name).await {
+        Ok(Reading::Found(found)) => ServiceMonitorView::Known(Some(Box::new(found))),
+        Ok(Reading::Absent) => ServiceMonitorView::Known(None),
+        Ok(Reading::KindMissing) => ServiceMonitorView::CrdMissing,
+        Err(error) => {
+            let object = format!("ServiceMonitor {namespace}/{name}");
+            ServiceMonitorView::Unread(Problem::unread(&object, &error, None))
+        }
     }
 }
 

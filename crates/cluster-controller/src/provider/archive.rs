@@ -7,7 +7,7 @@ use api_types::WorkflowCluster;
 use api_types::backup::S3Destination;
 use api_types::cluster::{ClusterReason, ManagedPostgres};
 use backup_format::PhysicalId;
-use controller_kit::absence::{Absence, absence};
+use controller_kit::optional_kind::{Reading, read};
 use controller_kit::plan::{ChildVerdict, is_controlled_by, is_converged};
 use controller_kit::problem::Problem;
 use controller_kit::run::chain;
@@ -65,17 +65,15 @@ pub async fn observe_stores(
     let names = provider.store_names(&cluster.name_any());
     let mut found = BTreeMap::new();
     for name in names.into_iter().zip(is_needed).filter_map(|(name, is_needed)| is_needed.then_some(name)) {
-        match api.get(&name).await {
-            Ok(store) => drop(found.insert(name, store)),
-            Err(error) => match absence(&error) {
-                Some(Absence::Object) => {}
-                Some(Absence::Kind) => return StoresView::KindMissing,
-                None => {
-                    let object = format!("{} {namespace}/{name}", resource.kind);
-                    let missing = missing_permission(&error, NamespaceRole::Cluster);
-                    return StoresView::Unread(Problem::unread(&object, &error, missing));
-                }
-            },
+        match read(&api, &name).await {
+            Ok(Reading::Found(store)) => drop(found.insert(name, store)),
+            Ok(Reading::Absent) => {}
+            Ok(Reading::KindMissing) => return StoresView::KindMissing,
+            Err(error) => {
+                let object = format!("{} {namespace}/{name}", resource.kind);
+                let missing = missing_permission(&error, NamespaceRole::Cluster);
+                return StoresView::Unread(Problem::unread(&object, &error, missing));
+            }
         }
     }
     StoresView::Known(found)

@@ -161,7 +161,7 @@ impl Provider for CloudNativePg {
         metadata
             .annotations
             .get_or_insert_default()
-            .insert(HIBERNATION.to_owned(), if order.asleep { "on" } else { "off" }.to_owned());
+            .insert(HIBERNATION.to_owned(), if order.circumstances.asleep { "on" } else { "off" }.to_owned());
         Desired::of(&Cluster { metadata, spec: build_spec(order, live) })
     }
 
@@ -214,7 +214,7 @@ impl Provider for CloudNativePg {
 
     fn kept_size(&self, order: &Order<'_>, live: &DynamicObject) -> Option<KeptSize> {
         let (wanted, size) = (order.managed.storage_size(), live_size(live)?);
-        let why = match (is_less(&wanted, &size), is_less(&size, &wanted), order.fixed_class) {
+        let why = match (is_less(&wanted, &size), is_less(&size, &wanted), order.circumstances.fixed_class) {
             (true, ..) => WhyKept::Shrinks,
             (_, true, Some(class)) => WhyKept::ClassIsFixed(class.to_owned()),
             _ => return None,
@@ -281,7 +281,7 @@ fn build_bootstrap(
 ) -> (Bootstrap, Vec<object_store::ExternalCluster>) {
     let kept =
         live.and_then(|live| serde_json::from_value::<ClusterSpec>(live.data.get("spec")?.clone()).ok());
-    match (kept, order.origin) {
+    match (kept, order.circumstances.origin) {
         (Some(kept), _) => (kept.bootstrap, kept.external_clusters),
         (None, Some(origin)) => {
             let (recovery, external) = object_store::build_recovery(origin, name);

@@ -2,7 +2,7 @@
 
 use api_types::WorkflowCluster;
 use api_types::cluster::{ClusterReason, ManagedPostgres};
-use controller_kit::absence::{Absence, absence};
+use controller_kit::optional_kind::{Reading, read};
 use controller_kit::problem::Problem;
 use controller_kit::run::chain;
 use engine_access::grant::{NamespaceRole, missing_permission};
@@ -59,17 +59,15 @@ pub async fn observe_provider(
         (provider.object_name(&cluster.name_any()), cluster.namespace().unwrap_or_default());
     let resource = provider.resource();
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
-    match api.get(&name).await {
-        Ok(found) => ProviderView::Known(Some(Box::new(found))),
-        Err(error) => match absence(&error) {
-            Some(Absence::Object) => ProviderView::Known(None),
-            Some(Absence::Kind) => ProviderView::CrdMissing,
-            None => {
-                let object = format!("{} {namespace}/{name}", resource.kind);
-                let missing = missing_permission(&error, NamespaceRole::Cluster);
-                ProviderView::Unread(Problem::unread(&object, &error, missing))
-            }
-        },
+    match read(&api, &name).await {
+        Ok(Reading::Found(found)) => ProviderView::Known(Some(Box::new(found))),
+        Ok(Reading::Absent) => ProviderView::Known(None),
+        Ok(Reading::KindMissing) => ProviderView::CrdMissing,
+        Err(error) => {
+            let object = format!("{} {namespace}/{name}", resource.kind);
+            let missing = missing_permission(&error, NamespaceRole::Cluster);
+            ProviderView::Unread(Problem::unread(&object, &error, missing))
+        }
     }
 }
 

@@ -12,8 +12,8 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{Error, Event, watcher as watch};
 
 use super::{Watch, WatchBackoff, WatchContext, hint_of, key_of, list_config, liveness, trigger_of};
-use crate::absence::{Absence, absence};
 use crate::controller::Queue;
+use crate::optional_kind::{Absence, absence};
 
 /// A kind that is not installed is looked for again after this time. It costs one call.
 pub const ABSENT_RECHECK: Duration = Duration::from_secs(15);
@@ -29,7 +29,7 @@ pub struct OptionalKind {
     pub labels: String,
 }
 
-/// Watches a kind that may not be installed, and keeps none of its objects: whoever needs one reads it by name. The
+/// Watches a kind that may not be installed, and keeps none of its objects: a pass that needs one reads it by name. The
 /// owner of an object is queued when the object comes or goes, when its spec or metadata changes, or what `fields`
 /// returns for it. While the kind is not installed nothing is wrong: it is looked for every [`ABSENT_RECHECK`]. No pass
 /// waits for this watch, and readiness does not depend on it.

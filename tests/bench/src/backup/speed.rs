@@ -12,7 +12,7 @@ const MEGABYTE: f64 = 1e6;
 
 /// Of the engine's database, in MB.
 pub(super) struct Size {
-    /// The rows as text. Megabytes per second are of these, whoever works: a dump is compressed, tables have room.
+    /// The rows as text. Megabytes per second count these for every program: a dump is compressed, and tables have free space.
     pub(super) text: f64,
     pub(super) disk: f64,
     pub(super) dump: f64,

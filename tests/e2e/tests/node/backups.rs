@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use api_types::backup::BackupPhase;
 use api_types::{WorkflowBackup, WorkflowCluster, WorkflowProcess, WorkflowTenant};
 use e2e::postgres::{self, Place};
 use e2e::progress::Progress;
 use e2e::sample::{CLUSTER, PLAYGROUND, SYSTEM_NAMESPACE};
-use e2e::testbed::{Data, Shape, Testbed, bpmn};
+use e2e::testbed::{Data, Shape, Testbed};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::DeleteParams;
 use serde_json::json;
 use test_support::wait::{await_condition, await_gone};
 
 use crate::contents::{
-    copy_secrets, count_leases, destination, lease_jobs, object, observe_contents, start_instances,
+    copy_secrets, count_leases, destination, follow, is_complete, keep_in_database, lease_jobs, object,
+    observe_contents, start_instances,
 };
 use crate::fixture::{START, api, apply, await_event, named_cluster, remove};
 
@@ -35,13 +35,7 @@ async fn a_cluster_goes_on_from_a_backup_after_the_first_one_is_gone() {
     let progress = Progress::default();
     remove::<WorkflowBackup>(&cluster, PLAYGROUND, BACKUP).await;
     remove::<WorkflowCluster>(&cluster, PLAYGROUND, TARGET).await;
-    let shape = Shape {
-        name: SOURCE,
-        version: "1.3.0".to_owned(),
-        replicas: 1,
-        health_seconds: 5,
-        data: Data::Shared,
-    };
+    let shape = Shape::small(SOURCE, Data::Shared);
     let source = Testbed::build(&cluster, shape, progress).await.expect("should be ready");
     start_instances(&cluster, SOURCE, "order", INSTANCES).await;
     lease_jobs(&cluster, SOURCE, "pass-on", LEASED).await;
@@ -50,10 +44,7 @@ async fn a_cluster_goes_on_from_a_backup_after_the_first_one_is_gone() {
     let spec = json!({"clusterRef": {"name": SOURCE}, "destination": destination("e2e/moves")});
     apply::<WorkflowBackup>(&cluster, PLAYGROUND, BACKUP, &object("WorkflowBackup", BACKUP, &spec)).await;
     let backups = api::<WorkflowBackup>(&cluster, PLAYGROUND);
-    let backup = await_condition(&backups, BACKUP, JOB, "is complete", |backup: &WorkflowBackup| {
-        backup.status.as_ref().is_some_and(|status| status.phase == Some(BackupPhase::Completed))
-    })
-    .await;
+    let backup = await_condition(&backups, BACKUP, JOB, "is complete", is_complete).await;
     let status = backup.status.unwrap();
     assert!(status.ready && status.size_bytes.is_some_and(|bytes| bytes > 1000), "{status:?}");
     assert_eq!(
@@ -65,10 +56,7 @@ async fn a_cluster_goes_on_from_a_backup_after_the_first_one_is_gone() {
 
     let before = observe_contents(&cluster, Place::Demo("backup_source"), SOURCE).await;
     assert_eq!(before.lines().count(), 1 + 2 * INSTANCES, "{before}");
-    let keep = Patch::Merge(json!({"spec": {"deletionPolicy": "Retain"}}));
-    let params = PatchParams::default();
-    api::<WorkflowProcess>(&cluster, PLAYGROUND).patch(SOURCE, &params, &keep).await.unwrap();
-    api::<WorkflowTenant>(&cluster, PLAYGROUND).patch(SOURCE, &params, &keep).await.unwrap();
+    keep_in_database(&cluster, SOURCE).await;
     source.remove(progress).await.expect("should be gone");
 
     postgres::recreate(&cluster, TARGET_DATABASE).await.expect("should be made");
@@ -104,20 +92,7 @@ async fn a_cluster_goes_on_from_a_backup_after_the_first_one_is_gone() {
     );
 
     // Tenant and process follow by their clusterRef, and find what they had.
-    let tenant = json!({"clusterRef": {"name": TARGET}, "deletionPolicy": "Purge"});
-    apply::<WorkflowTenant>(&cluster, PLAYGROUND, SOURCE, &object("WorkflowTenant", SOURCE, &tenant)).await;
-    let process = json!({"clusterRef": {"name": TARGET}, "tenantRef": {"name": SOURCE}, "deletionPolicy": "Retain",
-        "source": {"bpmn": bpmn(&format!("{SOURCE}-flow"), "pass-on")}});
-    apply::<WorkflowProcess>(&cluster, PLAYGROUND, SOURCE, &object("WorkflowProcess", SOURCE, &process))
-        .await;
-    let processes = api::<WorkflowProcess>(&cluster, PLAYGROUND);
-    let process = await_condition(&processes, SOURCE, START, "is deployed", |it: &WorkflowProcess| {
-        it.status.as_ref().is_some_and(|status| status.ready)
-    })
-    .await;
-    let status = process.status.unwrap();
-    let key = status.process_definition_key.unwrap();
-    assert_eq!(status.version, Some(1), "no new version");
+    let key = follow(&cluster, SOURCE, TARGET).await;
     assert!(before.contains(&format!("definition|{SOURCE}-flow|{key}|1|")), "{key} in {before}");
 
     backups.delete(BACKUP, &DeleteParams::default()).await.expect("should be deleted");

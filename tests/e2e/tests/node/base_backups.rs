@@ -3,22 +3,23 @@
 
 use std::time::Duration;
 
-use api_types::backup::{BackupMethod, BackupPhase};
+use api_types::backup::BackupMethod;
 use api_types::cluster::ClusterPhase;
 use api_types::{WorkflowBackup, WorkflowCluster, WorkflowProcess, WorkflowTenant};
 use e2e::cluster::Cluster;
 use e2e::postgres::Place;
 use e2e::progress::Progress;
 use e2e::sample::{CLUSTER, PLAYGROUND, SYSTEM_NAMESPACE};
-use e2e::testbed::{Data, Shape, Testbed, bpmn};
+use e2e::testbed::{Data, Shape, Testbed};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use test_support::wait::{await_condition, await_gone, eventually};
 
 use crate::contents::{
-    copy_secrets, count_leases, destination, lease_jobs, object, observe_contents, start_instances,
+    copy_secrets, count_leases, destination, follow, is_complete, keep_in_database, lease_jobs, object,
+    observe_contents, start_instances,
 };
-use crate::fixture::{START, api, apply, await_event, named_cluster, remove};
+use crate::fixture::{START, api, apply, await_event, is_settled, named_cluster, remove};
 
 /// Source, tenant and process.
 const SOURCE: &str = "base-source";
@@ -55,11 +56,7 @@ async fn await_archived(cluster: &Cluster, name: &str) {
 }
 
 fn is_running(engine: &WorkflowCluster) -> bool {
-    engine.status.as_ref().is_some_and(|status| {
-        status.ready
-            && status.phase == Some(ClusterPhase::Running)
-            && status.observed_generation == engine.metadata.generation
-    })
+    is_settled(engine, ClusterPhase::Running)
 }
 
 /// The reason of `Ready`.
@@ -99,13 +96,7 @@ async fn clusters_go_on_from_a_base_backup_at_its_end_and_at_a_later_time() {
     remove::<WorkflowCluster>(&cluster, PLAYGROUND, AT_END).await;
     remove::<WorkflowCluster>(&cluster, PLAYGROUND, TOO_LATE).await;
     copy_secrets(&cluster).await;
-    let shape = Shape {
-        name: SOURCE,
-        version: "1.3.0".to_owned(),
-        replicas: 1,
-        health_seconds: 5,
-        data: Data::Managed(1),
-    };
+    let shape = Shape::small(SOURCE, Data::Managed(1));
     let source = Testbed::build(&cluster, shape, progress).await.expect("should be ready");
 
     let backup = json!({"method": "CloudNativePG", "destination": destination("e2e/base")});
@@ -121,10 +112,7 @@ async fn clusters_go_on_from_a_base_backup_at_its_end_and_at_a_later_time() {
     let spec = json!({"clusterRef": {"name": SOURCE}});
     apply::<WorkflowBackup>(&cluster, PLAYGROUND, BACKUP, &object("WorkflowBackup", BACKUP, &spec)).await;
     let backups = api::<WorkflowBackup>(&cluster, PLAYGROUND);
-    let backup = await_condition(&backups, BACKUP, PATIENCE, "is complete", |backup: &WorkflowBackup| {
-        backup.status.as_ref().is_some_and(|status| status.phase == Some(BackupPhase::Completed))
-    })
-    .await;
+    let backup = await_condition(&backups, BACKUP, PATIENCE, "is complete", is_complete).await;
     let status = backup.status.unwrap();
     assert!(status.ready && status.size_bytes.is_some_and(|bytes| bytes > 1_000_000), "{status:?}");
     let artefact = status.artefact.unwrap();
@@ -142,10 +130,7 @@ async fn clusters_go_on_from_a_base_backup_at_its_end_and_at_a_later_time() {
     start_instances(&cluster, SOURCE, "lost", MORE).await;
     await_archived(&cluster, SOURCE).await;
 
-    let keep = Patch::Merge(json!({"spec": {"deletionPolicy": "Retain"}}));
-    let params = PatchParams::default();
-    api::<WorkflowProcess>(&cluster, PLAYGROUND).patch(SOURCE, &params, &keep).await.unwrap();
-    api::<WorkflowTenant>(&cluster, PLAYGROUND).patch(SOURCE, &params, &keep).await.unwrap();
+    keep_in_database(&cluster, SOURCE).await;
     source.remove(progress).await.expect("should be gone");
 
     let recovery = json!({"backupRef": {"name": BACKUP}, "targetTime": "2099-01-01T00:00:00Z"});
@@ -172,20 +157,7 @@ async fn clusters_go_on_from_a_base_backup_at_its_end_and_at_a_later_time() {
     );
 
     // Tenant and process follow by their clusterRef, and find what they had.
-    let tenant = json!({"clusterRef": {"name": LATER}, "deletionPolicy": "Purge"});
-    apply::<WorkflowTenant>(&cluster, PLAYGROUND, SOURCE, &object("WorkflowTenant", SOURCE, &tenant)).await;
-    let process = json!({"clusterRef": {"name": LATER}, "tenantRef": {"name": SOURCE}, "deletionPolicy": "Retain",
-        "source": {"bpmn": bpmn(&format!("{SOURCE}-flow"), "pass-on")}});
-    apply::<WorkflowProcess>(&cluster, PLAYGROUND, SOURCE, &object("WorkflowProcess", SOURCE, &process))
-        .await;
-    let processes = api::<WorkflowProcess>(&cluster, PLAYGROUND);
-    let process = await_condition(&processes, SOURCE, START, "is deployed", |it: &WorkflowProcess| {
-        it.status.as_ref().is_some_and(|status| status.ready)
-    })
-    .await;
-    let status = process.status.unwrap();
-    let key = status.process_definition_key.unwrap();
-    assert_eq!(status.version, Some(1), "no new version");
+    let key = follow(&cluster, SOURCE, LATER).await;
     assert!(later.contains(&format!("definition|{SOURCE}-flow|{key}|1|")), "{key} in {later}");
     remove::<WorkflowProcess>(&cluster, PLAYGROUND, SOURCE).await;
     remove::<WorkflowTenant>(&cluster, PLAYGROUND, SOURCE).await;

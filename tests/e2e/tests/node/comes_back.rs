@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use api_types::backup::BackupPhase;
 use api_types::{WorkflowBackup, WorkflowCluster, WorkflowProcess, WorkflowTenant, WorkflowWorker};
 use e2e::cluster::Cluster;
 use e2e::postgres::Place;
@@ -15,7 +14,7 @@ use kube::api::DeleteParams;
 use serde_json::json;
 use test_support::wait::{await_condition, await_gone, eventually};
 
-use crate::contents::{copy_secrets, destination, lease_jobs, object, start_instances};
+use crate::contents::{copy_secrets, destination, is_complete, lease_jobs, object, start_instances};
 use crate::fixture::{RECOVERY, START, api, apply, named_cluster, remove};
 
 /// Of every object.
@@ -51,13 +50,7 @@ async fn a_lost_cluster_comes_back_and_its_tenants_processes_and_workers_go_on()
     remove::<WorkflowWorker>(&cluster, PLAYGROUND, NAME).await;
     remove::<WorkflowBackup>(&cluster, PLAYGROUND, NAME).await;
     copy_secrets(&cluster).await;
-    let shape = Shape {
-        name: NAME,
-        version: "1.3.0".to_owned(),
-        replicas: 1,
-        health_seconds: 5,
-        data: Data::Managed(1),
-    };
+    let shape = Shape::small(NAME, Data::Managed(1));
     let testbed = Testbed::build(&cluster, shape, progress).await.expect("should be ready");
     // What the sample's worker can do.
     let process = json!({"clusterRef": {"name": NAME}, "tenantRef": {"name": NAME},
@@ -70,10 +63,7 @@ async fn a_lost_cluster_comes_back_and_its_tenants_processes_and_workers_go_on()
     let spec = json!({"clusterRef": {"name": NAME}, "destination": destination("e2e/comes-back")});
     apply::<WorkflowBackup>(&cluster, PLAYGROUND, NAME, &object("WorkflowBackup", NAME, &spec)).await;
     let backups: Api<WorkflowBackup> = api(&cluster, PLAYGROUND);
-    await_condition(&backups, NAME, JOB, "is complete", |backup: &WorkflowBackup| {
-        backup.status.as_ref().is_some_and(|status| status.phase == Some(BackupPhase::Completed))
-    })
-    .await;
+    await_condition(&backups, NAME, JOB, "is complete", is_complete).await;
 
     // A fleet that works before the loss, and is not touched afterwards.
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": PLAYGROUND}});

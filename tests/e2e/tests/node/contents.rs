@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use api_types::WorkflowCluster;
+use api_types::backup::BackupPhase;
+use api_types::{WorkflowBackup, WorkflowCluster, WorkflowProcess, WorkflowTenant};
 use e2e::cluster::Cluster;
 use e2e::engine::{ClientCredential, connect_with};
 use e2e::postgres::Place;
 use e2e::sample::PLAYGROUND;
 use engine_client::model::{ActivateJobs, StartInstance, Variables};
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
+use test_support::wait::await_condition;
 
-use crate::fixture::{api, apply};
+use crate::fixture::{START, api, apply, bpmn};
 
 /// Where `./dev s3` has what its users need.
 const OBJECT_STORAGE: &str = "object-storage";
@@ -85,4 +88,35 @@ pub(crate) async fn lease_jobs(cluster: &Cluster, name: &str, job_type: &str, co
     };
     let jobs = engine.client.activate_jobs(&order).await.expect("should hand out jobs");
     assert_eq!(jobs.len(), count as usize);
+}
+
+/// Whether a backup is complete.
+pub(crate) fn is_complete(backup: &WorkflowBackup) -> bool {
+    backup.status.as_ref().is_some_and(|status| status.phase == Some(BackupPhase::Completed))
+}
+
+/// Lets tenant and process of a testbed go without their rows.
+pub(crate) async fn keep_in_database(cluster: &Cluster, name: &str) {
+    let keep = Patch::Merge(json!({"spec": {"deletionPolicy": "Retain"}}));
+    let params = PatchParams::default();
+    api::<WorkflowProcess>(cluster, PLAYGROUND).patch(name, &params, &keep).await.expect("should be patched");
+    api::<WorkflowTenant>(cluster, PLAYGROUND).patch(name, &params, &keep).await.expect("should be patched");
+}
+
+/// Applies tenant and process of a testbed again, on another cluster, and waits until they have found what they had. Gives the key
+/// of the definition, which must have its first version still.
+pub(crate) async fn follow(cluster: &Cluster, name: &str, target: &str) -> i64 {
+    let tenant = json!({"clusterRef": {"name": target}, "deletionPolicy": "Purge"});
+    apply::<WorkflowTenant>(cluster, PLAYGROUND, name, &object("WorkflowTenant", name, &tenant)).await;
+    let process = json!({"clusterRef": {"name": target}, "tenantRef": {"name": name}, "deletionPolicy": "Retain",
+        "source": {"bpmn": bpmn(&format!("{name}-flow"), "pass-on")}});
+    apply::<WorkflowProcess>(cluster, PLAYGROUND, name, &object("WorkflowProcess", name, &process)).await;
+    let processes = api::<WorkflowProcess>(cluster, PLAYGROUND);
+    let process = await_condition(&processes, name, START, "is deployed", |it: &WorkflowProcess| {
+        it.status.as_ref().is_some_and(|status| status.ready)
+    })
+    .await;
+    let status = process.status.expect("should have a status");
+    assert_eq!(status.version, Some(1), "no new version");
+    status.process_definition_key.expect("should have a key")
 }

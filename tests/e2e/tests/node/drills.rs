@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use age::secrecy::ExposeSecret as _;
 use age::x25519;
-use api_types::backup::{BackupPhase, DrillResult};
+use api_types::backup::DrillResult;
 use api_types::labels::{BACKUP, BACKUP_TASK};
 use api_types::{WorkflowBackup, WorkflowCluster};
 use e2e::cluster::Cluster;
@@ -17,7 +17,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use test_support::wait::{await_condition, await_gone, eventually};
 
-use crate::contents::{copy_secrets, destination, object, start_instances};
+use crate::contents::{copy_secrets, destination, is_complete, object, start_instances};
 use crate::fixture::{api, apply, named_cluster, remove};
 
 /// Of every object.
@@ -64,8 +64,7 @@ async fn an_encrypted_backup_is_tried_out_by_schedule_and_nothing_of_the_drill_i
     let Some(cluster) = named_cluster("an_encrypted_backup_is_tried_out").await else { return };
     let progress = Progress::default();
     remove::<WorkflowBackup>(&cluster, PLAYGROUND, NAME).await;
-    let shape =
-        Shape { name: NAME, version: "1.3.0".to_owned(), replicas: 1, health_seconds: 5, data: Data::Shared };
+    let shape = Shape::small(NAME, Data::Shared);
     let testbed = Testbed::build(&cluster, shape, progress).await.expect("should be ready");
     start_instances(&cluster, NAME, "order", INSTANCES).await;
     copy_secrets(&cluster).await;
@@ -76,10 +75,7 @@ async fn an_encrypted_backup_is_tried_out_by_schedule_and_nothing_of_the_drill_i
     let spec = json!({"clusterRef": {"name": NAME}});
     apply::<WorkflowBackup>(&cluster, PLAYGROUND, NAME, &object("WorkflowBackup", NAME, &spec)).await;
     let backups = api::<WorkflowBackup>(&cluster, PLAYGROUND);
-    let backup = await_condition(&backups, NAME, JOB, "is complete", |backup: &WorkflowBackup| {
-        backup.status.as_ref().is_some_and(|status| status.phase == Some(BackupPhase::Completed))
-    })
-    .await;
+    let backup = await_condition(&backups, NAME, JOB, "is complete", is_complete).await;
     let status = json!(backup.status);
     assert_eq!(status["artefact"]["encryption"]["recipientSecret"], json!(RECIPIENT), "{status}");
 

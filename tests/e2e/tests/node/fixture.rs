@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::io::Write as _;
 use std::time::Duration;
 
+use api_types::cluster::ClusterPhase;
 use api_types::{WorkflowCluster, WorkflowProcess};
 use e2e::cluster::Cluster;
 use e2e::sample::{ACME_NAMESPACE, CLUSTER, SYSTEM_NAMESPACE, TENANT};
@@ -50,6 +51,15 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
     Api::namespaced(cluster.client.clone(), namespace)
+}
+
+/// Whether a cluster is ready in this phase, and that for its present spec.
+pub(crate) fn is_settled(engine: &WorkflowCluster, phase: ClusterPhase) -> bool {
+    engine.status.as_ref().is_some_and(|status| {
+        status.ready
+            && status.phase == Some(phase)
+            && status.observed_generation == engine.metadata.generation
+    })
 }
 
 /// Applies an object as a user would.

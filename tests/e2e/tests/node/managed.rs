@@ -15,19 +15,11 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 use test_support::wait::{await_condition, eventually};
 
-use crate::fixture::{RECOVERY, START, api, named_cluster};
+use crate::fixture::{RECOVERY, START, api, is_settled, named_cluster};
 
 const NAME: &str = "managed";
 const RATE: u32 = 50;
 const CALM: Duration = Duration::from_secs(10);
-
-fn is_settled(engine: &WorkflowCluster, phase: ClusterPhase) -> bool {
-    engine.status.as_ref().is_some_and(|status| {
-        status.ready
-            && status.phase == Some(phase)
-            && status.observed_generation == engine.metadata.generation
-    })
-}
 
 async fn set_stopped(cluster: &Cluster, stopped: bool) {
     let patch = Patch::Merge(json!({"spec": {"stopped": stopped}}));

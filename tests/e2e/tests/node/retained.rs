@@ -1,5 +1,6 @@
 //! A managed Postgres outlives its WorkflowCluster with `deletionPolicy: Retain`, and the next one of the name goes on with it.
 
+use api_types::cluster::ClusterPhase;
 use api_types::{WorkflowCluster, WorkflowProcess};
 use e2e::cluster::Cluster;
 use e2e::postgres::Place;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use test_support::wait::{await_condition, await_gone, eventually};
 
 use crate::contents::{object, observe_contents, start_instances};
-use crate::fixture::{RECOVERY, START, api, apply, named_cluster};
+use crate::fixture::{RECOVERY, START, api, apply, is_settled, named_cluster};
 
 /// Of every object.
 const NAME: &str = "retained";
@@ -37,11 +38,8 @@ async fn set_policy(cluster: &Cluster, policy: &str, owners: usize) {
     .await;
 }
 
-fn is_ready(engine: &WorkflowCluster) -> bool {
-    engine
-        .status
-        .as_ref()
-        .is_some_and(|status| status.ready && status.observed_generation == engine.metadata.generation)
+fn is_running(engine: &WorkflowCluster) -> bool {
+    is_settled(engine, ClusterPhase::Running)
 }
 
 async fn list_volumes(cluster: &Cluster) -> Vec<String> {
@@ -64,13 +62,7 @@ async fn a_retained_postgres_is_taken_over_by_the_next_cluster_of_the_name_and_g
     if postgres(&cluster).delete(POSTGRES, &DeleteParams::default()).await.is_ok() {
         await_gone(&postgres(&cluster), POSTGRES, RECOVERY).await;
     }
-    let shape = Shape {
-        name: NAME,
-        version: "1.3.0".to_owned(),
-        replicas: 1,
-        health_seconds: 5,
-        data: Data::Managed(1),
-    };
+    let shape = Shape::small(NAME, Data::Managed(1));
     let testbed = Testbed::build(&cluster, shape, progress).await.expect("should be ready");
     start_instances(&cluster, NAME, "order", INSTANCES).await;
     let before = look(&cluster).await;
@@ -81,7 +73,7 @@ async fn a_retained_postgres_is_taken_over_by_the_next_cluster_of_the_name_and_g
 
     set_policy(&cluster, "Retain", 0).await;
     let clusters = api::<WorkflowCluster>(&cluster, PLAYGROUND);
-    let former = await_condition(&clusters, NAME, RECOVERY, "is ready", is_ready).await;
+    let former = await_condition(&clusters, NAME, RECOVERY, "runs", is_running).await;
     let kept = postgres(&cluster).get(POSTGRES).await.expect("should be there");
     let volumes = list_volumes(&cluster).await;
     clusters.delete(NAME, &DeleteParams::default()).await.expect("should be deleted");
@@ -92,7 +84,7 @@ async fn a_retained_postgres_is_taken_over_by_the_next_cluster_of_the_name_and_g
 
     let spec: Value = json!(former.spec);
     apply::<WorkflowCluster>(&cluster, PLAYGROUND, NAME, &object("WorkflowCluster", NAME, &spec)).await;
-    let next = await_condition(&clusters, NAME, START, "is ready", is_ready).await;
+    let next = await_condition(&clusters, NAME, START, "runs", is_running).await;
     assert_ne!(next.uid(), former.uid());
     testbed.await_ready(progress).await.expect("tenant and process should go on");
     let taken = postgres(&cluster).get(POSTGRES).await.expect("should be there");

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::provider::{
-    Circumstances, Found, Provider as _, ProviderView, State, cloud_native_pg::CloudNativePg,
-    explain_absence, judge_managed, plan_managed,
+    Found, Provider as _, ProviderView, State, cloud_native_pg::CloudNativePg, explain_absence,
+    judge_managed, plan_managed,
 };
 use crate::testing::{MANAGED, cluster, with_input};
 
@@ -227,7 +227,7 @@ fn a_store_of_somebody_else_is_not_changed() {
     let stores = StoresView::Known([(foreign.name_any(), foreign)].into());
     let verdicts = with_input(&cluster, |input| {
         let managed = judge_managed(input, found(None, stores.clone()), Beginning::Empty, false).unwrap();
-        let order = Order::of(input, Circumstances { ..managed.circumstances() }).unwrap();
+        let order = Order::of(input, managed.circumstances()).unwrap();
         plan_stores(&order, &stores)
     });
     assert!(

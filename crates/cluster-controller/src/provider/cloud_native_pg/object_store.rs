@@ -128,8 +128,9 @@ pub(super) fn names(object: &str) -> [String; 2] {
 /// The stores that an order needs.
 pub(super) fn build_all(order: &Order<'_>, object: &str) -> Vec<Desired> {
     let [archive, origin] = names(object);
-    let of_archive = order.cluster.spec.wal_archive().filter(|_| order.archives).map(|s3| (archive, s3));
-    let of_origin = order.origin.map(|from| (origin, &from.s3));
+    let of_archive =
+        order.cluster.spec.wal_archive().filter(|_| order.circumstances.archives).map(|s3| (archive, s3));
+    let of_origin = order.circumstances.origin.map(|from| (origin, &from.s3));
     of_archive.into_iter().chain(of_origin).map(|(name, s3)| build(order, name, s3)).collect()
 }
 
@@ -167,7 +168,7 @@ fn build_env(s3: &S3Destination) -> Vec<EnvVar> {
 /// The plugin of a `Cluster` that archives.
 pub(super) fn build_archiver(order: &Order<'_>, object: &str) -> Option<Plugin> {
     let [archive, _] = names(object);
-    (order.archives && order.cluster.spec.wal_archive().is_some()).then(|| Plugin {
+    (order.circumstances.archives && order.cluster.spec.wal_archive().is_some()).then(|| Plugin {
         name: BARMAN_CLOUD.to_owned(),
         enabled: Some(true),
         is_wal_archiver: Some(true),

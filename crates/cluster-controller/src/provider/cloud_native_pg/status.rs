@@ -94,7 +94,7 @@ pub(super) fn fingerprint(live: &DynamicObject) -> u64 {
 
 /// Measured by the number of instances that was asked for.
 pub(super) fn judge(order: &Order<'_>, live: &DynamicObject, converged: bool) -> State {
-    let (wanted, asleep) = (order.managed.replicas(), order.asleep);
+    let (wanted, asleep) = (order.managed.replicas(), order.circumstances.asleep);
     let status = Status::of(live);
     let sleeps = status.has(HIBERNATED, "True");
     match (asleep, sleeps) {
@@ -110,7 +110,7 @@ pub(super) fn judge(order: &Order<'_>, live: &DynamicObject, converged: bool) ->
     let has_primary = !status.current_primary.is_empty() && status.current_primary == status.target_primary;
     let is_complete = status.instances == wanted && status.ready_instances == wanted;
     if has_primary && is_complete && status.phase == HEALTHY {
-        let archive_fails = order.archives && status.has(ARCHIVING, "False");
+        let archive_fails = order.circumstances.archives && status.has(ARCHIVING, "False");
         return if archive_fails {
             State::Degraded("and cannot archive its WAL at spec.backup.destination".to_owned())
         } else {
