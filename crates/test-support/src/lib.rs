@@ -29,6 +29,7 @@ pub mod documents;
 pub mod fake_apiserver;
 pub mod faulty;
 mod gate;
+pub mod git_server;
 mod guarded;
 pub mod mock_apiserver;
 pub mod postgres;

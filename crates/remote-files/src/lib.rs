@@ -1,0 +1,14 @@
+//! Single files from hosts that nobody trusts.
+//!
+//! The application team names the host, so everything that comes from it is bounded: addresses, bytes, objects, time. Nothing is
+//! ever checked out or executed, no file of this machine is read, and what a host answers never reaches a status: an [`Error`]
+//! has words of our own.
+//!
+//! - [`network`] decides which addresses may be called, and calls them.
+//! - [`git`] reads a file of a commit from a repository.
+
+pub mod error;
+pub mod git;
+pub mod network;
+
+pub use error::{Error, ErrorKind};
