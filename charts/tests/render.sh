@@ -107,6 +107,9 @@ wrong_values_are_refused() {
   refused /process-controller/podLabels --set 'process-controller.podLabels.app\.kubernetes\.io/name=other'
   refused /process-controller/resources --set process-controller.resources.limits.memory=much
   refused /process-controller/extraEnv/0 --set 'process-controller.extraEnv[0].nam=X'
+  refused /process-controller/sourceCacheMegabytes --set process-controller.sourceCacheMegabytes=1
+  refused /global/git/allowedNetworks/0 --set 'global.git.allowedNetworks[0]=10.0.0.1'
+  refused /global/git/ports/0 --set 'global.git.ports[0]=0'
   refused /global/clusterNamespace --set global.clusterNamespace=Workflow
   refused /global/clusterNamespace --set global.clusterNamespace=
   refused /global/workloadNamespaces/0 --set 'global.workloadNamespaces[0]=*'

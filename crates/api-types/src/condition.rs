@@ -36,6 +36,9 @@ pub const CLIENT_ACCESS: &str = "ClientAccess";
 
 /// Process: the source was read and its BPMN accepted by the linter.
 pub const VALID: &str = "Valid";
+/// Process: the repository that the source is in can be read. False says which commit was tried, why it cannot be had, and since
+/// when; what runs stays. Only with `gitRef`.
+pub const SOURCE_READY: &str = "SourceReady";
 /// Process: the engine runs exactly the bytes that were validated.
 pub const DEPLOYED: &str = "Deployed";
 /// Process: every job type of the definition has a `WorkflowWorker`.

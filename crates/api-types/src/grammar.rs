@@ -54,8 +54,8 @@ pub const ENV_NAME: &str = r"^[A-Za-z_][A-Za-z0-9_]*$";
 /// Most characters of an [`ENV_NAME`].
 pub const ENV_NAME_MAX: u32 = 128;
 
-/// Relative path in a git tree; `..` is refused by a rule of its own.
-pub const GIT_PATH: &str = r"^[A-Za-z0-9._-][A-Za-z0-9._ -]*(/[A-Za-z0-9._-][A-Za-z0-9._ -]*)*$";
+/// Relative path in a git tree or an archive, no part of which begins like an option; `..` is refused by a rule of its own.
+pub const GIT_PATH: &str = r"^[A-Za-z0-9._][A-Za-z0-9._ -]*(/[A-Za-z0-9._][A-Za-z0-9._ -]*)*$";
 /// Most characters of a [`GIT_PATH`].
 pub const GIT_PATH_MAX: u32 = 512;
 
@@ -63,6 +63,11 @@ pub const GIT_PATH_MAX: u32 = 512;
 pub const GIT_REVISION: &str = r"^[A-Za-z0-9][A-Za-z0-9._/+-]*$";
 /// Most characters of a [`GIT_REVISION`].
 pub const GIT_REVISION_MAX: u32 = 255;
+
+/// Hours, minutes and seconds, like `1m30s`.
+pub const INTERVAL: &str = r"^([0-9]{1,2}h)?([0-9]{1,4}m)?([0-9]{1,5}s)?$";
+/// Most characters of an [`INTERVAL`].
+pub const INTERVAL_MAX: u32 = 14;
 
 /// Version tag that the user gives to a process definition.
 pub const VERSION_TAG: &str = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$";
@@ -147,7 +152,8 @@ pub fn words(pattern: &str) -> Option<&'static str> {
         DATABASE => "a database name of letters, digits, '_', '-' and '.', starting with a letter or '_'",
         DATA_KEY => "a key of letters, digits, '-', '_' and '.'",
         ENV_NAME => "a variable name of letters, digits and '_', not starting with a digit",
-        GIT_PATH => "a path relative to the root of the repository",
+        GIT_PATH => "a path relative to the root of the repository, no part of which begins with '-'",
+        INTERVAL => "a duration like 30s, 5m or 1h30m",
         GIT_REVISION => "a branch, tag or commit",
         VERSION_TAG => "letters, digits, '.', '_', '+' and '-', starting with a letter or digit",
         ONE_LINE => "one line without control characters",

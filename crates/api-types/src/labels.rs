@@ -24,6 +24,12 @@ pub const SCHEDULED_BY: &str = "workflow.example.com/scheduled-by";
 /// Label of a Job of the backup agent: what it does with the backup, one of `backup`, `delete`, `drill`.
 pub const BACKUP_TASK: &str = "workflow.example.com/backup-task";
 
+/// Annotation of a WorkflowProcess: a new value has its repository looked at now instead of after its interval.
+pub const RECONCILE_AT: &str = "workflow.example.com/reconcile-at";
+/// Annotation of a Secret with credentials for git: the host that they may be sent to, with its port unless that is 443. Without it, who may
+/// name the Secret could have them sent to any host.
+pub const GIT_HOST: &str = "workflow.example.com/git-host";
+
 /// Annotation, `"true"`: gives up a cleanup that cannot end. What is left behind is reported in an event.
 pub const FORCE_DELETE: &str = "workflow.example.com/force-delete";
 /// Annotation on a `WorkflowProcess` that names no tenant, written together with the finalizer: id of the tenant that

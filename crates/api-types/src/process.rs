@@ -1,16 +1,24 @@
 //! `WorkflowProcess`: one BPMN process definition, deployed and kept deployed.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::grammar;
-use crate::reference::{ClusterRef, ConfigMapKeyRef, DeletionPolicy, TenantRef};
+use crate::reference::{ClusterRef, ConfigMapKeyRef, DeletionPolicy, SecretRef, TenantRef};
 use crate::schema::{self, CelRule};
 
 mod reason;
 pub use reason::ProcessReason;
+
+/// Time between two looks at a git repository, when the spec says nothing.
+pub const DEFAULT_GIT_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Shortest time between two looks at a git repository.
+pub const MIN_GIT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Most bytes of a BPMN source, whatever it comes from.
 pub const MAX_BPMN_BYTES: usize = 1 << 20;
@@ -24,12 +32,20 @@ const TENANT_IMMUTABLE: CelRule = (
     "spec.tenantRef is immutable: a deployed definition does not change its tenant; create a new WorkflowProcess for the other tenant",
 );
 pub(crate) const SOURCE_ONE_OF: CelRule = (
-    "[has(self.bpmn), has(self.configMapRef), has(self.gitRef)].filter(given, given).size() == 1",
-    "spec.source must have exactly one of bpmn, configMapRef and gitRef",
+    "[has(self.bpmn), has(self.configMapRef), has(self.gitRef), has(self.fluxRef)].filter(given, given).size() == 1",
+    "spec.source must have exactly one of bpmn, configMapRef, gitRef and fluxRef",
 );
 pub(crate) const GIT_PATH_INSIDE: CelRule = (
     "!self.split('/').exists(part, part == '..' || part == '.')",
     "spec.source.gitRef.path must not contain '.' or '..' as a part: it is relative to the root of the repository",
+);
+pub(crate) const GIT_INTERVAL: CelRule = (
+    "duration(self) >= duration('30s') && duration(self) <= duration('24h')",
+    "spec.source.gitRef.interval must be from 30s to 24h",
+);
+pub(crate) const FLUX_PATH_INSIDE: CelRule = (
+    "!self.split('/').exists(part, part == '..' || part == '.')",
+    "spec.source.fluxRef.path must not contain '.' or '..' as a part: it is relative to the root of the artifact",
 );
 
 /// A BPMN process definition that is deployed to a workflow engine and kept deployed.
@@ -60,6 +76,13 @@ pub(crate) const GIT_PATH_INSIDE: CelRule = (
         description = "Version tag of the user's choice",
         priority = 1
     ),
+    printcolumn(
+        name = "Revision",
+        type_ = "string",
+        json_path = ".status.sourceRevision",
+        description = "Commit that the source comes from",
+        priority = 1
+    ),
     printcolumn(name = "Key", type_ = "integer", json_path = ".status.processDefinitionKey", priority = 1),
     printcolumn(
         name = "Incidents",
@@ -81,7 +104,7 @@ pub struct WorkflowProcessSpec {
     /// (`workflow.example.com/tenant`), and the engine's default tenant if there is no such label. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_ref: Option<TenantRef>,
-    /// Where the BPMN comes from: exactly one of `bpmn`, `configMapRef` and `gitRef`.
+    /// Where the BPMN comes from: exactly one of `bpmn`, `configMapRef`, `gitRef` and `fluxRef`.
     pub source: Source,
     /// Version tag of the user's choice. It is used instead of a `versionTag` in the document. `status.versionTag`
     /// shows the tag that the engine keeps. The same document with another tag is another version.
@@ -128,26 +151,100 @@ pub struct Source {
     /// A key of a ConfigMap in this namespace. Changes of the ConfigMap are deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<ConfigMapKeyRef>,
-    /// A file in a git repository. Stored but not acted on by this version: condition `Supported` says so and nothing is
-    /// deployed. Use `configMapRef` or `bpmn`.
+    /// A file in a git repository. Changes of the branch or tag are deployed within the interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_ref: Option<GitRef>,
+    /// A file in an artifact that Flux fetched and verified. Stored but not acted on by this version: condition `Supported` says so and
+    /// nothing is deployed. Use `gitRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flux_ref: Option<FluxRef>,
 }
 
-/// A file in a git repository; stored, not acted on.
+/// A file in a git repository.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GitRef {
     /// `https://` URL of the repository, without user or password.
     #[schemars(length(min = 1, max = grammar::HTTPS_URL_MAX), regex(pattern = grammar::HTTPS_URL))]
     pub url: String,
-    /// Path of the file, relative to the root of the repository.
+    /// Path of the file, relative to the root of the repository. It must be a regular file of at most 1 MiB: symbolic links,
+    /// submodules and Git LFS are not followed.
     #[schemars(length(min = 1, max = grammar::GIT_PATH_MAX), regex(pattern = grammar::GIT_PATH))]
     #[x_kube(validation = GIT_PATH_INSIDE)]
     pub path: String,
-    /// Branch, tag or commit.
+    /// Branch, tag or commit: a name, `refs/heads/<branch>`, `refs/tags/<tag>`, or the 40 hexadecimal digits of a commit.
     #[schemars(length(min = 1, max = grammar::GIT_REVISION_MAX), regex(pattern = grammar::GIT_REVISION))]
     pub revision: String,
+    /// Secret of this namespace with credentials or an authority of the server. It must name the server in annotation
+    /// `workflow.example.com/git-host`. Keys: `username` and `password`, or `bearerToken`; and `ca.crt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretRef>,
+    /// Time between two looks at the repository, from `30s` to `24h`; `1m` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = grammar::INTERVAL_MAX), regex(pattern = grammar::INTERVAL))]
+    #[x_kube(validation = GIT_INTERVAL)]
+    pub interval: Option<String>,
+}
+
+impl GitRef {
+    /// Time between two looks; `None` for text that is no interval.
+    pub fn interval(&self) -> Option<Duration> {
+        self.interval.as_deref().map_or(Some(DEFAULT_GIT_INTERVAL), parse_interval)
+    }
+}
+
+/// Hours, minutes and seconds, in this order.
+fn parse_interval(text: &str) -> Option<Duration> {
+    let (mut rest, mut seconds) = (text, 0_u64);
+    for (unit, length) in [('h', 3600), ('m', 60), ('s', 1)] {
+        if let Some((number, after)) = rest.split_once(unit) {
+            seconds += number.parse::<u32>().ok().map(u64::from)? * length;
+            rest = after;
+        }
+    }
+    (rest.is_empty() && !text.is_empty()).then(|| Duration::from_secs(seconds))
+}
+
+/// A file in an artifact of Flux.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FluxRef {
+    /// Kind of the Flux source.
+    pub kind: FluxKind,
+    /// Name of the Flux source, in this namespace.
+    #[schemars(length(min = 1, max = grammar::DNS_SUBDOMAIN_MAX), regex(pattern = grammar::DNS_SUBDOMAIN))]
+    pub name: String,
+    /// Path of the file, relative to the root of the artifact. It must be a regular file of at most 1 MiB.
+    #[schemars(length(min = 1, max = grammar::GIT_PATH_MAX), regex(pattern = grammar::GIT_PATH))]
+    #[x_kube(validation = FLUX_PATH_INSIDE)]
+    pub path: String,
+}
+
+/// Kind of a Flux source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "")] // each field of this type has its own description
+pub enum FluxKind {
+    /// A git repository.
+    GitRepository,
+    /// An image of an OCI registry.
+    #[serde(rename = "OCIRepository")]
+    OciRepository,
+    /// A bucket of an object store.
+    Bucket,
+    /// Made by another controller.
+    ExternalArtifact,
+}
+
+impl FluxKind {
+    /// As Kubernetes knows it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::GitRepository => "GitRepository",
+            Self::OciRepository => "OCIRepository",
+            Self::Bucket => "Bucket",
+            Self::ExternalArtifact => "ExternalArtifact",
+        }
+    }
 }
 
 /// How strictly BPMN is checked.
@@ -181,8 +278,8 @@ pub struct WorkflowProcessStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = crate::MAX_MESSAGE_CHARS))]
     pub message: Option<String>,
-    /// `Ready` always; `Reconciling`, `Stalled`, `Paused`, `Supported` while they apply; `Valid`, `Deployed`,
-    /// `WorkersAvailable`.
+    /// `Ready` always; `Reconciling`, `Stalled`, `Paused`, `Supported` while they apply; `Valid`, `Deployed`, `WorkersAvailable`; `SourceReady`
+    /// with a `gitRef`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -210,6 +307,15 @@ pub struct WorkflowProcessStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71))]
     pub source_digest: Option<String>,
+    /// The commit that the bytes of `sourceDigest` come from, if they come from a repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub source_revision: Option<String>,
+    /// The commit that was tried last and is not what runs: condition `SourceReady` or `Valid` says why. Absent when
+    /// nothing newer is known than `sourceRevision`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub attempted_revision: Option<String>,
     /// Version of the engine that refused the bytes (reason `RejectedByEngine`); an engine of another version is asked
     /// again.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,18 +11,19 @@ use engine_access::reference::{CachedDirectory, Directory, namespace_tenant};
 use engine_client::EngineProvider;
 use k8s_openapi::api::core::v1::Namespace;
 
-use crate::context::Context;
+use crate::context::{Context, forget_gone};
 use crate::dependencies::{
     WorkerFields, depends_on_cluster, depends_on_namespace, depends_on_tenant, depends_on_worker,
 };
 use crate::document::Linter;
 use crate::incidents::{Counter, OpenIncidents};
 use crate::kind::Processes;
-use crate::source::SOURCES;
+use crate::source::Sources;
 use crate::source::fetches::Fetches;
+use crate::source::git::{GitFile, GitSettings};
 
 /// Starts watches and controller. `engines` is a pool of connections in production.
-pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
+pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>, git: GitSettings) {
     let (client, home) = (service.client.clone(), service.args.cluster_namespace.clone());
     let mut controller = ControllerBuilder::<Processes>::new(service, PROCESS_CONTROLLER.field_manager);
     let cluster_namespace = home.clone();
@@ -45,7 +46,9 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
         let label = |own: &str| namespace_tenant(&labelled, own);
         depends_on_worker(process, worker, label, &cluster_namespace)
     });
-    for source in SOURCES {
+    let git = GitFile::new(client.clone(), git, controller.queue());
+    let sources = Sources::of(git);
+    for source in sources.iter() {
         source.watch(&mut controller);
     }
 
@@ -60,12 +63,12 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>) {
     let incidents = counter.incidents.clone();
     let (processes, queue) = (controller.objects(), controller.queue());
     let fetches = Fetches::new(controller.queue());
-    let forgetting = fetches.clone().forget_gone(controller.objects());
-    controller.service().supervise("fetches of objects that went", forgetting);
+    let forgetting = forget_gone(sources.clone(), fetches.clone(), controller.objects());
+    controller.service().supervise("sources of objects that went", forgetting);
     controller.service().supervise("open incidents", counter.run(processes, queue));
     let context = Context {
         client,
-        sources: SOURCES,
+        sources,
         fetches,
         linter: Linter::default(),
         directory,

@@ -44,6 +44,8 @@ pub struct Document {
     pub sha256: String,
     /// Findings, process ids, job types.
     pub report: Report,
+    /// The commit or the artifact that the bytes are from, if they are from one.
+    pub revision: Option<String>,
 }
 
 /// Whole documents never reach a log.
@@ -53,6 +55,7 @@ impl fmt::Debug for Document {
             .field("bytes", &self.bytes.len())
             .field("sha256", &self.sha256)
             .field("report", &self.report)
+            .field("revision", &self.revision)
             .finish()
     }
 }
@@ -82,17 +85,17 @@ impl Linter {
     /// Judges what a source gave.
     pub async fn judge(&self, fetched: Fetched, validation: Validation) -> SourceView {
         match fetched {
-            Fetched::Bytes(bytes) if bytes.is_empty() => {
+            Fetched::Document { bytes, .. } if bytes.is_empty() => {
                 SourceView::Invalid("spec.source: the document is empty; expected BPMN 2.0 XML".to_owned())
             }
-            Fetched::Bytes(bytes) => self.lint(bytes, validation).await,
+            Fetched::Document { bytes, revision } => self.lint(bytes, revision, validation).await,
             Fetched::Missing(message) => SourceView::Missing(message),
             Fetched::Pending => SourceView::Pending,
             Fetched::Unread(problem) => SourceView::Unread(problem),
         }
     }
 
-    async fn lint(&self, bytes: Vec<u8>, validation: Validation) -> SourceView {
+    async fn lint(&self, bytes: Arc<[u8]>, revision: Option<String>, validation: Validation) -> SourceView {
         let _permit = self.permits.acquire().await;
         let mode = match validation {
             Validation::Strict => Mode::Strict,
@@ -102,7 +105,7 @@ impl Linter {
         let linted = tokio::task::spawn_blocking(move || {
             let sha256 = bpmn::digest(&bytes);
             let report = reports.get_or_lint(&sha256, mode, || bpmn::lint(&bytes, mode));
-            Document { bytes: bytes.into(), sha256, report }
+            Document { bytes, sha256, report, revision }
         });
         let linted = linted.await;
         linted.map_or_else(

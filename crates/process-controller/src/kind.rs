@@ -14,6 +14,7 @@ use crate::document::SourceView;
 use crate::execute::{Results, execute_step};
 use crate::observe::{Observed, observe, observe_source};
 use crate::plan::{Plan, ProcessStep, plan};
+use crate::source::Reading;
 use crate::status::{
     Assessment, Facts, assess, build_events, build_last_events, build_own_status, keep_status,
 };
@@ -49,15 +50,15 @@ impl Kind for Processes {
         spec: &Result<(), Problem<ProcessReason>>,
     ) -> Result<Observed, Problem<ProcessReason>> {
         let context = &self.context;
-        let source = if spec.is_ok() && !is_deleting(process) {
-            let fetched = observe_source(context, process).await;
+        let (source, trouble) = if spec.is_ok() && !is_deleting(process) {
+            let Reading { latest, trouble } = observe_source(context, process).await;
             // Computed, not read: but which process the engine is asked about is known after it.
-            context.linter.judge(fetched, process.spec.validation()).await
+            (context.linter.judge(latest, process.spec.validation()).await, trouble)
         } else {
             self.forget(process);
-            SourceView::NotRead
+            (SourceView::NotRead, None)
         };
-        Ok(observe(context, process, source).await)
+        Ok(observe(context, process, source, trouble).await)
     }
 
     fn plan(&self, scene: &Scene<'_, Self>) -> Plan {
@@ -113,7 +114,7 @@ impl Kind for Processes {
     }
 
     fn forget(&self, process: &WorkflowProcess) {
-        self.context.fetches.forget(&process.uid().unwrap_or_default());
+        self.context.forget_sources(&process.uid().unwrap_or_default(), None);
     }
 
     fn build_last_events(scene: &Scene<'_, Self>, applied: &Applied<Self>) -> Vec<Event> {

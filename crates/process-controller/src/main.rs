@@ -11,8 +11,9 @@ use process_controller::{args::Args, controller};
 #[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    let git = args.git.settings()?;
     controller_kit::run("process-controller", args.service, Leadership::Leader, async |service| {
-        controller::start(service, Arc::new(leading_pool(service)?));
+        controller::start(service, Arc::new(leading_pool(service)?), git);
         Ok::<_, engine_client::EngineError>(())
     })
     .await?;

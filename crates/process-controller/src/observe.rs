@@ -16,7 +16,7 @@ use kube::ResourceExt as _;
 
 use crate::context::Context;
 use crate::document::{Document, SourceView};
-use crate::source::{Fetched, source_of};
+use crate::source::{Fetched, Reading, Trouble};
 use crate::tenancy::Tenancy;
 
 /// The world as one pass sees it.
@@ -28,6 +28,8 @@ pub struct Observed {
     pub tenancy: Tenancy,
     /// The BPMN.
     pub source: SourceView,
+    /// Why the newest state of the source could not be read.
+    pub trouble: Option<Trouble>,
     /// The engine, as far as the rest allows to ask it.
     pub engine: EngineView,
     /// Job types that a WorkflowWorker of the same cluster and tenant serves.
@@ -81,7 +83,12 @@ impl EngineView {
 }
 
 /// Reads everything that the plan depends on beside the source: which process the engine is asked about is in the document.
-pub async fn observe(context: &Context, process: &WorkflowProcess, source: SourceView) -> Observed {
+pub async fn observe(
+    context: &Context,
+    process: &WorkflowProcess,
+    source: SourceView,
+    trouble: Option<Trouble>,
+) -> Observed {
     let namespace = process.namespace().unwrap_or_default();
     let referrer = Referrer {
         namespace: &namespace,
@@ -97,12 +104,13 @@ pub async fn observe(context: &Context, process: &WorkflowProcess, source: Sourc
             references,
             tenancy,
             source: SourceView::NotRead,
+            trouble: None,
             engine,
             served_job_types: BTreeSet::new(),
             open_incidents: None,
         };
     }
-    let engine = match (&references, id_in_document(&source)) {
+    let engine = match (&references, id_to_ask_about(process, &source)) {
         (Ok(Resolved { cluster, .. }), Some(process_id))
             if is_callable(cluster) && tenancy.conflict().is_none() =>
         {
@@ -113,7 +121,7 @@ pub async fn observe(context: &Context, process: &WorkflowProcess, source: Sourc
     let served_job_types =
         references.as_ref().map(|resolved| observe_served(context, resolved)).unwrap_or_default();
     let open_incidents = observe_incidents(context, process, &references, &tenancy);
-    Observed { references, tenancy, source, engine, served_job_types, open_incidents }
+    Observed { references, tenancy, source, trouble, engine, served_job_types, open_incidents }
 }
 
 /// Of the id that runs, which is the one in the status: a new document may have another.
@@ -128,24 +136,24 @@ fn observe_incidents(
     context.incidents.of(&cluster_uid, tenancy.id(), process_id)
 }
 
-fn id_in_document(source: &SourceView) -> Option<String> {
+/// The id in the document; that of the status while the document cannot be had: does it still run?
+fn id_to_ask_about(process: &WorkflowProcess, source: &SourceView) -> Option<String> {
     match source {
         SourceView::Document(Document { report, .. }) => report.deployable_process().map(str::to_owned),
+        SourceView::Unread(_) => process.status.as_ref()?.bpmn_process_id.clone(),
         _ => None,
     }
 }
 
 /// What the spec's source gives now.
-pub async fn observe_source(context: &Context, process: &WorkflowProcess) -> Fetched {
-    let source = source_of(context.sources, process);
-    if let Some(slow) = source.filter(|source| source.is_slow()) {
-        return context.fetches.get_or_begin(slow, &context.client, process);
-    }
+pub async fn observe_source(context: &Context, process: &WorkflowProcess) -> Reading {
+    let source = context.sources.named_by(process);
     // The spec may have named another source before.
-    context.fetches.forget(&process.uid().unwrap_or_default());
+    context.forget_sources(&process.uid().unwrap_or_default(), source);
     match source {
-        Some(source) => source.fetch(&context.client, process).await,
-        None => Fetched::Missing("spec.source names no source that this version reads".to_owned()),
+        Some(slow) if slow.is_slow() => context.fetches.get_or_begin(slow, &context.client, process).into(),
+        Some(source) => source.read(&context.client, process).await,
+        None => Fetched::Missing("spec.source names no source that this version reads".to_owned()).into(),
     }
 }
 

@@ -1,11 +1,15 @@
-//! Where documents come from: one file per kind of source, and one line in [`SOURCES`].
+//! Where documents come from: one file per kind of source, and one line in [`Sources::of`].
 //!
-//! A source that answers at once is read inside the pass. One that takes long is fetched by a task of its own
-//! ([`fetches`]), which asks for a pass when it is done.
+//! A source that answers at once is read inside the pass. One that takes long is read by tasks of its own, which ask for a pass
+//! when there is something new: [`fetches`] for a document that is fetched once, [`git`] for repositories that are looked at again and
+//! again.
 
 pub mod config_map;
 pub mod fetches;
+pub mod git;
 pub mod inline;
+
+use std::sync::Arc;
 
 use api_types::WorkflowProcess;
 use api_types::process::ProcessReason;
@@ -16,16 +20,19 @@ use kube::Client;
 
 use crate::kind::Processes;
 use config_map::ConfigMapKey;
+use git::GitFile;
 use inline::Inline;
-
-/// Every kind of source that is acted on.
-pub const SOURCES: &[&dyn Source] = &[&Inline, &ConfigMapKey];
 
 /// What a source gives.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fetched {
     /// The document as it is there.
-    Bytes(Vec<u8>),
+    Document {
+        /// Its bytes.
+        bytes: Arc<[u8]>,
+        /// The commit or the artifact that it is from, if it is from one.
+        revision: Option<String>,
+    },
     /// What the spec names does not exist.
     Missing(String),
     /// It could not be read.
@@ -34,28 +41,86 @@ pub enum Fetched {
     Pending,
 }
 
+impl Fetched {
+    /// A document that has no revision.
+    #[must_use]
+    pub fn plain(bytes: Vec<u8>) -> Self {
+        Self::Document { bytes: bytes.into(), revision: None }
+    }
+}
+
+/// What is known of a source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// The newest document that could be read, or why there is none.
+    pub latest: Fetched,
+    /// Why the newest state of the source could not be read. What was read before stays.
+    pub trouble: Option<Trouble>,
+}
+
+/// Why the newest state of a source could not be read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trouble {
+    /// What is wrong.
+    pub problem: Problem<ProcessReason>,
+    /// The commit or artifact that was tried, if it is known.
+    pub revision: Option<String>,
+}
+
+impl From<Fetched> for Reading {
+    fn from(latest: Fetched) -> Self {
+        Self { latest, trouble: None }
+    }
+}
+
 /// One kind of source.
 pub trait Source: Send + Sync {
     /// Does the spec name this one?
     fn is_named_by(&self, spec: &api_types::process::Source) -> bool;
 
-    /// Reads it.
-    fn fetch<'a>(&'a self, client: &'a Client, process: &'a WorkflowProcess) -> BoxFuture<'a, Fetched>;
+    /// Reads it, or tells what its own tasks have read.
+    fn read<'a>(&'a self, client: &'a Client, process: &'a WorkflowProcess) -> BoxFuture<'a, Reading>;
 
-    /// Does it take long?
+    /// Does reading take long?
     fn is_slow(&self) -> bool {
         false
     }
+
+    /// The object goes, or its spec names another source.
+    fn forget(&self, _uid: &str) {}
+
+    /// Forgets every object but these.
+    fn retain(&self, _processes: &[Arc<WorkflowProcess>]) {}
 
     /// Watches what the documents of this source depend on.
     fn watch(&self, _controller: &mut ControllerBuilder<'_, Processes>) {}
 }
 
-/// The source that the spec names, if it is one that is acted on.
-#[must_use]
-pub fn source_of<'s>(
-    sources: &'s [&'static dyn Source],
-    process: &WorkflowProcess,
-) -> Option<&'s dyn Source> {
-    sources.iter().copied().find(|source| source.is_named_by(&process.spec.source)).map(|source| source as _)
+/// Every kind of source that is acted on. Cheap to clone.
+#[derive(Clone)]
+pub struct Sources(Arc<[Arc<dyn Source>]>);
+
+impl Sources {
+    /// All that there are.
+    #[must_use]
+    pub fn of(git: GitFile) -> Self {
+        Self(Arc::new([Arc::new(Inline), Arc::new(ConfigMapKey), Arc::new(git)]))
+    }
+
+    /// These, for tests.
+    #[cfg(test)]
+    pub(crate) fn only(source: Arc<dyn Source>) -> Self {
+        Self(Arc::new([source]))
+    }
+
+    /// The source that the spec names.
+    #[must_use]
+    pub fn named_by(&self, process: &WorkflowProcess) -> Option<&Arc<dyn Source>> {
+        self.0.iter().find(|source| source.is_named_by(&process.spec.source))
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Source>> {
+        self.0.iter()
+    }
 }

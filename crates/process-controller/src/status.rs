@@ -18,7 +18,7 @@ use engine_access::reference::Unasked;
 use engine_client::model::{DeployResult, Finding, ProcessDefinition, Severity};
 use jiff::SignedDuration;
 
-use crate::document::SourceView;
+use crate::document::{Document, SourceView};
 use crate::error::{of_engine, of_engine_deletion};
 use crate::execute::Results;
 use crate::observe::{EngineView, Observed};
@@ -62,6 +62,14 @@ pub struct Facts {
     pub workers: Option<DesiredCondition<ProcessReason>>,
     /// Digest of the bytes that the engine runs, or has just refused.
     pub source_digest: Option<String>,
+    /// The condition `SourceReady`, if the source is one that is looked at again and again, and was.
+    pub source_ready: Option<DesiredCondition<ProcessReason>>,
+    /// Whether the source is being read for the first time.
+    pub is_source_pending: bool,
+    /// Where the bytes that the engine runs are from.
+    pub source_revision: Option<String>,
+    /// What was tried last, if it is not what the engine runs.
+    pub attempted_revision: Option<String>,
     /// Nothing is known of a newer source than the status names.
     pub is_same_source: bool,
     /// Which version of the engine refused the document.
@@ -93,21 +101,28 @@ pub fn assess(
     let verdict = judge_source(process, spec, &observed.source);
     let definition = running_definition(process, observed, &verdict, results);
     let judged = None
-        .or_else(|| assess_source(observed, &verdict))
+        .or_else(|| assess_source(observed, &verdict, definition.as_ref()))
         .or_else(|| assess_references(observed))
         .or_else(|| failures.first().map(assess_problem))
         .or_else(|| assess_rejection(process, observed, &verdict, results))
         .or_else(|| assess_paused(process, definition.as_ref()))
         .or_else(|| assess_wait(plan))
         .unwrap_or_else(|| assess_engine(observed, definition.as_ref()));
+    let judged = add_trouble(judged, observed, definition.as_ref());
     let known = Known { process, observed, verdict: &verdict, definition };
     let facts = read_facts(known, &judged, failures, results);
     Assessment { facts, ..judged }
 }
 
-fn assess_source(observed: &Observed, verdict: &Verdict) -> Option<Assessment> {
+fn assess_source(
+    observed: &Observed,
+    verdict: &Verdict,
+    definition: Option<&ProcessDefinition>,
+) -> Option<Assessment> {
     match (&observed.source, verdict) {
-        (SourceView::Unread(problem), _) => Some(Assessment::of_problem(ProcessPhase::Pending, problem)),
+        (SourceView::Unread(problem), _) if definition.is_none() || observed.trouble.is_none() => {
+            Some(Assessment::of_problem(ProcessPhase::Pending, problem))
+        }
         (SourceView::Pending, _) => Some(Assessment::of_wait(ProcessPhase::Validating, &fetching())),
         (_, Some(Err(problem))) => Some(assess_problem(problem)),
         _ => None,
@@ -194,6 +209,25 @@ fn assess_engine(observed: &Observed, definition: Option<&ProcessDefinition>) ->
     }
 }
 
+/// A source whose newest state cannot be read leaves what runs as it is. A trouble that passes by itself does not even make it
+/// unready: condition `SourceReady` tells it.
+fn add_trouble(
+    judged: Assessment,
+    observed: &Observed,
+    definition: Option<&ProcessDefinition>,
+) -> Assessment {
+    let (Some(trouble), Some(definition)) = (&observed.trouble, definition) else { return judged };
+    if judged.readiness != Readiness::Ready || trouble.problem.class == ErrorClass::Transient {
+        return judged;
+    }
+    Assessment {
+        readiness: Readiness::Stalled,
+        reason: trouble.problem.reason,
+        message: format!("v{} stays deployed: {}", definition.version, trouble.problem),
+        ..judged
+    }
+}
+
 /// The phase and the next look follow from the reason.
 fn assess_problem(problem: &Problem<ProcessReason>) -> Assessment {
     let phase = match problem.reason {
@@ -264,13 +298,17 @@ fn running_definition(
     if let Some(DeployResult::Deployed { definition, .. }) = &results.deployed {
         return Some(definition.clone());
     }
-    let (EngineView::Answered { latest: Some(latest), .. }, Some(Ok(deployable))) =
-        (&observed.engine, verdict)
-    else {
-        return None;
+    let EngineView::Answered { latest: Some(latest), .. } = &observed.engine else { return None };
+    let is_current = match (verdict, &observed.source) {
+        (Some(Ok(deployable)), _) => deployable.is_version(&latest.definition),
+        // The document cannot be had now; what was deployed from it before still runs.
+        (None, SourceView::Unread(_)) if observed.trouble.is_some() => {
+            let reported = process.status.as_ref().and_then(|status| status.source_digest.clone());
+            reported == Some(format!("sha256:{}", latest.definition.content_sha256))
+        }
+        _ => false,
     };
-    (is_owned_by(latest, process) && deployable.is_version(&latest.definition))
-        .then(|| latest.definition.clone())
+    (is_owned_by(latest, process) && is_current).then(|| latest.definition.clone())
 }
 
 /// Why the engine refuses the document: now, or when it was asked about the same bytes before.
@@ -315,7 +353,26 @@ fn read_facts(
     let former = process.status.as_ref();
     let Assessment { reason, message, .. } = judged;
     let is_asked = results.deployed.is_some() || !failures.is_empty();
+    let document = match &observed.source {
+        SourceView::Document(document) => Some(document),
+        _ => None,
+    };
+    let runs = |document: &&Document| {
+        definition.as_ref().is_some_and(|definition| definition.content_sha256 == document.sha256)
+    };
+    let source_revision = match document.filter(runs) {
+        Some(document) => document.revision.clone(),
+        None => former.and_then(|former| former.source_revision.clone()),
+    };
+    let tried = match &observed.trouble {
+        Some(trouble) => trouble.revision.clone(),
+        None => document.and_then(|document| document.revision.clone()),
+    };
     Facts {
+        source_ready: fields::build_source_ready(observed),
+        is_source_pending: observed.source == SourceView::Pending,
+        attempted_revision: tried.filter(|tried| source_revision.as_ref() != Some(tried)),
+        source_revision,
         deployed: results.deployed.clone(),
         retired: results.retired.is_some(),
         valid: fields::build_valid(verdict, *reason, message),

@@ -90,7 +90,12 @@ pub(crate) fn tenant() -> WorkflowTenant {
 
 pub(crate) fn document(bpmn: &str) -> Document {
     let bytes = bpmn.as_bytes();
-    Document { bytes: bytes.into(), sha256: bpmn::digest(bytes), report: bpmn::lint(bytes, Mode::Strict) }
+    Document {
+        bytes: bytes.into(),
+        sha256: bpmn::digest(bytes),
+        report: bpmn::lint(bytes, Mode::Strict),
+        revision: None,
+    }
 }
 
 /// The world of [`process`] with a ready cluster, a ready tenant, an engine that answers, and workers for all job types.
@@ -99,6 +104,7 @@ pub(crate) fn observed(bpmn: &str, latest: Option<ManagedDefinition>) -> Observe
         references: Ok(Resolved { cluster: Arc::new(cluster()), tenant: Some(Arc::new(tenant())) }),
         tenancy: Tenancy::of(&process(bpmn), None),
         source: SourceView::Document(document(bpmn)),
+        trouble: None,
         engine: EngineView::Answered {
             cluster: Arc::new(cluster()),
             engine: Arc::new(FakeEngine::default()),

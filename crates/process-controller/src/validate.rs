@@ -10,11 +10,11 @@ pub fn validate(process: &WorkflowProcess) -> Result<(), Problem<Reason>> {
     if let Some(violation) = api_types::violations(process).into_iter().next() {
         return Err(Problem::invalid_spec(violation.message));
     }
-    if process.spec.source.git_ref.is_some() {
+    if process.spec.source.flux_ref.is_some() {
         return Err(Problem::new(
             Reason::FieldsNotActedOn,
             ErrorClass::Invalid,
-            "spec.source.gitRef is stored but not acted on by this version; use spec.source.configMapRef or spec.source.bpmn",
+            "spec.source.fluxRef is stored but not acted on by this version; use spec.source.gitRef, spec.source.configMapRef or spec.source.bpmn",
         ));
     }
     Ok(())

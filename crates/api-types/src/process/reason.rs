@@ -14,11 +14,38 @@ crate::reason::kind_reasons! {
             "The BPMN was refused; the message names rule, element, line and column."
             => "Correct the BPMN; nothing is retried before the source changes.",
         SourceMissing Warning
-            "The ConfigMap or its key does not exist in this namespace."
-            => "Create the named ConfigMap and key; the change is seen at once.",
+            "The ConfigMap or its key, the repository or the file in it does not exist."
+            => "Create what the message names; a ConfigMap is seen at once, a repository after its interval.",
         SourceInvalid Warning
-            "The source is empty."
+            "The source is empty, or is no regular file."
             => "Put the BPMN into the source that the message names.",
+        SourceReady Normal
+            "The repository of the source was read."
+            => "Nothing.",
+        SourceUnreachable Warning
+            "The host of the source does not answer, or not in time; what runs stays."
+            => "Wait, or look at the host; it is asked again after the interval.",
+        SourceAddressRefused Warning
+            "The host of the source is at an address that this installation does not call, or redirects to another host."
+            => "Use a public host, name the URL that it redirects to, or have a cluster admin set `global.git.allowedNetworks`.",
+        SourceCertificateRefused Warning
+            "The certificate of the source's host is not trusted."
+            => "Put the authority that signs it into key `ca.crt` of the Secret that `secretRef` names.",
+        SourceAccessDenied Warning
+            "The host of the source wants credentials, or refuses them."
+            => "Check the Secret that `secretRef` names, and what its credentials may read.",
+        SourceCredentialsMissing Warning
+            "The Secret that `secretRef` names does not exist, cannot be read, is not for this host, or lacks a key."
+            => "Do what the message says; the Secret is read again after the interval.",
+        SourceRevisionMissing Warning
+            "The repository has no such branch, tag or commit, or a branch and a tag of the same name."
+            => "Correct `spec.source.gitRef.revision`, or push the branch.",
+        SourceTooLarge Warning
+            "The repository, the commit or the file is larger than a source may be."
+            => "Keep BPMN in a smaller repository, or have a cluster admin raise the limits.",
+        SourceMalformed Warning
+            "The host of the source does not answer like a git server."
+            => "Check the URL.",
         ClusterStopped Normal
             "The engine of the cluster is stopped; what is in it stays."
             => "Nothing; it goes on when the cluster is started (`spec.stopped: false`).",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use kube::{CustomResourceExt, ResourceExt};
 use regex::Regex;
@@ -200,6 +201,10 @@ impl Checked for WorkflowTenant {
     }
 }
 
+fn is_inside(path: &str) -> bool {
+    !path.split('/').any(|part| part == ".." || part == ".")
+}
+
 impl Checked for WorkflowProcess {
     fn bounds() -> &'static Bounds {
         static BOUNDS: LazyLock<Bounds> = LazyLock::new(|| Bounds::of_spec(&WorkflowProcess::crd()));
@@ -209,8 +214,13 @@ impl Checked for WorkflowProcess {
     fn broken_rules(&self) -> Vec<Violation> {
         let mut broken = Broken::default();
         let source = &self.spec.source;
-        let given = [source.bpmn.is_some(), source.config_map_ref.is_some(), source.git_ref.is_some()]
-            .map(usize::from);
+        let given = [
+            source.bpmn.is_some(),
+            source.config_map_ref.is_some(),
+            source.git_ref.is_some(),
+            source.flux_ref.is_some(),
+        ]
+        .map(usize::from);
         broken.unless(given.iter().sum::<usize>() == 1, "spec.source", process::SOURCE_ONE_OF);
         // The schema bounds characters, which may be several bytes each.
         if let Some(bpmn) = source.bpmn.as_ref().filter(|bpmn| bpmn.len() > process::MAX_BPMN_BYTES) {
@@ -224,8 +234,15 @@ impl Checked for WorkflowProcess {
             });
         }
         if let Some(git) = &source.git_ref {
-            let inside = !git.path.split('/').any(|part| part == ".." || part == ".");
-            broken.unless(inside, "spec.source.gitRef.path", process::GIT_PATH_INSIDE);
+            broken.unless(is_inside(&git.path), "spec.source.gitRef.path", process::GIT_PATH_INSIDE);
+            let day = Duration::from_hours(24);
+            let is_allowed = git
+                .interval()
+                .is_some_and(|interval| interval >= process::MIN_GIT_INTERVAL && interval <= day);
+            broken.unless(is_allowed, "spec.source.gitRef.interval", process::GIT_INTERVAL);
+        }
+        if let Some(flux) = &source.flux_ref {
+            broken.unless(is_inside(&flux.path), "spec.source.fluxRef.path", process::FLUX_PATH_INSIDE);
         }
         broken.0
     }

@@ -327,9 +327,9 @@ async fn kubectl_get_shows_phase_readiness_and_each_kinds_own_figures() {
         (
             "WorkflowProcess",
             "workflowprocesses",
-            json!({"phase": "Deployed", "ready": true, "version": 3, "versionTag": "v7", "processDefinitionKey": 2_251_799_813_685_250_i64, "openIncidents": 2, "message": "m"}),
-            &["Name", "Phase", "Ready", "Version", "Tag", "Key", "Incidents", "Message"],
-            json!(["order-flow", "Deployed", true, 3, "v7", 2_251_799_813_685_250_i64, 2, "m"]),
+            json!({"phase": "Deployed", "ready": true, "version": 3, "versionTag": "v7", "sourceRevision": "4db5582", "processDefinitionKey": 2_251_799_813_685_250_i64, "openIncidents": 2, "message": "m"}),
+            &["Name", "Phase", "Ready", "Version", "Tag", "Revision", "Key", "Incidents", "Message"],
+            json!(["order-flow", "Deployed", true, 3, "v7", "4db5582", 2_251_799_813_685_250_i64, 2, "m"]),
         ),
         (
             "WorkflowWorker",

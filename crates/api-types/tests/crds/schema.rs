@@ -174,7 +174,7 @@ fn kubectl_get_has_these_columns() {
         [
             r#"wfc ["workflow"]: Phase, Ready, Version, Replicas, Upgrade, Step, Message (wide), Age"#,
             r#"wft ["workflow"]: Phase, Ready, Instances, Message (wide), Age"#,
-            r#"wfp ["workflow"]: Phase, Ready, Version, Tag (wide), Key (wide), Incidents (wide), Message (wide), Age"#,
+            r#"wfp ["workflow"]: Phase, Ready, Version, Tag (wide), Revision (wide), Key (wide), Incidents (wide), Message (wide), Age"#,
             r#"wfw ["workflow"]: Phase, Ready, Replicas, Lag-Seconds, Message (wide), Age"#,
             "wfb [\"workflow\"]: Phase, Ready, Cluster, Version, Size, Completed, Message (wide), Age",
         ]

@@ -1,6 +1,7 @@
 mod convergence;
 mod crash;
 mod deletion;
+mod git;
 mod load;
 mod permissions;
 mod tenancy;

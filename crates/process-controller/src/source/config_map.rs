@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::PartialObjectMeta;
 use kube::{Api, Client, ResourceExt as _};
 
-use super::{Fetched, Source};
+use super::{Fetched, Reading, Source};
 use crate::kind::Processes;
 
 /// A key of a ConfigMap.
@@ -21,14 +21,14 @@ impl Source for ConfigMapKey {
         spec.bpmn.is_none() && spec.config_map_ref.is_some()
     }
 
-    fn fetch<'a>(&'a self, client: &'a Client, process: &'a WorkflowProcess) -> BoxFuture<'a, Fetched> {
+    fn read<'a>(&'a self, client: &'a Client, process: &'a WorkflowProcess) -> BoxFuture<'a, Reading> {
         let namespace = process.namespace().unwrap_or_default();
         match &process.spec.source.config_map_ref {
-            Some(reference) => {
-                async move { read(client, &namespace, reference).await.unwrap_or_else(|missing| missing) }
-                    .boxed()
+            Some(reference) => async move {
+                read(client, &namespace, reference).await.unwrap_or_else(|missing| missing).into()
             }
-            None => ready(Fetched::Missing("spec.source.configMapRef is not set".to_owned())).boxed(),
+            .boxed(),
+            None => ready(Fetched::Missing("spec.source.configMapRef is not set".to_owned()).into()).boxed(),
         }
     }
 
@@ -51,7 +51,7 @@ async fn read(client: &Client, namespace: &str, reference: &ConfigMapKeyRef) -> 
     };
     let text = found.data.as_mut().and_then(|data| data.remove(key)).map(String::into_bytes);
     let binary = || found.binary_data.as_mut().and_then(|data| data.remove(key)).map(|bytes| bytes.0);
-    text.or_else(binary).map(Fetched::Bytes).ok_or_else(|| {
+    text.or_else(binary).map(Fetched::plain).ok_or_else(|| {
         Fetched::Missing(format!(
             "spec.source.configMapRef.key: ConfigMap {namespace}/{name} has no key {key}"
         ))

@@ -5,14 +5,13 @@
 //! that fails is repeated by its task after growing pauses; until it succeeds, passes are given the failure.
 
 use std::collections::{HashMap, HashSet};
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api_types::WorkflowProcess;
 use controller_kit::controller::Queue;
 use controller_kit::outcome::{ErrorClass, Next};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt as _};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
@@ -23,8 +22,6 @@ use super::{Fetched, Source};
 const AT_ONCE: usize = 4;
 /// Bytes of documents that are kept. What is dropped is fetched again when it is asked for.
 const ROOM: usize = 64 * 1024 * 1024;
-/// An object without a finalizer goes without a pass, so its fetch is found by comparing with the objects that are there.
-const SWEEP: Duration = Duration::from_secs(30);
 
 /// The fetches of one controller. Cheap to clone.
 #[derive(Clone)]
@@ -59,7 +56,7 @@ impl Fetches {
     /// What `source` gave for this generation of the object, or the beginning of a fetch.
     pub fn get_or_begin(
         &self,
-        source: &'static dyn Source,
+        source: &Arc<dyn Source>,
         client: &Client,
         process: &WorkflowProcess,
     ) -> Fetched {
@@ -69,7 +66,7 @@ impl Fetches {
         if let Some(fetch) = known.get(&uid).filter(|fetch| fetch.generation == generation) {
             return fetch.latest.clone().unwrap_or(Fetched::Pending);
         }
-        let task = tokio::spawn(self.clone().run(source, client.clone(), process.clone()));
+        let task = tokio::spawn(self.clone().run(source.clone(), client.clone(), process.clone()));
         known.insert(uid, Fetch { generation, task: task.abort_handle(), latest: None });
         Fetched::Pending
     }
@@ -79,27 +76,18 @@ impl Fetches {
         self.lock().remove(uid);
     }
 
-    /// Forgets objects that are no longer there, again and again.
-    pub async fn forget_gone(self, processes: Store<WorkflowProcess>) -> Result<(), Infallible> {
-        loop {
-            tokio::time::sleep(SWEEP).await;
-            if !self.lock().is_empty() {
-                self.retain(&processes.state());
-            }
-        }
-    }
-
-    fn retain(&self, processes: &[Arc<WorkflowProcess>]) {
+    /// Forgets every object but these.
+    pub fn retain(&self, processes: &[Arc<WorkflowProcess>]) {
         let present: HashSet<_> =
             processes.iter().filter_map(|process| process.metadata.uid.as_deref()).collect();
         self.lock().retain(|uid, _| present.contains(uid.as_str()));
     }
 
-    async fn run(self, source: &'static dyn Source, client: Client, process: WorkflowProcess) {
+    async fn run(self, source: Arc<dyn Source>, client: Client, process: WorkflowProcess) {
         for failures in 1.. {
             let fetched = {
                 let Ok(_permit) = self.permits.acquire().await else { return };
-                source.fetch(&client, &process).await
+                source.read(&client, &process).await.latest
             };
             let pause = pause_after(&fetched, failures);
             if self.keep(&process, fetched) {
@@ -134,7 +122,7 @@ fn pause_after(fetched: &Fetched, failures: u32) -> Option<Duration> {
     match fetched {
         Fetched::Unread(problem) => Next::Failed(problem.class).delay(failures, 1.0),
         Fetched::Missing(_) => Next::Failed(ErrorClass::Transient).delay(failures, 1.0),
-        Fetched::Bytes(_) | Fetched::Pending => None,
+        Fetched::Document { .. } | Fetched::Pending => None,
     }
 }
 
@@ -153,7 +141,7 @@ fn make_room(known: &mut HashMap<String, Fetch>, newest: &str) {
 
 fn size_of(fetch: &Fetch) -> usize {
     match &fetch.latest {
-        Some(Fetched::Bytes(bytes)) => bytes.len(),
+        Some(Fetched::Document { bytes, .. }) => bytes.len(),
         _ => 0,
     }
 }

@@ -5,7 +5,7 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
 use kube::Client;
 
-use super::{Fetched, Source};
+use super::{Fetched, Reading, Source};
 
 /// The document in the object itself.
 pub struct Inline;
@@ -15,8 +15,8 @@ impl Source for Inline {
         spec.bpmn.is_some()
     }
 
-    fn fetch<'a>(&'a self, _client: &'a Client, process: &'a WorkflowProcess) -> BoxFuture<'a, Fetched> {
+    fn read<'a>(&'a self, _client: &'a Client, process: &'a WorkflowProcess) -> BoxFuture<'a, Reading> {
         let document = process.spec.source.bpmn.clone().unwrap_or_default();
-        ready(Fetched::Bytes(document.into_bytes())).boxed()
+        ready(Fetched::plain(document.into_bytes()).into()).boxed()
     }
 }

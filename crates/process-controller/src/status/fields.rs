@@ -1,7 +1,7 @@
 //! The fields and conditions of a process beside the head of its status. Pure.
 
 use api_types::WorkflowProcess;
-use api_types::condition::{DEPLOYED, READY, RECONCILING, VALID, WORKERS_AVAILABLE};
+use api_types::condition::{DEPLOYED, READY, RECONCILING, SOURCE_READY, VALID, WORKERS_AVAILABLE};
 use api_types::process::ProcessReason as Reason;
 use api_types::process::{ProcessReason, WorkflowProcessStatus};
 use api_types::reason::Reason as _;
@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Assessment, STEADY_WAIT, WAITS};
+use crate::document::{Document, SourceView};
 use crate::incidents::reported_incidents;
 use crate::kind::Processes;
 use crate::observe::Observed;
@@ -26,6 +27,7 @@ pub fn build_own_status(former: &WorkflowProcessStatus, assessment: &Assessment)
         None => (ConditionStatus::False, *reason),
     };
     let mut conditions: Vec<_> = facts.valid.clone().into_iter().collect();
+    conditions.extend(facts.source_ready.clone());
     conditions.push(DesiredCondition::new(DEPLOYED, deployed, deployed_reason, message));
     conditions.extend(facts.workers.clone());
     let job_types = known.map_or(&former.job_types, |known| &known.job_types);
@@ -38,6 +40,8 @@ pub fn build_own_status(former: &WorkflowProcessStatus, assessment: &Assessment)
         version_tag: known.map_or_else(|| former.version_tag.clone(), |known| known.version_tag.clone()),
         deployed_at: known.map(|known| Time(known.deployed_at)).or_else(|| former.deployed_at.clone()),
         source_digest: facts.source_digest.clone().or_else(|| former.source_digest.clone()),
+        source_revision: facts.source_revision.clone(),
+        attempted_revision: facts.attempted_revision.clone(),
         confirmed_by_version: facts
             .confirmed_by_version
             .clone()
@@ -46,7 +50,9 @@ pub fn build_own_status(former: &WorkflowProcessStatus, assessment: &Assessment)
         open_incidents: reported_incidents(former.open_incidents, facts.open_incidents),
         ..WorkflowProcessStatus::default()
     };
-    OwnStatus { fields, conditions, kept: Vec::new() }
+    // What was known of it stays while it is read for the first time by a new controller.
+    let kept = find(&former.conditions, SOURCE_READY).filter(|_| facts.is_source_pending).cloned();
+    OwnStatus { fields, conditions, kept: kept.into_iter().collect() }
 }
 
 /// The former id stays until what ran under it is retired: the plan finds it here.
@@ -136,6 +142,21 @@ pub(super) fn build_valid(
             Some(DesiredCondition::new(VALID, ConditionStatus::False, problem.reason, message))
         }
         None => None,
+    }
+}
+
+/// The condition `SourceReady`. A document without a revision is in the cluster itself: there is nothing to report.
+pub(super) fn build_source_ready(observed: &Observed) -> Option<DesiredCondition<ProcessReason>> {
+    let build = |status, reason, message| DesiredCondition::new(SOURCE_READY, status, reason, message);
+    match (&observed.trouble, &observed.source) {
+        (Some(trouble), _) => {
+            let problem = &trouble.problem;
+            Some(build(ConditionStatus::False, problem.reason, problem.to_string()))
+        }
+        (None, SourceView::Document(Document { revision: Some(revision), .. })) => {
+            Some(build(ConditionStatus::True, Reason::SourceReady, format!("read at {revision}")))
+        }
+        _ => None,
     }
 }
 

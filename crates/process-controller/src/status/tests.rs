@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api_types::WorkflowProcess;
-use api_types::condition::WORKERS_AVAILABLE;
+use api_types::condition::{SOURCE_READY, WORKERS_AVAILABLE};
 use api_types::labels::DEPLOYED_FOR;
 use api_types::process::ProcessReason;
 use api_types::process::WorkflowProcessStatus;
@@ -26,6 +26,7 @@ use super::*;
 use crate::document::SourceView;
 use crate::kind::Processes;
 use crate::plan::{ProcessStep, Step, plan};
+use crate::source::Trouble;
 use crate::tenancy::Tenancy;
 use crate::testing::{
     NO_TASK_DEFINITION, ORDER_FLOW, cluster, definition, observed, owned, process, process_from, tenant,
@@ -42,11 +43,13 @@ struct Case {
     failures: Vec<Problem<ProcessReason>>,
     results: Results,
     wait: Option<Wait<ProcessReason>>,
-    expected: (ProcessPhase, Readiness, ProcessReason, &'static str, Next),
+    expected: Expected,
     runs: bool,
 }
 
-fn case(name: &'static str, expected: (ProcessPhase, Readiness, ProcessReason, &'static str, Next)) -> Case {
+type Expected = (ProcessPhase, Readiness, ProcessReason, &'static str, Next);
+
+fn case(name: &'static str, expected: Expected) -> Case {
     Case {
         name,
         process: process(ORDER_FLOW),
@@ -180,12 +183,12 @@ fn cases() -> Vec<Case> {
             .source(SourceView::Missing("why".into())),
         case("empty", (Failed, Stalled, Reason::SourceInvalid, "why", INVALID))
             .source(SourceView::Invalid("why".into())),
-        case("git", (Failed, Stalled, Reason::FieldsNotActedOn,
-            "spec.source.gitRef is stored but not acted on by this version; use spec.source.configMapRef or spec.source.bpmn", INVALID))
-            .change(|process| process.spec.source = git_source())
+        case("Flux", (Failed, Stalled, Reason::FieldsNotActedOn,
+            "spec.source.fluxRef is stored but not acted on by this version; use spec.source.gitRef, spec.source.configMapRef or spec.source.bpmn", INVALID))
+            .change(|process| process.spec.source = flux_source())
             .source(SourceView::NotRead),
         case("no source", (Failed, Stalled, Reason::InvalidSpec,
-            "spec.source must have exactly one of bpmn, configMapRef and gitRef", INVALID))
+            "spec.source must have exactly one of bpmn, configMapRef, gitRef and fluxRef", INVALID))
             .change(|process| process.spec.source.bpmn = None),
         case("apiserver away", (Pending, InProgress, Reason::KubernetesUnavailable, "why", TRANSIENT))
             .source(unread(ErrorClass::Transient)),
@@ -296,15 +299,81 @@ fn deletions() -> Vec<Case> {
     ]
 }
 
-fn git_source() -> api_types::process::Source {
-    let source =
-        json!({"gitRef": {"url": "https://example.com/r.git", "path": "a.bpmn", "revision": "main"}});
+fn flux_source() -> api_types::process::Source {
+    let source = json!({"fluxRef": {"kind": "GitRepository", "name": "processes", "path": "a.bpmn"}});
     process_from(&source).spec.source
+}
+
+/// What runs, and a newest state of the source that cannot be read.
+fn troubled(reason: ProcessReason, class: ErrorClass, expected: Expected) -> Case {
+    let mut case = case("trouble", expected).runs();
+    let problem = Problem::new(reason, class, "why");
+    case.observed.trouble = Some(Trouble { problem, revision: Some("b2".into()) });
+    case
+}
+
+fn troubles() -> Vec<Case> {
+    use ProcessPhase::Deployed;
+    use Readiness::{Ready, Stalled};
+    let lasting = [
+        Reason::SourceAccessDenied,
+        Reason::SourceAddressRefused,
+        Reason::SourceCertificateRefused,
+        Reason::SourceCredentialsMissing,
+        Reason::SourceInvalid,
+        Reason::SourceMalformed,
+        Reason::SourceMissing,
+        Reason::SourceRevisionMissing,
+        Reason::SourceTooLarge,
+    ];
+    let lasting = lasting.map(|reason| {
+        troubled(reason, ErrorClass::Denied, (Deployed, Stalled, reason, "v3 stays deployed: why", SETTLED))
+    });
+    let deployed = (Deployed, Ready, Reason::Deployed, "Deployed v3 (key=2251799813685250)", SETTLED);
+    let passing = troubled(Reason::SourceUnreachable, ErrorClass::Transient, deployed);
+    lasting.into_iter().chain([passing, read_at("a1")]).collect()
+}
+
+/// What runs is from this commit.
+fn read_at(commit: &str) -> Case {
+    let mut case = case("read", cases().remove(0).expected).runs();
+    if let SourceView::Document(document) = &mut case.observed.source {
+        document.revision = Some(commit.to_owned());
+    }
+    case
+}
+
+#[test]
+fn the_status_names_what_runs_and_what_was_tried() {
+    let revisions = |case: &Case| {
+        let status = case.status();
+        let ready = find(&status.conditions, SOURCE_READY).cloned();
+        let ready = ready.map(|ready| (ready.status, ready.reason, ready.message));
+        (status.source_revision, status.attempted_revision, ready)
+    };
+    let told = |status: &str, reason: &str, message: &str| {
+        Some((status.to_owned(), reason.to_owned(), message.to_owned()))
+    };
+    let (a1, b2) = (Some("a1".to_owned()), Some("b2".to_owned()));
+    let mut case = read_at("a1");
+    assert_eq!(revisions(&case), (a1.clone(), None, told("True", "SourceReady", "read at a1")));
+    case.process.status = Some(case.status());
+    let problem = Problem::new(Reason::SourceMissing, ErrorClass::Denied, "why");
+    case.observed.trouble = Some(Trouble { problem, revision: b2.clone() });
+    assert_eq!(revisions(&case), (a1.clone(), b2, told("False", "SourceMissing", "why")));
+    // A new controller reads it for the first time.
+    case.observed.trouble = None;
+    case.observed.source = SourceView::Pending;
+    assert_eq!(revisions(&case), (a1, None, told("True", "SourceReady", "read at a1")));
+    // The spec names a document in the cluster now.
+    let mut case = Case { process: case.process, ..cases().remove(0) };
+    case.process.metadata.generation = Some(2);
+    assert_eq!(revisions(&case), (None, None, None));
 }
 
 #[test]
 fn every_outcome_has_its_phase_reason_message_and_next_look() {
-    for case in cases().into_iter().chain(deletions()) {
+    for case in cases().into_iter().chain(deletions()).chain(troubles()) {
         let (phase, readiness, reason, message, next) = case.expected;
         let definition = case.runs.then(|| definition(ORDER_FLOW));
         let assessment = case.assess();
@@ -326,7 +395,7 @@ const FOREIGN: [ProcessReason; 3] = [
 #[test]
 fn every_reason_is_given_by_some_outcome() {
     let mut given: BTreeSet<String> = FOREIGN.iter().map(ToString::to_string).collect();
-    for case in cases().into_iter().chain(deletions()) {
+    for case in cases().into_iter().chain(deletions()).chain(troubles()) {
         given.extend(case.status().conditions.into_iter().map(|condition| condition.reason));
     }
     given.extend(last_events().into_iter().flatten().map(|event| event.reason));

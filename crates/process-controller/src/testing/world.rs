@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api_types::labels::{PROCESS_CONTROLLER, TENANT};
 use api_types::{WorkflowProcess, WorkflowWorker};
@@ -19,6 +20,8 @@ use engine_fake::{FakeEngine, FakeEngines};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
+use remote_files::git::{Budget, Store};
+use remote_files::network::AddressPolicy;
 use serde_json::json;
 use test_support::snapshot::Snapshot;
 use test_support::{FakeApiServer, Faults, builders};
@@ -28,8 +31,9 @@ use crate::context::Context;
 use crate::document::Linter;
 use crate::incidents::{Counter, OpenIncidents};
 use crate::kind::Processes;
+use crate::source::Sources;
 use crate::source::fetches::Fetches;
-use crate::source::{SOURCES, Source};
+use crate::source::git::{GitFile, GitSettings};
 
 /// Namespace of the processes.
 pub(crate) const HOME: &str = "acme-tenant";
@@ -40,7 +44,12 @@ pub(crate) struct World {
     pub(crate) apiserver: FakeApiServer,
     pub(crate) engines: FakeEngines,
     pub(crate) incidents: OpenIncidents,
-    pub(crate) sources: &'static [&'static dyn Source],
+    /// Instead of all.
+    pub(crate) sources: Option<Sources>,
+    /// How git repositories are read.
+    pub(crate) git: GitSettings,
+    /// What was fetched.
+    pub(crate) folder: Arc<tempfile::TempDir>,
     pub(crate) queue: Queue<WorkflowProcess>,
 }
 
@@ -58,11 +67,14 @@ impl World {
         apiserver.seed(&namespace);
         apiserver.seed(&cluster());
         apiserver.seed(&tenant());
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         let world = Self {
             apiserver,
+            git: git_settings(&folder),
+            folder,
             engines: FakeEngines::new(),
             incidents: OpenIncidents::default(),
-            sources: SOURCES,
+            sources: None,
             queue: Queue::new().0,
         };
         world.engine().set_tenant(Tenant {
@@ -100,7 +112,9 @@ impl World {
             cluster_namespace: "workflow-system".into(),
             engines: EngineConnector::new(client.clone(), engines, EngineRole::Controller),
             incidents: self.incidents.clone(),
-            sources: self.sources,
+            sources: self.sources.clone().unwrap_or_else(|| {
+                Sources::of(GitFile::new(client.clone(), self.git.clone(), self.queue.clone()))
+            }),
             fetches: Fetches::new(self.queue.clone()),
             linter: Linter::default(),
             workers: Arc::new(move || {
@@ -180,5 +194,15 @@ impl controller_testing::World for World {
     fn other_writes(&self) -> usize {
         let engine = self.engine();
         engine.count(Operation::DeployProcess) + engine.count(Operation::DeleteProcess)
+    }
+}
+
+/// Sources as an installation has them that allows to call this machine.
+pub(crate) fn git_settings(folder: &tempfile::TempDir) -> GitSettings {
+    let loopback = ["127.0.0.0/8", "::1/128"].map(|range| range.parse().unwrap());
+    GitSettings {
+        policy: AddressPolicy { allowed: loopback.to_vec(), denied: Vec::new() },
+        budget: Budget { time: Duration::from_secs(10), ..Budget::default() },
+        store: Store::open(folder.path(), 64 << 20).unwrap(),
     }
 }

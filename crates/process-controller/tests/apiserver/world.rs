@@ -14,6 +14,9 @@ use engine_fake::{FakeEngine, FakeEngines};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
+use process_controller::source::git::GitSettings;
+use remote_files::git::{Budget, Store};
+use remote_files::network::AddressPolicy;
 use serde_json::{Value, json};
 use test_support::TestApiServer;
 use test_support::wait::{await_condition, eventually};
@@ -35,6 +38,8 @@ pub(crate) struct World {
     engines: FakeEngines,
     kubeconfig: PathBuf,
     controller: Option<RunningController>,
+    /// What was fetched from git.
+    folder: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -67,15 +72,30 @@ impl World {
             owner: None,
             generation: 1,
         });
-        let mut world = Self { processes, home, engine, engines, kubeconfig, controller: None, _turn: turn };
+        let mut world = Self {
+            processes,
+            home,
+            engine,
+            engines,
+            kubeconfig,
+            controller: None,
+            folder: tempfile::tempdir().unwrap(),
+            _turn: turn,
+        };
         world.start_controller().await;
         world
     }
 
     pub(crate) async fn start_controller(&mut self) {
         let engines = Arc::new(self.engines.clone());
-        let start =
-            |service: &mut controller_kit::Service| process_controller::controller::start(service, engines);
+        let git = GitSettings {
+            policy: AddressPolicy::default(),
+            budget: Budget::default(),
+            store: Store::open(self.folder.path(), 64 << 20).unwrap(),
+        };
+        let start = |service: &mut controller_kit::Service| {
+            process_controller::controller::start(service, engines, git);
+        };
         let running =
             RunningController::start("process-controller", &self.home.name, &self.kubeconfig, start);
         self.controller = Some(Box::pin(running).await);

@@ -1,5 +1,7 @@
 //! Which commit is meant. Pure.
 
+use std::fmt;
+
 use gix_hash::ObjectId;
 use gix_protocol::handshake::Ref;
 
@@ -75,6 +77,16 @@ impl Revision {
             ));
         }
         Ok(id)
+    }
+}
+
+/// As a user writes it.
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Commit(id) => fmt::Display::fmt(id, f),
+            Self::Ref(name) | Self::Name(name) => f.write_str(name),
+        }
     }
 }
 

@@ -45,6 +45,15 @@ impl RepositoryUrl {
         &self.0
     }
 
+    /// Its host, with the port unless that is 443.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        match self.0.port() {
+            Some(port) => format!("{}:{port}", self.host()),
+            None => self.host().to_owned(),
+        }
+    }
+
     /// Its host.
     #[must_use]
     pub fn host(&self) -> &str {

@@ -118,18 +118,31 @@ spec:
             capabilities:
               drop: [ALL]
           terminationMessagePolicy: FallbackToLogsOnError
-          {{- if .tlsSecret }}
+          {{- if or .tlsSecret .cache }}
           volumeMounts:
+            {{- if .tlsSecret }}
             - name: tls
               mountPath: /etc/workflow/tls
               readOnly: true
+            {{- end }}
+            {{- with .cache }}
+            - name: cache
+              mountPath: {{ .path }}
+            {{- end }}
           {{- end }}
-      {{- with .tlsSecret }}
+      {{- if or .tlsSecret .cache }}
       volumes:
+        {{- with .tlsSecret }}
         - name: tls
           secret:
             secretName: {{ . }}
             defaultMode: 0440
+        {{- end }}
+        {{- with .cache }}
+        - name: cache
+          emptyDir:
+            sizeLimit: {{ .megabytes }}Mi
+        {{- end }}
       {{- end }}
 {{- end -}}
 

@@ -48,6 +48,13 @@ spec:
         - port: {{ . }}
         {{- end }}
     {{- end }}
+    {{- with .gitPorts }}
+    # Git servers: which addresses is decided by global.git.
+    - ports:
+        {{- range . }}
+        - port: {{ . }}
+        {{- end }}
+    {{- end }}
     {{- with $values.otlpEndpoint | default $values.global.otlpEndpoint }}
     # The trace collector.
     - ports:

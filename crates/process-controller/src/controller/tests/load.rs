@@ -99,10 +99,18 @@ impl Installation {
 
     /// What an object costs in this time, once all are deployed.
     async fn cost_of(&self, time: Duration) -> Cost {
-        let args = Args::parse_from(["process-controller", "--cluster-namespace", "workflow-system"]);
+        let folder = self.world.folder.path().to_str().unwrap();
+        let args = Args::parse_from([
+            "process-controller",
+            "--cluster-namespace",
+            "workflow-system",
+            "--source-cache-folder",
+            folder,
+        ]);
         let mut service =
             Service::with_client("process-controller", args.service, self.client(), Fence::open());
-        crate::controller::start(&mut service, std::sync::Arc::new(self.world.engines.clone()));
+        let git = args.git.settings().unwrap();
+        crate::controller::start(&mut service, std::sync::Arc::new(self.world.engines.clone()), git);
         let (metrics, stop) = (service.metrics.clone(), service.stop.clone());
         let task = tokio::spawn(async move { service.attend().await });
         let passes = || -> u64 {

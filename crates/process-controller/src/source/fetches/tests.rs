@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::*;
+use crate::source::{Reading, Sources};
 use crate::testing::{ORDER_FLOW, World, applied, process_from};
 
 /// Gives what the test says, when the test says so.
@@ -26,9 +27,9 @@ struct Slow {
 }
 
 impl Slow {
-    fn leak(answer: Fetched) -> &'static Self {
+    fn new(answer: Fetched) -> Arc<Self> {
         let (begun, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Box::leak(Box::new(Self { begun, ended, gate: Notify::new(), answer: Mutex::new(answer) }))
+        Arc::new(Self { begun, ended, gate: Notify::new(), answer: Mutex::new(answer) })
     }
 
     fn counts(&self) -> (usize, usize) {
@@ -49,19 +50,19 @@ impl Source for Slow {
         true
     }
 
-    fn fetch<'a>(&'a self, _: &'a Client, _: &'a WorkflowProcess) -> BoxFuture<'a, Fetched> {
+    fn read<'a>(&'a self, _: &'a Client, _: &'a WorkflowProcess) -> BoxFuture<'a, Reading> {
         async move {
             self.begun.fetch_add(1, Ordering::SeqCst);
             self.gate.notified().await;
             self.ended.fetch_add(1, Ordering::SeqCst);
-            self.answer.lock().unwrap().clone()
+            self.answer.lock().unwrap().clone().into()
         }
         .boxed()
     }
 }
 
 fn document() -> Fetched {
-    Fetched::Bytes(ORDER_FLOW.as_bytes().to_vec())
+    Fetched::plain(ORDER_FLOW.as_bytes().to_vec())
 }
 
 fn process(uid: &str, generation: i64) -> WorkflowProcess {
@@ -84,8 +85,9 @@ impl Bench {
         Self { fetches: Fetches::new(queue), client: FakeApiServer::new().client(), end }
     }
 
-    fn get(&self, source: &'static Slow, uid: &str, generation: i64) -> Fetched {
-        self.fetches.get_or_begin(source, &self.client, &process(uid, generation))
+    fn get(&self, source: &Arc<Slow>, uid: &str, generation: i64) -> Fetched {
+        let source: Arc<dyn Source> = source.clone();
+        self.fetches.get_or_begin(&source, &self.client, &process(uid, generation))
     }
 
     /// The object that a pass is asked for.
@@ -102,38 +104,38 @@ async fn begun(source: &Slow, count: usize) {
 
 #[tokio::test]
 async fn a_pass_never_waits_and_another_one_follows_when_the_document_is_there() {
-    let source = Slow::leak(document());
+    let source = Slow::new(document());
     let mut bench = Bench::new();
-    assert_eq!(bench.get(source, "a", 1), Fetched::Pending);
-    assert_eq!(bench.get(source, "a", 1), Fetched::Pending, "and is not fetched twice");
-    begun(source, 1).await;
+    assert_eq!(bench.get(&source, "a", 1), Fetched::Pending);
+    assert_eq!(bench.get(&source, "a", 1), Fetched::Pending, "and is not fetched twice");
+    begun(&source, 1).await;
     source.gate.notify_one();
     assert_eq!(bench.asked_for().await, "a");
-    assert_eq!(bench.get(source, "a", 1), document());
-    assert_eq!(bench.get(source, "a", 1), document(), "it is kept");
+    assert_eq!(bench.get(&source, "a", 1), document());
+    assert_eq!(bench.get(&source, "a", 1), document(), "it is kept");
     assert_eq!(source.counts(), (1, 1));
 }
 
 #[tokio::test]
 async fn another_spec_gives_the_former_fetch_up() {
-    let source = Slow::leak(document());
+    let source = Slow::new(document());
     let mut bench = Bench::new();
-    assert_eq!(bench.get(source, "a", 1), Fetched::Pending);
-    begun(source, 1).await;
-    assert_eq!(bench.get(source, "a", 2), Fetched::Pending);
-    begun(source, 2).await;
+    assert_eq!(bench.get(&source, "a", 1), Fetched::Pending);
+    begun(&source, 1).await;
+    assert_eq!(bench.get(&source, "a", 2), Fetched::Pending);
+    begun(&source, 2).await;
     source.gate.notify_waiters();
     assert_eq!(bench.asked_for().await, "a");
     assert_eq!(source.counts(), (2, 1), "the first one was stopped");
-    assert_eq!(bench.get(source, "a", 2), document());
+    assert_eq!(bench.get(&source, "a", 2), document());
 }
 
 #[tokio::test]
 async fn an_object_that_goes_is_not_fetched_for_any_more() {
-    let source = Slow::leak(document());
+    let source = Slow::new(document());
     let bench = Bench::new();
-    assert_eq!(bench.get(source, "a", 1), Fetched::Pending);
-    begun(source, 1).await;
+    assert_eq!(bench.get(&source, "a", 1), Fetched::Pending);
+    begun(&source, 1).await;
     bench.fetches.forget("a");
     source.gate.notify_waiters();
     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -153,17 +155,17 @@ fn unread() -> Fetched {
 async fn a_failure_is_given_out_until_the_task_succeeds_and_is_repeated_after_growing_pauses(
     #[case] failure: Fetched,
 ) {
-    let source = Slow::leak(failure.clone());
+    let source = Slow::new(failure.clone());
     let mut bench = Bench::new();
     let began = Instant::now();
-    assert_eq!(bench.get(source, "a", 1), Fetched::Pending);
+    assert_eq!(bench.get(&source, "a", 1), Fetched::Pending);
     for count in 1..=4 {
         source.gate.notify_one();
         while source.counts().1 < count {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         tokio::task::yield_now().await;
-        assert_eq!(bench.get(source, "a", 1), failure, "also while it is fetched again");
+        assert_eq!(bench.get(&source, "a", 1), failure, "also while it is fetched again");
     }
     let pauses = Duration::from_millis(500 + 1_000 + 2_000);
     assert!(began.elapsed() >= pauses && began.elapsed() < pauses * 2, "{:?}", began.elapsed());
@@ -171,31 +173,31 @@ async fn a_failure_is_given_out_until_the_task_succeeds_and_is_repeated_after_gr
     source.gate.notify_one();
     assert_eq!(bench.asked_for().await, "a", "for the failure, once");
     assert_eq!(bench.asked_for().await, "a");
-    assert_eq!(bench.get(source, "a", 1), document());
+    assert_eq!(bench.get(&source, "a", 1), document());
     assert_eq!(source.counts(), (5, 5));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_only_another_spec_can_change_is_not_fetched_again() {
     let problem = Problem::new(ProcessReason::SourceInvalid, ErrorClass::Invalid, "no such scheme");
-    let source = Slow::leak(Fetched::Unread(problem.clone()));
+    let source = Slow::new(Fetched::Unread(problem.clone()));
     let mut bench = Bench::new();
-    assert_eq!(bench.get(source, "a", 1), Fetched::Pending);
+    assert_eq!(bench.get(&source, "a", 1), Fetched::Pending);
     source.gate.notify_one();
     bench.asked_for().await;
     tokio::time::sleep(Duration::from_hours(1)).await;
-    assert_eq!(bench.get(source, "a", 1), Fetched::Unread(problem));
+    assert_eq!(bench.get(&source, "a", 1), Fetched::Unread(problem));
     assert_eq!(source.counts(), (1, 1));
 }
 
 /// Nothing was deployed for it, so that it has no finalizer.
 #[tokio::test]
 async fn an_object_that_went_without_a_pass_is_forgotten() {
-    let source = Slow::leak(document());
+    let source = Slow::new(document());
     let bench = Bench::new();
-    assert_eq!(bench.get(source, "gone", 1), Fetched::Pending);
-    assert_eq!(bench.get(source, "there", 1), Fetched::Pending);
-    begun(source, 2).await;
+    assert_eq!(bench.get(&source, "gone", 1), Fetched::Pending);
+    assert_eq!(bench.get(&source, "there", 1), Fetched::Pending);
+    begun(&source, 2).await;
     bench.fetches.retain(&[Arc::new(process("there", 1))]);
     source.gate.notify_waiters();
     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -205,37 +207,37 @@ async fn an_object_that_went_without_a_pass_is_forgotten() {
 
 #[tokio::test]
 async fn few_are_fetched_at_once_however_many_are_wanted() {
-    let source = Slow::leak(document());
+    let source = Slow::new(document());
     let bench = Bench::new();
     for object in 0..20 {
-        assert_eq!(bench.get(source, &format!("object-{object}"), 1), Fetched::Pending);
+        assert_eq!(bench.get(&source, &format!("object-{object}"), 1), Fetched::Pending);
     }
-    begun(source, AT_ONCE).await;
+    begun(&source, AT_ONCE).await;
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert_eq!(source.counts(), (AT_ONCE, 0));
 }
 
 #[tokio::test]
 async fn documents_are_kept_while_there_is_room_for_them() {
-    let source = Slow::leak(Fetched::Bytes(vec![b' '; ROOM / 2]));
+    let source = Slow::new(Fetched::plain(vec![b' '; ROOM / 2]));
     let mut bench = Bench::new();
     for object in ["a", "b", "c"] {
-        assert_eq!(bench.get(source, object, 1), Fetched::Pending);
+        assert_eq!(bench.get(&source, object, 1), Fetched::Pending);
         source.gate.notify_one();
         bench.asked_for().await;
     }
     let kept: usize = bench.fetches.lock().values().map(size_of).sum();
     assert_eq!(kept, ROOM);
-    assert!(matches!(bench.get(source, "c", 1), Fetched::Bytes(_)), "the newest one is kept");
+    assert!(matches!(bench.get(&source, "c", 1), Fetched::Document { .. }), "the newest one is kept");
 }
 
 /// The whole way: a pass that does not wait, a status that says so, and the deployment when the document is there.
 #[tokio::test]
 async fn a_process_with_a_slow_source_is_deployed_by_the_pass_that_the_fetch_asks_for() {
-    let source = Slow::leak(document());
+    let source = Slow::new(document());
     let (queue, mut end) = Queue::new();
     let world = World::with(&[applied("order-flow", &json!({"bpmn": "is elsewhere"}))]);
-    let world = World { sources: vec![source as &dyn Source].leak(), queue, ..world };
+    let world = World { sources: Some(Sources::only(source.clone())), queue, ..world };
     let mut passes = world.started();
 
     let next = world.pass_of(&mut passes, "order-flow").await;
@@ -251,10 +253,10 @@ async fn a_process_with_a_slow_source_is_deployed_by_the_pass_that_the_fetch_ask
 
 #[tokio::test]
 async fn a_deployed_process_stays_ready_while_a_new_controller_fetches_its_source_again() {
-    let source = Slow::leak(document());
+    let source = Slow::new(document());
     let (queue, mut end) = Queue::new();
     let world = World::with(&[applied("order-flow", &json!({"bpmn": "is elsewhere"}))]);
-    let world = World { sources: vec![source as &dyn Source].leak(), queue, ..world };
+    let world = World { sources: Some(Sources::only(source.clone())), queue, ..world };
     let mut passes = world.started();
     world.pass_of(&mut passes, "order-flow").await;
     source.gate.notify_one();
@@ -271,12 +273,12 @@ async fn a_deployed_process_stays_ready_while_a_new_controller_fetches_its_sourc
 
 #[tokio::test]
 async fn nothing_is_fetched_any_more_once_the_spec_is_refused() {
-    let source = Slow::leak(document());
+    let source = Slow::new(document());
     let world = World::with(&[applied("order-flow", &json!({"bpmn": "is elsewhere"}))]);
-    let world = World { sources: vec![source as &dyn Source].leak(), ..world };
+    let world = World { sources: Some(Sources::only(source.clone())), ..world };
     let mut passes = world.started();
     world.pass_of(&mut passes, "order-flow").await;
-    begun(source, 1).await;
+    begun(&source, 1).await;
     let both = json!({"bpmn": "a", "configMapRef": {"name": "a", "key": "b"}});
     world.edit("order-flow", |process| process["spec"]["source"] = both);
     world.pass_of(&mut passes, "order-flow").await;

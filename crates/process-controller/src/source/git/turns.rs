@@ -1,0 +1,61 @@
+//! Who may visit a server now: so many at once in all, of a namespace, and at a host.
+//!
+//! A host that answers slowly holds the turns of its own readers and nobody else's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Visits at the same time. Each is a thread that waits, mostly.
+const AT_ONCE: usize = 64;
+/// Of these, for the repositories of one namespace.
+const OF_NAMESPACE: usize = 8;
+/// Of these, at one host by the readers of one namespace.
+const AT_HOST: usize = 4;
+
+/// Turns are taken in the order in which they are asked for.
+#[derive(Clone)]
+pub(super) struct Turns {
+    all: Arc<Semaphore>,
+    parts: Arc<Mutex<HashMap<Part, Weak<Semaphore>>>>,
+}
+
+/// A namespace, or its readers at one host.
+type Part = (String, Option<String>);
+
+/// A turn; it ends when this is dropped.
+pub(super) struct Turn {
+    _permits: [Option<OwnedSemaphorePermit>; 3],
+}
+
+impl Turns {
+    pub(super) fn new() -> Self {
+        Self { all: Arc::new(Semaphore::new(AT_ONCE)), parts: Arc::default() }
+    }
+
+    /// Waits for a turn. The narrow ones come first: who waits for them holds none of those that all share.
+    pub(super) async fn take(&self, namespace: &str, host: &str) -> Turn {
+        let at_host = self.part(namespace, Some(host), AT_HOST);
+        let of_namespace = self.part(namespace, None, OF_NAMESPACE);
+        Turn {
+            _permits: [
+                at_host.acquire_owned().await.ok(),
+                of_namespace.acquire_owned().await.ok(),
+                self.all.clone().acquire_owned().await.ok(),
+            ],
+        }
+    }
+
+    fn part(&self, namespace: &str, host: Option<&str>, at_once: usize) -> Arc<Semaphore> {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (namespace.to_owned(), host.map(str::to_owned));
+        if let Some(found) = parts.get(&key).and_then(Weak::upgrade) {
+            return found;
+        }
+        parts.retain(|_, part| part.strong_count() > 0);
+        let part = Arc::new(Semaphore::new(at_once));
+        parts.insert(key, Arc::downgrade(&part));
+        part
+    }
+}
