@@ -28,7 +28,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Bring the database's schema to this version.
     Migrate(MigrateArgs),
-    /// Judge a BPMN file as a deployment would.
+    /// Judge BPMN files as a deployment would. Exit code 0: all would be deployed; 1: one would be refused; 2: a file could
+    /// not be read, or there is none.
     Lint(LintArgs),
 }
 
@@ -158,7 +159,10 @@ pub enum UpTo {
 
 #[derive(Debug, Clone, Args)]
 pub struct LintArgs {
-    pub file: PathBuf,
+    /// BPMN files, and directories that are searched for `*.bpmn` and `*.bpmn20.xml`.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// `lenient` leaves style out.
     #[arg(long, env = "WORKFLOW_LINT_MODE", default_value = "strict")]
     pub mode: LintMode,
 }
@@ -167,6 +171,15 @@ pub struct LintArgs {
 pub enum LintMode {
     Strict,
     Lenient,
+}
+
+impl From<LintMode> for bpmn::Mode {
+    fn from(mode: LintMode) -> Self {
+        match mode {
+            LintMode::Strict => Self::Strict,
+            LintMode::Lenient => Self::Lenient,
+        }
+    }
 }
 
 /// The given name, else the host's.

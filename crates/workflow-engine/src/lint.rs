@@ -1,38 +1,110 @@
-//! `workflow-engine lint`: checks a file as a deployment would, for people and build pipelines.
+//! `workflow-engine lint`: checks files as a deployment would, for people and build pipelines.
 
-use std::io::{self, Write};
-use std::path::Path;
+mod files;
+mod text;
+
+use std::fmt;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use bpmn::{Mode, Report};
+use plain_text::is_printable;
 
-use crate::args::{LintArgs, LintMode};
+use crate::args::LintArgs;
+use files::Unreadable;
 
-/// Writes one line per finding; true when the document would be deployed.
-pub fn run(args: &LintArgs, out: &mut impl Write) -> io::Result<bool> {
-    let content = std::fs::read(&args.file)?;
-    let mode = match args.mode {
-        LintMode::Strict => Mode::Strict,
-        LintMode::Lenient => Mode::Lenient,
-    };
-    let report = bpmn::lint(&content, mode);
-    write_report(&args.file, &report, out)?;
-    Ok(report.deployable_process().is_some())
+/// What a run says of all its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every document would be deployed.
+    Accepted,
+    /// At least one would be refused.
+    Refused,
+    /// Not every file could be judged, whatever was found in the others.
+    Incomplete,
 }
 
-fn write_report(file: &Path, report: &Report, out: &mut impl Write) -> io::Result<()> {
-    for finding in &report.findings {
-        writeln!(
-            out,
-            "{}:{}:{}: {}: {finding} [{}]",
-            file.display(),
-            finding.line,
-            finding.column,
-            finding.severity.as_str(),
-            finding.rule_id()
-        )?;
+impl From<Verdict> for ExitCode {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Accepted => Self::SUCCESS,
+            Verdict::Refused => Self::from(1),
+            // What clap exits with when the arguments are wrong.
+            Verdict::Incomplete => Self::from(2),
+        }
     }
-    if report.truncated {
-        writeln!(out, "{}: more findings are not listed", file.display())?;
-    }
-    Ok(())
 }
+
+/// What was found in the files of one run, in the order in which they were named.
+#[derive(Debug)]
+struct Findings {
+    documents: Vec<Document>,
+    unread: Vec<Unread>,
+}
+
+#[derive(Debug)]
+struct Document {
+    path: PathBuf,
+    report: Report,
+}
+
+/// A path that was named, or lies below one, and could not be judged.
+#[derive(Debug)]
+struct Unread {
+    path: PathBuf,
+    reason: Unreadable,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", shown(&self.path), self.reason)
+    }
+}
+
+impl Findings {
+    fn verdict(&self) -> Verdict {
+        if !self.unread.is_empty() {
+            Verdict::Incomplete
+        } else if self.documents.iter().all(|document| document.report.deployable_process().is_some()) {
+            Verdict::Accepted
+        } else {
+            Verdict::Refused
+        }
+    }
+}
+
+/// Writes the findings to `out`, and what could not be read to `err`.
+pub fn run(args: &LintArgs, out: &mut impl Write, err: &mut impl Write) -> io::Result<Verdict> {
+    let findings = observe_findings(&args.paths, args.mode.into());
+    for unread in &findings.unread {
+        writeln!(err, "{unread}")?;
+    }
+    let mut out = BufWriter::new(out);
+    text::write(&findings.documents, &mut out)?;
+    out.flush()?;
+    Ok(findings.verdict())
+}
+
+fn observe_findings(paths: &[PathBuf], mode: Mode) -> Findings {
+    let (files, mut unread) = files::observe_files(paths);
+    let mut documents = Vec::new();
+    for path in files {
+        match files::observe_content(&path) {
+            Ok(content) => documents.push(Document { report: bpmn::lint(&content, mode), path }),
+            Err(reason) => unread.push(Unread { path, reason }),
+        }
+    }
+    // Directories are listed in no order.
+    unread.sort_by(|one, other| one.path.cmp(&other.path));
+    Findings { documents, unread }
+}
+
+/// A path as a line can hold it: a name may have line ends, and bytes that are no characters.
+fn shown(path: &Path) -> String {
+    let name = path.to_string_lossy();
+    name.chars().map(|character| if is_printable(character) { character } else { '\u{fffd}' }).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,9 +9,10 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
-use workflow_engine::args::{self, Cli, Command, MigrateArgs, ServeArgs};
+use workflow_engine::args::{self, Cli, Command, LintArgs, MigrateArgs, ServeArgs};
+use workflow_engine::lint::{self, Verdict};
 use workflow_engine::schema::migrate::{self, Order};
-use workflow_engine::{database, lint, serve};
+use workflow_engine::{database, serve};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -28,9 +29,7 @@ async fn run() -> anyhow::Result<ExitCode> {
         .map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))?;
     let cli = Cli::parse();
     if let Command::Lint(args) = &cli.command {
-        let deployable = lint::run(args, &mut std::io::stdout())
-            .with_context(|| format!("failed to lint {}", args.file.display()))?;
-        return Ok(if deployable { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        return Ok(lint_files(args));
     }
     tracing_subscriber::fmt()
         .json()
@@ -42,6 +41,15 @@ async fn run() -> anyhow::Result<ExitCode> {
         Command::Lint(_) => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn lint_files(args: &LintArgs) -> ExitCode {
+    let mut stderr = std::io::stderr();
+    let verdict = lint::run(args, &mut std::io::stdout().lock(), &mut stderr).unwrap_or_else(|error| {
+        let _ = writeln!(stderr, "failed to write the findings: {error}");
+        Verdict::Incomplete
+    });
+    ExitCode::from(verdict)
 }
 
 async fn serve_until_signal(args: ServeArgs) -> anyhow::Result<()> {

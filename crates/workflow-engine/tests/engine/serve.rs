@@ -4,8 +4,8 @@ use engine_api::proto::{GetInfoRequest, InstanceState, VerifyIsolationRequest};
 use serde_json::json;
 use test_support::wait::eventually;
 
-use crate::models::{one_task, without_task_definition};
-use crate::support::{World, activation, database, stderr};
+use crate::models::one_task;
+use crate::support::{World, activation, database};
 
 /// The callers of a node that ended come to another one all at once; there they must not wait for sessions to be opened.
 #[tokio::test]
@@ -200,32 +200,6 @@ async fn probes_and_metrics_need_no_tls_and_contain_no_tenants_data() {
     }
     assert!(!metrics.contains("secret-"), "{metrics}");
     assert!(!engine.log().contains(engine.controller_token()), "a token is in the log");
-}
-
-#[tokio::test]
-async fn lint_reports_the_findings_of_a_file() {
-    let world = World::unmigrated(database!());
-    world.write("good.bpmn", &one_task("order", "charge"));
-    world.write("bad.bpmn", &without_task_definition("order"));
-    let lint = |file: &str| {
-        let mut command = std::process::Command::new(crate::support::BINARY);
-        command
-            .current_dir(world.directory())
-            .args(["lint", "--mode", "lenient", file])
-            .output()
-            .expect("should run")
-    };
-    let good = lint("good.bpmn");
-    assert!(good.status.success() && good.stdout.is_empty(), "{good:?}");
-    let bad = lint("bad.bpmn");
-    let reported = String::from_utf8_lossy(&bad.stdout);
-    assert!(!bad.status.success());
-    assert!(
-        reported.starts_with("bad.bpmn:5:") && reported.contains("[missing-task-definition]"),
-        "{reported}"
-    );
-    let missing = lint("missing.bpmn");
-    assert!(!missing.status.success() && stderr(&missing).contains("missing.bpmn"), "{missing:?}");
 }
 
 #[tokio::test]
