@@ -1,4 +1,6 @@
-//! Runs the stages in order, for [`lint`] and for [`parse`].
+//! Runs the stages in order, for [`lint`], [`lint_beside`] and [`parse`].
+
+use std::collections::BTreeMap;
 
 use roxmltree::{ParsingOptions, TextPos};
 
@@ -12,18 +14,24 @@ use crate::{capability, names, rules, scan, schema, style};
 
 /// Checks a document against all rules of the mode. Never fails: everything that is wrong is in the report.
 pub fn lint(bytes: &[u8], mode: Mode) -> Report {
-    analyse(bytes, mode).0
+    lint_beside(bytes, mode, &BTreeMap::new())
+}
+
+/// The same for a document that belongs together with others. `others` has the ids of their executable processes, each
+/// with the name of its document, which a finding quotes. [`Report::process_ids`] are those to add for the next one.
+pub fn lint_beside(bytes: &[u8], mode: Mode, others: &BTreeMap<String, String>) -> Report {
+    analyse(bytes, mode, others).0
 }
 
 /// The model of a document that breaks no rule of [`Mode::Lenient`]; otherwise the report that says which.
 pub fn parse(bytes: &[u8]) -> Result<Definitions, Report> {
-    match analyse(bytes, Mode::Lenient) {
+    match analyse(bytes, Mode::Lenient, &BTreeMap::new()) {
         (report, Some(definitions)) if report.is_deployable() => Ok(definitions),
         (report, _) => Err(report),
     }
 }
 
-fn analyse(bytes: &[u8], mode: Mode) -> (Report, Option<Definitions>) {
+fn analyse(bytes: &[u8], mode: Mode, others: &BTreeMap<String, String>) -> (Report, Option<Definitions>) {
     let mut sink = Sink::default();
     let text = match scan::scan(bytes) {
         Ok(text) => text,
@@ -59,7 +67,7 @@ fn analyse(bytes: &[u8], mode: Mode) -> (Report, Option<Definitions>) {
     capability::check(&document, &mut sink);
     let definitions = sink.is_empty().then(|| Definitions::build(&document));
     if mode == Mode::Strict {
-        style::check(&document, &mut sink);
+        style::check(&document, others, &mut sink);
     }
 
     let mut report = report_of(sink, text);

@@ -55,7 +55,7 @@ mod sink;
 mod style;
 mod temporal;
 
-pub use analysis::{lint, parse};
+pub use analysis::{lint, lint_beside, parse};
 pub use digest::digest;
 pub use finding::{Class, Finding, Mode, Report, Severity};
 pub use model::{

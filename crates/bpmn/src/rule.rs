@@ -178,6 +178,7 @@ rules! {
     #[Style Warning] StyleFakeJoin "style-fake-join" "Paths join at a gateway.";
     #[Style Warning] StyleSuperfluousGateway "style-superfluous-gateway" "A gateway joins or forks.";
     #[Style Warning] StyleLabel "style-label" "Events, tasks and the flows of a decision have a name.";
+    #[Style Warning] StyleSharedProcessId "style-shared-process-id" "Files that are linted together have different process ids.";
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Executable models that are easily misread, according to common BPMN style guides. The layout is not checked.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::document::{Document, FlowElement, Kind};
 use crate::rule::Rule;
 use crate::sink::Sink;
 
-pub(crate) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
+pub(crate) fn check<'d>(document: &Document<'d>, others: &BTreeMap<String, String>, sink: &mut Sink<'d>) {
     for scope in &document.scopes {
         let mut elements = scope.elements.iter().map(|id| &document.elements[*id]);
         if !scope.elements.is_empty() && !elements.any(|element| element.kind == Kind::EndEvent) {
@@ -22,6 +22,12 @@ pub(crate) fn check<'d>(document: &Document<'d>, sink: &mut Sink<'d>) {
         }
     }
     check_duplicates(document, sink);
+    for process in document.process_scopes() {
+        if let Some(other) = process.node.attribute("id").and_then(|id| others.get(id)) {
+            let message = format!("same id as the process of {other}");
+            sink.report(Rule::StyleSharedProcessId, process.node, message);
+        }
+    }
 }
 
 fn check_ends<'d>(element: &FlowElement<'d>, sink: &mut Sink<'d>) {

@@ -3,6 +3,7 @@
 mod files;
 mod text;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -89,9 +90,16 @@ pub fn run(args: &LintArgs, out: &mut impl Write, err: &mut impl Write) -> io::R
 fn observe_findings(paths: &[PathBuf], mode: Mode) -> Findings {
     let (files, mut unread) = files::observe_files(paths);
     let mut documents = Vec::new();
+    let mut process_ids = BTreeMap::new();
     for path in files {
         match files::observe_content(&path) {
-            Ok(content) => documents.push(Document { report: bpmn::lint(&content, mode), path }),
+            Ok(content) => {
+                let report = bpmn::lint_beside(&content, mode, &process_ids);
+                for id in &report.process_ids {
+                    process_ids.entry(id.clone()).or_insert_with(|| shown(&path));
+                }
+                documents.push(Document { path, report });
+            }
             Err(reason) => unread.push(Unread { path, reason }),
         }
     }

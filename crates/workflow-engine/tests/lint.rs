@@ -98,6 +98,20 @@ fn wrong_arguments_exit_with_2() {
 }
 
 #[test]
+fn a_process_id_of_two_files_is_a_warning_on_the_second() {
+    let root = directory(&[
+        ("a/order.bpmn", good("order").as_bytes()),
+        ("b/order.bpmn", good("order").as_bytes()),
+        ("b/refund.bpmn", good("refund").as_bytes()),
+    ]);
+    let on_second = "b/order.bpmn:2:1: warning: same id as the process of a/order.bpmn on order [style-shared-process-id]\n";
+    assert_eq!(lint(root.path(), &["a", "b"]), (Some(0), on_second.to_owned(), String::new()));
+    let on_first = "a/order.bpmn:2:1: warning: same id as the process of b/order.bpmn on order [style-shared-process-id]\n";
+    assert_eq!(lint(root.path(), &["b", "a"]), (Some(0), on_first.to_owned(), String::new()));
+    assert_eq!(lint(root.path(), &["--mode", "lenient", "a", "b"]), (Some(0), String::new(), String::new()));
+}
+
+#[test]
 fn hostile_files_are_findings_or_errors() {
     let root = directory(&[
         ("flows/binary.bpmn", &[0x7f, b'E', b'L', b'F', 0, 0xff, 0xfe]),

@@ -1,6 +1,8 @@
+use std::collections::BTreeMap;
+
 use rstest::rstest;
 
-use super::{lint, parse};
+use super::{lint, lint_beside, parse};
 use crate::{Class, Finding, Mode, Report, Rule, Severity};
 
 const ORDER: &str = include_str!("../../testdata/order.bpmn");
@@ -65,6 +67,24 @@ fn warnings_never_refuse_a_document() {
         report.findings.iter().map(|finding| (finding.rule, finding.severity)).collect();
     assert_eq!(found, [(Rule::StyleLabel, Severity::Warning)]);
     assert!(report.is_deployable());
+}
+
+#[test]
+fn a_process_id_of_another_document_is_a_warning_in_strict_mode() {
+    let of = |id: &str| BTreeMap::from([(id.to_owned(), "flows/paid\norder.bpmn".to_owned())]);
+    let alone = lint(ORDER.as_bytes(), Mode::Strict);
+    let shared = Finding {
+        rule: Rule::StyleSharedProcessId,
+        severity: Severity::Warning,
+        element_id: Some("order".to_owned()),
+        line: 9,
+        column: 3,
+        message: "same id as the process of flows/paid\u{fffd}order.bpmn".to_owned(),
+    };
+    let expected = Report { findings: vec![shared], ..alone.clone() };
+    assert_eq!(lint_beside(ORDER.as_bytes(), Mode::Strict, &of("order")), expected);
+    assert_eq!(lint_beside(ORDER.as_bytes(), Mode::Lenient, &of("order")), alone);
+    assert_eq!(lint_beside(ORDER.as_bytes(), Mode::Strict, &of("refund")), alone);
 }
 
 #[test]
