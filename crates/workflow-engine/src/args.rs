@@ -165,6 +165,16 @@ pub struct LintArgs {
     /// `lenient` leaves style out.
     #[arg(long, env = "WORKFLOW_LINT_MODE", default_value = "strict")]
     pub mode: LintMode,
+    /// `text` is a line per finding, `json` one document for programs, `sarif` is for code scanning.
+    #[arg(long, env = "WORKFLOW_LINT_FORMAT", default_value = "text")]
+    pub format: LintFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum LintFormat {
+    Text,
+    Json,
+    Sarif,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

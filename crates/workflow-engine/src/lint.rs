@@ -1,9 +1,12 @@
 //! `workflow-engine lint`: checks files as a deployment would, for people and build pipelines.
 
 mod files;
+mod json;
+mod sarif;
 mod text;
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -11,8 +14,9 @@ use std::process::ExitCode;
 
 use bpmn::{Mode, Report};
 use plain_text::is_printable;
+use serde::Serialize;
 
-use crate::args::LintArgs;
+use crate::args::{LintArgs, LintFormat};
 use files::Unreadable;
 
 /// What a run says of all its files.
@@ -40,6 +44,7 @@ impl From<Verdict> for ExitCode {
 /// What was found in the files of one run, in the order in which they were named.
 #[derive(Debug)]
 struct Findings {
+    mode: Mode,
     documents: Vec<Document>,
     unread: Vec<Unread>,
 }
@@ -48,6 +53,12 @@ struct Findings {
 struct Document {
     path: PathBuf,
     report: Report,
+}
+
+impl Document {
+    fn is_accepted(&self) -> bool {
+        self.report.deployable_process().is_some()
+    }
 }
 
 /// A path that was named, or lies below one, and could not be judged.
@@ -67,7 +78,7 @@ impl Findings {
     fn verdict(&self) -> Verdict {
         if !self.unread.is_empty() {
             Verdict::Incomplete
-        } else if self.documents.iter().all(|document| document.report.deployable_process().is_some()) {
+        } else if self.documents.iter().all(Document::is_accepted) {
             Verdict::Accepted
         } else {
             Verdict::Refused
@@ -82,9 +93,18 @@ pub fn run(args: &LintArgs, out: &mut impl Write, err: &mut impl Write) -> io::R
         writeln!(err, "{unread}")?;
     }
     let mut out = BufWriter::new(out);
-    text::write(&findings.documents, &mut out)?;
+    match args.format {
+        LintFormat::Text => text::write(&findings.documents, &mut out)?,
+        LintFormat::Json => write_json(&json::build_report(&findings), &mut out)?,
+        LintFormat::Sarif => write_json(&sarif::build_log(&findings, &env::current_dir()?), &mut out)?,
+    }
     out.flush()?;
     Ok(findings.verdict())
+}
+
+fn write_json(value: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)
 }
 
 fn observe_findings(paths: &[PathBuf], mode: Mode) -> Findings {
@@ -105,7 +125,7 @@ fn observe_findings(paths: &[PathBuf], mode: Mode) -> Findings {
     }
     // Directories are listed in no order.
     unread.sort_by(|one, other| one.path.cmp(&other.path));
-    Findings { documents, unread }
+    Findings { mode, documents, unread }
 }
 
 /// A path as a line can hold it: a name may have line ends, and bytes that are no characters.

@@ -46,7 +46,7 @@ async fn run() -> anyhow::Result<ExitCode> {
 fn lint_files(args: &LintArgs) -> ExitCode {
     let mut stderr = std::io::stderr();
     let verdict = lint::run(args, &mut std::io::stdout().lock(), &mut stderr).unwrap_or_else(|error| {
-        let _ = writeln!(stderr, "failed to write the findings: {error}");
+        let _ = writeln!(stderr, "failed to report the findings: {error}");
         Verdict::Incomplete
     });
     ExitCode::from(verdict)

@@ -8,6 +8,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use boon::{Compiler, Schemas};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A process that would be deployed, without a finding.
@@ -89,6 +91,7 @@ fn wrong_arguments_exit_with_2() {
     for (arguments, named) in [
         (&[][..], "<PATH>"),
         (&["--mode", "severe", "a.bpmn"], "'severe'"),
+        (&["--format", "xml", "a.bpmn"], "'xml'"),
         (&["--what", "a.bpmn"], "'--what'"),
     ] {
         let (code, out, err) = lint(root.path(), arguments);
@@ -109,6 +112,89 @@ fn a_process_id_of_two_files_is_a_warning_on_the_second() {
     let on_first = "a/order.bpmn:2:1: warning: same id as the process of b/order.bpmn on order [style-shared-process-id]\n";
     assert_eq!(lint(root.path(), &["b", "a"]), (Some(0), on_first.to_owned(), String::new()));
     assert_eq!(lint(root.path(), &["--mode", "lenient", "a", "b"]), (Some(0), String::new(), String::new()));
+}
+
+/// A file with an error, one with a warning, one that cannot be read and one with a name that no URI can have as it is.
+fn mixed() -> TempDir {
+    directory(&[
+        ("flows/T.bpmn", bad("a").as_bytes()),
+        ("flows/größe 1.bpmn", unnamed("b").as_bytes()),
+        ("flows/large.bpmn", &vec![b' '; bpmn::limits::MAX_BYTES + 1]),
+    ])
+}
+
+#[test]
+fn json_is_one_document() {
+    let root = mixed();
+    let (code, out, err) = lint(root.path(), &["--format", "json", "flows"]);
+    let said = "flows/large.bpmn is larger than 1024 KiB, the most that an engine takes\n";
+    assert_eq!((code, err.as_str()), (Some(2), said), "{out}");
+    let expected = json!({
+        "engineVersion": env!("CARGO_PKG_VERSION"),
+        "mode": "strict",
+        "files": [
+            { "path": "flows/T.bpmn", "deployable": false, "processId": null, "truncated": false },
+            { "path": "flows/größe 1.bpmn", "deployable": true, "processId": "b", "truncated": false },
+        ],
+        "findings": [
+            {
+                "path": "flows/T.bpmn", "line": 3, "column": 57, "element": "T", "ruleId": "missing-task-definition",
+                "severity": "error", "message": "missing taskDefinition",
+            },
+            {
+                "path": "flows/größe 1.bpmn", "line": 3, "column": 1, "element": "S", "ruleId": "style-label",
+                "severity": "warning", "message": "no name",
+            },
+        ],
+        "unread": [{ "path": "flows/large.bpmn", "reason": "is larger than 1024 KiB, the most that an engine takes" }],
+        "summary": { "files": 2, "refused": 1, "unread": 1, "errors": 1, "warnings": 1 },
+    });
+    assert_eq!(serde_json::from_str::<Value>(&out).expect("should be JSON"), expected);
+}
+
+/// The schema is that of the OASIS standard, which allows no field that it does not know.
+#[test]
+fn sarif_is_what_its_schema_says() {
+    let root = mixed();
+    let (code, out, _) = lint(root.path(), &["--format", "sarif", "flows"]);
+    assert_eq!(code, Some(2), "{out}");
+    let log: Value = serde_json::from_str(&out).expect("should be JSON");
+    assert_sarif(&log);
+    let results: Vec<Value> = log["runs"][0]["results"]
+        .as_array()
+        .expect("has results")
+        .iter()
+        .map(|result| {
+            let place = &result["locations"][0]["physicalLocation"];
+            json!([result["ruleId"], place["artifactLocation"]["uri"], place["region"]])
+        })
+        .collect();
+    let at = |column| json!({ "startLine": 3, "startColumn": column });
+    let expected = [
+        json!(["missing-task-definition", "flows/T.bpmn", at(57)]),
+        json!(["style-label", "flows/gr%C3%B6%C3%9Fe%201.bpmn", at(1)]),
+    ];
+    assert_eq!(results, expected);
+    assert_eq!(lint(root.path(), &["--format", "sarif", "flows"]).1, out, "the next run says something else");
+}
+
+#[test]
+fn sarif_of_nothing_wrong_has_no_results() {
+    let root = directory(&[("a.bpmn", good("a").as_bytes())]);
+    let (code, out, err) = lint(root.path(), &["--format", "sarif", "."]);
+    let log: Value = serde_json::from_str(&out).expect("should be JSON");
+    assert_sarif(&log);
+    assert_eq!((code, &log["runs"][0]["results"], err.as_str()), (Some(0), &json!([]), ""));
+}
+
+fn assert_sarif(log: &Value) {
+    const NAME: &str = "sarif-2.1.0.schema.json";
+    let schema = serde_json::from_str(include_str!("../testdata/sarif-2.1.0.schema.json")).expect("is JSON");
+    let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+    compiler.enable_format_assertions();
+    compiler.add_resource(NAME, schema).expect("is a resource");
+    let sarif = compiler.compile(NAME, &mut schemas).expect("is a schema");
+    schemas.validate(log, sarif).map_err(|error| error.to_string()).expect("should be SARIF");
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn verdict_is_that_of_all_files(
         .map(|rule| document("a.bpmn", rule.iter().map(|rule| finding(*rule, 1, None)).collect()))
         .collect();
     let unread = if is_one_unread { vec![unread("b.bpmn")] } else { vec![] };
-    assert_eq!(Findings { documents, unread }.verdict(), expected);
+    assert_eq!(Findings { mode: Mode::Strict, documents, unread }.verdict(), expected);
 }
 
 /// GitHub takes lines of a job's log for commands, and a terminal takes characters for them.
