@@ -28,7 +28,7 @@ pub enum Command {
     Serve(ServeArgs),
     /// Bring the database's schema to this version.
     Migrate(MigrateArgs),
-    /// Judge BPMN files as a deployment would. Exit code 0: all would be deployed; 1: one would be refused; 2: a file could
+    /// Judge BPMN files as a deployment would. Exit code 0: all would be deployed; 1: at least one would be refused; 2: a file could
     /// not be read, or there is none.
     Lint(LintArgs),
 }

@@ -217,3 +217,41 @@ fn hostile_files_are_findings_or_errors() {
     ];
     assert_eq!((code, found, err.as_str()), (Some(1), expected.to_vec(), ""), "{out}");
 }
+
+/// What an example calls the linter with, in its order: what stands behind the image, up to the shell's own words.
+fn calls_in(example: &str) -> Vec<Vec<String>> {
+    fn texts<'v>(value: &'v Value, found: &mut Vec<&'v str>) {
+        match value {
+            Value::String(text) => found.push(text),
+            Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
+            Value::Object(fields) => fields.values().for_each(|field| texts(field, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    let example: Value = serde_saphyr::from_str(example).expect("is YAML");
+    texts(&example, &mut found);
+    let image = format!("ghcr.io/example/workflow-operator/workflow-engine:{}", env!("CARGO_PKG_VERSION"));
+    assert!(found.contains(&image.as_str()), "the example does not run {image}");
+    let behind_image = |text: &&str| Some(text.split_once(r#""$ENGINE""#)?.1.to_owned());
+    let is_argument = |word: &&str| !word.starts_with('>') && *word != "||";
+    let call =
+        |behind: String| behind.split_whitespace().take_while(is_argument).map(str::to_owned).collect();
+    found.iter().filter_map(behind_image).map(call).collect()
+}
+
+#[test]
+fn ci_examples_call_the_linter_as_it_is() {
+    let github = calls_in(include_str!("../../../deploy/ci/github-actions.yaml"));
+    assert_eq!(github, [vec!["lint", "--format", "sarif", "."], vec!["lint", "."]]);
+    let gitlab = calls_in(include_str!("../../../deploy/ci/gitlab-ci.yml"));
+    assert_eq!(gitlab, [["lint", "."]]);
+
+    let root = directory(&[("flows/T.bpmn", bad("a").as_bytes())]);
+    for call in github.iter().chain(&gitlab) {
+        let arguments: Vec<&str> = call.iter().skip(1).map(String::as_str).collect();
+        let (code, out, err) = lint(root.path(), &arguments);
+        assert_eq!((code, err.as_str()), (Some(1), ""), "{call:?}: {out}");
+        assert!(out.contains("flows/T.bpmn"), "{call:?}: {out}");
+    }
+}
