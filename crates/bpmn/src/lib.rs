@@ -2,9 +2,11 @@
 //! [`lint`] decides whether a file may be deployed, and [`parse`] builds the model that the engine executes. The
 //! process-controller calls the first before a deployment, the engine the second on the same bytes. Both apply the same
 //! checks, so neither accepts a file that the other refuses. [`digest`] identifies the bytes, to prove that the
-//! validated ones are the deployed ones. It does no I/O, fetches no URIs of a document, expands no DTD and does not
-//! panic on any input. The budgets in [`limits`] bound its work. It takes a few milliseconds of CPU time for usual
-//! files and tens for the largest ones, so async callers should use a blocking thread.
+//! validated ones are the deployed ones. [`compare`] tells what a new document changes for the engine.
+//!
+//! The crate does no I/O, fetches no URIs of a document, expands no DTD and does not panic on any input. The budgets in
+//! [`limits`] bound its work. It takes a few milliseconds of CPU time for usual files and tens for the largest ones, so
+//! async callers should use a blocking thread.
 //!
 //! # Stages
 //!
@@ -39,6 +41,7 @@
 
 mod analysis;
 mod capability;
+mod changes;
 mod digest;
 mod document;
 pub mod feel;
@@ -56,6 +59,7 @@ mod style;
 mod temporal;
 
 pub use analysis::{lint, lint_beside, parse};
+pub use changes::{Changes, compare};
 pub use digest::digest;
 pub use finding::{Class, Finding, Mode, Report, Severity};
 pub use model::{
