@@ -30,8 +30,8 @@ pub use owner::{Claim, Owner, claim};
 pub use page::{Page, PageRequest};
 pub use process::{
     DefinitionFilter, DefinitionRef, DeleteProcess, DeployOutcome, DeployProcess, DeployResult, Finding,
-    LintMode, ManagedDefinition, OnInstances, ProcessDefinition, ProcessDeletion, Severity, ValidateProcess,
-    Validation,
+    LintMode, ManagedDefinition, OnInstances, ProcessDefinition, ProcessDeletion, ProcessDocument, Severity,
+    ValidateProcess, Validation,
 };
 pub use tenant::{
     DeleteTenant, DeleteTenantMode, Isolation, PutOutcome, PutTenant, QuotaKind, Tenant, TenantDeletion,

@@ -13,8 +13,8 @@ use crate::{
     model::{
         CanaryReport, Capability, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant,
         DeleteTenantMode, DeployProcess, DeployResult, EngineHealth, EngineInfo, IncidentCount, JobLagFilter,
-        ManagedDefinition, ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion,
-        TenantQuotas, TenantUsage,
+        ManagedDefinition, ProcessDefinition, ProcessDeletion, ProcessDocument, PutTenant, Tenant,
+        TenantDeletion, TenantQuotas, TenantUsage,
     },
 };
 
@@ -99,6 +99,15 @@ impl<E: Engine> Engine for CheckedEngine<E> {
         filter: &DefinitionFilter,
     ) -> Result<Vec<ProcessDefinition>, EngineError> {
         self.engine.list_process_definitions(tenant_id, filter).await
+    }
+
+    async fn get_process_document(
+        &self,
+        tenant_id: &str,
+        key: i64,
+    ) -> Result<Option<ProcessDocument>, EngineError> {
+        self.require(Operation::GetProcessDocument, [Some(Capability::ProcessDocuments)]).await?;
+        self.engine.get_process_document(tenant_id, key).await
     }
 
     async fn delete_process(&self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError> {

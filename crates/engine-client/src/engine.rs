@@ -10,7 +10,7 @@ use crate::{
     model::{
         CanaryReport, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess,
         DeployResult, EngineHealth, EngineInfo, IncidentCount, JobLagFilter, JobLagUpdate, ManagedDefinition,
-        ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage,
+        ProcessDefinition, ProcessDeletion, ProcessDocument, PutTenant, Tenant, TenantDeletion, TenantUsage,
     },
 };
 
@@ -53,6 +53,14 @@ pub trait Engine: fmt::Debug + Send + Sync {
         tenant_id: &str,
         filter: &DefinitionFilter,
     ) -> Result<Vec<ProcessDefinition>, EngineError>;
+
+    /// The document of one version, by the version's key. Its digest is the one that the engine recorded: the caller compares it
+    /// with that of the bytes. [`ErrorClass::Unsupported`](crate::ErrorClass::Unsupported) by an engine that is too old for it.
+    async fn get_process_document(
+        &self,
+        tenant_id: &str,
+        key: i64,
+    ) -> Result<Option<ProcessDocument>, EngineError>;
 
     /// Retires a process id. Deleting what is not there succeeds.
     async fn delete_process(&self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError>;

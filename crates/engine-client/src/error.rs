@@ -35,6 +35,7 @@ operations! {
     DeployProcess => "deploy process",
     GetProcessDefinition => "get process definition",
     ListProcessDefinitions => "list process definitions",
+    GetProcessDocument => "get process document",
     DeleteProcess => "delete process",
     PutTenant => "put tenant",
     ListTenants => "list tenants",

@@ -46,6 +46,7 @@ async fn failed_calls(engine: &dyn Engine) -> Vec<&'static str> {
         ("purge tenant", engine.delete_tenant(&tenant_deletion(DeleteTenantMode::Purge)).await.err()),
         ("run canary", engine.run_canary().await.err()),
         ("count incidents", engine.count_incidents(DEFAULT_TENANT).await.err()),
+        ("get document", engine.get_process_document(DEFAULT_TENANT, 1).await.err()),
         (
             "watch lag",
             engine.watch_job_lag(&JobLagFilter::default(), std::time::Duration::from_secs(1)).await.err(),
@@ -70,6 +71,7 @@ async fn failed_calls(engine: &dyn Engine) -> Vec<&'static str> {
 #[case(Capability::Canary, &["run canary"])]
 #[case(Capability::Incidents, &["count incidents"])]
 #[case(Capability::JobLag, &["watch lag"])]
+#[case(Capability::ProcessDocuments, &["get document"])]
 #[case(Capability::JsonGateway, &[])]
 #[tokio::test]
 async fn only_what_needs_the_capability_is_refused(#[case] lacking: Capability, #[case] expected: &[&str]) {

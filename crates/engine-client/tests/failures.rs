@@ -260,6 +260,13 @@ async fn long_trailers_hide_no_class() {
 }
 
 #[tokio::test]
+async fn call_that_an_engine_does_not_know_is_unsupported() {
+    let client = talkative().await;
+    let document = client.get_process_document(DEFAULT_TENANT, 1).await;
+    assert_eq!(document.expect_err("engine should not know it").class(), &ErrorClass::Unsupported);
+}
+
+#[tokio::test]
 async fn empty_answer_is_outside_of_the_contract() {
     let error = talkative().await.health().await.expect_err("answer should lack its state");
     assert_eq!(error.class(), &ErrorClass::Internal);

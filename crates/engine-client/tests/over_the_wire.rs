@@ -1,11 +1,14 @@
-//! What the client makes of the wire: job lag as it changes, requests that are not sent, tokens. What each call means is
-//! tested with the real engine (`crates/workflow-engine/tests/engine/client.rs`).
+//! What the client makes of the wire: job lag as it changes, documents, requests that are not sent, tokens. What each call
+//! means is tested with the real engine (`crates/workflow-engine/tests/engine/client.rs`).
 
 use std::time::Duration;
 
 use engine_client::{
     Accepted, Credential, CredentialVerifier, Engine as _, EngineClient, EnginePool, ErrorClass, Timeouts,
-    model::{DEFAULT_TENANT, JobLag, JobLagFilter, JobLagUpdate, JobSeries, StartInstance, Variables},
+    model::{
+        DEFAULT_TENANT, DeployProcess, DeployResult, JobLag, JobLagFilter, JobLagUpdate, JobSeries, LintMode,
+        ProcessDefinition, ProcessDocument, StartInstance, Tenant, TenantQuotas, Variables,
+    },
 };
 use engine_fake::{FakeEngine, FakeServer};
 use futures::StreamExt as _;
@@ -77,6 +80,68 @@ async fn lag_arrives_as_it_changes() {
     };
     assert_eq!(end.and_then(Result::err).map(|error| error.class().clone()), Some(ErrorClass::Unavailable));
     assert_eq!(updates.next().await, None);
+}
+
+/// A process with a task `Task_charge` of type `charge`, and as many tasks `Task_refund…` of type `refund`.
+fn document(process_id: &str, refunds: usize) -> String {
+    let task = |id: &str, job_type: &str| {
+        format!(
+            r#"<serviceTask id="{id}"><extensionElements><taskDefinition type="{job_type}"/></extensionElements></serviceTask>"#
+        )
+    };
+    let refunds = (0..refunds).map(|number| task(&format!("Task_refund{number}"), "refund"));
+    let tasks: String = std::iter::once(task("Task_charge", "charge")).chain(refunds).collect();
+    format!(r#"<process id="{process_id}">{tasks}</process>"#)
+}
+
+async fn deployed(client: &EngineClient, tenant_id: &str, document: &str) -> ProcessDefinition {
+    let digest = ring::digest::digest(&ring::digest::SHA256, document.as_bytes());
+    let request = DeployProcess {
+        request_id: String::new(),
+        tenant_id: tenant_id.to_owned(),
+        resource_name: "order.bpmn".to_owned(),
+        content: document.as_bytes().to_vec(),
+        content_sha256: digest.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}")),
+        version_tag: None,
+        mode: LintMode::Strict,
+        owner: None,
+        follows_version: None,
+    };
+    match client.deploy_process(&request).await.expect("should be answered") {
+        DeployResult::Deployed { definition, .. } => definition,
+        DeployResult::Rejected { findings, .. } => unreachable!("{findings:?}"),
+    }
+}
+
+fn with_tenant(id: &str) -> FakeEngine {
+    let engine = FakeEngine::new();
+    engine.set_tenant(Tenant {
+        id: id.to_owned(),
+        display_name: String::new(),
+        quotas: TenantQuotas::default(),
+        rls: true,
+        suspended: false,
+        owner: None,
+        generation: 1,
+    });
+    engine
+}
+
+#[tokio::test]
+async fn document_comes_back_as_it_was_deployed() {
+    let engine = with_tenant("acme");
+    let server = FakeServer::start(&engine).expect("loopback should be there");
+    let client = client(&server);
+    let (former, latest) = (document("order", 1), document("order", 2));
+    let definition = deployed(&client, "acme", &former).await;
+    deployed(&client, "acme", &latest).await;
+    let expected =
+        ProcessDocument { content: former.into_bytes(), content_sha256: definition.content_sha256 };
+    assert_eq!(client.get_process_document("acme", definition.key).await, Ok(Some(expected)));
+    assert_eq!(client.get_process_document("acme", 999).await, Ok(None));
+    assert_eq!(client.get_process_document(DEFAULT_TENANT, definition.key).await, Ok(None));
+    engine.lose_definitions("acme", "order");
+    assert_eq!(client.get_process_document("acme", definition.key).await, Ok(None));
 }
 
 #[tokio::test]

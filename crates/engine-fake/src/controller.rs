@@ -10,7 +10,7 @@ use engine_client::{
     model::{
         CanaryReport, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess,
         DeployResult, EngineHealth, EngineInfo, HealthState, IncidentCount, JobLagFilter, ManagedDefinition,
-        ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage,
+        ProcessDefinition, ProcessDeletion, ProcessDocument, PutTenant, Tenant, TenantDeletion, TenantUsage,
     },
 };
 
@@ -54,6 +54,15 @@ impl Engine for FakeEngine {
     ) -> Result<Vec<ProcessDefinition>, EngineError> {
         self.admit(Operation::ListProcessDefinitions, tenant_id).await?;
         Ok(self.world().listed(tenant_id, filter))
+    }
+
+    async fn get_process_document(
+        &self,
+        tenant_id: &str,
+        key: i64,
+    ) -> Result<Option<ProcessDocument>, EngineError> {
+        self.admit(Operation::GetProcessDocument, tenant_id).await?;
+        Ok(self.world().document(tenant_id, key))
     }
 
     async fn delete_process(&self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError> {

@@ -5,7 +5,8 @@ use engine_client::{
     EngineError, ErrorClass, Operation,
     model::{
         Claim, DefinitionFilter, DefinitionRef, DeleteProcess, DeployOutcome, DeployProcess, DeployResult,
-        Finding, ManagedDefinition, Owner, ProcessDefinition, ProcessDeletion, Severity, claim,
+        Finding, ManagedDefinition, Owner, ProcessDefinition, ProcessDeletion, ProcessDocument, Severity,
+        claim,
     },
 };
 
@@ -164,6 +165,7 @@ impl World {
             deployed_at,
             job_types,
         };
+        self.documents.insert(key, request.content.clone());
         process.last_version = definition.version;
         process.versions.push(definition.clone());
         Ok(DeployResult::Deployed { outcome: DeployOutcome::Created, definition, adopted })
@@ -177,6 +179,13 @@ impl World {
             };
             Some(ManagedDefinition { definition: definition?.clone(), owner: process.owner.clone() })
         })
+    }
+
+    /// None for a version that was deleted.
+    pub(super) fn document(&self, tenant_id: &str, key: i64) -> Option<ProcessDocument> {
+        let definition = self.definition(tenant_id, &DefinitionRef::Key(key))?.definition;
+        let content = self.documents.get(&key)?.clone();
+        Some(ProcessDocument { content, content_sha256: definition.content_sha256 })
     }
 
     pub(super) fn delete_process(&mut self, request: &DeleteProcess) -> ProcessDeletion {

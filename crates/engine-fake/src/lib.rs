@@ -61,6 +61,8 @@ struct World {
     purges: BTreeMap<String, u32>,
     purging: BTreeSet<String>,
     processes: BTreeMap<(String, String), Process>,
+    /// By the key of the version.
+    documents: BTreeMap<i64, Vec<u8>>,
     rejections: Vec<(String, Vec<Finding>)>,
     lags: BTreeMap<JobSeries, JobLag>,
     heartbeat: Duration,
@@ -110,6 +112,7 @@ impl FakeEngine {
             purges: BTreeMap::new(),
             purging: BTreeSet::new(),
             processes: BTreeMap::new(),
+            documents: BTreeMap::new(),
             rejections: Vec::new(),
             lags: BTreeMap::new(),
             heartbeat: Duration::from_secs(10),

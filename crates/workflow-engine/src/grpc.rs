@@ -53,6 +53,7 @@ pub enum Method {
     DeployProcess,
     GetProcessDefinition,
     ListProcessDefinitions,
+    GetProcessDocument,
     DeleteProcess,
     PutTenant,
     GetTenant,
@@ -93,6 +94,7 @@ impl Method {
             Self::DeployProcess => "DeployProcess",
             Self::GetProcessDefinition => "GetProcessDefinition",
             Self::ListProcessDefinitions => "ListProcessDefinitions",
+            Self::GetProcessDocument => "GetProcessDocument",
             Self::DeleteProcess => "DeleteProcess",
             Self::PutTenant => "PutTenant",
             Self::GetTenant => "GetTenant",
@@ -173,6 +175,7 @@ impl Method {
             | Self::PlanMigration
             | Self::ValidateProcess
             | Self::DeployProcess
+            | Self::GetProcessDocument
             | Self::DeleteProcess
             | Self::PutTenant
             | Self::GetTenant

@@ -3,6 +3,9 @@
 use super::{Malformed, count, maybe_timestamp, non_empty, small_count, timestamp, variables};
 use crate::{model, proto};
 
+/// No engine takes a longer one.
+const MAX_DOCUMENT_BYTES: usize = 1 << 20;
+
 fn all<Wire, Model>(wire: Vec<Wire>) -> Result<Vec<Model>, Malformed>
 where
     Model: TryFrom<Wire, Error = Malformed>,
@@ -177,6 +180,17 @@ impl TryFrom<proto::GetProcessDefinitionResponse> for model::ManagedDefinition {
             definition: present("definition", response.definition)?.try_into()?,
             owner: maybe_owner(response.owner)?,
         })
+    }
+}
+
+impl TryFrom<proto::GetProcessDocumentResponse> for model::ProcessDocument {
+    type Error = Malformed;
+
+    fn try_from(response: proto::GetProcessDocumentResponse) -> Result<Self, Malformed> {
+        if response.content.len() > MAX_DOCUMENT_BYTES {
+            return Err(Malformed { field: "content", expected: "at most 1 MiB" });
+        }
+        Ok(Self { content: response.content, content_sha256: response.content_sha256 })
     }
 }
 

@@ -99,6 +99,16 @@ fn report_without_a_time_is_refused() {
 }
 
 #[test]
+fn document_that_no_engine_takes_is_refused() {
+    let read = |bytes| {
+        let wire = proto::GetProcessDocumentResponse { content: vec![b' '; bytes], ..Default::default() };
+        model::ProcessDocument::try_from(wire).map(|document| document.content.len())
+    };
+    assert_eq!(read(1 << 20), Ok(1 << 20));
+    assert_eq!(read((1 << 20) + 1), Err(Malformed { field: "content", expected: "at most 1 MiB" }));
+}
+
+#[test]
 fn quota_of_zero_is_no_limit() {
     let wire = proto::TenantQuotas { max_active_instances: 0, max_jobs_per_minute: 5, max_storage_bytes: 0 };
     let quotas = model::TenantQuotas { max_jobs_per_minute: Some(5), ..Default::default() };

@@ -72,6 +72,8 @@ capabilities! {
     Instances => "instances",
     /// A node can run a small process as a test of itself.
     Canary => "canary",
+    /// Deployed documents can be read.
+    ProcessDocuments => "process-documents",
 }
 
 impl fmt::Display for Capability {

@@ -210,6 +210,26 @@ pub struct DefinitionFilter {
     pub owner_id: Option<String>,
 }
 
+/// The document of one version.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProcessDocument {
+    /// As it was deployed, at most 1 MiB.
+    pub content: Vec<u8>,
+    /// Lower-case hex SHA-256 of `content`, as the engine recorded it at the deployment.
+    pub content_sha256: String,
+}
+
+/// As for [`DeployProcess`].
+impl fmt::Debug for ProcessDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { content, content_sha256 } = self;
+        f.debug_struct("ProcessDocument")
+            .field("content", &format_args!("{} bytes", content.len()))
+            .field("content_sha256", content_sha256)
+            .finish()
+    }
+}
+
 /// What becomes of running instances when their process is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnInstances {

@@ -7,10 +7,11 @@ use engine_api::{
     convert::{Malformed, wire_duration},
     proto::{
         CountIncidentsRequest, GetHealthRequest, GetInfoRequest, GetProcessDefinitionRequest,
-        ListJobLagRequest, ListProcessDefinitionsRequest, ListTenantUsageRequest, ListTenantsRequest,
-        PutTenantRequest, RunCanaryRequest, WatchJobLagRequest, cluster_service_client::ClusterServiceClient,
-        instance_service_client::InstanceServiceClient, job_service_client::JobServiceClient,
-        process_service_client::ProcessServiceClient, tenant_service_client::TenantServiceClient,
+        GetProcessDocumentRequest, ListJobLagRequest, ListProcessDefinitionsRequest, ListTenantUsageRequest,
+        ListTenantsRequest, PutTenantRequest, RunCanaryRequest, WatchJobLagRequest,
+        cluster_service_client::ClusterServiceClient, instance_service_client::InstanceServiceClient,
+        job_service_client::JobServiceClient, process_service_client::ProcessServiceClient,
+        tenant_service_client::TenantServiceClient,
     },
 };
 use jiff::Timestamp;
@@ -21,7 +22,7 @@ use crate::{
     model::{
         CanaryReport, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess,
         DeployResult, EngineHealth, EngineInfo, IncidentCount, JobLagFilter, JobLagReport, ManagedDefinition,
-        ProcessDefinition, ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage,
+        ProcessDefinition, ProcessDeletion, ProcessDocument, PutTenant, Tenant, TenantDeletion, TenantUsage,
     },
 };
 
@@ -110,6 +111,21 @@ impl Engine for EngineClient {
             pages.add(page.definitions, page.next_page_token)?;
         }
         Ok(pages.entries)
+    }
+
+    async fn get_process_document(
+        &self,
+        tenant_id: &str,
+        key: i64,
+    ) -> Result<Option<ProcessDocument>, EngineError> {
+        let operation = Operation::GetProcessDocument;
+        let ask = GetProcessDocumentRequest { tenant_id: tenant_id.to_owned(), key };
+        let answer = self
+            .read(operation, self.timeouts.read, ask, |channel, request| async {
+                ProcessServiceClient::new(channel).get_process_document(request).await
+            })
+            .await;
+        maybe(answer)?.map(|answer| convert(operation, answer)).transpose()
     }
 
     async fn delete_process(&self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError> {

@@ -95,6 +95,15 @@ impl ProcessService for FakeEngine {
         self.answer(all.map_ok(|entries| Page { entries, next: None })).await
     }
 
+    async fn get_process_document(
+        &self,
+        request: Request<proto::GetProcessDocumentRequest>,
+    ) -> Answer<proto::GetProcessDocumentResponse> {
+        let proto::GetProcessDocumentRequest { tenant_id, key } = request.into_inner();
+        let document = Engine::get_process_document(self, &tenant_id, key);
+        self.answer(document.and_then(async |maybe| found(Operation::GetProcessDocument, maybe))).await
+    }
+
     async fn delete_process(
         &self,
         request: Request<proto::DeleteProcessRequest>,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use engine_client::model::{
     CanaryReport, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,
     EngineHealth, EngineInfo, IncidentCount, JobLagFilter, ManagedDefinition, ProcessDefinition,
-    ProcessDeletion, PutTenant, Tenant, TenantDeletion, TenantUsage,
+    ProcessDeletion, ProcessDocument, PutTenant, Tenant, TenantDeletion, TenantUsage,
 };
 use engine_client::{Engine, EngineAccess, EngineError, EngineProvider, ErrorClass, JobLagStream, Operation};
 
@@ -88,6 +88,14 @@ impl Engine for FaultyEngine {
         filter: &DefinitionFilter,
     ) -> Result<Vec<ProcessDefinition>, EngineError> {
         pass!(self, read ListProcessDefinitions, list_process_definitions(tenant_id, filter))
+    }
+
+    async fn get_process_document(
+        &self,
+        tenant_id: &str,
+        key: i64,
+    ) -> Result<Option<ProcessDocument>, EngineError> {
+        pass!(self, read GetProcessDocument, get_process_document(tenant_id, key))
     }
 
     async fn delete_process(&self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError> {

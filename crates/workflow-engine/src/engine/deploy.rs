@@ -4,7 +4,7 @@ use bpmn::{Mode, Report};
 use engine_api::model::{
     Claim, DefinitionFilter, DefinitionRef, DeleteProcess, DeployOutcome, DeployProcess, DeployResult,
     Finding, LintMode, ManagedDefinition, OnInstances, Owner, Page, PageRequest, ProcessDefinition,
-    ProcessDeletion, QuotaKind, Severity, ValidateProcess, Validation, claim,
+    ProcessDeletion, ProcessDocument, QuotaKind, Severity, ValidateProcess, Validation, claim,
 };
 
 use tokio::time::Instant;
@@ -177,10 +177,17 @@ impl Engine {
             DefinitionRef::Key(key) => (definitions::find_by_key(&mut tx, *key).await?, key.to_string()),
             DefinitionRef::LatestOf(id) => (definitions::find_latest(&mut tx, id).await?, id.clone()),
         };
-        let mut definition = found
-            .ok_or_else(|| Error::NotFound(format!("tenant {tenant} has no process definition {name}")))?;
+        let mut definition = found.ok_or_else(|| no_such_definition(tenant, &name))?;
         let owner = definition.owner.take();
         Ok(ManagedDefinition { definition: build_definition(definition), owner })
+    }
+
+    pub async fn get_document(&self, tenant: &TenantScope, key: i64) -> Result<ProcessDocument, Error> {
+        let mut tx = self.database.tenant(tenant).await?;
+        let (content, content_sha256) = definitions::find_document(&mut tx, key)
+            .await?
+            .ok_or_else(|| no_such_definition(tenant, &key.to_string()))?;
+        Ok(ProcessDocument { content, content_sha256 })
     }
 
     pub async fn list_definitions(
@@ -389,6 +396,10 @@ fn build_definition(definition: Definition) -> ProcessDefinition {
         deployed_at: definition.deployed_at,
         job_types: definition.job_types,
     }
+}
+
+fn no_such_definition(tenant: &TenantScope, name: &str) -> Error {
+    Error::NotFound(format!("tenant {} has no process definition {name}", tenant.as_str()))
 }
 
 fn non_empty(text: String) -> Option<String> {

@@ -3,8 +3,9 @@ use engine_api::model::DefinitionFilter;
 use engine_api::proto::process_service_server::ProcessService;
 use engine_api::proto::{
     DeleteProcessRequest, DeleteProcessResponse, DeployProcessRequest, DeployProcessResponse,
-    GetProcessDefinitionRequest, GetProcessDefinitionResponse, ListProcessDefinitionsRequest,
-    ListProcessDefinitionsResponse, ValidateProcessRequest, ValidateProcessResponse,
+    GetProcessDefinitionRequest, GetProcessDefinitionResponse, GetProcessDocumentRequest,
+    GetProcessDocumentResponse, ListProcessDefinitionsRequest, ListProcessDefinitionsResponse,
+    ValidateProcessRequest, ValidateProcessResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -62,6 +63,18 @@ impl ProcessService for Api {
             let owner_id = Some(request.owner_id).filter(|id| !id.is_empty());
             let filter = DefinitionFilter { latest_only: request.latest_only, owner_id };
             engine.list_definitions(&tenant, &filter, &page).await.map(Into::into)
+        })
+        .await
+    }
+
+    async fn get_process_document(
+        &self,
+        request: Request<GetProcessDocumentRequest>,
+    ) -> Result<Response<GetProcessDocumentResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let method = Method::GetProcessDocument;
+        self.call_tenant(method, &extensions, &request.tenant_id, |engine, tenant| async move {
+            engine.get_document(&tenant, request.key).await.map(Into::into)
         })
         .await
     }

@@ -234,6 +234,19 @@ pub async fn find_content(
     .await
 }
 
+/// Document and digest of a version, unless it was deleted.
+pub async fn find_document(tx: &mut TenantTx, key: i64) -> Result<Option<(Vec<u8>, String)>, sqlx::Error> {
+    let tenant = tx.tenant().clone();
+    sqlx::query_as(
+        "SELECT content, sha256 FROM workflow.process_definition
+         WHERE tenant_id = $1 AND key = $2 AND retired_at IS NULL",
+    )
+    .bind(tenant.as_str())
+    .bind(key)
+    .fetch_optional(tx.connection())
+    .await
+}
+
 /// Number of running instances of all versions of a process. Reads every instance of the tenant, unless none is
 /// running.
 pub async fn count_active_instances(tx: &mut TenantTx, process_id: &str) -> Result<i64, sqlx::Error> {

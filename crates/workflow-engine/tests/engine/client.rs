@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use engine_client::model::{
     Capability, DEFAULT_TENANT, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant,
     DeleteTenantMode, DeployOutcome, DeployProcess, DeployResult, ENGINE_KIND, HealthComponent, HealthState,
-    LintMode, OnInstances, Owner, ProcessDefinition, ProcessDeletion, PutOutcome, PutTenant, Severity,
-    Tenant, TenantDeletion, TenantQuotas,
+    LintMode, OnInstances, Owner, ProcessDefinition, ProcessDeletion, ProcessDocument, PutOutcome, PutTenant,
+    Severity, Tenant, TenantDeletion, TenantQuotas,
 };
 use engine_client::{Engine as _, EngineClient, EngineError, EnginePool, ErrorClass, Timeouts};
 use jiff::Timestamp;
@@ -141,6 +141,12 @@ async fn a_controller_deploys_reads_and_deletes_processes() {
     let by_key = get(DefinitionRef::Key(first.key)).await.expect("should answer").expect("should be there");
     assert_eq!(by_key.definition, first);
     assert_eq!(get(DefinitionRef::Key(999)).await, Ok(None));
+    let read = async |tenant_id, key| client.get_process_document(tenant_id, key).await;
+    let document =
+        ProcessDocument { content: a.as_bytes().to_vec(), content_sha256: first.content_sha256.clone() };
+    assert_eq!(read(DEFAULT_TENANT, first.key).await, Ok(Some(document)), "of a former version");
+    assert_eq!(read(DEFAULT_TENANT, 999).await, Ok(None));
+    assert_eq!(read("acme", first.key).await, Ok(None), "of another tenant");
 
     let list = async |latest_only, owner_id: Option<&str>| {
         let filter = DefinitionFilter { latest_only, owner_id: owner_id.map(ToOwned::to_owned) };
@@ -160,6 +166,7 @@ async fn a_controller_deploys_reads_and_deletes_processes() {
     let retire = delete(process_owner("uid-2", 5), false);
     assert_eq!(client.delete_process(&retire).await, Ok(ProcessDeletion::Retired { versions: 3 }));
     assert_eq!(client.delete_process(&retire).await, Ok(ProcessDeletion::Retired { versions: 0 }), "gone");
+    assert_eq!(read(DEFAULT_TENANT, first.key).await, Ok(None), "of a deleted process");
 }
 
 #[tokio::test]

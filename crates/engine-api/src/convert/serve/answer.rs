@@ -152,6 +152,12 @@ impl From<model::ManagedDefinition> for proto::GetProcessDefinitionResponse {
     }
 }
 
+impl From<model::ProcessDocument> for proto::GetProcessDocumentResponse {
+    fn from(document: model::ProcessDocument) -> Self {
+        Self { content: document.content, content_sha256: document.content_sha256 }
+    }
+}
+
 impl From<model::ProcessDeletion> for proto::DeleteProcessResponse {
     fn from(deletion: model::ProcessDeletion) -> Self {
         match deletion {

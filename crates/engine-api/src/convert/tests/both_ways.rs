@@ -14,10 +14,10 @@ use crate::{
         HealthComponent, HealthState, Incident, IncidentCount, IncidentFilter, IncidentKind, Instance,
         InstanceFilter, InstanceState, InstanceSummary, Isolation, Job, JobLag, JobLagUpdate, JobRef,
         JobSeries, LintMode, ManagedDefinition, Node, OnInstances, OpenElement, OpenJob, Owner, Page,
-        ProcessDefinition, ProcessDeletion, PutOutcome, PutTenant, QuotaKind, ResolveIncidents,
-        ResolvedIncidents, Selection, SetVariables, Severity, StartInstance, StartInstances, StartedInstance,
-        StartedInstances, StreamJobs, Tenant, TenantDeletion, TenantQuotas, TenantUsage, UnresolvedIncident,
-        ValidateProcess, Validation, Variables,
+        ProcessDefinition, ProcessDeletion, ProcessDocument, PutOutcome, PutTenant, QuotaKind,
+        ResolveIncidents, ResolvedIncidents, Selection, SetVariables, Severity, StartInstance,
+        StartInstances, StartedInstance, StartedInstances, StreamJobs, Tenant, TenantDeletion, TenantQuotas,
+        TenantUsage, UnresolvedIncident, ValidateProcess, Validation, Variables,
     },
     proto,
 };
@@ -356,6 +356,15 @@ fn answers_to_controllers() {
         proto::VerifyIsolationResponse,
         Isolation,
         Isolation { isolated: true, violations: vec![text("no policy")] }
+    );
+}
+
+#[test]
+fn answers_about_former_versions() {
+    answered!(
+        proto::GetProcessDocumentResponse,
+        ProcessDocument,
+        ProcessDocument { content: b"<xml/>".to_vec(), content_sha256: text("ab") }
     );
 }
 
