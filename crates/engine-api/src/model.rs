@@ -31,7 +31,7 @@ pub use page::{Page, PageRequest};
 pub use process::{
     DefinitionFilter, DefinitionRef, DeleteProcess, DeployOutcome, DeployProcess, DeployResult, Finding,
     LintMode, ManagedDefinition, OnInstances, ProcessDefinition, ProcessDeletion, ProcessDocument, Severity,
-    ValidateProcess, Validation,
+    ValidateProcess, Validation, WaitingCount, WaitingInstances,
 };
 pub use tenant::{
     DeleteTenant, DeleteTenantMode, Isolation, PutOutcome, PutTenant, QuotaKind, Tenant, TenantDeletion,

@@ -14,7 +14,7 @@ use crate::{
         CanaryReport, Capability, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant,
         DeleteTenantMode, DeployProcess, DeployResult, EngineHealth, EngineInfo, IncidentCount, JobLagFilter,
         ManagedDefinition, ProcessDefinition, ProcessDeletion, ProcessDocument, PutTenant, Tenant,
-        TenantDeletion, TenantQuotas, TenantUsage,
+        TenantDeletion, TenantQuotas, TenantUsage, WaitingInstances,
     },
 };
 
@@ -108,6 +108,16 @@ impl<E: Engine> Engine for CheckedEngine<E> {
     ) -> Result<Option<ProcessDocument>, EngineError> {
         self.require(Operation::GetProcessDocument, [Some(Capability::ProcessDocuments)]).await?;
         self.engine.get_process_document(tenant_id, key).await
+    }
+
+    async fn count_waiting_instances(
+        &self,
+        tenant_id: &str,
+        process_id: &str,
+        element_ids: &[String],
+    ) -> Result<WaitingInstances, EngineError> {
+        self.require(Operation::CountWaitingInstances, [Some(Capability::WaitingInstances)]).await?;
+        self.engine.count_waiting_instances(tenant_id, process_id, element_ids).await
     }
 
     async fn delete_process(&self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError> {

@@ -11,6 +11,7 @@ use crate::{
         CanaryReport, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess,
         DeployResult, EngineHealth, EngineInfo, IncidentCount, JobLagFilter, JobLagUpdate, ManagedDefinition,
         ProcessDefinition, ProcessDeletion, ProcessDocument, PutTenant, Tenant, TenantDeletion, TenantUsage,
+        WaitingInstances,
     },
 };
 
@@ -61,6 +62,16 @@ pub trait Engine: fmt::Debug + Send + Sync {
         tenant_id: &str,
         key: i64,
     ) -> Result<Option<ProcessDocument>, EngineError>;
+
+    /// How many running instances of a process wait at these elements, over all its versions. `element_ids` are 1 to 1000, each
+    /// once; ids that no version has are no error. [`ErrorClass::Unsupported`](crate::ErrorClass::Unsupported) by an engine
+    /// that is too old for it.
+    async fn count_waiting_instances(
+        &self,
+        tenant_id: &str,
+        process_id: &str,
+        element_ids: &[String],
+    ) -> Result<WaitingInstances, EngineError>;
 
     /// Retires a process id. Deleting what is not there succeeds.
     async fn delete_process(&self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError>;

@@ -36,6 +36,7 @@ operations! {
     GetProcessDefinition => "get process definition",
     ListProcessDefinitions => "list process definitions",
     GetProcessDocument => "get process document",
+    CountWaitingInstances => "count waiting instances",
     DeleteProcess => "delete process",
     PutTenant => "put tenant",
     ListTenants => "list tenants",

@@ -48,6 +48,10 @@ async fn failed_calls(engine: &dyn Engine) -> Vec<&'static str> {
         ("count incidents", engine.count_incidents(DEFAULT_TENANT).await.err()),
         ("get document", engine.get_process_document(DEFAULT_TENANT, 1).await.err()),
         (
+            "count waiting",
+            engine.count_waiting_instances(DEFAULT_TENANT, "order", &["charge".to_owned()]).await.err(),
+        ),
+        (
             "watch lag",
             engine.watch_job_lag(&JobLagFilter::default(), std::time::Duration::from_secs(1)).await.err(),
         ),
@@ -72,6 +76,7 @@ async fn failed_calls(engine: &dyn Engine) -> Vec<&'static str> {
 #[case(Capability::Incidents, &["count incidents"])]
 #[case(Capability::JobLag, &["watch lag"])]
 #[case(Capability::ProcessDocuments, &["get document"])]
+#[case(Capability::WaitingInstances, &["count waiting"])]
 #[case(Capability::JsonGateway, &[])]
 #[tokio::test]
 async fn only_what_needs_the_capability_is_refused(#[case] lacking: Capability, #[case] expected: &[&str]) {

@@ -264,6 +264,8 @@ async fn call_that_an_engine_does_not_know_is_unsupported() {
     let client = talkative().await;
     let document = client.get_process_document(DEFAULT_TENANT, 1).await;
     assert_eq!(document.expect_err("engine should not know it").class(), &ErrorClass::Unsupported);
+    let waiting = client.count_waiting_instances(DEFAULT_TENANT, "order", &["charge".to_owned()]).await;
+    assert_eq!(waiting.expect_err("engine should not know it").class(), &ErrorClass::Unsupported);
 }
 
 #[tokio::test]

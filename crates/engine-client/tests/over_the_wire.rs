@@ -1,13 +1,14 @@
-//! What the client makes of the wire: job lag as it changes, documents, requests that are not sent, tokens. What each call
-//! means is tested with the real engine (`crates/workflow-engine/tests/engine/client.rs`).
+//! What the client makes of the wire: job lag as it changes, documents and counts of instances, requests that are not sent,
+//! tokens. What each call means is tested with the real engine (`crates/workflow-engine/tests/engine/client.rs`).
 
 use std::time::Duration;
 
 use engine_client::{
     Accepted, Credential, CredentialVerifier, Engine as _, EngineClient, EnginePool, ErrorClass, Timeouts,
     model::{
-        DEFAULT_TENANT, DeployProcess, DeployResult, JobLag, JobLagFilter, JobLagUpdate, JobSeries, LintMode,
-        ProcessDefinition, ProcessDocument, StartInstance, Tenant, TenantQuotas, Variables,
+        CompleteJob, DEFAULT_TENANT, DeployProcess, DeployResult, JobLag, JobLagFilter, JobLagUpdate,
+        JobSeries, LintMode, ProcessDefinition, ProcessDocument, StartInstance, StreamJobs, Tenant,
+        TenantQuotas, Variables, WaitingCount, WaitingInstances,
     },
 };
 use engine_fake::{FakeEngine, FakeServer};
@@ -113,6 +114,17 @@ async fn deployed(client: &EngineClient, tenant_id: &str, document: &str) -> Pro
     }
 }
 
+async fn started(engine: &FakeEngine, tenant_id: &str, process_id: &str) {
+    let start = StartInstance {
+        request_id: String::new(),
+        tenant_id: tenant_id.to_owned(),
+        process_id: process_id.to_owned(),
+        version: None,
+        variables: Variables::default(),
+    };
+    engine.start_instance(&start).await.expect("should start");
+}
+
 fn with_tenant(id: &str) -> FakeEngine {
     let engine = FakeEngine::new();
     engine.set_tenant(Tenant {
@@ -142,6 +154,58 @@ async fn document_comes_back_as_it_was_deployed() {
     assert_eq!(client.get_process_document(DEFAULT_TENANT, definition.key).await, Ok(None));
     engine.lose_definitions("acme", "order");
     assert_eq!(client.get_process_document("acme", definition.key).await, Ok(None));
+}
+
+#[tokio::test]
+async fn instances_are_counted_by_the_elements_that_they_wait_at() {
+    let engine = with_tenant("acme");
+    let server = FakeServer::start(&engine).expect("loopback should be there");
+    let client = client(&server);
+    for (tenant_id, process_id) in [("acme", "order"), ("acme", "other"), (DEFAULT_TENANT, "order")] {
+        deployed(&client, tenant_id, &document(process_id, 0)).await;
+        started(&engine, tenant_id, process_id).await;
+    }
+    deployed(&client, "acme", &document("order", 2)).await;
+    started(&engine, "acme", "order").await;
+    let ids = ["Task_charge", "Task_refund0", "Task_refund1"].map(str::to_owned);
+    let count = async |ids: &[String]| client.count_waiting_instances("acme", "order", ids).await;
+    let at = |element_id: &str, instances| WaitingCount { element_id: element_id.to_owned(), instances };
+    let waiting = |counts, instances| Ok(WaitingInstances { counts, instances, is_at_least: false });
+    let both = vec![at("Task_charge", 2), at("Task_refund0", 1)];
+    assert_eq!(count(&ids).await, waiting(both, 2), "one instance waits at both");
+
+    // The job of the first version, whose instance ends with it.
+    let jobs = StreamJobs {
+        tenant_id: "acme".to_owned(),
+        job_types: vec!["charge".to_owned()],
+        worker: "worker-0".to_owned(),
+        max_in_flight: 1,
+        lease: Duration::from_mins(1),
+    };
+    let mut jobs = client.stream_activated_jobs(&jobs).await.expect("stream should open");
+    let job = jobs.next().await.expect("stream should be open").expect("there should be a job");
+    assert_eq!((job.process_id.as_str(), job.element_id.as_str()), ("order", "Task_charge"));
+    let done = CompleteJob { job: job.job_ref(), variables: Variables::default() };
+    client.complete_job(&done).await.expect("should complete");
+    assert_eq!(count(&ids[..1]).await, waiting(vec![at("Task_charge", 1)], 1));
+    assert_eq!(count(&ids[2..]).await, waiting(vec![], 0));
+
+    let many = WaitingInstances {
+        counts: vec![at("Task_charge", 9_000), at("Task_gone", 1_000)],
+        instances: 10_000,
+        is_at_least: true,
+    };
+    engine.set_waiting_instances("acme", "order", many);
+    let asked =
+        WaitingInstances { counts: vec![at("Task_charge", 9_000)], instances: 9_000, is_at_least: true };
+    assert_eq!(count(&ids).await, Ok(asked));
+
+    let too_many: Vec<String> = (0..1001).map(|number| format!("Task_{number}")).collect();
+    for wrong in [&[][..], &[ids[0].clone(), ids[0].clone()], &too_many] {
+        let error = count(wrong).await.expect_err("should be refused");
+        assert_eq!(error.class(), &ErrorClass::Invalid);
+        assert!(error.message().contains("element_ids must have 1 to 1000 entries"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use engine_client::{
         CanaryReport, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess,
         DeployResult, EngineHealth, EngineInfo, HealthState, IncidentCount, JobLagFilter, ManagedDefinition,
         ProcessDefinition, ProcessDeletion, ProcessDocument, PutTenant, Tenant, TenantDeletion, TenantUsage,
+        WaitingInstances,
     },
 };
 
@@ -63,6 +64,16 @@ impl Engine for FakeEngine {
     ) -> Result<Option<ProcessDocument>, EngineError> {
         self.admit(Operation::GetProcessDocument, tenant_id).await?;
         Ok(self.world().document(tenant_id, key))
+    }
+
+    async fn count_waiting_instances(
+        &self,
+        tenant_id: &str,
+        process_id: &str,
+        element_ids: &[String],
+    ) -> Result<WaitingInstances, EngineError> {
+        self.admit(Operation::CountWaitingInstances, format!("{tenant_id}/{process_id}")).await?;
+        self.world().waiting_instances(tenant_id, process_id, element_ids)
     }
 
     async fn delete_process(&self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError> {

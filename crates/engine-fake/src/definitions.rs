@@ -1,5 +1,7 @@
 //! Process definitions of the fake.
 
+use std::collections::BTreeMap;
+
 use super::{FakeEngine, World};
 use engine_client::{
     EngineError, ErrorClass, Operation,
@@ -46,6 +48,8 @@ struct Document {
     process_id: String,
     version_tag: Option<String>,
     job_types: Vec<String>,
+    /// The first task of each job type.
+    tasks: BTreeMap<String, String>,
 }
 
 impl Document {
@@ -64,14 +68,16 @@ impl Document {
         let process_id = named("process").find_map(|node| node.attribute("id"));
         let process_id =
             process_id.ok_or_else(|| unreadable("document has no process with an id".to_owned()))?;
-        let mut job_types: Vec<_> =
-            named("taskDefinition").filter_map(|node| node.attribute("type")).collect();
-        job_types.sort_unstable();
-        job_types.dedup();
-        let job_types = job_types.into_iter().map(ToOwned::to_owned).collect();
+        let mut tasks = BTreeMap::new();
+        for node in named("taskDefinition") {
+            let Some(job_type) = node.attribute("type") else { continue };
+            let task = node.ancestors().find_map(|ancestor| ancestor.attribute("id")).unwrap_or(job_type);
+            tasks.entry(job_type.to_owned()).or_insert_with(|| task.to_owned());
+        }
+        let job_types = tasks.keys().cloned().collect();
         let version_tag = named("versionTag").find_map(|node| node.attribute("value"));
         let version_tag = version_tag.filter(|tag| !tag.is_empty()).map(ToOwned::to_owned);
-        Ok(Self { process_id: process_id.to_owned(), version_tag, job_types })
+        Ok(Self { process_id: process_id.to_owned(), version_tag, job_types, tasks })
     }
 }
 
@@ -115,7 +121,7 @@ impl World {
         if digest != request.content_sha256 {
             return refuse(ErrorClass::Invalid, format!("content has digest {digest}, not content_sha256"));
         }
-        let Document { process_id, version_tag, job_types } = match self.judge(&request.content) {
+        let Document { process_id, version_tag, job_types, .. } = match self.judge(&request.content) {
             Ok(document) => document,
             Err(findings) => return Ok(DeployResult::Rejected { findings, truncated: false }),
         };
@@ -186,6 +192,12 @@ impl World {
         let definition = self.definition(tenant_id, &DefinitionRef::Key(key))?.definition;
         let content = self.documents.get(&key)?.clone();
         Some(ProcessDocument { content, content_sha256: definition.content_sha256 })
+    }
+
+    /// The first task of each job type of a version.
+    pub(super) fn tasks(&self, key: i64) -> BTreeMap<String, String> {
+        let content = self.documents.get(&key);
+        content.and_then(|content| Document::read(content).ok()).map(|read| read.tasks).unwrap_or_default()
     }
 
     pub(super) fn delete_process(&mut self, request: &DeleteProcess) -> ProcessDeletion {

@@ -124,16 +124,16 @@ impl World {
             ended_at: None,
         };
         self.instances.insert(instance_key, (tenant_id.clone(), instance));
-        for job_type in &definition.job_types {
+        for (job_type, element_id) in self.tasks(definition.key) {
             let key = self.key();
             let job = Job {
                 key,
                 tenant_id: tenant_id.clone(),
-                job_type: job_type.clone(),
+                job_type,
                 instance_key,
                 process_definition_key: definition.key,
                 process_id: process_id.clone(),
-                element_id: job_type.clone(),
+                element_id,
                 headers: std::collections::HashMap::new(),
                 variables: variables.clone(),
                 retries: RETRIES,

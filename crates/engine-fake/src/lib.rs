@@ -4,7 +4,8 @@
 //!
 //! [`FakeEngine`] is an [`Engine`] by itself; [`FakeEngines`] hands fakes out by address, and
 //! [`FakeServer`] serves one over real gRPC. Time stands still in it until a test moves it. A started instance has one
-//! job per job type of its process and is completed with the last of them: that is all the BPMN it knows.
+//! job per job type of its process, at the first task of that type, and is completed with the last of them: that is all
+//! the BPMN it knows.
 
 #![deny(missing_docs)]
 
@@ -15,6 +16,7 @@ mod jobs;
 mod lag;
 mod server;
 mod tenants;
+mod waiting;
 
 use std::{
     any::Any,
@@ -37,7 +39,7 @@ use engine_client::{
     CheckedEngine, Engine, EngineAccess, EngineAddress, EngineError, EngineProvider, ErrorClass, Operation,
     model::{
         CanaryFailure, Capability, DEFAULT_TENANT, ENGINE_KIND, EngineInfo, Finding, IncidentCount, Instance,
-        JobLag, JobSeries, Tenant, TenantQuotas, TenantUsage,
+        JobLag, JobSeries, Tenant, TenantQuotas, TenantUsage, WaitingInstances,
     },
 };
 
@@ -63,6 +65,8 @@ struct World {
     processes: BTreeMap<(String, String), Process>,
     /// By the key of the version.
     documents: BTreeMap<i64, Vec<u8>>,
+    /// What tests set, by tenant and process id.
+    waiting: BTreeMap<(String, String), WaitingInstances>,
     rejections: Vec<(String, Vec<Finding>)>,
     lags: BTreeMap<JobSeries, JobLag>,
     heartbeat: Duration,
@@ -113,6 +117,7 @@ impl FakeEngine {
             purging: BTreeSet::new(),
             processes: BTreeMap::new(),
             documents: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             rejections: Vec::new(),
             lags: BTreeMap::new(),
             heartbeat: Duration::from_secs(10),

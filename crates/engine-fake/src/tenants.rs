@@ -106,6 +106,7 @@ impl World {
         self.tenants.remove(id);
         self.usages.remove(id);
         self.processes.retain(|(tenant, _), _| tenant != id);
+        self.waiting.retain(|(tenant, _), _| tenant != id);
         self.instances.retain(|_, (tenant, _)| tenant != id);
         self.jobs.retain(|_, job| job.job.tenant_id != *id);
         self.lags.retain(|series, _| series.tenant_id != *id);

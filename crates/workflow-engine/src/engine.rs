@@ -12,6 +12,7 @@ mod permission;
 mod start;
 mod tenants;
 pub(crate) mod variables;
+mod waiting;
 
 use std::future::Future;
 

@@ -54,6 +54,7 @@ pub enum Method {
     GetProcessDefinition,
     ListProcessDefinitions,
     GetProcessDocument,
+    CountWaitingInstances,
     DeleteProcess,
     PutTenant,
     GetTenant,
@@ -95,6 +96,7 @@ impl Method {
             Self::GetProcessDefinition => "GetProcessDefinition",
             Self::ListProcessDefinitions => "ListProcessDefinitions",
             Self::GetProcessDocument => "GetProcessDocument",
+            Self::CountWaitingInstances => "CountWaitingInstances",
             Self::DeleteProcess => "DeleteProcess",
             Self::PutTenant => "PutTenant",
             Self::GetTenant => "GetTenant",
@@ -176,6 +178,7 @@ impl Method {
             | Self::ValidateProcess
             | Self::DeployProcess
             | Self::GetProcessDocument
+            | Self::CountWaitingInstances
             | Self::DeleteProcess
             | Self::PutTenant
             | Self::GetTenant

@@ -21,4 +21,5 @@ pub mod request_log;
 pub mod retired;
 pub mod tenants;
 pub mod usage;
+pub mod waiting;
 pub mod writers;

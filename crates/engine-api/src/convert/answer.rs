@@ -194,6 +194,26 @@ impl TryFrom<proto::GetProcessDocumentResponse> for model::ProcessDocument {
     }
 }
 
+impl TryFrom<proto::CountWaitingInstancesResponse> for model::WaitingInstances {
+    type Error = Malformed;
+
+    fn try_from(response: proto::CountWaitingInstancesResponse) -> Result<Self, Malformed> {
+        Ok(Self {
+            counts: all(response.counts)?,
+            instances: count("instances", response.instances)?,
+            is_at_least: response.is_at_least,
+        })
+    }
+}
+
+impl TryFrom<proto::WaitingCount> for model::WaitingCount {
+    type Error = Malformed;
+
+    fn try_from(waiting: proto::WaitingCount) -> Result<Self, Malformed> {
+        Ok(Self { instances: count("count.instances", waiting.instances)?, element_id: waiting.element_id })
+    }
+}
+
 impl TryFrom<proto::DeleteProcessResponse> for model::ProcessDeletion {
     type Error = Malformed;
 

@@ -109,6 +109,13 @@ fn document_that_no_engine_takes_is_refused() {
 }
 
 #[test]
+fn impossible_number_of_instances_is_refused() {
+    let wire = proto::CountWaitingInstancesResponse { instances: -1, ..Default::default() };
+    let expected = Malformed { field: "instances", expected: "0 or more" };
+    assert_eq!(model::WaitingInstances::try_from(wire), Err(expected));
+}
+
+#[test]
 fn quota_of_zero_is_no_limit() {
     let wire = proto::TenantQuotas { max_active_instances: 0, max_jobs_per_minute: 5, max_storage_bytes: 0 };
     let quotas = model::TenantQuotas { max_jobs_per_minute: Some(5), ..Default::default() };

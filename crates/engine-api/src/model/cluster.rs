@@ -74,6 +74,8 @@ capabilities! {
     Canary => "canary",
     /// Deployed documents can be read.
     ProcessDocuments => "process-documents",
+    /// Running instances are counted by the elements that they wait at.
+    WaitingInstances => "waiting-instances",
 }
 
 impl fmt::Display for Capability {

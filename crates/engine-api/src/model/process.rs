@@ -230,6 +230,30 @@ impl fmt::Debug for ProcessDocument {
     }
 }
 
+/// How many running instances of a process wait at elements that were asked for.
+///
+/// Counted are those of all versions, deleted ones included. An instance waits at an element when one of its tokens is there:
+/// its job is not finished (whether it waits for a worker, is being worked on, or waits for a retry), an incident holds it,
+/// or it waits at a join for other tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WaitingInstances {
+    /// In the order of the ids. Elements at which no instance was found are left out.
+    pub counts: Vec<WaitingCount>,
+    /// Instances that wait at one or more of the elements, each counted once; at most 10,000.
+    pub instances: u64,
+    /// There may be more of each, also at elements that were left out: the engine looked at a part of what there is.
+    pub is_at_least: bool,
+}
+
+/// How many running instances wait at one element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingCount {
+    /// Where in the model.
+    pub element_id: String,
+    /// 1 or more. An instance with several tokens there counts once.
+    pub instances: u64,
+}
+
 /// What becomes of running instances when their process is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnInstances {

@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use engine_api::{
     convert::{Malformed, wire_duration},
     proto::{
-        CountIncidentsRequest, GetHealthRequest, GetInfoRequest, GetProcessDefinitionRequest,
-        GetProcessDocumentRequest, ListJobLagRequest, ListProcessDefinitionsRequest, ListTenantUsageRequest,
-        ListTenantsRequest, PutTenantRequest, RunCanaryRequest, WatchJobLagRequest,
-        cluster_service_client::ClusterServiceClient, instance_service_client::InstanceServiceClient,
-        job_service_client::JobServiceClient, process_service_client::ProcessServiceClient,
-        tenant_service_client::TenantServiceClient,
+        CountIncidentsRequest, CountWaitingInstancesRequest, GetHealthRequest, GetInfoRequest,
+        GetProcessDefinitionRequest, GetProcessDocumentRequest, ListJobLagRequest,
+        ListProcessDefinitionsRequest, ListTenantUsageRequest, ListTenantsRequest, PutTenantRequest,
+        RunCanaryRequest, WatchJobLagRequest, cluster_service_client::ClusterServiceClient,
+        instance_service_client::InstanceServiceClient, job_service_client::JobServiceClient,
+        process_service_client::ProcessServiceClient, tenant_service_client::TenantServiceClient,
     },
 };
 use jiff::Timestamp;
@@ -23,6 +23,7 @@ use crate::{
         CanaryReport, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess,
         DeployResult, EngineHealth, EngineInfo, IncidentCount, JobLagFilter, JobLagReport, ManagedDefinition,
         ProcessDefinition, ProcessDeletion, ProcessDocument, PutTenant, Tenant, TenantDeletion, TenantUsage,
+        WaitingInstances,
     },
 };
 
@@ -126,6 +127,26 @@ impl Engine for EngineClient {
             })
             .await;
         maybe(answer)?.map(|answer| convert(operation, answer)).transpose()
+    }
+
+    async fn count_waiting_instances(
+        &self,
+        tenant_id: &str,
+        process_id: &str,
+        element_ids: &[String],
+    ) -> Result<WaitingInstances, EngineError> {
+        let operation = Operation::CountWaitingInstances;
+        let ask = CountWaitingInstancesRequest {
+            tenant_id: tenant_id.to_owned(),
+            process_id: process_id.to_owned(),
+            element_ids: element_ids.to_vec(),
+        };
+        let answer = self
+            .read(operation, self.timeouts.read, ask, |channel, request| async {
+                ProcessServiceClient::new(channel).count_waiting_instances(request).await
+            })
+            .await?;
+        convert(operation, answer)
     }
 
     async fn delete_process(&self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError> {

@@ -104,6 +104,14 @@ impl ProcessService for FakeEngine {
         self.answer(document.and_then(async |maybe| found(Operation::GetProcessDocument, maybe))).await
     }
 
+    async fn count_waiting_instances(
+        &self,
+        request: Request<proto::CountWaitingInstancesRequest>,
+    ) -> Answer<proto::CountWaitingInstancesResponse> {
+        let proto::CountWaitingInstancesRequest { tenant_id, process_id, element_ids } = request.into_inner();
+        self.answer(Engine::count_waiting_instances(self, &tenant_id, &process_id, &element_ids)).await
+    }
+
     async fn delete_process(
         &self,
         request: Request<proto::DeleteProcessRequest>,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use engine_client::model::{
     CanaryReport, DefinitionFilter, DefinitionRef, DeleteProcess, DeleteTenant, DeployProcess, DeployResult,
     EngineHealth, EngineInfo, IncidentCount, JobLagFilter, ManagedDefinition, ProcessDefinition,
-    ProcessDeletion, ProcessDocument, PutTenant, Tenant, TenantDeletion, TenantUsage,
+    ProcessDeletion, ProcessDocument, PutTenant, Tenant, TenantDeletion, TenantUsage, WaitingInstances,
 };
 use engine_client::{Engine, EngineAccess, EngineError, EngineProvider, ErrorClass, JobLagStream, Operation};
 
@@ -96,6 +96,15 @@ impl Engine for FaultyEngine {
         key: i64,
     ) -> Result<Option<ProcessDocument>, EngineError> {
         pass!(self, read GetProcessDocument, get_process_document(tenant_id, key))
+    }
+
+    async fn count_waiting_instances(
+        &self,
+        tenant_id: &str,
+        process_id: &str,
+        element_ids: &[String],
+    ) -> Result<WaitingInstances, EngineError> {
+        pass!(self, read CountWaitingInstances, count_waiting_instances(tenant_id, process_id, element_ids))
     }
 
     async fn delete_process(&self, request: &DeleteProcess) -> Result<ProcessDeletion, EngineError> {

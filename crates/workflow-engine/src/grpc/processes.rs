@@ -2,10 +2,10 @@ use engine_api::convert::page_request;
 use engine_api::model::DefinitionFilter;
 use engine_api::proto::process_service_server::ProcessService;
 use engine_api::proto::{
-    DeleteProcessRequest, DeleteProcessResponse, DeployProcessRequest, DeployProcessResponse,
-    GetProcessDefinitionRequest, GetProcessDefinitionResponse, GetProcessDocumentRequest,
-    GetProcessDocumentResponse, ListProcessDefinitionsRequest, ListProcessDefinitionsResponse,
-    ValidateProcessRequest, ValidateProcessResponse,
+    CountWaitingInstancesRequest, CountWaitingInstancesResponse, DeleteProcessRequest, DeleteProcessResponse,
+    DeployProcessRequest, DeployProcessResponse, GetProcessDefinitionRequest, GetProcessDefinitionResponse,
+    GetProcessDocumentRequest, GetProcessDocumentResponse, ListProcessDefinitionsRequest,
+    ListProcessDefinitionsResponse, ValidateProcessRequest, ValidateProcessResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -75,6 +75,19 @@ impl ProcessService for Api {
         let method = Method::GetProcessDocument;
         self.call_tenant(method, &extensions, &request.tenant_id, |engine, tenant| async move {
             engine.get_document(&tenant, request.key).await.map(Into::into)
+        })
+        .await
+    }
+
+    async fn count_waiting_instances(
+        &self,
+        request: Request<CountWaitingInstancesRequest>,
+    ) -> Result<Response<CountWaitingInstancesResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let CountWaitingInstancesRequest { tenant_id, process_id, element_ids } = request;
+        let method = Method::CountWaitingInstances;
+        self.call_tenant(method, &extensions, &tenant_id, |engine, tenant| async move {
+            engine.count_waiting_instances(&tenant, &process_id, element_ids).await.map(Into::into)
         })
         .await
     }

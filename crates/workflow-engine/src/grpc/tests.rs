@@ -54,6 +54,8 @@ fn client_of(tenant_id: &str) -> Role {
 #[case::client_sees_what_it_can_start(client_of("acme"), Method::ListProcessDefinitions, "acme", true)]
 #[case::client_sees_no_foreign_processes(client_of("acme"), Method::GetProcessDefinition, "globex", false)]
 #[case::client_reads_no_documents(client_of("acme"), Method::GetProcessDocument, "acme", false)]
+#[case::client_counts_no_waiting_instances(client_of("acme"), Method::CountWaitingInstances, "acme", false)]
+#[case::monitor_counts_no_waiting_instances(Role::Monitor, Method::CountWaitingInstances, "acme", false)]
 #[case::worker_sees_no_processes(worker_of("acme"), Method::ListProcessDefinitions, "acme", false)]
 #[case::monitor_sees_no_processes(Role::Monitor, Method::ListProcessDefinitions, "acme", false)]
 #[case::client_takes_no_jobs(client_of("acme"), Method::ActivateJobs, "acme", false)]

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine_api::proto::{
     ActivateJobsRequest, CancelInstanceRequest, CancelInstancesRequest, CompleteJobRequest,
-    CompleteJobsRequest, CountIncidentsRequest, DeleteProcessRequest, DeleteTenantRequest,
-    DeployProcessRequest, ExtendJobRequest, FILE_DESCRIPTOR_SET, FailJobRequest, GetHealthRequest,
-    GetInfoRequest, GetInstanceRequest, GetMigrationStatusRequest, GetProcessDefinitionRequest,
-    GetProcessDocumentRequest, GetTenantRequest, Keys, ListIncidentsRequest, ListInstancesRequest,
-    ListJobLagRequest, ListProcessDefinitionsRequest, ListTenantUsageRequest, ListTenantsRequest,
-    PlanMigrationRequest, PutTenantRequest, ResolveIncidentRequest, ResolveIncidentsRequest,
-    RunCanaryRequest, SetVariablesRequest, StartInstanceRequest, StartInstancesRequest,
-    StreamActivatedJobsRequest, ValidateProcessRequest, VerifyIsolationRequest, WatchJobLagRequest,
-    cancel_instances_request, get_process_definition_request, resolve_incidents_request,
+    CompleteJobsRequest, CountIncidentsRequest, CountWaitingInstancesRequest, DeleteProcessRequest,
+    DeleteTenantRequest, DeployProcessRequest, ExtendJobRequest, FILE_DESCRIPTOR_SET, FailJobRequest,
+    GetHealthRequest, GetInfoRequest, GetInstanceRequest, GetMigrationStatusRequest,
+    GetProcessDefinitionRequest, GetProcessDocumentRequest, GetTenantRequest, Keys, ListIncidentsRequest,
+    ListInstancesRequest, ListJobLagRequest, ListProcessDefinitionsRequest, ListTenantUsageRequest,
+    ListTenantsRequest, PlanMigrationRequest, PutTenantRequest, ResolveIncidentRequest,
+    ResolveIncidentsRequest, RunCanaryRequest, SetVariablesRequest, StartInstanceRequest,
+    StartInstancesRequest, StreamActivatedJobsRequest, ValidateProcessRequest, VerifyIsolationRequest,
+    WatchJobLagRequest, cancel_instances_request, get_process_definition_request, resolve_incidents_request,
 };
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
@@ -187,6 +187,11 @@ async fn call_other_methods(caller: &Caller, tenant_id: &str) -> Vec<(&'static s
     let validate = ValidateProcessRequest { tenant_id: id.clone(), ..ValidateProcessRequest::default() };
     let deploy = DeployProcessRequest { tenant_id: id.clone(), ..DeployProcessRequest::default() };
     let document = GetProcessDocumentRequest { tenant_id: id.clone(), key: 42 };
+    let waiting = CountWaitingInstancesRequest {
+        tenant_id: id.clone(),
+        process_id: "nothing".to_owned(),
+        element_ids: vec!["work".to_owned()],
+    };
     let delete = DeleteProcessRequest { tenant_id: id.clone(), ..DeleteProcessRequest::default() };
     let delete_tenant = DeleteTenantRequest { tenant_id: id.clone(), ..DeleteTenantRequest::default() };
     let get_tenant = GetTenantRequest { tenant_id: id.clone() };
@@ -202,6 +207,7 @@ async fn call_other_methods(caller: &Caller, tenant_id: &str) -> Vec<(&'static s
         ("GetProcessDefinition", code(processes.get_process_definition(find).await)),
         ("ListProcessDefinitions", code(processes.list_process_definitions(list).await)),
         ("GetProcessDocument", code(processes.get_process_document(document).await)),
+        ("CountWaitingInstances", code(processes.count_waiting_instances(waiting).await)),
         ("DeleteProcess", code(processes.delete_process(delete).await)),
         ("PutTenant", code(tenants.put_tenant(PutTenantRequest::default()).await)),
         ("GetTenant", code(tenants.get_tenant(get_tenant).await)),

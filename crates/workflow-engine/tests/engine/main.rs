@@ -32,3 +32,4 @@ mod storage;
 mod streams;
 mod support;
 mod tenants;
+mod waiting;

@@ -158,6 +158,19 @@ impl From<model::ProcessDocument> for proto::GetProcessDocumentResponse {
     }
 }
 
+impl From<model::WaitingInstances> for proto::CountWaitingInstancesResponse {
+    fn from(waiting: model::WaitingInstances) -> Self {
+        let model::WaitingInstances { counts, instances, is_at_least } = waiting;
+        Self { counts: all(counts), instances: wire_count(instances), is_at_least }
+    }
+}
+
+impl From<model::WaitingCount> for proto::WaitingCount {
+    fn from(waiting: model::WaitingCount) -> Self {
+        Self { element_id: waiting.element_id, instances: wire_count(waiting.instances) }
+    }
+}
+
 impl From<model::ProcessDeletion> for proto::DeleteProcessResponse {
     fn from(deletion: model::ProcessDeletion) -> Self {
         match deletion {

@@ -17,7 +17,8 @@ use crate::{
         ProcessDefinition, ProcessDeletion, ProcessDocument, PutOutcome, PutTenant, QuotaKind,
         ResolveIncidents, ResolvedIncidents, Selection, SetVariables, Severity, StartInstance,
         StartInstances, StartedInstance, StartedInstances, StreamJobs, Tenant, TenantDeletion, TenantQuotas,
-        TenantUsage, UnresolvedIncident, ValidateProcess, Validation, Variables,
+        TenantUsage, UnresolvedIncident, ValidateProcess, Validation, Variables, WaitingCount,
+        WaitingInstances,
     },
     proto,
 };
@@ -365,6 +366,16 @@ fn answers_about_former_versions() {
         proto::GetProcessDocumentResponse,
         ProcessDocument,
         ProcessDocument { content: b"<xml/>".to_vec(), content_sha256: text("ab") }
+    );
+    let waiting = |element_id, instances| WaitingCount { element_id: text(element_id), instances };
+    answered!(
+        proto::CountWaitingInstancesResponse,
+        WaitingInstances,
+        WaitingInstances {
+            counts: vec![waiting("task-1", 2), waiting("task-2", 3)],
+            instances: 4,
+            is_at_least: true,
+        }
     );
 }
 

@@ -7,6 +7,7 @@ use engine_client::model::{
     Incident, IncidentCount, IncidentFilter, IncidentKind, InstanceFilter, InstanceState, Job, JobRef,
     OpenElement, OpenJob, QuotaKind, ResolveIncidents, ResolvedIncidents, Selection, SetVariables,
     StartInstance, StartInstances, StreamJobs, Tenant, TenantQuotas, UnresolvedIncident, Variables,
+    WaitingCount, WaitingInstances,
 };
 use engine_client::{Engine as _, EngineClient, ErrorClass};
 use futures::StreamExt as _;
@@ -220,6 +221,15 @@ async fn people_read_instances_and_incidents() {
         open: 1,
     };
     assert_eq!(client.count_incidents(DEFAULT_TENANT).await, Ok(vec![count]));
+    let elements = ["work", "end"].map(str::to_owned);
+    let waiting = WaitingInstances {
+        counts: vec![WaitingCount { element_id: "work".to_owned(), instances: 4 }],
+        instances: 4,
+        is_at_least: false,
+    };
+    assert_eq!(client.count_waiting_instances(DEFAULT_TENANT, "order", &elements).await, Ok(waiting));
+    let refused = class(client.count_waiting_instances(DEFAULT_TENANT, "order", &[]).await);
+    assert_eq!(refused, Err(ErrorClass::Invalid));
 }
 
 #[tokio::test]
