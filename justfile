@@ -41,6 +41,10 @@ provider:
 s3:
     @{{ cluster }} s3
 
+# Install a git server on the local node, over HTTPS with passwords, for tests that fetch and push
+git:
+    @{{ cluster }} git
+
 # Install CloudNativePG and its Barman Cloud plugin on the local node, for backups of managed PostgreSQL clusters to S3
 barman:
     @{{ cluster }} barman

@@ -18,6 +18,13 @@ self_signed_certificate() { # <name> <usage> [alternative names]
     -subj "/CN=$1" -addext "extendedKeyUsage=$2" -addext "subjectAltName=${3:-DNS:$1}"
 }
 
+# Of a Service that is also reached by its address, by an authority of its own: <name>-ca.
+create_service_certificate() { # <name> <namespace> <address>
+  certificate_authority "$1-ca"
+  certificate "$1" "$1-ca" "/CN=$1" serverAuth \
+    "DNS:$1.$2.svc,DNS:$1.$2,DNS:$1.$2.svc.cluster.local,DNS:localhost,IP:$3,IP:127.0.0.1"
+}
+
 # A Secret with the certificate and its key.
 tls_secret() { # <namespace> <secret> <name of the certificate>
   cat <<END
@@ -27,6 +34,17 @@ kind: Secret
 metadata: {name: $2, namespace: $1}
 type: kubernetes.io/tls
 data: {tls.crt: $(base64 -w0 "$pki/$3.crt"), tls.key: $(base64 -w0 "$pki/$3.key")}
+END
+}
+
+# A Secret with what clients need to trust an authority's certificates; it has the authority's name.
+authority_secret() { # <namespace> <name of the authority>
+  cat <<END
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: $2, namespace: $1}
+data: {ca.crt: $(base64 -w0 "$pki/$2.crt")}
 END
 }
 

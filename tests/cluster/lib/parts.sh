@@ -1,6 +1,6 @@
-# Real software that only some tests need: a provider of databases, an object store, backups. Each part is built when it is first
-# asked for. Its folder under parts/ says all that it is made of, and a hash of that folder names what is built: a part that is added
-# or changed leaves the cluster's own programs and the other parts as they are.
+# Real software that only some tests need: a provider of databases, an object store, backups, a git server. Each part is built
+# when it is first asked for. Its folder under parts/ says all that it is made of, and a hash of that folder names what is built: a part
+# that is added or changed leaves the cluster's own programs and the other parts as they are.
 
 parts=$cluster_dir/parts
 
@@ -31,19 +31,37 @@ part_package() { # <part>
 }
 
 build_part() { # <part>
-  local target package program
+  local target
   target=$(part_dir "$1")
-  package=$(part_package "$1")
-  program=${package##*/}
   mkdir -p "$target"
   # Two checkouts must not write the same file at once.
   exec 8>"$cache/parts/.lock"
   flock 8
-  if [[ ! -x $target/$program ]]; then
-    require_go "$1"
-    step "$cache/log/build-$1.log" "building $1" build_binary "$program" "$parts/$1" "$package" plain "$target"
+  if [[ -f $parts/$1/go.mod ]]; then
+    build_part_program "$1" "$target"
+  else
+    fill_part_rootfs "$1" "$target"
   fi
   exec 8>&-
+}
+
+build_part_program() { # <part> <folder>
+  local package program
+  package=$(part_package "$1")
+  program=${package##*/}
+  [[ ! -x $2/$program ]] || return 0
+  require_go "$1"
+  step "$cache/log/build-$1.log" "building $1" build_binary "$program" "$parts/$1" "$package" plain "$2"
+}
+
+# A part without a Go module is Debian packages, which its script unpacks.
+fill_part_rootfs() { # <part> <folder>
+  [[ ! -d $2/rootfs ]] || return 0
+  require_root "part $1"
+  ensure_image_packages
+  rm -rf "$2/.rootfs.partial"
+  step "$cache/log/rootfs-$1.log" "unpacking $1" "$parts/$1/rootfs.sh" "$2/.rootfs.partial"
+  mv "$2/.rootfs.partial" "$2/rootfs"
 }
 
 # A file that comes with the sources of a part's program, laid beside it.
@@ -83,6 +101,10 @@ apply_part() { # <part>
 
 require_node() { # <command>
   [[ -n $(daemon_pid containerd) ]] || fail "the node is not up: 'tests/cluster/cluster up' first, then '$1' again"
+}
+
+secret_exists() { # <namespace> <name>
+  [[ -n $(admin_kubectl -n "$1" get secret "$2" --ignore-not-found -o name) ]]
 }
 
 # True while the part's Deployment runs the image of this checkout.

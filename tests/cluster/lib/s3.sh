@@ -21,35 +21,14 @@ install_s3() {
 
 apply_s3() {
   local secrets
-  [[ -f $pki/s3.crt ]] || create_s3_certificates
+  [[ -f $pki/s3.crt ]] || create_service_certificate s3 "$s3_namespace" "$s3_ip"
   secrets=$(
     tls_secret "$s3_namespace" s3-tls s3
-    s3_authority_secret
+    authority_secret "$s3_namespace" s3-ca
     secret_exists "$s3_namespace" s3-credentials || s3_credentials_secret
   )
   { render_part versitygw && printf '%s\n' "$secrets"; } | admin_kubectl apply --server-side --force-conflicts -f -
   admin_kubectl -n "$s3_namespace" rollout status deployment/s3 --timeout=120s
-}
-
-create_s3_certificates() {
-  local name=s3.$s3_namespace
-  certificate_authority s3-ca
-  certificate s3 s3-ca /CN=s3 serverAuth \
-    "DNS:$name.svc,DNS:$name,DNS:$name.svc.cluster.local,DNS:localhost,IP:$s3_ip,IP:127.0.0.1"
-}
-
-secret_exists() { # <namespace> <name>
-  [[ -n $(admin_kubectl -n "$1" get secret "$2" --ignore-not-found -o name) ]]
-}
-
-s3_authority_secret() {
-  cat <<END
----
-apiVersion: v1
-kind: Secret
-metadata: {name: s3-ca, namespace: $s3_namespace}
-data: {ca.crt: $(base64 -w0 "$pki/s3-ca.crt")}
-END
 }
 
 # Of this node's life, and of nobody's before.
