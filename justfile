@@ -45,6 +45,10 @@ s3:
 git:
     @{{ cluster }} git
 
+# Install Flux's source-controller and kustomize-controller on the local node
+flux:
+    @{{ cluster }} flux
+
 # Install CloudNativePG and its Barman Cloud plugin on the local node, for backups of managed PostgreSQL clusters to S3
 barman:
     @{{ cluster }} barman

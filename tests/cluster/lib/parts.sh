@@ -1,4 +1,4 @@
-# Real software that only some tests need: a provider of databases, an object store, backups, a git server. Each part is built
+# Real software that only some tests need: a provider of databases, an object store, backups, a git server, Flux. Each part is built
 # when it is first asked for. Its folder under parts/ says all that it is made of, and a hash of that folder names what is built: a part
 # that is added or changed leaves the cluster's own programs and the other parts as they are.
 
