@@ -326,6 +326,9 @@ pub struct WorkflowProcessStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub confirmed_by_version: Option<String>,
+    /// What the current version changed against the one before it. Absent for the first version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_change: Option<SourceChange>,
     /// Job types that the definition needs, sorted; the first 256 of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(max = 255)))]
@@ -336,6 +339,47 @@ pub struct WorkflowProcessStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub open_incidents: Option<i64>,
+}
+
+/// What a version changed against the one before it, by ids of elements of the BPMN: tasks, events, gateways and sequence flows. Names,
+/// documentation and the diagram do not count.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceChange {
+    /// The version before.
+    #[schemars(range(min = 0, max = i32::MAX))]
+    pub from_version: i32,
+    /// The version that changed it.
+    #[schemars(range(min = 0, max = i32::MAX))]
+    pub to_version: i32,
+    /// Elements that only the new version has, sorted; the first 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 255)))]
+    pub added: Vec<String>,
+    /// Elements that only the former version has, sorted; the first 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 255)))]
+    pub removed: Vec<String>,
+    /// Elements that the engine treats in another way, sorted; the first 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 255)))]
+    pub changed: Vec<String>,
+    /// How many elements do not fit the lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub omitted: Option<i64>,
+    /// Running instances that waited at a removed element when the versions were compared, each counted once, of all former
+    /// versions. They go on with their own version. Absent when the engine cannot tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub waiting_instances: Option<i64>,
+    /// Whether there may be more of them: the engine looks at a bounded part of what there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_instances_are_more: Option<bool>,
+    /// When the versions were compared; absent until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_time")]
+    pub compared_at: Option<Time>,
 }
 
 /// Phase of a process.

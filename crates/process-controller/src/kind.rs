@@ -99,9 +99,9 @@ impl Kind for Processes {
         _process: &WorkflowProcess,
         former: &WorkflowProcessStatus,
         assessment: &Assessment,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> OwnStatus<Self> {
-        build_own_status(former, assessment)
+        build_own_status(former, assessment, now)
     }
 
     fn build_events(

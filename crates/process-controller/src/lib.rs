@@ -6,10 +6,11 @@
 //!
 //! The pass is the kit's; [`kind`] names the room for each part of it: [`validate`] → [`observe`] → [`plan`] →
 //! [`execute`] → [`status`]. Documents come from a [`source`] and are linted in [`document`]. For a process that is being deleted, [`cleanup`] makes the plan. [`controller`] has the watches,
-//! [`dependencies`] says which changes elsewhere begin a pass. Beside the passes, [`incidents`] asks engines how many
+//! [`dependencies`] says which changes elsewhere begin a pass. What a new version changes is told by [`change`]. Beside the passes, [`incidents`] asks engines how many
 //! incidents are open.
 
 pub mod args;
+pub mod change;
 pub mod cleanup;
 pub mod context;
 pub mod controller;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use api_types::process::ProcessReason;
+use api_types::process::{ProcessReason, SourceChange};
 use api_types::{WorkflowCluster, WorkflowProcess, WorkflowWorker};
 use controller_kit::pass::is_deleting;
 use engine_access::engine::{AccessError, is_callable, owner_of};
@@ -14,6 +14,7 @@ use engine_client::model::{DefinitionFilter, DefinitionRef, ManagedDefinition};
 use engine_client::{Engine, EngineError, ErrorClass as EngineClass};
 use kube::ResourceExt as _;
 
+use crate::change::observe_change;
 use crate::context::Context;
 use crate::document::{Document, SourceView};
 use crate::source::{Fetched, Reading, Trouble};
@@ -36,6 +37,8 @@ pub struct Observed {
     pub served_job_types: BTreeSet<String>,
     /// Open incidents of the process, as the engine said last; `None` = unknown.
     pub open_incidents: Option<u64>,
+    /// What the latest version changes, if the status waits for that.
+    pub change: Option<SourceChange>,
 }
 
 /// What the engine has of this object.
@@ -108,6 +111,7 @@ pub async fn observe(
             engine,
             served_job_types: BTreeSet::new(),
             open_incidents: None,
+            change: None,
         };
     }
     let engine = match (&references, id_to_ask_about(process, &source)) {
@@ -121,7 +125,13 @@ pub async fn observe(
     let served_job_types =
         references.as_ref().map(|resolved| observe_served(context, resolved)).unwrap_or_default();
     let open_incidents = observe_incidents(context, process, &references, &tenancy);
-    Observed { references, tenancy, source, trouble, engine, served_job_types, open_incidents }
+    let change = match (&engine, &source) {
+        (EngineView::Answered { engine, latest: Some(latest), .. }, SourceView::Document(document)) => {
+            observe_change(&**engine, tenancy.id(), process, latest, document).await
+        }
+        _ => None,
+    };
+    Observed { references, tenancy, source, trouble, engine, served_job_types, open_incidents, change }
 }
 
 /// Of the id that runs, which is the one in the status: a new document may have another.

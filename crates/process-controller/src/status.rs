@@ -8,7 +8,7 @@ use std::time::Duration;
 use api_types::WorkflowProcess;
 use api_types::cluster::UpgradeStage;
 use api_types::process::ProcessReason as Reason;
-use api_types::process::{ProcessPhase, ProcessReason};
+use api_types::process::{ProcessPhase, ProcessReason, SourceChange};
 use controller_kit::condition::{DesiredCondition, Readiness};
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::pass::is_deleting;
@@ -18,6 +18,7 @@ use engine_access::reference::Unasked;
 use engine_client::model::{DeployResult, Finding, ProcessDefinition, Severity};
 use jiff::SignedDuration;
 
+use crate::change::awaited_change;
 use crate::document::{Document, SourceView};
 use crate::error::{of_engine, of_engine_deletion};
 use crate::execute::Results;
@@ -41,6 +42,8 @@ const WAITS: [Reason; 4] =
 const STEADY_WAIT: SignedDuration = SignedDuration::from_mins(1);
 /// A definition that the engine lost (a restored database) is found after this time.
 pub const RESYNC: Duration = Duration::from_mins(10);
+/// Right after the deployment: its own status has to be there.
+const COMPARE_SOON: Duration = Duration::from_secs(1);
 /// A quota may become free without any object changing.
 const RECHECK_QUOTA: Duration = Duration::from_mins(1);
 
@@ -78,6 +81,8 @@ pub struct Facts {
     pub confirmed_by_version: Option<String>,
     /// Open incidents, if the engine was asked.
     pub open_incidents: Option<u64>,
+    /// What the version that runs changes, if that was to be found out.
+    pub change: Option<SourceChange>,
     /// Whose the definitions are.
     pub tenant_id: String,
 }
@@ -109,6 +114,7 @@ pub fn assess(
         .or_else(|| assess_wait(plan))
         .unwrap_or_else(|| assess_engine(observed, definition.as_ref()));
     let judged = add_trouble(judged, observed, definition.as_ref());
+    let judged = look_at_change(judged, process, observed, definition.as_ref());
     let known = Known { process, observed, verdict: &verdict, definition };
     let facts = read_facts(known, &judged, failures, results);
     Assessment { facts, ..judged }
@@ -226,6 +232,24 @@ fn add_trouble(
         message: format!("v{} stays deployed: {}", definition.version, trouble.problem),
         ..judged
     }
+}
+
+/// A new version is compared with the one before it by the next pass.
+fn look_at_change(
+    judged: Assessment,
+    process: &WorkflowProcess,
+    observed: &Observed,
+    definition: Option<&ProcessDefinition>,
+) -> Assessment {
+    let former = process.status.as_ref().and_then(|status| status.version);
+    let is_new = definition
+        .is_some_and(|known| former.is_some_and(|former| i64::from(former) < i64::from(known.version)));
+    let is_awaited = definition.is_some_and(|known| awaited_change(process, known.version).is_some());
+    if matches!(judged.next, Next::Settled { .. }) && (is_new || is_awaited && observed.change.is_none()) {
+        let recheck = if is_new { COMPARE_SOON } else { RECHECK_CLUSTER };
+        return Assessment { next: Next::Wait { recheck }, ..judged };
+    }
+    judged
 }
 
 /// The phase and the next look follow from the reason.
@@ -397,6 +421,7 @@ fn read_facts(
         },
         confirmed_by_version: definition.as_ref().and_then(|_| settled_version(observed)),
         open_incidents: observed.open_incidents,
+        change: observed.change.clone(),
         tenant_id: observed.tenancy.id().to_owned(),
         definition,
     }

@@ -112,6 +112,7 @@ pub(crate) fn observed(bpmn: &str, latest: Option<ManagedDefinition>) -> Observe
         },
         served_job_types: BTreeSet::from(["charge-payment".to_owned(), "refund-payment".to_owned()]),
         open_incidents: None,
+        change: None,
     }
 }
 

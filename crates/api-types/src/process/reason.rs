@@ -103,6 +103,9 @@ crate::reason::kind_reasons! {
         IncidentsOpen Warning
             "Instances of the process are held by incidents, and there were none before (event)."
             => "Look at them, then resolve or cancel: see [an instance has an incident](../operations.md#an-instance-has-an-incident).",
+        RemovedElementsInUse Warning
+            "A new version has no more elements at which running instances of former versions wait (event)."
+            => "Nothing has to be done: they go on with their own version. Keep the workers of its job types until they are through.",
         Retained Normal
             "The object was deleted with policy `Retain`: the definition stays in the engine (event)."
             => "Nothing.",

@@ -1,3 +1,4 @@
+mod change;
 mod convergence;
 mod crash;
 mod deletion;

@@ -51,8 +51,25 @@ pub fn build_events(
             note: format!("the engine had lost the definition; deployed it again as v{}", definition.version),
         });
     }
+    events.extend(build_change_event(assessment));
     events.extend(build_incident_event(former, status, &facts.tenant_id));
     events
+}
+
+/// Instances that wait where the new version has nothing.
+fn build_change_event(assessment: &Assessment) -> Option<Event> {
+    let change = assessment.facts.change.as_ref()?;
+    let waiting = change.waiting_instances.filter(|waiting| *waiting > 0)?;
+    let at_least = if change.waiting_instances_are_more.is_some() { "at least " } else { "" };
+    let removed = change.removed.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    Some(Event {
+        type_: EventType::Warning,
+        reason: Reason::RemovedElementsInUse.as_str().to_owned(),
+        note: format!(
+            "v{} has no more {removed}, and {at_least}{waiting} running instances of former versions wait at what was removed; they go on with their own version",
+            change.to_version
+        ),
+    })
 }
 
 /// The first open incident is worth an event, however many follow.

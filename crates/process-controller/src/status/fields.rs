@@ -3,7 +3,7 @@
 use api_types::WorkflowProcess;
 use api_types::condition::{DEPLOYED, READY, RECONCILING, SOURCE_READY, VALID, WORKERS_AVAILABLE};
 use api_types::process::ProcessReason as Reason;
-use api_types::process::{ProcessReason, WorkflowProcessStatus};
+use api_types::process::{ProcessReason, SourceChange, WorkflowProcessStatus};
 use api_types::reason::Reason as _;
 use controller_kit::condition::{ConditionStatus, DesiredCondition, find};
 use controller_kit::pass::OwnStatus;
@@ -19,7 +19,11 @@ use crate::plan::document::Verdict;
 
 /// The status fields. What ran last stays while nothing newer is known: an outage does not undo a deployment.
 #[must_use]
-pub fn build_own_status(former: &WorkflowProcessStatus, assessment: &Assessment) -> OwnStatus<Processes> {
+pub fn build_own_status(
+    former: &WorkflowProcessStatus,
+    assessment: &Assessment,
+    now: Timestamp,
+) -> OwnStatus<Processes> {
     let Assessment { reason, message, facts, .. } = assessment;
     let known = facts.definition.as_ref();
     let (deployed, deployed_reason) = match known {
@@ -46,6 +50,7 @@ pub fn build_own_status(former: &WorkflowProcessStatus, assessment: &Assessment)
             .confirmed_by_version
             .clone()
             .or_else(|| former.confirmed_by_version.clone()),
+        source_change: reported_change(former, assessment, now),
         job_types: job_types.iter().take(256).cloned().collect(),
         open_incidents: reported_incidents(former.open_incidents, facts.open_incidents),
         ..WorkflowProcessStatus::default()
@@ -53,6 +58,26 @@ pub fn build_own_status(former: &WorkflowProcessStatus, assessment: &Assessment)
     // What was known of it stays while it is read for the first time by a new controller.
     let kept = find(&former.conditions, SOURCE_READY).filter(|_| facts.is_source_pending).cloned();
     OwnStatus { fields, conditions, kept: kept.into_iter().collect() }
+}
+
+/// What the current version changes. One that this pass deployed is noted, and compared by the next.
+fn reported_change(
+    former: &WorkflowProcessStatus,
+    assessment: &Assessment,
+    now: Timestamp,
+) -> Option<SourceChange> {
+    let facts = &assessment.facts;
+    if let Some(change) = &facts.change {
+        return Some(SourceChange { compared_at: Some(Time(now)), ..change.clone() });
+    }
+    let Some(known) = &facts.definition else { return former.source_change.clone() };
+    let version = i32::try_from(known.version).unwrap_or(i32::MAX);
+    if former.bpmn_process_id.as_ref() == Some(&known.process_id)
+        && let Some(from_version) = former.version.filter(|former| *former < version)
+    {
+        return Some(SourceChange { from_version, to_version: version, ..SourceChange::default() });
+    }
+    former.source_change.clone().filter(|change| change.to_version == version)
 }
 
 /// The former id stays until what ran under it is retired: the plan finds it here.

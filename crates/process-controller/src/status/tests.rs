@@ -404,6 +404,8 @@ fn every_reason_is_given_by_some_outcome() {
     let mut served = case("served", cases().remove(0).expected).runs();
     served.observed.served_job_types.clear();
     given.extend(served.status().conditions.into_iter().map(|condition| condition.reason));
+    served.observed.change = Some(SourceChange { waiting_instances: Some(1), ..SourceChange::default() });
+    given.extend(served.events().into_iter().map(|event| event.reason));
     let known: BTreeSet<String> = ProcessReason::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(known.difference(&given).collect::<Vec<_>>(), Vec::<&String>::new());
 }
