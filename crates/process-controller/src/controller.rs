@@ -16,11 +16,12 @@ use crate::dependencies::{
     WorkerFields, depends_on_cluster, depends_on_namespace, depends_on_tenant, depends_on_worker,
 };
 use crate::document::Linter;
-use crate::incidents::{Counter, OpenIncidents};
+use crate::incidents::OpenIncidents;
 use crate::kind::Processes;
 use crate::source::Sources;
 use crate::source::fetches::Fetches;
 use crate::source::git::{GitFile, GitSettings};
+use crate::survey::Survey;
 
 /// Starts watches and controller. `engines` is a pool of connections in production.
 pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>, git: GitSettings) {
@@ -54,18 +55,18 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>, git: GitSe
 
     let directory: Arc<dyn Directory> = Arc::new(CachedDirectory { clusters, tenants, namespaces });
     let engines = EngineConnector::new(client.clone(), engines, EngineRole::Controller);
-    let counter = Counter {
+    let survey = Survey {
         directory: directory.clone(),
         cluster_namespace: home.clone(),
         engines: engines.clone(),
         incidents: OpenIncidents::default(),
     };
-    let incidents = counter.incidents.clone();
+    let incidents = survey.incidents.clone();
     let (processes, queue) = (controller.objects(), controller.queue());
     let fetches = Fetches::new(controller.queue());
     let forgetting = forget_gone(sources.clone(), fetches.clone(), controller.objects());
     controller.service().supervise("sources of objects that went", forgetting);
-    controller.service().supervise("open incidents", counter.run(processes, queue));
+    controller.service().supervise("survey of engines", survey.run(processes, queue));
     let context = Context {
         client,
         sources,

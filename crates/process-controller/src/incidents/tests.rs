@@ -43,7 +43,7 @@ fn stuck(world: &World, instances: u64) {
 
 /// The processes that get a pass: names, in order.
 async fn counted(world: &World) -> Vec<String> {
-    let asked_for = world.counter().count(&world.processes()).await;
+    let asked_for = world.survey().ask_all(&world.processes()).await;
     asked_for.into_iter().map(|process| process.name).collect()
 }
 

@@ -29,11 +29,12 @@ use test_support::{FakeApiServer, Faults, builders};
 use super::{cluster, tenant};
 use crate::context::Context;
 use crate::document::Linter;
-use crate::incidents::{Counter, OpenIncidents};
+use crate::incidents::OpenIncidents;
 use crate::kind::Processes;
 use crate::source::Sources;
 use crate::source::fetches::Fetches;
 use crate::source::git::{GitFile, GitSettings};
+use crate::survey::Survey;
 
 /// Namespace of the processes.
 pub(crate) const HOME: &str = "acme-tenant";
@@ -148,9 +149,9 @@ impl World {
     }
 
     /// What counts the incidents beside the passes.
-    pub(crate) fn counter(&self) -> Counter {
+    pub(crate) fn survey(&self) -> Survey {
         let provider = Arc::new(self.engines.clone());
-        Counter {
+        Survey {
             directory: Arc::new(Stored(self.apiserver.clone())),
             cluster_namespace: "workflow-system".into(),
             engines: EngineConnector::new(self.apiserver.client(), provider, EngineRole::Controller),

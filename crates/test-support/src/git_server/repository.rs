@@ -10,9 +10,15 @@ pub struct GitRepository {
 }
 
 impl GitRepository {
-    pub(super) fn init(root: &Path, name: &str, settings: &[(&str, &str)]) -> Self {
-        let repository = Self { path: root.join(name) };
+    /// A new repository in this folder, which no server serves; what it has can be pushed.
+    pub fn at(path: &Path) -> Self {
+        let repository = Self { path: path.to_owned() };
         repository.git(&["init", "--quiet", "--bare", "--initial-branch=main", "."], b"");
+        repository
+    }
+
+    pub(super) fn init(root: &Path, name: &str, settings: &[(&str, &str)]) -> Self {
+        let repository = Self::at(&root.join(name));
         for (key, value) in settings {
             repository.git(&["config", key, value], b"");
         }

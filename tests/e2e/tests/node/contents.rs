@@ -12,9 +12,9 @@ use engine_client::model::{ActivateJobs, StartInstance, Variables};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
-use test_support::wait::await_condition;
+use test_support::wait::{await_condition, eventually};
 
-use crate::fixture::{START, api, apply, bpmn};
+use crate::fixture::{EDIT, START, api, apply, bpmn};
 
 /// Where `./dev s3` has what its users need.
 const OBJECT_STORAGE: &str = "object-storage";
@@ -48,14 +48,22 @@ pub(crate) async fn observe_contents(cluster: &Cluster, place: Place<'_>, tenant
     let contents = "select 'definition', process_id, key, version, sha256 from workflow.process_definition
         union all select 'instance', state::text, key, 0, md5(marking::text || variables::text) from workflow.instance
         union all select 'job', type, key, retries, instance_key::text from workflow.job order by 1, 3";
-    place.run(cluster, &[&as_tenant, contents]).await.expect("should read the rows")
+    read(cluster, place, &[&as_tenant, contents]).await
+}
+
+/// The rows. A database that restarts, for instance because its archive is being set up, is asked again.
+async fn read(cluster: &Cluster, place: Place<'_>, statements: &[&str]) -> String {
+    eventually("the database gives the rows", EDIT, async || {
+        place.run(cluster, statements).await.map_err(|error| error.to_string())
+    })
+    .await
 }
 
 /// Jobs that a worker holds.
 pub(crate) async fn count_leases(cluster: &Cluster, place: Place<'_>, tenant: &str) -> String {
     let as_tenant = format!("set workflow.tenant_id = '{tenant}'");
     let leases = "select count(*) from workflow.job where worker is not null";
-    place.run(cluster, &[&as_tenant, leases]).await.expect("should count").trim().to_owned()
+    read(cluster, place, &[&as_tenant, leases]).await.trim().to_owned()
 }
 
 /// Starts instances of the process of a testbed of this name; each has a job that waits.
