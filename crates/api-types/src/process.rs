@@ -20,6 +20,9 @@ pub const DEFAULT_GIT_INTERVAL: Duration = Duration::from_mins(1);
 /// Shortest time between two looks at a git repository.
 pub const MIN_GIT_INTERVAL: Duration = Duration::from_secs(30);
 
+/// Most process ids in `status.retiring`.
+pub const MAX_RETIRING: usize = 64;
+
 /// Most bytes of a BPMN source, whatever it comes from.
 pub const MAX_BPMN_BYTES: usize = 1 << 20;
 
@@ -291,6 +294,11 @@ pub struct WorkflowProcessStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub bpmn_process_id: Option<String>,
+    /// Former process ids of this object that are still to be retired: its document had them before. Empty when nothing of
+    /// them is left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_RETIRING), inner(length(max = 255)))]
+    pub retiring: Vec<String>,
     /// Version of the current definition in the engine, counted from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = i32::MAX))]

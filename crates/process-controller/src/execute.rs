@@ -16,8 +16,8 @@ use crate::plan::ProcessStep;
 pub struct Results {
     /// To a deploy.
     pub deployed: Option<DeployResult>,
-    /// To a retirement.
-    pub retired: Option<ProcessDeletion>,
+    /// To retirements, by process id.
+    pub retired: Vec<(String, ProcessDeletion)>,
 }
 
 /// Executes one step.
@@ -39,7 +39,8 @@ pub async fn execute_step(
         }
         ProcessStep::Retire(request) => {
             let result = engine.delete_process(request).await;
-            applied.results.retired = Some(result.map_err(|error| refused(context, scene, &error))?);
+            let deletion = result.map_err(|error| refused(context, scene, &error))?;
+            applied.results.retired.push((request.process_id.clone(), deletion));
             Ok(Flow::GoOn)
         }
     }

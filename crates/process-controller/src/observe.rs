@@ -60,6 +60,8 @@ pub enum EngineView {
         engine: Arc<dyn Engine>,
         /// The latest version, if there is any.
         latest: Option<ManagedDefinition>,
+        /// Other process ids that this object owns there: its document had them before.
+        former_ids: Vec<String>,
     },
     /// Its answer to an object that is being deleted.
     Holds {
@@ -118,7 +120,8 @@ pub async fn observe(
         (Ok(Resolved { cluster, .. }), Some(process_id))
             if is_callable(cluster) && tenancy.conflict().is_none() =>
         {
-            observe_engine(context, cluster, &tenancy, process_id).await
+            let asks_for_former_ids = may_have_former_ids(process, &source, &process_id);
+            observe_engine(context, process, cluster, &tenancy, process_id, asks_for_former_ids).await
         }
         _ => EngineView::NotAsked,
     };
@@ -167,24 +170,55 @@ pub async fn observe_source(context: &Context, process: &WorkflowProcess) -> Rea
     }
 }
 
+/// A document whose id is another one than before, or was another one in between, has a former id. The engine is asked for them
+/// whenever the document is not the one of the status, and as long as one is left.
+fn may_have_former_ids(process: &WorkflowProcess, source: &SourceView, process_id: &str) -> bool {
+    let Some(status) = &process.status else { return false };
+    let SourceView::Document(document) = source else { return false };
+    status.bpmn_process_id.is_some()
+        && (status.bpmn_process_id.as_deref() != Some(process_id)
+            || status.source_digest != Some(document.digest_text())
+            || !status.retiring.is_empty())
+}
+
 async fn observe_engine(
     context: &Context,
+    process: &WorkflowProcess,
     cluster: &Arc<WorkflowCluster>,
     tenancy: &Tenancy,
     process_id: String,
+    asks_for_former_ids: bool,
 ) -> EngineView {
     let engine = match context.engines.connect(cluster).await {
         Ok(engine) => engine,
         Err(error) => return EngineView::NotReady(error),
     };
+    let mut former_ids = Vec::new();
+    if asks_for_former_ids {
+        match observe_owned_ids(&*engine, tenancy, process).await {
+            Ok(owned) => former_ids.extend(owned.into_iter().filter(|owned| *owned != process_id)),
+            Err(error) => return failed(context, cluster, error),
+        }
+    }
     match engine.get_process_definition(tenancy.id(), &DefinitionRef::LatestOf(process_id)).await {
-        Ok(latest) => EngineView::Answered { cluster: cluster.clone(), engine, latest },
+        Ok(latest) => EngineView::Answered { cluster: cluster.clone(), engine, latest, former_ids },
         Err(error) => failed(context, cluster, error),
     }
 }
 
-/// What a deletion has to retire: the engine knows it best. The status may lack what was deployed last before a controller
-/// was killed, and the source may be gone.
+/// Every process id that this object owns there. The engine knows it best: the status may lack what was deployed last before a
+/// controller was killed.
+async fn observe_owned_ids(
+    engine: &dyn Engine,
+    tenancy: &Tenancy,
+    process: &WorkflowProcess,
+) -> Result<Vec<String>, EngineError> {
+    let filter = DefinitionFilter { latest_only: true, owner_id: Some(owner_of(process).id) };
+    let held = engine.list_process_definitions(tenancy.id(), &filter).await?;
+    Ok(held.into_iter().map(|definition| definition.process_id).collect())
+}
+
+/// What a deletion has to retire, whatever became of the source.
 async fn observe_holdings(
     context: &Context,
     process: &WorkflowProcess,
@@ -206,12 +240,8 @@ async fn observe_holdings(
         Ok(engine) => engine,
         Err(error) => return EngineView::NotReady(error),
     };
-    let filter = DefinitionFilter { latest_only: true, owner_id: Some(owner_of(process).id) };
-    match engine.list_process_definitions(tenancy.id(), &filter).await {
-        Ok(held) => {
-            let process_ids = held.into_iter().map(|definition| definition.process_id).collect();
-            EngineView::Holds { cluster, engine, process_ids }
-        }
+    match observe_owned_ids(&*engine, tenancy, process).await {
+        Ok(process_ids) => EngineView::Holds { cluster, engine, process_ids },
         Err(error) => failed(context, &cluster, error),
     }
 }

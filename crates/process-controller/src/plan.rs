@@ -76,7 +76,7 @@ pub fn plan_deployment(process: &WorkflowProcess, observed: &Observed, verdict: 
     if let Some(wait) = plan_wait(resolved) {
         return Plan { steps: Vec::new(), wait: Some(wait) };
     }
-    let EngineView::Answered { latest, .. } = &observed.engine else { return Plan::converged() };
+    let EngineView::Answered { latest, former_ids, .. } = &observed.engine else { return Plan::converged() };
     let tenant = observed.tenancy.id();
     let mut steps = Vec::new();
     let deployed_for = observed.tenancy.to_note(process);
@@ -94,11 +94,9 @@ pub fn plan_deployment(process: &WorkflowProcess, observed: &Observed, verdict: 
         let version = latest.as_ref().map_or(0, |latest| latest.definition.version);
         steps.push(Step::Own(ProcessStep::Deploy(build_deploy(process, tenant, deployable, version))));
     }
-    // The document got another process id: what ran under the former one is ours to retire, once its successor runs.
-    let former = process.status.as_ref().and_then(|status| status.bpmn_process_id.as_ref());
-    if let Some(former) = former.filter(|former| **former != deployable.process_id) {
-        steps.push(Step::Own(ProcessStep::Retire(build_retire(process, tenant, former))));
-    }
+    // The document got another process id: what ran under the former ones is ours to retire, once their successor runs.
+    let retires = former_ids.iter().map(|former| build_retire(process, tenant, former));
+    steps.extend(retires.map(|retire| Step::Own(ProcessStep::Retire(retire))));
     Plan { steps, wait: None }
 }
 

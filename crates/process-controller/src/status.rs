@@ -8,7 +8,7 @@ use std::time::Duration;
 use api_types::WorkflowProcess;
 use api_types::cluster::UpgradeStage;
 use api_types::process::ProcessReason as Reason;
-use api_types::process::{ProcessPhase, ProcessReason, SourceChange};
+use api_types::process::{MAX_RETIRING, ProcessPhase, ProcessReason, SourceChange};
 use controller_kit::condition::{DesiredCondition, Readiness};
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::pass::is_deleting;
@@ -57,8 +57,8 @@ pub struct Facts {
     pub definition: Option<ProcessDefinition>,
     /// The engine's answer to this pass's deploy.
     pub deployed: Option<DeployResult>,
-    /// This pass retired definitions.
-    pub retired: bool,
+    /// Former process ids that are still to be retired, if the engine was asked.
+    pub retiring: Option<Vec<String>>,
     /// The condition `Valid`, if the source was judged.
     pub valid: Option<DesiredCondition<ProcessReason>>,
     /// The condition `WorkersAvailable`, once something runs.
@@ -398,7 +398,7 @@ fn read_facts(
         attempted_revision: tried.filter(|tried| source_revision.as_ref() != Some(tried)),
         source_revision,
         deployed: results.deployed.clone(),
-        retired: results.retired.is_some(),
+        retiring: still_to_retire(observed, results),
         valid: fields::build_valid(verdict, *reason, message),
         workers: definition.as_ref().map(|known| fields::build_workers_available(&known.job_types, observed)),
         source_digest: match verdict {
@@ -425,6 +425,13 @@ fn read_facts(
         tenant_id: observed.tenancy.id().to_owned(),
         definition,
     }
+}
+
+/// What this object owned under former ids, without what this pass retired.
+fn still_to_retire(observed: &Observed, results: &Results) -> Option<Vec<String>> {
+    let EngineView::Answered { former_ids, .. } = &observed.engine else { return None };
+    let is_left = |id: &&String| results.retired.iter().all(|(retired, _)| retired != *id);
+    Some(former_ids.iter().filter(is_left).take(MAX_RETIRING).cloned().collect())
 }
 
 /// While an upgrade can still go back, or changes the schema, the engine's answer is not the last word.

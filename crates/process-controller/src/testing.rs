@@ -109,6 +109,7 @@ pub(crate) fn observed(bpmn: &str, latest: Option<ManagedDefinition>) -> Observe
             cluster: Arc::new(cluster()),
             engine: Arc::new(FakeEngine::default()),
             latest,
+            former_ids: Vec::new(),
         },
         served_job_types: BTreeSet::from(["charge-payment".to_owned(), "refund-payment".to_owned()]),
         open_incidents: None,

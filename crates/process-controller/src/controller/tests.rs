@@ -5,6 +5,7 @@ mod deletion;
 mod git;
 mod load;
 mod permissions;
+mod process_ids;
 mod tenancy;
 mod upgrade;
 mod version_tag;

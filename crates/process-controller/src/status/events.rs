@@ -120,7 +120,7 @@ pub fn build_last_events(process: &WorkflowProcess, observed: &Observed, results
         return warning(Reason::DeletionForced, format!("process {ids} may still be in the engine"));
     }
     let retained = process.spec.deletion_policy() == DeletionPolicy::Retain
-        && matches!(results.retired, Some(ProcessDeletion::Retired { .. }));
+        && results.retired.iter().any(|(_, deletion)| matches!(deletion, ProcessDeletion::Retired { .. }));
     retained.then(|| Event {
         type_: EventType::Normal,
         reason: Reason::Retained.as_str().to_owned(),

@@ -39,7 +39,10 @@ pub fn build_own_status(
     let fields = WorkflowProcessStatus {
         refused_by_version: facts.refused_by_version.clone(),
         process_definition_key: known.map(|known| known.key).or(former.process_definition_key),
-        bpmn_process_id: reported_process_id(former, assessment),
+        bpmn_process_id: known
+            .map(|known| known.process_id.clone())
+            .or_else(|| former.bpmn_process_id.clone()),
+        retiring: facts.retiring.clone().unwrap_or_else(|| former.retiring.clone()),
         version: version.or(former.version),
         version_tag: known.map_or_else(|| former.version_tag.clone(), |known| known.version_tag.clone()),
         deployed_at: known.map(|known| Time(known.deployed_at)).or_else(|| former.deployed_at.clone()),
@@ -78,15 +81,6 @@ fn reported_change(
         return Some(SourceChange { from_version, to_version: version, ..SourceChange::default() });
     }
     former.source_change.clone().filter(|change| change.to_version == version)
-}
-
-/// The former id stays until what ran under it is retired: the plan finds it here.
-fn reported_process_id(former: &WorkflowProcessStatus, assessment: &Assessment) -> Option<String> {
-    let known = assessment.facts.definition.as_ref().map(|definition| definition.process_id.clone());
-    match &former.bpmn_process_id {
-        Some(former) if !assessment.facts.retired => Some(former.clone()),
-        _ => known,
-    }
 }
 
 /// The former status, with the open incidents of now, while a passing trouble or a young wait changes nothing else.

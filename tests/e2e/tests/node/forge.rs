@@ -26,11 +26,11 @@ pub(crate) struct Forge {
 }
 
 impl Forge {
-    /// An empty repository of this name; what was in it is gone.
+    /// An empty repository, whose name begins like this.
     ///
     /// # Errors
     /// If there is no such server, or it refuses.
-    pub(crate) async fn empty(cluster: &Cluster, repository: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn empty(cluster: &Cluster, prefix: &str) -> anyhow::Result<Self> {
         let secrets: Api<Secret> = Api::namespaced(cluster.client.clone(), NAMESPACE);
         let writer = secrets.get("git-writer").await.context("the git server is made by `./dev git`")?;
         let data = writer.data.unwrap_or_default();
@@ -38,9 +38,11 @@ impl Forge {
         let folder = tempfile::tempdir()?;
         let authority = value("ca.crt");
         std::fs::write(folder.path().join("ca.crt"), &authority)?;
-        let made = format!("rm -rf /repositories/{repository}.git && create-repository {repository}");
+        // The server removes none, and a former run may have left one.
+        let unique = folder.path().file_name().map(|name| name.to_string_lossy().replace('.', ""));
+        let repository = format!("{prefix}-{}", unique.unwrap_or_default());
         let output = Command::new("kubectl")
-            .args(["exec", "--namespace", NAMESPACE, "deploy/git", "--", "sh", "-c", &made])
+            .args(["exec", "--namespace", NAMESPACE, "deploy/git", "--", "create-repository", &repository])
             .env("KUBECONFIG", &cluster.kubeconfig)
             .output()
             .await?;
@@ -48,7 +50,7 @@ impl Forge {
             bail!("making the repository failed: {}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(Self {
-            repository: repository.to_owned(),
+            repository,
             clone: GitRepository::at(&folder.path().join("clone")),
             password: String::from_utf8(value("password"))?,
             authority,

@@ -263,9 +263,10 @@ async fn a_former_process_id_is_not_forgotten_while_it_cannot_be_retired() {
     set_config_map(&world, &ORDER_FLOW.replace("id=\"order-flow\"", "id=\"order-flow-2\""));
     world.engine().fail_once(Operation::DeleteProcess, engine_client::ErrorClass::Unavailable);
     assert_eq!(world.pass("order-flow").await, Next::Failed(ErrorClass::Transient));
-    assert_eq!(world.status("order-flow").bpmn_process_id.as_deref(), Some("order-flow"));
+    assert_eq!(world.status("order-flow").retiring, ["order-flow"]);
     assert_eq!(world.settle("order-flow").await, SETTLED);
     assert_eq!(world.status("order-flow").bpmn_process_id.as_deref(), Some("order-flow-2"));
+    assert_eq!(world.status("order-flow").retiring, Vec::<String>::new());
     assert_eq!(world.engine().definitions("acme").len(), 1);
 }
 

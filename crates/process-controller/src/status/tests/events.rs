@@ -87,6 +87,7 @@ pub(super) fn last_events() -> [Option<Event>; 7] {
             process.spec.deletion_policy = serde_json::from_value(json!(policy)).unwrap();
             process.status = serde_json::from_value(status).unwrap();
             let observed = Observed { engine, ..observed(ORDER_FLOW, None) };
+            let retired = retired.into_iter().map(|deletion| ("order-flow".to_owned(), deletion)).collect();
             build_last_events(&process, &observed, &Results { retired, ..Results::default() })
         };
     let last_event =
