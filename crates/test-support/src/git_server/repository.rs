@@ -100,6 +100,8 @@ impl GitRepository {
             .current_dir(&self.path)
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            // It would count over the setting of the same meaning.
+            .env_remove("GIT_SSL_CAINFO")
             .env("GIT_AUTHOR_NAME", "tester")
             .env("GIT_AUTHOR_EMAIL", "tester@example.com")
             .env("GIT_COMMITTER_NAME", "tester")
