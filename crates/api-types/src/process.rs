@@ -179,7 +179,8 @@ pub struct GitRef {
     #[schemars(length(min = 1, max = grammar::GIT_REVISION_MAX), regex(pattern = grammar::GIT_REVISION))]
     pub revision: String,
     /// Secret of this namespace with credentials or an authority of the server. It must name the server in annotation
-    /// `workflow.example.com/git-host`. Keys: `username` and `password`, or `bearerToken`; and `ca.crt`.
+    /// `workflow.example.com/git-host`. Keys: `username` and `password`, or `bearerToken`, or `githubAppID`,
+    /// `githubAppInstallationID` and `githubAppPrivateKey`; and `ca.crt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
     /// Time between two looks at the repository, from `30s` to `24h`; `1m` when left out.

@@ -47,7 +47,7 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>, git: GitSe
         let label = |own: &str| namespace_tenant(&labelled, own);
         depends_on_worker(process, worker, label, &cluster_namespace)
     });
-    let git = GitFile::new(client.clone(), git, controller.queue());
+    let git = GitFile::new(client.clone(), git, controller.queue(), controller.service().clock.clone());
     let sources = Sources::of(git);
     for source in sources.iter() {
         source.watch(&mut controller);

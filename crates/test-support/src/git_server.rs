@@ -70,6 +70,8 @@ pub enum Fault {
     Drip(usize, Duration),
     /// Sends these bytes as the answer.
     Bytes(Vec<u8>),
+    /// Answers with this status and this text.
+    Answer(u16, String),
 }
 
 /// A request that the server got.
@@ -260,6 +262,9 @@ async fn faulty(
     let answer = match &fault {
         Some(Fault::Status(status)) => {
             plain(StatusCode::from_u16(*status).map_err(std::io::Error::other)?, "words of the host")
+        }
+        Some(Fault::Answer(status, text)) => {
+            plain(StatusCode::from_u16(*status).map_err(std::io::Error::other)?, text)
         }
         Some(Fault::Redirect(target)) => {
             let mut answer = plain(StatusCode::FOUND, "words of the host");

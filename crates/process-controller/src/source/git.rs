@@ -1,10 +1,11 @@
 //! `spec.source.gitRef`: a file of a branch, tag or commit of a git repository.
 //!
 //! [`repositories`] look at repositories again and again, one task for all processes of one. A pass is given what its task read last.
-//! [`access`] reads the Secret for each visit, so that a renewed one counts at once. [`turns`] keeps one host or namespace from taking
+//! [`access`] reads the Secret for each visit, so that a renewed one counts at once; of a [GitHub App](github_app) it has a token made. [`turns`] keeps one host or namespace from taking
 //! the time of all.
 
 mod access;
+mod github_app;
 mod reason;
 mod repositories;
 mod turns;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use api_types::WorkflowProcess;
 use api_types::labels::RECONCILE_AT;
 use api_types::process::{DEFAULT_GIT_INTERVAL, GitRef, MIN_GIT_INTERVAL};
+use controller_kit::clock::Clock;
 use controller_kit::controller::Queue;
 use controller_kit::problem::Problem;
 use futures::FutureExt as _;
@@ -25,6 +27,7 @@ use remote_files::git::{Budget, RepositoryUrl, Revision, Store};
 use remote_files::network::AddressPolicy;
 
 use super::{Fetched, Reading, Source};
+use github_app::Tokens;
 use repositories::{Key, Reader, Repositories};
 
 /// What an installation allows.
@@ -46,8 +49,8 @@ pub struct GitFile {
 impl GitFile {
     /// `queue` is asked for a pass when a repository has something new.
     #[must_use]
-    pub fn new(client: Client, settings: GitSettings, queue: Queue<WorkflowProcess>) -> Self {
-        Self { repositories: Repositories::new(client, settings, queue) }
+    pub fn new(client: Client, settings: GitSettings, queue: Queue<WorkflowProcess>, clock: Clock) -> Self {
+        Self { repositories: Repositories::new(client, settings, queue, Tokens::new(clock)) }
     }
 }
 

@@ -114,7 +114,7 @@ impl World {
             engines: EngineConnector::new(client.clone(), engines, EngineRole::Controller),
             incidents: self.incidents.clone(),
             sources: self.sources.clone().unwrap_or_else(|| {
-                Sources::of(GitFile::new(client.clone(), self.git.clone(), self.queue.clone()))
+                Sources::of(GitFile::new(client.clone(), self.git.clone(), self.queue.clone(), clock.clone()))
             }),
             fetches: Fetches::new(self.queue.clone()),
             linter: Linter::default(),

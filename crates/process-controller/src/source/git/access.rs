@@ -14,6 +14,7 @@ use kube::{Api, Client, ResourceExt as _};
 use remote_files::git::{Access, Authorization, RepositoryUrl};
 use remote_files::network::{AddressPolicy, TrustedCertificates};
 
+use super::github_app::{GithubApp, Tokens, build_authorization};
 use super::reason::problem_of;
 
 /// Reads the Secret, if one is named.
@@ -23,6 +24,7 @@ pub(super) async fn observe_access(
     secret: Option<&str>,
     url: &RepositoryUrl,
     policy: &AddressPolicy,
+    tokens: &Tokens,
 ) -> Result<Access, Problem<Reason>> {
     let access = Access { policy: policy.clone(), ..Access::default() };
     let Some(name) = secret else { return Ok(access) };
@@ -36,15 +38,26 @@ pub(super) async fn observe_access(
     let secret = found.ok_or_else(|| {
         lacking(format!("spec.source.gitRef.secretRef.name: Secret {namespace}/{name} does not exist"))
     })?;
-    build_access(&secret, url, access)
+    let (access, installation) = build_access(&secret, url, access)?;
+    let Some(installation) = installation else { return Ok(access) };
+    let named = |error: &remote_files::Error| {
+        let problem = problem_of(error);
+        Problem { message: format!("Secret {namespace}/{name}: {}", problem.message), ..problem }
+    };
+    let token = tokens
+        .observe_token(&installation, url, policy, &access.trust)
+        .await
+        .map_err(|error| named(&error))?;
+    let authorization = Authorization::new(&build_authorization(&token)).map_err(|error| named(&error))?;
+    Ok(Access { authorization: Some(authorization), ..access })
 }
 
-/// What the Secret says. Pure.
+/// What the Secret says: how the server is called, or whose token has to be had before that. Pure.
 pub(super) fn build_access(
     secret: &Secret,
     url: &RepositoryUrl,
     access: Access,
-) -> Result<Access, Problem<Reason>> {
+) -> Result<(Access, Option<GithubApp>), Problem<Reason>> {
     let name = format!("Secret {}/{}", secret.namespace().unwrap_or_default(), secret.name_any());
     let host = url.authority();
     if secret.annotations().get(GIT_HOST).map(String::as_str) != Some(host.as_str()) {
@@ -60,6 +73,22 @@ pub(super) fn build_access(
         })?,
         None => access.trust,
     };
+    let app =
+        (keys.text("githubAppID")?, keys.text("githubAppInstallationID")?, keys.text("githubAppPrivateKey")?);
+    match app {
+        (None, None, None) => {}
+        (Some(app_id), Some(installation_id), Some(private_key)) => {
+            let [app_id, installation_id, private_key] =
+                [app_id, installation_id, private_key].map(str::to_owned);
+            let installation = GithubApp { app_id, installation_id, private_key };
+            return Ok((Access { trust, ..access }, Some(installation)));
+        }
+        _ => {
+            return Err(lacking(format!(
+                "{name} has a part of a GitHub App; expected githubAppID, githubAppInstallationID and githubAppPrivateKey"
+            )));
+        }
+    }
     let value = match (keys.text("bearerToken")?, keys.text("username")?, keys.text("password")?) {
         (Some(token), _, _) => Some(format!("Bearer {token}")),
         (None, Some(username), Some(password)) => {
@@ -68,13 +97,13 @@ pub(super) fn build_access(
         (None, None, None) if keys.bytes("ca.crt").is_some() => None,
         _ => {
             return Err(lacking(format!(
-                "{name} has no credentials; expected the keys username and password, or bearerToken, or ca.crt alone"
+                "{name} has no credentials; expected the keys username and password, or bearerToken, or those of a GitHub App, or ca.crt alone"
             )));
         }
     };
     let authorization = value.map(|value| Authorization::new(&value)).transpose();
     let authorization = authorization.map_err(|error| lacking(format!("{name}: {}", error.message)))?;
-    Ok(Access { authorization, trust, ..access })
+    Ok((Access { authorization, trust, ..access }, None))
 }
 
 fn lacking(message: String) -> Problem<Reason> {

@@ -19,6 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::GitSettings;
+use super::github_app::Tokens;
 use super::turns::Turns;
 use crate::source::{Fetched, Reading};
 
@@ -52,6 +53,7 @@ pub(super) struct Repositories {
     settings: GitSettings,
     queue: Queue<WorkflowProcess>,
     turns: Turns,
+    tokens: Tokens,
     known: Arc<Mutex<Known>>,
 }
 
@@ -87,8 +89,13 @@ struct Served {
 }
 
 impl Repositories {
-    pub(super) fn new(client: Client, settings: GitSettings, queue: Queue<WorkflowProcess>) -> Self {
-        Self { client, settings, queue, turns: Turns::new(), known: Arc::default() }
+    pub(super) fn new(
+        client: Client,
+        settings: GitSettings,
+        queue: Queue<WorkflowProcess>,
+        tokens: Tokens,
+    ) -> Self {
+        Self { client, settings, queue, turns: Turns::new(), tokens, known: Arc::default() }
     }
 
     /// What was read last for this reader. One that is new, or wants something else, is due now.

@@ -24,7 +24,21 @@ fn secret(host: Option<&str>, data: &[(&str, &str)]) -> Secret {
 }
 
 fn build(url: &str, secret: &Secret) -> Result<Access, Problem<Reason>> {
-    build_access(secret, &RepositoryUrl::parse(url).unwrap(), Access::default())
+    let built = build_access(secret, &RepositoryUrl::parse(url).unwrap(), Access::default());
+    built.map(|(access, installation)| {
+        assert!(installation.is_none(), "no GitHub App");
+        access
+    })
+}
+
+#[test]
+fn the_keys_of_a_github_app() {
+    let keys = [("githubAppID", "7\n"), ("githubAppInstallationID", "42"), ("githubAppPrivateKey", "PEM")];
+    let url = RepositoryUrl::parse("https://git.example.com/acme").unwrap();
+    let (access, installation) = build_access(&secret(Some(HOST), &keys), &url, Access::default()).unwrap();
+    assert_eq!(access.authorization, None);
+    let [app_id, installation_id, private_key] = ["7", "42", "PEM"].map(str::to_owned);
+    assert!(installation == Some(GithubApp { app_id, installation_id, private_key }));
 }
 
 #[rstest]
@@ -71,9 +85,10 @@ fn a_port_is_part_of_the_host() {
 }
 
 #[rstest]
-#[case::empty(&[], "has no credentials; expected the keys username and password, or bearerToken, or ca.crt alone")]
-#[case::half(&[("username", "acme")], "has no credentials; expected the keys username and password, or bearerToken, or ca.crt alone")]
-#[case::no_value(&[("bearerToken", "")], "has no credentials; expected the keys username and password, or bearerToken, or ca.crt alone")]
+#[case::empty(&[], "has no credentials; expected the keys username and password, or bearerToken, or those of a GitHub App, or ca.crt alone")]
+#[case::half(&[("username", "acme")], "has no credentials; expected the keys username and password, or bearerToken, or those of a GitHub App, or ca.crt alone")]
+#[case::no_value(&[("bearerToken", "")], "has no credentials; expected the keys username and password, or bearerToken, or those of a GitHub App, or ca.crt alone")]
+#[case::half_an_app(&[("githubAppID", "7")], "has a part of a GitHub App; expected githubAppID, githubAppInstallationID and githubAppPrivateKey")]
 #[case::lines(&[("bearerToken", "a\nHost: b")], "the credentials have characters that no HTTP header can have")]
 #[case::no_authority(&[("ca.crt", "-----BEGIN")], "ca.crt has no certificate; expected the PEM of the authorities that sign the host's certificate")]
 fn keys_that_are_wrong(#[case] data: &[(&str, &str)], #[case] what: &str) {

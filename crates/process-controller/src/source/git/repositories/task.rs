@@ -61,6 +61,7 @@ async fn visit(
         key.secret.as_deref(),
         &key.url,
         &settings.policy,
+        &repositories.tokens,
     );
     let access = match access.await {
         Ok(access) => access,
