@@ -10,6 +10,7 @@ use process_controller::{args::Args, controller};
 // Not one per processor of the node: a controller waits for others, and each thread has a heap of its own.
 #[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
+    remote_files::contained::abort_on_other_panics();
     let args = Args::parse();
     let git = args.git.settings()?;
     controller_kit::run("process-controller", args.service, Leadership::Leader, async |service| {

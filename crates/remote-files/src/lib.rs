@@ -5,8 +5,10 @@
 //! has words of our own.
 //!
 //! - [`network`] decides which addresses may be called, and calls them.
+//! - [`contained`] keeps a panic of a reader to itself.
 //! - [`git`] reads a file of a commit from a repository.
 
+pub mod contained;
 pub mod error;
 pub mod git;
 pub mod network;

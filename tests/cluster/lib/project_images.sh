@@ -82,9 +82,9 @@ build_and_load_images() { # [name...]
   fi
 }
 
-# The engine serves many tenants from one process: its release profile unwinds.
+# The engine serves many tenants from one process, and the process-controller reads git servers of many: their release profile unwinds.
 cargo_profile() { # <crate>
-  if [[ $profile == release && $1 == workflow-engine ]]; then
+  if [[ $profile == release && ($1 == workflow-engine || $1 == process-controller) ]]; then
     printf 'release-engine\n'
   else
     printf '%s\n' "$profile"

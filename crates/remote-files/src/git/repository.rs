@@ -15,6 +15,7 @@ use super::store::Store;
 use super::transport::Authorization;
 use super::tree::{Found, find_file};
 use super::url::RepositoryUrl;
+use crate::contained::contain;
 use crate::network::{AddressPolicy, Endpoint, TrustedCertificates};
 use crate::{Error, ErrorKind};
 
@@ -31,6 +32,8 @@ pub struct Budget {
     pub object_bytes: usize,
     /// Bytes of all objects of a pack together.
     pub unpacked_bytes: usize,
+    /// Bytes of an object together with those that it is built from by deltas. They are in memory at the same time.
+    pub chain_bytes: usize,
     /// Bytes of a file that is asked for.
     pub file_bytes: usize,
     /// Time of the whole visit.
@@ -45,6 +48,7 @@ impl Default for Budget {
             objects: 100_000,
             object_bytes: 16 << 20,
             unpacked_bytes: 256 << 20,
+            chain_bytes: 64 << 20,
             file_bytes: 1 << 20,
             time: Duration::from_mins(1),
         }
@@ -129,7 +133,7 @@ impl Repository {
             runtime: Handle::current(),
             is_over: is_over.clone(),
         };
-        let mut visiting = tokio::task::spawn_blocking(move || visit.read(&wants));
+        let mut visiting = tokio::task::spawn_blocking(move || contain(|| visit.read(&wants)));
         let visited = tokio::select! {
             visited = &mut visiting => visited,
             () = tokio::time::sleep_until(deadline) => {

@@ -1,7 +1,7 @@
 //! What is read from servers that behave.
 
 use remote_files::ErrorKind;
-use remote_files::git::Want;
+use remote_files::git::{Budget, Want};
 use rstest::rstest;
 use test_support::git_server::{Stage, Visit};
 
@@ -136,6 +136,15 @@ async fn deltas_are_resolved() {
     let commit = orders.commit("main", &borrowed);
     orders.git(&["repack", "-a", "-d", "-f", "-q", "--depth=50"], b"");
     assert_eq!(world.read("orders", "main", "17.bpmn").await, Ok((commit, files[17].1.clone())));
+
+    // Whoever has no room for an object and the one that it is built from does not begin to build it.
+    world.repository("orders").forget();
+    let narrow = Budget { chain_bytes: base.len() * 3 / 2, ..world.budget.clone() };
+    let outcomes =
+        world.repository("orders").read(&world.access, &narrow, vec![want("main", "17.bpmn")]).await;
+    let refused = outcomes.into_iter().next().and_then(|outcome| outcome.file.err()).expect("refused");
+    assert_eq!(refused.kind, ErrorKind::TooLarge);
+    assert_eq!(refused.message, "the commit has longer chains of deltas than a source may have");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,3 +59,6 @@ impl Turns {
         part
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ const HASH_BYTES: usize = 20;
 /// Reads the whole pack once. No more is unpacked than the pack declares, and no more may be declared than the budget has.
 ///
 /// # Errors
-/// [`ErrorKind::TooLarge`] if it has more objects or bytes than the budget, or deeper deltas than git makes;
+/// [`ErrorKind::TooLarge`] if it has more objects or bytes than the budget, or longer chains of deltas;
 /// [`ErrorKind::Malformed`] if it is no pack.
 pub(super) fn scan(mut pack: impl BufRead, budget: &Budget) -> Result<(), Error> {
     let mut head = [0; header::SIZE];
@@ -35,25 +35,31 @@ pub(super) fn scan(mut pack: impl BufRead, budget: &Budget) -> Result<(), Error>
         tally.unpacked += declared;
         tally.check(budget)?;
         let (consumed, start) = measure(&mut pack, declared)?;
-        let depth = match entry.header {
+        let base = match entry.header {
             Header::OfsDelta { base_distance } => {
-                let base = offset.checked_sub(base_distance).and_then(|base| tally.depths.get(&base));
-                base.ok_or_else(|| malformed("a base is missing"))? + 1
+                let base = offset.checked_sub(base_distance).and_then(|base| tally.chains.get(&base));
+                Some(*base.ok_or_else(|| malformed("a base is missing"))?)
             }
-            // Which object that is shows only when all are built; it is at most as deep as the deepest.
-            Header::RefDelta { .. } => tally.deepest + 1,
-            _ => 0,
+            // Which object that is shows only when all are built; its chain is at most as long as the longest.
+            Header::RefDelta { .. } => Some(tally.longest),
+            _ => None,
         };
-        if depth > 0 {
-            let built = result_size(&start).ok_or_else(|| malformed("a delta has no sizes"))?;
-            tally.unpacked += bounded(built, budget)?;
-            tally.check(budget)?;
+        let chain = match base {
+            Some(base) => {
+                let built = result_size(&start).ok_or_else(|| malformed("a delta has no sizes"))?;
+                let built = bounded(built, budget)?;
+                tally.unpacked += built;
+                tally.check(budget)?;
+                Chain { depth: base.depth + 1, bytes: base.bytes + declared + built }
+            }
+            None => Chain { depth: 0, bytes: declared },
+        };
+        if chain.depth > MAX_DEPTH || chain.bytes > budget.chain_bytes {
+            return Err(too_large("longer chains of deltas"));
         }
-        if depth > MAX_DEPTH {
-            return Err(too_large("deeper deltas"));
-        }
-        tally.deepest = tally.deepest.max(depth);
-        tally.depths.insert(offset, depth);
+        tally.longest.depth = tally.longest.depth.max(chain.depth);
+        tally.longest.bytes = tally.longest.bytes.max(chain.bytes);
+        tally.chains.insert(offset, chain);
         offset += entry.header_size() as u64 + consumed;
     }
     Ok(())
@@ -62,9 +68,16 @@ pub(super) fn scan(mut pack: impl BufRead, budget: &Budget) -> Result<(), Error>
 #[derive(Default)]
 struct Tally {
     /// By offset.
-    depths: HashMap<u64, u32>,
-    deepest: u32,
+    chains: HashMap<u64, Chain>,
+    longest: Chain,
     unpacked: usize,
+}
+
+/// An object, and those that it is built from: while it is built, all of them are in memory.
+#[derive(Clone, Copy, Default)]
+struct Chain {
+    depth: u32,
+    bytes: usize,
 }
 
 impl Tally {

@@ -182,3 +182,6 @@ fn pause_after(interval: Duration, failures: u32, jitter: f64) -> Duration {
     };
     pause.mul_f64(0.9 + 0.2 * jitter)
 }
+
+#[cfg(test)]
+mod tests;
