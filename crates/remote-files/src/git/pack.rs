@@ -67,3 +67,6 @@ pub(super) fn receive(
 fn tempfile_in(directory: &Path) -> io::Result<File> {
     tempfile::tempfile_in(directory)
 }
+
+#[cfg(test)]
+mod tests;
