@@ -203,7 +203,7 @@ pub(crate) fn git_settings(folder: &tempfile::TempDir) -> GitSettings {
     let loopback = ["127.0.0.0/8", "::1/128"].map(|range| range.parse().unwrap());
     GitSettings {
         policy: AddressPolicy { allowed: loopback.to_vec(), denied: Vec::new() },
-        budget: Budget { time: Duration::from_secs(10), ..Budget::default() },
+        budget: Budget { time: Duration::from_secs(40), ..Budget::default() },
         store: Store::open(folder.path(), 64 << 20).unwrap(),
     }
 }

@@ -2,4 +2,5 @@
 #![cfg(test)]
 
 mod convergence;
+mod git;
 mod world;

@@ -196,3 +196,6 @@ impl Response {
             .map_err(|error| describe(&self.host, &error))
     }
 }
+
+#[cfg(test)]
+mod tests;
