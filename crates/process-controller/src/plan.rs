@@ -22,7 +22,7 @@ use engine_access::awaited::{
 };
 use engine_access::engine::owner_of;
 use engine_access::reference::Resolved;
-use engine_client::model::{DeleteProcess, DeployProcess, LintMode, ManagedDefinition, OnInstances};
+use engine_client::model::{DeleteProcess, DeployProcess, LintMode, ManagedDefinition, OnInstances, Owner};
 use engine_client::request_id;
 use kube::ResourceExt as _;
 
@@ -77,6 +77,10 @@ pub fn plan_deployment(process: &WorkflowProcess, observed: &Observed, verdict: 
         return Plan { steps: Vec::new(), wait: Some(wait) };
     }
     let EngineView::Answered { latest, former_ids, .. } = &observed.engine else { return Plan::converged() };
+    // It would be refused, and would not even get a finalizer for it.
+    if latest.as_ref().is_some_and(|latest| foreign_owner(latest, process).is_some()) {
+        return Plan::converged();
+    }
     let tenant = observed.tenancy.id();
     let mut steps = Vec::new();
     let deployed_for = observed.tenancy.to_note(process);
@@ -127,6 +131,12 @@ pub fn engine_version(observed: &Observed) -> Option<&str> {
 #[must_use]
 pub fn is_owned_by(latest: &ManagedDefinition, process: &WorkflowProcess) -> bool {
     latest.owner == Some(owner_of(process))
+}
+
+/// Who else manages the process id. A former life of the object is no one else.
+#[must_use]
+pub fn foreign_owner<'l>(latest: &'l ManagedDefinition, process: &WorkflowProcess) -> Option<&'l Owner> {
+    latest.owner.as_ref().filter(|owner| owner.id != owner_of(process).id)
 }
 
 /// What comes first counts. A suspended tenant is reported as such, and not as one that is not ready.

@@ -24,7 +24,7 @@ use crate::error::{of_engine, of_engine_deletion};
 use crate::execute::Results;
 use crate::observe::{EngineView, Observed};
 use crate::plan::document::{Verdict, judge_source};
-use crate::plan::{Plan, engine_version, former_rejection, is_owned_by};
+use crate::plan::{Plan, engine_version, foreign_owner, former_rejection, is_owned_by};
 
 pub use events::{build_events, build_last_events};
 pub use fields::{build_own_status, keep_status};
@@ -109,6 +109,7 @@ pub fn assess(
         .or_else(|| assess_source(observed, &verdict, definition.as_ref()))
         .or_else(|| assess_references(observed))
         .or_else(|| failures.first().map(assess_problem))
+        .or_else(|| assess_owner(process, observed, &verdict))
         .or_else(|| assess_rejection(process, observed, &verdict, results))
         .or_else(|| assess_paused(process, definition.as_ref()))
         .or_else(|| assess_wait(plan))
@@ -153,6 +154,21 @@ fn assess_references(observed: &Observed) -> Option<Assessment> {
         (Ok(_), None) => return None,
     };
     Some(assess_problem(&problem))
+}
+
+/// Another object deployed the process id before.
+fn assess_owner(process: &WorkflowProcess, observed: &Observed, verdict: &Verdict) -> Option<Assessment> {
+    let (EngineView::Answered { latest: Some(latest), .. }, Some(Ok(deployable))) =
+        (&observed.engine, verdict)
+    else {
+        return None;
+    };
+    let owner = foreign_owner(latest, process)?;
+    let message = format!(
+        "process id {} is deployed by {} already; delete one of the two, or change the process id",
+        deployable.process_id, owner.id
+    );
+    Some(assess_problem(&Problem::new(Reason::DuplicateProcessId, ErrorClass::Invalid, message)))
 }
 
 fn assess_rejection(

@@ -54,13 +54,19 @@ fn a_deployed_process_needs_nothing() {
 #[case::other_bytes(owned(definition(NO_TASK_DEFINITION)))]
 #[case::other_version_tag({ let mut d = owned(definition(ORDER_FLOW)); d.definition.version_tag = None; d })]
 #[case::owned_by_nobody({ let mut d = owned(definition(ORDER_FLOW)); d.owner = None; d })]
-#[case::owned_by_another({ let mut d = owned(definition(ORDER_FLOW)); d.owner = Some(Owner { id: "other".into(), ..owner() }); d })]
 #[case::owned_by_a_former_life({ let mut d = owned(definition(ORDER_FLOW)); d.owner = Some(Owner { uid: "former".into(), ..owner() }); d })]
 fn anything_else_in_the_engine_is_answered_with_a_deploy(
     #[case] latest: engine_client::model::ManagedDefinition,
 ) {
     let world = observed(ORDER_FLOW, Some(latest));
     assert_eq!(planned(&process(ORDER_FLOW), &world), steps(vec![deploy(3)]));
+}
+
+#[test]
+fn a_process_id_of_another_object_is_left_alone() {
+    let mut latest = owned(definition(ORDER_FLOW));
+    latest.owner = Some(Owner { id: "other".into(), ..owner() });
+    assert_eq!(planned(&process(ORDER_FLOW), &observed(ORDER_FLOW, Some(latest))), Plan::converged());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use controller_kit::pass::{build_status, problem_of};
 use controller_kit::plan::Wait;
 use engine_access::engine::AccessError;
 use engine_access::reference::{Refused, Resolved};
-use engine_client::model::QuotaKind;
+use engine_client::model::{Owner, QuotaKind};
 use engine_client::{EngineError, ErrorClass as EngineClass, Operation};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -241,6 +241,9 @@ fn cases() -> Vec<Case> {
             Next::Wait { recheck: Duration::from_mins(1) })).failure(failed(quota)),
         case("duplicate", (Failed, Stalled, Reason::DuplicateProcessId, "deploy process: why",
             Next::Wait { recheck: Duration::from_mins(5) })).failure(failed(EngineClass::AlreadyOwned)),
+        case("owned by another", (Failed, Stalled, Reason::DuplicateProcessId,
+            "process id order-flow is deployed by WorkflowProcess/acme-tenant/elder already; delete one of the two, or change the process id",
+            Next::Wait { recheck: Duration::from_mins(5) })).engine(of_another()),
         case("engine waits", (Pending, InProgress, Reason::TenantNotReady, "deploy process: why", TRANSIENT))
             .failure(failed(precondition)),
         case("engine has no tenant", (Pending, InProgress, Reason::TenantNotReady, "deploy process: why", TRANSIENT))
@@ -256,6 +259,13 @@ fn cases() -> Vec<Case> {
         case("data is damaged", (Pending, Stalled, Reason::InternalError, "deploy process: why",
             Next::Failed(ErrorClass::Defect))).failure(failed(EngineClass::Corrupt)),
     ]
+}
+
+fn of_another() -> EngineView {
+    let mut latest = owned(definition(ORDER_FLOW));
+    latest.owner =
+        latest.owner.map(|owner| Owner { id: "WorkflowProcess/acme-tenant/elder".to_owned(), ..owner });
+    observed(ORDER_FLOW, Some(latest)).engine
 }
 
 fn deletions() -> Vec<Case> {

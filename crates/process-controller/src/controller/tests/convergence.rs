@@ -357,7 +357,7 @@ async fn of_two_objects_with_one_process_id_the_first_stays_and_the_other_is_rep
     ]);
     world.settle("order-flow").await;
     assert_eq!(world.pass("duplicate").await, Next::Wait { recheck: Duration::from_mins(5) });
-    let message = "deploy process: process order-flow is managed by another owner";
+    let message = "process id order-flow is deployed by WorkflowProcess/acme-tenant/order-flow already; delete one of the two, or change the process id";
     assert_eq!(world.reported("duplicate"), reported("Failed", None, message));
     assert_eq!(
         world.events("duplicate"),
