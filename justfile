@@ -112,9 +112,9 @@ e2e: sample
 # What must pass every night beside `ci`, because it takes too long for that
 nightly: test-nightly e2e-nightly
 
-# The long tests that need no node: the lease protocol with faults that come together, an hour of busy workers on a fast clock, ten minutes of packs that no git made
+# The long tests that need no node: the lease protocol with faults that come together, an hour of busy workers on a fast clock, ten minutes of broken packs and archives
 test-nightly:
-    FUZZ_SECONDS=600 cargo test --package remote-files --locked --lib -- no_pack_of_a_server
+    FUZZ_SECONDS=600 cargo test --package remote-files --locked --lib -- makes_the_reader_fail
     cargo test --workspace --locked --lib -- --ignored
 
 # The long end-to-end tests on the node (or KUBE_CONTEXT, which then has CloudNativePG, its plugin, S3 and a git server as `./dev barman`, `s3` and `git` make them)

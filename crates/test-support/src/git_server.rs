@@ -72,6 +72,8 @@ pub enum Fault {
     Bytes(Vec<u8>),
     /// Answers with this status and this text.
     Answer(u16, String),
+    /// Answers with this status and these bytes.
+    Body(u16, Vec<u8>),
 }
 
 /// A request that the server got.
@@ -89,6 +91,7 @@ pub struct Visit {
 
 /// A server that is running; dropping it ends it and removes its repositories.
 pub struct GitServer {
+    scheme: &'static str,
     address: SocketAddr,
     authority: String,
     folder: tempfile::TempDir,
@@ -119,15 +122,24 @@ impl GitServer {
         Self::start_with(&authority.server(&["localhost", "127.0.0.1"]), authority.pem()).await
     }
 
+    /// Starts a server without TLS, as services in a cluster are.
+    pub async fn start_in_clear_text() -> Self {
+        Self::start_on(None, String::new()).await
+    }
+
     /// Starts a server with a certificate of the caller's.
     pub async fn start_with(certificate: &TestCertificate, authority: String) -> Self {
+        Self::start_on(Some(build_acceptor(certificate)), authority).await
+    }
+
+    async fn start_on(acceptor: Option<TlsAcceptor>, authority: String) -> Self {
         let folder = tempfile::tempdir().expect("a folder for repositories");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let state: Arc<Mutex<State>> = Arc::default();
-        let acceptor = build_acceptor(certificate);
+        let scheme = if acceptor.is_some() { "https" } else { "http" };
         let task = tokio::spawn(serve(listener, acceptor, folder.path().to_owned().into(), state.clone()));
-        Self { address, authority, folder, state, task }
+        Self { scheme, address, authority, folder, state, task }
     }
 
     /// The authority of its certificate, PEM.
@@ -142,7 +154,7 @@ impl GitServer {
 
     /// URL of a repository.
     pub fn url(&self, repository: &str) -> String {
-        format!("https://localhost:{}/{repository}", self.address.port())
+        format!("{}://localhost:{}/{repository}", self.scheme, self.address.port())
     }
 
     /// Makes a repository that gives parts of commits, like the large forges do.
@@ -194,17 +206,26 @@ fn build_acceptor(certificate: &TestCertificate) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config.expect("a certificate with its key")))
 }
 
-async fn serve(listener: TcpListener, acceptor: TlsAcceptor, root: Arc<Path>, state: Arc<Mutex<State>>) {
+async fn serve(
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    root: Arc<Path>,
+    state: Arc<Mutex<State>>,
+) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let (acceptor, root, state) = (acceptor.clone(), root.clone(), state.clone());
         tokio::spawn(async move {
-            let Ok(stream) = acceptor.accept(stream).await else { return };
             let service = service_fn(move |request| answer(request, root.clone(), state.clone()));
+            let connections = auto::Builder::new(TokioExecutor::new());
             // A client that goes away in the middle is what some tests are about.
-            let _ = auto::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let _ = match acceptor {
+                Some(acceptor) => {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    connections.serve_connection(TokioIo::new(stream), service).await
+                }
+                None => connections.serve_connection(TokioIo::new(stream), service).await,
+            };
         });
     }
 }
@@ -265,6 +286,11 @@ async fn faulty(
         }
         Some(Fault::Answer(status, text)) => {
             plain(StatusCode::from_u16(*status).map_err(std::io::Error::other)?, text)
+        }
+        Some(Fault::Body(status, bytes)) => {
+            let mut answer = Response::new(bytes.clone());
+            *answer.status_mut() = StatusCode::from_u16(*status).map_err(std::io::Error::other)?;
+            answer
         }
         Some(Fault::Redirect(target)) => {
             let mut answer = plain(StatusCode::FOUND, "words of the host");
