@@ -36,8 +36,8 @@ pub const CLIENT_ACCESS: &str = "ClientAccess";
 
 /// Process: the source was read and its BPMN accepted by the linter.
 pub const VALID: &str = "Valid";
-/// Process: the repository that the source is in can be read. False says which commit was tried, why it cannot be had, and since
-/// when; what runs stays. Only with `gitRef`.
+/// Process: the repository or artifact that the source is in can be read. False says which revision was tried, why it cannot be
+/// had, and since when; what runs stays. Only with `gitRef` and `fluxRef`.
 pub const SOURCE_READY: &str = "SourceReady";
 /// Process: the engine runs exactly the bytes that were validated.
 pub const DEPLOYED: &str = "Deployed";

@@ -83,7 +83,7 @@ pub(crate) const FLUX_PATH_INSIDE: CelRule = (
         name = "Revision",
         type_ = "string",
         json_path = ".status.sourceRevision",
-        description = "Commit that the source comes from",
+        description = "Commit or revision that the source comes from",
         priority = 1
     ),
     printcolumn(name = "Key", type_ = "integer", json_path = ".status.processDefinitionKey", priority = 1),
@@ -157,8 +157,7 @@ pub struct Source {
     /// A file in a git repository. Changes of the branch or tag are deployed within the interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_ref: Option<GitRef>,
-    /// A file in an artifact that Flux fetched and verified. Stored but not acted on by this version: condition `Supported` says so and
-    /// nothing is deployed. Use `gitRef`.
+    /// A file in an artifact that Flux fetched and verified. A new artifact is deployed at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flux_ref: Option<FluxRef>,
 }
@@ -282,8 +281,8 @@ pub struct WorkflowProcessStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = crate::MAX_MESSAGE_CHARS))]
     pub message: Option<String>,
-    /// `Ready` always; `Reconciling`, `Stalled`, `Paused`, `Supported` while they apply; `Valid`, `Deployed`, `WorkersAvailable`; `SourceReady`
-    /// with a `gitRef`.
+    /// `Ready` always; `Reconciling`, `Stalled`, `Paused` while they apply; `Valid`, `Deployed`, `WorkersAvailable`; `SourceReady`
+    /// with a `gitRef` or `fluxRef`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -316,11 +315,11 @@ pub struct WorkflowProcessStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71))]
     pub source_digest: Option<String>,
-    /// The commit that the bytes of `sourceDigest` come from, if they come from a repository.
+    /// Where the bytes of `sourceDigest` come from: the commit of a `gitRef`, the revision of a `fluxRef`'s artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub source_revision: Option<String>,
-    /// The commit that was tried last and is not what runs: condition `SourceReady` or `Valid` says why. Absent when
+    /// The commit or revision that was tried last and is not what runs: condition `SourceReady` or `Valid` says why. Absent when
     /// nothing newer is known than `sourceRevision`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]

@@ -154,7 +154,22 @@ impl<'s, K: Kind> ControllerBuilder<'s, K> {
     ) where
         C: PartialEq + Send + 'static,
     {
-        self.watches.push(watch_optional(&self.context, kind, self.queue.clone(), fields, owner));
+        let owners = move |object: &DynamicObject| owner(object).into_iter().collect();
+        self.watches.push(watch_optional(&self.context, kind, self.queue.clone(), fields, owners));
+    }
+
+    /// The same for a kind that is only read: objects for which `depends` is true get a pass.
+    pub fn watch_optional_referenced<C>(
+        &mut self,
+        kind: OptionalKind,
+        fields: impl Fn(&DynamicObject) -> C + Send + 'static,
+        depends: impl Fn(&K::Object, &DynamicObject) -> bool + Send + 'static,
+    ) where
+        C: PartialEq + Send + 'static,
+    {
+        let objects = self.objects.clone();
+        let owners = move |changed: &DynamicObject| dependants(&objects, |object| depends(object, changed));
+        self.watches.push(watch_optional(&self.context, kind, self.queue.clone(), fields, owners));
     }
 
     /// Runs the controller. It begins with its first pass when every watch has its first complete list.

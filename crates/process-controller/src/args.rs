@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use controller_kit::args::ServiceArgs;
 use ipnet::IpNet;
+use remote_files::archive;
 use remote_files::git::{Budget, Store};
 use remote_files::network::AddressPolicy;
 
+use crate::source::SourceSettings;
+use crate::source::flux::FluxSettings;
 use crate::source::git::GitSettings;
 
 /// Deploys the BPMN of each WorkflowProcess to its engine.
@@ -17,14 +20,14 @@ pub struct Args {
     /// What all services take.
     #[command(flatten)]
     pub service: ServiceArgs,
-    /// How git repositories are read.
+    /// How sources outside of the cluster's API are read.
     #[command(flatten)]
-    pub git: GitArgs,
+    pub sources: SourceArgs,
 }
 
-/// How git repositories are read.
+/// How sources outside of the cluster's API are read.
 #[derive(Clone, Debug, clap::Args)]
-pub struct GitArgs {
+pub struct SourceArgs {
     /// Networks that may be called although they are not public, like 10.20.0.0/16, separated by commas.
     #[arg(long, env = "GIT_ALLOWED_NETWORKS", value_delimiter = ',')]
     pub git_allowed_networks: Vec<IpNet>,
@@ -48,15 +51,24 @@ pub struct GitArgs {
     /// Seconds that one visit of a repository may take.
     #[arg(long, env = "GIT_VISIT_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=600))]
     pub git_visit_seconds: u64,
+
+    /// Hosts that artifacts of Flux are downloaded from, separated by commas.
+    #[arg(
+        long,
+        env = "FLUX_ARTIFACT_HOSTS",
+        value_delimiter = ',',
+        default_value = "source-controller.flux-system.svc.cluster.local"
+    )]
+    pub flux_artifact_hosts: Vec<String>,
 }
 
-impl GitArgs {
+impl SourceArgs {
     /// Opens the folder.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn settings(&self) -> Result<GitSettings, remote_files::Error> {
-        Ok(GitSettings {
+    pub fn settings(&self) -> Result<SourceSettings, remote_files::Error> {
+        let git = GitSettings {
             policy: AddressPolicy {
                 allowed: self.git_allowed_networks.clone(),
                 denied: self.git_denied_networks.clone(),
@@ -67,6 +79,9 @@ impl GitArgs {
                 ..Budget::default()
             },
             store: Store::open(&self.source_cache_folder, self.source_cache_megabytes << 20)?,
-        })
+        };
+        let flux =
+            FluxSettings { hosts: self.flux_artifact_hosts.clone(), budget: archive::Budget::default() };
+        Ok(SourceSettings { git, flux })
     }
 }

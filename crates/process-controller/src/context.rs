@@ -12,7 +12,6 @@ use kube::runtime::reflector::Store;
 
 use crate::document::Linter;
 use crate::incidents::OpenIncidents;
-use crate::source::fetches::Fetches;
 use crate::source::{Source, Sources};
 
 /// Shared by all passes.
@@ -21,8 +20,6 @@ pub struct Context {
     pub client: Client,
     /// The kinds of sources that are acted on.
     pub sources: Sources,
-    /// Sources that take long.
-    pub fetches: Fetches,
     /// Lints documents.
     pub linter: Linter,
     /// Clusters, tenants and namespaces.
@@ -46,22 +43,14 @@ impl Context {
         let others =
             self.sources.iter().filter(|source| named.is_none_or(|named| !Arc::ptr_eq(source, named)));
         others.for_each(|source| source.forget(uid));
-        if named.is_none_or(|named| !named.is_slow()) {
-            self.fetches.forget(uid);
-        }
     }
 }
 
 /// Forgets objects that are no longer there, again and again.
-pub async fn forget_gone(
-    sources: Sources,
-    fetches: Fetches,
-    processes: Store<WorkflowProcess>,
-) -> Result<(), Infallible> {
+pub async fn forget_gone(sources: Sources, processes: Store<WorkflowProcess>) -> Result<(), Infallible> {
     loop {
         tokio::time::sleep(SWEEP).await;
         let present = processes.state();
-        fetches.retain(&present);
         sources.iter().for_each(|source| source.retain(&present));
     }
 }

@@ -18,13 +18,13 @@ use crate::dependencies::{
 use crate::document::Linter;
 use crate::incidents::OpenIncidents;
 use crate::kind::Processes;
-use crate::source::Sources;
-use crate::source::fetches::Fetches;
-use crate::source::git::{GitFile, GitSettings};
+use crate::source::flux::FluxFile;
+use crate::source::git::GitFile;
+use crate::source::{SourceSettings, Sources};
 use crate::survey::Survey;
 
 /// Starts watches and controller. `engines` is a pool of connections in production.
-pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>, git: GitSettings) {
+pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>, settings: SourceSettings) {
     let (client, home) = (service.client.clone(), service.args.cluster_namespace.clone());
     let mut controller = ControllerBuilder::<Processes>::new(service, PROCESS_CONTROLLER.field_manager);
     let cluster_namespace = home.clone();
@@ -47,8 +47,10 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>, git: GitSe
         let label = |own: &str| namespace_tenant(&labelled, own);
         depends_on_worker(process, worker, label, &cluster_namespace)
     });
-    let git = GitFile::new(client.clone(), git, controller.queue(), controller.service().clock.clone());
-    let sources = Sources::of(git);
+    let flux = FluxFile::new(settings.flux, controller.queue());
+    let git =
+        GitFile::new(client.clone(), settings.git, controller.queue(), controller.service().clock.clone());
+    let sources = Sources::of(git, flux);
     for source in sources.iter() {
         source.watch(&mut controller);
     }
@@ -63,14 +65,12 @@ pub fn start(service: &mut Service, engines: Arc<dyn EngineProvider>, git: GitSe
     };
     let incidents = survey.incidents.clone();
     let (processes, queue) = (controller.objects(), controller.queue());
-    let fetches = Fetches::new(controller.queue());
-    let forgetting = forget_gone(sources.clone(), fetches.clone(), controller.objects());
+    let forgetting = forget_gone(sources.clone(), controller.objects());
     controller.service().supervise("sources of objects that went", forgetting);
     controller.service().supervise("survey of engines", survey.run(processes, queue));
     let context = Context {
         client,
         sources,
-        fetches,
         linter: Linter::default(),
         directory,
         cluster_namespace: home,

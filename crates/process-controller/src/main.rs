@@ -12,9 +12,9 @@ use process_controller::{args::Args, controller};
 async fn main() -> anyhow::Result<()> {
     remote_files::contained::abort_on_other_panics();
     let args = Args::parse();
-    let git = args.git.settings()?;
+    let settings = args.sources.settings()?;
     controller_kit::run("process-controller", args.service, Leadership::Leader, async |service| {
-        controller::start(service, Arc::new(leading_pool(service)?), git);
+        controller::start(service, Arc::new(leading_pool(service)?), settings);
         Ok::<_, engine_client::EngineError>(())
     })
     .await?;

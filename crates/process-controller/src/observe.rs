@@ -164,7 +164,6 @@ pub async fn observe_source(context: &Context, process: &WorkflowProcess) -> Rea
     // The spec may have named another source before.
     context.forget_sources(&process.uid().unwrap_or_default(), source);
     match source {
-        Some(slow) if slow.is_slow() => context.fetches.get_or_begin(slow, &context.client, process).into(),
         Some(source) => source.read(&context.client, process).await,
         None => Fetched::Missing("spec.source names no source that this version reads".to_owned()).into(),
     }

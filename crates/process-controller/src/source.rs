@@ -1,13 +1,13 @@
 //! Where documents come from: one file per kind of source, and one line in [`Sources::of`].
 //!
 //! A source that answers at once is read inside the pass. One that takes long is read by tasks of its own, which ask for a pass
-//! when there is something new: [`fetches`] for a document that is fetched once, [`git`] for repositories that are looked at again and
-//! again.
+//! when there is something new: [`git`] for repositories that are looked at again and again, [`flux`] for artifacts.
 
 pub mod config_map;
-pub mod fetches;
+pub mod flux;
 pub mod git;
 pub mod inline;
+mod reason;
 
 use std::sync::Arc;
 
@@ -20,7 +20,8 @@ use kube::Client;
 
 use crate::kind::Processes;
 use config_map::ConfigMapKey;
-use git::GitFile;
+use flux::{FluxFile, FluxSettings};
+use git::{GitFile, GitSettings};
 use inline::Inline;
 
 /// What a source gives.
@@ -81,11 +82,6 @@ pub trait Source: Send + Sync {
     /// Reads it, or tells what its own tasks have read.
     fn read<'a>(&'a self, client: &'a Client, process: &'a WorkflowProcess) -> BoxFuture<'a, Reading>;
 
-    /// Does reading take long?
-    fn is_slow(&self) -> bool {
-        false
-    }
-
     /// The object goes, or its spec names another source.
     fn forget(&self, _uid: &str) {}
 
@@ -96,6 +92,15 @@ pub trait Source: Send + Sync {
     fn watch(&self, _controller: &mut ControllerBuilder<'_, Processes>) {}
 }
 
+/// What an installation allows sources to do.
+#[derive(Clone, Debug)]
+pub struct SourceSettings {
+    /// Of git.
+    pub git: GitSettings,
+    /// Of Flux.
+    pub flux: FluxSettings,
+}
+
 /// Every kind of source that is acted on. Cheap to clone.
 #[derive(Clone)]
 pub struct Sources(Arc<[Arc<dyn Source>]>);
@@ -103,14 +108,8 @@ pub struct Sources(Arc<[Arc<dyn Source>]>);
 impl Sources {
     /// All that there are.
     #[must_use]
-    pub fn of(git: GitFile) -> Self {
-        Self(Arc::new([Arc::new(Inline), Arc::new(ConfigMapKey), Arc::new(git)]))
-    }
-
-    /// These, for tests.
-    #[cfg(test)]
-    pub(crate) fn only(source: Arc<dyn Source>) -> Self {
-        Self(Arc::new([source]))
+    pub fn of(git: GitFile, flux: FluxFile) -> Self {
+        Self(Arc::new([Arc::new(Inline), Arc::new(ConfigMapKey), Arc::new(git), Arc::new(flux)]))
     }
 
     /// The source that the spec names.

@@ -272,7 +272,6 @@ fn look_at_change(
 fn assess_problem(problem: &Problem<ProcessReason>) -> Assessment {
     let phase = match problem.reason {
         Reason::InvalidSpec
-        | Reason::FieldsNotActedOn
         | Reason::SourceInvalid
         | Reason::ValidationFailed
         | Reason::DuplicateProcessId

@@ -14,13 +14,13 @@ crate::reason::kind_reasons! {
             "The BPMN was refused; the message names rule, element, line and column."
             => "Correct the BPMN; nothing is retried before the source changes.",
         SourceMissing Warning
-            "The ConfigMap or its key, the repository or the file in it does not exist."
-            => "Create what the message names; a ConfigMap is seen at once, a repository after its interval.",
+            "The ConfigMap or its key, the repository, the Flux source or the file in it does not exist."
+            => "Create what the message names; a ConfigMap and a Flux source are seen at once, a repository after its interval.",
         SourceInvalid Warning
             "The source is empty, or is no regular file."
             => "Put the BPMN into the source that the message names.",
         SourceReady Normal
-            "The repository of the source was read."
+            "The repository or artifact of the source was read."
             => "Nothing.",
         SourceUnreachable Warning
             "The host of the source does not answer, or not in time; what runs stays."
@@ -41,11 +41,17 @@ crate::reason::kind_reasons! {
             "The repository has no such branch, tag or commit, or a branch and a tag of the same name."
             => "Correct `spec.source.gitRef.revision`, or push the branch.",
         SourceTooLarge Warning
-            "The repository, the commit or the file is larger than a source may be."
+            "The repository, the commit, the artifact or the file is larger than a source may be."
             => "Keep BPMN in a smaller repository, or have a cluster admin raise the limits.",
         SourceMalformed Warning
-            "The host of the source does not answer like a git server."
-            => "Check the URL.",
+            "The host of the source does not answer like a git server, or an artifact is not what its digest says."
+            => "Check the URL, or the Flux source that the message names.",
+        ProviderMissing Warning
+            "The kind of Flux source is not installed in this cluster."
+            => "Install Flux's source-controller as the message says, or use `gitRef`.",
+        SourceNotReady Warning
+            "The Flux source has no artifact yet: its own controller could not fetch it."
+            => "Look at the Flux source that the message names.",
         ClusterStopped Normal
             "The engine of the cluster is stopped; what is in it stays."
             => "Nothing; it goes on when the cluster is started (`spec.stopped: false`).",

@@ -149,7 +149,7 @@ async fn watch_as_controller(apiserver: &TestApiServer) -> (QueueEnd<WorkflowClu
         trigger::watched(provider()),
         queue,
         |live| provider().fingerprint(live),
-        trigger::cluster_of,
+        |live: &DynamicObject| trigger::cluster_of(live).into_iter().collect(),
     );
     tokio::spawn(watch.task);
     (end, context.metrics)

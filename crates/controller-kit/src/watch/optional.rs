@@ -30,15 +30,15 @@ pub struct OptionalKind {
 }
 
 /// Watches a kind that may not be installed, and keeps none of its objects: a pass that needs one reads it by name. The
-/// owner of an object is queued when the object comes or goes, when its spec or metadata changes, or what `fields`
-/// returns for it. While the kind is not installed nothing is wrong: it is looked for every [`ABSENT_RECHECK`]. No pass
+/// dependants of an object are queued when the object comes or goes, when its spec or metadata changes, or what `fields`
+/// returns for it. Who they are is asked at each change; of an object that goes, also who they were before. While the kind is not installed nothing is wrong: it is looked for every [`ABSENT_RECHECK`]. No pass
 /// waits for this watch, and readiness does not depend on it.
 pub fn watch_optional<Owner, C>(
     context: &WatchContext,
     kind: OptionalKind,
     queue: Queue<Owner>,
     fields: impl Fn(&DynamicObject) -> C + Send + 'static,
-    owner: impl Fn(&DynamicObject) -> Option<ObjectRef<Owner>> + Send + 'static,
+    dependants: impl Fn(&DynamicObject) -> Vec<ObjectRef<Owner>> + Send + 'static,
 ) -> Watch
 where
     Owner: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
@@ -50,7 +50,7 @@ where
     let live = liveness(context, name, &path);
     let (metrics, progress) = (context.metrics.clone(), context.progress.clone());
     let (listed_sender, listed) = tokio::sync::watch::channel(true);
-    let mut seen = Seen::new(fields, owner);
+    let mut seen = Seen::new(fields, dependants);
     let task = async move {
         // Lives as long as the task, like that of every other watch.
         let _listed = listed_sender;
@@ -116,11 +116,11 @@ fn is_refused(error: &Error) -> bool {
     )
 }
 
-/// What is known of each object: what its owner's pass depends on, and who that is.
+/// What is known of each object: what the pass of its dependants depends on, and who they are.
 struct Seen<Owner: Resource, C, F, O> {
     fields: F,
-    owner: O,
-    known: HashMap<String, (u64, C, Option<ObjectRef<Owner>>)>,
+    dependants: O,
+    known: HashMap<String, (u64, C, Vec<ObjectRef<Owner>>)>,
     /// Of the list that is being read.
     listed: HashSet<String>,
 }
@@ -130,17 +130,20 @@ where
     Owner: Resource<DynamicType = ()>,
     C: PartialEq,
     F: Fn(&DynamicObject) -> C,
-    O: Fn(&DynamicObject) -> Option<ObjectRef<Owner>>,
+    O: Fn(&DynamicObject) -> Vec<ObjectRef<Owner>>,
 {
-    fn new(fields: F, owner: O) -> Self {
-        Self { fields, owner, known: HashMap::new(), listed: HashSet::new() }
+    fn new(fields: F, dependants: O) -> Self {
+        Self { fields, dependants, known: HashMap::new(), listed: HashSet::new() }
     }
 
-    /// The owners that need a pass.
+    /// The dependants that need a pass.
     fn accept(&mut self, event: Event<DynamicObject>) -> Vec<ObjectRef<Owner>> {
         match event {
             Event::Apply(object) => self.compare(&object),
-            Event::Delete(object) => self.remove(&key_of(object.meta())),
+            Event::Delete(object) => {
+                let former = self.remove(&key_of(object.meta()));
+                union(former, (self.dependants)(&object))
+            }
             Event::Init => {
                 self.listed.clear();
                 Vec::new()
@@ -157,26 +160,35 @@ where
         }
     }
 
-    /// Owners of all objects, which are gone with their kind.
+    /// Dependants of all objects, which are gone with their kind.
     fn forget(&mut self) -> Vec<ObjectRef<Owner>> {
-        self.known.drain().filter_map(|(_, (.., owner))| owner).collect()
+        self.known.drain().flat_map(|(_, (.., dependants))| dependants).collect()
     }
 
     fn compare(&mut self, object: &DynamicObject) -> Vec<ObjectRef<Owner>> {
         let key = key_of(object.meta());
-        let now = (metadata_of(object.meta()), (self.fields)(object), (self.owner)(object));
+        let now = (metadata_of(object.meta()), (self.fields)(object), (self.dependants)(object));
         if self.known.get(&key) == Some(&now) {
             return Vec::new();
         }
-        let owner = now.2.clone();
-        let former = self.known.insert(key, now).and_then(|(.., owner)| owner);
-        let former = former.filter(|former| Some(former) != owner.as_ref());
-        former.into_iter().chain(owner).collect()
+        let dependants = now.2.clone();
+        let former = self.known.insert(key, now).map(|(.., dependants)| dependants);
+        union(former.unwrap_or_default(), dependants)
     }
 
     fn remove(&mut self, key: &str) -> Vec<ObjectRef<Owner>> {
-        self.known.remove(key).and_then(|(.., owner)| owner).into_iter().collect()
+        self.known.remove(key).map(|(.., dependants)| dependants).unwrap_or_default()
     }
+}
+
+/// Each of them once.
+fn union<Owner: Resource<DynamicType = ()>>(
+    mut former: Vec<ObjectRef<Owner>>,
+    now: Vec<ObjectRef<Owner>>,
+) -> Vec<ObjectRef<Owner>> {
+    former.retain(|former| !now.contains(former));
+    former.extend(now);
+    former
 }
 
 /// Changes with the spec and with the metadata that a pass depends on.

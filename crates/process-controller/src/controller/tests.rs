@@ -2,6 +2,7 @@ mod change;
 mod convergence;
 mod crash;
 mod deletion;
+mod flux;
 mod git;
 mod load;
 mod permissions;

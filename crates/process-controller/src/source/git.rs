@@ -6,7 +6,6 @@
 
 mod access;
 mod github_app;
-mod reason;
 mod repositories;
 mod turns;
 

@@ -28,9 +28,7 @@ use crate::kind::Processes;
 use crate::plan::{ProcessStep, Step, plan};
 use crate::source::Trouble;
 use crate::tenancy::Tenancy;
-use crate::testing::{
-    NO_TASK_DEFINITION, ORDER_FLOW, cluster, definition, observed, owned, process, process_from, tenant,
-};
+use crate::testing::{NO_TASK_DEFINITION, ORDER_FLOW, cluster, definition, observed, owned, process, tenant};
 use crate::validate::validate;
 
 mod events;
@@ -183,10 +181,6 @@ fn cases() -> Vec<Case> {
             .source(SourceView::Missing("why".into())),
         case("empty", (Failed, Stalled, Reason::SourceInvalid, "why", INVALID))
             .source(SourceView::Invalid("why".into())),
-        case("Flux", (Failed, Stalled, Reason::FieldsNotActedOn,
-            "spec.source.fluxRef is stored but not acted on by this version; use spec.source.gitRef, spec.source.configMapRef or spec.source.bpmn", INVALID))
-            .change(|process| process.spec.source = flux_source())
-            .source(SourceView::NotRead),
         case("no source", (Failed, Stalled, Reason::InvalidSpec,
             "spec.source must have exactly one of bpmn, configMapRef, gitRef and fluxRef", INVALID))
             .change(|process| process.spec.source.bpmn = None),
@@ -309,11 +303,6 @@ fn deletions() -> Vec<Case> {
     ]
 }
 
-fn flux_source() -> api_types::process::Source {
-    let source = json!({"fluxRef": {"kind": "GitRepository", "name": "processes", "path": "a.bpmn"}});
-    process_from(&source).spec.source
-}
-
 /// What runs, and a newest state of the source that cannot be read.
 fn troubled(reason: ProcessReason, class: ErrorClass, expected: Expected) -> Case {
     let mut case = case("trouble", expected).runs();
@@ -326,6 +315,7 @@ fn troubles() -> Vec<Case> {
     use ProcessPhase::Deployed;
     use Readiness::{Ready, Stalled};
     let lasting = [
+        Reason::ProviderMissing,
         Reason::SourceAccessDenied,
         Reason::SourceAddressRefused,
         Reason::SourceCertificateRefused,
@@ -333,6 +323,7 @@ fn troubles() -> Vec<Case> {
         Reason::SourceInvalid,
         Reason::SourceMalformed,
         Reason::SourceMissing,
+        Reason::SourceNotReady,
         Reason::SourceRevisionMissing,
         Reason::SourceTooLarge,
     ];
@@ -394,7 +385,9 @@ fn every_outcome_has_its_phase_reason_message_and_next_look() {
 }
 
 /// Reasons that no pass gives: they belong to what every kind can suffer.
-const FOREIGN: [ProcessReason; 3] = [
+const FOREIGN: [ProcessReason; 4] = [
+    // Every field is acted on.
+    Reason::FieldsNotActedOn,
     // Set by the API server as the default, and reported by the watch.
     Reason::Unseen,
     Reason::Unreadable,

@@ -32,7 +32,7 @@ use crate::document::Linter;
 use crate::incidents::OpenIncidents;
 use crate::kind::Processes;
 use crate::source::Sources;
-use crate::source::fetches::Fetches;
+use crate::source::flux::{FluxFile, FluxSettings};
 use crate::source::git::{GitFile, GitSettings};
 use crate::survey::Survey;
 
@@ -45,8 +45,6 @@ pub(crate) struct World {
     pub(crate) apiserver: FakeApiServer,
     pub(crate) engines: FakeEngines,
     pub(crate) incidents: OpenIncidents,
-    /// Instead of all.
-    pub(crate) sources: Option<Sources>,
     /// How git repositories are read.
     pub(crate) git: GitSettings,
     /// What was fetched.
@@ -75,7 +73,6 @@ impl World {
             folder,
             engines: FakeEngines::new(),
             incidents: OpenIncidents::default(),
-            sources: None,
             queue: Queue::new().0,
         };
         world.engine().set_tenant(Tenant {
@@ -113,10 +110,10 @@ impl World {
             cluster_namespace: "workflow-system".into(),
             engines: EngineConnector::new(client.clone(), engines, EngineRole::Controller),
             incidents: self.incidents.clone(),
-            sources: self.sources.clone().unwrap_or_else(|| {
-                Sources::of(GitFile::new(client.clone(), self.git.clone(), self.queue.clone(), clock.clone()))
-            }),
-            fetches: Fetches::new(self.queue.clone()),
+            sources: Sources::of(
+                GitFile::new(client.clone(), self.git.clone(), self.queue.clone(), clock.clone()),
+                FluxFile::new(flux_settings(), self.queue.clone()),
+            ),
             linter: Linter::default(),
             workers: Arc::new(move || {
                 apiserver.list::<WorkflowWorker>("").into_iter().map(Arc::new).collect()
@@ -206,4 +203,9 @@ pub(crate) fn git_settings(folder: &tempfile::TempDir) -> GitSettings {
         budget: Budget { time: Duration::from_secs(40), ..Budget::default() },
         store: Store::open(folder.path(), 64 << 20).unwrap(),
     }
+}
+
+/// Artifacts are on this machine.
+pub(crate) fn flux_settings() -> FluxSettings {
+    FluxSettings { hosts: vec!["localhost".to_owned()], budget: remote_files::archive::Budget::default() }
 }

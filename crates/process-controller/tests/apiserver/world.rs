@@ -14,6 +14,8 @@ use engine_fake::{FakeEngine, FakeEngines};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
+use process_controller::source::SourceSettings;
+use process_controller::source::flux::FluxSettings;
 use process_controller::source::git::GitSettings;
 use remote_files::git::{Budget, Store};
 use remote_files::network::AddressPolicy;
@@ -96,8 +98,13 @@ impl World {
             budget: Budget::default(),
             store: Store::open(self.folder.path(), 64 << 20).unwrap(),
         };
+        let flux = FluxSettings {
+            hosts: vec!["localhost".to_owned()],
+            budget: remote_files::archive::Budget::default(),
+        };
+        let settings = SourceSettings { git, flux };
         let start = |service: &mut controller_kit::Service| {
-            process_controller::controller::start(service, engines, git);
+            process_controller::controller::start(service, engines, settings);
         };
         let running =
             RunningController::start("process-controller", &self.home.name, &self.kubeconfig, start);

@@ -55,6 +55,15 @@ spec:
         - port: {{ . }}
         {{- end }}
     {{- end }}
+    {{- with .artifactPorts }}
+    # Artifacts of Flux, whose pods may be in any namespace: which hosts is decided by global.flux.
+    - to:
+        - namespaceSelector: {}
+      ports:
+        {{- range . }}
+        - port: {{ . }}
+        {{- end }}
+    {{- end }}
     {{- with $values.otlpEndpoint | default $values.global.otlpEndpoint }}
     # The trace collector.
     - ports:

@@ -33,8 +33,22 @@ fn phase_of(thing: &DynamicObject) -> Value {
     thing.data["status"]["phase"].clone()
 }
 
-fn owner_of(thing: &DynamicObject) -> Option<ObjectRef<ConfigMap>> {
-    Some(ObjectRef::new(thing.labels().get("of")?).within(&thing.namespace()?))
+fn owner_of(thing: &DynamicObject) -> Vec<ObjectRef<ConfigMap>> {
+    let owner = thing.labels().get("of").zip(thing.namespace());
+    owner.map(|(name, namespace)| ObjectRef::new(name).within(&namespace)).into_iter().collect()
+}
+
+/// Who depends on an object may have come after it was seen last.
+#[test]
+fn those_who_depend_on_an_object_that_goes_get_a_pass_whenever_they_came() {
+    let dependants = std::cell::RefCell::new(vec![ObjectRef::<ConfigMap>::new("first")]);
+    let mut seen = Seen::new(phase_of, |_: &DynamicObject| dependants.borrow().clone());
+    let names = |owners: Vec<ObjectRef<ConfigMap>>| -> Vec<String> {
+        owners.into_iter().map(|owner| owner.name).collect()
+    };
+    assert_eq!(names(seen.accept(Event::Apply(thing("a", |_| ())))), ["first"]);
+    dependants.borrow_mut().push(ObjectRef::new("second"));
+    assert_eq!(names(seen.accept(Event::Delete(thing("a", |_| ())))), ["first", "second"]);
 }
 
 #[test]
@@ -68,7 +82,11 @@ fn only_what_a_pass_depends_on_begins_one() {
     owners(Event::Apply(thing("a", |_| ())));
     let given = thing("a", |it| it["metadata"]["labels"]["of"] = json!("another"));
     assert_eq!(owners(Event::Apply(given)), ["another", "owner-of-a"], "the former owner, too");
-    assert_eq!(owners(Event::Delete(thing("a", |_| ()))), ["another"]);
+    assert_eq!(
+        owners(Event::Delete(thing("a", |_| ()))),
+        ["another", "owner-of-a"],
+        "as it was seen, and as it went"
+    );
     let of_nobody = thing("b", |it| it["metadata"]["labels"] = json!({}));
     assert_eq!(owners(Event::Apply(of_nobody)), [""; 0]);
 }

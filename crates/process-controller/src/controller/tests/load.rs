@@ -109,7 +109,7 @@ impl Installation {
         ]);
         let mut service =
             Service::with_client("process-controller", args.service, self.client(), Fence::open());
-        let git = args.git.settings().unwrap();
+        let git = args.sources.settings().unwrap();
         crate::controller::start(&mut service, std::sync::Arc::new(self.world.engines.clone()), git);
         let (metrics, stop) = (service.metrics.clone(), service.stop.clone());
         let task = tokio::spawn(async move { service.attend().await });

@@ -15,7 +15,7 @@ use remote_files::git::{Access, Authorization, RepositoryUrl};
 use remote_files::network::{AddressPolicy, TrustedCertificates};
 
 use super::github_app::{GithubApp, Tokens, build_authorization};
-use super::reason::problem_of;
+use crate::source::reason::problem_of;
 
 /// Reads the Secret, if one is named.
 pub(super) async fn observe_access(

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{Key, Reader, Repositories, Served};
 use crate::source::git::access::observe_access;
-use crate::source::git::reason::problem_of;
+use crate::source::reason::problem_of;
 use crate::source::{Fetched, Reading, Trouble};
 
 /// Processes that are applied together are served together.
