@@ -117,9 +117,9 @@ test-nightly:
     FUZZ_SECONDS=600 cargo test --package remote-files --locked --lib -- makes_the_reader_fail
     cargo test --workspace --locked --lib -- --ignored
 
-# The long end-to-end tests on the node (or KUBE_CONTEXT, which then has CloudNativePG, its plugin, S3 and a git server as `./dev barman`, `s3` and `git` make them)
+# The long end-to-end tests on the node (or KUBE_CONTEXT, which then has CloudNativePG, its plugin, S3, a git server and Flux as `./dev barman`, `s3`, `git` and `flux` make them)
 e2e-nightly: sample
-    @[[ -n ${KUBE_CONTEXT:-} ]] || { {{ cluster }} barman && {{ cluster }} s3 && {{ cluster }} git; }
+    @[[ -n ${KUBE_CONTEXT:-} ]] || { {{ cluster }} barman && {{ cluster }} s3 && {{ cluster }} git && {{ cluster }} flux; }
     REQUIRE_E2E=1 WORKFLOW_KUBECONFIG="$({{ cluster }} kubeconfig)" PATH="$({{ cluster }} bin-dir):$PATH" cargo test --workspace --locked --test node -- --test-threads=1 --ignored
 
 # Measure what docs/benchmarks.md tells, on the local node and an otherwise idle machine (three quarters of an hour; builds for release)
