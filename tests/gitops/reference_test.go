@@ -67,6 +67,8 @@ func TestKustomizeKnowsEveryReference(t *testing.T) {
 	}
 	slices.Sort(expected)
 	slices.Sort(found)
+	// A reference to a Flux source is one for each kind of them.
+	found = slices.Compact(found)
 	if !slices.Equal(found, expected) {
 		t.Errorf("deploy/kustomize/name-reference.yaml names\n%s\nexpected\n%s", strings.Join(found, "\n"), strings.Join(expected, "\n"))
 	}
