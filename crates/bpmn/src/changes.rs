@@ -1,4 +1,4 @@
-//! What differs between two documents for whoever runs them.
+//! What differs between two documents, as far as the engine acts on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ impl Changes {
     }
 }
 
-/// What differs between two documents: in their flow nodes and sequence flows, which are told apart by process id and
+/// What differs between two documents: in their flow nodes and sequence flows, which are identified by process id and
 /// element id. So if the new document has another process id, everything of the former one is removed.
 ///
 /// An element is changed if anything that the engine acts on differs:

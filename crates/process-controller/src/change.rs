@@ -1,4 +1,4 @@
-//! What a new version changes against the one before it, and whom that concerns.
+//! What a new version changes against the one before it, and how many running instances wait at what it removes.
 //!
 //! The pass that deploys a version notes in the status that it is to be compared; the next one compares it, once. So nothing is lost when
 //! a controller ends in between, and a version that was there before this was built is not compared.

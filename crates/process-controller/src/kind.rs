@@ -50,15 +50,15 @@ impl Kind for Processes {
         spec: &Result<(), Problem<ProcessReason>>,
     ) -> Result<Observed, Problem<ProcessReason>> {
         let context = &self.context;
-        let (source, trouble) = if spec.is_ok() && !is_deleting(process) {
-            let Reading { latest, trouble } = observe_source(context, process).await;
+        let (source, failure) = if spec.is_ok() && !is_deleting(process) {
+            let Reading { latest, failure } = observe_source(context, process).await;
             // Computed, not read: but which process the engine is asked about is known after it.
-            (context.linter.judge(latest, process.spec.validation()).await, trouble)
+            (context.linter.judge(latest, process.spec.validation()).await, failure)
         } else {
             self.forget(process);
             (SourceView::NotRead, None)
         };
-        Ok(observe(context, process, source, trouble).await)
+        Ok(observe(context, process, source, failure).await)
     }
 
     fn plan(&self, scene: &Scene<'_, Self>) -> Plan {

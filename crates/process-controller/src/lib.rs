@@ -6,7 +6,7 @@
 //!
 //! The pass is the kit's; [`kind`] names the room for each part of it: [`validate`] → [`observe`] → [`plan`] →
 //! [`execute`] → [`status`]. Documents come from a [`source`] and are linted in [`document`]. For a process that is being
-//! deleted, [`cleanup`] makes the plan. What a new version changes is told by [`change`]. [`controller`] has the watches,
+//! deleted, [`cleanup`] makes the plan. [`change`] compares a new version with the one before it. [`controller`] has the watches,
 //! [`dependencies`] says which changes elsewhere begin a pass. Beside the passes, [`survey`] asks engines about all processes
 //! of a tenant at once: [`incidents`], and whether what was deployed is still there.
 

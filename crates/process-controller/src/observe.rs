@@ -17,7 +17,7 @@ use kube::ResourceExt as _;
 use crate::change::observe_change;
 use crate::context::Context;
 use crate::document::{Document, SourceView};
-use crate::source::{Fetched, Reading, Trouble};
+use crate::source::{Fetched, ReadFailure, Reading};
 use crate::tenancy::Tenancy;
 
 /// The world as one pass sees it.
@@ -30,7 +30,7 @@ pub struct Observed {
     /// The BPMN.
     pub source: SourceView,
     /// Why the newest state of the source could not be read.
-    pub trouble: Option<Trouble>,
+    pub source_failure: Option<ReadFailure>,
     /// The engine, as far as the rest allows to ask it.
     pub engine: EngineView,
     /// Job types that a WorkflowWorker of the same cluster and tenant serves.
@@ -92,7 +92,7 @@ pub async fn observe(
     context: &Context,
     process: &WorkflowProcess,
     source: SourceView,
-    trouble: Option<Trouble>,
+    source_failure: Option<ReadFailure>,
 ) -> Observed {
     let namespace = process.namespace().unwrap_or_default();
     let referrer = Referrer {
@@ -109,7 +109,7 @@ pub async fn observe(
             references,
             tenancy,
             source: SourceView::NotRead,
-            trouble: None,
+            source_failure: None,
             engine,
             served_job_types: BTreeSet::new(),
             open_incidents: None,
@@ -134,7 +134,7 @@ pub async fn observe(
         }
         _ => None,
     };
-    Observed { references, tenancy, source, trouble, engine, served_job_types, open_incidents, change }
+    Observed { references, tenancy, source, source_failure, engine, served_job_types, open_incidents, change }
 }
 
 /// Of the id that runs, which is the one in the status: a new document may have another.

@@ -56,12 +56,12 @@ pub struct Reading {
     /// The newest document that could be read, or why there is none.
     pub latest: Fetched,
     /// Why the newest state of the source could not be read. What was read before stays.
-    pub trouble: Option<Trouble>,
+    pub failure: Option<ReadFailure>,
 }
 
 /// Why the newest state of a source could not be read.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Trouble {
+pub struct ReadFailure {
     /// What is wrong.
     pub problem: Problem<ProcessReason>,
     /// The commit or artifact that was tried, if it is known.
@@ -70,7 +70,7 @@ pub struct Trouble {
 
 impl From<Fetched> for Reading {
     fn from(latest: Fetched) -> Self {
-        Self { latest, trouble: None }
+        Self { latest, failure: None }
     }
 }
 

@@ -114,7 +114,7 @@ pub fn assess(
         .or_else(|| assess_paused(process, definition.as_ref()))
         .or_else(|| assess_wait(plan))
         .unwrap_or_else(|| assess_engine(observed, definition.as_ref()));
-    let judged = add_trouble(judged, observed, definition.as_ref());
+    let judged = add_source_failure(judged, observed, definition.as_ref());
     let judged = look_at_change(judged, process, observed, definition.as_ref());
     let known = Known { process, observed, verdict: &verdict, definition };
     let facts = read_facts(known, &judged, failures, results);
@@ -127,7 +127,7 @@ fn assess_source(
     definition: Option<&ProcessDefinition>,
 ) -> Option<Assessment> {
     match (&observed.source, verdict) {
-        (SourceView::Unread(problem), _) if definition.is_none() || observed.trouble.is_none() => {
+        (SourceView::Unread(problem), _) if definition.is_none() || observed.source_failure.is_none() => {
             Some(Assessment::of_problem(ProcessPhase::Pending, problem))
         }
         (SourceView::Pending, _) => Some(Assessment::of_wait(ProcessPhase::Validating, &fetching())),
@@ -231,21 +231,21 @@ fn assess_engine(observed: &Observed, definition: Option<&ProcessDefinition>) ->
     }
 }
 
-/// A source whose newest state cannot be read leaves what runs as it is. A trouble that passes by itself does not even make it
-/// unready: condition `SourceReady` tells it.
-fn add_trouble(
+/// What runs stays when the newest state of its source cannot be read. A failure that ends by itself does not even make the process
+/// unready: condition `SourceReady` reports it.
+fn add_source_failure(
     judged: Assessment,
     observed: &Observed,
     definition: Option<&ProcessDefinition>,
 ) -> Assessment {
-    let (Some(trouble), Some(definition)) = (&observed.trouble, definition) else { return judged };
-    if judged.readiness != Readiness::Ready || trouble.problem.class == ErrorClass::Transient {
+    let (Some(failure), Some(definition)) = (&observed.source_failure, definition) else { return judged };
+    if judged.readiness != Readiness::Ready || failure.problem.class == ErrorClass::Transient {
         return judged;
     }
     Assessment {
         readiness: Readiness::Stalled,
-        reason: trouble.problem.reason,
-        message: format!("v{} stays deployed: {}", definition.version, trouble.problem),
+        reason: failure.problem.reason,
+        message: format!("v{} stays deployed: {}", definition.version, failure.problem),
         ..judged
     }
 }
@@ -341,7 +341,7 @@ fn running_definition(
     let is_current = match (verdict, &observed.source) {
         (Some(Ok(deployable)), _) => deployable.is_version(&latest.definition),
         // The document cannot be had now; what was deployed from it before still runs.
-        (None, SourceView::Unread(_)) if observed.trouble.is_some() => {
+        (None, SourceView::Unread(_)) if observed.source_failure.is_some() => {
             let reported = process.status.as_ref().and_then(|status| status.source_digest.clone());
             reported == Some(format!("sha256:{}", latest.definition.content_sha256))
         }
@@ -403,8 +403,8 @@ fn read_facts(
         Some(document) => document.revision.clone(),
         None => former.and_then(|former| former.source_revision.clone()),
     };
-    let tried = match &observed.trouble {
-        Some(trouble) => trouble.revision.clone(),
+    let tried = match &observed.source_failure {
+        Some(failure) => failure.revision.clone(),
         None => document.and_then(|document| document.revision.clone()),
     };
     Facts {

@@ -104,7 +104,7 @@ pub(crate) fn observed(bpmn: &str, latest: Option<ManagedDefinition>) -> Observe
         references: Ok(Resolved { cluster: Arc::new(cluster()), tenant: Some(Arc::new(tenant())) }),
         tenancy: Tenancy::of(&process(bpmn), None),
         source: SourceView::Document(document(bpmn)),
-        trouble: None,
+        source_failure: None,
         engine: EngineView::Answered {
             cluster: Arc::new(cluster()),
             engine: Arc::new(FakeEngine::default()),

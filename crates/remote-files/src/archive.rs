@@ -106,14 +106,14 @@ pub async fn read_file(archive: Bytes, path: String, budget: Budget) -> Result<A
 fn find_file(archive: &[u8], path: &str, budget: &Budget) -> Result<Arc<[u8]>, Error> {
     let limited = Limited::new(GzDecoder::new(archive), budget.unpacked_bytes);
     let is_over = limited.is_over();
-    let spoiled = |_| if is_over.get() { too_large("more bytes") } else { malformed() };
+    let read_error = |_| if is_over.get() { too_large("more bytes") } else { malformed() };
     let mut archive = Archive::new(limited);
     let mut found = None;
-    for (index, entry) in archive.entries().map_err(spoiled)?.enumerate() {
+    for (index, entry) in archive.entries().map_err(read_error)?.enumerate() {
         if index >= budget.entries {
             return Err(too_large("more entries"));
         }
-        let mut entry = entry.map_err(spoiled)?;
+        let mut entry = entry.map_err(read_error)?;
         let is_wanted = {
             let name = entry.path_bytes();
             let name = name.strip_prefix(b"./").unwrap_or(&name);
@@ -140,7 +140,7 @@ fn find_file(archive: &[u8], path: &str, budget: &Budget) -> Result<Arc<[u8]>, E
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).map_err(spoiled)?;
+        entry.read_to_end(&mut bytes).map_err(read_error)?;
         found = Some(bytes.into());
     }
     found.ok_or_else(|| Error::new(ErrorKind::FileMissing, "the archive has no such file"))

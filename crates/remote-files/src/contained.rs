@@ -1,4 +1,4 @@
-//! A panic of the code that reads a stranger's bytes ends that reading, and nothing else.
+//! A panic of the code that reads bytes of an untrusted host ends that read, and nothing else.
 //!
 //! Everywhere else a panic is a defect that must not leave a half-dead process, so it ends the process at once. The program is compiled with
 //! unwinding panics, and [`abort_on_other_panics`] gives all others back what `panic = "abort"` does.
@@ -22,7 +22,7 @@ pub fn abort_on_other_panics() {
     }));
 }
 
-/// Runs `work` on this thread. Its panic unwinds to whoever joins the thread or catches it.
+/// Runs `work` on this thread. Its panic unwinds to the caller that joins the thread or catches it.
 pub(crate) fn contain<T>(work: impl FnOnce() -> T) -> T {
     struct Reset;
     impl Drop for Reset {

@@ -1,6 +1,6 @@
 //! Why a file could not be read.
 
-/// What kind of trouble it is: the caller decides by it whether to come again.
+/// Kind of failure: the caller decides by it whether to try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The name has no address, or nothing answers there, or the connection broke.
@@ -39,7 +39,7 @@ pub enum ErrorKind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
-    /// What kind of trouble it is.
+    /// Kind of failure.
     pub kind: ErrorKind,
     /// What is wrong and what was expected.
     pub message: String,

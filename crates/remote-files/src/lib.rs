@@ -1,4 +1,4 @@
-//! Single files from hosts that nobody trusts.
+//! Single files from untrusted hosts.
 //!
 //! The application team names the host, so everything that comes from it is bounded: addresses, bytes, objects, time. Nothing is
 //! ever checked out or executed, no file of this machine is read, and what a host answers never reaches a status: an [`Error`]

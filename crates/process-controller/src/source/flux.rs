@@ -31,7 +31,7 @@ use kinds::{Artifact, KINDS, is_of_kind, resource_of};
 /// What an installation allows.
 #[derive(Clone, Debug)]
 pub struct FluxSettings {
-    /// Hosts that artifacts are downloaded from: Flux's own controllers. Who may write the status of a Flux source chooses the URL.
+    /// Hosts that artifacts are downloaded from: Flux's own controllers. Users who may write the status of a Flux source choose the URL.
     pub hosts: Vec<String>,
     /// What one artifact may cost.
     pub budget: Budget,
@@ -68,7 +68,7 @@ impl Source for FluxFile {
             match artifact {
                 Ok(artifact) => self.artifacts.read(build_wanted(process, reference, artifact)),
                 // What was read before stays.
-                Err(problem) => self.artifacts.troubled(&process.uid().unwrap_or_default(), problem),
+                Err(problem) => self.artifacts.fail(&process.uid().unwrap_or_default(), problem),
             }
         }
         .boxed()

@@ -1,13 +1,13 @@
 //! `spec.source.gitRef`: a file of a branch, tag or commit of a git repository.
 //!
 //! [`repositories`] look at repositories again and again, one task for all processes of one. A pass is given what its task read last.
-//! [`access`] reads the Secret for each visit, so that a renewed one counts at once; of a [GitHub App](github_app) it has a token made. [`turns`] keeps one host or namespace from taking
+//! [`access`] reads the Secret for each visit, so that a renewed one counts at once; of a [GitHub App](github_app) it has a token made. [`permits`] keeps one host or namespace from taking
 //! the time of all.
 
 mod access;
 mod github_app;
+mod permits;
 mod repositories;
-mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +98,7 @@ fn build_reader(
         revision,
         path: reference.path.clone(),
         interval: interval_of(reference),
-        poke: process.annotations().get(RECONCILE_AT).cloned(),
+        requested_at: process.annotations().get(RECONCILE_AT).cloned(),
     };
     Ok((key, reader))
 }

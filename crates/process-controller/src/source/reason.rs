@@ -1,4 +1,4 @@
-//! What trouble with a repository or an artifact means for a process. Pure.
+//! What a failed read of a repository or an artifact means for a process. Pure.
 
 use api_types::process::ProcessReason as Reason;
 use controller_kit::outcome::ErrorClass;

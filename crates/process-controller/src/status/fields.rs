@@ -167,9 +167,9 @@ pub(super) fn build_valid(
 /// The condition `SourceReady`. A document without a revision is in the cluster itself: there is nothing to report.
 pub(super) fn build_source_ready(observed: &Observed) -> Option<DesiredCondition<ProcessReason>> {
     let build = |status, reason, message| DesiredCondition::new(SOURCE_READY, status, reason, message);
-    match (&observed.trouble, &observed.source) {
-        (Some(trouble), _) => {
-            let problem = &trouble.problem;
+    match (&observed.source_failure, &observed.source) {
+        (Some(failure), _) => {
+            let problem = &failure.problem;
             Some(build(ConditionStatus::False, problem.reason, problem.to_string()))
         }
         (None, SourceView::Document(Document { revision: Some(revision), .. })) => {

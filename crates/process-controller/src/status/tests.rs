@@ -26,7 +26,7 @@ use super::*;
 use crate::document::SourceView;
 use crate::kind::Processes;
 use crate::plan::{ProcessStep, Step, plan};
-use crate::source::Trouble;
+use crate::source::ReadFailure;
 use crate::tenancy::Tenancy;
 use crate::testing::{NO_TASK_DEFINITION, ORDER_FLOW, cluster, definition, observed, owned, process, tenant};
 use crate::validate::validate;
@@ -304,14 +304,14 @@ fn deletions() -> Vec<Case> {
 }
 
 /// What runs, and a newest state of the source that cannot be read.
-fn troubled(reason: ProcessReason, class: ErrorClass, expected: Expected) -> Case {
-    let mut case = case("trouble", expected).runs();
+fn unread_source(reason: ProcessReason, class: ErrorClass, expected: Expected) -> Case {
+    let mut case = case("source is not read", expected).runs();
     let problem = Problem::new(reason, class, "why");
-    case.observed.trouble = Some(Trouble { problem, revision: Some("b2".into()) });
+    case.observed.source_failure = Some(ReadFailure { problem, revision: Some("b2".into()) });
     case
 }
 
-fn troubles() -> Vec<Case> {
+fn unread_sources() -> Vec<Case> {
     use ProcessPhase::Deployed;
     use Readiness::{Ready, Stalled};
     let lasting = [
@@ -328,10 +328,14 @@ fn troubles() -> Vec<Case> {
         Reason::SourceTooLarge,
     ];
     let lasting = lasting.map(|reason| {
-        troubled(reason, ErrorClass::Denied, (Deployed, Stalled, reason, "v3 stays deployed: why", SETTLED))
+        unread_source(
+            reason,
+            ErrorClass::Denied,
+            (Deployed, Stalled, reason, "v3 stays deployed: why", SETTLED),
+        )
     });
     let deployed = (Deployed, Ready, Reason::Deployed, "Deployed v3 (key=2251799813685250)", SETTLED);
-    let passing = troubled(Reason::SourceUnreachable, ErrorClass::Transient, deployed);
+    let passing = unread_source(Reason::SourceUnreachable, ErrorClass::Transient, deployed);
     lasting.into_iter().chain([passing, read_at("a1")]).collect()
 }
 
@@ -352,20 +356,20 @@ fn the_status_names_what_runs_and_what_was_tried() {
         let ready = ready.map(|ready| (ready.status, ready.reason, ready.message));
         (status.source_revision, status.attempted_revision, ready)
     };
-    let told = |status: &str, reason: &str, message: &str| {
+    let source_ready = |status: &str, reason: &str, message: &str| {
         Some((status.to_owned(), reason.to_owned(), message.to_owned()))
     };
     let (a1, b2) = (Some("a1".to_owned()), Some("b2".to_owned()));
     let mut case = read_at("a1");
-    assert_eq!(revisions(&case), (a1.clone(), None, told("True", "SourceReady", "read at a1")));
+    assert_eq!(revisions(&case), (a1.clone(), None, source_ready("True", "SourceReady", "read at a1")));
     case.process.status = Some(case.status());
     let problem = Problem::new(Reason::SourceMissing, ErrorClass::Denied, "why");
-    case.observed.trouble = Some(Trouble { problem, revision: b2.clone() });
-    assert_eq!(revisions(&case), (a1.clone(), b2, told("False", "SourceMissing", "why")));
+    case.observed.source_failure = Some(ReadFailure { problem, revision: b2.clone() });
+    assert_eq!(revisions(&case), (a1.clone(), b2, source_ready("False", "SourceMissing", "why")));
     // A new controller reads it for the first time.
-    case.observed.trouble = None;
+    case.observed.source_failure = None;
     case.observed.source = SourceView::Pending;
-    assert_eq!(revisions(&case), (a1, None, told("True", "SourceReady", "read at a1")));
+    assert_eq!(revisions(&case), (a1, None, source_ready("True", "SourceReady", "read at a1")));
     // The spec names a document in the cluster now.
     let mut case = Case { process: case.process, ..cases().remove(0) };
     case.process.metadata.generation = Some(2);
@@ -374,7 +378,7 @@ fn the_status_names_what_runs_and_what_was_tried() {
 
 #[test]
 fn every_outcome_has_its_phase_reason_message_and_next_look() {
-    for case in cases().into_iter().chain(deletions()).chain(troubles()) {
+    for case in cases().into_iter().chain(deletions()).chain(unread_sources()) {
         let (phase, readiness, reason, message, next) = case.expected;
         let definition = case.runs.then(|| definition(ORDER_FLOW));
         let assessment = case.assess();
@@ -398,7 +402,7 @@ const FOREIGN: [ProcessReason; 4] = [
 #[test]
 fn every_reason_is_given_by_some_outcome() {
     let mut given: BTreeSet<String> = FOREIGN.iter().map(ToString::to_string).collect();
-    for case in cases().into_iter().chain(deletions()).chain(troubles()) {
+    for case in cases().into_iter().chain(deletions()).chain(unread_sources()) {
         given.extend(case.status().conditions.into_iter().map(|condition| condition.reason));
     }
     given.extend(last_events().into_iter().flatten().map(|event| event.reason));

@@ -23,7 +23,7 @@ async fn await_source(world: &World, status: &str, reason: &str) -> api_types::W
     .await
 }
 
-async fn poke(world: &World, value: &str) {
+async fn request_reconcile(world: &World, value: &str) {
     let annotated = Patch::Merge(json!({"metadata": {"annotations": {RECONCILE_AT: value}}}));
     world.processes().patch("order-flow", &PatchParams::default(), &annotated).await.unwrap();
 }
@@ -63,7 +63,7 @@ async fn a_secret_is_read_only_where_the_namespace_opts_in_and_an_outage_survive
     assert_eq!(message, hint);
 
     world.opt_in().await;
-    poke(&world, "1").await;
+    request_reconcile(&world, "1").await;
     let deployed = world.await_deployed("order-flow").await;
     assert_eq!(deployed.status.unwrap().source_revision, Some(commit.clone()));
 

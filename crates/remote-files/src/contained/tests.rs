@@ -26,7 +26,7 @@ fn in_a_process_of_its_own() {
     // `./dev nightly` runs what is ignored, in one process.
     let Ok(case) = std::env::var(CASE) else { return };
     abort_on_other_panics();
-    let contained = || std::thread::spawn(|| contain(|| panic!("of a stranger's bytes"))).join().is_err();
+    let contained = || std::thread::spawn(|| contain(|| panic!("of untrusted bytes"))).join().is_err();
     match case.as_str() {
         "contained" => assert!(contained()),
         "after" => {

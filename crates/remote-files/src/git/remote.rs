@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::pack;
 use super::repository::{Access, Budget};
-use super::transport::{Connection, Failure, Room};
+use super::transport::{ByteBudget, Connection, Failure};
 use super::url::RepositoryUrl;
 use crate::network::{Client, Endpoint};
 use crate::{Error, ErrorKind};
@@ -28,7 +28,7 @@ const AGENT: &str = concat!("workflow-operator/", env!("CARGO_PKG_VERSION"));
 pub(super) struct Remote {
     transport: http::Transport<Connection>,
     handshake: Handshake,
-    room: Room,
+    byte_budget: ByteBudget,
     failure: Failure,
 }
 
@@ -50,12 +50,12 @@ impl Remote {
         deadline: Instant,
         runtime: Handle,
     ) -> Result<Self, Error> {
-        let (room, failure) = (Room::new(budget.refs_bytes), Failure::default());
+        let (byte_budget, failure) = (ByteBudget::new(budget.refs_bytes), Failure::default());
         let connection = Connection {
             client: Client::new(endpoint, &access.trust, deadline)?,
             authorization: access.authorization.clone(),
             runtime,
-            room: room.clone(),
+            byte_budget: byte_budget.clone(),
             failure: failure.clone(),
             redirected: None,
         };
@@ -70,7 +70,7 @@ impl Remote {
             &mut Discard,
         );
         let handshake = greeted.map_err(|_| failure.take().unwrap_or_else(|| no_git(url)))?;
-        Ok(Self { transport, handshake, room, failure })
+        Ok(Self { transport, handshake, byte_budget, failure })
     }
 
     /// The refs of these names, and maybe others.
@@ -94,7 +94,7 @@ impl Remote {
         budget: &Budget,
         is_over: &AtomicBool,
     ) -> Result<(), Error> {
-        self.room.set(budget.pack_bytes);
+        self.byte_budget.set(budget.pack_bytes);
         let version = self.handshake.server_protocol_version;
         let mut features = Command::Fetch.default_features(version, &self.handshake.capabilities);
         features.push(agent());
@@ -120,7 +120,7 @@ impl Remote {
         if !answer.has_pack() {
             return Err(malformed("its answer has no pack"));
         }
-        // Without a handler the bytes of progress and pack are not told apart.
+        // Without a handler the reader does not separate the bytes of the pack from progress messages.
         reader.set_progress_handler(Some(Box::new(|_is_error, _words| std::ops::ControlFlow::Continue(()))));
         let received = pack::receive(&mut reader, directory, budget, is_over);
         received.map_err(|error| failure.take().unwrap_or(error))

@@ -99,13 +99,13 @@ pub struct Outcome {
 #[derive(Clone, Debug)]
 pub struct Repository {
     url: RepositoryUrl,
-    /// Name of its folder in the store: nobody else's objects are in there.
+    /// Name of its folder in the store, which no other repository uses.
     folder: String,
     store: Store,
 }
 
 impl Repository {
-    /// `folder` is one name, and tells repositories apart for which others have credentials.
+    /// `folder` is one path component. Repositories with different credentials need different folders.
     #[must_use]
     pub fn new(url: RepositoryUrl, folder: String, store: Store) -> Self {
         Self { url, folder, store }

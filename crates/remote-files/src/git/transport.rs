@@ -64,9 +64,9 @@ impl Failure {
 
 /// Bytes that may still be received, over all requests of a session.
 #[derive(Clone, Debug)]
-pub(super) struct Room(Arc<Mutex<u64>>);
+pub(super) struct ByteBudget(Arc<Mutex<u64>>);
 
-impl Room {
+impl ByteBudget {
     pub(super) fn new(bytes: u64) -> Self {
         Self(Arc::new(Mutex::new(bytes)))
     }
@@ -90,7 +90,7 @@ pub(super) struct Connection {
     pub(super) client: Client,
     pub(super) authorization: Option<Authorization>,
     pub(super) runtime: Handle,
-    pub(super) room: Room,
+    pub(super) byte_budget: ByteBudget,
     pub(super) failure: Failure,
     /// Base of the URL, if a redirect led elsewhere.
     pub(super) redirected: Option<String>,
@@ -362,10 +362,10 @@ struct Body {
 impl Body {
     fn fill(&mut self) -> io::Result<&[u8]> {
         while self.piece.is_empty() {
-            let Connection { runtime, room, failure, .. } = &self.connection;
+            let Connection { runtime, byte_budget, failure, .. } = &self.connection;
             let next = runtime.block_on(self.response.chunk()).map_err(|error| failure.keep(error))?;
             let Some(piece) = next else { break };
-            room.take(piece.len()).map_err(|error| failure.keep(error))?;
+            byte_budget.take(piece.len()).map_err(|error| failure.keep(error))?;
             self.piece = piece;
         }
         Ok(&self.piece)

@@ -179,7 +179,7 @@ impl Client {
     }
 }
 
-/// No other host, no other port, no other scheme, and nobody's credentials.
+/// Same scheme, host and port, and no user in the URL.
 fn is_same_origin(from: &Url, to: &Url) -> bool {
     from.origin() == to.origin() && to.username().is_empty() && to.password().is_none()
 }

@@ -58,7 +58,10 @@ async fn a_server_that_hangs_costs_no_more_than_the_budget(
     #[values(None, Some(0), Some(40))] bytes: Option<usize>,
 ) {
     let fault = bytes.map_or(Fault::Silence, Fault::Hang);
-    assert_eq!(refused_then_read(&world().await.in_a_hurry(), stage, fault).await.0, ErrorKind::TimedOut);
+    assert_eq!(
+        refused_then_read(&world().await.with_a_short_budget(), stage, fault).await.0,
+        ErrorKind::TimedOut
+    );
 }
 
 #[rstest]
@@ -67,7 +70,10 @@ async fn a_slow_drip_ends_with_the_budget(
     #[values(Stage::Greeting, Stage::Refs, Stage::Fetch)] stage: Stage,
 ) {
     let drip = Fault::Drip(1, Duration::from_millis(100));
-    assert_eq!(refused_then_read(&world().await.in_a_hurry(), stage, drip).await.0, ErrorKind::TimedOut);
+    assert_eq!(
+        refused_then_read(&world().await.with_a_short_budget(), stage, drip).await.0,
+        ErrorKind::TimedOut
+    );
 }
 
 #[rstest]
@@ -160,7 +166,7 @@ async fn addresses_that_may_not_be_called() {
     let mut world = world().await;
     world.access.policy = AddressPolicy::default();
     assert_eq!(world.refusal("orders", "main", "order.bpmn").await, ErrorKind::AddressRefused);
-    assert_eq!(world.server.take_visits(), [], "nobody is called");
+    assert_eq!(world.server.take_visits(), [], "no address is called");
 }
 
 #[rstest]
@@ -169,8 +175,8 @@ async fn addresses_that_may_not_be_called() {
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_that_are_not_trusted(#[case] names: &[&str], #[case] is_other: bool) {
     let authority = TestCa::new("authority of the git server");
-    let told = if is_other { TestCa::new("another").pem() } else { authority.pem() };
-    let server = GitServer::start_with(&authority.server(names), told).await;
+    let authority_pem = if is_other { TestCa::new("another").pem() } else { authority.pem() };
+    let server = GitServer::start_with(&authority.server(names), authority_pem).await;
     server.repository("orders").commit("main", &[("order.bpmn", b"<definitions/>")]);
     let mut world = World::with(server);
     assert_eq!(world.refusal("orders", "main", "order.bpmn").await, ErrorKind::CertificateRefused);

@@ -137,7 +137,7 @@ async fn deltas_are_resolved() {
     orders.git(&["repack", "-a", "-d", "-f", "-q", "--depth=50"], b"");
     assert_eq!(world.read("orders", "main", "17.bpmn").await, Ok((commit, files[17].1.clone())));
 
-    // Whoever has no room for an object and the one that it is built from does not begin to build it.
+    // A chain of deltas that exceeds the budget is refused before it is built.
     world.repository("orders").forget();
     let narrow = Budget { chain_bytes: base.len() * 3 / 2, ..world.budget.clone() };
     let outcomes =

@@ -57,7 +57,7 @@ impl World {
     }
 
     /// The same world with a second for a visit.
-    pub(crate) fn in_a_hurry(mut self) -> Self {
+    pub(crate) fn with_a_short_budget(mut self) -> Self {
         self.budget.time = Duration::from_secs(1);
         self
     }

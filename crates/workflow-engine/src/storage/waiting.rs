@@ -71,7 +71,7 @@ pub struct Found {
     pub is_cut: bool,
 }
 
-/// At most `limit` places of running instances at the elements: with a job, whoever has it, or with an incident. (A parked job
+/// At most `limit` places of running instances at the elements: with a job, leased or not, or with an incident. (A parked job
 /// has an incident at the same element.)
 pub async fn find_places(
     tx: &mut TenantTx,

@@ -52,13 +52,13 @@ async fn a_new_version_tells_what_it_changes_and_who_waits_at_what_it_removes() 
         }
     );
     let events = world.event_lines("order-flow");
-    let told: Vec<&String> = events.iter().filter(|line| line.contains("RemovedElementsInUse")).collect();
-    assert_eq!(told.len(), 1, "{events:?}");
+    let warnings: Vec<&String> = events.iter().filter(|line| line.contains("RemovedElementsInUse")).collect();
+    assert_eq!(warnings.len(), 1, "{events:?}");
     assert!(
-        told[0].contains(
+        warnings[0].contains(
             "v2 has no more Task_refund, and 12 running instances of former versions wait at what was removed"
         ),
-        "{told:?}"
+        "{warnings:?}"
     );
     // Nothing more is written.
     let writes = world.writes();

@@ -125,7 +125,7 @@ async fn an_artifact_is_deployed_and_so_is_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_runs_stays_while_there_is_trouble() {
+async fn what_runs_stays_while_the_artifact_cannot_be_read() {
     let mut flux = Flux::new().await;
     flux.world.apiserver.seed(&named("processes"));
     flux.publish(ORDER_FLOW, "main@sha1:1");
@@ -133,9 +133,9 @@ async fn what_runs_stays_while_there_is_trouble() {
 
     // Another artifact than the digest says.
     flux.set_artifact(&flux.server.url("main@sha1:2.tar.gz"), &"0".repeat(64), "main@sha1:2");
-    let told = flux.served().await;
-    assert_eq!((told.0.as_str(), told.1), ("Deployed", Some(1)));
-    assert!(told.2.ends_with("the artifact has another digest than its source says"), "{}", told.2);
+    let (phase, version, message) = flux.served().await;
+    assert_eq!((phase.as_str(), version), ("Deployed", Some(1)));
+    assert!(message.ends_with("the artifact has another digest than its source says"), "{message}");
     let status = flux.world.status("order-flow");
     assert_eq!(
         (status.ready, status.source_revision.as_deref(), status.attempted_revision.as_deref()),

@@ -62,7 +62,7 @@ impl Forge {
     }
 
     /// As `kubectl annotate` does it; the interval is not awaited.
-    async fn poked(&mut self, value: &str) -> (String, Option<i32>, String) {
+    async fn reconciled(&mut self, value: &str) -> (String, Option<i32>, String) {
         self.world.edit("order-flow", |process| {
             process["metadata"]["annotations"]["workflow.example.com/reconcile-at"] = json!(value);
         });
@@ -108,11 +108,11 @@ async fn a_pushed_file_is_deployed_and_the_status_names_its_commit() {
     assert_eq!(forge.condition(SOURCE_READY), ("SourceReady".to_owned(), format!("read at {first}")));
 
     let second = forge.push(&renamed_task());
-    assert_eq!(forge.poked("1").await.1, Some(2));
+    assert_eq!(forge.reconciled("1").await.1, Some(2));
     assert_eq!(forge.world.status("order-flow").source_revision, Some(second));
     // A force-push back makes the former document current again.
     forge.orders.move_branch("main", &first);
-    assert_eq!(forge.poked("2").await.1, Some(3));
+    assert_eq!(forge.reconciled("2").await.1, Some(3));
     assert_eq!(forge.world.status("order-flow").source_revision, Some(first));
     assert!(forge.server.take_visits().iter().all(|visit| visit.authorization.is_some()));
 }
@@ -123,7 +123,7 @@ async fn a_broken_file_leaves_the_former_version_and_names_the_commit() {
     let good = forge.push(ORDER_FLOW);
     forge.served().await;
     let broken = forge.push(NO_TASK_DEFINITION);
-    assert_eq!(forge.poked("1").await.0, "Failed");
+    assert_eq!(forge.reconciled("1").await.0, "Failed");
     let status = forge.world.status("order-flow");
     assert_eq!(
         (status.version, status.source_revision, status.attempted_revision, status.ready),
@@ -133,7 +133,7 @@ async fn a_broken_file_leaves_the_former_version_and_names_the_commit() {
     assert_eq!(forge.condition(SOURCE_READY), ("SourceReady".to_owned(), format!("read at {broken}")));
     assert_eq!(forge.world.engine().definitions("acme").len(), 1);
     let mended = forge.push(&renamed_task());
-    assert_eq!(forge.poked("2").await.0, "Deployed");
+    assert_eq!(forge.reconciled("2").await.0, "Deployed");
     let status = forge.world.status("order-flow");
     assert_eq!((status.source_revision, status.attempted_revision), (Some(mended), None));
 }
@@ -146,7 +146,7 @@ async fn a_file_that_goes_makes_the_process_unready_and_what_runs_stays() {
     let without = forge.orders.commit("main", &[("other.bpmn", b"<a/>")]);
     let missing = format!("{}, commit {without}: the commit has no such file", forge.at("main"));
     let reported = ("Deployed".to_owned(), Some(1), format!("v1 stays deployed: {missing}"));
-    assert_eq!(forge.poked("1").await, reported);
+    assert_eq!(forge.reconciled("1").await, reported);
     let status = forge.world.status("order-flow");
     assert_eq!(
         (status.ready, status.source_revision, status.attempted_revision),
@@ -166,7 +166,7 @@ async fn a_host_that_is_away_does_not_make_a_deployed_process_unready() {
     forge.served().await;
     forge.server.set_fault(Stage::Greeting, Fault::Status(503));
     let deployed = ("Deployed".to_owned(), Some(1), "Deployed v1 (key=1)".to_owned());
-    assert_eq!(forge.poked("1").await, deployed);
+    assert_eq!(forge.reconciled("1").await, deployed);
     assert!(forge.world.status("order-flow").ready);
     let away = format!("{}: host localhost has a fault of its own (HTTP status 503)", forge.at("main"));
     assert_eq!(forge.condition(SOURCE_READY), ("SourceUnreachable".to_owned(), away.clone()));
@@ -186,7 +186,7 @@ async fn a_host_that_is_away_does_not_make_a_deployed_process_unready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_is_missing_is_told_and_read_again() {
+async fn a_missing_secret_is_reported_and_read_again() {
     let mut forge = Forge::new().await;
     forge.push(ORDER_FLOW);
     forge.world.apiserver.remove::<Secret>(HOME, "forge");
@@ -194,7 +194,7 @@ async fn a_secret_that_is_missing_is_told_and_read_again() {
     assert_eq!(forge.served().await, ("Pending".to_owned(), None, missing.to_owned()));
     assert_eq!(forge.condition(SOURCE_READY), ("SourceCredentialsMissing".to_owned(), missing.to_owned()));
     forge.world.apiserver.seed(&secret("forge", &forge.server));
-    assert_eq!(forge.poked("1").await.0, "Deployed");
+    assert_eq!(forge.reconciled("1").await.0, "Deployed");
     let everything = format!("{:?} {:?}", forge.world.status("order-flow"), forge.world.events("order-flow"));
     assert!(!everything.contains("hidden-word"), "{everything}");
 }
@@ -234,7 +234,7 @@ async fn processes_of_one_repository_share_its_visits() {
 
 /// A host that never answers holds its own readers only.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_hangs_delays_nobody_else() {
+async fn a_host_that_hangs_delays_no_other() {
     let mut forge = Forge::new().await;
     forge.push(ORDER_FLOW);
     let hanging = GitServer::start().await;
@@ -256,9 +256,9 @@ async fn a_host_that_hangs_delays_nobody_else() {
     assert!(began.elapsed() < Duration::from_secs(30), "took {:?}", began.elapsed());
 }
 
-/// Sources that hang, lie and send too much, beside good ones: all good ones are served as if they were alone.
+/// Servers that hang, answer wrongly or send too much delay no process of another server.
 #[tokio::test(flavor = "multi_thread")]
-async fn poison_beside_good_sources_spoils_nothing() {
+async fn bad_sources_do_not_delay_good_ones() {
     let mut forge = Forge::new().await;
     let mut good = Vec::new();
     for repository in 0..10 {
@@ -281,13 +281,13 @@ async fn poison_beside_good_sources_spoils_nothing() {
         Fault::Bytes(vec![b'0'; 8 << 20]),
         Fault::Truncate(7),
     ];
-    let mut poison = Vec::new();
+    let mut bad = Vec::new();
     for (index, fault) in faults.into_iter().enumerate() {
         let server = GitServer::start().await;
-        server.repository("poison").commit("main", &[("a.bpmn", ORDER_FLOW.as_bytes())]);
+        server.repository("bad").commit("main", &[("a.bpmn", ORDER_FLOW.as_bytes())]);
         server.set_fault(Stage::Greeting, fault);
-        forge.world.apiserver.seed(&secret(&format!("poison-{index}"), &server));
-        poison.push(server);
+        forge.world.apiserver.seed(&secret(&format!("bad-{index}"), &server));
+        bad.push(server);
     }
     let apply = |name: &str, url: String, path: &str, secret: &str| {
         let source = json!({"gitRef": {
@@ -295,14 +295,14 @@ async fn poison_beside_good_sources_spoils_nothing() {
         }});
         forge.world.apiserver.seed(&applied(name, &source));
     };
-    for (index, server) in poison.iter().enumerate() {
-        apply(&format!("poison-{index}"), server.url("poison"), "a.bpmn", &format!("poison-{index}"));
+    for (index, server) in bad.iter().enumerate() {
+        apply(&format!("bad-{index}"), server.url("bad"), "a.bpmn", &format!("bad-{index}"));
     }
     for (repository, flow) in &good {
         apply(flow, forge.server.url(repository), &format!("{flow}.bpmn"), "forge");
     }
-    for index in 0..poison.len() {
-        forge.world.pass_of(&mut forge.passes, &format!("poison-{index}")).await;
+    for index in 0..bad.len() {
+        forge.world.pass_of(&mut forge.passes, &format!("bad-{index}")).await;
     }
     for (_, flow) in &good {
         forge.world.pass_of(&mut forge.passes, flow).await;
@@ -312,7 +312,7 @@ async fn poison_beside_good_sources_spoils_nothing() {
         let asked = timeout(Duration::from_secs(35), forge.end.next()).await.unwrap().unwrap();
         served += usize::from(asked.name.starts_with("flow-"));
     }
-    // Well below the time that the poison has for a visit.
+    // Well below the time that the bad sources have for a visit.
     assert!(began.elapsed() < Duration::from_secs(30), "took {:?}", began.elapsed());
     for (_, flow) in &good {
         forge.world.pass_of(&mut forge.passes, flow).await;

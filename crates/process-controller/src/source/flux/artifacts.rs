@@ -21,7 +21,7 @@ use url::Url;
 use super::FluxSettings;
 use super::kinds::Artifact;
 use crate::source::reason::problem_of;
-use crate::source::{Fetched, Reading, Trouble};
+use crate::source::{Fetched, ReadFailure, Reading};
 
 /// Downloads at the same time.
 const AT_ONCE: usize = 8;
@@ -99,14 +99,14 @@ impl Artifacts {
     }
 
     /// The Flux source has no artifact now: what was read before stays.
-    pub(super) fn troubled(&self, uid: &str, problem: Problem<Reason>) -> Reading {
+    pub(super) fn fail(&self, uid: &str, problem: Problem<Reason>) -> Reading {
         let known = self.lock();
         let latest = known.get(uid).and_then(|served| served.reading.as_ref()).map(|reading| &reading.latest);
         let latest = match latest {
             Some(document @ Fetched::Document { .. }) => document.clone(),
             _ => Fetched::Unread(problem.clone()),
         };
-        Reading { latest, trouble: Some(Trouble { problem, revision: None }) }
+        Reading { latest, failure: Some(ReadFailure { problem, revision: None }) }
     }
 
     pub(super) fn forget(&self, uid: &str) {
@@ -201,7 +201,7 @@ impl Artifacts {
                 };
                 Reading {
                     latest,
-                    trouble: Some(Trouble { problem, revision: Some(wanted.artifact.revision.clone()) }),
+                    failure: Some(ReadFailure { problem, revision: Some(wanted.artifact.revision.clone()) }),
                 }
             }
         };

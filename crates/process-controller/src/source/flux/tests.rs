@@ -47,7 +47,7 @@ fn what_cannot_be_checked_is_no_artifact(#[case] status: Value) {
 }
 
 #[test]
-fn of_a_source_in_trouble_only_the_reason_is_told() {
+fn only_the_reason_of_a_failed_flux_source_is_reported() {
     let ready = json!({"type": "Ready", "status": "False", "reason": "GitOperationFailed", "message": "words of a host"});
     let status = json!({"conditions": [{"type": "Reconciling", "reason": "Other"}, ready]});
     assert_eq!(kinds::reason_of(&source(&status)), Some("GitOperationFailed".to_owned()));

@@ -1,6 +1,6 @@
 //! From the Secret that `secretRef` names to what is sent with a visit.
 //!
-//! Whoever may edit a WorkflowProcess chooses host and Secret. So a Secret is sent only to the host that its own annotation names.
+//! Users who may edit a WorkflowProcess choose host and Secret. So a Secret is sent only to the host that its own annotation names.
 
 use api_types::labels::GIT_HOST;
 use api_types::process::ProcessReason as Reason;
@@ -31,9 +31,10 @@ pub(super) async fn observe_access(
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let found = api.get_opt(name).await.map_err(|error| {
         let missing = missing_permission(&error, NamespaceRole::Workload);
-        let reason = if missing.is_some() { Some(Reason::SourceCredentialsMissing) } else { None };
+        let is_denied = missing.is_some();
         let problem = Problem::unread(&format!("Secret {namespace}/{name}"), &error, missing);
-        Problem { reason: reason.unwrap_or(problem.reason), ..problem }
+        let reason = if is_denied { Reason::SourceCredentialsMissing } else { problem.reason };
+        Problem { reason, ..problem }
     })?;
     let secret = found.ok_or_else(|| {
         lacking(format!("spec.source.gitRef.secretRef.name: Secret {namespace}/{name} does not exist"))

@@ -152,7 +152,7 @@ fn build_url(url: &RepositoryUrl, installation: &str) -> Result<Url, Error> {
         .map_err(|_| invalid("githubAppInstallationID is no number"))
 }
 
-/// A JSON Web Token (RFC 7519) that the App's key signs. Pure but for the padding's random bytes, which RS256 has not.
+/// A JSON Web Token (RFC 7519) that the App's key signs. RS256 signatures are deterministic, so this is pure.
 fn build_jwt(installation: &GithubApp, now: Timestamp) -> Result<String, Error> {
     let key = read_key(&installation.private_key)?;
     let claims = serde_json::json!({

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::GitSettings;
 use super::github_app::Tokens;
-use super::turns::Turns;
+use super::permits::Permits;
 use crate::source::{Fetched, Reading};
 
 /// Bytes of documents that are kept. One that is dropped is read again when its reader asks for it.
@@ -43,7 +43,7 @@ pub(super) struct Reader {
     pub(super) path: String,
     pub(super) interval: Duration,
     /// Value of the annotation that asks for a look now.
-    pub(super) poke: Option<String>,
+    pub(super) requested_at: Option<String>,
 }
 
 /// All repositories. Cheap to clone.
@@ -52,7 +52,7 @@ pub(super) struct Repositories {
     client: Client,
     settings: GitSettings,
     queue: Queue<WorkflowProcess>,
-    turns: Turns,
+    permits: Permits,
     tokens: Tokens,
     known: Arc<Mutex<Known>>,
 }
@@ -95,7 +95,7 @@ impl Repositories {
         queue: Queue<WorkflowProcess>,
         tokens: Tokens,
     ) -> Self {
-        Self { client, settings, queue, turns: Turns::new(), tokens, known: Arc::default() }
+        Self { client, settings, queue, permits: Permits::new(), tokens, known: Arc::default() }
     }
 
     /// What was read last for this reader. One that is new, or wants something else, is due now.
@@ -152,7 +152,7 @@ impl Repositories {
 }
 
 impl Reader {
-    /// Only the interval or the poke differs: what was read is still what it wants.
+    /// Only the interval or the requested_at differs: what was read is still what it wants.
     fn wants_same(&self, other: &Self) -> bool {
         self.revision == other.revision && self.path == other.path
     }

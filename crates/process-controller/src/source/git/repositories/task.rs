@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{Key, Reader, Repositories, Served};
 use crate::source::git::access::observe_access;
 use crate::source::reason::problem_of;
-use crate::source::{Fetched, Reading, Trouble};
+use crate::source::{Fetched, ReadFailure, Reading};
 
 /// Processes that are applied together are served together.
 const GATHER: Duration = Duration::from_millis(200);
@@ -52,9 +52,9 @@ async fn visit(
     key: &Key,
     repository: &Repository,
     asked: &[(Reader, Want)],
-) -> Vec<Result<File, Trouble>> {
+) -> Vec<Result<File, ReadFailure>> {
     let settings = &repositories.settings;
-    let _turn = repositories.turns.take(&key.namespace, &key.url.authority()).await;
+    let _permit = repositories.permits.take(&key.namespace, &key.url.authority()).await;
     let access = observe_access(
         &repositories.client,
         &key.namespace,
@@ -66,8 +66,8 @@ async fn visit(
     let access = match access.await {
         Ok(access) => access,
         Err(problem) => {
-            let trouble = Trouble { problem, revision: None };
-            return vec![Err(trouble); asked.len()];
+            let failure = ReadFailure { problem, revision: None };
+            return vec![Err(failure); asked.len()];
         }
     };
     let wants = asked.iter().map(|(_, want)| want.clone()).collect();
@@ -75,14 +75,14 @@ async fn visit(
     asked.iter().zip(outcomes).map(|((reader, _), outcome)| answer(key, reader, outcome)).collect()
 }
 
-fn answer(key: &Key, reader: &Reader, outcome: Outcome) -> Result<File, Trouble> {
+fn answer(key: &Key, reader: &Reader, outcome: Outcome) -> Result<File, ReadFailure> {
     let Outcome { commit, file } = outcome;
     file.map_err(|error| {
         let at = commit.as_ref().map_or_else(String::new, |commit| format!(", commit {commit}"));
         let problem = problem_of(&error);
         let message =
             format!("{} in {} at {}{at}: {}", reader.path, key.url, reader.revision, problem.message);
-        Trouble { problem: Problem { message, ..problem }, revision: commit }
+        ReadFailure { problem: Problem { message, ..problem }, revision: commit }
     })
 }
 
@@ -111,7 +111,7 @@ impl Repositories {
         &self,
         key: &Key,
         asked: &[(Reader, Want)],
-        visited: &[Result<File, Trouble>],
+        visited: &[Result<File, ReadFailure>],
     ) -> Vec<ObjectRef<WorkflowProcess>> {
         let mut known = self.lock();
         let Some(watched) = known.watched.get_mut(key) else { return Vec::new() };
@@ -149,18 +149,18 @@ impl Served {
     }
 
     /// Is it something new?
-    fn keep(&mut self, answer: &Result<File, Trouble>) -> bool {
+    fn keep(&mut self, answer: &Result<File, ReadFailure>) -> bool {
         let former = self.reading.take();
         let reading = match answer {
             Ok(File { commit, bytes }) => {
                 Fetched::Document { bytes: bytes.clone(), revision: Some(commit.clone()) }.into()
             }
-            Err(trouble) => {
+            Err(failure) => {
                 let latest = match &former {
                     Some(Reading { latest: document @ Fetched::Document { .. }, .. }) => document.clone(),
-                    _ => Fetched::Unread(trouble.problem.clone()),
+                    _ => Fetched::Unread(failure.problem.clone()),
                 };
-                Reading { latest, trouble: Some(trouble.clone()) }
+                Reading { latest, failure: Some(failure.clone()) }
             }
         };
         self.failures = match &reading.latest {

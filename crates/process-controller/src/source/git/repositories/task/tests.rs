@@ -26,7 +26,7 @@ fn served() -> Served {
         revision: Revision::parse("main").unwrap(),
         path: "a.bpmn".to_owned(),
         interval: MINUTE,
-        poke: None,
+        requested_at: None,
     };
     Served { reader, due: Instant::now(), failures: 0, reading: None }
 }
@@ -35,22 +35,22 @@ fn file(commit: &str) -> File {
     File { commit: commit.to_owned(), bytes: b"<a/>".as_slice().into() }
 }
 
-fn trouble(message: &str) -> Result<File, Trouble> {
+fn failure(message: &str) -> Result<File, ReadFailure> {
     let problem = Problem::new(ProcessReason::SourceUnreachable, ErrorClass::Transient, message);
-    Err(Trouble { problem, revision: None })
+    Err(ReadFailure { problem, revision: None })
 }
 
 #[tokio::test]
-async fn what_was_read_stays_while_the_repository_is_in_trouble() {
+async fn what_was_read_stays_while_the_repository_cannot_be_read() {
     let mut served = served();
-    assert!(served.keep(&trouble("away")));
-    assert!(!served.keep(&trouble("away")), "the same again is nothing new");
+    assert!(served.keep(&failure("away")));
+    assert!(!served.keep(&failure("away")), "the same again is nothing new");
     assert_eq!((served.file(), served.failures), (None, 2));
     assert!(served.keep(&Ok(file("1"))));
     assert_eq!((served.file(), served.failures), (Some(file("1")), 0));
-    assert!(served.keep(&trouble("away")));
+    assert!(served.keep(&failure("away")));
     assert_eq!((served.file(), served.failures), (Some(file("1")), 0));
-    assert!(served.keep(&trouble("refused")), "another trouble is told");
+    assert!(served.keep(&failure("refused")), "another failure is reported");
     assert!(served.keep(&Ok(file("1"))), "it is over");
     assert!(!served.keep(&Ok(file("1"))));
     assert!(served.keep(&Ok(file("2"))));

@@ -1,6 +1,6 @@
 //! Who may visit a server now: so many at once in all, of a namespace, and at a host.
 //!
-//! A host that answers slowly holds the turns of its own readers and nobody else's.
+//! A host that answers slowly holds the permits of its own readers and nobody else's.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -14,9 +14,9 @@ const OF_NAMESPACE: usize = 8;
 /// Of these, at one host by the readers of one namespace.
 const AT_HOST: usize = 4;
 
-/// Turns are taken in the order in which they are asked for.
+/// Permits are taken in the order in which they are asked for.
 #[derive(Clone)]
-pub(super) struct Turns {
+pub(super) struct Permits {
     all: Arc<Semaphore>,
     parts: Arc<Mutex<HashMap<Part, Weak<Semaphore>>>>,
 }
@@ -24,21 +24,21 @@ pub(super) struct Turns {
 /// A namespace, or its readers at one host.
 type Part = (String, Option<String>);
 
-/// A turn; it ends when this is dropped.
-pub(super) struct Turn {
+/// A permit; it ends when this is dropped.
+pub(super) struct Permit {
     _permits: [Option<OwnedSemaphorePermit>; 3],
 }
 
-impl Turns {
+impl Permits {
     pub(super) fn new() -> Self {
         Self { all: Arc::new(Semaphore::new(AT_ONCE)), parts: Arc::default() }
     }
 
-    /// Waits for a turn. The narrow ones come first: who waits for them holds none of those that all share.
-    pub(super) async fn take(&self, namespace: &str, host: &str) -> Turn {
+    /// Waits for a permit. The narrow ones come first: who waits for them holds none of those that all share.
+    pub(super) async fn take(&self, namespace: &str, host: &str) -> Permit {
         let at_host = self.part(namespace, Some(host), AT_HOST);
         let of_namespace = self.part(namespace, None, OF_NAMESPACE);
-        Turn {
+        Permit {
             _permits: [
                 at_host.acquire_owned().await.ok(),
                 of_namespace.acquire_owned().await.ok(),
