@@ -105,6 +105,8 @@ struct State {
     faults: Vec<(Stage, Fault)>,
     /// Beginnings of paths, and where they lead.
     redirects: Vec<(String, String)>,
+    /// Whether the client's wish for a protocol version is ignored.
+    ignores_version: bool,
     /// What `Authorization` must be.
     authorization: Option<String>,
 }
@@ -172,6 +174,11 @@ impl GitServer {
         self.state().authorization = Some(authorization.to_owned());
     }
 
+    /// From now on the server speaks the first version of the protocol, whatever version a client asks for.
+    pub fn ignore_protocol_version(&self) {
+        self.state().ignores_version = true;
+    }
+
     /// From now on every request of this stage gets the fault.
     pub fn set_fault(&self, stage: Stage, fault: Fault) {
         self.state().faults.push((stage, fault));
@@ -235,13 +242,16 @@ async fn answer(
     root: Arc<Path>,
     shared: Arc<Mutex<State>>,
 ) -> Result<Response<Body>, std::io::Error> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
     let stage = stage_of(head.uri.path(), &body);
     let authorization =
         head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (fault, is_refused, moved) = {
         let orders = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if orders.ignores_version {
+            head.headers.remove("git-protocol");
+        }
         let fault = orders.faults.iter().rev().find(|(at, _)| *at == stage).map(|(_, fault)| fault.clone());
         let moved = orders.redirects.iter().find_map(|(from, to)| {
             let rest = head.uri.path_and_query()?.as_str().strip_prefix(from.as_str())?;

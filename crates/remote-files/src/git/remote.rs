@@ -102,7 +102,8 @@ impl Remote {
         match ask {
             Ask::Commit(commit) => {
                 arguments.want(commit);
-                if arguments.can_use_filter() {
+                // A server of a former version need not give a file by its id later.
+                if version == Protocol::V2 && arguments.can_use_filter() {
                     arguments.filter("blob:none");
                 }
                 if arguments.can_use_deepen() {

@@ -161,3 +161,26 @@ async fn credentials_go_with_every_request() {
     let sent: Vec<_> = world.server.take_visits().into_iter().map(|visit| visit.authorization).collect();
     assert_eq!(sent, vec![Some("Bearer right".to_owned()); 4]);
 }
+
+/// A server without protocol version 2 lists all refs in its greeting, and need not give a file by its id: the whole commit is fetched.
+#[rstest]
+#[case::filtered(false)]
+#[case::plain(true)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_the_first_protocol_version(#[case] is_plain: bool) {
+    let world = World::new().await;
+    let server = &world.server;
+    server.ignore_protocol_version();
+    let orders = if is_plain { server.plain_repository("orders") } else { server.repository("orders") };
+    let commit = orders.commit("main", &[("order.bpmn", ORDER.as_bytes())]);
+    orders.tag("v1", &commit);
+    for revision in ["main", "v1", "refs/heads/main"] {
+        assert_eq!(
+            world.read("orders", revision, "order.bpmn").await,
+            Ok((commit.clone(), ORDER.to_owned()))
+        );
+    }
+    let visits = stages(&server.take_visits());
+    assert_eq!(visits, [Stage::Greeting, Stage::Fetch, Stage::Greeting, Stage::Greeting]);
+    assert_eq!(world.refusal("orders", "gone", "order.bpmn").await, ErrorKind::RevisionMissing);
+}
