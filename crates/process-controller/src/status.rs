@@ -9,6 +9,7 @@ use api_types::WorkflowProcess;
 use api_types::cluster::UpgradeStage;
 use api_types::process::ProcessReason as Reason;
 use api_types::process::{MAX_RETIRING, ProcessPhase, ProcessReason, SourceChange};
+use controller_kit::assessment::readiness_of;
 use controller_kit::condition::{DesiredCondition, Readiness};
 use controller_kit::outcome::{ErrorClass, Next};
 use controller_kit::pass::is_deleting;
@@ -40,7 +41,7 @@ const WAITS: [Reason; 4] =
 /// So long the status of a wait names what was awaited when it began: a start in good order costs one write. The recheck
 /// of a wait comes after the same time.
 const STEADY_WAIT: SignedDuration = SignedDuration::from_mins(1);
-/// A definition that the engine lost (a restored database) is found after this time.
+/// For drift that neither a watch nor the survey of engines finds.
 pub const RESYNC: Duration = Duration::from_mins(10);
 /// Right after the deployment: its own status has to be there.
 const COMPARE_SOON: Duration = Duration::from_secs(1);
@@ -114,7 +115,7 @@ pub fn assess(
         .or_else(|| assess_paused(process, definition.as_ref()))
         .or_else(|| assess_wait(plan))
         .unwrap_or_else(|| assess_engine(observed, definition.as_ref()));
-    let judged = add_source_failure(judged, observed, definition.as_ref());
+    let judged = add_source_failure(judged, process, observed, definition.as_ref());
     let judged = look_at_change(judged, process, observed, definition.as_ref());
     let known = Known { process, observed, verdict: &verdict, definition };
     let facts = read_facts(known, &judged, failures, results);
@@ -232,22 +233,35 @@ fn assess_engine(observed: &Observed, definition: Option<&ProcessDefinition>) ->
 }
 
 /// What runs stays when the newest state of its source cannot be read. A failure that ends by itself does not even make the process
-/// unready: condition `SourceReady` reports it.
+/// unready, if this spec's source was read before: condition `SourceReady` reports it.
 fn add_source_failure(
     judged: Assessment,
+    process: &WorkflowProcess,
     observed: &Observed,
     definition: Option<&ProcessDefinition>,
 ) -> Assessment {
     let (Some(failure), Some(definition)) = (&observed.source_failure, definition) else { return judged };
-    if judged.readiness != Readiness::Ready || failure.problem.class == ErrorClass::Transient {
+    let class = failure.problem.class;
+    if judged.readiness != Readiness::Ready
+        || class == ErrorClass::Transient && was_source_read(process, observed)
+    {
         return judged;
     }
     Assessment {
-        readiness: Readiness::Stalled,
+        readiness: readiness_of(class),
         reason: failure.problem.reason,
         message: format!("v{} stays deployed: {}", definition.version, failure.problem),
         ..judged
     }
+}
+
+/// By this controller, or by the one that reported it ready in this generation.
+fn was_source_read(process: &WorkflowProcess, observed: &Observed) -> bool {
+    let is_reported = process
+        .status
+        .as_ref()
+        .is_some_and(|status| status.ready && status.observed_generation == process.metadata.generation);
+    matches!(observed.source, SourceView::Document(_)) || is_reported
 }
 
 /// A new version is compared with the one before it by the next pass.

@@ -67,8 +67,7 @@ impl Source for FluxFile {
                 observe_artifact(client, &process.namespace().unwrap_or_default(), reference).await;
             match artifact {
                 Ok(artifact) => self.artifacts.read(build_wanted(process, reference, artifact)),
-                // What was read before stays.
-                Err(problem) => self.artifacts.fail(&process.uid().unwrap_or_default(), problem),
+                Err(problem) => self.artifacts.fail(&process.uid().unwrap_or_default(), reference, problem),
             }
         }
         .boxed()
@@ -97,8 +96,8 @@ fn build_wanted(process: &WorkflowProcess, reference: &FluxRef, artifact: Artifa
     Wanted {
         uid: process.uid().unwrap_or_default(),
         object: ObjectRef::from_obj(process),
+        reference: reference.clone(),
         artifact,
-        path: reference.path.clone(),
     }
 }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use test_support::git_server::{Fault, GitServer, Stage};
+use test_support::reply::{Reply, failure};
 use tokio::time::timeout;
 
 use crate::kind::Processes;
@@ -168,4 +169,34 @@ async fn without_flux_the_process_says_how_to_install_it() {
     let message = "kind GitRepository of Flux is not installed in this cluster; install its source-controller (flux install --components=source-controller), or use spec.source.gitRef";
     assert_eq!(flux.pass().await, ("Pending".to_owned(), None, message.to_owned()));
     assert_eq!(flux.source_ready(), ("ProviderMissing".to_owned(), message.to_owned()));
+}
+
+/// A document of another source than the spec names now is not given out.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_source_that_is_missing_is_not_ready_and_its_document_is_not_the_former_ones() {
+    let mut flux = Flux::new().await;
+    flux.world.apiserver.seed(&named("processes"));
+    flux.publish(ORDER_FLOW, "main@sha1:1");
+    flux.served().await;
+    flux.world.edit("order-flow", |process| process["spec"]["source"]["fluxRef"]["name"] = json!("others"));
+    flux.pass().await;
+    flux.world.engine().lose_definitions("acme", "order-flow");
+    let (_, _, message) = flux.pass().await;
+    assert_eq!(message, "spec.source.fluxRef.name: GitRepository acme-tenant/others does not exist");
+    assert_eq!(flux.world.engine().definitions("acme"), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_the_apiserver_is_not_reported_as_one_of_flux() {
+    let mut flux = Flux::new().await;
+    flux.world.apiserver.seed(&named("processes"));
+    flux.publish(ORDER_FLOW, "main@sha1:1");
+    flux.served().await;
+    let before = flux.world.status("order-flow");
+    flux.world.apiserver.intercept(|request| {
+        let is_flux = request.path.contains("/gitrepositories/");
+        is_flux.then(|| Reply::json(503, failure(503, "ServiceUnavailable", "away")))
+    });
+    flux.pass().await;
+    assert_eq!(flux.world.status("order-flow"), before);
 }

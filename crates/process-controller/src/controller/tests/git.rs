@@ -11,6 +11,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
 use test_support::git_server::{Fault, GitRepository, GitServer, Stage};
+use test_support::reply::{Reply, failure};
 use tokio::time::timeout;
 
 use crate::kind::Processes;
@@ -318,4 +319,50 @@ async fn bad_sources_do_not_delay_good_ones() {
         forge.world.pass_of(&mut forge.passes, flow).await;
         assert_eq!(forge.world.reported(flow).0, "Deployed", "{flow}");
     }
+}
+
+/// What the new spec names was never read: that an older document runs does not make it ready.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_repository_that_cannot_be_reached_is_not_ready() {
+    let mut forge = Forge::new().await;
+    forge.push(ORDER_FLOW);
+    forge.served().await;
+    forge.server.set_fault(Stage::Greeting, Fault::Status(503));
+    let other = forge.server.url("others");
+    forge.world.edit("order-flow", |process| process["spec"]["source"]["gitRef"]["url"] = json!(other));
+    let (phase, version, message) = forge.served().await;
+    assert_eq!((phase.as_str(), version), ("Deployed", Some(1)));
+    assert!(message.starts_with("v1 stays deployed: bpmn/order.bpmn in "), "{message}");
+    let status = forge.world.status("order-flow");
+    assert_eq!((status.ready, status.observed_generation), (false, Some(2)));
+    // And it stays so.
+    forge.world.pass_of(&mut forge.passes, "order-flow").await;
+    assert!(!forge.world.status("order-flow").ready);
+}
+
+/// The Secret cannot be read while the API server is away: that is no news about the repository.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_the_apiserver_is_not_reported_as_one_of_the_repository() {
+    let mut forge = Forge::new().await;
+    forge.push(ORDER_FLOW);
+    forge.served().await;
+    let before = forge.world.status("order-flow");
+    let is_away = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let away = is_away.clone();
+    forge.world.apiserver.intercept(move |request| {
+        let is_secret = request.path.ends_with("/secrets/forge");
+        (is_secret && away.load(std::sync::atomic::Ordering::SeqCst))
+            .then(|| Reply::json(503, failure(503, "ServiceUnavailable", "away")))
+    });
+    let second = forge.push(&renamed_task());
+    forge.world.edit("order-flow", |process| {
+        process["metadata"]["annotations"]["workflow.example.com/reconcile-at"] = json!("1");
+    });
+    forge.world.pass_of(&mut forge.passes, "order-flow").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    forge.world.pass_of(&mut forge.passes, "order-flow").await;
+    assert_eq!(forge.world.status("order-flow"), before);
+    is_away.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(forge.awaited().await.1, Some(2));
+    assert_eq!(forge.world.status("order-flow").source_revision, Some(second));
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use api_types::WorkflowProcess;
-use api_types::process::ProcessReason as Reason;
+use api_types::process::{FluxRef, ProcessReason as Reason};
 use bytes::Bytes;
 use controller_kit::controller::Queue;
 use controller_kit::outcome::{ErrorClass, Next};
@@ -33,8 +33,9 @@ const KEPT_FOR: Duration = Duration::from_secs(10);
 pub(super) struct Wanted {
     pub(super) uid: String,
     pub(super) object: ObjectRef<WorkflowProcess>,
+    pub(super) reference: FluxRef,
+    /// What the Flux source has now.
     pub(super) artifact: Artifact,
-    pub(super) path: String,
 }
 
 /// All downloads. Cheap to clone.
@@ -54,8 +55,8 @@ const ROOM: usize = 32 * 1024 * 1024;
 
 /// A process and what was read for it.
 struct Served {
+    reference: FluxRef,
     artifact: Artifact,
-    path: String,
     task: AbortHandle,
     /// `None`: nothing has come yet.
     reading: Option<Reading>,
@@ -64,6 +65,12 @@ struct Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+impl Served {
+    fn is_of(&self, wanted: &Wanted) -> bool {
+        self.reference == wanted.reference && self.artifact == wanted.artifact
     }
 }
 
@@ -82,15 +89,14 @@ impl Artifacts {
     pub(super) fn read(&self, wanted: Wanted) -> Reading {
         let mut known = self.lock();
         let former = known.remove(&wanted.uid);
-        let is_same = |served: &Served| served.artifact == wanted.artifact && served.path == wanted.path;
         let served = match former {
-            Some(served) if is_same(&served) => served,
+            Some(served) if served.is_of(&wanted) => served,
             former => {
-                // Of the same path in a former artifact.
-                let reading = former.filter(|former| former.path == wanted.path);
+                // Of the same file in a former artifact.
+                let reading = former.filter(|former| former.reference == wanted.reference);
                 let reading = reading.and_then(|mut former| former.reading.take());
                 let task = tokio::spawn(self.clone().run(wanted.clone())).abort_handle();
-                Served { artifact: wanted.artifact, path: wanted.path, task, reading }
+                Served { reference: wanted.reference, artifact: wanted.artifact, task, reading }
             }
         };
         let reading = served.reading.clone();
@@ -98,11 +104,16 @@ impl Artifacts {
         reading.unwrap_or_else(|| Fetched::Pending.into())
     }
 
-    /// The Flux source has no artifact now: what was read before stays.
-    pub(super) fn fail(&self, uid: &str, problem: Problem<Reason>) -> Reading {
+    /// The Flux source has no artifact now, or could not be read: what was read before stays.
+    pub(super) fn fail(&self, uid: &str, reference: &FluxRef, problem: Problem<Reason>) -> Reading {
         let known = self.lock();
-        let latest = known.get(uid).and_then(|served| served.reading.as_ref()).map(|reading| &reading.latest);
-        let latest = match latest {
+        let former = known.get(uid).filter(|served| served.reference == *reference);
+        let former = former.and_then(|served| served.reading.as_ref());
+        if problem.class == ErrorClass::Transient {
+            // The API server is away: that says nothing about the source.
+            return former.cloned().unwrap_or_else(|| Fetched::Unread(problem).into());
+        }
+        let latest = match former.map(|reading| &reading.latest) {
             Some(document @ Fetched::Document { .. }) => document.clone(),
             _ => Fetched::Unread(problem.clone()),
         };
@@ -146,7 +157,8 @@ impl Artifacts {
         let bytes = archive.get_or_try_init(|| self.download(&wanted.artifact)).await.cloned();
         match bytes {
             Ok(bytes) => {
-                let read = read_file(bytes, wanted.path.clone(), self.settings.budget.clone()).await;
+                let read =
+                    read_file(bytes, wanted.reference.path.clone(), self.settings.budget.clone()).await;
                 (read, Some(archive))
             }
             Err(error) => (Err(error), None),
@@ -185,15 +197,16 @@ impl Artifacts {
     /// Is it something new?
     fn keep(&self, wanted: &Wanted, read: Result<Arc<[u8]>, Error>) -> bool {
         let mut known = self.lock();
-        let is_wanted =
-            |served: &&mut Served| served.artifact == wanted.artifact && served.path == wanted.path;
-        let Some(served) = known.get_mut(&wanted.uid).filter(is_wanted) else { return false };
+        let Some(served) = known.get_mut(&wanted.uid).filter(|served| served.is_of(wanted)) else {
+            return false;
+        };
         let former = served.reading.take();
         let reading = match read {
             Ok(bytes) => Fetched::Document { bytes, revision: Some(wanted.artifact.revision.clone()) }.into(),
             Err(error) => {
                 let problem = problem_of(&error);
-                let message = format!("{} in {}: {}", wanted.path, wanted.artifact.revision, problem.message);
+                let message =
+                    format!("{} in {}: {}", wanted.reference.path, wanted.artifact.revision, problem.message);
                 let problem = Problem { message, ..problem };
                 let latest = match &former {
                     Some(Reading { latest: document @ Fetched::Document { .. }, .. }) => document.clone(),

@@ -1,6 +1,5 @@
-//! Who may visit a server now: so many at once in all, of a namespace, and at a host.
-//!
-//! A host that answers slowly holds the permits of its own readers and nobody else's.
+//! How many visits of git servers run at the same time: in all, for a namespace, and for a namespace at one host. So a host that answers
+//! slowly delays its own readers only.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -34,7 +33,7 @@ impl Permits {
         Self { all: Arc::new(Semaphore::new(AT_ONCE)), parts: Arc::default() }
     }
 
-    /// Waits for a permit. The narrow ones come first: who waits for them holds none of those that all share.
+    /// Waits for a permit. The narrow ones come first: a reader that waits for them holds none of those that all share.
     pub(super) async fn take(&self, namespace: &str, host: &str) -> Permit {
         let at_host = self.part(namespace, Some(host), AT_HOST);
         let of_namespace = self.part(namespace, None, OF_NAMESPACE);

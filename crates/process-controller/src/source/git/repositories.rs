@@ -1,7 +1,7 @@
 //! Looks at repositories again and again: one task per repository, whatever the number of processes that come from it.
 //!
-//! A task lives as long as there are readers. It visits the repository when the first of them is due, for all of them; who changed its
-//! mind in between is served by the next visit. What is new is kept for the reader's pass, which is asked for.
+//! A task lives as long as there are readers. It visits the repository when the first of them is due, for all of them. A reader that
+//! changes during a visit is served by the next one. What is new is kept for the reader's pass, which the task requests.
 
 mod task;
 
@@ -152,14 +152,14 @@ impl Repositories {
 }
 
 impl Reader {
-    /// Only the interval or the requested_at differs: what was read is still what it wants.
+    /// Only the interval or the requested look differs: what was read is still what it wants.
     fn wants_same(&self, other: &Self) -> bool {
         self.revision == other.revision && self.path == other.path
     }
 }
 
 impl Known {
-    /// The last reader takes the task along.
+    /// The task ends with its last reader.
     fn forget(&mut self, uid: &str) {
         let Some(key) = self.keys.remove(uid) else { return };
         if let Some(watched) = self.watched.get_mut(&key) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_types::WorkflowProcess;
+use api_types::process::ProcessReason;
 use controller_kit::problem::Problem;
 use kube::runtime::reflector::ObjectRef;
 use remote_files::git::{File, Outcome, Repository, Want};
@@ -32,7 +33,10 @@ pub(super) async fn run(repositories: Repositories, key: Key, wake: Arc<Notify>)
         }
         tokio::time::sleep(GATHER).await;
         let asked = repositories.asked_by(&key);
-        let visited = visit(&repositories, &key, &repository, &asked).await;
+        let Some(visited) = visit(&repositories, &key, &repository, &asked).await else {
+            repositories.postpone(&key);
+            continue;
+        };
         let moved = repositories.keep(&key, &asked, &visited);
         repositories.queue.push_all(moved);
         repository.keep_only(&repositories.commits_of(&key));
@@ -46,13 +50,14 @@ async fn sleep_until(due: Option<Instant>) {
     }
 }
 
-/// One answer for each reader, in their order.
+/// One answer for each reader, in their order; `None` while the API server does not give the Secret, which says nothing about the
+/// repository.
 async fn visit(
     repositories: &Repositories,
     key: &Key,
     repository: &Repository,
     asked: &[(Reader, Want)],
-) -> Vec<Result<File, ReadFailure>> {
+) -> Option<Vec<Result<File, ReadFailure>>> {
     let settings = &repositories.settings;
     let _permit = repositories.permits.take(&key.namespace, &key.url.authority()).await;
     let access = observe_access(
@@ -65,14 +70,16 @@ async fn visit(
     );
     let access = match access.await {
         Ok(access) => access,
+        Err(problem) if problem.reason == ProcessReason::KubernetesUnavailable => return None,
         Err(problem) => {
             let failure = ReadFailure { problem, revision: None };
-            return vec![Err(failure); asked.len()];
+            return Some(vec![Err(failure); asked.len()]);
         }
     };
     let wants = asked.iter().map(|(_, want)| want.clone()).collect();
     let outcomes = repository.read(&access, &settings.budget, wants).await;
-    asked.iter().zip(outcomes).map(|((reader, _), outcome)| answer(key, reader, outcome)).collect()
+    let answers = asked.iter().zip(outcomes);
+    Some(answers.map(|((reader, _), outcome)| answer(key, reader, outcome)).collect())
 }
 
 fn answer(key: &Key, reader: &Reader, outcome: Outcome) -> Result<File, ReadFailure> {
@@ -97,6 +104,13 @@ impl Repositories {
     /// When the first of its readers is due; `None`: it has none.
     fn next_due(&self, key: &Key) -> Option<Instant> {
         self.lock().watched.get(key)?.readers.values().map(|served| served.due).min()
+    }
+
+    /// All its readers are due a little later.
+    fn postpone(&self, key: &Key) {
+        let mut known = self.lock();
+        let readers = known.watched.get_mut(key).into_iter().flat_map(|watched| watched.readers.values_mut());
+        readers.for_each(|served| served.due = Instant::now() + FIRST_PAUSE);
     }
 
     /// All its readers: who is not due yet costs nothing more, because the refs are asked for anyway.

@@ -1,4 +1,3 @@
-use api_types::process::ProcessReason;
 use controller_kit::outcome::ErrorClass;
 use remote_files::git::Revision;
 use rstest::rstest;
