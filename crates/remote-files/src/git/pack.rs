@@ -5,7 +5,6 @@
 
 mod scan;
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek as _, Write as _};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -29,7 +28,8 @@ pub(super) fn receive(
     is_over: &AtomicBool,
 ) -> Result<(), Error> {
     let local = |error: io::Error| Error::local("the pack cannot be stored", &error);
-    let mut file = tempfile_in(directory).map_err(local)?;
+    // A file without a name goes with its handle, whatever happens.
+    let mut file = tempfile::tempfile_in(directory).map_err(local)?;
     loop {
         let available = pack
             .fill_buf()
@@ -61,11 +61,6 @@ pub(super) fn receive(
     )
     .map_err(|_| Error::new(ErrorKind::Malformed, "the server's pack cannot be indexed"))?;
     Ok(())
-}
-
-/// A file without a name: it goes with its handle, whatever happens.
-fn tempfile_in(directory: &Path) -> io::Result<File> {
-    tempfile::tempfile_in(directory)
 }
 
 #[cfg(test)]

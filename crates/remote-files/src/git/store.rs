@@ -100,12 +100,6 @@ impl Store {
         remove(&self.root.join(repository));
     }
 
-    /// Bytes of everything that is stored.
-    #[must_use]
-    pub fn used(&self) -> u64 {
-        self.folders().iter().map(|folder| folder.bytes).sum()
-    }
-
     /// The folders that were used longest ago go first; the newest stays, however large it is.
     fn make_room(&self, newest: &Path) {
         let _one_at_a_time = self.evicting.lock().unwrap_or_else(PoisonError::into_inner);

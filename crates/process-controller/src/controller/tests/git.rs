@@ -366,3 +366,22 @@ async fn an_outage_of_the_apiserver_is_not_reported_as_one_of_the_repository() {
     assert_eq!(forge.awaited().await.1, Some(2));
     assert_eq!(forge.world.status("order-flow").source_revision, Some(second));
 }
+
+/// What was fetched with somebody's credentials does not outlive the last process that reads it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_fetched_goes_with_the_last_process_of_a_repository() {
+    let mut forge = Forge::new().await;
+    forge.push(ORDER_FLOW);
+    forge.served().await;
+    let fetched = || {
+        let entries = std::fs::read_dir(forge.world.folder.path()).unwrap();
+        entries.filter(|entry| entry.as_ref().unwrap().file_name() != "incoming").count()
+    };
+    assert_eq!(fetched(), 1);
+    forge.world.delete("order-flow").await;
+    forge.world.pass_of(&mut forge.passes, "order-flow").await;
+    test_support::wait::eventually("the fetched objects are gone", Duration::from_secs(30), async || {
+        (fetched() == 0).then_some(())
+    })
+    .await;
+}

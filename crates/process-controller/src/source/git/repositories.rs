@@ -13,7 +13,7 @@ use api_types::WorkflowProcess;
 use controller_kit::controller::Queue;
 use kube::Client;
 use kube::runtime::reflector::ObjectRef;
-use remote_files::git::{RepositoryUrl, Revision};
+use remote_files::git::{Repository, RepositoryUrl, Revision};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -102,7 +102,7 @@ impl Repositories {
     pub(super) fn read(&self, key: Key, reader: Reader) -> Reading {
         let mut known = self.lock();
         if known.keys.get(&reader.uid).is_some_and(|former| *former != key) {
-            known.forget(&reader.uid);
+            self.remove(&mut known, &reader.uid);
         }
         known.keys.insert(reader.uid.clone(), key.clone());
         let watched = known.watched.entry(key).or_insert_with_key(|key| {
@@ -131,7 +131,7 @@ impl Repositories {
 
     /// The object goes, or reads no repository any more.
     pub(super) fn forget(&self, uid: &str) {
-        self.lock().forget(uid);
+        self.remove(&mut self.lock(), uid);
     }
 
     /// Forgets every reader but these.
@@ -142,8 +142,20 @@ impl Repositories {
         let gone: Vec<String> =
             known.keys.keys().filter(|uid| !present.contains(uid.as_str())).cloned().collect();
         for uid in gone {
-            known.forget(&uid);
+            self.remove(&mut known, &uid);
         }
+    }
+
+    /// What was fetched goes with the last reader.
+    fn remove(&self, known: &mut Known, uid: &str) {
+        if let Some(key) = known.remove(uid) {
+            let repository = self.repository(&key);
+            tokio::task::spawn_blocking(move || repository.forget());
+        }
+    }
+
+    fn repository(&self, key: &Key) -> Repository {
+        Repository::new(key.url.clone(), task::folder_of(key), self.settings.store.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -159,15 +171,16 @@ impl Reader {
 }
 
 impl Known {
-    /// The task ends with its last reader.
-    fn forget(&mut self, uid: &str) {
-        let Some(key) = self.keys.remove(uid) else { return };
-        if let Some(watched) = self.watched.get_mut(&key) {
-            watched.readers.remove(uid);
-            if watched.readers.is_empty() {
-                self.watched.remove(&key);
-            }
+    /// The task ends with its last reader; the repository, if that was it.
+    fn remove(&mut self, uid: &str) -> Option<Key> {
+        let key = self.keys.remove(uid)?;
+        let watched = self.watched.get_mut(&key)?;
+        watched.readers.remove(uid);
+        if !watched.readers.is_empty() {
+            return None;
         }
+        self.watched.remove(&key);
+        Some(key)
     }
 
     /// Drops documents of others until all of them fit.

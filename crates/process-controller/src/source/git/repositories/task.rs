@@ -24,7 +24,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Visits the repository as long as it has readers.
 pub(super) async fn run(repositories: Repositories, key: Key, wake: Arc<Notify>) {
-    let repository = Repository::new(key.url.clone(), folder_of(&key), repositories.settings.store.clone());
+    let repository = repositories.repository(&key);
     loop {
         let due = repositories.next_due(&key);
         tokio::select! {
@@ -94,7 +94,7 @@ fn answer(key: &Key, reader: &Reader, outcome: Outcome) -> Result<File, ReadFail
 }
 
 /// A name that says nothing, and is another one for everybody who might read something else.
-fn folder_of(key: &Key) -> String {
+pub(super) fn folder_of(key: &Key) -> String {
     let Key { namespace, url, secret } = key;
     let text = format!("{namespace}\n{url}\n{}", secret.as_deref().unwrap_or_default());
     Sha256::digest(text).iter().fold(String::new(), |name, byte| name + &format!("{byte:02x}"))
